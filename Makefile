@@ -1,0 +1,46 @@
+# Image features. `make` alone lists the targets; each makes what it needs first.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PORT ?= 8080
+export PYTHONPATH := $(CURDIR)
+LOCKS := requirements.txt requirements/dev.txt
+
+.PHONY: help demo up run test lint format lock setup java clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup  ## real photos to a table and a picture: three days backfilled by a real Airflow
+	@$(BIN)/python -m demo
+
+up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ctrl-C
+	@$(BIN)/python -m embedded up --port $(PORT)
+
+run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02
+	@test -n "$(DATASET)" -a -n "$(PARTITION)" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
+	@$(BIN)/python -m embedded run "$(DATASET)" "$(PARTITION)"
+
+test: setup  ## the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: setup  ## let ruff write the code's layout
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: setup  ## compile requirements.txt and requirements/dev.txt anew
+	@scripts/lock
+
+setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
+
+$(READY): $(LOCKS) pyproject.toml scripts/setup
+	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
+
+clean:  ## remove what was made here: .venv, Airflow's folder, the lake, the demo's photos
+	rm -rf $(VENV) .airflow lake photos out .pytest_cache .ruff_cache *.egg-info

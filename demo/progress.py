@@ -1,0 +1,144 @@
+"""Lines that a person can follow while the runs work: which day, which step, how many images, how fast.
+
+It only reads the runs' staging folders. Nothing in the runs knows of it, and it may start late,
+stop early or miss a step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from demo.status import Status, StepStatus, read_status
+from imagefeatures import storage
+from imagefeatures.errors import StoreError
+from imagefeatures.layout import Layout
+from imagefeatures.schemas import SPARK_STEPS
+
+SECONDS_BETWEEN_LINES = 2.0
+BAR = 20
+STEPS = (*SPARK_STEPS, "register")
+
+
+class Progress:
+    """Prints how the runs of some partitions get on; call `tick` about once a second.
+
+    On a terminal one line a day is kept up to date in place, so print nothing else there meanwhile.
+    Elsewhere lines are appended: one for each step that ends, and one every two seconds for a day
+    that moves. Make it before the runs start: staging folders that are there already, of runs that
+    failed before, are passed over.
+    """
+
+    def __init__(self, lake: str, dataset: str, partitions: Sequence[str], out: TextIO | None = None) -> None:
+        """lake: its URI, as in Settings. out: standard output by default."""
+        self._out = out or sys.stdout
+        self._days = [_Day(lake, dataset, partition) for partition in partitions]
+        self._started = time.monotonic()
+        self._drawn = 0
+
+    def tick(self) -> None:
+        """Look at the staging folders, and print what changed."""
+        seconds = time.monotonic() - self._started
+        for day in self._days:
+            day.look()
+        if self._out.isatty():
+            self._redraw(seconds)
+            return
+        for day in self._days:
+            for line in day.news(seconds):
+                print(f"{seconds:5.0f} s  {line}", file=self._out, flush=True)
+
+    def _redraw(self, seconds: float) -> None:
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be drawn over
+        up = f"\x1b[{self._drawn}F" if self._drawn else ""
+        lines = [f"{seconds:5.0f} s  {day.line()}"[:width] for day in self._days]
+        self._out.write(up + "".join(f"{line}\x1b[K\n" for line in lines))
+        self._out.flush()
+        self._drawn = len(lines)
+
+
+@dataclass
+class _Day:
+    """One partition: its newest run, and what was said of it."""
+
+    lake: str
+    dataset: str
+    partition: str
+    status: Status | None = None
+    registered: bool = False
+    _before: set[str] = field(default_factory=set)
+    _said: set[tuple[str, str]] = field(default_factory=set)
+    _last: tuple[float, str] = (float("-inf"), "")
+
+    def __post_init__(self) -> None:
+        self._before = self._runs()
+        self._last = (float("-inf"), self.line())  # that it waits is no news
+
+    def look(self) -> None:
+        """Read where the newest run stands. A store that does not answer is no news: the runs say so themselves."""
+        with contextlib.suppress(StoreError):
+            self._look()
+
+    def _look(self) -> None:
+        runs = [run for run in self._runs() if run not in self._before]
+        if not runs:
+            self.registered = self.status is not None
+            return
+        found = read_status(Layout(self.lake, self.dataset, self.partition, max(runs)))
+        if found is None:  # a folder that is being made, or being removed
+            return
+        if self.status and self.status.run_id == found.run_id and found.behind(self.status):
+            return  # work is never undone: register is removing the folder, file by file
+        self.status, self.registered = found, False
+
+    def line(self) -> str:
+        """What the day is doing now."""
+        if self.registered:
+            return f"{self.partition}  done: registered"
+        if self.status is None:
+            return f"{self.partition}  waiting"
+        if self.status.registering:
+            return f"{self.partition}  {_name('register')}"
+        return f"{self.partition}  {_moving(self.status.steps[-1])}"
+
+    def news(self, seconds: float) -> Iterator[str]:
+        """Lines that were not said yet. seconds: since the start."""
+        for step in self.status.steps if self.status else ():
+            key = (self.status.run_id, step.step) if self.status else ("", "")
+            if step.finished and key not in self._said:
+                self._said.add(key)
+                yield f"{self.partition}  {_ended(step)}"
+        line, (when, last) = self.line(), self._last
+        if line != last and (self.registered or seconds - when >= SECONDS_BETWEEN_LINES):
+            self._last = (seconds, line)
+            yield line
+
+    def _runs(self) -> set[str]:
+        folder = Layout(self.lake, self.dataset, self.partition, "").run
+        try:
+            return {found.uri.removeprefix(folder).partition("/")[0] for found in storage.list_objects(folder)}
+        except FileNotFoundError:  # register removes a folder while we list it
+            return set()
+
+
+def _name(step: str) -> str:
+    return f"{STEPS.index(step) + 1}/{len(STEPS)} {step:<9}"
+
+
+def _moving(step: StepStatus) -> str:
+    if step.total is None:
+        return f"{_name(step.step)}  starting"
+    filled = BAR * step.done // max(step.total, 1)
+    rate = f"{step.images_per_second:,.0f} images/s" if step.done else "starting"
+    bar = "█" * filled + "░" * (BAR - filled)
+    return f"{_name(step.step)}  {bar}  {step.done:,} of {step.total:,} images  {rate}"
+
+
+def _ended(step: StepStatus) -> str:
+    rejected = f", {step.done - step.passed:,} rejected" if step.passed < step.done else ""
+    return f"{_name(step.step)}  {step.done:,} images at {step.images_per_second:,.0f} images/s{rejected}"

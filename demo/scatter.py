@@ -1,0 +1,118 @@
+"""The left half of the demo's picture: the features as points on a plane, coloured and named by label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.text import Text
+
+# Neighbours in this row differ in hue and lightness, and no colour meets the same marker twice, so
+# that a colour-blind eye (or a grey print) still has the shape to go by.
+STYLES = (
+    ("#0072b2", "o"), ("#e69f00", "^"), ("#009e73", "s"), ("#c2559d", "D"), ("#d55e00", "v"), ("#4aa8e0", "P"),
+    ("#6a3d9a", "X"), ("#8c6d1f", "o"), ("#f0902b", "s"), ("#93b82b", "D"), ("#c1121f", "^"), ("#e8669a", "P"),
+    ("#2f4b9c", "v"), ("#1d7a52", "X"),
+)  # fmt: skip
+REST = ("#b5b5b5", ".")
+REST_NAME = "other labels"
+
+
+def place(unit: np.ndarray) -> np.ndarray:
+    """Put photos that look alike close together: t-SNE of the first 50 principal components.
+
+    unit: float32 [n, width], rows of length 1. Returns float [n, 2], the same for the same input.
+    """
+    if len(unit) < 5:  # too few for a map: side by side
+        return np.column_stack([np.arange(len(unit)), np.zeros(len(unit))]).astype(float)
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(30.0, (len(unit) - 1) / 3)
+    # One thread: 5 s for 1 400 photos. Two take 3 s alone, but 30 s where anything else wants a core, as
+    # each of the thousand rounds waits for the slower one.
+    with threadpool_limits(1):
+        components = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
+        return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(components)
+
+
+def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    """points: float [n, 2]; labels: n strings. The fourteen most frequent get a colour, the others are grey."""
+    counts = Counter(labels.tolist())
+    named = sorted(name for name, _ in counts.most_common(len(STYLES)))
+    rest = ~np.isin(labels, named)
+    axes.set_axis_off()
+    axes.margins(0.05)
+    handles = []
+    if rest.any():
+        handles.append(_points(axes, points[rest], REST, f"{REST_NAME}  {rest.sum():,}"))
+    styles = dict(zip(named, STYLES, strict=False))
+    handles += [_points(axes, points[labels == name], styles[name], f"{name}  {counts[name]:,}") for name in named]
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=4, fontsize=10.5, frameon=False,
+        handletextpad=0.1, columnspacing=1.2, labelspacing=0.45, markerscale=1.5, borderaxespad=0.2,
+    )  # fmt: skip
+    _write_names(axes, points, labels, {name: styles[name][0] for name in named})
+
+
+def _points(axes: Axes, points: np.ndarray, style: tuple[str, str], name: str) -> PathCollection:
+    colour, marker = style
+    return axes.scatter(
+        *points.T, s=28, c=colour, marker=marker, alpha=0.85, linewidths=0.3, edgecolors="white", label=name
+    )
+
+
+def _write_names(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: dict[str, str]) -> None:
+    """Write each label beside the thick of its photos, where it hides few points and no other name."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patheffects import withStroke
+
+    figure = axes.figure
+    figure.canvas.draw()
+    pixels = axes.transData.transform(points)
+    bounds = axes.get_window_extent().extents
+    taken: list[np.ndarray] = []
+    for name, colour in colours.items():
+        own = labels == name
+        dark = np.array(to_rgb(colour)) * 0.72  # letters are thinner than markers
+        text = axes.text(0, 0, name, fontsize=11.5, weight="bold", color=dark, ha="center", va="center", zorder=5)
+        text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])
+        candidates = _candidates(_size(text), pixels[own], bounds)
+        box = min(candidates, key=lambda found: _cost(found, pixels[own], pixels[~own], taken))[0]
+        taken.append(box)
+        text.set_position(axes.transData.inverted().transform(box.reshape(2, 2).mean(axis=0)))
+
+
+def _size(text: Text) -> np.ndarray:
+    extent = text.get_window_extent()
+    return np.array([extent.width, extent.height]) + 6
+
+
+def _candidates(size: np.ndarray, own: np.ndarray, bounds: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """Boxes [left, bottom, right, top] around the thick of a label's points, and how far from it; all pixels."""
+    thick = own[np.argmax((np.linalg.norm(own[:, None] - own[None], axis=2) < 60).sum(axis=1))]
+    low, high = bounds[:2] + size / 2, bounds[2:] - size / 2
+    found = []
+    for radius in range(0, 200, 8):
+        for angle in np.linspace(0, 2 * np.pi, 24, endpoint=False):
+            centre = np.clip(thick + radius * np.array([np.cos(angle), np.sin(angle)]), low, high)
+            found.append((np.concatenate([centre - size / 2, centre + size / 2]), radius))
+    return found
+
+
+def _cost(found: tuple[np.ndarray, int], own: np.ndarray, others: np.ndarray, taken: list[np.ndarray]) -> float:
+    """How bad a place for a name is: what it hides, what crowds it, how far it is from its photos."""
+    box, radius = found
+    clash = any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken)
+    wide = box + np.array([-14, -14, 14, 14])
+    return _inside(own, box) + 3 * _inside(others, box) + _inside(others, wide) + radius / 4 + 1000 * clash
+
+
+def _inside(points: np.ndarray, box: np.ndarray) -> int:
+    return int(((points > box[:2]) & (points < box[2:])).all(axis=1).sum())

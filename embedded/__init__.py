@@ -1,0 +1,9 @@
+"""The embedded deployment: Airflow, Spark and the lake on one machine, as ordinary processes of this user.
+
+environment  the variables that make it so
+services     Airflow's processes, started and stopped
+api          a client of Airflow's REST API, for what the command line would take seconds to say
+one_run      one partition through the DAG, without a scheduler
+
+python -m embedded up | run DATASET PARTITION | archive
+"""

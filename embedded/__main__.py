@@ -1,0 +1,51 @@
+"""python -m embedded up | run DATASET PARTITION | archive"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from embedded import spark_archive
+from embedded.environment import default_home
+from embedded.run_partition import run_partition
+from embedded.services import airflow
+from imagefeatures.errors import ImageFeaturesError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up_command = commands.add_parser("up", help="Airflow's UI and scheduler, until Ctrl-C")
+    up_command.add_argument("--port", type=int, default=8080)
+    run_command = commands.add_parser("run", help="one partition to the end")
+    run_command.add_argument("dataset")
+    run_command.add_argument("partition")
+    commands.add_parser("archive", help="make the class archive with which Spark starts sooner")
+    given = parser.parse_args()
+    try:
+        if given.command == "up":
+            return up(given.port)
+        if given.command == "run":
+            # A database of its own: the scheduler of a running `make up` would take this run's tasks for its own.
+            return run_partition(default_home() / "run", given.dataset, given.partition)
+        spark_archive.make()
+        return 0
+    except ImageFeaturesError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def up(port: int) -> int:
+    print("starting Airflow …", flush=True)
+    with airflow(default_home(), port) as api:
+        print(
+            f"\n  Airflow   {api.address}\n  user      admin\n  password  {api.password}\n\nCtrl-C stops it.",
+            flush=True,
+        )
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""One partition to the end, told as it happens: what `make run` does."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from demo.progress import Progress
+from embedded.environment import REPOSITORY, environment
+from imagefeatures import errors
+from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.settings import Settings
+
+ERROR_LINE = re.compile(rf"\b(?:{'|'.join(n for n in vars(errors) if isinstance(vars(errors)[n], type))}): .*")
+
+
+def run_partition(home: Path, dataset: str, partition: str) -> int:
+    """Run it through the DAG in one process, without a scheduler. Returns the exit status: 0 when it is published."""
+    settings = Settings.from_env()
+    find_dataset(settings.datasets, dataset)
+    RunParams.parse({"partition": partition})
+    (home / "logs").mkdir(parents=True, exist_ok=True)
+    log, out = home / "logs" / f"run-{dataset}-{partition}.log", home / f"run-{dataset}-{partition}.json"
+    out.unlink(missing_ok=True)
+    env = environment(home, 0) | {"PYTHONPATH": str(REPOSITORY)}
+    progress = Progress(settings.lake, dataset, [partition])
+    with log.open("wb") as sink:
+        migrate = ["airflow", "db", "migrate"]
+        one_run = [sys.executable, "-m", "embedded.one_run", dataset, partition, str(out)]
+        done = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
+        run = subprocess.Popen(one_run, env=env, stdout=sink, stderr=sink) if done else None  # noqa: S603
+        while run and run.poll() is None:
+            progress.tick()
+            time.sleep(0.5)
+    outcome = json.loads(out.read_text()) if out.is_file() else {"state": "failed", "tasks": []}
+    out.unlink(missing_ok=True)
+    _print_tasks(outcome["tasks"])
+    _print_result(log)
+    if outcome["state"] != "success":
+        print(f"{outcome['state']}; the whole log: {log}")
+    return 0 if outcome["state"] == "success" else 1
+
+
+def _print_tasks(tasks: list[dict[str, object]]) -> None:
+    started = sorted((t for t in tasks if t["start"] and t["end"]), key=lambda t: t["start"])  # type: ignore[arg-type, return-value]
+    if started:
+        total = max(t["end"] for t in started) - started[0]["start"]  # type: ignore[type-var, operator]
+        seconds = ", ".join(f"{t['task']} {t['end'] - t['start']:.1f}" for t in started)  # type: ignore[operator]
+        print(f"{total:.0f} s: {seconds}")
+
+
+def _print_result(log: Path) -> None:
+    """The line that register printed, or the last one that names one of our errors."""
+    text = log.read_text(errors="replace")
+    published = [line for line in text.splitlines() if re.match(r"(registered|already registered): ", line)]
+    refused = ERROR_LINE.findall(text)
+    if published or refused:
+        print((published or refused)[-1])

@@ -1,0 +1,122 @@
+"""Airflow's processes on this machine: started together, watched, and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from embedded.api import Api
+from embedded.environment import environment
+from imagefeatures.errors import ImageFeaturesError
+
+SERVICES = ("api-server", "scheduler", "dag-processor")
+START_SECONDS = 180
+
+
+class ServiceFailed(ImageFeaturesError):
+    """One of Airflow's processes did not start, or ended; the text names its log."""
+
+
+@contextlib.contextmanager
+def airflow(home: Path, port: int | None = None) -> Iterator[Api]:
+    """A running Airflow: the one that `home` already has, or one that lives as long as this context.
+
+    port: of the UI and API; None takes any free one.
+    """
+    if running := _running(home):
+        yield running
+        return
+    port = port or _free_port()
+    env = environment(home, port)
+    (home / "logs").mkdir(parents=True, exist_ok=True)
+    _migrate(home, env)
+    api = Api(f"http://127.0.0.1:{port}", home)
+    processes = {name: _start(name, home, env) for name in SERVICES}
+    marker = home / "running.json"
+    try:
+        _wait_until_healthy(api, home, processes)
+        marker.write_text(json.dumps({"port": port, "pid": os.getpid()}))
+        yield api
+    finally:
+        marker.unlink(missing_ok=True)
+        for process in processes.values():
+            _stop(process)
+
+
+def log_file(home: Path, service: str) -> Path:
+    return home / "logs" / f"{service}.log"
+
+
+def _running(home: Path) -> Api | None:
+    try:
+        state = json.loads((home / "running.json").read_text())
+        os.kill(state["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    api = Api(f"http://127.0.0.1:{state['port']}", home)
+    return api if api.healthy() else None
+
+
+def _migrate(home: Path, env: dict[str, str]) -> None:
+    with log_file(home, "db-migrate").open("wb") as log:
+        done = subprocess.run(["airflow", "db", "migrate"], env=env, stdout=log, stderr=log)  # noqa: S607
+    if done.returncode:
+        raise ServiceFailed(f"Airflow's database could not be made; see {log_file(home, 'db-migrate')}")
+
+
+def _start(name: str, home: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log_file(home, name).open("ab") as log:
+        return subprocess.Popen(  # noqa: S603
+            ["airflow", name],  # noqa: S607
+            env=env,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # its children (workers, JVMs) get its signals, ours do not get Ctrl-C
+            preexec_fn=_end_with_parent,
+        )
+
+
+def _end_with_parent() -> None:
+    """Linux: have this process ended when the one that started it dies, however it dies."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def _wait_until_healthy(api: Api, home: Path, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not api.healthy():
+        for name, process in processes.items():
+            if process.poll() is not None:
+                raise ServiceFailed(
+                    f"airflow {name} ended with status {process.returncode}; see {log_file(home, name)}"
+                )
+        if time.monotonic() > deadline:
+            raise ServiceFailed(f"Airflow did not come up in {START_SECONDS} s; see {home / 'logs'}")
+        time.sleep(0.5)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a service and all that it started: politely, then not."""
+    for how, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # children that outlived it
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,153 @@
+"""The Iceberg tables: opened, and one partition of them replaced at once. The only module that knows pyiceberg."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+    ValidationException,
+)
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+from pyiceberg.table import Table
+from sqlalchemy import make_url
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from imagefeatures import layout, schemas
+from imagefeatures.settings import Settings, iceberg_s3_properties
+
+NAME = "imagefeatures"
+"""The catalog's name: a SQL catalog lists only tables stored under it, so Spark must use the same one."""
+
+NAMESPACE = "features"
+T = TypeVar("T")
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """Connect to the catalog; an empty one gets its tables and namespace."""
+    kind = "rest" if settings.catalog.startswith(("http://", "https://")) else "sql"
+    properties = {"uri": settings.catalog, "warehouse": layout.warehouse(settings.lake)}
+    catalog = load_catalog(NAME, type=kind, **properties, **iceberg_s3_properties())
+    with contextlib.suppress(NamespaceAlreadyExistsError):
+        catalog.create_namespace(NAMESPACE)
+    return catalog
+
+
+def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
+    """The table features.<name>, made when it does not exist. Safe when two runs make it at once."""
+    schema = {"quarantine": schemas.QUARANTINE, "runs": schemas.RUNS}.get(name, schemas.FEATURES)
+    identifier = (NAMESPACE, name)
+    try:
+        return catalog.load_table(identifier)
+    except NoSuchTableError:
+        pass
+    try:
+        creation = catalog.create_table_transaction(
+            identifier, schema=schema, location=layout.table_folder(settings.lake, name)
+        )
+        with creation.update_spec() as spec:
+            spec.add_identity("partition_key")
+        creation.commit_transaction()
+    except (TableAlreadyExistsError, CommitFailedException):
+        pass  # another run was first
+    return catalog.load_table(identifier)
+
+
+def replace_files(table: Table, partition: str, files: list[str], run_id: str) -> bool:
+    """Make `files` the partition's only files, in one commit. False when they already are.
+
+    Readers see the old rows or the new ones. When another run replaces the same partition meanwhile,
+    this one starts again from what that one left: the later commit stands.
+    """
+    where = EqualTo("partition_key", partition)
+
+    def swap() -> bool:
+        table.refresh()
+        current = {task.file.file_path for task in table.scan(row_filter=where).plan_files()}
+        if current == set(files):
+            return False
+        with table.transaction() as change:
+            if current:
+                change.delete(where, snapshot_properties=_signed(run_id))
+            if files:
+                change.add_files(files, snapshot_properties=_signed(run_id))
+        return True
+
+    return _until_committed(swap)
+
+
+def replace_rows(table: Table, partition: str, dataset: str, rows: pa.Table, run_id: str) -> bool:
+    """Make `rows` the only ones of (dataset, partition), in one commit. False when they already are."""
+    where = _of(partition, dataset)
+
+    def swap() -> bool:
+        table.refresh()
+        current = table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow()["run_id"].to_pylist()
+        if current == [run_id] * rows.num_rows:
+            return False
+        with table.transaction() as change:
+            if current:
+                change.delete(where, snapshot_properties=_signed(run_id))
+            if rows.num_rows:
+                change.append(rows, snapshot_properties=_signed(run_id))
+        return True
+
+    return _until_committed(swap)
+
+
+def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:
+    """The row of features.runs of the run that (dataset, partition) holds now; None when it was never published."""
+    runs = open_table(catalog, settings, "runs")
+    found = runs.scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
+    return found[0] if found else None
+
+
+def read_rows(settings: Settings, name: str, columns: tuple[str, ...] = ("*",)) -> pa.Table:
+    """All current rows of features.<name>, in no particular order."""
+    return open_table(open_catalog(settings), settings, name).scan(selected_fields=columns).to_arrow()
+
+
+def published_runs(settings: Settings, dataset: str | None = None) -> list[dict[str, object]]:
+    """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first.
+
+    A look from outside: makes no table and no SQLite file, and finds nothing where there is none yet.
+    """
+    url = make_url(settings.catalog)
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    if file and not file.startswith("file:") and not Path(file).exists():
+        return []
+    with open_catalog(settings) as catalog:
+        try:
+            runs = catalog.load_table((NAMESPACE, "runs"))
+        except NoSuchTableError:
+            return []
+        where = AlwaysTrue() if dataset is None else EqualTo("dataset", dataset)
+        rows = runs.scan(row_filter=where).to_arrow()
+    return rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
+
+
+def _of(partition: str, dataset: str) -> BooleanExpression:
+    return And(EqualTo("partition_key", partition), EqualTo("dataset", dataset))
+
+
+def _signed(run_id: str) -> dict[str, str]:
+    return {"imagefeatures.run-id": run_id}
+
+
+def _until_committed(swap: Callable[[], T]) -> T:
+    """Repeat a swap that lost a race; each time it looks at the table afresh."""
+    races = Retrying(
+        retry=retry_if_exception_type((CommitFailedException, ValidationException)),
+        wait=wait_random_exponential(multiplier=0.1, max=5),
+        stop=stop_after_attempt(20),
+        reraise=True,
+    )
+    return races(swap)

@@ -1,0 +1,265 @@
+"""What a user writes: the dataset file, and the parameters of one run.
+
+Both are pydantic models, and every bound stands here once: the DAG builds its trigger form from
+`RunParams`, `plan` checks with it, and the jobs receive what passed.
+
+This module is imported whenever Airflow parses the DAG file: pydantic and YAML only, nothing heavy.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from imagefeatures.errors import DatasetError, ParamsError
+
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+RESERVED_NAMES = {"quarantine", "runs"}  # tables of their own in the same namespace
+PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # one path segment that no store or shell reads as more
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # Python would count it as 1: `max_bytes: yes` is no limit that anyone meant
+            raise ValueError("must not be true or false")
+        return value
+
+
+class Limits(_Strict):
+    """What one object may cost, and how many of a run's objects may be rejected."""
+
+    max_bytes: int = Field(32 * 2**20, ge=1, le=2**31, description="Largest object that is downloaded, in bytes")
+    max_pixels: int = Field(50_000_000, ge=1, le=2**31, description="Largest width × height that is decoded")
+    max_rejected: float = Field(
+        0.05, ge=0, le=1, description="Failure budget: share of the listed objects that may be rejected"
+    )
+    decode_seconds: float = Field(10, ge=0.1, le=600, description="Longest time one image may take to decode")
+
+
+class Dataset(_Strict):
+    """One dataset file: `datasets/fruit.yaml` is DAG `features_fruit` and table `features.fruit`."""
+
+    name: str = Field(pattern=NAME, description="Name of the table and of the DAG")
+    source: str = Field(min_length=1, description="s3://… or file:///…, or a path relative to the dataset file")
+    pattern: list[str] = Field(default_factory=lambda: ["*"], min_length=1, description="Shell patterns for keys")
+    label: str = Field("parent", description="parent, none, or a regular expression with one group")
+    schedule: str | None = Field(None, description="A midnight cron expression; null = manual and backfill only")
+    start_date: dt.date = Field(dt.date(2020, 1, 1), description="First partition that a backfill may fill")
+    model: Literal["mobilenet_v2"] = "mobilenet_v2"
+    engine: Literal["openvino", "tensorflow"] = "openvino"
+    sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
+    limits: Limits = Limits()
+    duplicates: Literal["keep", "reject"] = "keep"
+    on_empty: Literal["fail", "skip"] = "fail"
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name in RESERVED_NAMES:
+            raise ValueError(f"{name!r} is the service's own table; choose another name")
+        return name
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_known(cls, source: str) -> str:
+        scheme, separator, rest = source.partition("://")
+        if separator and (scheme not in ("file", "s3") or not rest.strip("/")):
+            raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
+        if scheme == "file" and separator and not rest.startswith("/"):
+            raise ValueError("file:// wants three slashes: file:///absolute/path/")
+        if scheme == "s3" and rest.startswith("/"):
+            raise ValueError("s3:// wants two slashes and a bucket: s3://bucket/folder/")
+        fields = re.findall(r"\{([^{}]*)\}", source)
+        if set(fields) - {"partition"}:
+            raise ValueError(f"only {{partition}} may stand in braces, found {fields}")
+        return source
+
+    @field_validator("pattern", mode="before")
+    @classmethod
+    def _one_pattern_is_a_list_too(cls, pattern: Any) -> Any:
+        return [pattern] if isinstance(pattern, str) else pattern
+
+    @field_validator("label")
+    @classmethod
+    def _label_has_one_group(cls, label: str) -> str:
+        if label in ("parent", "none"):
+            return label
+        try:
+            groups = re.compile(label).groups
+        except re.error as error:
+            raise ValueError(f"neither parent, none nor a regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"the regular expression needs exactly one group, it has {groups}")
+        return label
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule_is_at_midnight(cls, schedule: str | None) -> str | None:
+        # A partition is a day: backfill bounds compare as instants, and any later hour would drop the last day.
+        if schedule is not None and not re.fullmatch(r"0 0( [0-9*/,A-Za-z-]+){3}", schedule):
+            raise ValueError('must be a cron expression at midnight, such as "0 0 * * *"')
+        return schedule
+
+    def source_for(self, partition: str) -> str:
+        """The URI under which the partition's objects lie."""
+        return self.source.replace("{partition}", partition)
+
+    def matches(self, uri: str) -> bool:
+        """Whether the object's name (the last path segment), or its whole URI, fits one of the patterns."""
+        name = uri.rsplit("/", 1)[-1]
+        return any(fnmatch.fnmatchcase(name, p) or fnmatch.fnmatchcase(uri, p) for p in self.pattern)
+
+    def label_of(self, uri: str) -> str | None:
+        """The label that the object's URI says.
+
+        >>> Dataset(name="d", source="s3://b/").label_of("s3://b/2026-11-01/pear/17.jpg")
+        'pear'
+        >>> Dataset(name="d", source="s3://b/", label=r"/([a-z]+)_[0-9]+[.]").label_of("s3://b/fig_3.png")
+        'fig'
+        """
+        if self.label == "none":
+            return None
+        if self.label == "parent":
+            path = uri.partition("://")[2].split("/")
+            return path[-2] if len(path) > 2 else None
+        found = re.search(self.label, uri)
+        return found.group(1) if found else None
+
+
+class RunParams(_Strict):
+    """What a trigger, a backfill's conf or a command line may set for one run. None = as the dataset file says."""
+
+    partition: str | None = Field(
+        None,
+        pattern=PARTITION,
+        title="Partition",
+        description="The day to run, such as 2026-11-02. Leave empty in a backfill: each run knows its own day.",
+    )
+    sample: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        title="Sample",
+        description="Share of the objects, chosen by the hash of their keys: a trial run",
+    )
+    max_rejected: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        title="Failure budget",
+        description="Share of the objects that may be rejected before the run stops",
+    )
+    decode_seconds: float | None = Field(
+        None, ge=0.1, le=600, title="Seconds per image", description="Longest time one image may take to decode"
+    )
+    shard_images: int = Field(
+        512,
+        ge=1,
+        le=10_000,
+        title="Images per shard",
+        description="Most images that one worker holds at once (150 kB of pixels each)",
+    )
+    shard_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        le=2**30,
+        title="Bytes per shard",
+        description="Most source bytes that one worker holds at once",
+    )
+
+    @classmethod
+    def parse(cls, given: dict[str, Any]) -> RunParams:
+        """Check the parameters. Raises ParamsError naming the field."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise ParamsError(one_line(error)) from None
+
+    def applied_to(self, dataset: Dataset) -> Dataset:
+        """The dataset as this run shall see it."""
+        given = {
+            name: value for name in ("max_rejected", "decode_seconds") if (value := getattr(self, name)) is not None
+        }
+        limits = dataset.limits.model_copy(update=given)
+        return dataset.model_copy(update={"limits": limits, "sample": self.sample or dataset.sample})
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read one dataset file. Raises DatasetError naming the file and the field."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        if not isinstance(content, dict):
+            raise DatasetError(f"{path.name}: expected a mapping of fields, found {type(content).__name__}")
+        dataset = Dataset.model_validate(content)
+    except ValidationError as error:
+        raise DatasetError(f"{path.name}: {one_line(error)}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise DatasetError(f"{path.name}: not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise DatasetError(f"{path.name}: cannot be read: {error.strerror}") from None
+    if dataset.name != path.stem:
+        raise DatasetError(f"{path.name}: name: must be the file's own name, {path.stem!r} (got {dataset.name!r})")
+    if "://" not in dataset.source:
+        # normpath and not resolve(): a link in the path stays what the user wrote.
+        absolute = posixpath.normpath((path.parent / dataset.source).absolute())
+        source = f"file://{absolute}" + ("/" if dataset.source.endswith("/") else "")
+        dataset = dataset.model_copy(update={"source": source})
+    return dataset
+
+
+def load_datasets(folder: Path) -> tuple[list[Dataset], list[DatasetError]]:
+    """Every dataset file of a folder, in order of name: those that are right, and what is wrong with the others."""
+    datasets, errors = [], []
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            datasets.append(load_dataset(path))
+        except DatasetError as error:
+            errors.append(error)
+    return datasets, errors
+
+
+def find_dataset(folder: Path, name: str) -> Dataset:
+    """The dataset of that name. Raises DatasetError when there is none."""
+    for suffix in (".yaml", ".yml"):
+        if re.fullmatch(NAME, name) and (path := folder / f"{name}{suffix}").is_file():
+            return load_dataset(path)
+    known = ", ".join(sorted(p.stem for p in folder.glob("*.y*ml"))) or "none"
+    raise DatasetError(f"no dataset file for {name!r} in {folder} (there: {known})")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose dates stay text: pydantic reads them, and names the field when there is no such day."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - never changed
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def one_line(error: ValidationError) -> str:
+    """A pydantic error as `field: what is wrong (got …)`, several joined by semicolons."""
+    return "; ".join(_sentences(error))
+
+
+def _sentences(error: ValidationError) -> Iterable[str]:
+    for part in error.errors(include_url=False):
+        field = ".".join(str(step) for step in part["loc"])
+        if part["type"] == "extra_forbidden":
+            yield f"{field}: unknown field"
+        elif part["type"] == "missing":
+            yield f"{field}: is required"
+        else:
+            given = repr(part["input"])
+            yield f"{field}: {part['msg']} (got {given[:80]}{'…' if len(given) > 80 else ''})"

@@ -1,0 +1,81 @@
+"""Everything that can stop a run, as one tree.
+
+    ImageFeaturesError
+    ├── InputError              a retry will not help: Airflow fails the task at once
+    │   ├── SettingsError       an environment variable
+    │   ├── DatasetError        a dataset file
+    │   ├── ParamsError         the trigger form, a backfill's conf, a partition key
+    │   ├── StoreRefused        no such bucket, wrong credentials
+    │   ├── NoInput             nothing matches (and the dataset says that this is an error)
+    │   ├── TooManyRejected     the failure budget is spent
+    │   ├── ModelMismatch       weights missing, altered, or of another width
+    │   └── AuditFailed         the run's numbers do not add up: nothing is published
+    └── StoreError              the store did not answer in time: a retry may help
+
+A bad *image* is none of these: it is a `Rejected`, caught inside its shard and written down as a
+quarantine row.
+"""
+
+from __future__ import annotations
+
+from imagefeatures.reasons import Reason
+
+EXIT_INPUT_ERROR = 65
+"""Exit status of a job that an `InputError` stopped (sysexits' EX_DATAERR): the retry policy reads it."""
+
+
+class ImageFeaturesError(Exception):
+    """Base of all errors of this package; its text is one line for a person."""
+
+
+class InputError(ImageFeaturesError):
+    """What was asked for cannot be done; asking again will not change that."""
+
+
+class SettingsError(InputError):
+    """An environment variable is malformed; the text names it."""
+
+
+class DatasetError(InputError):
+    """A dataset file is malformed; the text names the file and the field."""
+
+
+class ParamsError(InputError):
+    """A run parameter is malformed; the text names it."""
+
+
+class StoreRefused(InputError):
+    """The store answered, and the answer was no: missing bucket, wrong credentials."""
+
+
+class NoInput(InputError):
+    """No object matches the dataset's source and pattern for this partition."""
+
+
+class TooManyRejected(InputError):
+    """More of the listed objects were rejected than `limits.max_rejected` allows."""
+
+
+class ModelMismatch(InputError):
+    """The weights are missing or not the ones that the model is defined by, or an engine differs from the reference."""
+
+
+class AuditFailed(InputError):
+    """The run's files, receipts and listing disagree; register publishes nothing."""
+
+
+class StoreError(ImageFeaturesError):
+    """The store failed in a way that may pass (timeouts, resets, 5xx), for longer than our own patience."""
+
+
+class Rejected(Exception):
+    """One image cannot become features. Raised and caught inside a shard; never leaves it.
+
+    reason: the code that stands in the quarantine table.
+    detail: for a person: what was found and what was expected.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,193 @@
+"""ingest: list the source once, share it out in shards, and freeze the bytes of every object.
+
+The listing streams: it is spooled to a local temporary file, because how to share it out is known
+only at its end, and then written as one small manifest file a shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imagefeatures import schemas, storage
+from imagefeatures.errors import NoInput, Rejected
+from imagefeatures.plan import Run
+from imagefeatures.reasons import Reason
+from imagefeatures.shards import Receipt, ShardWork
+
+STEP = "ingest"
+SPOOL_ROWS = 10_000
+FETCH_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the source holds for this run: how many objects, their bytes, and the shards they make."""
+
+    objects: int
+    bytes: int
+    shards: int
+
+
+def list_source(run: Run, workers: int) -> Listing:
+    """List the source and write the manifest, or read back what an earlier attempt listed.
+
+    workers: how many shards can be worked on at once; a small run makes enough to keep all busy.
+    Raises NoInput when nothing matches and the dataset says that this is an error.
+    """
+    summary = run.layout.listing_summary
+    if storage.exists(summary):
+        return read_listing(run)
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
+        spool = Path(folder) / "listing.arrow"
+        objects, size = _spool(run, spool)
+        if not objects and run.dataset.on_empty == "fail":
+            raise NoInput(f"NO_INPUT: nothing at {run.source} matches {run.dataset.pattern}")
+        shards = _write_manifest(run, spool, shard_count(run, objects, size, workers), objects, size)
+    listing = Listing(objects, size, shards)
+    storage.write(summary, json.dumps(listing.__dict__).encode(), only_if_absent=True)
+    return read_listing(run)
+
+
+def read_listing(run: Run) -> Listing:
+    """The listing that an ingest job has made for this run."""
+    return Listing(**json.loads(storage.read(run.layout.listing_summary)))
+
+
+def read_manifest(run: Run, shard: int) -> pa.Table:
+    """The objects of one shard: schemas.LISTING."""
+    return pq.ParquetFile(pa.BufferReader(storage.read(run.layout.listing(shard)))).read()
+
+
+def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
+    """How many shards to cut: under both caps, and two for each worker when there is little to do."""
+    by_cap = max(math.ceil(objects / run.shard_images), math.ceil(size / run.shard_bytes))
+    return max(by_cap, min(objects, 2 * workers))
+
+
+def run_shard(run: Run, shard: int) -> Receipt:
+    """Freeze one shard: every listed object ends as a row with its bytes, or rejected with a reason.
+
+    Raises StoreError when the store stays away: that is nobody's image's fault.
+    """
+    work = ShardWork(run.layout, STEP, shard)
+    listed = read_manifest(run, shard).to_pylist()
+    frozen = []
+    for row, fetched in zip(listed, _fetch_all(run, listed), strict=True):
+        if isinstance(fetched, Rejected):
+            work.reject(row, fetched)
+        else:
+            image_id = hashlib.sha256(fetched).hexdigest()
+            frozen.append({**row, "image_id": image_id, "data": fetched})
+    raw = pa.Table.from_pylist(frozen, schema=schemas.RAW)
+    # The bytes are compressed images already.
+    return work.finish(len(listed), raw, compression="none", use_dictionary=False)
+
+
+def _spool(run: Run, spool: Path) -> tuple[int, int]:
+    objects = size = 0
+    with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
+        rows: list[dict[str, object]] = []
+        for found in storage.list_objects(run.source):
+            if found.uri.endswith("/") or not run.dataset.matches(found.uri) or not _sampled(run, found.uri):
+                continue
+            rows.append(_listed(run, found))
+            objects, size = objects + 1, size + found.size
+            if len(rows) == SPOOL_ROWS:
+                writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
+                rows.clear()
+        writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
+    return objects, size
+
+
+def _listed(run: Run, found: storage.StoredObject) -> dict[str, object]:
+    uri, bad_key = found.uri, None
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        bad_key = "its name is not UTF-8; it stands here with the odd bytes escaped"
+        uri = uri.encode("utf-8", "backslashreplace").decode()
+    return {"uri": uri, "size": found.size, "etag": found.etag, "label": run.dataset.label_of(uri), "bad_key": bad_key}
+
+
+def _sampled(run: Run, uri: str) -> bool:
+    """Whether the key's hash falls into the sample: the same keys on every machine and day."""
+    if run.dataset.sample >= 1:
+        return True
+    digest = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8]) < run.dataset.sample * 2**64
+
+
+def _write_manifest(run: Run, spool: Path, wanted: int, objects: int, size: int) -> int:
+    """Cut the spooled listing into `wanted` shards of like bytes and like count, each under both caps.
+
+    An object weighs its share of all bytes plus its share of the count, so shards are alike in both.
+    Returns how many shards were made: a cap may have cut a few more.
+    """
+    weight_of_all = 2 - 1e-9  # a hair less than the sum, so that rounding never cuts a shard one object late
+    done, shard = 0.0, 0
+    rows: list[dict[str, object]] = []
+    held = 0
+
+    def cut() -> None:
+        nonlocal shard, held
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING), sink, compression="zstd")
+        storage.write(run.layout.listing(shard), sink.getvalue())
+        shard, held = shard + 1, 0
+        rows.clear()
+
+    for row in _spooled(spool):
+        # An object that ingest will not download weighs nothing in a worker's memory.
+        weight = int(row["size"]) if row["size"] <= run.dataset.limits.max_bytes else 0  # type: ignore[operator, arg-type]
+        full = len(rows) >= run.shard_images or held + weight > run.shard_bytes
+        if rows and (full or done >= (shard + 1) * weight_of_all / wanted):
+            cut()
+        rows.append(row)
+        held += weight
+        done += 1 / objects + int(row["size"]) / max(size, 1)  # type: ignore[call-overload]
+    if rows:
+        cut()
+    return shard
+
+
+def _spooled(spool: Path) -> Iterator[dict[str, object]]:
+    with pa.OSFile(str(spool), "rb") as source:
+        for batch in pa.ipc.open_stream(source):
+            yield from batch.to_pylist()
+
+
+def _fetch_all(run: Run, listed: list[dict[str, object]]) -> Iterator[bytes | Rejected]:
+    if run.source.startswith("file://"):  # the page cache answers; threads would only take turns
+        yield from (_fetch(run, row) for row in listed)
+        return
+    with ThreadPoolExecutor(FETCH_THREADS) as pool:
+        yield from pool.map(lambda row: _fetch(run, row), listed)
+
+
+def _fetch(run: Run, row: dict[str, object]) -> bytes | Rejected:
+    """The object's bytes, or why it is turned away. What needs no download is decided without one."""
+    found = storage.StoredObject(str(row["uri"]), int(row["size"]), str(row["etag"]))  # type: ignore[call-overload]
+    cap = run.dataset.limits.max_bytes
+    if row["bad_key"]:
+        return Rejected(Reason.BAD_KEY, str(row["bad_key"]))
+    if found.size == 0:
+        return Rejected(Reason.EMPTY_OBJECT, "it has 0 bytes")
+    if found.size > cap:
+        return Rejected(Reason.TOO_LARGE, f"it has {found.size:,} bytes, limits.max_bytes is {cap:,}")
+    try:
+        return storage.fetch(found)
+    except storage.ObjectMissing:
+        return Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
+    except storage.ObjectChanged as changed:
+        return Rejected(Reason.CHANGED_DURING_RUN, f"listed with ETag {found.etag}, read with {changed.etag}")

@@ -1,0 +1,105 @@
+"""Where everything lies in the lake. No other module joins these names.
+
+<lake>/staging/<dataset>/<partition>/<run>/run.json
+                                          /<step>/shard-00012-<random>.parquet           what the step made
+                                          /<step>/shard-00012-<random>-rejected.parquet  what it rejected, and why
+                                          /<step>/shard-00012.json                       the receipt, written last
+<lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
+<lake>/models/<fingerprint>/
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+from imagefeatures.errors import ParamsError
+
+LISTING = "ingest/listing"
+"""The folder, inside a run's, that holds the listed objects: the manifest, one file a shard."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of one run.
+
+    >>> Layout("s3://b/lake", "fruit", "2026-11-02", "r1").receipt("resize", 12)
+    's3://b/lake/staging/fruit/2026-11-02/r1/resize/shard-00012.json'
+    """
+
+    lake: str
+    dataset: str
+    partition: str
+    run_id: str
+
+    @classmethod
+    def of_run_file(cls, uri: str, lake: str) -> Layout:
+        """The places of the run whose run.json this is, even when the file is gone. Raises ParamsError.
+
+        >>> Layout.of_run_file("s3://b/lake/staging/fruit/2026-11-02/r1/run.json", "s3://b/lake").run_id
+        'r1'
+        """
+        found = re.fullmatch(re.escape(lake) + r"/staging/([^/]+)/([^/]+)/([^/]+)/run\.json", uri)
+        if not found:
+            raise ParamsError(f"--run: {uri} is not the run.json of a run in {lake}")
+        return cls(lake, *found.groups())
+
+    @property
+    def run(self) -> str:
+        """The run's own folder; gone once the run is registered."""
+        return f"{self.lake}/staging/{self.dataset}/{self.partition}/{self.run_id}"
+
+    @property
+    def run_file(self) -> str:
+        return f"{self.run}/run.json"
+
+    @property
+    def listing_summary(self) -> str:
+        """Written when the listing is whole: how many shards, objects and bytes."""
+        return f"{self.run}/{LISTING}.json"
+
+    def listing(self, shard: int) -> str:
+        return f"{self.run}/{LISTING}/{shard_name(shard)}.parquet"
+
+    def step(self, step: str) -> str:
+        return f"{self.run}/{step}"
+
+    def receipt(self, step: str, shard: int) -> str:
+        return f"{self.step(step)}/{shard_name(shard)}.json"
+
+    def duplicates(self, shard: int) -> str:
+        return f"{self.step('validate')}/duplicates-{shard:05d}.json"
+
+    def new_output(self, step: str, shard: int) -> str:
+        """A name that no attempt has used or will use, for what a step makes of one shard."""
+        name = f"{shard_name(shard)}-{secrets.token_hex(4)}.parquet"
+        if step == "featurize":  # already in its final place: publishing moves nothing
+            return f"{table_folder(self.lake, self.dataset)}/data/partition_key={self.partition}/{self.run_id}-{name}"
+        return f"{self.step(step)}/{name}"
+
+
+def shard_name(shard: int) -> str:
+    return f"shard-{shard:05d}"
+
+
+def shard_of_receipt(name: str) -> int | None:
+    """The shard number that a receipt's file name carries; None for any other file.
+
+    >>> shard_of_receipt("shard-00012.json"), shard_of_receipt("shard-00012-ab12cd34.parquet")
+    (12, None)
+    """
+    found = re.fullmatch(r"shard-(\d{5,})\.json", name)
+    return int(found.group(1)) if found else None
+
+
+def table_folder(lake: str, table: str) -> str:
+    return f"{warehouse(lake)}/features/{table}"
+
+
+def warehouse(lake: str) -> str:
+    return f"{lake}/warehouse"
+
+
+def model_folder(lake: str, fingerprint: str) -> str:
+    return f"{lake}/models/{fingerprint}"

@@ -1,0 +1,113 @@
+"""Engines: pixels to vectors. All give the reference's numbers (see `prepare`), at different speeds.
+
+openvino    the default on CPUs: one thread, one image at a time, so that one worker a core scales
+tensorflow  the reference's own runtime
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from imagefeatures.errors import ModelMismatch
+from imagefeatures.models import reference
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The engine-ready files of one fingerprint, as bytes: small enough (23 MB) to send to every worker."""
+
+    fingerprint: str
+    width: int
+    weights_npz: bytes
+    openvino_xml: bytes
+    openvino_bin: bytes
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """pixels: uint8 [n, 224, 224, 3], RGB. Returns float32 [n, width]."""
+        ...
+
+
+_loaded: dict[tuple[str, str], Engine] = {}
+
+
+def cached(name: str, bundle: Bundle) -> Engine:
+    """The engine, loaded once in this process: Spark reuses its Python workers for many shards."""
+    key = (name, bundle.fingerprint)
+    if key not in _loaded:
+        _loaded[key] = load(name, bundle)
+    return _loaded[key]
+
+
+def load(name: str, bundle: Bundle) -> Engine:
+    """Load an engine by its name in the dataset file. Raises ModelMismatch when the width is not the model's."""
+    engine: Engine = {"openvino": OpenVino, "tensorflow": TensorFlow}[name](bundle)
+    width = engine.features(reference.golden_pixels()[:1]).shape[1]
+    if width != bundle.width:
+        raise ModelMismatch(f"MODEL_MISMATCH: {name} gives vectors of {width} values, the table holds {bundle.width}")
+    return engine
+
+
+class OpenVino:
+    """OpenVINO on the CPU in float32."""
+
+    SETTINGS = {  # noqa: RUF012 - never changed
+        "INFERENCE_NUM_THREADS": 1,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",  # bf16, the default where the CPU has it, is wrong by up to 0.1 in cosine
+        "ENABLE_CPU_PINNING": False,  # pinned, all workers of a machine sit on the same core
+    }
+
+    def __init__(self, bundle: Bundle) -> None:
+        core = _openvino_core()
+        model = core.read_model(model=bundle.openvino_xml, weights=bundle.openvino_bin)
+        self._request = core.compile_model(model, "CPU", self.SETTINGS).create_infer_request()
+        self._width = bundle.width
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        vectors = np.empty((len(pixels), self._width), np.float32)
+        for at in range(len(pixels)):
+            vectors[at] = self._request.infer({0: pixels[at : at + 1]}, share_inputs=True, share_outputs=True)[0][0]
+        return vectors
+
+
+class TensorFlow:
+    """Keras on TensorFlow, compiled once for a fixed batch (`predict` in a loop retraces and leaks)."""
+
+    BATCH = 32
+
+    def __init__(self, bundle: Bundle) -> None:
+        with np.load(io.BytesIO(bundle.weights_npz), allow_pickle=False) as stored:
+            arrays: dict[str, list[np.ndarray]] = {}
+            for name in stored.files:  # "<layer>/<position>", in order
+                arrays.setdefault(name.rpartition("/")[0], []).append(stored[name])
+        self._model = reference.build(arrays)
+        import tensorflow as tf
+
+        signature = tf.TensorSpec((self.BATCH, 224, 224, 3), tf.float32)
+        self._run = tf.function(lambda x: self._model(x, training=False), input_signature=[signature])
+        self._width = bundle.width
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        vectors = np.empty((len(pixels), self._width), np.float32)
+        for at in range(0, len(pixels), self.BATCH):
+            batch = reference.scaled(pixels[at : at + self.BATCH])
+            padded = np.zeros((self.BATCH, *batch.shape[1:]), np.float32)
+            padded[: len(batch)] = batch
+            vectors[at : at + len(batch)] = self._run(padded).numpy()[: len(batch)]
+        return vectors
+
+
+@lru_cache(1)
+def _openvino_core():  # type: ignore[no-untyped-def]
+    import openvino
+
+    return openvino.Core()

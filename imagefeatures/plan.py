@@ -1,0 +1,105 @@
+"""plan: settle every fact of a run, once, in one file that all other steps read.
+
+The file holds no secret: the catalog and the credentials stay in the environment of those who need them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import platform
+import secrets
+from importlib.metadata import PackageNotFoundError, version
+
+from pydantic import BaseModel, ConfigDict
+
+from imagefeatures import storage
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.errors import ParamsError
+from imagefeatures.layout import Layout
+from imagefeatures.models import MODELS
+from imagefeatures.settings import Settings
+
+SOFTWARE = (
+    "imagefeatures", "apache-airflow", "pyspark", "pillow", "numpy", "openvino", "tensorflow-cpu", "tensorflow",
+    "keras", "pyarrow", "pyiceberg",
+)  # fmt: skip
+
+
+class Run(BaseModel):
+    """run.json: what is to be done, by which rules, where. Frozen for the life of the run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str
+    partition: str
+    dataset: Dataset
+    source: str
+    lake: str
+    fingerprint: str
+    shard_images: int
+    shard_bytes: int
+    started_at: dt.datetime
+    versions: dict[str, str]
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.lake, self.dataset.name, self.partition, self.run_id)
+
+
+def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, settings: Settings) -> str:
+    """Settle a run and write its run.json. Returns the file's URI: the only argument of every job.
+
+    partition_key: the key that Airflow gave the run, None for a manual trigger.
+    Raises ParamsError, or StoreRefused and StoreError when the lake cannot be written.
+    """
+    partition = settle_partition(params, partition_key)
+    effective = params.applied_to(dataset)
+    now = dt.datetime.now(dt.UTC)
+    run = Run(
+        run_id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        partition=partition,
+        dataset=effective,
+        source=effective.source_for(partition),
+        lake=settings.lake,
+        fingerprint=MODELS[effective.model].fingerprint,
+        shard_images=params.shard_images,
+        shard_bytes=params.shard_bytes,
+        started_at=now,
+        versions=_versions(),
+    )
+    storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
+    return run.layout.run_file
+
+
+def load_run(uri: str) -> Run:
+    """Read a run.json. Raises ParamsError when there is none: its run is already registered, or never was."""
+    try:
+        return Run.model_validate_json(storage.read(uri))
+    except storage.ObjectMissing:
+        raise ParamsError(f"--run: there is no {uri}; start a new run of this partition") from None
+
+
+def settle_partition(params: RunParams, partition_key: str | None) -> str:
+    """The one partition that a run fills. Raises ParamsError when there is none, or two.
+
+    >>> settle_partition(RunParams(partition="2026-11-02"), None)
+    '2026-11-02'
+    """
+    given = RunParams.parse({"partition": partition_key}).partition
+    if params.partition and given and params.partition != given:
+        raise ParamsError(
+            f"partition: the parameters say {params.partition}, but this run's own partition key is {given}; "
+            "leave the parameter empty in backfills and scheduled runs"
+        )
+    if not (partition := params.partition or given):
+        raise ParamsError("partition: a manual run needs one, such as 2026-11-02")
+    return partition
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in SOFTWARE:
+        with contextlib.suppress(PackageNotFoundError):  # tensorflow goes by two names
+            found[package] = version(package)
+    return found

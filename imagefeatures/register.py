@@ -1,0 +1,190 @@
+"""register: check that every listed object is accounted for, then publish the run by swapping its partition."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imagefeatures import catalog as tables
+from imagefeatures import ingest, schemas, shards, storage, validate
+from imagefeatures.errors import AuditFailed
+from imagefeatures.layout import Layout
+from imagefeatures.models import MODELS
+from imagefeatures.plan import Run, load_run
+from imagefeatures.settings import Settings
+from imagefeatures.shards import Receipt, StagedFile, Totals
+
+REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to register"
+
+
+@dataclass
+class Audit:
+    """What a whole run amounts to, once every number of it agrees with every other."""
+
+    listed: int = 0
+    registered: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    files: list[str] = field(default_factory=list)
+    rejected: list[pa.Table] = field(default_factory=list)
+    steps: dict[str, Totals] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What register did: one of REGISTERED, ALREADY and EMPTY; and, unless EMPTY, the run's row of features.runs."""
+
+    state: str
+    row: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the run came to, in types that JSON knows."""
+        kept = ("partition_key", "dataset", "run_id", "listed", "registered", "quarantined", "fingerprint")
+        return {name: self.row[name] for name in kept} | {"reasons": dict(self.row["reasons"])}
+
+    def __str__(self) -> str:
+        row = self.row
+        if not row:
+            return self.state
+        wall = (row["finished_at"] - row["started_at"]).total_seconds()
+        reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
+        busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in schemas.SPARK_STEPS)
+        return (
+            f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
+            f"{row['registered']} registered + {row['quarantined']} quarantined ({reasons}); "
+            f"{wall:.0f} s since plan, workers busy: {busy}"
+        )
+
+
+def register(run_file: str, settings: Settings) -> Outcome:
+    """Audit and publish a run, then remove its staging folder.
+
+    Doing it again changes nothing: not after a success that was never reported, not even when the
+    staging folder is gone. A run that listed nothing leaves the published partition as it is.
+    Raises AuditFailed (nothing was published) or TooManyRejected.
+    """
+    place = Layout.of_run_file(run_file, settings.lake)
+    catalog = tables.open_catalog(settings)
+    standing = tables.published(catalog, settings, place.dataset, place.partition)
+    if standing and standing["run_id"] == place.run_id:
+        storage.delete_folder(place.run)
+        return Outcome(ALREADY, standing)
+    run = load_run(run_file)
+    if not ingest.read_listing(run).objects:
+        storage.delete_folder(place.run)
+        return Outcome(EMPTY)
+    audit = audit_run(run)
+    validate.refuse_if_spent(run, audit.listed, audit.rejected)
+    finished = dt.datetime.now(dt.UTC)
+    row = _runs_row(run, audit, finished)
+    name = run.dataset.name
+    rejected = _quarantine_rows(run, audit, finished)
+    tables.replace_rows(tables.open_table(catalog, settings, "quarantine"), run.partition, name, rejected, run.run_id)
+    tables.replace_files(tables.open_table(catalog, settings, name), run.partition, audit.files, run.run_id)
+    # Last: the row in features.runs is what says that this run is published.
+    runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
+    tables.replace_rows(tables.open_table(catalog, settings, "runs"), run.partition, name, runs, run.run_id)
+    storage.delete_folder(place.run)
+    return Outcome(REGISTERED, row)
+
+
+def audit_run(run: Run) -> Audit:
+    """Add a run up, object by object. Raises AuditFailed with the first thing that does not fit.
+
+    One shard is held at a time.
+    """
+    listing = ingest.read_listing(run)
+    receipts = {step: {r.shard: r for r in shards.read_receipts(run.layout, step)} for step in schemas.SPARK_STEPS}
+    for step, found in receipts.items():
+        if missing := set(range(listing.shards)) - set(found):
+            raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
+    audit = Audit()
+    for shard in range(listing.shards):
+        _audit_shard(run, shard, {step: receipts[step][shard] for step in schemas.SPARK_STEPS}, audit)
+    if audit.listed != listing.objects:
+        raise AuditFailed(f"the manifest holds {audit.listed} objects, {listing.objects} were listed")
+    audit.steps = {step: shards.totals(found.values()) for step, found in receipts.items()}
+    return audit
+
+
+def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audit) -> None:
+    listed = ingest.read_manifest(run, shard)["uri"].to_pylist()
+    expected = len(listed)
+    rejected: list[pa.Table] = []
+    for step, receipt in receipts.items():
+        if receipt.rows_in != expected:
+            raise AuditFailed(f"{step} shard {shard}: {receipt.rows_in} rows came in, {expected} were handed on")
+        if receipt.rejected:
+            rejected.append(shards.read_staged(receipt.rejected))
+        expected = receipt.output.rows
+        if receipt.rows_in != expected + (rejected[-1].num_rows if receipt.rejected else 0):
+            raise AuditFailed(f"{step} shard {shard}: {receipt.rows_in} rows in, {expected} out, the rest not rejected")
+    features = receipts["featurize"].output
+    accounted = [*_checked_uris(run, features), *(uri for table in rejected for uri in table["uri"].to_pylist())]
+    if Counter(accounted) != Counter(listed):
+        odd = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))
+        raise AuditFailed(f"shard {shard}: {len(odd)} objects are not in exactly one table, first {odd[0]}")
+    audit.listed += len(listed)
+    audit.registered += features.rows
+    audit.rejected += rejected
+    for table in rejected:
+        audit.reasons.update(table["reason"].to_pylist())
+    if features.rows:
+        audit.files.append(features.uri)
+
+
+def _checked_uris(run: Run, file: StagedFile) -> Iterator[str]:
+    """The URIs of a features file whose every row is fit to publish. Raises AuditFailed."""
+    table = shards.read_staged(file)
+    if not table.schema.equals(schemas.FEATURES):
+        raise AuditFailed(f"{file.uri}: columns are not those of features.{run.dataset.name}")
+    constants = {"partition_key": run.partition, "fingerprint": run.fingerprint, "run_id": run.run_id}
+    for column, value in constants.items():
+        if table.num_rows and (found := table[column].unique().to_pylist()) != [value]:
+            raise AuditFailed(f"{file.uri}: {column} holds {found}, this run's is {value}")
+    vectors = table["features"].combine_chunks()
+    width = MODELS[run.dataset.model].width
+    if table.num_rows and set(vectors.value_lengths().unique().to_pylist()) != {width}:
+        raise AuditFailed(f"{file.uri}: MODEL_MISMATCH: not every vector has {width} values")
+    if not np.isfinite(vectors.flatten().to_numpy()).all():
+        raise AuditFailed(f"{file.uri}: a vector holds a value that is not finite")
+    yield from table["uri"].to_pylist()
+
+
+def _quarantine_rows(run: Run, audit: Audit, finished: dt.datetime) -> pa.Table:
+    rejected = pa.concat_tables([schemas.REJECTED.empty_table(), *audit.rejected])
+    constants = {
+        "partition_key": run.partition,
+        "dataset": run.dataset.name,
+        "run_id": run.run_id,
+        "quarantined_at": pa.scalar(finished, schemas.QUARANTINE.field("quarantined_at").type),
+    }
+    columns = {name: rejected[name] for name in rejected.column_names}
+    columns |= {name: pa.repeat(value, rejected.num_rows) for name, value in constants.items()}
+    return pa.table([columns[name] for name in schemas.QUARANTINE.names], schema=schemas.QUARANTINE)
+
+
+def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
+    row = {
+        "partition_key": run.partition,
+        "dataset": run.dataset.name,
+        "run_id": run.run_id,
+        "listed": audit.listed,
+        "registered": audit.registered,
+        "quarantined": audit.reasons.total(),
+        "reasons": sorted(audit.reasons.items()),
+        "fingerprint": run.fingerprint,
+        "model": run.dataset.model,
+        "started_at": run.started_at,
+        "finished_at": finished,
+        "versions": sorted(run.versions.items()),
+    }
+    for step, done in audit.steps.items():
+        row |= {f"{step}_seconds": done.seconds, f"{step}_images": done.images, f"{step}_bytes": done.bytes}
+    return row

@@ -1,0 +1,54 @@
+"""resize: decode what validate let through, and make the model's input of it. The only step that decodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from imagefeatures import images, ingest, schemas, validate
+from imagefeatures.errors import Rejected
+from imagefeatures.plan import Run
+from imagefeatures.shards import Receipt, ShardWork, read_output
+
+STEP = "resize"
+
+
+def run_shard(run: Run, shard: int) -> Receipt:
+    """Decode one shard: schemas.PIXELS, in the order of the listing."""
+    work = ShardWork(run.layout, STEP, shard)
+    verdicts = read_output(run.layout, validate.STEP, shard)
+    raw = read_output(run.layout, ingest.STEP, shard, columns=["uri", "data"])
+    data_of = dict(zip(raw["uri"].to_pylist(), raw["data"], strict=True))
+    pixels = np.empty((verdicts.num_rows, *schemas.PIXELS_SHAPE), np.uint8)
+    passed = []
+    for row in verdicts.select(schemas.PIXELS.names[:-1]).to_pylist():
+        try:
+            decoded = images.decode(data_of[row["uri"]].as_py(), run.dataset.limits)
+        except Rejected as why:
+            work.reject(row, why)
+        else:
+            pixels[len(passed)] = decoded.pixels
+            passed.append(row | {"width": decoded.width, "height": decoded.height, "mode": decoded.mode})
+    identity = pa.schema(list(schemas.PIXELS)[:-1])
+    table = pa.Table.from_pylist(passed, schema=identity).append_column(
+        schemas.PIXELS.field("pixels"), as_binary(pixels[: len(passed)])
+    )
+    return work.finish(verdicts.num_rows, table, compression="none", use_dictionary=False)
+
+
+def as_binary(pixels: np.ndarray) -> pa.Array:
+    """uint8 [n, 224, 224, 3] as an Arrow fixed-size binary array of n values; no copy."""
+    return pa.Array.from_buffers(pa.binary(schemas.PIXELS_BYTES), len(pixels), [None, pa.py_buffer(pixels)])
+
+
+def as_pixels(table: pa.Table) -> np.ndarray:
+    """The pixels of a schemas.PIXELS table as uint8 [n, 224, 224, 3]; no copy when it is one chunk."""
+    chunks = [
+        np.frombuffer(
+            chunk.buffers()[1], np.uint8, len(chunk) * schemas.PIXELS_BYTES, chunk.offset * schemas.PIXELS_BYTES
+        )
+        for chunk in table["pixels"].chunks
+        if len(chunk)
+    ]
+    whole = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.uint8), *chunks])
+    return whole.reshape(-1, *schemas.PIXELS_SHAPE)

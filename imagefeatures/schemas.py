@@ -1,0 +1,133 @@
+"""The columns of every file and table. A column's `doc` is what docs/tables.md says of it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+PIXELS_SHAPE = (224, 224, 3)
+PIXELS_BYTES = 224 * 224 * 3
+
+
+def _field(name: str, kind: pa.DataType, doc: str = "", *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"doc": doc} if doc else None)
+
+
+_URI = _field("uri", pa.string(), "Scheme, bucket and key exactly as the store lists it, never percent-encoded")
+_IMAGE_ID = _field("image_id", pa.string(), "SHA-256 of the object's bytes, in hexadecimal")
+_SIZE = _field("size", pa.int64(), "Size of the object, in bytes")
+_ETAG = _field("etag", pa.string(), "The store's version mark of the bytes that were read", nullable=True)
+_LABEL = _field("label", pa.string(), "The label that the object's URI says, by the dataset's rule", nullable=True)
+_WIDTH = _field("width", pa.int32(), "Width of the original after EXIF orientation, in pixels")
+_HEIGHT = _field("height", pa.int32(), "Height of the original after EXIF orientation, in pixels")
+_MODE = _field("mode", pa.string(), "Pillow mode as decoded, before the conversion to RGB")
+
+_IDENTITY = [_URI, _IMAGE_ID, _SIZE, _ETAG, _LABEL]
+
+LISTING = pa.schema([_URI, _SIZE, _ETAG, _LABEL, _field("bad_key", pa.string(), nullable=True)])
+"""Manifest: every listed object of a shard. bad_key: why the name could not be kept, else null."""
+
+RAW = pa.schema([*_IDENTITY, _field("data", pa.binary())])
+"""What ingest froze: the bytes of one version of each object."""
+
+VERDICT = pa.schema([*_IDENTITY, _field("format", pa.string()), _WIDTH, _HEIGHT, _MODE])
+"""What validate let through, from headers alone."""
+
+PIXELS = pa.schema(
+    [
+        *_IDENTITY,
+        _WIDTH,
+        _HEIGHT,
+        _MODE,
+        # Parquet has no 8-bit type: a list<uint8> would be stored as 32-bit integers.
+        pa.field("pixels", pa.binary(PIXELS_BYTES), False, {"shape": "224,224,3", "dtype": "uint8", "layout": "RGB"}),
+    ]
+)
+"""What resize made: uint8 [224, 224, 3] RGB, row-major."""
+
+REJECTED = pa.schema(
+    [
+        _URI,
+        _IMAGE_ID.with_nullable(True),
+        _SIZE.with_nullable(True),
+        _ETAG,
+        _LABEL,
+        _field("step", pa.string(), "The step that rejected the object"),
+        _field("reason", pa.string(), "Reason code; docs/operating.md lists them"),
+        _field("detail", pa.string(), "For a person: what was found and what was expected (at most 500 characters)"),
+    ]
+)
+"""What a step turned away, in the same shape for every step."""
+
+_PARTITION = _field("partition_key", pa.string(), "Airflow's partition key, a day such as 2026-11-02")
+_RUN_ID = _field("run_id", pa.string(), "The run that published the row; joins with features.runs")
+_MODEL = _field("model", pa.string(), "Name of the model, such as mobilenet_v2")
+_FINGERPRINT = _field("fingerprint", pa.string(), "Digest of preprocessing, model and weights: equal means comparable")
+_DATASET = _field("dataset", pa.string(), "Name of the dataset")
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+FEATURES = pa.schema(
+    [
+        _PARTITION,
+        _URI,
+        _IMAGE_ID,
+        _LABEL,
+        _WIDTH,
+        _HEIGHT,
+        _MODE,
+        _SIZE,
+        _ETAG,
+        _MODEL,
+        _FINGERPRINT,
+        pa.field(
+            "features",
+            pa.list_(pa.field("element", pa.float32(), nullable=False)),
+            nullable=False,
+            metadata={"doc": "The model's global average pooling: 1280 floats for mobilenet_v2"},
+        ),
+        _RUN_ID,
+    ]
+)
+"""Table features.<dataset>."""
+
+QUARANTINE = pa.schema(
+    [
+        _PARTITION,
+        _DATASET,
+        *REJECTED,
+        _RUN_ID,
+        _field("quarantined_at", _INSTANT, "When the run that rejected it was registered"),
+    ]
+)
+"""Table features.quarantine."""
+
+SPARK_STEPS = ("ingest", "validate", "resize", "featurize")
+"""The steps that work on shards, in order."""
+
+_STEP_COLUMNS = [
+    _field(f"{step}_{what}", kind, f"{step}: {doc}")
+    for step in SPARK_STEPS
+    for what, kind, doc in (
+        ("seconds", pa.float64(), "time during which at least one worker was busy, in seconds"),
+        ("images", pa.int64(), "images that came in"),
+        ("bytes", pa.int64(), "bytes written for the next step"),
+    )
+]
+
+RUNS = pa.schema(
+    [
+        _PARTITION,
+        _DATASET,
+        _RUN_ID,
+        _field("listed", pa.int64(), "Objects listed; always registered + quarantined"),
+        _field("registered", pa.int64(), "Rows published in features.<dataset>"),
+        _field("quarantined", pa.int64(), "Rows in features.quarantine"),
+        _field("reasons", pa.map_(pa.string(), pa.int64()), "How many objects were quarantined for each reason"),
+        _FINGERPRINT,
+        _MODEL,
+        _field("started_at", _INSTANT, "When plan settled the run"),
+        _field("finished_at", _INSTANT, "When register began to publish it"),
+        *_STEP_COLUMNS,
+        _field("versions", pa.map_(pa.string(), pa.string()), "Software versions that made the rows"),
+    ]
+)
+"""Table features.runs: one row for each (dataset, partition), of the run that is published now."""

@@ -1,0 +1,82 @@
+"""Where things are: the only module that reads the environment.
+
+    IMAGEFEATURES_LAKE      file:///… or s3://bucket/prefix; default file://<repository>/lake
+    IMAGEFEATURES_CATALOG   SQLAlchemy URL of the Iceberg catalog; default SQLite inside a local lake
+    IMAGEFEATURES_DATASETS  folder of dataset files; default <repository>/datasets
+    IMAGEFEATURES_CACHE     folder for downloaded weights; default ~/.cache/imagefeatures
+
+S3 credentials, region and endpoint come from the standard AWS_* variables, which boto3 reads by
+itself; `iceberg_s3_properties` hands the same ones to pyiceberg, which does not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from imagefeatures.errors import SettingsError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The deployment's four places. Make one with `Settings.from_env()`."""
+
+    lake: str
+    catalog: str
+    datasets: Path
+    cache: Path
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings. Raises SettingsError naming the variable that is wrong.
+
+        >>> Settings.from_env({"IMAGEFEATURES_LAKE": "file:///data/lake"}).catalog
+        'sqlite:////data/lake/catalog.db?timeout=60'
+        """
+        lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{REPOSITORY}/lake").rstrip("/")
+        if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
+            raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
+        return cls(
+            lake=lake,
+            catalog=env.get("IMAGEFEATURES_CATALOG") or _default_catalog(lake),
+            datasets=_folder(env, "IMAGEFEATURES_DATASETS", REPOSITORY / "datasets"),
+            cache=_folder(env, "IMAGEFEATURES_CACHE", Path.home() / ".cache" / "imagefeatures"),
+        )
+
+
+def iceberg_s3_properties(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The AWS_* variables in pyiceberg's words (its S3 reader ignores AWS_ENDPOINT_URL)."""
+    names = {
+        "s3.endpoint": env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
+        "s3.access-key-id": env.get("AWS_ACCESS_KEY_ID"),
+        "s3.secret-access-key": env.get("AWS_SECRET_ACCESS_KEY"),
+        "s3.session-token": env.get("AWS_SESSION_TOKEN"),
+        # Without a region pyiceberg asks AWS for it: six seconds, and a warning, on any other store.
+        "s3.region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+    }
+    return {name: value for name, value in names.items() if value}
+
+
+def _default_catalog(lake: str) -> str:
+    if not lake.startswith("file://"):
+        raise SettingsError(
+            f"IMAGEFEATURES_CATALOG: must be set when the lake is {lake} (for example postgresql+psycopg2://…)"
+        )
+    # SQLite lets one writer in at a time; the others wait this long before they say "locked".
+    return f"sqlite:///{quote(lake.removeprefix('file://'), safe='/ ')}/catalog.db?timeout=60"
+
+
+def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
+    value = env.get(name)
+    if not value:
+        return default
+    path = Path(value.removeprefix("file://")).expanduser()
+    if not path.is_absolute():
+        raise SettingsError(f"{name}: {value!r} is not an absolute path")
+    return path

@@ -1,0 +1,26 @@
+"""Run the model over the resized images: spark-submit jobs/featurize.py --run URI"""
+
+from __future__ import annotations
+
+from pyspark import SparkContext
+from pyspark.broadcast import Broadcast
+
+from imagefeatures import featurize, ingest
+from imagefeatures.models import engines, prepare
+from imagefeatures.plan import Run
+from imagefeatures.shards import Receipt
+from spread import main, spread
+
+
+def work(context: SparkContext, run: Run) -> None:
+    # Read once by the driver and handed from executor to executor: no worker asks the store for the model.
+    bundle = context.broadcast(prepare.read_bundle(run.lake, run.dataset.model))
+    spread(context, run, featurize.STEP, ingest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundle))
+
+
+def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
+    return featurize.run_shard(run, shard, engines.cached(run.dataset.engine, bundle.value))
+
+
+if __name__ == "__main__":
+    main(featurize.STEP, work)

@@ -1,0 +1,85 @@
+"""What the four jobs share: one argument in, shards spread over Spark, receipts and one honest last line out.
+
+Only shard numbers and receipts pass through Spark. The RDD interface is used because it starts a
+small job two seconds sooner than the first DataFrame query (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from pyspark import SparkConf, SparkContext
+
+from imagefeatures import shards
+from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
+from imagefeatures.plan import Run, load_run
+
+SETTINGS = {  # what the connection or spark-defaults.conf sets wins over these
+    "spark.ui.enabled": "false",  # a job lasts seconds; the web server would take one of them
+    "spark.python.worker.faulthandler.enabled": "true",  # a native crash says where
+}
+
+
+def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
+    """Run a job: parse --run, start Spark, do the work, print what it came to. Ends the process."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote")
+    uri = parser.parse_args().run
+    try:
+        run = load_run(uri)
+        context = _start(f"{run.dataset.name} {run.partition} {step}")
+        try:
+            work(context, run)
+        finally:
+            context.stop()
+    except ImageFeaturesError as error:
+        print(f"{step}: {type(error).__name__}: {error}", flush=True)
+        sys.exit(EXIT_INPUT_ERROR if isinstance(error, InputError) else 1)
+    except Exception as error:
+        print(f"{step}: {_reason(error)}", flush=True)
+        sys.exit(1)
+
+
+def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], shards.Receipt]) -> None:
+    """Do the shards that have no receipt yet, one Spark task each.
+
+    count: how many shards the run has. run_shard: pickled to the workers, so a function of the
+    installed package, or a partial of one.
+    """
+    todo = shards.pending(run.layout, step, count)
+    started = time.perf_counter()
+    if todo:
+        context.parallelize(todo, len(todo)).map(run_shard).collect()
+    seconds = time.perf_counter() - started
+    done = shards.totals(shards.read_receipts(run.layout, step))
+    print(
+        f"{step}: {done.images} images in, {done.passed} on, {count} shards ({count - len(todo)} done before); "
+        f"busy {done.seconds:.1f} s, {done.images_per_second:.0f} images/s; "
+        f"Spark up in {_start_seconds(context) - seconds:.1f} s, work {seconds:.1f} s",
+        flush=True,
+    )
+
+
+def _start(name: str) -> SparkContext:
+    conf = SparkConf().setAppName(name)
+    for key, value in SETTINGS.items():
+        conf.setIfMissing(key, value)
+    return SparkContext(conf=conf)
+
+
+def _start_seconds(context: SparkContext) -> float:
+    """Seconds since the JVM was started."""
+    runtime = context._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()
+    return runtime.getUptime() / 1000
+
+
+def _reason(error: Exception) -> str:
+    """The line that matters: a worker's Python traceback ends with it, deep inside a Java one."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    ours = [line for line in lines if line.startswith("imagefeatures.errors.")]
+    return (
+        ours[-1].removeprefix("imagefeatures.errors.") if ours else f"{type(error).__name__}: {' '.join(lines)[:500]}"
+    )

@@ -1,0 +1,123 @@
+"""How the page "Image features" looks: templates, numbers in words for people, and the headers of every answer."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from imagefeatures.schemas import SPARK_STEPS
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+HEADERS = {
+    # Nothing may be loaded or run but this very style sheet, and only Airflow's own UI may frame the page.
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; "
+        "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def render(template: str, **facts: Any) -> str:
+    """The page, with every value escaped. A value that the template does not find is an error."""
+    return _ENVIRONMENT.get_template(template).render(facts)
+
+
+def path(*parts: str) -> str:
+    """Path segments, each percent-encoded as a whole.
+
+    >>> path("datasets", "a/b?")
+    'datasets/a%2Fb%3F'
+    """
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def share(part: float, whole: float) -> str:
+    """A percentage; never 0 % or 100 % of what is not exactly that.
+
+    >>> share(1, 8), share(1, 90_000), share(89_999, 90_000), share(0, 5), share(0, 0)
+    ('12.5 %', '<0.1 %', '>99.9 %', '0 %', '–')
+    """
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "<0.1 %"
+    if 99.9 < percent < 100:
+        return ">99.9 %"
+    return f"{percent:.1f}".removesuffix(".0") + " %"
+
+
+def rate(row: dict[str, Any], step: str) -> str:
+    """Images a second of a step, while it worked.
+
+    >>> rate({"resize_images": 60, "resize_seconds": 1.2}, "resize"), rate({"x_images": 0, "x_seconds": 0.0}, "x")
+    ('50.0', '–')
+    """
+    seconds = row[f"{step}_seconds"]
+    if seconds <= 0:
+        return "–"
+    value = row[f"{step}_images"] / seconds
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def elapsed(row: dict[str, Any]) -> float:
+    """Seconds from the plan of a run to its publication."""
+    return (row["finished_at"] - row["started_at"]).total_seconds()
+
+
+def seconds(value: float) -> str:
+    """
+    >>> seconds(4.25), seconds(41.4), seconds(3725)
+    ('4.2 s', '41 s', '3,725 s')
+    """
+    return f"{value:.1f} s" if value < 10 else f"{value:,.0f} s"
+
+
+def size(count: float) -> str:
+    """
+    >>> size(512), size(1_256_692), size(3 * 10**12)
+    ('512 B', '1.3 MB', '3.0 TB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def moment(when: dt.datetime) -> str:
+    """
+    >>> moment(dt.datetime(2026, 11, 2, 14, 3, 59, tzinfo=dt.UTC))
+    '2026-11-02 14:03 UTC'
+    """
+    return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({"count": "{:,}".format, "moment": moment, "seconds": seconds, "size": size})
+    environment.globals.update(
+        {"STYLE": STYLE, "STEPS": SPARK_STEPS, "path": path, "share": share, "rate": rate, "elapsed": elapsed}
+    )
+    return environment
+
+
+_ENVIRONMENT = _environment()

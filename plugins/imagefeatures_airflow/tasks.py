@@ -1,0 +1,36 @@
+"""The bodies of the tasks that run in Airflow's own workers; the work itself is imagefeatures'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.plan import load_run, plan_run
+from imagefeatures.settings import Settings
+
+
+def plan(dataset: str, params: dict[str, Any], partition_key: str | None) -> str:
+    """Settle the run. Returns the URI of its run.json."""
+    settings = Settings.from_env()
+    return plan_run(find_dataset(settings.datasets, dataset), RunParams.parse(dict(params)), partition_key, settings)
+
+
+def model(run_file: str) -> dict[str, Any]:
+    """Make sure that the lake holds the run's model, proven. Returns what was measured."""
+    from imagefeatures.models.prepare import prepare
+
+    settings = Settings.from_env()
+    return prepare(load_run(run_file).dataset.model, settings.lake, settings.cache)
+
+
+def register(run_file: str) -> dict[str, Any]:
+    """Publish the run. Returns its summary; skips when there was nothing to publish."""
+    from imagefeatures.register import EMPTY, register
+
+    outcome = register(run_file, Settings.from_env())
+    if outcome.state == EMPTY:
+        raise AirflowSkipException("nothing was listed: the published partition stays as it is")
+    print(outcome)
+    return outcome.summary

@@ -1,0 +1,128 @@
+"""What the tests share: a deployment of their own, planned runs, an S3 server, the prepared model."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from imagefeatures import layout, storage
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.settings import Settings
+
+MODEL = "mobilenet_v2"
+PARTITION = "2026-11-02"
+BUCKET = "images"
+"""The bucket that exists in the `s3` fixture's server."""
+
+AWS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A deployment of the test's own, in the environment as well: lake, catalog and datasets folder are empty."""
+    lake, datasets = tmp_path / "lake", tmp_path / "datasets"
+    lake.mkdir()
+    datasets.mkdir()
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{lake}")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{lake}/catalog.db?timeout=60")
+    monkeypatch.setenv("IMAGEFEATURES_DATASETS", str(datasets))
+    return Settings.from_env()
+
+
+@pytest.fixture
+def make_run(settings: Settings) -> MakeRun:
+    """make_run(source, params={…}, partition=…, **fields of the dataset file): a run with its run.json in the lake.
+
+    source: a folder, or any URI of a dataset file.
+    """
+
+    def make(source: Path | str, params: dict | None = None, partition: str = PARTITION, **fields: Any) -> Run:
+        uri = f"file://{source}/" if isinstance(source, Path) else source
+        dataset = Dataset.model_validate({"name": "photos", "source": uri, **fields})
+        return load_run(plan_run(dataset, RunParams.parse(params or {}), partition, settings))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[str]:
+    """One moto server for the session, on a port that the system chose. Yields its address."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every failing test drags its request log along
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """AWS_* variables that say nothing of any real account, and no client left from another test."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # a cloud machine would have credentials to offer
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it keeps the credentials that it once found
+    storage._store.cache_clear()
+    yield monkeypatch
+    storage._store.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def _s3_session() -> Any:
+    """One boto3 session for all tests: a new one reads its service models from disk again, 0.1 s each time."""
+    import boto3
+
+    return boto3.Session(AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"], region_name=AWS["AWS_DEFAULT_REGION"])
+
+
+@pytest.fixture
+def s3(_s3_server: str, _s3_session: Any, aws_env: pytest.MonkeyPatch) -> Any:
+    """A boto3 client of an S3 server that holds one empty bucket, BUCKET; the environment points at it."""
+    aws_env.setenv("AWS_ENDPOINT_URL", _s3_server)
+    aws_env.setattr("boto3.DEFAULT_SESSION", _s3_session)
+    with urlopen(Request(f"{_s3_server}/moto-api/reset", method="POST")):  # noqa: S310 - our own server
+        pass
+    client = _s3_session.client("s3", endpoint_url=_s3_server)
+    client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+@pytest.fixture(scope="session")
+def weights_cache() -> Path:
+    """The folder of downloaded weights that the settings name: shared by all tests, filled once for a machine."""
+    return Settings.from_env({"IMAGEFEATURES_CACHE": os.environ.get("IMAGEFEATURES_CACHE", "")}).cache
+
+
+@pytest.fixture(scope="session")
+def prepared_lake(tmp_path_factory: pytest.TempPathFactory, weights_cache: Path) -> str:
+    """URI of a lake that holds the prepared model. Read only: tests that write copy it (`lake_with_model`)."""
+    from imagefeatures.models.prepare import prepare
+
+    lake = f"file://{tmp_path_factory.mktemp('prepared')}"
+    prepare(MODEL, lake, weights_cache)
+    return lake
+
+
+@pytest.fixture
+def lake_with_model(settings: Settings, prepared_lake: str) -> str:
+    """The test's own lake, with the prepared model in it."""
+    models = Path(layout.model_folder(settings.lake, "any").removeprefix("file://")).parent
+    shutil.copytree(Path(prepared_lake.removeprefix("file://")) / models.name, models)
+    return settings.lake

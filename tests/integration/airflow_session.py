@@ -1,0 +1,58 @@
+"""The words in which the tests speak to the session's deployment (conftest.py makes it)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from demo import photos
+from embedded.api import Api
+from imagefeatures.settings import Settings
+
+DAYS = photos.PARTITIONS
+RUN_SECONDS = 400
+
+DATASETS = {
+    "fruit": "source: file://{photos}/fruit/{{partition}}/",
+    # The demo's bad files are a few in hundreds: no share at all is allowed here, so that they are too many.
+    "strict": "source: file://{photos}/fruit/{{partition}}/\nlimits: {{max_rejected: 0}}",
+    "nightly": 'source: file://{photos}/none/{{partition}}/\nschedule: "0 0 * * *"\nstart_date: 2026-01-01',
+    "quiet": "source: file://{photos}/none/{{partition}}/\non_empty: skip",
+    "broken": "source: file:///data/\nlimits: {{max_bytes: -1}}",
+}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where the session's deployment is. env: for processes that shall see the same one."""
+
+    home: Path
+    settings: Settings
+    env: dict[str, str]
+
+
+def trigger(api: Api, dataset: str, **conf: Any) -> dict[str, Any]:
+    """What the UI's Trigger button sends."""
+    return api.post(f"/api/v2/dags/features_{dataset}/dagRuns", {"logical_date": None, "conf": conf})
+
+
+def ended(api: Api, run: dict[str, Any]) -> dict[str, Any]:
+    """The run, once it has succeeded or failed."""
+    path = f"/api/v2/dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'], safe='')}"
+    until(lambda: api.get(path)["state"] in ("success", "failed"), RUN_SECONDS)
+    return api.get(path)
+
+
+def until(true: Callable[[], bool], seconds: float) -> None:
+    """Wait until true() is; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not so after {seconds} s")
+        time.sleep(0.5)

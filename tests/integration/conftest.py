@@ -1,0 +1,81 @@
+"""A real deployment for the whole session: Airflow's own processes, Spark, a lake in a temporary folder.
+
+Two days of the demo's photos are backfilled by the scheduler, the third is triggered by hand; the tests
+look at what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_session import DATASETS, DAYS, RUN_SECONDS, Deployment, trigger, until
+
+from demo import photos
+from embedded.api import Api
+from embedded.environment import environment
+from embedded.services import airflow
+from imagefeatures.settings import Settings
+
+@pytest.fixture(scope="session")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[photos.Day]]:
+    """The demo's photos, laid out; and what each day must come to."""
+    folder = tmp_path_factory.mktemp("photos")
+    return folder, photos.lay_out(photos.fetch_photos(Settings.from_env().cache), folder)
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory, layout: tuple[Path, list[photos.Day]]
+) -> Iterator[Deployment]:
+    """Settings and dataset files of the session's deployment, in the environment while it lasts."""
+    root = tmp_path_factory.mktemp("deployment with a space")
+    (root / "datasets").mkdir()
+    for name, fields in DATASETS.items():
+        text = f"name: {name}\n{fields.format(photos=layout[0])}\n"
+        (root / "datasets" / f"{name}.yaml").write_text(text)
+    ours = {
+        "AIRFLOW_HOME": str(root / "airflow"),
+        "IMAGEFEATURES_LAKE": f"file://{root}/lake",
+        "IMAGEFEATURES_DATASETS": str(root / "datasets"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ours.items():
+            patch.setenv(name, value)
+        patch.delenv("IMAGEFEATURES_CATALOG", raising=False)
+        yield Deployment(root / "airflow", Settings.from_env(), environment(root / "airflow", 0))
+
+
+@pytest.fixture(scope="session")
+def api(deployment: Deployment) -> Iterator[Api]:
+    """Airflow, up and running with every good dataset's DAG there and unpaused."""
+    with airflow(deployment.home) as running:
+        wanted = {f"features_{name}" for name in DATASETS if name != "broken"}
+        until(lambda: wanted <= {d["dag_id"] for d in running.get("/api/v2/dags")["dags"]}, 120)
+        for dag_id in wanted:
+            running.patch(f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        yield running
+
+
+@pytest.fixture(scope="session")
+def published(api: Api) -> dict[str, dict[str, Any]]:
+    """The session's three runs of `fruit`, ended: partition to Airflow's DAG run."""
+    api.post(
+        "/api/v2/backfills",
+        {
+            "dag_id": "features_fruit",
+            "from_date": f"{DAYS[0]}T00:00:00Z",
+            "to_date": f"{DAYS[1]}T00:00:00Z",
+            "dag_run_conf": {},
+            "max_active_runs": 2,
+        },
+    )
+    manual = trigger(api, "fruit", partition=DAYS[2])["dag_run_id"]
+
+    def runs() -> list[dict[str, Any]]:
+        return api.get("/api/v2/dags/features_fruit/dagRuns")["dag_runs"]
+
+    until(lambda: len(runs()) == 3 and all(run["state"] in ("success", "failed") for run in runs()), RUN_SECONDS)
+    return {run["partition_key"] if run["dag_run_id"] != manual else DAYS[2]: run for run in runs()}

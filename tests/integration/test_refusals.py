@@ -1,0 +1,78 @@
+"""What cannot work is refused: as early as Airflow can, in one line, without a retry, publishing nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+from airflow_session import DAYS, Deployment, trigger
+
+from embedded.api import Api
+from embedded.run_partition import run_partition
+from imagefeatures.catalog import read_rows
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("partition", "../x"),
+        ("partition", "$(touch /tmp/x)"),
+        ("sample", 0),
+        ("sample", "half"),
+        ("max_rejected", 1.5),
+        ("decode_seconds", -1),
+        ("shard_images", 0),
+        ("shard_bytes", 10**12),
+    ],
+)
+def test_the_trigger_form_refuses_what_is_out_of_bounds(api: Api, field: str, value: Any) -> None:
+    with pytest.raises(HTTPError) as refusal:
+        trigger(api, "fruit", **{"partition": DAYS[0], field: value})
+    assert refusal.value.code in (400, 422)
+    assert field in refusal.value.read().decode() or value in ("../x",)
+
+
+def test_a_malformed_dataset_file_is_one_import_error_and_hides_no_other_dag(api: Api) -> None:
+    errors = api.get("/api/v2/importErrors")["import_errors"]
+    assert [error["filename"] for error in errors] == ["malformed_datasets.py"]
+    assert "broken.yaml: limits.max_bytes: " in errors[0]["stack_trace"]
+    assert "Traceback" not in errors[0]["stack_trace"]
+    good = {dag["dag_id"]: dag for dag in api.get("/api/v2/dags")["dags"]}
+    assert "features_broken" not in good
+    assert not good["features_fruit"]["has_import_errors"]
+
+
+def test_a_spent_failure_budget_fails_the_run_at_once_and_says_why(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = run_partition(deployment.home / "run", "strict", DAYS[0])
+    said = capsys.readouterr().out
+    assert status == 1
+    assert "TooManyRejected: " in said
+    assert "limits.max_rejected allows 0.0%" in said
+    assert said.count("validate ") == 1
+    published = {row["dataset"] for row in read_rows(deployment.settings, "runs").to_pylist()}
+    assert "strict" not in published
+
+
+def test_no_input_fails_the_run_and_names_the_place(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_partition(deployment.home / "run", "nightly", DAYS[0]) == 1
+    assert "NO_INPUT: nothing at file://" in capsys.readouterr().out
+
+
+def test_an_unknown_parameter_is_refused_by_name(deployment: Deployment) -> None:
+    code = (
+        "import json, sys; from imagefeatures_airflow import tasks\n"
+        "try: tasks.plan('fruit', json.loads(sys.argv[1]), None)\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    given = json.dumps({"partition": DAYS[0], "shard_imagez": 5})
+    env = deployment.env | {"PYTHONPATH": deployment.env["AIRFLOW__CORE__PLUGINS_FOLDER"]}
+    done = subprocess.run([sys.executable, "-c", code, given], env=env, capture_output=True, text=True)
+    assert "ParamsError shard_imagez: unknown field" in done.stdout

@@ -1,0 +1,82 @@
+"""Backfill and trigger, through a real scheduler, to published tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airflow_session import DAYS, Deployment, ended, trigger
+
+from demo import photos, report
+from embedded.api import Api
+from imagefeatures.catalog import read_rows
+
+Published = dict[str, dict[str, Any]]
+Layout = tuple[Path, list[photos.Day]]
+
+
+def test_two_days_backfilled_and_one_triggered_succeed(published: Published) -> None:
+    assert {day: run["state"] for day, run in published.items()} == dict.fromkeys(DAYS, "success")
+    assert [published[day]["run_type"] for day in DAYS] == ["backfill", "backfill", "manual"]
+
+
+def test_every_listed_object_is_registered_or_quarantined(
+    published: Published, deployment: Deployment, layout: Layout
+) -> None:
+    folder, days = layout
+    runs = [row for row in read_rows(deployment.settings, "runs").to_pylist() if row["dataset"] == "fruit"]
+    assert report.check(sorted(runs, key=lambda row: row["partition_key"]), days) == []
+    on_disk = {f"file://{path}" for path in (folder / photos.DATASET).rglob("*") if path.is_file()}
+    registered = read_rows(deployment.settings, "fruit", ("uri",))["uri"].to_pylist()
+    quarantine = read_rows(deployment.settings, "quarantine").to_pylist()
+    rejected = [row["uri"] for row in quarantine if row["dataset"] == "fruit"]
+    assert sorted(registered + rejected) == sorted(on_disk)
+
+
+def test_each_bad_file_has_its_reason(published: Published, deployment: Deployment, layout: Layout) -> None:
+    folder, days = layout
+    expected = {
+        f"file://{folder}/{photos.DATASET}/{day.partition}/{name}": reason
+        for day in days
+        for name, reason in day.bad.items()
+    }
+    quarantine = read_rows(deployment.settings, "quarantine").to_pylist()
+    assert {row["uri"]: row["reason"] for row in quarantine if row["dataset"] == "fruit"} == expected
+
+
+def test_staging_is_removed_after_publication(published: Published, deployment: Deployment) -> None:
+    lake = Path(deployment.settings.lake.removeprefix("file://"))
+    assert not [path for path in (lake / "staging" / "fruit").rglob("*") if path.is_file()]
+
+
+def test_each_publication_is_an_asset_event_with_its_partition(published: Published, api: Api) -> None:
+    events = api.get("/api/v2/assets/events?limit=100")["asset_events"]
+    fruit = [event for event in events if event["extra"].get("dataset") == "fruit"]
+    assert sorted(event["partition_key"] for event in fruit) == list(DAYS)
+    assert all(event["extra"]["listed"] > 0 for event in fruit)
+
+
+def test_running_a_partition_again_leaves_the_later_runs_rows_alone(
+    published: Published, api: Api, deployment: Deployment
+) -> None:
+    before = read_rows(deployment.settings, "fruit", ("partition_key", "uri", "features", "run_id")).to_pylist()
+    assert ended(api, trigger(api, "fruit", partition=DAYS[2]))["state"] == "success"
+    after = read_rows(deployment.settings, "fruit", ("partition_key", "uri", "features", "run_id")).to_pylist()
+
+    def vectors(rows: list[dict[str, Any]]) -> list[tuple[str, list[float]]]:
+        return sorted((row["uri"], row["features"]) for row in rows)
+
+    assert vectors(after) == vectors(before)
+    was, now = ({row["run_id"] for row in rows if row["partition_key"] == DAYS[2]} for rows in (before, after))
+    assert len(was) == len(now) == 1
+    assert was != now
+
+
+def test_an_empty_partition_is_skipped_where_the_dataset_says_so(
+    published: Published, api: Api, deployment: Deployment
+) -> None:
+    run = ended(api, trigger(api, "quiet", partition=DAYS[0]))
+    assert run["state"] == "success"
+    states = {task["task_id"]: task["state"] for task in api.tasks(run["dag_id"], run["dag_run_id"])}
+    assert states["register"] == "skipped"
+    assert not [row for row in read_rows(deployment.settings, "runs").to_pylist() if row["dataset"] == "quiet"]

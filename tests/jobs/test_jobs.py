@@ -1,0 +1,81 @@
+"""The jobs under a real Spark: resume, duplicates, and the last line that says why."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from embedded.environment import environment
+from imagefeatures import ingest, shards, storage, validate
+from imagefeatures.plan import Run
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Nine small photos, of which two have the same bytes."""
+    folder = tmp_path / "photos" / "grey"
+    folder.mkdir(parents=True)
+    for at in range(8):
+        Image.new("RGB", (40, 30), (at * 30, 90, 90)).save(folder / f"{at}.jpg")
+    (folder / "twin.jpg").write_bytes((folder / "3.jpg").read_bytes())
+    return folder.parent
+
+
+def submit(step: str, run: Run | str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    uri = run if isinstance(run, str) else run.layout.run_file
+    command = ["spark-submit", "--master", "local[2]", str(JOBS / f"{step}.py"), "--run", uri]
+    env = environment(tmp_path, 0) | {key: os.environ[key] for key in os.environ if key.startswith("IMAGEFEATURES_")}
+    return subprocess.run(command, env=env, capture_output=True, text=True)
+
+
+def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run, photos: Path, tmp_path: Path) -> None:
+    run = make_run(photos, params={"shard_images": 2}, duplicates="reject", limits={"max_rejected": 0.5})
+    first = submit("ingest", run, tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "9 images in, 9 on, 5 shards (0 done before)" in first.stdout
+    before = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, ingest.STEP)}
+
+    again = submit("ingest", run, tmp_path)
+    assert "5 shards (5 done before)" in again.stdout
+    assert {r.shard: r for r in shards.read_receipts(run.layout, ingest.STEP)} == before
+
+    Path(run.layout.receipt("ingest", 2).removeprefix("file://")).unlink()
+    assert "5 shards (4 done before)" in submit("ingest", run, tmp_path).stdout
+    after = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, ingest.STEP)}
+    assert [shard for shard in before if before[shard] != after[shard]] == [2]
+    assert after[2].started_at > before[2].started_at
+
+    judged = submit("validate", run, tmp_path)
+    assert "9 images in, 8 on" in judged.stdout, judged.stdout + judged.stderr
+    (rejected,) = [r.rejected for r in shards.read_receipts(run.layout, validate.STEP) if r.rejected]
+    (row,) = shards.read_staged(rejected).to_pylist()
+    assert (Path(row["uri"]).name, row["reason"]) == ("twin.jpg", "DUPLICATE")
+    assert row["detail"].endswith("grey/3.jpg")
+
+
+def test_a_refused_job_ends_with_its_own_exit_status_and_one_line(make_run, photos: Path, tmp_path: Path) -> None:
+    gone = make_run(photos).layout.run_file.replace("run.json", "other.json")
+    refused = submit("ingest", gone, tmp_path)
+    assert refused.returncode == 65
+    assert refused.stdout.strip().splitlines()[-1] == (
+        f"ingest: ParamsError: --run: there is no {gone}; start a new run of this partition"
+    )
+
+
+def test_a_damaged_staged_file_stops_the_next_step_by_name(make_run, photos: Path, tmp_path: Path) -> None:
+    run = make_run(photos, params={"shard_images": 9})
+    assert submit("ingest", run, tmp_path).returncode == 0
+    victim = shards.read_receipts(run.layout, ingest.STEP)[0].output
+    damaged = bytearray(storage.read(victim.uri))
+    damaged[len(damaged) // 2] ^= 1
+    storage.write(victim.uri, bytes(damaged))
+    stopped = submit("validate", run, tmp_path)
+    assert stopped.returncode != 0
+    assert "AuditFailed: " in stopped.stdout.strip().splitlines()[-1]
+    assert victim.uri in stopped.stdout

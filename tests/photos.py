@@ -1,0 +1,91 @@
+"""Small real images for the tests: drawn by integer arithmetic, encoded by Pillow, the same at every run."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+ENCODINGS = {
+    "jpeg": ("JPEG", {"quality": 90}),
+    "progressive jpeg": ("JPEG", {"quality": 90, "progressive": True}),
+    "png": ("PNG", {}),
+    "webp": ("WEBP", {}),
+    "lossless webp": ("WEBP", {"lossless": True}),
+    "gif": ("GIF", {}),
+    "bmp": ("BMP", {}),
+    "tiff": ("TIFF", {}),
+    "lzw tiff": ("TIFF", {"compression": "tiff_lzw"}),
+}
+"""Every allowed format in the flavours that are cut, sniffed and decoded in different ways."""
+
+ORIENTATION = 0x0112
+
+
+def picture(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
+    """A ramp with a disc on it, another for each seed: uint8 [height, width, 3]."""
+    y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
+    ramp = x * (3 + seed % 5) + y * (c + 2) + 40 * c + 17 * seed
+    disc = (x - width // 3) ** 2 + (y - height // 2) ** 2 < (min(width, height) // 3) ** 2
+    return np.where(disc, 255 - ramp % 256, ramp % 256).astype(np.uint8)
+
+
+def encoded(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    """The image as a file of that format."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def jpeg(seed: int = 0, width: int = 64, height: int = 48) -> bytes:
+    """A small JPEG file, another for each seed."""
+    return encoded(picture(width, height, seed), quality=90)
+
+
+def turned(orientation: object) -> Image.Exif:
+    """An EXIF block that says this orientation and nothing else."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return exif
+
+
+def lab_tiff() -> bytes:
+    """A TIFF file in CIELAB, a mode without one right conversion to RGB."""
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    return encoded(ImageCms.applyTransform(Image.fromarray(picture()), to_lab), "TIFF")
+
+
+def png_of(width: int, height: int, idat: bytes = b"") -> bytes:
+    """A PNG file that claims this size (1 bit grey), with any image data at all: its chunks and CRCs are right."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", idat), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, data) for kind, data in chunks)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """One PNG chunk with its CRC."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def real_photos() -> list[Path]:
+    """The two photos that scikit-learn ships: china.jpg and flower.jpg, 640 × 427."""
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None and package.origin is not None
+    folder = Path(package.origin).parent / "datasets" / "images"
+    return [folder / "china.jpg", folder / "flower.jpg"]
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write files, by their path inside the folder. Returns the folder."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder

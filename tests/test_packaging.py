@@ -1,0 +1,30 @@
+"""The installed packages are the ones that work together."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from pathlib import Path
+
+import pyspark
+
+
+def test_pyspark_is_whole_and_nothing_lies_on_top_of_it() -> None:
+    assert importlib.metadata.version("pyspark") == pyspark.__version__
+    names = {distribution.metadata["Name"].lower() for distribution in importlib.metadata.distributions()}
+    assert "pyspark-client" not in names
+    assert (Path(pyspark.__file__).parent / "jars").is_dir()
+
+
+def test_a_real_udf_runs() -> None:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.functions import udf
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    try:
+        twice = udf(lambda n: n * 2, "long")
+        assert [row[0] for row in session.range(3).select(twice("id")).collect()] == [0, 2, 4]
+    finally:
+        session.stop()

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from conftest import PARTITION, MakeRun
+
+from imagefeatures import storage
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.errors import ParamsError, StoreError
+from imagefeatures.models import MODELS
+from imagefeatures.plan import load_run, plan_run, settle_partition
+from imagefeatures.settings import Settings
+
+DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
+
+
+def test_every_fact_of_a_run_stands_in_its_file(settings: Settings) -> None:
+    before = dt.datetime.now(dt.UTC)
+    params = RunParams(sample=0.5, max_rejected=0.2, shard_images=7, shard_bytes=2**21)
+    uri = plan_run(DATASET, params, PARTITION, settings)
+    run = load_run(uri)
+    assert uri == f"{settings.lake}/staging/fruit/{PARTITION}/{run.run_id}/run.json" == run.layout.run_file
+    assert (run.partition, run.source, run.lake) == (PARTITION, f"file:///photos/{PARTITION}/", settings.lake)
+    assert (run.dataset.sample, run.dataset.limits.max_rejected) == (0.5, 0.2)
+    assert (run.shard_images, run.shard_bytes) == (7, 2**21)
+    assert run.fingerprint == MODELS["mobilenet_v2"].fingerprint
+    assert before <= run.started_at <= dt.datetime.now(dt.UTC)
+    assert run.versions["python"] == platform.python_version()
+    assert run.versions["pillow"] == version("pillow")
+    assert {"imagefeatures", "pyspark", "apache-airflow", "pyarrow"} <= set(run.versions)
+
+
+def test_a_run_file_holds_no_secret(settings: Settings, aws_env: pytest.MonkeyPatch) -> None:
+    aws_env.setenv("AWS_SECRET_ACCESS_KEY", "canary-1")
+    aws_env.setenv("IMAGEFEATURES_CATALOG", "postgresql+psycopg2://user:canary-2@host/db")
+    uri = plan_run(DATASET, RunParams(), PARTITION, Settings.from_env())
+    assert b"canary" not in storage.read(uri)
+
+
+def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
+    assert len({make_run(tmp_path).layout.run for _ in range(20)}) == 20
+
+
+def test_a_run_without_a_file_says_what_to_do() -> None:
+    with pytest.raises(ParamsError, match=r"^--run: there is no file:///no/run.json; start a new run of this partition$"):
+        load_run("file:///no/run.json")
+
+
+def test_a_run_of_another_version_with_other_fields_is_not_read_by_halves(make_run: MakeRun, tmp_path: Path) -> None:
+    uri = make_run(tmp_path).layout.run_file
+    storage.write(uri, json.dumps({**json.loads(storage.read(uri)), "retries": 3}).encode())
+    with pytest.raises(ValueError, match="retries"):
+        load_run(uri)
+
+
+def test_a_lake_that_cannot_be_written_refuses_the_run(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "file").touch()
+    broken = Settings(f"file://{tmp_path}/file", settings.catalog, settings.datasets, settings.cache)
+    with pytest.raises(StoreError, match="Not a directory"):
+        plan_run(DATASET, RunParams(), PARTITION, broken)
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "settled"),
+    [(PARTITION, None, PARTITION), (None, PARTITION, PARTITION), (PARTITION, PARTITION, PARTITION), ("a", None, "a")],
+)
+def test_the_partition_is_settled_once(given: str | None, own: str | None, settled: str) -> None:
+    assert settle_partition(RunParams(partition=given), own) == settled
+
+
+def test_two_different_partitions_are_refused() -> None:
+    with pytest.raises(ParamsError, match=rf"^partition: the parameters say 2026-11-03, .* is {PARTITION}; leave"):
+        settle_partition(RunParams(partition="2026-11-03"), PARTITION)
+
+
+def test_no_partition_is_refused() -> None:
+    with pytest.raises(ParamsError, match=r"^partition: a manual run needs one, such as 2026-11-02$"):
+        settle_partition(RunParams(), None)
+
+
+@pytest.mark.parametrize("key", ["../x", "2026-11-02T00:00:00+00:00", ""])
+def test_a_partition_key_that_is_no_folder_name_is_refused(key: str) -> None:
+    with pytest.raises(ParamsError, match=r"^partition: "):
+        settle_partition(RunParams(), key)

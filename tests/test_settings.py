@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from imagefeatures.errors import SettingsError
+from imagefeatures.settings import REPOSITORY, Settings, iceberg_s3_properties
+
+
+def test_without_variables_everything_lies_in_the_repository_and_the_home_folder() -> None:
+    settings = Settings.from_env({})
+    assert settings.lake == f"file://{REPOSITORY}/lake"
+    assert settings.datasets == REPOSITORY / "datasets"
+    assert settings.cache == Path.home() / ".cache" / "imagefeatures"
+    assert settings.catalog.startswith("sqlite:///")
+    assert (REPOSITORY / "imagefeatures" / "settings.py").is_file()
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    names = ("LAKE", "CATALOG", "DATASETS", "CACHE")
+    assert Settings.from_env({f"IMAGEFEATURES_{name}": "" for name in names}) == Settings.from_env({})
+
+
+def test_each_variable_is_read() -> None:
+    settings = Settings.from_env(
+        {
+            "IMAGEFEATURES_LAKE": "s3://bucket/lake/",
+            "IMAGEFEATURES_CATALOG": "postgresql+psycopg2://catalog",
+            "IMAGEFEATURES_DATASETS": "file:///data/sets",
+            "IMAGEFEATURES_CACHE": "~/weights",
+        }
+    )
+    assert settings.lake == "s3://bucket/lake"  # no slash at its end: layout joins with one
+    assert settings.catalog == "postgresql+psycopg2://catalog"
+    assert settings.datasets == Path("/data/sets")
+    assert settings.cache == Path.home() / "weights"
+
+
+@pytest.mark.parametrize("lake", ["lake", "/data/lake", "file://lake", "file:///", "http://h/x", "s3://", "s3:///x", "S3://b"])
+def test_a_lake_that_is_no_lake_is_refused_by_its_variables_name(lake: str) -> None:
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_LAKE: .*neither file:///… nor s3://bucket/prefix"):
+        Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
+
+
+def test_a_lake_in_a_bucket_needs_a_catalog_elsewhere() -> None:
+    with pytest.raises(SettingsError, match="^IMAGEFEATURES_CATALOG: must be set when the lake is s3://bucket/lake"):
+        Settings.from_env({"IMAGEFEATURES_LAKE": "s3://bucket/lake"})
+
+
+@pytest.mark.parametrize("name", ["IMAGEFEATURES_DATASETS", "IMAGEFEATURES_CACHE"])
+def test_a_relative_folder_is_refused_by_its_variables_name(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: 'here/below' is not an absolute path"):
+        Settings.from_env({name: "here/below"})
+
+
+@pytest.mark.parametrize("name", ["plain", "é 1", "50%25", "a?b", "a#b&c=d"])
+def test_the_default_catalog_is_a_database_inside_the_lake_whatever_the_lakes_name(name: str, tmp_path: Path) -> None:
+    lake = tmp_path / name
+    lake.mkdir()
+    engine = create_engine(Settings.from_env({"IMAGEFEATURES_LAKE": f"file://{lake}"}).catalog)
+    with engine.begin() as connection:
+        connection.execute(text("create table t (a int)"))
+    engine.dispose()
+    assert [path.name for path in lake.iterdir()] == ["catalog.db"]
+
+
+def test_pyiceberg_gets_the_same_store_as_boto3() -> None:
+    env = {
+        "AWS_ENDPOINT_URL": "http://store:9000",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_SESSION_TOKEN": "token",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    assert iceberg_s3_properties(env) == {
+        "s3.endpoint": "http://store:9000",
+        "s3.access-key-id": "key",
+        "s3.secret-access-key": "secret",
+        "s3.session-token": "token",
+        "s3.region": "eu-west-1",
+    }
+
+
+def test_the_more_special_aws_variable_wins_as_in_boto3() -> None:
+    env = {
+        "AWS_ENDPOINT_URL": "http://any",
+        "AWS_ENDPOINT_URL_S3": "http://s3",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_REGION": "eu-central-1",
+    }
+    found = iceberg_s3_properties(env)
+    assert (found["s3.endpoint"], found["s3.region"]) == ("http://s3", "eu-central-1")
+
+
+def test_without_aws_variables_pyiceberg_gets_a_region_and_nothing_else() -> None:
+    assert iceberg_s3_properties({}) == {"s3.region": "us-east-1"}

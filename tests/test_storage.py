@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import BUCKET
+
+from imagefeatures import storage
+from imagefeatures.errors import StoreError, StoreRefused
+from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
+
+ODD_NAMES = [
+    "sp ace",
+    "plus+",
+    "pct%20",
+    "%2B",
+    "hash#",
+    "question?",
+    "amp&=",
+    "quotes'\"`",
+    "tab\t",
+    "<img onerror=x>",
+    "emoji 😀",
+    unicodedata.normalize("NFC", "é"),
+    unicodedata.normalize("NFD", "é"),
+    "back\\slash",
+    "{partition}",
+    "$(id);",
+    " leading and trailing ",
+    "x" * 250,
+]
+
+
+@pytest.fixture(params=["file", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder's URI, once in each kind of store."""
+    if request.param == "file":
+        return f"file://{tmp_path}/root"
+    request.getfixturevalue("s3")
+    return f"s3://{BUCKET}/root"
+
+
+def listed(prefix: str) -> list[str]:
+    return [found.uri for found in storage.list_objects(prefix)]
+
+
+def only(prefix: str) -> StoredObject:
+    (found,) = storage.list_objects(prefix)
+    return found
+
+
+# Both stores alike
+
+
+def test_what_was_written_is_read_back(root: str) -> None:
+    assert storage.write(f"{root}/deep/er/file", b"\0\r\n\xff")
+    assert storage.read(f"{root}/deep/er/file") == b"\0\r\n\xff"
+
+
+def test_a_second_write_replaces_the_first(root: str) -> None:
+    storage.write(f"{root}/file", b"one")
+    assert storage.write(f"{root}/file", b"two")
+    assert storage.read(f"{root}/file") == b"two"
+
+
+def test_an_empty_object_is_an_object(root: str) -> None:
+    storage.write(f"{root}/empty", b"")
+    assert (storage.read(f"{root}/empty"), only(root).size) == (b"", 0)
+
+
+def test_a_listing_goes_down_every_folder_in_the_order_of_the_keys_bytes(root: str) -> None:
+    keys = ["b", "a/z", "a/b/c", "a.jpg", "a-b/x", "a0", "B", "ä", "é", "😀", "~", "a/b.c"]
+    for at, key in enumerate(keys):
+        storage.write(f"{root}/{key}", b"x" * at)
+    found = list(storage.list_objects(f"{root}/"))
+    assert [o.uri.removeprefix(f"{root}/") for o in found] == sorted(keys, key=str.encode)
+    assert {o.uri: o.size for o in found} == {f"{root}/{key}": at for at, key in enumerate(keys)}
+
+
+def test_a_folders_listing_holds_no_sibling_that_begins_alike(root: str) -> None:
+    storage.write(f"{root}/2026-11-02/1.jpg", b"")
+    storage.write(f"{root}/2026-11-02-extra/2.jpg", b"")
+    storage.write(f"{root}/2026-11-02.jpg", b"")
+    assert listed(f"{root}/2026-11-02") == listed(f"{root}/2026-11-02/") == [f"{root}/2026-11-02/1.jpg"]
+
+
+def test_nothing_there_lists_as_nothing(root: str) -> None:
+    assert listed(f"{root}/nowhere/") == []
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_stay_byte_for_byte(root: str, name: str) -> None:
+    uri = f"{root}/{name}/{name}.jpg"
+    storage.write(uri, name.encode())
+    found = only(f"{root}/{name}/")
+    assert found.uri == uri
+    assert found.uri.encode() == uri.encode()
+    assert storage.fetch(found) == name.encode()
+    assert storage.names(f"{root}/{name}") == [f"{name}.jpg"]
+
+
+def test_names_that_differ_in_normal_form_alone_are_two_objects(root: str) -> None:
+    storage.write(f"{root}/é", b"composed")
+    storage.write(f"{root}/e\u0301", b"decomposed")
+    assert listed(root) == [f"{root}/e\u0301", f"{root}/é"]
+    assert storage.read(f"{root}/é") == b"composed"
+
+
+def test_what_was_listed_is_fetched(root: str) -> None:
+    storage.write(f"{root}/file", b"bytes")
+    assert storage.fetch(only(root)) == b"bytes"
+
+
+@pytest.mark.parametrize("later", [b"bytez", b"longer than before", b""])
+def test_an_object_that_was_replaced_is_not_fetched(root: str, later: bytes) -> None:
+    storage.write(f"{root}/file", b"bytes")
+    before = only(root)
+    storage.write(f"{root}/file", later)
+    with pytest.raises(ObjectChanged) as changed:
+        storage.fetch(before)
+    assert changed.value.etag == only(root).etag != before.etag
+
+
+def test_another_length_under_the_same_etag_is_a_change_too(root: str) -> None:
+    storage.write(f"{root}/file", b"bytes")
+    found = only(root)
+    with pytest.raises(ObjectChanged, match="with 5 bytes instead of 6"):
+        storage.fetch(StoredObject(found.uri, 6, found.etag))
+
+
+def test_an_object_that_is_gone_is_missing(root: str) -> None:
+    storage.write(f"{root}/folder/file", b"bytes")
+    found = only(root)
+    storage.delete_folder(f"{root}/folder")
+    for absent in (lambda: storage.fetch(found), lambda: storage.read(found.uri), lambda: storage.read(f"{root}/no")):
+        with pytest.raises(ObjectMissing):
+            absent()
+    assert not storage.exists(found.uri)
+
+
+def test_only_if_absent_leaves_what_is_there(root: str) -> None:
+    assert storage.write(f"{root}/file", b"first", only_if_absent=True)
+    assert not storage.write(f"{root}/file", b"second", only_if_absent=True)
+    assert storage.read(f"{root}/file") == b"first"
+    assert listed(root) == [f"{root}/file"]  # and no draft beside it
+
+
+def test_of_many_writers_only_if_absent_lets_one_win(root: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda at: storage.write(f"{root}/one", b"%d" % at, only_if_absent=True), range(24)))
+    assert sum(won) == 1
+    assert storage.read(f"{root}/one") == b"%d" % won.index(True)
+
+
+def test_names_are_those_right_inside_a_folder(root: str) -> None:
+    for key in ("b", "a", "folder/c", "folder/d/e"):
+        storage.write(f"{root}/{key}", b"")
+    assert storage.names(root) == storage.names(f"{root}/") == ["a", "b"]
+    assert storage.names(f"{root}/folder") == ["c"]
+    assert storage.names(f"{root}/nowhere") == []
+
+
+def test_a_deleted_folder_takes_all_below_it_and_nothing_beside_it(root: str) -> None:
+    for key in ("gone/1", "gone/deep/2", "gone too/3", "gone.txt"):
+        storage.write(f"{root}/{key}", b"")
+    storage.delete_folder(f"{root}/gone")
+    assert listed(root) == [f"{root}/gone too/3", f"{root}/gone.txt"]
+    storage.delete_folder(f"{root}/gone")  # again is no error
+    storage.delete_folder(f"{root}/nowhere/")
+
+
+@pytest.mark.parametrize("uri", ["http://h/x", "/data/x", "x", "S3://b/x", "s3a://b/x"])
+def test_other_kinds_of_address_are_refused(uri: str) -> None:
+    with pytest.raises(StoreRefused, match=r"neither file:// nor s3://"):
+        storage.read(uri)
+
+
+# Files alone
+
+
+def test_a_file_name_with_a_newline_stays_as_it_is(tmp_path: Path) -> None:
+    uri = f"file://{tmp_path}/new\nline"  # on S3 boto3 keeps it too; moto does not know such keys
+    storage.write(uri, b"x")
+    assert listed(f"file://{tmp_path}") == [uri]
+
+
+def test_links_are_followed_and_dangling_ones_are_no_objects(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").write_bytes(b"one")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "folder").symlink_to(tmp_path / "elsewhere")
+    (source / "file.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    (source / "nowhere.jpg").symlink_to(tmp_path / "nowhere")
+    found = list(storage.list_objects(f"file://{source}/"))
+    assert [o.uri for o in found] == [f"file://{source}/file.jpg", f"file://{source}/folder/1.jpg"]
+    assert [storage.fetch(o) for o in found] == [b"one", b"one"]
+
+
+def test_a_loop_of_links_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path)
+    with pytest.raises(StoreError, match="Too many levels of symbolic links"):
+        listed(f"file://{tmp_path}")
+
+
+def test_a_file_that_vanishes_while_the_folder_is_listed_is_not_listed(tmp_path: Path) -> None:
+    for name in ("1", "2", "3"):
+        (tmp_path / name).touch()
+    listing = storage.list_objects(f"file://{tmp_path}")
+    first = next(listing)
+    (tmp_path / "2").unlink()
+    assert [first.uri, *(o.uri for o in listing)] == [f"file://{tmp_path}/1", f"file://{tmp_path}/3"]
+
+
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreRefused, match="is a file, not a folder"):
+        listed(f"file://{tmp_path}/file")
+    with pytest.raises(ObjectMissing):
+        storage.read(f"file://{tmp_path}/file/below")
+    for only_if_absent in (False, True):
+        with pytest.raises(StoreError, match="file/below"):
+            storage.write(f"file://{tmp_path}/file/below", b"", only_if_absent=only_if_absent)
+
+
+def test_a_failed_local_write_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError):
+        storage.write(f"file://{tmp_path}/folder", b"bytes")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+# S3 alone
+
+
+def test_a_folder_of_more_keys_than_a_page_is_listed_and_deleted_whole(s3: Any) -> None:
+    keys = [f"many/{at:04d}" for at in range(1003)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=b""), [*keys, "kept"]))
+    assert listed(f"s3://{BUCKET}/many") == [f"s3://{BUCKET}/{key}" for key in keys]
+    storage.delete_folder(f"s3://{BUCKET}/many")
+    assert listed(f"s3://{BUCKET}") == [f"s3://{BUCKET}/kept"]
+
+
+def test_the_whole_bucket_can_be_a_folder(s3: Any) -> None:
+    storage.write(f"s3://{BUCKET}/a/b", b"x")
+    assert listed(f"s3://{BUCKET}") == listed(f"s3://{BUCKET}/") == [f"s3://{BUCKET}/a/b"]
+
+
+def refused_at_once(text: str, *, of: str) -> None:
+    """Every kind of request to the bucket is refused in words, long before patience ends."""
+    for request in (
+        lambda: listed(of),
+        lambda: storage.read(f"{of}/key"),
+        lambda: storage.write(f"{of}/key", b"", only_if_absent=True),
+        lambda: storage.delete_folder(f"{of}/folder"),
+    ):
+        start = time.monotonic()
+        with pytest.raises(StoreRefused, match=text) as refused:
+            request()
+        assert time.monotonic() - start < 5 < storage.PATIENCE_SECONDS
+        assert "\n" not in str(refused.value)
+        assert "secret" not in str(refused.value)
+
+
+def test_a_bucket_that_does_not_exist_is_refused_at_once(s3: Any) -> None:
+    refused_at_once("s3://nowhere.*there is no such bucket", of="s3://nowhere")
+
+
+def test_an_impossible_bucket_name_is_refused_at_once(s3: Any) -> None:
+    refused_at_once('Invalid bucket name "my bucket"', of="s3://my bucket")
+
+
+def test_missing_credentials_are_refused_at_once(aws_env: pytest.MonkeyPatch) -> None:
+    aws_env.delenv("AWS_ACCESS_KEY_ID")
+    aws_env.delenv("AWS_SECRET_ACCESS_KEY")
+    refused_at_once("no credentials .set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", of=f"s3://{BUCKET}")
+
+
+def test_half_of_the_credentials_are_refused_at_once(aws_env: pytest.MonkeyPatch) -> None:
+    aws_env.delenv("AWS_SECRET_ACCESS_KEY")
+    refused_at_once("AWS_SECRET_ACCESS_KEY", of=f"s3://{BUCKET}")
+
+
+def test_an_endpoint_that_is_no_url_is_refused_at_once(aws_env: pytest.MonkeyPatch) -> None:
+    aws_env.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    refused_at_once("Invalid endpoint: localhost:9000", of=f"s3://{BUCKET}")
+
+
+def test_a_profile_that_does_not_exist_is_refused_at_once(aws_env: pytest.MonkeyPatch) -> None:
+    aws_env.setenv("AWS_PROFILE", "nobody")
+    refused_at_once("The config profile .nobody. could not be found", of=f"s3://{BUCKET}")
+
+
+def test_an_endpoint_without_a_server_is_an_error_once_patience_ends(aws_env: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
+        address = f"http://127.0.0.1:{closed.server_port}"
+    aws_env.setenv("AWS_ENDPOINT_URL", address)
+    aws_env.setattr(storage, "PATIENCE_SECONDS", 1.0)
+    start = time.monotonic()
+    with pytest.raises(StoreError, match=rf"^s3://{BUCKET}/key: no answer in 1 s \(EndpointConnectionError: .*{address}"):
+        storage.read(f"s3://{BUCKET}/key")
+    assert 1 <= time.monotonic() - start < 10
+
+
+# An S3 store that answers by script: what goes wrong on the way
+
+
+class ScriptedStore(ThreadingHTTPServer):
+    """Gives the next answer of its script to each request: (status, headers, body)."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Scripted)
+        self.script: list[tuple[int, dict[str, str], bytes]] = []
+        self.asked: list[str] = []
+
+
+class _Scripted(BaseHTTPRequestHandler):
+    server: ScriptedStore
+    protocol_version = "HTTP/1.1"  # answers `Expect: 100-continue`, for which boto3 would wait a second
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append(self.command)
+        status, headers, body = self.server.script.pop(0)
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_PUT = do_HEAD = do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def scripted(aws_env: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
+    with ScriptedStore() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        aws_env.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def no(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
+    return status, {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>".encode()
+
+
+WHOLE = (200, {"ETag": '"v1"'}, b"0123456789")
+CUT = (200, {"ETag": '"v1"', "Content-Length": "10"}, b"01234")
+KEY = StoredObject(f"s3://{BUCKET}/key", 10, "v1")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [no(503, "SlowDown"), no(500, "InternalError"), no(429, "TooManyRequests"), no(408, "RequestTimeout"), CUT],
+    ids=["503", "500", "429", "408", "cut body"],
+)
+def test_a_failure_that_passes_is_outlived(scripted: ScriptedStore, failure: Any) -> None:
+    scripted.script = [failure, failure, failure, WHOLE]
+    assert storage.fetch(KEY) == b"0123456789"
+    assert scripted.script == []
+
+
+def test_a_page_of_a_listing_that_is_no_xml_is_asked_for_again(scripted: ScriptedStore) -> None:
+    page = f"<ListBucketResult><Name>{BUCKET}</Name><Contents><Key>key</Key><Size>10</Size><ETag>v1</ETag></Contents>"
+    scripted.script = [(200, {}, page.encode()), (200, {}, f"{page}</ListBucketResult>".encode())]
+    assert list(storage.list_objects(f"s3://{BUCKET}")) == [KEY]
+
+
+def test_another_writers_conflict_is_no_sign_that_the_object_is_there(scripted: ScriptedStore) -> None:
+    scripted.script = [no(409, "ConditionalRequestConflict"), (200, {"ETag": '"v1"'}, b"")]
+    assert storage.write(KEY.uri, b"bytes", only_if_absent=True)
+    assert scripted.asked == ["PUT", "PUT"]
+
+
+def test_a_failure_that_stays_is_an_error_once_patience_ends(
+    scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PATIENCE_SECONDS", 1.0)
+    scripted.script = [no(503, "SlowDown")] * 100
+    with pytest.raises(StoreError, match=r"^s3://images/key: no answer in 1 s \(SlowDown"):
+        storage.fetch(KEY)
+    assert len(scripted.asked) > 2
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
+def test_a_no_is_taken_for_a_no_after_one_request(scripted: ScriptedStore, code: str) -> None:
+    scripted.script = [no(403, code)]
+    with pytest.raises(StoreRefused, match=rf"^s3://images/key: the store refuses \({code}\)$"):
+        storage.fetch(KEY)
+    assert scripted.asked == ["GET"]
+
+
+def test_a_store_that_ignores_conditions_is_seen_through_by_the_etag(scripted: ScriptedStore) -> None:
+    scripted.script = [(200, {"ETag": '"v2"'}, b"0123456789")]
+    with pytest.raises(ObjectChanged) as changed:
+        storage.fetch(KEY)
+    assert changed.value.etag == "v2"
+
+
+def test_an_object_deleted_after_it_had_changed_is_missing(scripted: ScriptedStore) -> None:
+    scripted.script = [no(412, "PreconditionFailed"), (404, {}, b"")]
+    with pytest.raises(ObjectMissing):
+        storage.fetch(KEY)
+    assert scripted.asked == ["GET", "HEAD"]
