@@ -11,7 +11,7 @@ import numpy as np
 
 from demo import photos, picture, report
 from demo.backfill import backfill
-from embedded.environment import REPOSITORY, default_home
+from embedded.environment import HOME, REPOSITORY
 from embedded.services import airflow
 from imagefeatures.catalog import read_rows
 from imagefeatures.errors import ImageFeaturesError
@@ -29,11 +29,11 @@ def main() -> int:
     days = photos.lay_out(photos.fetch_photos(settings.cache), REPOSITORY / "photos")
     load_weights("mobilenet_v2", settings.cache)
     say(f"{sum(day.listed for day in days)} files in {REPOSITORY / 'photos' / photos.DATASET}; starting Airflow …")
-    with airflow(default_home()) as api:
+    with airflow(HOME) as api:
         say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")
-        backfill(api, settings.lake, default_home())
+        dag_runs = backfill(api, settings.lake, HOME)
     runs = days_published(settings)
-    report.print_report(runs)
+    report.print_report(runs, {run["partition_key"]: task_seconds(run) for run in dag_runs})
     if wrong := report.check(runs, days):
         print("\n".join(wrong), file=sys.stderr)
         return 1
@@ -46,6 +46,12 @@ def main() -> int:
         "  docs/tables.md                read the table: NumPy, DuckDB, Spark"
     )
     return 0
+
+
+def task_seconds(dag_run: dict[str, Any]) -> dict[str, float]:
+    """Wall seconds of each task of a DAG run, in the order in which they started."""
+    started = sorted((task for task in dag_run["tasks"] if task["start_date"]), key=lambda task: task["start_date"])
+    return {task["task_id"]: task["duration"] or 0.0 for task in started}
 
 
 def days_published(settings: Settings) -> list[dict[str, Any]]:

@@ -36,8 +36,8 @@ def backfill(api: Api, lake: str, home: Path) -> list[dict[str, Any]]:
         "max_active_runs": AT_ONCE,
         "dag_run_conf": {},
     }
+    progress = Progress(lake, DATASET, PARTITIONS)  # first: what lies in staging now is an earlier run's
     created = api.post("/api/v2/backfills", request)
-    progress = Progress(lake, DATASET, list(PARTITIONS))
     while not api.get(f"/api/v2/backfills/{created['id']}")["completed_at"] and not _all_ended(api):
         progress.tick()
         time.sleep(1)

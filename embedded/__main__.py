@@ -7,7 +7,7 @@ import signal
 import sys
 
 from embedded import spark_archive
-from embedded.environment import default_home
+from embedded.environment import HOME
 from embedded.run_partition import run_partition
 from embedded.services import airflow
 from imagefeatures.errors import ImageFeaturesError
@@ -23,12 +23,13 @@ def main() -> int:
     run_command.add_argument("partition")
     commands.add_parser("archive", help="make the class archive with which Spark starts sooner")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, as_ctrl_c)
     try:
         if given.command == "up":
             return up(given.port)
         if given.command == "run":
             # A database of its own: the scheduler of a running `make up` would take this run's tasks for its own.
-            return run_partition(default_home() / "run", given.dataset, given.partition)
+            return run_partition(HOME / "run", given.dataset, given.partition)
         spark_archive.make()
         return 0
     except ImageFeaturesError as error:
@@ -38,13 +39,21 @@ def main() -> int:
 
 def up(port: int) -> int:
     print("starting Airflow …", flush=True)
-    with airflow(default_home(), port) as api:
+    with airflow(HOME, port) as api:
         print(
             f"\n  Airflow   {api.address}\n  user      admin\n  password  {api.password}\n\nCtrl-C stops it.",
             flush=True,
         )
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("\nstopping …", flush=True)
     return 0
+
+
+def as_ctrl_c(*_: object) -> None:
+    """A polite `kill` does what Ctrl-C does: whatever was started is stopped first."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def main(dataset: str, partition: str, out: Path) -> None:
     dag = bag.dags[f"features_{dataset}"]
     run = dag.test(run_conf={"partition": partition}, logical_date=None)
     tasks = [
-        {"task": ti.task_id, "state": ti.state, "start": _epoch(ti.start_date), "end": _epoch(ti.end_date)}
+        {"task": ti.task_id, "tries": ti.try_number, "start": _epoch(ti.start_date), "end": _epoch(ti.end_date)}
         for ti in run.get_task_instances()
     ]
     out.write_text(json.dumps({"state": run.state, "tasks": tasks}))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from demo.progress import Progress
 from embedded.environment import REPOSITORY, environment
@@ -45,12 +46,16 @@ def run_partition(home: Path, dataset: str, partition: str) -> int:
     return 0 if outcome["state"] == "success" else 1
 
 
-def _print_tasks(tasks: list[dict[str, object]]) -> None:
-    started = sorted((t for t in tasks if t["start"] and t["end"]), key=lambda t: t["start"])  # type: ignore[arg-type, return-value]
+def _print_tasks(tasks: list[dict[str, Any]]) -> None:
+    started = sorted((task for task in tasks if task["start"] and task["end"]), key=lambda task: task["start"])
     if started:
-        total = max(t["end"] for t in started) - started[0]["start"]  # type: ignore[type-var, operator]
-        seconds = ", ".join(f"{t['task']} {t['end'] - t['start']:.1f}" for t in started)  # type: ignore[operator]
-        print(f"{total:.0f} s: {seconds}")
+        total = max(task["end"] for task in started) - started[0]["start"]
+        print(f"{total:.0f} s: {', '.join(_seconds(task) for task in started)}")
+
+
+def _seconds(task: dict[str, Any]) -> str:
+    tries = f" ({task['tries']} tries)" if task["tries"] > 1 else ""
+    return f"{task['task']} {task['end'] - task['start']:.1f}{tries}"
 
 
 def _print_result(log: Path) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from embedded.api import Api
@@ -19,6 +19,7 @@ from imagefeatures.errors import ImageFeaturesError
 
 SERVICES = ("api-server", "scheduler", "dag-processor")
 START_SECONDS = 180
+STOP_SECONDS = 15
 
 
 class ServiceFailed(ImageFeaturesError):
@@ -47,8 +48,7 @@ def airflow(home: Path, port: int | None = None) -> Iterator[Api]:
         yield api
     finally:
         marker.unlink(missing_ok=True)
-        for process in processes.values():
-            _stop(process)
+        _stop(processes.values())
 
 
 def log_file(home: Path, service: str) -> Path:
@@ -104,16 +104,20 @@ def _wait_until_healthy(api: Api, home: Path, processes: dict[str, subprocess.Po
         time.sleep(0.5)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a service and all that it started: politely, then not."""
-    for how, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, how)
+def _stop(processes: Collection[subprocess.Popen[bytes]]) -> None:
+    """End the services and all that they started: politely, all at once, then not."""
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-            break
+            process.wait(STOP_SECONDS)
+        _signal_group(process, signal.SIGKILL)  # also children that outlived it
+        process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # children that outlived it
+        os.killpg(process.pid, how)
 
 
 def _free_port() -> int:

@@ -28,6 +28,10 @@ NAME = "imagefeatures"
 """The catalog's name: a SQL catalog lists only tables stored under it, so Spark must use the same one."""
 
 NAMESPACE = "features"
+
+# A commit that finds the table changed must fail here, and not be tried again underneath us: an append that is
+# repeated by the library lands beside the other run's rows, where ours looks at the table afresh.
+TABLE_PROPERTIES = {"commit.retry.num-retries": "0"}
 T = TypeVar("T")
 
 
@@ -51,7 +55,10 @@ def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
         pass
     try:
         creation = catalog.create_table_transaction(
-            identifier, schema=schema, location=layout.table_folder(settings.lake, name)
+            identifier,
+            schema=schema,
+            location=layout.table_folder(settings.lake, name),
+            properties=TABLE_PROPERTIES,
         )
         with creation.update_spec() as spec:
             spec.add_identity("partition_key")

@@ -34,6 +34,9 @@ from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
+# The most that limits.max_pixels may be: _check_pixels holds each dataset's own limit, before a pixel is decoded.
+Image.MAX_IMAGE_PIXELS = 2**31
+
 SIZE = (224, 224)
 PILLOW_CONVERTS = {"RGB", "L", "1", "P", "YCbCr", "HSV", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK"}
 SIXTEEN_BIT_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
@@ -69,7 +72,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
         width, height = image.size
-        if _orientation(image) >= 5:  # lying on its side
+        if _orientation(image) >= 5 and kind != "TIFF":  # lying on its side; Pillow has swapped a TIFF's already
             width, height = height, width
         return Header(kind, width, height, image.mode)
 
@@ -118,7 +121,8 @@ def _check_pixels(image: Image.Image, limits: Limits) -> None:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        value = image.getexif().get(0x0112, 1)
+        # Not image.getexif(): a PNG's decodes all pixels first, in case that EXIF stands behind them.
+        value = Image.Image.getexif(image).get(0x0112, 1)
     except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -12,6 +12,7 @@ held in memory (an upload stream would publish a short object when an exception 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -140,6 +141,8 @@ class LocalStore:
             raise StoreError(f"file://{path}: {error.strerror}") from error
         for entry in entries:
             if entry.is_dir():
+                if entry.is_symlink() and Path(path).resolve().is_relative_to(Path(entry.path).resolve()):
+                    raise StoreRefused(f"file://{entry.path} is a link to a folder that it lies in")
                 yield from self.list_objects(entry.path)
             elif entry.is_file():
                 try:
@@ -174,7 +177,7 @@ class LocalStore:
         try:
             draft.write_bytes(data)
             if only_if_absent:
-                os.link(draft, target)  # fails where rename would replace
+                _put_if_absent(draft, target)
             else:
                 draft.replace(target)
         except FileExistsError:
@@ -215,6 +218,7 @@ class S3Store:
         request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         while True:
             page = _patiently(f"s3://{bucket}", lambda: self._client.list_objects_v2(**request))
+            _check_that_s3_answers(f"s3://{bucket}", "Name" in page or "IsTruncated" in page)
             for found in page.get("Contents", []):
                 yield f"{bucket}/{found['Key']}", found["Size"], found["ETag"].strip('"')
             if not page.get("IsTruncated"):
@@ -235,6 +239,7 @@ class S3Store:
                     raise
                 now = self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
                 raise ObjectChanged(now) from None
+            _check_that_s3_answers(f"s3://{path}", "ETag" in answer)
             now = answer["ETag"].strip('"')
             if etag and now != etag:  # a store that ignores If-Match
                 raise ObjectChanged(now)
@@ -245,10 +250,15 @@ class S3Store:
     def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
         bucket, key = _bucket_and_key(path)
         condition = {"IfNoneMatch": "*"} if only_if_absent else {}
+
+        def put() -> dict[str, Any]:
+            return self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
+
         try:
-            _patiently(f"s3://{path}", lambda: self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition))
+            answer = _patiently(f"s3://{path}", put)
         except ObjectChanged:
             return False
+        _check_that_s3_answers(f"s3://{path}", "ETag" in answer)
         return True
 
     def delete_folder(self, path: str) -> None:
@@ -278,7 +288,6 @@ def _patiently(what: str, request: Callable[[], T]) -> T:
         ParamValidationError,
         PartialCredentialsError,
     )
-    from botocore.parsers import ResponseParserError
     from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
     class Transient(Exception):
@@ -294,7 +303,7 @@ def _patiently(what: str, request: Callable[[], T]) -> T:
             raise StoreRefused(f"{what}: no credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)") from None
         except (ParamValidationError, PartialCredentialsError) as error:
             raise StoreRefused(f"{what}: {' '.join(str(error).split())}") from None
-        except (BotoCoreError, ResponseParserError, OSError) as error:
+        except (BotoCoreError, OSError) as error:
             raise Transient(f"{type(error).__name__}: {error}") from error
 
     patience = Retrying(
@@ -323,6 +332,12 @@ def _raise_if_final(what: str, error: ClientError) -> None:
         raise StoreRefused(f"{what}: the store refuses ({_text(error)})") from None
 
 
+def _check_that_s3_answers(what: str, is_so: bool) -> None:
+    # A store's web console, or a proxy's page, says 200 to everything: to boto3 an empty listing, a finished write.
+    if not is_so:
+        raise StoreRefused(f"{what}: what answers there is no S3 store (see AWS_ENDPOINT_URL)")
+
+
 def _status(error: ClientError) -> int:
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
@@ -347,6 +362,18 @@ def _split(uri: str) -> tuple[str, str]:
 def _bucket_and_key(path: str) -> tuple[str, str]:
     bucket, _, key = path.partition("/")
     return bucket, key
+
+
+def _put_if_absent(draft: Path, target: Path) -> None:
+    """Give the draft its name unless that is taken. Raises FileExistsError."""
+    try:
+        os.link(draft, target)  # fails where rename would replace
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+            raise
+        # A file system without hard links (FAT, some mounts): not atomic there, but never an overwrite.
+        with target.open("xb") as file:
+            file.write(draft.read_bytes())
 
 
 def _local_etag(status: os.stat_result) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,13 @@ import pytest
 from imagefeatures import layout, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
+
+# Airflow reads these once, when it is first imported, and makes files in its home.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 MODEL = "mobilenet_v2"
 PARTITION = "2026-11-02"
@@ -97,7 +105,7 @@ def s3(_s3_server: str, _s3_session: Any, aws_env: pytest.MonkeyPatch) -> Any:
     """A boto3 client of an S3 server that holds one empty bucket, BUCKET; the environment points at it."""
     aws_env.setenv("AWS_ENDPOINT_URL", _s3_server)
     aws_env.setattr("boto3.DEFAULT_SESSION", _s3_session)
-    with urlopen(Request(f"{_s3_server}/moto-api/reset", method="POST")):  # noqa: S310 - our own server
+    with urlopen(Request(f"{_s3_server}/moto-api/reset", method="POST")):
         pass
     client = _s3_session.client("s3", endpoint_url=_s3_server)
     client.create_bucket(Bucket=BUCKET)

@@ -5,12 +5,12 @@ import io
 import zipfile
 
 import pytest
-from photos import ENCODINGS, encoded, jpeg, picture, png_chunk, turned
 from PIL import Image
 
 from imagefeatures.containers import FORMATS, check, sniff
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
+from photos import ENCODINGS, encoded, jpeg, picture, png_chunk, turned
 
 MAGIC = {"JPEG": 3, "PNG": 8, "WEBP": 12, "GIF": 6, "BMP": 2, "TIFF": 4}
 """How many bytes it takes to know each format."""
@@ -116,7 +116,7 @@ def zipped() -> bytes:
     [
         (b"<!DOCTYPE html><p>404 not found", "an HTML page"),
         (b"\n  <HTML><body>", "an HTML page"),
-        ('\ufeff<!doctype html><title>é</title>'.encode(), "an HTML page"),
+        ("\ufeff<!doctype html><title>é</title>".encode(), "an HTML page"),
         (b'{"error": "forbidden"}', "JSON text"),
         (b'[{"error": 1}]', "JSON text"),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "a PDF document"),
@@ -130,7 +130,10 @@ def zipped() -> bytes:
         (b"not an image at all\n", "text ('not an image at all')"),
         ("Grüße, 世界".encode(), "text ('Grüße, 世界')"),
         (("ü" * 400).encode()[:513], "text ("),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "text ('version https://git-lfs.github.com/spec/"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a",
+            "text ('version https://git-lfs.github.com/spec/",
+        ),
         (b"\0\1\2\3\xff", "unknown bytes (00 01 02 03 ff)"),
         (b"RIFF\0\0\0\0WAVE", "unknown bytes (52 49 46 46 00 00 00 00)"),
         (b"", "unknown bytes ()"),

@@ -13,8 +13,34 @@ from imagefeatures.errors import DatasetError, ParamsError
 GOOD: dict[str, Any] = {"name": "fruit", "source": "s3://photos/fruit/{partition}/"}
 
 NAUGHTY: dict[str, list[Any]] = {
-    "name": ["", "Fruit", "1fruit", "fruit-a", "fruit/..", "fruit\n", "é", "f" * 64, "quarantine", "runs", 7, None, True],
-    "source": ["", "http://x/y", "S3://b/", "s3://", "s3:///x", "file://", "file://a/b", "s3://b/{day}/", "s3://b/{}/", 7, None],
+    "name": [
+        "",
+        "Fruit",
+        "1fruit",
+        "fruit-a",
+        "fruit/..",
+        "fruit\n",
+        "é",
+        "f" * 64,
+        "quarantine",
+        "runs",
+        7,
+        None,
+        True,
+    ],
+    "source": [
+        "",
+        "http://x/y",
+        "S3://b/",
+        "s3://",
+        "s3:///x",
+        "file://",
+        "file://a/b",
+        "s3://b/{day}/",
+        "s3://b/{}/",
+        7,
+        None,
+    ],
     "pattern": [[], 7, None, [7], {"a": 1}],
     "label": ["(", "no group", "(two)(groups)", 7, None, False],
     "schedule": ["0 3 * * *", "@daily", "* * * * *", "0 0 * *", "0 0 * * *; rm", "", 7, True],
@@ -59,7 +85,9 @@ def test_every_field_has_its_naughty_values() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), each(NAUGHTY))
-def test_a_naughty_value_in_a_dataset_file_is_refused_with_file_and_field(field: str, value: Any, tmp_path: Path) -> None:
+def test_a_naughty_value_in_a_dataset_file_is_refused_with_file_and_field(
+    field: str, value: Any, tmp_path: Path
+) -> None:
     with pytest.raises(DatasetError, match=rf"^fruit\.yaml: {field}(\.\d+)?: [^\n]+\Z"):
         load_dataset(written(tmp_path, GOOD | {field: value}))
 
@@ -86,7 +114,7 @@ def test_unknown_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as refused:
         load_dataset(written(tmp_path, content))
     assert str(refused.value) == "fruit.yaml: limits.max_byte: unknown field; patern: unknown field"
-    with pytest.raises(ParamsError, match="^batch: unknown field$"):
+    with pytest.raises(ParamsError, match=r"^batch: unknown field$"):
         RunParams.parse({"batch": 32})
 
 
@@ -126,7 +154,9 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_name_must_be_the_files_own(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"^pears\.yaml: name: must be the file's own name, 'pears' \(got 'fruit'\)$"):
+    with pytest.raises(
+        DatasetError, match=r"^pears\.yaml: name: must be the file's own name, 'pears' \(got 'fruit'\)$"
+    ):
         load_dataset(written(tmp_path, GOOD, "pears.yaml"))
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from conftest import BUCKET, MakeRun
-from photos import fill, jpeg
 
 from imagefeatures import ingest, schemas, storage
 from imagefeatures.errors import NoInput, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
 from imagefeatures.shards import pending, read_output, read_receipts, read_staged
+from photos import fill, jpeg
 
 WORKERS = 2
 MIB = 2**20
@@ -133,6 +133,11 @@ def test_no_shard_holds_more_images_than_its_cap(make_run: MakeRun, tmp_path: Pa
     found = shares(make_run(sparse(tmp_path / "photos", [10] * 500), {"shard_images": 30}))
     assert max(map(len, found)) <= 30
     assert len(found) <= math.ceil(500 / 30) + 1
+
+
+def test_the_cap_on_images_holds_where_the_bytes_lie_elsewhere(make_run: MakeRun, tmp_path: Path) -> None:
+    found = shares(make_run(sparse(tmp_path / "photos", [1] * 100 + [100_000] * 10), {"shard_images": 20}))
+    assert [len(shard) for shard in found[:5]] == [20] * 5
 
 
 def test_no_shard_holds_more_bytes_than_its_cap(make_run: MakeRun, tmp_path: Path) -> None:

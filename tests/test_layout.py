@@ -37,7 +37,13 @@ def test_a_receipts_name_gives_the_shard_back(shard: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["shard-00012-ab12cd34.parquet", "listing.json", "duplicates-00012.json", "shard-00012.json.part", ".shard-00012.json.ab12"],
+    [
+        "shard-00012-ab12cd34.parquet",
+        "listing.json",
+        "duplicates-00012.json",
+        "shard-00012.json.part",
+        ".shard-00012.json.ab12",
+    ],
 )
 def test_no_other_file_counts_as_a_receipt(name: str) -> None:
     assert shard_of_receipt(name) is None

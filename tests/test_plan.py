@@ -47,7 +47,9 @@ def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_p
 
 
 def test_a_run_without_a_file_says_what_to_do() -> None:
-    with pytest.raises(ParamsError, match=r"^--run: there is no file:///no/run.json; start a new run of this partition$"):
+    with pytest.raises(
+        ParamsError, match=r"^--run: there is no file:///no/run.json; start a new run of this partition$"
+    ):
         load_run("file:///no/run.json")
 
 

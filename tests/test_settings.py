@@ -38,14 +38,16 @@ def test_each_variable_is_read() -> None:
     assert settings.cache == Path.home() / "weights"
 
 
-@pytest.mark.parametrize("lake", ["lake", "/data/lake", "file://lake", "file:///", "http://h/x", "s3://", "s3:///x", "S3://b"])
+@pytest.mark.parametrize(
+    "lake", ["lake", "/data/lake", "file://lake", "file:///", "http://h/x", "s3://", "s3:///x", "S3://b"]
+)
 def test_a_lake_that_is_no_lake_is_refused_by_its_variables_name(lake: str) -> None:
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_LAKE: .*neither file:///… nor s3://bucket/prefix"):
         Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
 
 
 def test_a_lake_in_a_bucket_needs_a_catalog_elsewhere() -> None:
-    with pytest.raises(SettingsError, match="^IMAGEFEATURES_CATALOG: must be set when the lake is s3://bucket/lake"):
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_CATALOG: must be set when the lake is s3://bucket/lake"):
         Settings.from_env({"IMAGEFEATURES_LAKE": "s3://bucket/lake"})
 
 

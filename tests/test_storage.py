@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import threading
+import errno
+import os
 import time
 import unicodedata
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from conftest import BUCKET
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
+from photos import fill
 
 ODD_NAMES = [
     "sp ace",
@@ -204,9 +204,17 @@ def test_links_are_followed_and_dangling_ones_are_no_objects(tmp_path: Path) -> 
     assert [storage.fetch(o) for o in found] == [b"one", b"one"]
 
 
-def test_a_loop_of_links_ends_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "loop").symlink_to(tmp_path)
-    with pytest.raises(StoreError, match="Too many levels of symbolic links"):
+@pytest.mark.parametrize("target", [".", "..", "../.."])
+def test_a_link_to_a_folder_above_it_is_refused(tmp_path: Path, target: str) -> None:
+    source = fill(tmp_path / "photos", {"a/1.jpg": b"one"})
+    (source / "a" / "loop").symlink_to(target)
+    with pytest.raises(StoreRefused, match=rf"^file://{source}/a/loop is a link to a folder that it lies in$"):
+        listed(f"file://{source}")
+
+
+def test_a_link_to_itself_is_an_error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to("self")
+    with pytest.raises(StoreError, match=rf"^file://{tmp_path}/: Too many levels of symbolic links$"):
         listed(f"file://{tmp_path}")
 
 
@@ -235,6 +243,19 @@ def test_a_failed_local_write_leaves_no_draft(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         storage.write(f"file://{tmp_path}/folder", b"bytes")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
+def test_where_files_cannot_be_linked_an_existing_one_is_left_alone_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def cannot(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", cannot)  # as FAT and some mounted folders do
+    assert storage.write(f"file://{tmp_path}/file", b"first", only_if_absent=True)
+    assert not storage.write(f"file://{tmp_path}/file", b"second", only_if_absent=True)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
 
 
 # S3 alone
@@ -297,121 +318,3 @@ def test_an_endpoint_that_is_no_url_is_refused_at_once(aws_env: pytest.MonkeyPat
 def test_a_profile_that_does_not_exist_is_refused_at_once(aws_env: pytest.MonkeyPatch) -> None:
     aws_env.setenv("AWS_PROFILE", "nobody")
     refused_at_once("The config profile .nobody. could not be found", of=f"s3://{BUCKET}")
-
-
-def test_an_endpoint_without_a_server_is_an_error_once_patience_ends(aws_env: pytest.MonkeyPatch) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
-        address = f"http://127.0.0.1:{closed.server_port}"
-    aws_env.setenv("AWS_ENDPOINT_URL", address)
-    aws_env.setattr(storage, "PATIENCE_SECONDS", 1.0)
-    start = time.monotonic()
-    with pytest.raises(StoreError, match=rf"^s3://{BUCKET}/key: no answer in 1 s \(EndpointConnectionError: .*{address}"):
-        storage.read(f"s3://{BUCKET}/key")
-    assert 1 <= time.monotonic() - start < 10
-
-
-# An S3 store that answers by script: what goes wrong on the way
-
-
-class ScriptedStore(ThreadingHTTPServer):
-    """Gives the next answer of its script to each request: (status, headers, body)."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Scripted)
-        self.script: list[tuple[int, dict[str, str], bytes]] = []
-        self.asked: list[str] = []
-
-
-class _Scripted(BaseHTTPRequestHandler):
-    server: ScriptedStore
-    protocol_version = "HTTP/1.1"  # answers `Expect: 100-continue`, for which boto3 would wait a second
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked.append(self.command)
-        status, headers, body = self.server.script.pop(0)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_PUT = do_HEAD = do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def scripted(aws_env: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
-    with ScriptedStore() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        aws_env.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def no(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
-    return status, {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>".encode()
-
-
-WHOLE = (200, {"ETag": '"v1"'}, b"0123456789")
-CUT = (200, {"ETag": '"v1"', "Content-Length": "10"}, b"01234")
-KEY = StoredObject(f"s3://{BUCKET}/key", 10, "v1")
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [no(503, "SlowDown"), no(500, "InternalError"), no(429, "TooManyRequests"), no(408, "RequestTimeout"), CUT],
-    ids=["503", "500", "429", "408", "cut body"],
-)
-def test_a_failure_that_passes_is_outlived(scripted: ScriptedStore, failure: Any) -> None:
-    scripted.script = [failure, failure, failure, WHOLE]
-    assert storage.fetch(KEY) == b"0123456789"
-    assert scripted.script == []
-
-
-def test_a_page_of_a_listing_that_is_no_xml_is_asked_for_again(scripted: ScriptedStore) -> None:
-    page = f"<ListBucketResult><Name>{BUCKET}</Name><Contents><Key>key</Key><Size>10</Size><ETag>v1</ETag></Contents>"
-    scripted.script = [(200, {}, page.encode()), (200, {}, f"{page}</ListBucketResult>".encode())]
-    assert list(storage.list_objects(f"s3://{BUCKET}")) == [KEY]
-
-
-def test_another_writers_conflict_is_no_sign_that_the_object_is_there(scripted: ScriptedStore) -> None:
-    scripted.script = [no(409, "ConditionalRequestConflict"), (200, {"ETag": '"v1"'}, b"")]
-    assert storage.write(KEY.uri, b"bytes", only_if_absent=True)
-    assert scripted.asked == ["PUT", "PUT"]
-
-
-def test_a_failure_that_stays_is_an_error_once_patience_ends(
-    scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storage, "PATIENCE_SECONDS", 1.0)
-    scripted.script = [no(503, "SlowDown")] * 100
-    with pytest.raises(StoreError, match=r"^s3://images/key: no answer in 1 s \(SlowDown"):
-        storage.fetch(KEY)
-    assert len(scripted.asked) > 2
-
-
-@pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
-def test_a_no_is_taken_for_a_no_after_one_request(scripted: ScriptedStore, code: str) -> None:
-    scripted.script = [no(403, code)]
-    with pytest.raises(StoreRefused, match=rf"^s3://images/key: the store refuses \({code}\)$"):
-        storage.fetch(KEY)
-    assert scripted.asked == ["GET"]
-
-
-def test_a_store_that_ignores_conditions_is_seen_through_by_the_etag(scripted: ScriptedStore) -> None:
-    scripted.script = [(200, {"ETag": '"v2"'}, b"0123456789")]
-    with pytest.raises(ObjectChanged) as changed:
-        storage.fetch(KEY)
-    assert changed.value.etag == "v2"
-
-
-def test_an_object_deleted_after_it_had_changed_is_missing(scripted: ScriptedStore) -> None:
-    scripted.script = [no(412, "PreconditionFailed"), (404, {}, b"")]
-    with pytest.raises(ObjectMissing):
-        storage.fetch(KEY)
-    assert scripted.asked == ["GET", "HEAD"]

@@ -69,8 +69,9 @@ class OpenVino:
     def __init__(self, bundle: Bundle) -> None:
         core = _openvino_core()
         model = core.read_model(model=bundle.openvino_xml, weights=bundle.openvino_bin)
-        self._request = core.compile_model(model, "CPU", self.SETTINGS).create_infer_request()
-        self._width = bundle.width
+        compiled = core.compile_model(model, "CPU", self.SETTINGS)
+        self._request = compiled.create_infer_request()
+        self._width = compiled.output(0).shape[1]
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         vectors = np.empty((len(pixels), self._width), np.float32)
@@ -94,7 +95,7 @@ class TensorFlow:
 
         signature = tf.TensorSpec((self.BATCH, 224, 224, 3), tf.float32)
         self._run = tf.function(lambda x: self._model(x, training=False), input_signature=[signature])
-        self._width = bundle.width
+        self._width = self._model.output_shape[1]
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         vectors = np.empty((len(pixels), self._width), np.float32)

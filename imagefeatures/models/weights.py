@@ -47,7 +47,7 @@ def load_weights(model: str, cache: Path) -> Arrays:
         try:
             data = download()
             arrays = read_weights(data, model, name)
-        except (OSError, subprocess.SubprocessError, ModelMismatch, KeyError) as error:
+        except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, ModelMismatch, KeyError, ValueError) as error:
             tried.append(f"{name}: {' '.join(str(error).split())[:160]}")
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

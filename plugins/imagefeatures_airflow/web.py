@@ -22,6 +22,7 @@ from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
+from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 from imagefeatures_airflow import pages, published
 
@@ -70,15 +71,9 @@ def dag_run(request: Request, user: User, session: SessionDep, dag_id: str, run_
     if not shelf:
         text = f"{dag_id} fills no dataset. The DAGs that do are named {published.DAG_PREFIX}<dataset>."
         return _message(request, "Not an image features DAG", text)
-    if not (run := published.planned(session, dag_id, run_id)):
-        note = "This DAG run has not planned its partition yet. What is published of the dataset:"
-        return _page(request, "dataset.html", shelf=shelf, note=note)
-    if not (row := shelf.partition(run.partition)):
-        note = f"This DAG run fills partition {run.partition}, which is not published yet."
-        return _page(request, "dataset.html", shelf=shelf, note=note)
-    own = row["run_id"] == run.run_id
-    note = "This DAG run published it." if own else f"Published by another run; this DAG run's own is {run.run_id}."
-    return _page(request, "partition.html", shelf=shelf, row=row, note=note)
+    run = published.planned(session, dag_id, run_id)
+    row = shelf.partition(run.partition) if run else None
+    return _page(request, "partition.html" if row else "dataset.html", shelf=shelf, row=row, note=_note(run, row))
 
 
 @app.middleware("http")
@@ -91,6 +86,17 @@ async def _send_headers(request: Request, call_next: Callable[[Request], Awaitab
 @app.exception_handler(published.Unavailable)
 def _unavailable(request: Request, error: published.Unavailable) -> HTMLResponse:
     return _message(request, "Not available", str(error), status=503)
+
+
+def _note(run: Layout | None, row: published.Row | None) -> str:
+    """What a DAG run's own run, if it has planned one, has to do with what is published of its partition."""
+    if not run:
+        return "This DAG run has not planned its partition yet."
+    if not row:
+        return f"This DAG run fills partition {run.partition}, which is not published yet."
+    if row["run_id"] == run.run_id:
+        return "This DAG run published this partition."
+    return f"Published by another run; this DAG run's own is {run.run_id}."
 
 
 def _unknown(request: Request, name: str) -> HTMLResponse:

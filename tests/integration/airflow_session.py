@@ -15,15 +15,16 @@ from demo import photos
 from embedded.api import Api
 from imagefeatures.settings import Settings
 
-DAYS = photos.PARTITIONS
-RUN_SECONDS = 400
+DAYS = photos.PARTITIONS[:2]
+KEPT_BACK = photos.PARTITIONS[2]
+"""The day whose photos are laid out and never published."""
+
+PATIENCE_SECONDS = 400
 
 DATASETS = {
     "fruit": "source: file://{photos}/fruit/{{partition}}/",
     # The demo's bad files are a few in hundreds: no share at all is allowed here, so that they are too many.
     "strict": "source: file://{photos}/fruit/{{partition}}/\nlimits: {{max_rejected: 0}}",
-    "nightly": 'source: file://{photos}/none/{{partition}}/\nschedule: "0 0 * * *"\nstart_date: 2026-01-01',
-    "quiet": "source: file://{photos}/none/{{partition}}/\non_empty: skip",
     "broken": "source: file:///data/\nlimits: {{max_bytes: -1}}",
 }
 
@@ -45,14 +46,14 @@ def trigger(api: Api, dataset: str, **conf: Any) -> dict[str, Any]:
 def ended(api: Api, run: dict[str, Any]) -> dict[str, Any]:
     """The run, once it has succeeded or failed."""
     path = f"/api/v2/dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'], safe='')}"
-    until(lambda: api.get(path)["state"] in ("success", "failed"), RUN_SECONDS)
+    until(lambda: api.get(path)["state"] in ("success", "failed"))
     return api.get(path)
 
 
-def until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait until true() is; fail after so many seconds."""
-    deadline = time.monotonic() + seconds
+def until(true: Callable[[], bool]) -> None:
+    """Wait until true() is; fail when that takes too long."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not true():
         if time.monotonic() > deadline:
-            pytest.fail(f"not so after {seconds} s")
+            pytest.fail(f"not so after {PATIENCE_SECONDS} s")
         time.sleep(0.5)

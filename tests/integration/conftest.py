@@ -1,7 +1,6 @@
 """A real deployment for the whole session: Airflow's own processes, Spark, a lake in a temporary folder.
 
-Two days of the demo's photos are backfilled by the scheduler, the third is triggered by hand; the tests
-look at what came of it.
+Two days of the demo's photos are backfilled by the scheduler; the tests look at what came of it.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_session import DATASETS, DAYS, RUN_SECONDS, Deployment, trigger, until
+from airflow_session import DATASETS, DAYS, Deployment, until
 
 from demo import photos
 from embedded.api import Api
 from embedded.environment import environment
 from embedded.services import airflow
 from imagefeatures.settings import Settings
+
 
 @pytest.fixture(scope="session")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[photos.Day]]:
@@ -27,9 +27,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[photos.
 
 
 @pytest.fixture(scope="session")
-def deployment(
-    tmp_path_factory: pytest.TempPathFactory, layout: tuple[Path, list[photos.Day]]
-) -> Iterator[Deployment]:
+def deployment(tmp_path_factory: pytest.TempPathFactory, layout: tuple[Path, list[photos.Day]]) -> Iterator[Deployment]:
     """Settings and dataset files of the session's deployment, in the environment while it lasts."""
     root = tmp_path_factory.mktemp("deployment with a space")
     (root / "datasets").mkdir()
@@ -37,7 +35,6 @@ def deployment(
         text = f"name: {name}\n{fields.format(photos=layout[0])}\n"
         (root / "datasets" / f"{name}.yaml").write_text(text)
     ours = {
-        "AIRFLOW_HOME": str(root / "airflow"),
         "IMAGEFEATURES_LAKE": f"file://{root}/lake",
         "IMAGEFEATURES_DATASETS": str(root / "datasets"),
     }
@@ -53,7 +50,7 @@ def api(deployment: Deployment) -> Iterator[Api]:
     """Airflow, up and running with every good dataset's DAG there and unpaused."""
     with airflow(deployment.home) as running:
         wanted = {f"features_{name}" for name in DATASETS if name != "broken"}
-        until(lambda: wanted <= {d["dag_id"] for d in running.get("/api/v2/dags")["dags"]}, 120)
+        until(lambda: wanted <= {d["dag_id"] for d in running.get("/api/v2/dags")["dags"]})
         for dag_id in wanted:
             running.patch(f"/api/v2/dags/{dag_id}", {"is_paused": False})
         yield running
@@ -61,21 +58,20 @@ def api(deployment: Deployment) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def published(api: Api) -> dict[str, dict[str, Any]]:
-    """The session's three runs of `fruit`, ended: partition to Airflow's DAG run."""
+    """The session's two runs of `fruit`, backfilled to the end: partition to Airflow's DAG run."""
     api.post(
         "/api/v2/backfills",
         {
             "dag_id": "features_fruit",
             "from_date": f"{DAYS[0]}T00:00:00Z",
-            "to_date": f"{DAYS[1]}T00:00:00Z",
+            "to_date": f"{DAYS[-1]}T00:00:00Z",
             "dag_run_conf": {},
             "max_active_runs": 2,
         },
     )
-    manual = trigger(api, "fruit", partition=DAYS[2])["dag_run_id"]
 
     def runs() -> list[dict[str, Any]]:
-        return api.get("/api/v2/dags/features_fruit/dagRuns")["dag_runs"]
+        return api.get("/api/v2/dags/features_fruit/dagRuns?run_type=backfill")["dag_runs"]
 
-    until(lambda: len(runs()) == 3 and all(run["state"] in ("success", "failed") for run in runs()), RUN_SECONDS)
-    return {run["partition_key"] if run["dag_run_id"] != manual else DAYS[2]: run for run in runs()}
+    until(lambda: len(runs()) == len(DAYS) and all(run["state"] in ("success", "failed") for run in runs()))
+    return {run["partition_key"]: run for run in runs()}

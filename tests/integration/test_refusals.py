@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -32,8 +33,8 @@ from imagefeatures.catalog import read_rows
 def test_the_trigger_form_refuses_what_is_out_of_bounds(api: Api, field: str, value: Any) -> None:
     with pytest.raises(HTTPError) as refusal:
         trigger(api, "fruit", **{"partition": DAYS[0], field: value})
-    assert refusal.value.code in (400, 422)
-    assert field in refusal.value.read().decode() or value in ("../x",)
+    assert refusal.value.code == 400
+    assert f"Invalid input for param {field}: " in refusal.value.read().decode()
 
 
 def test_a_malformed_dataset_file_is_one_import_error_and_hides_no_other_dag(api: Api) -> None:
@@ -54,16 +55,10 @@ def test_a_spent_failure_budget_fails_the_run_at_once_and_says_why(
     assert status == 1
     assert "TooManyRejected: " in said
     assert "limits.max_rejected allows 0.0%" in said
-    assert said.count("validate ") == 1
+    (seconds,) = re.findall(r"^\d+ s: plan .*, validate [\d.]+$", said, re.MULTILINE)
+    assert "tries" not in seconds
     published = {row["dataset"] for row in read_rows(deployment.settings, "runs").to_pylist()}
     assert "strict" not in published
-
-
-def test_no_input_fails_the_run_and_names_the_place(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_partition(deployment.home / "run", "nightly", DAYS[0]) == 1
-    assert "NO_INPUT: nothing at file://" in capsys.readouterr().out
 
 
 def test_an_unknown_parameter_is_refused_by_name(deployment: Deployment) -> None:

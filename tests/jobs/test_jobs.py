@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -30,8 +29,7 @@ def photos(tmp_path: Path) -> Path:
 def submit(step: str, run: Run | str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     uri = run if isinstance(run, str) else run.layout.run_file
     command = ["spark-submit", "--master", "local[2]", str(JOBS / f"{step}.py"), "--run", uri]
-    env = environment(tmp_path, 0) | {key: os.environ[key] for key in os.environ if key.startswith("IMAGEFEATURES_")}
-    return subprocess.run(command, env=env, capture_output=True, text=True)
+    return subprocess.run(command, env=environment(tmp_path, 0), capture_output=True, text=True)
 
 
 def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run, photos: Path, tmp_path: Path) -> None:
@@ -79,3 +77,11 @@ def test_a_damaged_staged_file_stops_the_next_step_by_name(make_run, photos: Pat
     assert stopped.returncode != 0
     assert "AuditFailed: " in stopped.stdout.strip().splitlines()[-1]
     assert victim.uri in stopped.stdout
+
+
+def test_a_source_with_nothing_in_it_is_refused_by_its_place(make_run, tmp_path: Path) -> None:
+    refused = submit("ingest", make_run(tmp_path / "nowhere"), tmp_path)
+    assert refused.returncode == 65
+    assert (
+        f"NoInput: NO_INPUT: nothing at file://{tmp_path}/nowhere/ matches" in refused.stdout.strip().splitlines()[-1]
+    )

@@ -1,0 +1,128 @@
+"""The DAG, as Airflow sees it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from imagefeatures.datasets import RunParams
+from imagefeatures.errors import ModelMismatch
+from imagefeatures.settings import REPOSITORY
+from imagefeatures_airflow.retries import RefuseInputErrors
+
+FRUIT = "source: s3://photos/fruit/{partition}/"
+
+
+def test_each_dataset_file_is_one_dag(parse_dags: Any) -> None:
+    bag = parse_dags(fruit=FRUIT, birds="source: file:///data/birds/")
+    assert sorted(bag.dags) == ["features_birds", "features_fruit"]
+    assert bag.import_errors == {}
+
+
+def test_the_pipeline_is_the_designs(parse_dags: Any) -> None:
+    dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
+    downstream = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
+    assert downstream == {
+        "plan": ["featurize", "ingest", "model", "register", "resize", "validate"],
+        "model": ["featurize"],
+        "ingest": ["validate"],
+        "validate": ["resize"],
+        "resize": ["featurize"],
+        "featurize": ["register"],
+        "register": [],
+    }
+
+
+def test_a_job_gets_the_run_file_and_nothing_else(parse_dags: Any) -> None:
+    dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
+    for step in ("ingest", "validate", "resize", "featurize"):
+        task = dag.get_task(step)
+        assert type(task).__name__ == "SparkSubmitOperator"
+        assert task.application == str(REPOSITORY / "jobs" / f"{step}.py")
+        flag, run_file = task.application_args
+        assert flag == "--run"
+        assert run_file.operator.task_id == "plan"
+        assert task._conn_id == "spark_default"
+
+
+def test_a_malformed_dataset_file_is_one_error_beside_the_other_dags(parse_dags: Any) -> None:
+    bag = parse_dags(fruit=FRUIT, bad="source: s3://b/\nlimts: {}", worse="source: ftp://b/")
+    assert sorted(bag.dags) == ["features_fruit"]
+    (text,) = bag.import_errors.values()
+    assert "bad.yaml: limts: unknown field" in text
+    assert "worse.yaml: source: " in text
+    assert [key.rsplit("/", 1)[-1] for key in bag.import_errors] == ["malformed_datasets.py"]
+
+
+def test_the_form_has_every_parameter_with_type_bounds_and_words(parse_dags: Any) -> None:
+    dag = parse_dags(fruit=f"{FRUIT}\nsample: 0.25\nlimits: {{max_rejected: 0.01}}").dags["features_fruit"]
+    assert set(dag.params) == set(RunParams.model_fields)
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.schema["type"], name
+        assert param.schema["title"], name
+        assert param.description, name
+    assert dag.params["partition"] is None
+    assert dag.params["sample"] == 0.25
+    assert dag.params["max_rejected"] == 0.01
+    assert dag.params.get_param("shard_images").schema["maximum"] == 10_000
+
+
+def test_a_midnight_run_fills_the_day_that_has_just_ended(parse_dags: Any) -> None:
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    dag = parse_dags(fruit=f'{FRUIT}\nschedule: "0 0 * * *"').dags["features_fruit"]
+    timetable = coerce_to_core_timetable(dag.timetable)
+    start = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+    restriction = TimeRestriction(earliest=start, latest=None, catchup=True)
+    info = timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction)
+    assert info.partition_key == f"{info.run_after - dt.timedelta(days=1):%Y-%m-%d}"
+    assert (info.run_after.hour, info.run_after.minute) == (0, 0)
+
+
+def test_without_a_schedule_nothing_starts_by_itself_and_a_backfill_still_knows_the_days(parse_dags: Any) -> None:
+    from airflow.timetables.base import TimeRestriction
+
+    dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
+    start, end = dt.datetime(2026, 11, 1, tzinfo=dt.UTC), dt.datetime(2026, 11, 3, tzinfo=dt.UTC)
+    restriction = TimeRestriction(earliest=start, latest=None, catchup=True)
+    assert dag.timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction) is None
+    days = dag.timetable.iter_partition_dagrun_infos(earliest=start, latest=end)
+    assert [info.partition_key for info in days] == ["2026-11-01", "2026-11-02", "2026-11-03"]
+
+
+def test_the_dags_are_the_same_at_every_parse(parse_dags: Any) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    first = DagSerialization.to_dict(parse_dags(fruit=FRUIT).dags["features_fruit"])
+    assert DagSerialization.to_dict(parse_dags().dags["features_fruit"]) == first
+
+
+@pytest.mark.parametrize("file", ["image_features.py", "malformed_datasets.py"])
+def test_airflows_own_checker_finds_no_value_that_changes_at_each_parse(file: str) -> None:
+    from airflow.utils.dag_version_inflation_checker import check_dag_file_stability
+
+    result = check_dag_file_stability(str(REPOSITORY / "dags" / file))
+    assert not result.warnings
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (ModelMismatch("other weights"), "fail"),
+        (RuntimeError("Cannot execute: spark-submit … Error code is: 65.\nLast spark-submit output: …"), "fail"),
+        (RuntimeError("Cannot execute: spark-submit … Error code is: 1."), "default"),
+        (OSError("reset"), "default"),
+    ],
+)
+def test_only_what_a_retry_cannot_mend_fails_at_once(error: Exception, action: str) -> None:
+    assert RefuseInputErrors().evaluate(error, 1, 2).action.value == action
+
+
+def test_every_task_has_the_retry_policy(parse_dags: Any) -> None:
+    dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
+    assert {type(task.retry_policy) for task in dag.tasks} == {RefuseInputErrors}
+    assert {task.retries for task in dag.tasks} == {2}

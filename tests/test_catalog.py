@@ -1,0 +1,109 @@
+"""The Iceberg tables: one partition swapped at once, whoever else writes meanwhile."""
+
+from __future__ import annotations
+
+import multiprocessing
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imagefeatures import catalog, schemas
+from imagefeatures.settings import Settings
+
+DAY = "2026-11-02"
+
+
+def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3) -> str:
+    """A features file of a run, as featurize would write it."""
+    content = {
+        "partition_key": partition, "image_id": "0" * 64, "label": "red", "width": 3, "height": 2, "mode": "RGB",
+        "size": 9, "etag": None, "model": "mobilenet_v2", "fingerprint": "f", "features": [0.5] * 4, "run_id": run_id,
+    }  # fmt: skip
+    table = pa.Table.from_pylist([{**content, "uri": f"s3://b/{at}"} for at in range(rows)], schema=schemas.FEATURES)
+    path = folder / f"{run_id}-{uuid.uuid4()}.parquet"
+    pq.write_table(table, path)
+    return f"file://{path}"
+
+
+def test_a_table_has_the_schemas_columns_and_their_words(settings: Settings) -> None:
+    for name, schema in (("photos", schemas.FEATURES), ("quarantine", schemas.QUARANTINE), ("runs", schemas.RUNS)):
+        table = catalog.open_table(catalog.open_catalog(settings), settings, name)
+        assert [field.name for field in table.schema().fields] == schema.names
+        assert [field.doc for field in table.schema().fields] == [field.metadata[b"doc"].decode() for field in schema]
+        assert [field.required for field in table.schema().fields] == [not field.nullable for field in schema]
+        assert [field.name for field in table.spec().fields] == ["partition_key"]
+        assert table.location() == f"{settings.lake}/warehouse/features/{name}"
+
+
+def test_a_swap_replaces_the_partition_in_one_commit_and_nothing_else(settings: Settings, tmp_path: Path) -> None:
+    table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+    assert catalog.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
+    assert catalog.replace_files(table, "2026-11-03", [features_file(tmp_path, "next", "2026-11-03")], "next")
+    later = [features_file(tmp_path, "later", rows=2), features_file(tmp_path, "later", rows=2)]
+    metadata = table.metadata_location
+    assert catalog.replace_files(table, DAY, later, "later")
+    rows = table.scan().to_arrow().group_by(["partition_key", "run_id"]).aggregate([([], "count_all")]).to_pylist()
+    counts = {(row["partition_key"], row["run_id"]): row["count_all"] for row in rows}
+    assert counts == {(DAY, "later"): 4, ("2026-11-03", "next"): 3}
+    assert table.metadata_location != metadata
+    assert {s.summary["imagefeatures.run-id"] for s in table.snapshots()} == {"first", "next", "later"}
+    assert not catalog.replace_files(table, DAY, later, "later")
+
+
+def test_a_partition_can_become_empty(settings: Settings, tmp_path: Path) -> None:
+    table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+    catalog.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
+    assert catalog.replace_files(table, DAY, [], "none")
+    assert table.scan().count() == 0
+
+
+def _swap(lake: str, folder: str, run_id: str, start: object) -> None:
+    settings = Settings.from_env({"IMAGEFEATURES_LAKE": lake})
+    file = features_file(Path(folder), run_id)
+    start.wait()  # type: ignore[attr-defined]
+    table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+    catalog.replace_files(table, DAY, [file], run_id)
+
+
+def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_rows(
+    settings: Settings, tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(3)
+    writers = [
+        context.Process(target=_swap, args=(settings.lake, str(tmp_path), f"run-{at}", start)) for at in range(3)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    rows = catalog.read_rows(settings, "photos", ("uri", "run_id"))
+    assert rows.num_rows == 3
+    assert len(set(rows["run_id"].to_pylist())) == 1
+
+
+@pytest.mark.parametrize("dataset", ["a-very-long-dataset-name-beyond-any-bound-truncation", "a"])
+def test_rows_of_a_dataset_are_replaced_beside_those_of_another(settings: Settings, dataset: str) -> None:
+    table = catalog.open_table(catalog.open_catalog(settings), settings, "quarantine")
+
+    def rows(name: str, run_id: str, count: int) -> pa.Table:
+        row = {
+            "partition_key": DAY,
+            "dataset": name,
+            "step": "ingest",
+            "reason": "CORRUPT",
+            "detail": "",
+            "run_id": run_id,
+        }
+        found = [{**row, "uri": f"s3://b/{at}", "quarantined_at": 0} for at in range(count)]
+        return pa.Table.from_pylist(found, schema=schemas.QUARANTINE)
+
+    assert catalog.replace_rows(table, DAY, dataset, rows(dataset, "one", 3), "one")
+    assert catalog.replace_rows(table, DAY, dataset + "2", rows(dataset + "2", "two", 2), "two")
+    assert catalog.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
+    assert not catalog.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
+    assert sorted(table.scan().to_arrow()["run_id"].to_pylist()) == ["three", "two", "two"]
