@@ -10,7 +10,7 @@ PORT ?= 8080
 export PYTHONPATH := $(CURDIR)
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run test lint format lock setup java clean
+.PHONY: help demo up run test lint format lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,5 +42,5 @@ setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 $(READY): $(LOCKS) pyproject.toml scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
-clean:  ## remove what was made here: .venv, Airflow's folder, the lake, the demo's photos
-	rm -rf $(VENV) .airflow lake photos out .pytest_cache .ruff_cache *.egg-info
+clean:  ## remove .venv, Airflow's folder, the demo's photos and picture; the lake stays
+	rm -rf $(VENV) .airflow photos out .pytest_cache .ruff_cache *.egg-info

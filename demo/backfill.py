@@ -27,6 +27,7 @@ def backfill(api: Api, lake: str, home: Path) -> list[dict[str, Any]]:
     Raises DemoFailed when a day failed.
     """
     _wait_for_dag(api)
+    _clear_the_way(api)
     api.patch(f"/api/v2/dags/{DAG}", {"is_paused": False})
     request = {
         "dag_id": DAG,
@@ -58,6 +59,17 @@ def _wait_for_dag(api: Api) -> None:
             errors = api.get("/api/v2/importErrors")["import_errors"]
             raise DemoFailed(f"{DAG} did not appear: {[error['stack_trace'] for error in errors]}")
         time.sleep(0.5)
+
+
+def _clear_the_way(api: Api) -> None:
+    """End what an interrupted demo has left: Airflow lets a DAG have one backfill at a time."""
+    for earlier in api.get(f"/api/v2/backfills?dag_id={quote(DAG)}&limit=100")["backfills"]:
+        if not earlier["completed_at"]:
+            api.put(f"/api/v2/backfills/{earlier['id']}/cancel")
+    for run in _runs(api):
+        if run["state"] in ("queued", "running"):
+            run_id = quote(run["dag_run_id"], safe="")
+            api.patch(f"/api/v2/dags/{DAG}/dagRuns/{run_id}", {"state": "failed"})
 
 
 def _runs(api: Api) -> list[dict[str, Any]]:

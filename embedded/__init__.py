@@ -5,5 +5,5 @@ services     Airflow's processes, started and stopped
 api          a client of Airflow's REST API, for what the command line would take seconds to say
 one_run      one partition through the DAG, without a scheduler
 
-python -m embedded up | run DATASET PARTITION | archive
+python -m embedded up | run DATASET PARTITION | airflow … | archive
 """

@@ -1,13 +1,14 @@
-"""python -m embedded up | run DATASET PARTITION | archive"""
+"""python -m embedded up | run DATASET PARTITION | airflow … | archive"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 
 from embedded import spark_archive
-from embedded.environment import HOME
+from embedded.environment import HOME, environment
 from embedded.run_partition import run_partition
 from embedded.services import airflow
 from imagefeatures.errors import ImageFeaturesError
@@ -21,6 +22,8 @@ def main() -> int:
     run_command = commands.add_parser("run", help="one partition to the end")
     run_command.add_argument("dataset")
     run_command.add_argument("partition")
+    airflow_command = commands.add_parser("airflow", help="Airflow's own command line, in this deployment")
+    airflow_command.add_argument("words", nargs=argparse.REMAINDER)
     commands.add_parser("archive", help="make the class archive with which Spark starts sooner")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, as_ctrl_c)
@@ -30,6 +33,8 @@ def main() -> int:
         if given.command == "run":
             # A database of its own: the scheduler of a running `make up` would take this run's tasks for its own.
             return run_partition(HOME / "run", given.dataset, given.partition)
+        if given.command == "airflow":
+            os.execvpe("airflow", ["airflow", *given.words], environment(HOME, 0))  # noqa: S606, S607
         spark_archive.make()
         return 0
     except ImageFeaturesError as error:

@@ -50,6 +50,9 @@ class Api:
                 time.sleep(pause)
         return self._request("POST", path, body)
 
+    def put(self, path: str) -> Any:
+        return self._request("PUT", path, {})
+
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         return self._request("PATCH", path, body)
 

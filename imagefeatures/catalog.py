@@ -110,6 +110,23 @@ def replace_rows(table: Table, partition: str, dataset: str, rows: pa.Table, run
     return _until_committed(swap)
 
 
+def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
+    """Whether quarantine, features and runs hold one and the same run of (dataset, partition)."""
+
+    def run_ids(name: str, where: BooleanExpression) -> list[str]:
+        rows = tables[name].refresh().scan(row_filter=where, selected_fields=("run_id",)).to_arrow()
+        return rows["run_id"].to_pylist()
+
+    found = tables["runs"].refresh().scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
+    if len(found) != 1:
+        return False
+    (row,) = found
+    return (
+        run_ids("quarantine", _of(partition, dataset)) == [row["run_id"]] * row["quarantined"]
+        and run_ids(dataset, EqualTo("partition_key", partition)) == [row["run_id"]] * row["registered"]
+    )
+
+
 def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:
     """The row of features.runs of the run that (dataset, partition) holds now; None when it was never published."""
     runs = open_table(catalog, settings, "runs")

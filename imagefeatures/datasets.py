@@ -56,7 +56,7 @@ class Dataset(_Strict):
     pattern: list[str] = Field(default_factory=lambda: ["*"], min_length=1, description="Shell patterns for keys")
     label: str = Field("parent", description="parent, none, or a regular expression with one group")
     schedule: str | None = Field(None, description="A midnight cron expression; null = manual and backfill only")
-    start_date: dt.date = Field(dt.date(2020, 1, 1), description="First partition that a backfill may fill")
+    start_date: dt.date = Field(dt.date(2020, 1, 1), description="Midnight from which scheduled runs begin")
     model: Literal["mobilenet_v2"] = "mobilenet_v2"
     engine: Literal["openvino", "tensorflow"] = "openvino"
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
@@ -224,6 +224,8 @@ def load_datasets(folder: Path) -> tuple[list[Dataset], list[DatasetError]]:
     datasets, errors = [], []
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         try:
+            if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
+                raise DatasetError(f"{path.name}: name: there is a {path.stem}.yaml too; one of them must go")
             datasets.append(load_dataset(path))
         except DatasetError as error:
             errors.append(error)

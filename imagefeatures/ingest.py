@@ -99,7 +99,8 @@ def _spool(run: Run, spool: Path) -> tuple[int, int]:
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
         rows: list[dict[str, object]] = []
         for found in storage.list_objects(run.source):
-            if found.uri.endswith("/") or not run.dataset.matches(found.uri) or not _sampled(run, found.uri):
+            folder_marker = found.uri.endswith("/") and not found.size
+            if folder_marker or not run.dataset.matches(found.uri) or not _sampled(run, found.uri):
                 continue
             rows.append(_listed(run, found))
             objects, size = objects + 1, size + found.size

@@ -11,10 +11,10 @@ import platform
 import secrets
 from importlib.metadata import PackageNotFoundError, version
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imagefeatures import storage
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset, RunParams, one_line
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.models import MODELS
@@ -78,6 +78,8 @@ def load_run(uri: str) -> Run:
         return Run.model_validate_json(storage.read(uri))
     except storage.ObjectMissing:
         raise ParamsError(f"--run: there is no {uri}; start a new run of this partition") from None
+    except ValidationError as error:
+        raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
 
 
 def settle_partition(params: RunParams, partition_key: str | None) -> str:

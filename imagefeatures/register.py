@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from imagefeatures import catalog as tables
 from imagefeatures import ingest, schemas, shards, storage, validate
-from imagefeatures.errors import AuditFailed
+from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.models import MODELS
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
 
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+PUBLISH_ATTEMPTS = 8
 REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to register"
 
 
@@ -81,17 +87,32 @@ def register(run_file: str, settings: Settings) -> Outcome:
         return Outcome(EMPTY)
     audit = audit_run(run)
     validate.refuse_if_spent(run, audit.listed, audit.rejected)
-    finished = dt.datetime.now(dt.UTC)
-    row = _runs_row(run, audit, finished)
-    name = run.dataset.name
-    rejected = _quarantine_rows(run, audit, finished)
-    tables.replace_rows(tables.open_table(catalog, settings, "quarantine"), run.partition, name, rejected, run.run_id)
-    tables.replace_files(tables.open_table(catalog, settings, name), run.partition, audit.files, run.run_id)
-    # Last: the row in features.runs is what says that this run is published.
-    runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
-    tables.replace_rows(tables.open_table(catalog, settings, "runs"), run.partition, name, runs, run.run_id)
+    row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
+    _publish(run, audit, row, catalog, settings)
     storage.delete_folder(place.run)
     return Outcome(REGISTERED, row)
+
+
+def _publish(run: Run, audit: Audit, row: dict[str, Any], catalog: Catalog, settings: Settings) -> None:
+    """Swap the run into the three tables, until all three hold one and the same run.
+
+    Each swap is atomic, the three together are not: two runs of one partition that publish at the same
+    moment could leave one's quarantine beside the other's features. Whoever looks last sees that, and
+    publishes again.
+    """
+    name, partition = run.dataset.name, run.partition
+    rejected = _quarantine_rows(run, audit, row["finished_at"])
+    runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
+    opened = {table: tables.open_table(catalog, settings, table) for table in ("quarantine", name, "runs")}
+    for attempt in range(PUBLISH_ATTEMPTS):
+        tables.replace_rows(opened["quarantine"], partition, name, rejected, run.run_id)
+        tables.replace_files(opened[name], partition, audit.files, run.run_id)
+        # Last: the row in features.runs is what says that this run is published.
+        tables.replace_rows(opened["runs"], partition, name, runs, run.run_id)
+        if tables.agree(opened, name, partition):
+            return
+        time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - so that two do not keep step
+    raise StoreError(f"{partition} of {name} is being published by other runs over and over; try again")
 
 
 def audit_run(run: Run) -> Audit:

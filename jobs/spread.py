@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from pyspark import SparkConf, SparkContext
 
-from imagefeatures import shards
-from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
+from imagefeatures import errors, shards
+from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import Run, load_run
 
 SETTINGS = {  # what the connection or spark-defaults.conf sets wins over these
@@ -35,12 +35,10 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
             work(context, run)
         finally:
             context.stop()
-    except ImageFeaturesError as error:
-        print(f"{step}: {type(error).__name__}: {error}", flush=True)
-        sys.exit(EXIT_INPUT_ERROR if isinstance(error, InputError) else 1)
     except Exception as error:
-        print(f"{step}: {_reason(error)}", flush=True)
-        sys.exit(1)
+        name, reason = _reason(error)
+        print(f"{step}: {name}: {reason}", flush=True)
+        sys.exit(EXIT_INPUT_ERROR if issubclass(getattr(errors, name, Exception), errors.InputError) else 1)
 
 
 def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], shards.Receipt]) -> None:
@@ -76,10 +74,11 @@ def _start_seconds(context: SparkContext) -> float:
     return runtime.getUptime() / 1000
 
 
-def _reason(error: Exception) -> str:
-    """The line that matters: a worker's Python traceback ends with it, deep inside a Java one."""
+def _reason(error: Exception) -> tuple[str, str]:
+    """The name of the error, and its one line: a worker's Python traceback ends with them, deep inside a Java one."""
+    if isinstance(error, errors.ImageFeaturesError):
+        return type(error).__name__, str(error)
     lines = [line.strip() for line in str(error).splitlines()]
-    ours = [line for line in lines if line.startswith("imagefeatures.errors.")]
-    return (
-        ours[-1].removeprefix("imagefeatures.errors.") if ours else f"{type(error).__name__}: {' '.join(lines)[:500]}"
-    )
+    ours = [line.removeprefix("imagefeatures.errors.") for line in lines if line.startswith("imagefeatures.errors.")]
+    name, _, reason = ours[-1].partition(": ") if ours else (type(error).__name__, "", " ".join(lines)[:500])
+    return name, reason

@@ -7,12 +7,13 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
 
 from imagefeatures import layout, storage
 from imagefeatures.datasets import Dataset, RunParams
@@ -24,15 +25,6 @@ os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
-
-MODEL = "mobilenet_v2"
-PARTITION = "2026-11-02"
-BUCKET = "images"
-"""The bucket that exists in the `s3` fixture's server."""
-
-AWS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_DEFAULT_REGION": "us-east-1"}
-
-MakeRun = Callable[..., Run]
 
 
 @pytest.fixture

@@ -296,3 +296,11 @@ def test_parameters_override_the_dataset_for_one_run() -> None:
 def test_numbers_may_arrive_as_text_as_on_a_command_line() -> None:
     params = RunParams.parse({"sample": "0.5", "shard_images": "64"})
     assert (params.sample, params.shard_images) == (0.5, 64)
+
+
+def test_two_files_of_one_name_are_one_dataset_and_one_error(tmp_path: Path) -> None:
+    for suffix in ("yaml", "yml"):
+        (tmp_path / f"fruit.{suffix}").write_text("name: fruit\nsource: s3://b/\n")
+    datasets, errors = load_datasets(tmp_path)
+    assert [dataset.name for dataset in datasets] == ["fruit"]
+    assert [str(error) for error in errors] == ["fruit.yml: name: there is a fruit.yaml too; one of them must go"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import MODEL, PARTITION, MakeRun
 from PIL import Image, ImageOps
+from shared import MODEL, PARTITION, MakeRun
 from test_resize import resized
 
 from imagefeatures import featurize, schemas

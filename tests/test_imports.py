@@ -45,7 +45,7 @@ def test_every_module_is_importable_without_airflow_and_spark() -> None:
 
 
 def test_the_mask_would_have_caught_an_import() -> None:
-    with pytest.raises(AssertionError, match=r"json\.tool may not be imported here|wave may not be imported here"):
+    with pytest.raises(AssertionError, match=r"wave may not be imported here"):
         imported_with(["wave"], masked=("wave",))
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BUCKET, MakeRun
+from shared import BUCKET, MakeRun
 
 from imagefeatures import ingest, schemas, storage
 from imagefeatures.errors import NoInput, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
 from imagefeatures.shards import pending, read_output, read_receipts, read_staged
+from imagefeatures.storage import s3 as s3_store
 from photos import fill, jpeg
 
 WORKERS = 2
@@ -290,7 +291,7 @@ def test_a_store_that_stays_away_fails_the_shard_and_quarantines_nothing(
     run = make_run(f"s3://{BUCKET}/")
     ingest.list_source(run, WORKERS)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nothing listens there
-    monkeypatch.setattr(storage, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(s3_store, "PATIENCE_SECONDS", 0.5)
     storage._store.cache_clear()
     with pytest.raises(StoreError, match="no answer"):
         ingest.run_shard(run, 0)

@@ -112,6 +112,24 @@ def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Pat
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {later.run_id}), name
 
 
+def test_two_runs_that_interleave_their_commits_end_with_three_tables_of_one_run(
+    finished, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = finished(), finished()
+    swap_files, meanwhile = catalog.replace_files, iter([second])
+
+    def swap_then_let_the_other_run_in(*args: object) -> bool:
+        for other in meanwhile:  # once: right between our quarantine and our features
+            register.register(other.layout.run_file, settings)
+        return swap_files(*args)
+
+    monkeypatch.setattr(catalog, "replace_files", swap_then_let_the_other_run_in)
+    assert register.register(first.layout.run_file, settings).state == register.REGISTERED
+    for name, count in (("photos", 10), ("quarantine", 2), ("runs", 1)):
+        rows = catalog.read_rows(settings, name)
+        assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {first.run_id}), name
+
+
 def test_another_partition_and_another_dataset_are_left_alone(finished, settings: Settings) -> None:
     register.register(finished().layout.run_file, settings)
     register.register(finished(partition="2026-11-03").layout.run_file, settings)
@@ -198,7 +216,7 @@ def test_a_run_file_that_never_was_is_refused(settings: Settings) -> None:
     place = layout.Layout(settings.lake, "photos", "2026-11-02", "never")
     with pytest.raises(ParamsError, match="there is no"):
         register.register(place.run_file, settings)
-    with pytest.raises(ParamsError, match="is not the run.json of a run"):
+    with pytest.raises(ParamsError, match=r"is not the run\.json of a run"):
         register.register("file:///elsewhere/run.json", settings)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import MakeRun
+from shared import MakeRun
 from test_validate import turned_away, validated
 
 from imagefeatures import images, resize, schemas

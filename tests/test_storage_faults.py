@@ -9,11 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from conftest import BUCKET
+from shared import BUCKET
 
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
+from imagefeatures.storage import s3 as s3_store
 
 
 class ScriptedStore(ThreadingHTTPServer):
@@ -120,7 +121,7 @@ def test_another_writers_conflict_is_no_sign_that_the_object_is_there(scripted: 
 def test_a_failure_that_stays_is_an_error_once_patience_ends(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(s3_store, "PATIENCE_SECONDS", 1.0)
     scripted.script = [no(503, "SlowDown")] * 100
     with pytest.raises(StoreError, match=r"^s3://images/key: no answer in 1 s \(SlowDown"):
         storage.fetch(KEY)
@@ -153,7 +154,7 @@ def test_an_endpoint_without_a_server_is_an_error_once_patience_ends(aws_env: py
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         address = f"http://127.0.0.1:{closed.server_port}"
     aws_env.setenv("AWS_ENDPOINT_URL", address)
-    aws_env.setattr(storage, "PATIENCE_SECONDS", 1.0)
+    aws_env.setattr(s3_store, "PATIENCE_SECONDS", 1.0)
     start = time.monotonic()
     with pytest.raises(
         StoreError, match=rf"^s3://{BUCKET}/key: no answer in 1 s \(EndpointConnectionError: .*{address}"

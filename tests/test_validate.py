@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeRun
+from shared import MakeRun
 
 from imagefeatures import ingest, schemas, validate
 from imagefeatures.errors import TooManyRejected

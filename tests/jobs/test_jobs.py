@@ -74,7 +74,7 @@ def test_a_damaged_staged_file_stops_the_next_step_by_name(make_run, photos: Pat
     damaged[len(damaged) // 2] ^= 1
     storage.write(victim.uri, bytes(damaged))
     stopped = submit("validate", run, tmp_path)
-    assert stopped.returncode != 0
+    assert stopped.returncode == 65
     assert "AuditFailed: " in stopped.stdout.strip().splitlines()[-1]
     assert victim.uri in stopped.stdout
 

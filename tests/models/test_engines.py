@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import MODEL
 from PIL import Image
+from shared import MODEL
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import MODELS, engines, reference

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL
+from shared import MODEL
 
 from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import MODEL
+from shared import MODEL
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import MODELS, weights

@@ -1,0 +1,178 @@
+"""Every Python example of the documents, run as it stands against the session's published tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from airflow_session import Deployment
+from snippets import DOCUMENTS, sections
+
+from demo import photos
+from imagefeatures.catalog import read_rows
+
+Snippet = tuple[str, str, int]
+"""Document, section, and which of the section's Python blocks."""
+
+SNIPPETS: dict[Snippet, str] = {
+    (path.name, part.title, at): code
+    for path in DOCUMENTS
+    for part in sections(path)
+    for at, code in enumerate(code for language, code in part.blocks if language == "python")
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What lies on the disk: the good files' labels by URI, and the bad files' reasons; and the table's own rows.
+
+    stray: a features file that no snapshot names, such as a run that failed leaves behind.
+    """
+
+    labels: dict[str, str]
+    reasons: dict[str, str]
+    rows: list[dict[str, Any]]
+    stray: str
+
+    @property
+    def per_label(self) -> list[tuple[str, int]]:
+        return sorted(Counter(self.labels.values()).items())
+
+
+@pytest.fixture(scope="module")
+def truth(published: dict[str, Any], layout: tuple[Path, list[photos.Day]], deployment: Deployment) -> Iterator[Truth]:
+    folder, days = layout
+    labels, reasons = {}, {}
+    for day in days:
+        if day.partition not in published:
+            continue
+        place = folder / photos.DATASET / day.partition
+        for path in (path for path in place.rglob("*") if path.is_file()):
+            name = path.relative_to(place).as_posix()
+            if name in day.bad:
+                reasons[f"file://{path}"] = day.bad[name]
+            else:
+                labels[f"file://{path}"] = path.parent.name
+    rows = read_rows(deployment.settings, photos.DATASET).sort_by("uri").to_pylist()
+    lake = Path(deployment.settings.lake.removeprefix("file://"))
+    published_file = next((lake / "warehouse/features/fruit/data").rglob("*.parquet"))
+    stray = published_file.with_name("20200101T000000-0badf00d-shard-00000-0badf00d.parquet")
+    stray.write_bytes(published_file.read_bytes())
+    yield Truth(labels, reasons, rows, f"file://{stray}")
+    stray.unlink()
+
+
+@pytest.fixture
+def run(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Snippet], dict[str, Any]]:
+    """run(snippet): the names that it leaves behind; `printed` are the lines that it printed."""
+
+    def execute(snippet: Snippet) -> dict[str, Any]:
+        for name in ("PYSPARK_PYTHON", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS"):
+            monkeypatch.setenv(name, deployment.env[name])
+        monkeypatch.setenv("IMAGEFEATURES_CATALOG", deployment.settings.catalog)
+        monkeypatch.chdir(tmp_path)
+        names: dict[str, Any] = {"__name__": "__main__"}
+        try:
+            exec(compile(SNIPPETS[snippet], f"{snippet[0]}: {snippet[1]}", "exec"), names)
+        finally:
+            if "spark" in names:
+                names["spark"].stop()
+        return names | {"printed": capsys.readouterr().out.splitlines()}
+
+    return execute
+
+
+def numpy_holds_every_image_once(found: dict[str, Any], truth: Truth) -> None:
+    assert dict(zip(found["uris"], found["labels"], strict=True)) == truth.labels
+    assert len(found["uris"]) == len(truth.labels)
+    assert found["features"].shape == (len(truth.labels), 1280)
+    assert found["features"].dtype == np.float32
+    order = np.argsort(found["uris"])
+    np.testing.assert_array_equal(found["features"][order], vectors(truth))
+
+
+def pandas_holds_one_partition(found: dict[str, Any], truth: Truth) -> None:
+    frame = found["frame"].set_index("uri")
+    assert dict(frame["label"]) == {uri: label for uri, label in truth.labels.items() if "/2026-11-02/" in uri}
+    odd = frame.index.str.endswith("-16-bit.png")
+    assert odd.sum() == 1
+    assert set(frame["mode"][odd]) == {"I;16"}
+    assert set(frame["mode"][~odd]) == {"RGB"}
+    assert (frame[["width", "height"]] > 100).all(axis=None)
+
+
+def duckdb_counts_and_finds_neighbours(found: dict[str, Any], truth: Truth) -> None:
+    assert found["per_label"] == truth.per_label
+    unit = vectors(truth) / np.linalg.norm(vectors(truth), axis=1, keepdims=True)
+    cosines = unit[1:] @ unit[0]
+    nearest = np.argsort(-cosines)[:5]
+    assert [uri for uri, _ in found["nearest"]] == [truth.rows[at + 1]["uri"] for at in nearest]
+    np.testing.assert_allclose([cosine for _, cosine in found["nearest"]], cosines[nearest], rtol=0, atol=1e-4)
+
+
+def spark_counts(found: dict[str, Any], truth: Truth) -> None:
+    assert [tuple(row) for row in found["per_label"]] == truth.per_label
+
+
+def runs_are_printed(found: dict[str, Any], truth: Truth) -> None:
+    expected = []
+    for day in sorted({row["partition_key"] for row in truth.rows}, reverse=True):
+        reasons = dict(Counter(reason for uri, reason in truth.reasons.items() if f"/{day}/" in uri))
+        registered = sum(f"/{day}/" in uri for uri in truth.labels)
+        expected.append(f"{day} {registered + sum(reasons.values())} {registered} {reasons}")
+    assert found["printed"] == expected
+
+
+def reasons_are_counted_with_an_example(found: dict[str, Any], truth: Truth) -> None:
+    counts = Counter(truth.reasons.values())
+    assert {(reason, count) for reason, count, _, _ in found["by_reason"]} == set(counts.items())
+    for reason, _, uri, detail in found["by_reason"]:
+        assert truth.reasons[uri] == reason
+        assert detail
+    assert len(found["printed"]) == len(counts)
+
+
+def young_snapshots_are_kept(found: dict[str, Any], truth: Truth) -> None:
+    table = found["table"].refresh()
+    assert table.snapshots()
+    assert table.scan().count() == len(truth.labels)
+
+
+def only_the_stray_file_is_listed(found: dict[str, Any], truth: Truth) -> None:
+    assert found["stray"] == [truth.stray]
+    assert found["printed"] == [truth.stray]
+
+
+CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
+    ("tables.md", "NumPy, with pyiceberg", 0): numpy_holds_every_image_once,
+    ("tables.md", "pandas, without this package", 0): pandas_holds_one_partition,
+    ("tables.md", "DuckDB, over the files", 0): duckdb_counts_and_finds_neighbours,
+    ("tables.md", "Spark, over the files", 0): spark_counts,
+    ("tables.md", "All runs at a glance", 0): runs_are_printed,
+    ("operating.md", "Reason codes", 0): reasons_are_counted_with_an_example,
+    ("operating.md", "Cleaning up", 0): young_snapshots_are_kept,
+    ("operating.md", "Cleaning up", 1): only_the_stray_file_is_listed,
+}
+
+
+def test_every_example_has_a_check() -> None:
+    assert set(CHECKS) == set(SNIPPETS)
+
+
+@pytest.mark.parametrize("snippet", CHECKS, ids=lambda snippet: f"{snippet[1]} {snippet[2] + 1}")
+def test_the_example_does_what_it_says(
+    snippet: Snippet, run: Callable[[Snippet], dict[str, Any]], truth: Truth
+) -> None:
+    CHECKS[snippet](run(snippet), truth)
+
+
+def vectors(truth: Truth) -> np.ndarray:
+    """The table's vectors in order of URI: float32 [n, 1280]."""
+    return np.array([row["features"] for row in truth.rows], np.float32)

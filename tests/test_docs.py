@@ -1,0 +1,279 @@
+"""The documents say what the code does, and the code does nothing that they leave out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+from pydantic import BaseModel
+from snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
+
+from imagefeatures import errors, schemas
+from imagefeatures.datasets import Dataset, Limits, RunParams
+from imagefeatures.reasons import Reason
+from imagefeatures.settings import REPOSITORY
+
+README = REPOSITORY / "README.md"
+ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"
+OPERATING = REPOSITORY / "docs" / "operating.md"
+TABLES = REPOSITORY / "docs" / "tables.md"
+SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "imagefeatures").rglob("*.py"))}
+
+FIELDS = {
+    "Dataset": (Dataset, "Dataset file", 0),
+    "Limits": (Limits, "Dataset file", 1),
+    "RunParams": (RunParams, "Running", 0),
+}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def first_column(rows: list[list[str]]) -> list[str]:
+    return [plain(row[0]) for row in rows]
+
+
+def test_the_readme_lists_exactly_the_targets_of_the_makefile() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    targets = re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)
+    (table,) = section(README, "Targets").tables
+    assert sorted(first_column(table)) == sorted(f"make {target}" for target in targets)
+    assert len(targets) > 5
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_make_target_in_a_document_exists(path: Path) -> None:
+    targets = re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    shell = [code for part in sections(path) for language, code in part.blocks if language == "sh"]
+    named = {found for code in [*codes(path), *shell] for found in re.findall(r"(?:^|\s)make ([a-z-]+)", code)}
+    assert named <= set(targets)
+
+
+def test_every_setting_is_documented_and_no_other() -> None:
+    read = set(re.findall(r"\bIMAGEFEATURES_[A-Z]+\b", SOURCES[REPOSITORY / "imagefeatures" / "settings.py"]))
+    settings, _ = section(OPERATING, "Settings").tables
+    assert set(first_column(settings)) == read
+    for path in DOCUMENTS:
+        assert set(re.findall(r"\bIMAGEFEATURES_[A-Z_]+\b", path.read_text())) <= read, path
+
+
+def test_every_aws_variable_that_is_handed_on_is_documented() -> None:
+    read = set(re.findall(r'"(AWS_[A-Z_0-9]+)"', SOURCES[REPOSITORY / "imagefeatures" / "settings.py"]))
+    table = section(OPERATING, "Settings").tables[1]
+    assert set(re.findall(r"AWS_[A-Z_0-9]+", " ".join(first_column(table)))) == read
+    assert "AWS_ENDPOINT_URL" in read
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_every_field_is_documented_with_its_type_bounds_and_default(kind: str) -> None:
+    model, title, at = FIELDS[kind]
+    documented = {plain(row[0]): row for row in section(OPERATING, title).tables[at]}
+    assert list(documented) == list(model.model_fields)
+    for field, schema in model.model_json_schema()["properties"].items():
+        _, type_, allowed, default, meaning = documented[field]
+        assert type_ == type_of(schema), field
+        assert default_of(model, field) in (plain(default), None), field
+        assert bounds_of(schema) in (plain(allowed), None), field
+        assert meaning
+
+
+def flat(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the value itself, where pydantic says "this or null"."""
+    return next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    schema = flat(schema)
+    if "$ref" in schema or "allOf" in schema:
+        return "mapping"
+    if schema.get("format") == "date":
+        return "date"
+    kinds = {"string": "text", "integer": "whole number", "number": "number", "array": "list of texts"}
+    return kinds[schema["type"]]
+
+
+def bounds_of(schema: dict[str, Any]) -> str | None:
+    """None: what is allowed is told in words."""
+    schema = flat(schema)
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return " or ".join(schema["enum"])
+    if "pattern" in schema:
+        return schema["pattern"].replace("\\", "")
+    if "exclusiveMinimum" in schema:
+        return f"above {number(schema['exclusiveMinimum'])}, to {number(schema['maximum'])}"
+    if "minimum" in schema:
+        return f"{number(schema['minimum'])} to {number(schema['maximum'])}"
+    return None
+
+
+def default_of(model: type[BaseModel], field: str) -> str | None:
+    """None: the default is told in words."""
+    info = model.model_fields[field]
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return None
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return str(value).replace("'", '"')
+    if isinstance(value, str | dt.date):
+        return str(value)
+    return number(value)
+
+
+def number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def test_every_reason_is_documented_and_no_other() -> None:
+    (table,) = section(OPERATING, "Reason codes").tables
+    assert first_column(table) == list(Reason)
+    assert all(row[2] for row in table)
+
+
+def test_a_reason_is_said_to_be_unused_exactly_while_it_is() -> None:
+    raised = {found for text in SOURCES.values() for found in re.findall(r"\bReason\.([A-Z_]+)\b", text)}
+    (table,) = section(OPERATING, "Reason codes").tables
+    unused = {plain(row[0]) for row in table if "Not raised yet" in row[2]}
+    assert unused == set(Reason) - raised
+    assert {plain(row[0]) for row in table if row[1] == "none"} == unused
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_no_document_invents_a_code(path: Path) -> None:
+    messages = {found for text in SOURCES.values() for found in re.findall(r"\b([A-Z]+_[A-Z_]+): ", text)}
+    assert {"NO_INPUT", "MODEL_MISMATCH"} <= messages
+    variables = ("IMAGEFEATURES_", "AWS_", "AIRFLOW_", "SPARK_", "PYSPARK_", "EX_")
+    named = {code for code in codes(path) if re.fullmatch(r"[A-Z]{4,}(_[A-Z]+)*|[A-Z]+(_[A-Z]+)+", code)}
+    assert {code for code in named if not code.startswith(variables)} <= set(Reason) | messages
+
+
+def test_every_error_that_can_stop_a_run_is_documented_and_no_other() -> None:
+    tree = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    ours = [kind for kind in tree if issubclass(kind, errors.ImageFeaturesError)]
+    last = {kind.__name__ for kind in ours if not any(issubclass(o, kind) and o is not kind for o in ours)}
+    (table,) = section(OPERATING, "Errors").tables
+    assert set(first_column(table)) == last
+    assert first_column(table)[-1] == "StoreError"  # the text above the table says so of the last
+    assert f"exit status {errors.EXIT_INPUT_ERROR}" in " ".join(section(OPERATING, "Errors").text.split())
+
+
+def test_every_step_is_documented_with_errors_that_exist() -> None:
+    (table,) = section(OPERATING, "Steps").tables
+    assert first_column(table) == ["plan", "model", *schemas.SPARK_STEPS, "register"]
+    for row in table:
+        for error in plain(row[3]).split(", "):
+            assert issubclass(getattr(errors, error), errors.ImageFeaturesError)
+
+
+@pytest.mark.parametrize(
+    ("title", "schema"),
+    [
+        ("features.<dataset>", schemas.FEATURES),
+        ("features.quarantine", schemas.QUARANTINE),
+        ("features.runs", schemas.RUNS),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_column_is_documented_as_the_table_has_it(title: str, schema: pa.Schema) -> None:
+    (table,) = section(TABLES, title).tables
+    documented = [tuple(plain(cell) for cell in row) for row in table]
+    assert documented == [
+        (field.name, iceberg(field.type), "yes" if field.nullable else "no", field.metadata[b"doc"].decode())
+        for field in schema
+    ]
+
+
+def iceberg(kind: pa.DataType) -> str:
+    """An Arrow type by Iceberg's name."""
+    if pa.types.is_list(kind):
+        return f"list<{iceberg(kind.value_type)}>"
+    if pa.types.is_map(kind):
+        return f"map<{iceberg(kind.key_type)}, {iceberg(kind.item_type)}>"
+    if pa.types.is_timestamp(kind):
+        return "timestamptz" if kind.tz else "timestamp"
+    return {"int32": "int", "int64": "long"}.get(str(kind), str(kind))
+
+
+def test_the_architecture_names_every_module_of_the_package() -> None:
+    modules = {
+        name(path)
+        for path, text in SOURCES.items()
+        if path.name != "__init__.py" or "\ndef " in text or "\nclass " in text
+    }
+    named = set(codes(ARCHITECTURE))
+    assert modules <= named
+    assert {code for code in named if code.startswith("imagefeatures/")} - modules <= {"imagefeatures/ruff.toml"}
+    jobs_and_dags = [*REPOSITORY.glob("jobs/*.py"), *REPOSITORY.glob("dags/*.py"), *REPOSITORY.glob("plugins/*.py")]
+    assert {name(path) for path in jobs_and_dags} <= named
+    plugin = {path.name for path in REPOSITORY.glob("plugins/imagefeatures_airflow/*.py")} - {"__init__.py"}
+    assert plugin <= named
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_file_that_a_document_names_exists(path: Path) -> None:
+    for code in codes(path):
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/[\w-]+\.(py|toml|txt|in|yaml)", code):
+            assert (REPOSITORY / code).is_file() or (REPOSITORY / "plugins" / code).is_file(), code
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for link in links(path):
+        target, _, fragment = link.partition("#")
+        if "://" in target:
+            continue
+        found = (path.parent / target).resolve() if target else path
+        assert found.exists(), link
+        assert not fragment or fragment in anchors(found), link
+
+
+def test_the_index_of_decisions_is_whole() -> None:
+    folder = REPOSITORY / "docs" / "decisions"
+    pages = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert links(folder / "README.md") == pages
+    assert [int(page[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        assert [part.title for part in sections(folder / page)][2:] == ["Context", "Choice", "Price"], page
+        at, _, title = sections(folder / page)[1].title.partition(". ")
+        assert f"{int(at)}. [{title}]({page})" in (folder / "README.md").read_text().replace("`", ""), page
+
+
+def test_dataset_files_in_documents_are_right() -> None:
+    shown = {
+        path: yaml.load(code, yaml.BaseLoader)
+        for path in DOCUMENTS
+        for part in sections(path)
+        for language, code in part.blocks
+        if language == "yaml"
+    }
+    assert {README, OPERATING} <= set(shown)
+    for content in shown.values():
+        Dataset.model_validate(content)
+    assert list(shown[OPERATING]) == list(Dataset.model_fields)
+
+
+def test_no_file_holds_a_path_of_one_machine() -> None:
+    places = re.compile("/" + "(?:work|root|home/[a-z]+|Users/[A-Za-z]+)/")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = []
+    for path in (REPOSITORY / file for file in listed):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):  # a picture; a file removed since
+            continue
+        found += [f"{name(path)}: {place}" for place in places.findall(text)]
+    assert len(listed) > 50
+    assert found == []
