@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8080
+COUNT ?= 50000
 export PYTHONPATH := $(CURDIR)
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run test lint format lock setup clean
+.PHONY: help demo up run test test-corpora fuzz lint format lock setup clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup  ## real photos to a table and a picture: three days backfilled by a real Airflow
 	@$(BIN)/python -m demo
@@ -27,6 +28,12 @@ run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-1
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
+
+test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
+	@$(BIN)/python tests/corpora/run.py
+
+fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count $(COUNT)
 
 lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from imagefeatures.errors import DatasetError, ParamsError
 
@@ -31,10 +31,17 @@ class _Strict(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_values(cls, value: Any) -> Any:
-        if isinstance(value, bool):  # Python would count it as 1: `max_bytes: yes` is no limit that anyone meant
+    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name].annotation
+        if (
+            isinstance(value, bool) and wanted is not bool
+        ):  # Python would count it as 1: `max_bytes: yes` is no limit that anyone meant
             raise ValueError("must not be true or false")
         return value
+
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""The image formats that there is a container check and a decoder for."""
 
 
 class Limits(_Strict):
@@ -46,6 +53,14 @@ class Limits(_Strict):
         0.05, ge=0, le=1, description="Failure budget: share of the listed objects that may be rejected"
     )
     decode_seconds: float = Field(10, ge=0.1, le=600, description="Longest time one image may take to decode")
+    formats: tuple[str, ...] = Field(FORMATS, min_length=1, description="Image formats that may be opened")
+
+    @field_validator("formats")
+    @classmethod
+    def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(formats) - set(FORMATS):
+            raise ValueError(f"there is no decoder for {sorted(unknown)}, only for {list(FORMATS)}")
+        return formats
 
 
 class Dataset(_Strict):
@@ -62,6 +77,7 @@ class Dataset(_Strict):
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
+    keep_rejected: bool = Field(False, description="Keep rejected bytes in the lake, for a person to look at")
     on_empty: Literal["fail", "skip"] = "fail"
 
     @field_validator("name")

@@ -10,6 +10,7 @@
     │   ├── TooManyRejected     the failure budget is spent
     │   ├── ModelMismatch       weights missing, altered, or of another width
     │   └── AuditFailed         the run's numbers do not add up: nothing is published
+    ├── DecoderUnavailable      no decode process can be started here
     └── StoreError              the store did not answer in time: a retry may help
 
 A bad *image* is none of these: it is a `Rejected`, caught inside its shard and written down as a
@@ -62,6 +63,10 @@ class ModelMismatch(InputError):
 
 class AuditFailed(InputError):
     """The run's files, receipts and listing disagree; register publishes nothing."""
+
+
+class DecoderUnavailable(ImageFeaturesError):
+    """A decode process ended before its first image: the machine's trouble, not an image's."""
 
 
 class StoreError(ImageFeaturesError):

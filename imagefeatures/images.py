@@ -7,9 +7,9 @@ What becomes of each mode (PREPROCESSING in imagefeatures.models names this tabl
 
 | mode as decoded | rule | then |
 |---|---|---|
-| RGB | as it is | |
+| RGB | as it is; of 16-bit colour the high byte | |
 | L, 1, P, YCbCr, HSV | Pillow's conversion to RGB; a palette's transparency is ignored | as Keras' load_img |
-| RGBA, RGBX, LA, PA, La, RGBa | the colours as stored, alpha ignored | as Keras' load_img |
+| RGBA, RGBX, LA, PA, La, RGBa | the colours as stored, alpha ignored; of 16 bits the high byte | as Keras' load_img |
 | CMYK (and Adobe's YCCK) | Pillow's conversion to RGB, without a colour profile | as Keras' load_img |
 | I;16, I;16L, I;16B, I;16N | scaled by 255/65535 to 8 bits | Pillow alone would turn all ≥ 256 into white |
 | I, F, LAB and any other | rejected: UNSUPPORTED_MODE | there is no one right range |
@@ -27,19 +27,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    Image,
+    MpoImagePlugin,  # noqa: F401 - registers it: Pillow looks for it when a JPEG is not plain
+    UnidentifiedImageError,
+)
 
 from imagefeatures import containers
+from imagefeatures.containers import png
+from imagefeatures.containers.bounds import check_pixels
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
-# The most that limits.max_pixels may be: _check_pixels holds each dataset's own limit, before a pixel is decoded.
+# The most that limits.max_pixels may be: check_pixels holds each dataset's own limit, before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = 2**31
 
 SIZE = (224, 224)
 PILLOW_CONVERTS = {"RGB", "L", "1", "P", "YCbCr", "HSV", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK"}
+PREMULTIPLIED = {"La", "RGBa"}  # which Pillow converts only to LA and RGBA, their plain forms
 SIXTEEN_BIT_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets an image upright, by its EXIF orientation."""
+
 PILLOW_NAME = {"JPEG": ("JPEG", "MPO")} | {name: (name,) for name in ("PNG", "WEBP", "GIF", "BMP", "TIFF")}
 """The Pillow plugins that may open each allowed format. Phones' JPEG files often open as MPO."""
 
@@ -66,9 +84,9 @@ class Decoded:
 
 def inspect(data: bytes, limits: Limits) -> Header:
     """Judge an image without decoding it. Raises Rejected."""
-    kind = containers.check(data)
+    kind = containers.check(data, limits)
     with _opened(data, kind) as image:
-        _check_pixels(image, limits)
+        check_pixels(*image.size, limits)
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
         width, height = image.size
@@ -79,9 +97,12 @@ def inspect(data: bytes, limits: Limits) -> Header:
 
 def decode(data: bytes, limits: Limits) -> Decoded:
     """Make the model's input of an image. Raises Rejected."""
-    with _opened(data, containers.sniff(data)) as image:
-        _check_pixels(image, limits)
+    kind = containers.admit(data, limits)
+    with _opened(data, kind) as image:
+        check_pixels(*image.size, limits)
         mode = image.mode
+        if kind == "PNG":
+            _load_png(image, data)
         image.load()
         image = _upright(image)
         small = _to_rgb(image).resize(SIZE, Image.Resampling.BICUBIC)
@@ -97,7 +118,7 @@ def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=PILLOW_NAME[kind]) as image:
                 yield image
-    except Rejected:
+    except (Rejected, NameError, ImportError):  # the last two are mistakes in this code, not in an image
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Rejected(Reason.TOO_MANY_PIXELS, str(error)) from None
@@ -106,17 +127,10 @@ def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
     except MemoryError:
         raise Rejected(Reason.OUT_OF_MEMORY, "the decoder asked for more memory than there is") from None
     except Exception as error:  # Pillow's plugins raise nearly everything on hostile bytes
+        if "MAX_TEXT_" in str(error):  # Pillow's own limits of a PNG's texts
+            raise Rejected(Reason.METADATA_TOO_LARGE, str(error)) from None
         reason = Reason.TRUNCATED if "truncated" in str(error).lower() else Reason.CORRUPT
         raise Rejected(reason, f"{type(error).__name__}: {error}") from None
-
-
-def _check_pixels(image: Image.Image, limits: Limits) -> None:
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise Rejected(
-            Reason.TOO_MANY_PIXELS,
-            f"{width} × {height} = {width * height:,}, limits.max_pixels is {limits.max_pixels:,}",
-        )
 
 
 def _orientation(image: Image.Image) -> int:
@@ -129,13 +143,27 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    if _orientation(image) == 1:
-        return image
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # readable orientation beside unreadable tags: turn without rewriting the block
-        turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}[_orientation(image)]
-        return image.transpose(Image.Transpose(turn))
+    # Not ImageOps.exif_transpose(): it also writes the EXIF block anew, which unreadable tags beside this one prevent.
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _load_png(image: Image.Image, data: bytes) -> None:
+    """Decode, and see to it that all rows came: Pillow does not ask when the compressed stream ends early.
+
+    The last row is painted in noise beforehand. If the noise is still there, the rows are counted out,
+    which takes a good part of a decoding more. Interlaced pictures end elsewhere: always counted.
+    """
+    width, height = image.size
+    last_row = (0, height - 1, width, height)
+    canvas = Image.new(image.mode, image.size)
+    zeros = canvas.crop(last_row).tobytes()
+    noise = Image.frombytes(image.mode, (width, 1), np.random.default_rng(0).bytes(len(zeros)))
+    canvas.paste(noise, last_row)
+    image.im = canvas.im  # the decoder writes into an image that is there already
+    image.load()
+    if image.info.get("interlace") or image.crop(last_row).tobytes() == noise.tobytes():
+        png.check_rows(data)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -144,4 +172,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
     if image.mode not in PILLOW_CONVERTS:
         raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
+    if image.mode in PREMULTIPLIED:
+        image = image.convert(image.mode.upper())
     return image.convert("RGB")

@@ -71,6 +71,10 @@ class Layout:
     def duplicates(self, shard: int) -> str:
         return f"{self.step('validate')}/duplicates-{shard:05d}.json"
 
+    def rejected_bytes(self, reason: str, image_id: str) -> str:
+        """Where the bytes of a rejected object are kept, when the dataset says so. image_id: their SHA-256."""
+        return f"{self.lake}/quarantine/{self.dataset}/{self.partition}/{reason}/{image_id}"
+
     def new_output(self, step: str, shard: int) -> str:
         """A name that no attempt has used or will use, for what a step makes of one shard."""
         name = f"{shard_name(shard)}-{secrets.token_hex(4)}.parquet"

@@ -51,10 +51,12 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     """Settle a run and write its run.json. Returns the file's URI: the only argument of every job.
 
     partition_key: the key that Airflow gave the run, None for a manual trigger.
-    Raises ParamsError, or StoreRefused and StoreError when the lake cannot be written.
+    Raises ParamsError, or StoreRefused and StoreError when the source cannot be listed or the lake not be
+    written: here, in one line, and not after a JVM has been started.
     """
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)
+    next(storage.list_objects(effective.source_for(partition)), None)
     now = dt.datetime.now(dt.UTC)
     run = Run(
         run_id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",

@@ -5,33 +5,34 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import images, ingest, schemas, validate
-from imagefeatures.errors import Rejected
+from imagefeatures import ingest, isolation, schemas, validate
+from imagefeatures.isolation import Isolated
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt, ShardWork, read_output
 
 STEP = "resize"
 
 
-def run_shard(run: Run, shard: int) -> Receipt:
-    """Decode one shard: schemas.PIXELS, in the order of the listing."""
-    work = ShardWork(run.layout, STEP, shard)
+def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
+    """Decode one shard: schemas.PIXELS, in the order of the listing.
+
+    decoder: the process that decodes; by default this process's own.
+    """
+    work = ShardWork(run.layout, STEP, shard, run.dataset.keep_rejected)
     verdicts = read_output(run.layout, validate.STEP, shard)
     raw = read_output(run.layout, ingest.STEP, shard, columns=["uri", "data"])
-    data_of = dict(zip(raw["uri"].to_pylist(), raw["data"], strict=True))
-    pixels = np.empty((verdicts.num_rows, *schemas.PIXELS_SHAPE), np.uint8)
+    data_of = dict(zip(raw["uri"].to_pylist(), raw["data"].to_pylist(), strict=True))
+    rows = verdicts.select(schemas.PIXELS.names[:-1]).to_pylist()
+    batch = (decoder or isolation.decoder()).run([data_of[row["uri"]] for row in rows], run.dataset.limits)
     passed = []
-    for row in verdicts.select(schemas.PIXELS.names[:-1]).to_pylist():
-        try:
-            decoded = images.decode(data_of[row["uri"]].as_py(), run.dataset.limits)
-        except Rejected as why:
-            work.reject(row, why)
+    for row, record in zip(rows, batch.records, strict=True):
+        if record["state"] == isolation.REJECTED:
+            work.reject(row, isolation.rejection(record), data_of[row["uri"]])
         else:
-            pixels[len(passed)] = decoded.pixels
-            passed.append(row | {"width": decoded.width, "height": decoded.height, "mode": decoded.mode})
-    identity = pa.schema(list(schemas.PIXELS)[:-1])
-    table = pa.Table.from_pylist(passed, schema=identity).append_column(
-        schemas.PIXELS.field("pixels"), as_binary(pixels[: len(passed)])
+            seen = {"width": int(record["width"]), "height": int(record["height"]), "mode": record["mode"].decode()}
+            passed.append(row | seen)
+    table = pa.Table.from_pylist(passed, schema=pa.schema(list(schemas.PIXELS)[:-1])).append_column(
+        schemas.PIXELS.field("pixels"), as_binary(batch.decoded_pixels())
     )
     return work.finish(verdicts.num_rows, table, compression="none", use_dictionary=False)
 

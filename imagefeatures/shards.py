@@ -62,14 +62,21 @@ class ShardWork:
     layout: Layout
     step: str
     shard: int
+    keep_rejected: bool = False
     started_at: float = field(default_factory=time.time)
     _rejected: list[dict[str, object]] = field(default_factory=list)
     _clock: float = field(default_factory=time.perf_counter)
 
-    def reject(self, row: Mapping[str, object], why: Rejected) -> None:
-        """Turn one object away. row: at least its uri; image_id, size, etag and label where known."""
+    def reject(self, row: Mapping[str, object], why: Rejected, data: bytes | None = None) -> None:
+        """Turn one object away.
+
+        row: at least its uri; image_id, size, etag and label where known. data: its bytes where they are
+        at hand; they are kept in the lake when the dataset says so.
+        """
         known = {name: row.get(name) for name in ("uri", "image_id", "size", "etag", "label")}
         self._rejected.append({**known, "step": self.step, "reason": str(why.reason), "detail": for_people(why.detail)})
+        if data and self.keep_rejected:
+            storage.write(self.layout.rejected_bytes(str(why.reason), str(row["image_id"])), data)
 
     def finish(self, rows_in: int, output: pa.Table, **parquet: object) -> Receipt:
         """Write the output, the rejected rows and then the receipt; return the receipt that counts."""

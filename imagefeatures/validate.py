@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from imagefeatures import images, ingest, schemas, storage
+from imagefeatures import ingest, isolation, schemas, storage
 from imagefeatures.errors import Rejected, TooManyRejected
+from imagefeatures.isolation import Isolated
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, for_people
 from imagefeatures.shards import Receipt, ShardWork, read_output, read_receipts, read_staged
@@ -17,23 +18,26 @@ from imagefeatures.shards import Receipt, ShardWork, read_output, read_receipts,
 STEP = "validate"
 
 
-def run_shard(run: Run, shard: int) -> Receipt:
-    """Judge one shard: schemas.VERDICT for what passes, a reason for what does not."""
-    work = ShardWork(run.layout, STEP, shard)
-    raw = read_output(run.layout, ingest.STEP, shard)
+def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receipt:
+    """Judge one shard: schemas.VERDICT for what passes, a reason for what does not.
+
+    inspector: the process that reads headers; by default this process's own.
+    """
+    work = ShardWork(run.layout, STEP, shard, run.dataset.keep_rejected)
+    rows = read_output(run.layout, ingest.STEP, shard).to_pylist()
     duplicates = _read_duplicates(run, shard)
+    batch = (inspector or isolation.inspector()).run([row["data"] for row in rows], run.dataset.limits)
     passed = []
-    for row in raw.to_pylist():
+    for row, record in zip(rows, batch.records, strict=True):
         data = row.pop("data")
-        try:
-            header = images.inspect(data, run.dataset.limits)
-            if kept := duplicates.get(row["uri"]):
-                raise Rejected(Reason.DUPLICATE, f"same bytes as {kept}")
-        except Rejected as why:
-            work.reject(row, why)
+        if record["state"] == isolation.REJECTED:
+            work.reject(row, isolation.rejection(record), data)
+        elif kept := duplicates.get(row["uri"]):
+            work.reject(row, Rejected(Reason.DUPLICATE, f"same bytes as {kept}"), data)
         else:
-            passed.append(row | header.__dict__)
-    return work.finish(raw.num_rows, pa.Table.from_pylist(passed, schema=schemas.VERDICT), compression="zstd")
+            seen = {"width": int(record["width"]), "height": int(record["height"])}
+            passed.append(row | seen | {"format": record["format"].decode(), "mode": record["mode"].decode()})
+    return work.finish(len(rows), pa.Table.from_pylist(passed, schema=schemas.VERDICT), compression="zstd")
 
 
 def identities(run: Run, shard: int) -> Iterator[tuple[str, tuple[str, int]]]:

@@ -62,9 +62,11 @@ def lab_tiff() -> bytes:
     return encoded(ImageCms.applyTransform(Image.fromarray(picture()), to_lab), "TIFF")
 
 
-def png_of(width: int, height: int, idat: bytes = b"") -> bytes:
+def png_of(
+    width: int, height: int, idat: bytes = b"", depth: int = 1, colour: int = 0, interlaced: bool = False
+) -> bytes:
     """A PNG file that claims this size (1 bit grey), with any image data at all: its chunks and CRCs are right."""
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     chunks = [(b"IHDR", header), (b"IDAT", idat), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, data) for kind, data in chunks)
 
@@ -72,6 +74,21 @@ def png_of(width: int, height: int, idat: bytes = b"") -> bytes:
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     """One PNG chunk with its CRC."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_made(width: int, height: int, depth: int, colour: int, rows: bytes, interlaced: bool = False) -> bytes:
+    """A PNG file of any depth and colour type. rows: each with the number of its filter before it."""
+    return png_of(width, height, zlib.compress(rows), depth, colour, interlaced)
+
+
+def zeros_stream(count: int) -> bytes:
+    """A zlib stream of that many zeros, made in no time: the same compressed MiB over and over."""
+    squeeze = zlib.compressobj(9, wbits=-15)
+    block = squeeze.compress(bytes(2**20)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    rest = zlib.compressobj(9, wbits=-15)
+    end = rest.compress(bytes(count % 2**20)) + rest.flush()
+    checksum = (count % 65521) << 16 | 1  # Adler-32 of zeros
+    return b"\x78\xda" + block * (count // 2**20) + end + struct.pack(">I", checksum)
 
 
 def real_photos() -> list[Path]:

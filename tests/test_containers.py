@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from imagefeatures.containers import FORMATS, check, sniff
+from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from photos import ENCODINGS, encoded, jpeg, picture, png_chunk, turned
 
+LIMITS = Limits()
 MAGIC = {"JPEG": 3, "PNG": 8, "WEBP": 12, "GIF": 6, "BMP": 2, "TIFF": 4}
 """How many bytes it takes to know each format."""
 
@@ -23,7 +25,7 @@ def whole(name: str) -> tuple[str, bytes]:
 
 def verdict(data: bytes) -> str:
     try:
-        return check(data)
+        return check(data, LIMITS)
     except Rejected as why:
         return str(why.reason)
 
@@ -35,7 +37,7 @@ def test_every_allowed_format_is_tried() -> None:
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_whole_file_is_known_by_its_first_bytes(name: str) -> None:
     kind, data = whole(name)
-    assert sniff(data[: MAGIC[kind]]) == check(data) == kind
+    assert sniff(data[: MAGIC[kind]]) == check(data, LIMITS) == kind
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -91,10 +93,10 @@ def test_a_png_with_a_wrong_crc_is_corrupt_and_names_the_chunk() -> None:
     for flipped in (at, at + 10, len(data) - 13):  # its name, its data, the CRC before IEND's chunk
         bad = data[:flipped] + bytes([data[flipped] ^ 1]) + data[flipped + 1 :]
         with pytest.raises(Rejected, match="has a wrong CRC") as why:
-            check(bad)
+            check(bad, LIMITS)
         assert why.value.reason is Reason.CORRUPT
     with pytest.raises(Rejected, match=f"PNG chunk 'IDAT' at byte {at - 4} has a wrong CRC"):
-        check(data[: at + 10] + bytes([data[at + 10] ^ 1]) + data[at + 11 :])
+        check(data[: at + 10] + bytes([data[at + 10] ^ 1]) + data[at + 11 :], LIMITS)
 
 
 def test_a_png_without_its_end_chunk_is_truncated() -> None:
@@ -141,7 +143,7 @@ def zipped() -> bytes:
 )
 def test_other_files_are_named_for_what_they_are(data: bytes, named: str) -> None:
     with pytest.raises(Rejected) as why:
-        check(data)
+        check(data, LIMITS)
     assert why.value.reason is Reason.UNSUPPORTED_FORMAT
     assert why.value.detail.startswith(f"found {named}")
     assert why.value.detail.endswith("expected one of JPEG, PNG, WEBP, GIF, BMP, TIFF")

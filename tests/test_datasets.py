@@ -50,6 +50,7 @@ NAUGHTY: dict[str, list[Any]] = {
     "sample": [0, -0.1, 1.1, "abc", None, True, float("nan"), float("inf")],
     "limits": [None, 7, [], "none"],
     "duplicates": ["drop", "", None, True],
+    "keep_rejected": ["maybe", "", None, 7, []],
     "on_empty": ["ignore", "", None, False],
 }
 NAUGHTY_LIMITS: dict[str, list[Any]] = {
@@ -57,6 +58,7 @@ NAUGHTY_LIMITS: dict[str, list[Any]] = {
     "max_pixels": [0, -1, 2**31 + 1, 1.5, "abc", None, True],
     "max_rejected": [-0.1, 1.1, "abc", None, True, float("nan")],
     "decode_seconds": [0, -1, 601, "abc", None, True, float("inf"), float("nan")],
+    "formats": [[], ["EPS"], ["jpeg"], "JPEG", None, True, 7],
 }
 NAUGHTY_PARAMS: dict[str, list[Any]] = {
     "partition": ["", "../x", "a/b", ".hidden", "a b", "2026-11-02\n", "$(id)", "é", "x" * 65, 20261102, True],

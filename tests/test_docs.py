@@ -95,13 +95,15 @@ def type_of(schema: dict[str, Any]) -> str:
         return "mapping"
     if schema.get("format") == "date":
         return "date"
-    kinds = {"string": "text", "integer": "whole number", "number": "number", "array": "list of texts"}
-    return kinds[schema["type"]]
+    kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "truth value"}
+    return "list of texts" if schema["type"] == "array" else kinds[schema["type"]]
 
 
 def bounds_of(schema: dict[str, Any]) -> str | None:
     """None: what is allowed is told in words."""
     schema = flat(schema)
+    if schema.get("type") == "boolean":
+        return "true or false"
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
@@ -121,8 +123,10 @@ def default_of(model: type[BaseModel], field: str) -> str | None:
     if info.is_required():
         return "required"
     value = info.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel | tuple):
         return None
+    if isinstance(value, bool):
+        return str(value).lower()
     if value is None:
         return "null"
     if isinstance(value, list):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import pytest
 from shared import MakeRun
 
-from imagefeatures import ingest, schemas, validate
+from imagefeatures import ingest, schemas, storage, validate
 from imagefeatures.errors import TooManyRejected
 from imagefeatures.plan import Run
+from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from photos import encoded, fill, jpeg, picture, png_of, turned
 
@@ -201,3 +203,20 @@ def test_a_spent_budget_stays_one_line_whatever_the_keys(make_run: MakeRun, tmp_
     said = spent(run)
     assert said.isprintable()
     assert said.endswith(r"two\nlines\x1b[31m.jpg")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_rejected_bytes_are_kept_only_where_the_dataset_says_so(
+    make_run: MakeRun, settings: Settings, tmp_path: Path, keep: bool
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "note.jpg").write_text("not a photo")
+    run = make_run(tmp_path / "photos", keep_rejected=keep, limits={"max_rejected": 1})
+    ingest.list_source(run, workers=1)
+    ingest.run_shard(run, 0)
+    validate.run_shard(run, 0)
+    kept = [found.uri for found in storage.list_objects(f"{settings.lake}/quarantine")]
+    image_id = hashlib.sha256(b"not a photo").hexdigest()
+    place = f"{settings.lake}/quarantine/photos/{run.partition}/UNSUPPORTED_FORMAT/{image_id}"
+    assert kept == ([place] if keep else [])
+    assert [storage.read(uri) for uri in kept] == [b"not a photo"] * keep

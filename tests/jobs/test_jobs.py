@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
+import poison
 import pytest
 from PIL import Image
 
 from embedded.environment import environment
 from imagefeatures import ingest, shards, storage, validate
 from imagefeatures.plan import Run
+from imagefeatures.settings import REPOSITORY
 
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
+JOBS = REPOSITORY / "jobs"
 
 
 @pytest.fixture
@@ -26,10 +29,12 @@ def photos(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def submit(step: str, run: Run | str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+def submit(step: str, run: Run | str, tmp_path: Path, job: Path | None = None) -> subprocess.CompletedProcess[str]:
     uri = run if isinstance(run, str) else run.layout.run_file
-    command = ["spark-submit", "--master", "local[2]", str(JOBS / f"{step}.py"), "--run", uri]
-    return subprocess.run(command, env=environment(tmp_path, 0), capture_output=True, text=True)
+    command = ["spark-submit", "--master", "local[2]", str(job or JOBS / f"{step}.py"), "--run", uri]
+    folders = [REPOSITORY, JOBS, REPOSITORY / "tests"]
+    env = environment(tmp_path, 0) | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+    return subprocess.run(command, env=env, capture_output=True, text=True)
 
 
 def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run, photos: Path, tmp_path: Path) -> None:
@@ -55,6 +60,23 @@ def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run
     (row,) = shards.read_staged(rejected).to_pylist()
     assert (Path(row["uri"]).name, row["reason"]) == ("twin.jpg", "DUPLICATE")
     assert row["detail"].endswith("grey/3.jpg")
+
+
+def test_poisonous_images_cost_a_spark_job_no_task_and_no_neighbour(make_run, tmp_path: Path) -> None:
+    kinds = {3: "crash", 4: "hang", 50: "eat", 51: "abort", 90: "crash"}
+    expected = poison.lay_out(tmp_path / "photos" / "grey", 100, kinds)
+    limits = {"decode_seconds": 1, "max_rejected": 1}
+    run = make_run(tmp_path / "photos", params={"shard_images": 30}, limits=limits)
+    for shard in range(ingest.list_source(run, workers=2).shards):
+        ingest.run_shard(run, shard)
+        validate.run_shard(run, shard)
+    # local[2] gives a task one attempt: a single failed one would fail the job.
+    done = submit("resize", run, tmp_path, Path(__file__).with_name("poisoned_resize.py"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "100 images in, 95 on" in done.stdout
+    receipts = shards.read_receipts(run.layout, "resize")
+    rows = [row for r in receipts if r.rejected for row in shards.read_staged(r.rejected).to_pylist()]
+    assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected
 
 
 def test_a_refused_job_ends_with_its_own_exit_status_and_one_line(make_run, photos: Path, tmp_path: Path) -> None:

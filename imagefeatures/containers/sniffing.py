@@ -1,0 +1,76 @@
+"""Which format the first bytes show: names and content types are never asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imagefeatures.datasets import FORMATS
+from imagefeatures.errors import Rejected
+from imagefeatures.reasons import Reason
+
+_OTHERS = (  # only to name in the detail what was found instead
+    (b"%PDF-", "a PDF document"),
+    (b"<svg", "an SVG drawing"),
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<?xml", "an XML document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"%!PS", "a PostScript document"),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript document"),  # as DOS programs wrapped it
+    (b"SIMPLE  =", "a FITS image"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"{", "JSON text"),
+    (b"[", "JSON text"),
+)
+_BRANDS = {  # of the ISO base media file format: what a phone may put beside, or in place of, a JPEG
+    b"heic": "a HEIC image",
+    b"heix": "a HEIC image",
+    b"mif1": "a HEIF image",
+    b"avif": "an AVIF image",
+    b"qt  ": "a QuickTime film",
+    b"mp42": "an MP4 film",
+    b"isom": "an MP4 film",
+}
+
+
+def sniff(data: bytes, allowed: Sequence[str] = FORMATS) -> str:
+    """The image format that the first bytes show. Raises Rejected (UNSUPPORTED_FORMAT) when it is not allowed."""
+    kind = _format(data)
+    if kind not in allowed:
+        found = f"a {kind} image" if kind else _guess(data)
+        raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found {found}, expected one of {', '.join(allowed)}")
+    return kind
+
+
+def _format(data: bytes) -> str | None:
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return "TIFF"
+    if data.startswith(b"BM"):
+        return "BMP"
+    return None
+
+
+def _guess(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in _BRANDS:
+        return _BRANDS[data[8:12]]
+    data = data[:600].removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as some editors put before text
+    head = data[:512].lstrip().lower()
+    for start, name in _OTHERS:
+        if head.startswith(start.lower()):
+            return "an SVG drawing" if start == b"<?xml" and b"<svg" in head else name
+    try:
+        text = data[:512].decode()
+    except UnicodeDecodeError as error:
+        text = data[: error.start].decode() if error.start > 500 else ""
+    if text and all(c.isprintable() or c.isspace() for c in text):
+        return f"text ({text[:40].strip()!r})"
+    return f"unknown bytes ({data[:8].hex(' ')})"

@@ -1,0 +1,223 @@
+"""Pillow in a process that can die: a crash, a hang or a hunger for memory costs one image, never its neighbours.
+
+The child works through a batch and notes in shared memory how far it has come: pixels, verdicts, and
+which image it is at. When it dies or stands still, the parent therefore knows the culprit, gives that
+image its reason, and hands the rest to a new child. Nothing is done twice, and no pixel is copied
+between processes.
+
+The child is started by `spawn`, before its parent has loaded any engine, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import resource
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+
+import numpy as np
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from imagefeatures import images, schemas
+from imagefeatures.datasets import Limits
+from imagefeatures.errors import DecoderUnavailable, Rejected
+from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, for_people
+
+MEMORY_BYTES = 2 * 2**30
+"""Most private memory of the child: 50 million pixels decoded, turned and converted, with room to spare."""
+
+START_SECONDS = 60.0
+"""How long a new child may take to begin with its first image, imports included."""
+
+POLL_SECONDS = 0.05
+
+WAITING, AT_WORK, DONE, REJECTED = range(4)
+
+RECORD = np.dtype(
+    [
+        ("state", "u1"),
+        ("width", "i4"),
+        ("height", "i4"),
+        ("format", "S8"),
+        ("mode", "S8"),
+        ("reason", "S24"),
+        ("detail", f"S{4 * DETAIL_CHARACTERS}"),  # UTF-8
+    ]
+)
+"""What the child says of one image."""
+
+Work = Callable[[bytes, Limits], images.Header | images.Decoded]
+
+
+class Batch:
+    """Memory that parent and child share for one batch.
+
+    pid: int64 [1], the child's. records: RECORD [n]. pixels: uint8 [n, 224, 224, 3].
+    Untouched pixels take no memory, so a batch of headers may carry them too.
+    """
+
+    def __init__(self, path: str, count: int) -> None:
+        self.path, self.count = path, count
+        head = 8 + count * RECORD.itemsize
+        self.pid = np.memmap(path, np.int64, "r+", 0, (1,))
+        self.records = np.memmap(path, RECORD, "r+", 8, (count,))
+        self.pixels = np.memmap(path, np.uint8, "r+", head, (count, *schemas.PIXELS_SHAPE))
+
+    def decoded_pixels(self) -> np.ndarray:
+        """The pixels of the images that are DONE: uint8 [k, 224, 224, 3]. A copy only when some are missing."""
+        done = self.records["state"] == DONE
+        return self.pixels if done.all() else self.pixels[done]
+
+    @classmethod
+    def make(cls, count: int) -> tuple[Batch, int]:
+        """A new batch, and the file descriptor that keeps it alive until it is mapped by both."""
+        # A file in memory without a name. Not /dev/shm: containers have 64 MB of it, and end who wants more.
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("imagefeatures")
+            path = f"/proc/{os.getpid()}/fd/{descriptor}"
+        else:
+            descriptor, path = tempfile.mkstemp(prefix="imagefeatures-")
+        os.ftruncate(descriptor, 8 + count * (RECORD.itemsize + schemas.PIXELS_BYTES))
+        return cls(path, count), descriptor
+
+
+class Isolated:
+    """A decode child and what to do when it dies. One for each process that works on shards.
+
+    work: what the child does with an image; a function that can be imported by name.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPool(max_workers=1, initializer=_prepare_child, initargs=(os.getpid(),), context=context)
+
+    def run(self, datas: Sequence[bytes], limits: Limits) -> Batch:
+        """Work through n images. Every record of the returned batch is DONE or REJECTED."""
+        batch, descriptor = Batch.make(len(datas))
+        try:
+            at = 0
+            while at < len(datas):
+                batch.pid[0] = 0
+                future = self._pool.schedule(_child, args=(self._work, batch.path, batch.count, at, datas[at:], limits))
+                if (died := _watch(future, batch, at, limits)) is None:
+                    break
+                at = _blame(batch, at, died) + 1
+            return batch
+        finally:
+            os.close(descriptor)
+
+    def stop(self) -> None:
+        """End the child."""
+        self._pool.stop()
+        self._pool.join()
+
+
+@lru_cache
+def decoder() -> Isolated:
+    """This process's decoder: images.decode in a child."""
+    return Isolated(images.decode)
+
+
+@lru_cache
+def inspector() -> Isolated:
+    """This process's inspector: images.inspect in a child."""
+    return Isolated(images.inspect)
+
+
+def rejection(record: np.void) -> Rejected:
+    """What a REJECTED record says."""
+    return Rejected(Reason(record["reason"].decode()), record["detail"].decode("utf-8", "ignore"))
+
+
+def _child(work: Work, path: str, count: int, first: int, datas: Sequence[bytes], limits: Limits) -> None:
+    batch = Batch(path, count)
+    batch.pid[0] = os.getpid()
+    for at, data in enumerate(datas, first):
+        batch.records["state"][at] = AT_WORK
+        try:
+            found = work(data, limits)
+        except Rejected as why:
+            _note_rejected(batch, at, why)
+        except MemoryError:
+            _note_rejected(batch, at, Rejected(Reason.OUT_OF_MEMORY, f"it asked for more than {MEMORY_BYTES:,} bytes"))
+        except (NameError, ImportError):
+            raise  # a mistake in this code must stop the run, not pass for a corrupt image
+        except Exception as error:
+            _note_rejected(batch, at, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
+        else:
+            if isinstance(found, images.Decoded):
+                batch.pixels[at] = found.pixels
+            kind = getattr(found, "format", "")
+            batch.records[at] = (DONE, found.width, found.height, kind.encode(), found.mode.encode(), b"", b"")
+
+
+def _note_rejected(batch: Batch, at: int, why: Rejected) -> None:
+    batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), for_people(why.detail).encode())
+
+
+def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Rejected | None:
+    """Wait for the child; end it when an image takes too long. Returns why it died, None when it is through.
+
+    Raises DecoderUnavailable when no child begins.
+    """
+    late: Rejected | None = None
+    begun, since = False, time.monotonic()
+    while True:
+        try:
+            return future.result(timeout=POLL_SECONDS)
+        except NotYet:
+            pass
+        except ProcessExpired as died:
+            return late or _cause_of_death(died.exitcode)
+        except BrokenProcessPool as error:
+            raise DecoderUnavailable(f"no decode process lives: {error}") from error
+        if not begun:
+            begun, waited = bool(batch.pid[0]), time.monotonic() - since
+            if waited > START_SECONDS:
+                future.cancel()
+                raise DecoderUnavailable(f"no decode process has begun within {START_SECONDS:g} s")
+            since = time.monotonic() if begun else since  # its start is not its first image's time
+        while at < batch.count and batch.records["state"][at] >= DONE:
+            at, since = at + 1, time.monotonic()
+        if begun and late is None and at < batch.count and time.monotonic() - since > limits.decode_seconds:
+            late = Rejected(Reason.TIMEOUT, f"it took longer than limits.decode_seconds = {limits.decode_seconds:g} s")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(batch.pid[0]), signal.SIGKILL)  # C code that spins hears nothing less
+
+
+def _blame(batch: Batch, first: int, why: Rejected) -> int:
+    """The image that the child died at: the one it was working on. It gets its reason; its index is returned."""
+    states = batch.records["state"][first:]
+    culprit = first + int(np.argmax(states < DONE))
+    if states[culprit - first] == WAITING:
+        raise DecoderUnavailable(f"the decode process died before its first image: {why.detail}")
+    _note_rejected(batch, culprit, why)
+    return culprit
+
+
+def _cause_of_death(status: int) -> Rejected:
+    """What an exit status says. The kernel's out-of-memory killer is the only one that kills with SIGKILL."""
+    if status == -signal.SIGKILL:
+        return Rejected(Reason.OUT_OF_MEMORY, "the decode process was killed by the system, most likely for its memory")
+    name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    return Rejected(Reason.DECODER_CRASHED, f"the decoder crashed ({name})")
+
+
+def _prepare_child(parent: int) -> None:
+    """In the child: no more memory than it may have, no core files, and no life after the parent's."""
+    # Private data only: the pixels that it shares with its parent are the parent's.
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, where there is one
+    if os.getppid() != parent:  # it died meanwhile
+        os._exit(1)

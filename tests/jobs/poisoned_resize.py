@@ -1,0 +1,20 @@
+"""jobs/resize.py with a decoder that some images kill: a job of the tests', submitted like any other."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import poison
+from pyspark import SparkContext
+
+from imagefeatures import ingest, resize
+from imagefeatures.plan import Run
+from spread import main, spread
+
+
+def work(context: SparkContext, run: Run) -> None:
+    spread(context, run, resize.STEP, ingest.read_listing(run).shards, partial(poison.resize_shard, run))
+
+
+if __name__ == "__main__":
+    main(resize.STEP, work)

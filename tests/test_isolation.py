@@ -1,0 +1,129 @@
+"""One image may kill its decoder; nothing else happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import poison
+import pytest
+from shared import MakeRun
+
+from imagefeatures import images, ingest, isolation, resize, shards, validate
+from imagefeatures.datasets import Limits
+from imagefeatures.errors import DecoderUnavailable
+
+DECODE_SECONDS = 0.5
+
+
+@pytest.mark.parametrize("shard_images", [1000, 100], ids=["one shard", "ten shards"])
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_k_poisonous_images_in_a_thousand_are_k_reasons(
+    make_run: MakeRun, tmp_path: Path, count: int, shard_images: int
+) -> None:
+    kinds = [*poison.KINDS, *poison.KINDS, *poison.KINDS]
+    positions = [(at * 97 + 13) % 1000 for at in range(count)]
+    expected = poison.lay_out(tmp_path / "photos" / "grey", 1000, dict(zip(positions, kinds, strict=False)))
+    limits = {"decode_seconds": DECODE_SECONDS, "max_rejected": 1}
+    run = make_run(tmp_path / "photos", params={"shard_images": shard_images}, limits=limits)
+    started = time.monotonic()
+    for shard in range(ingest.list_source(run, workers=1).shards):
+        ingest.run_shard(run, shard)
+        validate.run_shard(run, shard)
+        poison.resize_shard(run, shard)
+    seconds = time.monotonic() - started
+    receipts = shards.read_receipts(run.layout, resize.STEP)
+    rows = [row for r in receipts if r.rejected for row in shards.read_staged(r.rejected).to_pylist()]
+    assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected
+    assert sum(r.output.rows for r in receipts) == 1000 - count
+    hangs = list(expected.values()).count("TIMEOUT")
+    assert seconds < 60 + hangs * (DECODE_SECONDS + 1)  # an unbounded hang would never end
+    print(f"{count}/1000 poisonous: {1000 - count} decoded, {len(rows)} reasons, {seconds:.1f} s")
+
+
+def test_the_neighbours_of_a_poisonous_image_have_the_right_pixels(tmp_path: Path) -> None:
+    poison.lay_out(tmp_path / "photos", 8, {3: "crash", 5: "hang"})
+    datas = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    limits = Limits(decode_seconds=DECODE_SECONDS)
+    batch = poison.decoder().run(datas, limits)
+    good = [at for at in range(8) if at not in (3, 5)]
+    assert [int(record["state"]) for record in batch.records[good]] == [isolation.DONE] * 6
+    for at in good:
+        np.testing.assert_array_equal(batch.pixels[at], images.decode(datas[at], limits).pixels)
+    assert batch.decoded_pixels().shape == (6, 224, 224, 3)
+
+
+def test_an_image_that_hangs_is_ended_within_its_limit_and_a_second(tmp_path: Path) -> None:
+    poison.lay_out(tmp_path / "photos", 2, {1: "hang"})
+    datas = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    poison.decoder().run(datas[:1], Limits())  # the child is there
+    started = time.monotonic()
+    batch = poison.decoder().run(datas, Limits(decode_seconds=1))
+    assert 1 <= time.monotonic() - started < 2
+    assert isolation.rejection(batch.records[1]).reason == "TIMEOUT"
+
+
+def test_a_child_that_the_system_kills_has_asked_for_too_much_memory() -> None:
+    assert isolation._cause_of_death(-signal.SIGKILL).reason == "OUT_OF_MEMORY"
+    assert isolation._cause_of_death(-signal.SIGSEGV).detail == "the decoder crashed (SIGSEGV)"
+    assert isolation._cause_of_death(7).detail == "the decoder crashed (exit status 7)"
+
+
+def _cannot_be_made(data: bytes, limits: Limits) -> images.Header:
+    raise AssertionError("never called")
+
+
+def test_where_no_child_can_begin_it_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "_prepare_child", _exit_at_once)
+    monkeypatch.setattr(isolation, "START_SECONDS", 3.0)
+    stillborn = isolation.Isolated(_cannot_be_made)
+    with pytest.raises(DecoderUnavailable):
+        stillborn.run([b"x"], Limits())
+    stillborn.stop()
+
+
+def _exit_at_once(parent: int) -> None:
+    os._exit(3)
+
+
+def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from imagefeatures import isolation\n"
+        "from imagefeatures.datasets import Limits\n"
+        "if __name__ == '__main__':\n"
+        "    print(int(isolation.inspector().run([b'x'], Limits()).pid[0]), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    parent = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    child = int(parent.stdout)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.1)
+    else:
+        assert not Path(f"/proc/{child}").exists()
+
+
+def test_an_empty_batch_starts_nothing() -> None:
+    batch = isolation.Isolated(images.decode).run([], Limits())
+    assert batch.decoded_pixels().shape == (0, 224, 224, 3)
+
+
+def _mistaken(data: bytes, limits: Limits) -> images.Header:
+    return undefined_name  # noqa: F821
+
+
+def test_a_mistake_in_our_own_code_stops_the_run_and_does_not_pass_for_a_corrupt_image() -> None:
+    child = isolation.Isolated(_mistaken)
+    with pytest.raises(NameError, match="undefined_name"):
+        child.run([b"x"], Limits())
+    child.stop()
