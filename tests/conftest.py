@@ -13,12 +13,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
 
 from imagefeatures import layout, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
+from shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
 
 # Airflow reads these once, when it is first imported, and makes files in its home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shared import MakeRun
 
 from imagefeatures import featurize, ingest, resize, validate
 from imagefeatures.datasets import Limits
@@ -16,6 +15,7 @@ from imagefeatures.images import decode, inspect
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import read_staged
 from photos import ENCODINGS, encoded, fill, jpeg, png_made, real_photos
+from shared import MakeRun
 
 LIMITS = Limits()
 CUTS = 100

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 import yaml
 from pydantic import BaseModel
-from snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 from imagefeatures import errors, schemas
 from imagefeatures.datasets import Dataset, Limits, RunParams
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
+from snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
 ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"

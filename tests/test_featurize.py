@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
-from shared import MODEL, PARTITION, MakeRun
 from test_resize import resized
 
 from imagefeatures import featurize, schemas
@@ -18,6 +17,7 @@ from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from imagefeatures.storage import names
 from photos import encoded, fill, jpeg, picture, png_of, real_photos, turned
+from shared import MODEL, PARTITION, MakeRun
 
 WIDTH = MODELS[MODEL].width
 

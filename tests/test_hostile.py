@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from shared import MakeRun
 
 from imagefeatures import ingest, resize, storage, validate
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.shards import read_staged
 from photos import ENCODINGS, encoded, fill, jpeg, lab_tiff, picture, png_chunk, png_of, zeros_stream
+from shared import MakeRun
 
 GOOD = "good.jpg"
 

@@ -9,13 +9,13 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from snippets import section
 
 from imagefeatures import images
 from imagefeatures.datasets import Limits
 from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY, decode, inspect
 from imagefeatures.settings import REPOSITORY
 from photos import encoded, picture, png_made
+from snippets import section
 
 LIMITS = Limits()
 SIDE = 224

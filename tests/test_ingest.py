@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared import BUCKET, MakeRun
 
 from imagefeatures import ingest, schemas, storage
 from imagefeatures.errors import NoInput, StoreError
@@ -17,6 +16,7 @@ from imagefeatures.plan import Run
 from imagefeatures.shards import pending, read_output, read_receipts, read_staged
 from imagefeatures.storage import s3 as s3_store
 from photos import fill, jpeg
+from shared import BUCKET, MakeRun
 
 WORKERS = 2
 MIB = 2**20

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from shared import PARTITION, MakeRun
 
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams
@@ -15,6 +14,7 @@ from imagefeatures.errors import ParamsError, StoreError
 from imagefeatures.models import MODELS
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.settings import Settings
+from shared import PARTITION, MakeRun
 
 DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shared import MODEL, MakeRun
 
 from imagefeatures import catalog, ingest, validate
 from imagefeatures.datasets import Dataset, RunParams, load_dataset
@@ -15,6 +14,7 @@ from imagefeatures.models.weights import read_weights
 from imagefeatures.plan import plan_run
 from imagefeatures.settings import Settings
 from imagefeatures.storage import s3 as s3_store
+from shared import MODEL, MakeRun
 
 
 def plan(settings: Settings, source: str, **params: object) -> str:

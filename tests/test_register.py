@@ -14,13 +14,7 @@ from imagefeatures import catalog, featurize, ingest, layout, register, resize, 
 from imagefeatures.errors import AuditFailed, ParamsError, TooManyRejected
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
-
-
-class ColourEngine:
-    """An engine that is quick and right for the audit: the mean colour, spread over the model's width."""
-
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), 1280)).astype(np.float32)
+from shared import ColourEngine
 
 
 @pytest.fixture

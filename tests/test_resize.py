@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from shared import MakeRun
 from test_validate import turned_away, validated
 
 from imagefeatures import images, resize, schemas
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from photos import encoded, fill, jpeg, picture, png_of, turned
+from shared import MakeRun
 
 ONE_SHARD = {"shard_images": 10_000}
 

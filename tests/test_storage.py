@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared import BUCKET
 
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
 from imagefeatures.storage import s3 as s3_store
 from photos import fill
+from shared import BUCKET
 
 ODD_NAMES = [
     "sp ace",

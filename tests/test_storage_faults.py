@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from shared import BUCKET
 
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
 from imagefeatures.storage import s3 as s3_store
+from shared import BUCKET
 
 
 class ScriptedStore(ThreadingHTTPServer):

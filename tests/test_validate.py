@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared import MakeRun
 
 from imagefeatures import ingest, schemas, storage, validate
 from imagefeatures.errors import TooManyRejected
@@ -14,6 +13,7 @@ from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from photos import encoded, fill, jpeg, picture, png_of, turned
+from shared import MakeRun
 
 GOOD = {f"good/{at}.jpg": jpeg(at) for at in range(4)}
 BAD = {

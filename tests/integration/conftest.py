@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_session import DATASETS, DAYS, Deployment, until
 
+from airflow_session import DATASETS, DAYS, Deployment, until
 from demo import photos
 from embedded.api import Api
 from embedded.environment import environment

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from airflow_session import DAYS, KEPT_BACK, Deployment
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from airflow_session import DAYS, KEPT_BACK, Deployment
 from imagefeatures.catalog import read_rows
 from imagefeatures.models import reference
 from imagefeatures.models.weights import load_weights

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from airflow_session import Deployment
-from snippets import DOCUMENTS, sections
 
+from airflow_session import Deployment
 from demo import photos
 from imagefeatures.catalog import read_rows
+from snippets import DOCUMENTS, sections
 
 Snippet = tuple[str, str, int]
 """Document, section, and which of the section's Python blocks."""

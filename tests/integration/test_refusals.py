@@ -10,8 +10,8 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from airflow_session import DAYS, Deployment, trigger
 
+from airflow_session import DAYS, Deployment, trigger
 from embedded.api import Api
 from embedded.run_partition import run_partition
 from imagefeatures.catalog import read_rows

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow_session import DAYS, Deployment, ended, trigger
-
 from demo import photos, report
 from embedded.api import Api
 from imagefeatures.catalog import read_rows

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import poison
 from pyspark import SparkContext
 
+import poison
 from imagefeatures import ingest, resize
 from imagefeatures.plan import Run
 from spread import main, spread

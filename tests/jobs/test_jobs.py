@@ -6,10 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
-import poison
 import pytest
 from PIL import Image
 
+import poison
 from embedded.environment import environment
 from imagefeatures import ingest, shards, storage, validate
 from imagefeatures.plan import Run

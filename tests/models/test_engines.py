@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from shared import MODEL
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import MODELS, engines, reference
 from imagefeatures.models.engines import Bundle, Engine
 from imagefeatures.models.prepare import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE, read_bundle
 from photos import picture, real_photos
+from shared import MODEL
 
 NAMES = ("openvino", "tensorflow")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from shared import MODEL
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import MODELS, weights
 from imagefeatures.models.weights import digest, load_weights, read_weights
+from shared import MODEL
 
 LAYERS_WITH_WEIGHTS = 104  # 52 convolutions, each with its batch normalisation
 
