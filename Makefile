@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 PORT ?= 8080
 COUNT ?= 50000
 export PYTHONPATH := $(CURDIR)
+export DATASET PARTITION  # read from the environment: nothing that a user typed is part of a shell line
 LOCKS := requirements.txt requirements/dev.txt
 
 .PHONY: help demo up run test test-corpora fuzz lint format lock setup clean
@@ -23,8 +24,8 @@ up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ct
 	@$(BIN)/python -m embedded up --port $(PORT)
 
 run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02
-	@test -n "$(DATASET)" -a -n "$(PARTITION)" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
-	@$(BIN)/python -m embedded run "$(DATASET)" "$(PARTITION)"
+	@test -n "$$DATASET" -a -n "$$PARTITION" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
+	@$(BIN)/python -m embedded run "$$DATASET" "$$PARTITION"
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest

@@ -113,7 +113,9 @@ class Isolated:
                 at = _blame(batch, at, died) + 1
             return batch
         finally:
-            os.close(descriptor)
+            os.close(descriptor)  # mapped by now: the memory lives as long as the batch
+            if not batch.path.startswith("/proc/"):
+                os.unlink(batch.path)  # noqa: PTH108
 
     def stop(self) -> None:
         """End the child."""
