@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
@@ -104,12 +103,11 @@ TOO_LARGE = {
 def test_metadata_over_the_limit_is_refused_from_the_bytes(name: str) -> None:
     make, detail = TOO_LARGE[name]
     data = make()
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     reason, said = why(data)
     assert reason == "METADATA_TOO_LARGE"
     assert said.startswith(detail)
     assert f"{INFLATED_BYTES:,}" in said or f"{METADATA_BYTES:,}" in said
-    assert time.perf_counter() - start < 1
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 3 * METADATA_BYTES
 
 

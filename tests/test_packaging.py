@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ def test_a_real_udf_runs() -> None:
     from pyspark.sql.functions import udf
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
+    logging.getLogger("py4j").setLevel(logging.ERROR)  # it logs at exit, into streams that pytest has closed
     session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
     try:
         twice = udf(lambda n: n * 2, "long")

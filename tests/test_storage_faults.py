@@ -160,4 +160,4 @@ def test_an_endpoint_without_a_server_is_an_error_once_patience_ends(aws_env: py
         StoreError, match=rf"^s3://{BUCKET}/key: no answer in 1 s \(EndpointConnectionError: .*{address}"
     ):
         storage.read(f"s3://{BUCKET}/key")
-    assert 1 <= time.monotonic() - start < 10
+    assert 1 <= time.monotonic() - start < 60

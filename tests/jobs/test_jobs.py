@@ -65,7 +65,7 @@ def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run
 def test_poisonous_images_cost_a_spark_job_no_task_and_no_neighbour(make_run, tmp_path: Path) -> None:
     kinds = {3: "crash", 4: "hang", 50: "eat", 51: "abort", 90: "crash"}
     expected = poison.lay_out(tmp_path / "photos" / "grey", 100, kinds)
-    limits = {"decode_seconds": 1, "max_rejected": 1}
+    limits = {"decode_seconds": 3, "max_rejected": 1}
     run = make_run(tmp_path / "photos", params={"shard_images": 30}, limits=limits)
     for shard in range(ingest.list_source(run, workers=2).shards):
         ingest.run_shard(run, shard)
