@@ -19,7 +19,15 @@ from pyiceberg.exceptions import (
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
 from pyiceberg.table import Table
 from sqlalchemy import make_url
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random,
+    wait_random_exponential,
+)
 
 from imagefeatures import layout, schemas
 from imagefeatures.settings import Settings, iceberg_s3_properties
@@ -36,12 +44,12 @@ T = TypeVar("T")
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """Connect to the catalog; an empty one gets its tables and namespace."""
+    """Connect to the catalog; an empty one gets its tables and namespace. Safe when two runs do so at once."""
     kind = "rest" if settings.catalog.startswith(("http://", "https://")) else "sql"
     properties = {"uri": settings.catalog, "warehouse": layout.warehouse(settings.lake)}
-    catalog = load_catalog(NAME, type=kind, **properties, **iceberg_s3_properties())
+    catalog = _unless_made_meanwhile(lambda: load_catalog(NAME, type=kind, **properties, **iceberg_s3_properties()))
     with contextlib.suppress(NamespaceAlreadyExistsError):
-        catalog.create_namespace(NAMESPACE)
+        _unless_made_meanwhile(lambda: catalog.create_namespace(NAMESPACE))
     return catalog
 
 
@@ -164,6 +172,21 @@ def _of(partition: str, dataset: str) -> BooleanExpression:
 
 def _signed(run_id: str) -> dict[str, str]:
     return {"imagefeatures.run-id": run_id}
+
+
+def _unless_made_meanwhile(make: Callable[[], T]) -> T:
+    """Do again what failed because another run made the same catalog table or row between the look and the making.
+
+    "CREATE TABLE IF NOT EXISTS" would not help: PostgreSQL's own fails when two sessions say it at once.
+    """
+
+    def made_meanwhile(error: BaseException) -> bool:
+        return isinstance(error, IntegrityError) or (isinstance(error, DBAPIError) and "exists" in str(error.orig))
+
+    looks = Retrying(
+        retry=retry_if_exception(made_meanwhile), wait=wait_random(0, 0.2), stop=stop_after_attempt(10), reraise=True
+    )
+    return looks(make)
 
 
 def _until_committed(swap: Callable[[], T]) -> T:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog, SqlCatalogBaseTable
+from sqlalchemy.exc import DBAPIError
 
 from imagefeatures import catalog, schemas
 from imagefeatures.settings import Settings
@@ -84,6 +86,42 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
     rows = catalog.read_rows(settings, "photos", ("uri", "run_id"))
     assert rows.num_rows == 3
     assert len(set(rows["run_id"].to_pylist())) == 1
+
+
+def test_catalog_tables_and_namespace_that_another_run_makes_first_are_used(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both runs have looked, and found nothing; the other one's tables and namespace come first."""
+    make_tables, make_namespace = SqlCatalog.create_tables, SqlCatalog.create_namespace
+    failures: list[str] = []
+
+    def tables_made_twice(self: SqlCatalog) -> None:
+        make_tables(self)
+        try:
+            SqlCatalogBaseTable.metadata.create_all(self.engine, checkfirst=False)
+        except DBAPIError as error:
+            failures.append(str(error.orig))
+            raise
+
+    def namespace_made_twice(self: SqlCatalog, namespace: str) -> None:
+        make_namespace(self, namespace)
+        monkeypatch.setattr(SqlCatalog, "namespace_exists", lambda *_: False)
+        try:
+            make_namespace(self, namespace)
+        except DBAPIError as error:
+            failures.append(str(error.orig))
+            raise
+        finally:
+            monkeypatch.undo()
+
+    monkeypatch.setattr(SqlCatalog, "create_tables", tables_made_twice)
+    monkeypatch.setattr(SqlCatalog, "create_namespace", namespace_made_twice)
+    catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+    assert failures == [
+        "table iceberg_tables already exists",
+        "UNIQUE constraint failed: iceberg_namespace_properties.catalog_name, iceberg_namespace_properties.namespace, "
+        "iceberg_namespace_properties.property_key",
+    ]
 
 
 @pytest.mark.parametrize("dataset", ["a-very-long-dataset-name-beyond-any-bound-truncation", "a"])
