@@ -66,7 +66,7 @@ def iceberg_s3_properties(env: Mapping[str, str] = os.environ) -> dict[str, str]
 def _default_catalog(lake: str) -> str:
     if not lake.startswith("file://"):
         raise SettingsError(
-            f"IMAGEFEATURES_CATALOG: must be set when the lake is {lake} (for example postgresql+psycopg2://…)"
+            f"IMAGEFEATURES_CATALOG: must be set when the lake is {lake} (for example postgresql+psycopg://…)"
         )
     # SQLite lets one writer in at a time; the others wait this long before they say "locked".
     return f"sqlite:///{quote(lake.removeprefix('file://'), safe='/ ')}/catalog.db?timeout=60"

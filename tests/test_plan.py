@@ -37,7 +37,7 @@ def test_every_fact_of_a_run_stands_in_its_file(settings: Settings) -> None:
 
 def test_a_run_file_holds_no_secret(settings: Settings, aws_env: pytest.MonkeyPatch) -> None:
     aws_env.setenv("AWS_SECRET_ACCESS_KEY", "canary-1")
-    aws_env.setenv("IMAGEFEATURES_CATALOG", "postgresql+psycopg2://user:canary-2@host/db")
+    aws_env.setenv("IMAGEFEATURES_CATALOG", "postgresql+psycopg://user:canary-2@host/db")
     uri = plan_run(DATASET, RunParams(), PARTITION, Settings.from_env())
     assert b"canary" not in storage.read(uri)
 

@@ -27,13 +27,13 @@ def test_each_variable_is_read() -> None:
     settings = Settings.from_env(
         {
             "IMAGEFEATURES_LAKE": "s3://bucket/lake/",
-            "IMAGEFEATURES_CATALOG": "postgresql+psycopg2://catalog",
+            "IMAGEFEATURES_CATALOG": "postgresql+psycopg://catalog",
             "IMAGEFEATURES_DATASETS": "file:///data/sets",
             "IMAGEFEATURES_CACHE": "~/weights",
         }
     )
     assert settings.lake == "s3://bucket/lake"  # no slash at its end: layout joins with one
-    assert settings.catalog == "postgresql+psycopg2://catalog"
+    assert settings.catalog == "postgresql+psycopg://catalog"
     assert settings.datasets == Path("/data/sets")
     assert settings.cache == Path.home() / "weights"
 

@@ -342,7 +342,7 @@ def test_before_the_first_run_the_page_says_what_to_do_and_makes_nothing(site: S
     "url",  # refused, no driver or refused, unreadable, not a database
     [
         f"http://user:{SECRET}@127.0.0.1:1/",
-        f"postgresql+psycopg2://user:{SECRET}@127.0.0.1:1/catalog",
+        f"postgresql+psycopg://user:{SECRET}@127.0.0.1:1/catalog",
         f"postgresql:/user:{SECRET}@127.0.0.1",
         "sqlite:///{lake}/catalog.db",
     ],
