@@ -25,6 +25,9 @@ from stack import BUCKET, DAY, WORKERS, Stack, spark_cluster
 from watch_secrets import watched_command_lines
 
 
+EVENT_LOG = "-Dspark.eventLog.enabled=true -Dspark.eventLog.compress=false -Dspark.eventLog.rolling.enabled=false"
+
+
 @pytest.fixture(scope="session")
 def day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, photos.Day]:
     """The folder of one day of the demo's photos, and what the day must come to."""
@@ -52,8 +55,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, day: tuple[Path, photos.Day]
             "IMAGEFEATURES_DATASETS": str(root / "datasets"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"{databases}/airflow",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"{databases}/airflow",
-            "SPARK_SUBMIT_OPTS": f"{spark_options()} -Dspark.eventLog.enabled=true "
-            f"-Dspark.eventLog.dir={(root / 'events').as_uri()}",
+            "SPARK_SUBMIT_OPTS": f"{spark_options()} -Dspark.eventLog.dir={(root / 'events').as_uri()} {EVENT_LOG}",
         }
         patch = running.enter_context(pytest.MonkeyPatch.context())
         for name, value in env.items():
