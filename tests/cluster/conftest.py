@@ -24,7 +24,6 @@ from shared import AWS, until
 from stack import BUCKET, DAY, WORKERS, Stack, spark_cluster
 from watch_secrets import watched_command_lines
 
-
 EVENT_LOG = "-Dspark.eventLog.enabled=true -Dspark.eventLog.compress=false -Dspark.eventLog.rolling.enabled=false"
 
 
