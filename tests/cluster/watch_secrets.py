@@ -30,7 +30,7 @@ def in_database(url: str) -> list[str]:
     """The lines of a PostgreSQL database's dump that hold a secret."""
     dump = [postgres_programs() / "pg_dump", "--inserts", url.replace("+psycopg", "")]
     lines = subprocess.run(dump, check=True, capture_output=True).stdout.splitlines()
-    assert len(lines) > 100
+    assert any(line.startswith(b"INSERT INTO") for line in lines)
     return [line.decode()[:200] for line in lines if _holds_one(line)]
 
 
