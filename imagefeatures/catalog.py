@@ -1,4 +1,4 @@
-"""The Iceberg tables: opened, and one partition of them replaced at once. The only module that knows pyiceberg."""
+"""The Iceberg tables: opened, and one partition of them replaced at once. With connect.py, all that knows pyiceberg."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from imagefeatures import layout, schemas
+from imagefeatures import connect, layout, schemas
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
 NAME = "imagefeatures"
@@ -44,12 +44,16 @@ T = TypeVar("T")
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """Connect to the catalog; an empty one gets its tables and namespace. Safe when two runs do so at once."""
-    kind = "rest" if settings.catalog.startswith(("http://", "https://")) else "sql"
-    properties = {"uri": settings.catalog, "warehouse": layout.warehouse(settings.lake)}
-    catalog = _unless_made_meanwhile(lambda: load_catalog(NAME, type=kind, **properties, **iceberg_s3_properties()))
-    with contextlib.suppress(NamespaceAlreadyExistsError):
-        _unless_made_meanwhile(lambda: catalog.create_namespace(NAMESPACE))
+    """Connect to the catalog; an empty one gets its tables and namespace. Safe when two runs do so at once.
+
+    Raises SettingsError (what the setting says is no catalog), CatalogRefused (wrong password, no such database, no
+    permission) or CatalogError (no answer in time), each in one line.
+    """
+    with connect.told_in_one_line(settings.catalog):
+        properties = connect.properties(settings.catalog, layout.warehouse(settings.lake))
+        catalog = _unless_made_meanwhile(lambda: load_catalog(NAME, **properties, **iceberg_s3_properties()))
+        with contextlib.suppress(NamespaceAlreadyExistsError):
+            _unless_made_meanwhile(lambda: catalog.create_namespace(NAMESPACE))
     return catalog
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams, one_line
-from imagefeatures.errors import ParamsError
+from imagefeatures.errors import ImageFeaturesError, ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.models import MODELS
 from imagefeatures.settings import Settings
@@ -51,9 +51,12 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     """Settle a run and write its run.json. Returns the file's URI: the only argument of every job.
 
     partition_key: the key that Airflow gave the run, None for a manual trigger.
-    Raises ParamsError, or StoreRefused and StoreError when the source cannot be listed or the lake not be
-    written: here, in one line, and not after a JVM has been started.
+    Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake not be written;
+    SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened: here, in one line, and not
+    after a JVM has been started.
     """
+    from imagefeatures.catalog import open_catalog  # Spark's workers import this module too: they need no pyiceberg
+
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)
     next(storage.list_objects(effective.source_for(partition)), None)
@@ -71,6 +74,11 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         versions=_versions(),
     )
     storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
+    try:
+        open_catalog(settings).close()
+    except ImageFeaturesError:
+        storage.delete_folder(run.layout.run)
+        raise
     return run.layout.run_file
 
 
