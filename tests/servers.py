@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,16 @@ def postgres(*databases: str) -> Iterator[str]:
         with started([*map(str, serve), "-c", "fsync=off"], {}, port, **user):
             _make_databases(port, databases)
             yield f"postgresql+psycopg://imagefeatures:{POSTGRES_PASSWORD}@127.0.0.1:{port}"
+
+
+def new_database(server: str) -> str:
+    """The URL of a fresh, empty database on a `postgres` server."""
+    import psycopg
+
+    name = f"catalog_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{server}/{name}"
 
 
 def _make_databases(port: int, names: tuple[str, ...]) -> None:
