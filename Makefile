@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)
 export DATASET PARTITION URI QUERY  # read from the environment: nothing that a user typed is part of a shell line
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run check-store spark-sql test test-corpora fuzz lint format lock setup clean
+.PHONY: help demo up run check-store spark-sql test test-sql test-corpora fuzz lint format lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ spark-sql: setup  ## Spark SQL on the tables: a shell, or the answer to QUERY="S
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
+
+test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
+	@$(BIN)/python -m pytest tests/sql
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/corpora/run.py

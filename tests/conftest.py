@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import shutil
@@ -48,9 +49,9 @@ def _postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def make_database(_postgres: str) -> Callable[[], str]:
-    """make_database(): the URL of a fresh, empty PostgreSQL database."""
-    return lambda: servers.new_database(_postgres)
+def make_database(_postgres: str) -> Callable[..., str]:
+    """make_database(): the URL of a fresh, empty PostgreSQL database; with a password, as an owner of its own."""
+    return functools.partial(servers.new_database, _postgres)
 
 
 @pytest.fixture

@@ -49,10 +49,10 @@ def empty(make_settings: Callable[[], Settings]) -> Settings:
     return make_settings()
 
 
-def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3) -> str:
+def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3, label: str = "red") -> str:
     """A features file of a run, as featurize would write it."""
     content = {
-        "partition_key": partition, "image_id": "0" * 64, "label": "red", "width": 3, "height": 2, "mode": "RGB",
+        "partition_key": partition, "image_id": "0" * 64, "label": label, "width": 3, "height": 2, "mode": "RGB",
         "size": 9, "etag": None, "model": "mobilenet_v2", "fingerprint": "f", "features": [0.5] * 4, "run_id": run_id,
     }  # fmt: skip
     table = pa.Table.from_pylist([{**content, "uri": f"s3://b/{at}"} for at in range(rows)], schema=schemas.FEATURES)
@@ -93,7 +93,7 @@ def test_a_partition_can_become_empty(empty: Settings, tmp_path: Path) -> None:
     assert table.scan().count() == 0
 
 
-def _swap(settings: Settings, folder: str, run_id: str, start: Barrier) -> None:
+def swap_in(settings: Settings, folder: str, run_id: str, start: Barrier) -> None:
     file = features_file(Path(folder), run_id)
     start.wait()
     table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
@@ -104,13 +104,13 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
     empty: Settings, tmp_path: Path
 ) -> None:
     start = SPAWN.Barrier(3)
-    in_processes(_swap, [(empty, str(tmp_path), f"run-{at}", start) for at in range(3)])
+    in_processes(swap_in, [(empty, str(tmp_path), f"run-{at}", start) for at in range(3)])
     rows = catalog.read_rows(empty, "photos", ("uri", "run_id"))
     assert rows.num_rows == 3
     assert len(set(rows["run_id"].to_pylist())) == 1
 
 
-def _open_first(rounds: list[Settings], found: Queue, start: Barrier) -> None:
+def open_first(rounds: list[Settings], found: Queue, start: Barrier) -> None:
     for at, settings in enumerate(rounds):
         start.wait()
         table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
@@ -120,7 +120,7 @@ def _open_first(rounds: list[Settings], found: Queue, start: Barrier) -> None:
 def test_four_first_runs_at_once_all_find_one_and_the_same_table(make_settings: Callable[[], Settings]) -> None:
     rounds = [make_settings() for _ in range(12)]
     found, start = SPAWN.Queue(), SPAWN.Barrier(4)
-    in_processes(_open_first, [(rounds, found, start)] * 4)
+    in_processes(open_first, [(rounds, found, start)] * 4)
     seen = Counter(found.get() for _ in range(4 * len(rounds)))
     assert sorted(seen.values()) == [4] * len(rounds)
 
