@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,21 +45,22 @@ def spark_sql(settings: Settings, query: str | None, home: Path) -> int:
     Raises SettingsError, CatalogRefused or CatalogError before a JVM is started.
     """
     with open_catalog(settings) as catalog, tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
-        folder = Path(name)  # this user's alone
-        conf = folder / "spark.conf"
-        conf.touch(mode=0o600)  # before there is a password in it: on a command line everyone could read it
-        conf.write_text(_as_java_properties(configuration(settings, catalog)))
-        command = ["spark-sql", "--properties-file", str(conf)]
+        folder = Path(name)
+        conf = configuration(settings, catalog)
+        env = environment(home, 0)
+        if line := _password_line(settings.catalog):
+            env["PGPASSFILE"] = str(_private(folder / "pgpass", line))
+        command = ["spark-sql", "--properties-file", str(_private(folder / "spark.conf", _as_java_properties(conf)))]
         if query is None:
-            return _run_shell(command, environment(home, 0))
-        (folder / "query.sql").write_text(query, encoding="utf-8")
-        return _run_query([*command, "-f", str(folder / "query.sql")], environment(home, 0))
+            return _run_shell(command, env)
+        return _run_query([*command, "-f", str(_private(folder / "query.sql", query))], env)
 
 
 def configuration(settings: Settings, catalog: Catalog, env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Spark's configuration for the lake and the catalog of the settings.
 
-    S3 credentials are not in it: the AWS SDK finds them in the environment, as boto3 does.
+    Neither S3 credentials nor a database's password are in it. The AWS SDK finds the former in the environment, as
+    boto3 does; PostgreSQL's driver the latter in a file of its own (Spark would expand a `${…}` and trim spaces).
     """
     packages = [RUNTIME]
     if connect.is_rest(settings.catalog):
@@ -103,10 +105,8 @@ def _jdbc(url: URL) -> dict[str, str]:
     shared = "&".join(f"{key}={quote(str(url.query[key]))}" for key in SHARED_BY_DRIVERS if key in url.query)
     found = {
         "uri": f"jdbc:postgresql://{host}:{url.port or 5432}/{quote(url.database or '')}" + f"?{shared}" * bool(shared),
-        "jdbc.user": url.username,
-        "jdbc.password": url.password,
     }
-    return {key: str(value) for key, value in found.items() if value}
+    return found | ({"jdbc.user": url.username} if url.username else {})
 
 
 def _s3(env: Mapping[str, str]) -> dict[str, str]:
@@ -116,6 +116,19 @@ def _s3(env: Mapping[str, str]) -> dict[str, str]:
         # A store that is not Amazon's has no name of its own for each bucket.
         found |= {"s3.endpoint": endpoint, "s3.path-style-access": "true"}
     return found
+
+
+def _password_line(catalog: str) -> str:
+    """PostgreSQL's password file: one line, for every host, port, database and user."""
+    password = None if connect.is_rest(catalog) else connect.sql_url(catalog).password
+    return "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", str(password)) + "\n" if password else ""
+
+
+def _private(path: Path, text: str) -> Path:
+    """Write a file that its owner alone may read. On a command line, everyone could."""
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _as_java_properties(values: dict[str, str]) -> str:
@@ -134,6 +147,12 @@ def _run_shell(command: list[str], env: dict[str, str]) -> int:
 
 def _run_query(command: list[str], env: dict[str, str]) -> int:
     done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603
-    if done.returncode:  # else it holds what Ivy resolved, and how long the query took
-        print(done.stderr.rpartition("Application Id:")[2][-4000:], file=sys.stderr)
+    if done.returncode:
+        print(_without_noise(done.stderr), file=sys.stderr)
     return done.returncode
+
+
+def _without_noise(log: str) -> str:
+    """What Spark said, without what Ivy resolved before it, and without the stacks of Java's errors."""
+    said = log.rpartition("Application Id:")[2] if "Application Id:" in log else log
+    return "\n".join(line for line in said.splitlines()[1:] if line.strip() and not line.startswith("\t"))[:4000]

@@ -40,6 +40,7 @@ NAMESPACE = "features"
 # A commit that finds the table changed must fail here, and not be tried again underneath us: an append that is
 # repeated by the library lands beside the other run's rows, where ours looks at the table afresh.
 TABLE_PROPERTIES = {"commit.retry.num-retries": "0"}
+DUPLICATE_TABLE = "42P07"
 T = TypeVar("T")
 
 
@@ -185,7 +186,10 @@ def _unless_made_meanwhile(make: Callable[[], T]) -> T:
     """
 
     def made_meanwhile(error: BaseException) -> bool:
-        return isinstance(error, IntegrityError) or (isinstance(error, DBAPIError) and "exists" in str(error.orig))
+        if isinstance(error, IntegrityError):  # the row; or PostgreSQL's own row for a table or its type
+            return True
+        known = isinstance(error, DBAPIError) and error.orig
+        return getattr(known, "sqlstate", None) == DUPLICATE_TABLE or "already exists" in str(known)
 
     looks = Retrying(
         retry=retry_if_exception(made_meanwhile), wait=wait_random(0, 0.2), stop=stop_after_attempt(10), reraise=True

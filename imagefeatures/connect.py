@@ -29,8 +29,8 @@ LONGEST = 300
 # The answers that another try would not change. libpq gives no code for a connection that failed, only its words; all
 # others (starting up, too many clients, no route to it) may pass.
 FINAL_WORDS = (
-    "authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied", "not permitted to log in",
-    "permission denied", "invalid connection option", "invalid sslmode", "does not support SSL",
+    "authentication failed", "no password supplied", "not permitted to log in", "no pg_hba.conf entry",
+    "permission denied", "does not exist", "does not support SSL", "invalid connection option", "invalid sslmode",
     "unable to open database file", "file is not a database", "readonly database",
 )  # fmt: skip
 FINAL_STATES = ("28", "3D", "42")  # SQLSTATE classes: authorization, no such database, no privilege or wrong SQL

@@ -17,7 +17,7 @@ from test_catalog import DAY, features_file
 
 # Iceberg's own REST catalog server, as it is run against Iceberg's clients: the newest release of it that is one jar.
 REST_SERVER = "org.apache.iceberg:iceberg-open-api:1.9.2"
-ODD_PASSWORD = "canary @:/?#%25 \\ \"'é${env:HOME}=!x"
+ODD_PASSWORD = " canary @:/?#%25 \\ \"'é${env:HOME}=!x "
 
 
 @pytest.fixture(scope="session")

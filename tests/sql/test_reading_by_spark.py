@@ -8,8 +8,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from conftest import ODD_PASSWORD
-
 from imagefeatures import catalog
 from imagefeatures.settings import REPOSITORY, Settings
 
@@ -60,6 +58,3 @@ def test_a_mistake_in_the_query_is_told_and_the_status_says_so(on_sqlite: Settin
 
 def counted(scan: object) -> Counter[str]:
     return Counter(scan.to_arrow()["label"].to_pylist())  # type: ignore[attr-defined]
-
-
-assert ODD_PASSWORD.startswith("canary")
