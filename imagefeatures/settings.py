@@ -44,9 +44,7 @@ class Settings:
         if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
             raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
         if "?" in lake or "#" in lake:  # tables would silently lie beside the lake
-            raise SettingsError(
-                f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, which no Iceberg library reads as a name"
-            )
+            raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, at which pyiceberg would cut it")
         return cls(
             lake=lake,
             catalog=env.get("IMAGEFEATURES_CATALOG") or _default_catalog(lake),
