@@ -44,9 +44,10 @@ def spark_sql(settings: Settings, query: str | None, home: Path) -> int:
     home: Airflow's folder of the deployment. The first start downloads the jars: 60 MB, and 70 MB more for an S3 lake.
     Raises SettingsError, CatalogRefused or CatalogError before a JVM is started.
     """
-    with open_catalog(settings) as catalog, tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
-        folder = Path(name)
+    with open_catalog(settings) as catalog:
         conf = configuration(settings, catalog)
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
+        folder = Path(name)
         env = environment(home, 0)
         if line := _password_line(settings.catalog):
             env["PGPASSFILE"] = str(_private(folder / "pgpass", line))
