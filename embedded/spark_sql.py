@@ -91,9 +91,7 @@ def configuration(settings: Settings, catalog: Catalog, env: Mapping[str, str] =
 def _driver(url: URL) -> str:
     kind = url.get_backend_name()
     if kind not in DRIVERS:
-        raise SettingsError(
-            f"{connect.VARIABLE}: Spark SQL is set up for {', '.join(DRIVERS)} and REST, not for {kind}"
-        )
+        raise SettingsError(f"{connect.VARIABLE}: Spark SQL is not set up for {kind}, only for {' and '.join(DRIVERS)}")
     return DRIVERS[kind]
 
 

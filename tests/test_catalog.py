@@ -131,7 +131,7 @@ def in_processes(work: Callable[..., None], arguments: list[tuple[Any, ...]]) ->
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(240)
     assert [worker.exitcode for worker in workers] == [0] * len(workers)
 
 
