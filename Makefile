@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 PORT ?= 8080
 COUNT ?= 50000
 export PYTHONPATH := $(CURDIR)
-export DATASET PARTITION URI  # read from the environment: nothing that a user typed is part of a shell line
+export DATASET PARTITION URI QUERY  # read from the environment: nothing that a user typed is part of a shell line
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run check-store test test-cluster test-corpora fuzz lint format lock setup clean
+.PHONY: help demo up run check-store spark-sql test test-cluster test-sql test-corpora fuzz lint format lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,11 +31,17 @@ check-store: setup  ## what your object store does, before you trust it: make ch
 	@test -n "$$URI" || { echo "say which: make check-store URI=s3://bucket/folder/"; exit 2; }
 	@$(BIN)/imagefeatures check-store "$$URI"
 
+spark-sql: setup  ## Spark SQL on the tables: a shell, or the answer to QUERY="SELECT …"
+	@$(BIN)/python -m embedded spark-sql
+
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
 
 test-cluster: setup  ## MinIO, PostgreSQL, a Spark cluster of two workers: one day through Airflow on them (minutes)
 	@$(BIN)/python -m pytest tests/cluster
+
+test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
+	@$(BIN)/python -m pytest tests/sql
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/corpora/run.py

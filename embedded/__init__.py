@@ -4,6 +4,7 @@ environment  the variables that make it so
 services     Airflow's processes, started and stopped
 api          a client of Airflow's REST API, for what the command line would take seconds to say
 one_run      one partition through the DAG, without a scheduler
+spark_sql    Spark's SQL shell, on this deployment's tables
 
-python -m embedded up | run DATASET PARTITION | airflow … | archive
+python -m embedded up | run DATASET PARTITION | spark-sql | airflow … | archive
 """

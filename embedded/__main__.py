@@ -1,4 +1,4 @@
-"""python -m embedded up | run DATASET PARTITION | airflow … | archive"""
+"""python -m embedded up | run DATASET PARTITION | spark-sql | airflow … | archive"""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from embedded import spark_archive
 from embedded.environment import HOME, environment
 from embedded.run_partition import run_partition
 from embedded.services import airflow
+from embedded.spark_sql import spark_sql
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.settings import Settings
 
 
 def main() -> int:
@@ -24,6 +26,7 @@ def main() -> int:
     run_command.add_argument("partition")
     airflow_command = commands.add_parser("airflow", help="Airflow's own command line, in this deployment")
     airflow_command.add_argument("words", nargs=argparse.REMAINDER)
+    commands.add_parser("spark-sql", help="Spark SQL on the tables: a shell, or the answer to the variable QUERY")
     commands.add_parser("archive", help="make the class archive with which Spark starts sooner")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, as_ctrl_c)
@@ -35,6 +38,9 @@ def main() -> int:
             return run_partition(HOME / "run", given.dataset, given.partition)
         if given.command == "airflow":
             os.execvpe("airflow", ["airflow", *given.words], environment(HOME, 0))  # noqa: S606, S607
+        if given.command == "spark-sql":
+            # From the environment: what a user typed is then no part of any command line.
+            return spark_sql(Settings.from_env(), os.environ.get("QUERY") or None, HOME)
         spark_archive.make()
         return 0
     except ImageFeaturesError as error:

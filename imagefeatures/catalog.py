@@ -1,4 +1,4 @@
-"""The Iceberg tables: opened, and one partition of them replaced at once. The only module that knows pyiceberg."""
+"""The Iceberg tables: opened, and one partition of them replaced at once. With connect.py, all that knows pyiceberg."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from imagefeatures import layout, schemas
+from imagefeatures import connect, layout, schemas
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
 NAME = "imagefeatures"
@@ -40,16 +40,21 @@ NAMESPACE = "features"
 # A commit that finds the table changed must fail here, and not be tried again underneath us: an append that is
 # repeated by the library lands beside the other run's rows, where ours looks at the table afresh.
 TABLE_PROPERTIES = {"commit.retry.num-retries": "0"}
+DUPLICATE_TABLE = "42P07"
 T = TypeVar("T")
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """Connect to the catalog; an empty one gets its tables and namespace. Safe when two runs do so at once."""
-    kind = "rest" if settings.catalog.startswith(("http://", "https://")) else "sql"
-    properties = {"uri": settings.catalog, "warehouse": layout.warehouse(settings.lake)}
-    catalog = _unless_made_meanwhile(lambda: load_catalog(NAME, type=kind, **properties, **iceberg_s3_properties()))
-    with contextlib.suppress(NamespaceAlreadyExistsError):
-        _unless_made_meanwhile(lambda: catalog.create_namespace(NAMESPACE))
+    """Connect to the catalog; an empty one gets its tables and namespace. Safe when two runs do so at once.
+
+    Raises SettingsError (what the setting says is no catalog), CatalogRefused (wrong password, no such database, no
+    permission) or CatalogError (no answer in time), each in one line.
+    """
+    with connect.told_in_one_line(settings.catalog):
+        properties = connect.properties(settings.catalog, layout.warehouse(settings.lake))
+        catalog = _unless_made_meanwhile(lambda: load_catalog(NAME, **properties, **iceberg_s3_properties()))
+        with contextlib.suppress(NamespaceAlreadyExistsError):
+            _unless_made_meanwhile(lambda: catalog.create_namespace(NAMESPACE))
     return catalog
 
 
@@ -181,7 +186,10 @@ def _unless_made_meanwhile(make: Callable[[], T]) -> T:
     """
 
     def made_meanwhile(error: BaseException) -> bool:
-        return isinstance(error, IntegrityError) or (isinstance(error, DBAPIError) and "exists" in str(error.orig))
+        if isinstance(error, IntegrityError):  # the row; or PostgreSQL's own row for a table or its type
+            return True
+        known = isinstance(error, DBAPIError) and error.orig
+        return getattr(known, "sqlstate", None) == DUPLICATE_TABLE or "already exists" in str(known)
 
     looks = Retrying(
         retry=retry_if_exception(made_meanwhile), wait=wait_random(0, 0.2), stop=stop_after_attempt(10), reraise=True

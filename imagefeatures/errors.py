@@ -6,11 +6,13 @@
     │   ├── DatasetError        a dataset file
     │   ├── ParamsError         the trigger form, a backfill's conf, a partition key
     │   ├── StoreRefused        no such bucket, wrong credentials
+    │   ├── CatalogRefused      no such database, wrong password, no permission
     │   ├── NoInput             nothing matches (and the dataset says that this is an error)
     │   ├── TooManyRejected     the failure budget is spent
     │   ├── ModelMismatch       weights missing, altered, or of another width
     │   └── AuditFailed         the run's numbers do not add up: nothing is published
     ├── DecoderUnavailable      no decode process can be started here
+    ├── CatalogError            the catalog does not answer: a retry may help
     └── StoreError              the store did not answer in time: a retry may help
 
 A bad *image* is none of these: it is a `Rejected`, caught inside its shard and written down as a
@@ -49,6 +51,10 @@ class StoreRefused(InputError):
     """The store answered, and the answer was no: missing bucket, wrong credentials."""
 
 
+class CatalogRefused(InputError):
+    """The Iceberg catalog answered, and the answer was no: missing database, wrong password, no permission."""
+
+
 class NoInput(InputError):
     """No object matches the dataset's source and pattern for this partition."""
 
@@ -67,6 +73,10 @@ class AuditFailed(InputError):
 
 class DecoderUnavailable(ImageFeaturesError):
     """A decode process ended before its first image: the machine's trouble, not an image's."""
+
+
+class CatalogError(ImageFeaturesError):
+    """The Iceberg catalog did not answer, or not now: a retry may help."""
 
 
 class StoreError(ImageFeaturesError):

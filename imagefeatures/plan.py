@@ -9,13 +9,14 @@ import contextlib
 import datetime as dt
 import platform
 import secrets
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams, one_line
-from imagefeatures.errors import ParamsError
+from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.models import MODELS
 from imagefeatures.settings import Settings
@@ -51,12 +52,16 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     """Settle a run and write its run.json. Returns the file's URI: the only argument of every job.
 
     partition_key: the key that Airflow gave the run, None for a manual trigger.
-    Raises ParamsError, or StoreRefused and StoreError when the source cannot be listed or the lake not be
-    written: here, in one line, and not after a JVM has been started.
+    Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake not be written;
+    SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened: here, in one line, and not
+    after a JVM has been started.
     """
+    from imagefeatures.catalog import open_catalog  # Spark's workers import this module too: they need no pyiceberg
+
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)
-    next(storage.list_objects(effective.source_for(partition)), None)
+    with _no_store_is_refused():
+        next(storage.list_objects(effective.source_for(partition)), None)
     now = dt.datetime.now(dt.UTC)
     run = Run(
         run_id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
@@ -70,7 +75,13 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         started_at=now,
         versions=_versions(),
     )
-    storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
+    with _no_store_is_refused():
+        storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
+    try:
+        open_catalog(settings).close()
+    except ImageFeaturesError:
+        storage.delete_folder(run.layout.run)
+        raise
     return run.layout.run_file
 
 
@@ -99,6 +110,15 @@ def settle_partition(params: RunParams, partition_key: str | None) -> str:
     if not (partition := params.partition or given):
         raise ParamsError("partition: a manual run needs one, such as 2026-11-02")
     return partition
+
+
+@contextlib.contextmanager
+def _no_store_is_refused() -> Iterator[None]:
+    # A web server that is no store knows neither the bucket nor S3's word for that: a listing, too, is "not found".
+    try:
+        yield
+    except storage.ObjectMissing as missing:
+        raise StoreRefused(f"{missing}: no such bucket, or no S3 store answers there (see AWS_ENDPOINT_URL)") from None
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Where things are: the only module that reads the environment.
 
     IMAGEFEATURES_LAKE      file:///… or s3://bucket/prefix; default file://<repository>/lake
-    IMAGEFEATURES_CATALOG   SQLAlchemy URL of the Iceberg catalog; default SQLite inside a local lake
+    IMAGEFEATURES_CATALOG   SQLAlchemy URL of the Iceberg catalog, or http(s)://… of a REST catalog;
+                            default SQLite inside a local lake
     IMAGEFEATURES_DATASETS  folder of dataset files; default <repository>/datasets
     IMAGEFEATURES_CACHE     folder for downloaded weights; default ~/.cache/imagefeatures
 
@@ -42,6 +43,8 @@ class Settings:
         lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{REPOSITORY}/lake").rstrip("/")
         if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
             raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
+        if "?" in lake or "#" in lake:  # tables would silently lie beside the lake
+            raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, at which pyiceberg would cut it")
         return cls(
             lake=lake,
             catalog=env.get("IMAGEFEATURES_CATALOG") or _default_catalog(lake),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
+import servers
 from imagefeatures import layout, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
@@ -37,6 +39,19 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{lake}/catalog.db?timeout=60")
     monkeypatch.setenv("IMAGEFEATURES_DATASETS", str(datasets))
     return Settings.from_env()
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[str]:
+    """One PostgreSQL for the session, started by the first test that wants it. Yields its URL without a database."""
+    with servers.postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def make_database(_postgres: str) -> Callable[..., str]:
+    """make_database(): the URL of a fresh, empty PostgreSQL database; with a password, as an owner of its own."""
+    return functools.partial(servers.new_database, _postgres)
 
 
 @pytest.fixture

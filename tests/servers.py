@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
@@ -80,6 +82,22 @@ def postgres(*databases: str) -> Iterator[str]:
         with started([*map(str, serve), "-c", "fsync=off"], {}, port, **user):
             _make_databases(port, databases)
             yield f"postgresql+psycopg://imagefeatures:{POSTGRES_PASSWORD}@127.0.0.1:{port}"
+
+
+def new_database(server: str, password: str | None = None) -> str:
+    """The URL of a fresh, empty database on a `postgres` server; with a password, as an owner of its own."""
+    import psycopg
+    from psycopg import sql
+
+    name = f"catalog_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        if password is None:
+            return f"{server}/{name}"
+        role = sql.SQL('CREATE ROLE "{}" LOGIN PASSWORD {}').format(sql.SQL(name), sql.Literal(password))
+        connection.execute(role)
+        connection.execute(f'ALTER DATABASE "{name}" OWNER TO "{name}"')
+    return f"postgresql+psycopg://{name}:{quote(password, safe='')}@{server.rpartition('@')[2]}/{name}"
 
 
 def _make_databases(port: int, names: tuple[str, ...]) -> None:

@@ -1,10 +1,17 @@
-"""The Iceberg tables: one partition swapped at once, whoever else writes meanwhile."""
+"""The Iceberg tables on SQLite and on PostgreSQL: one partition swapped at once, whoever else writes meanwhile."""
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
+import re
 import uuid
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,12 +23,36 @@ from imagefeatures import catalog, schemas
 from imagefeatures.settings import Settings
 
 DAY = "2026-11-02"
+SPAWN = multiprocessing.get_context("spawn")
 
 
-def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3) -> str:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def make_settings(
+    request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Settings]:
+    """make_settings(): a lake of its own, and an empty catalog."""
+
+    def make() -> Settings:
+        lake = Path(settings.lake.removeprefix("file://"), uuid.uuid4().hex)
+        lake.mkdir()
+        database = f"sqlite:///{lake}/catalog.db?timeout=60"
+        if request.param == "postgresql":
+            database = request.getfixturevalue("make_database")()
+        return dataclasses.replace(settings, lake=f"file://{lake}", catalog=database)
+
+    return make
+
+
+@pytest.fixture
+def empty(make_settings: Callable[[], Settings]) -> Settings:
+    """A deployment with an empty catalog, once on SQLite and once on PostgreSQL."""
+    return make_settings()
+
+
+def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3, label: str = "red") -> str:
     """A features file of a run, as featurize would write it."""
     content = {
-        "partition_key": partition, "image_id": "0" * 64, "label": "red", "width": 3, "height": 2, "mode": "RGB",
+        "partition_key": partition, "image_id": "0" * 64, "label": label, "width": 3, "height": 2, "mode": "RGB",
         "size": 9, "etag": None, "model": "mobilenet_v2", "fingerprint": "f", "features": [0.5] * 4, "run_id": run_id,
     }  # fmt: skip
     table = pa.Table.from_pylist([{**content, "uri": f"s3://b/{at}"} for at in range(rows)], schema=schemas.FEATURES)
@@ -30,18 +61,18 @@ def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3
     return f"file://{path}"
 
 
-def test_a_table_has_the_schemas_columns_and_their_words(settings: Settings) -> None:
+def test_a_table_has_the_schemas_columns_and_their_words(empty: Settings) -> None:
     for name, schema in (("photos", schemas.FEATURES), ("quarantine", schemas.QUARANTINE), ("runs", schemas.RUNS)):
-        table = catalog.open_table(catalog.open_catalog(settings), settings, name)
+        table = catalog.open_table(catalog.open_catalog(empty), empty, name)
         assert [field.name for field in table.schema().fields] == schema.names
         assert [field.doc for field in table.schema().fields] == [field.metadata[b"doc"].decode() for field in schema]
         assert [field.required for field in table.schema().fields] == [not field.nullable for field in schema]
         assert [field.name for field in table.spec().fields] == ["partition_key"]
-        assert table.location() == f"{settings.lake}/warehouse/features/{name}"
+        assert table.location() == f"{empty.lake}/warehouse/features/{name}"
 
 
-def test_a_swap_replaces_the_partition_in_one_commit_and_nothing_else(settings: Settings, tmp_path: Path) -> None:
-    table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+def test_a_swap_replaces_the_partition_in_one_commit_and_nothing_else(empty: Settings, tmp_path: Path) -> None:
+    table = catalog.open_table(catalog.open_catalog(empty), empty, "photos")
     assert catalog.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
     assert catalog.replace_files(table, "2026-11-03", [features_file(tmp_path, "next", "2026-11-03")], "next")
     later = [features_file(tmp_path, "later", rows=2), features_file(tmp_path, "later", rows=2)]
@@ -55,41 +86,57 @@ def test_a_swap_replaces_the_partition_in_one_commit_and_nothing_else(settings: 
     assert not catalog.replace_files(table, DAY, later, "later")
 
 
-def test_a_partition_can_become_empty(settings: Settings, tmp_path: Path) -> None:
-    table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+def test_a_partition_can_become_empty(empty: Settings, tmp_path: Path) -> None:
+    table = catalog.open_table(catalog.open_catalog(empty), empty, "photos")
     catalog.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
     assert catalog.replace_files(table, DAY, [], "none")
     assert table.scan().count() == 0
 
 
-def _swap(lake: str, folder: str, run_id: str, start: object) -> None:
-    settings = Settings.from_env({"IMAGEFEATURES_LAKE": lake})
+def swap_in(settings: Settings, folder: str, run_id: str, start: Barrier) -> None:
     file = features_file(Path(folder), run_id)
-    start.wait()  # type: ignore[attr-defined]
+    start.wait()
     table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
     catalog.replace_files(table, DAY, [file], run_id)
 
 
 def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_rows(
-    settings: Settings, tmp_path: Path
+    empty: Settings, tmp_path: Path
 ) -> None:
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(3)
-    writers = [
-        context.Process(target=_swap, args=(settings.lake, str(tmp_path), f"run-{at}", start)) for at in range(3)
-    ]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(120)
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
-    rows = catalog.read_rows(settings, "photos", ("uri", "run_id"))
+    start = SPAWN.Barrier(3)
+    in_processes(swap_in, [(empty, str(tmp_path), f"run-{at}", start) for at in range(3)])
+    rows = catalog.read_rows(empty, "photos", ("uri", "run_id"))
     assert rows.num_rows == 3
     assert len(set(rows["run_id"].to_pylist())) == 1
 
 
+def open_first(rounds: list[Settings], found: Queue, start: Barrier) -> None:
+    for at, settings in enumerate(rounds):
+        start.wait()
+        table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+        found.put((at, str(table.metadata.table_uuid)))
+
+
+def test_four_first_runs_at_once_all_find_one_and_the_same_table(make_settings: Callable[[], Settings]) -> None:
+    rounds = [make_settings() for _ in range(12)]
+    found, start = SPAWN.Queue(), SPAWN.Barrier(4)
+    in_processes(open_first, [(rounds, found, start)] * 4)
+    seen = Counter(found.get() for _ in range(4 * len(rounds)))
+    assert sorted(seen.values()) == [4] * len(rounds)
+
+
+def in_processes(work: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
+    """Call `work` with each of the arguments, all at once, each in a fresh process. All must succeed."""
+    workers = [SPAWN.Process(target=work, args=given) for given in arguments]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(240)
+    assert [worker.exitcode for worker in workers] == [0] * len(workers)
+
+
 def test_catalog_tables_and_namespace_that_another_run_makes_first_are_used(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both runs have looked, and found nothing; the other one's tables and namespace come first."""
     make_tables, make_namespace = SqlCatalog.create_tables, SqlCatalog.create_namespace
@@ -116,17 +163,15 @@ def test_catalog_tables_and_namespace_that_another_run_makes_first_are_used(
 
     monkeypatch.setattr(SqlCatalog, "create_tables", tables_made_twice)
     monkeypatch.setattr(SqlCatalog, "create_namespace", namespace_made_twice)
-    catalog.open_table(catalog.open_catalog(settings), settings, "photos")
-    assert failures == [
-        "table iceberg_tables already exists",
-        "UNIQUE constraint failed: iceberg_namespace_properties.catalog_name, iceberg_namespace_properties.namespace, "
-        "iceberg_namespace_properties.property_key",
-    ]
+    catalog.open_table(catalog.open_catalog(empty), empty, "photos")
+    tables, namespace = failures
+    assert "iceberg_tables" in tables and "already exists" in tables
+    assert re.search("UNIQUE constraint failed|duplicate key value violates unique constraint", namespace)
 
 
 @pytest.mark.parametrize("dataset", ["a-very-long-dataset-name-beyond-any-bound-truncation", "a"])
-def test_rows_of_a_dataset_are_replaced_beside_those_of_another(settings: Settings, dataset: str) -> None:
-    table = catalog.open_table(catalog.open_catalog(settings), settings, "quarantine")
+def test_rows_of_a_dataset_are_replaced_beside_those_of_another(empty: Settings, dataset: str) -> None:
+    table = catalog.open_table(catalog.open_catalog(empty), empty, "quarantine")
 
     def rows(name: str, run_id: str, count: int) -> pa.Table:
         row = {

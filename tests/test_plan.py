@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,9 +36,11 @@ def test_every_fact_of_a_run_stands_in_its_file(settings: Settings) -> None:
     assert {"imagefeatures", "pyspark", "apache-airflow", "pyarrow"} <= set(run.versions)
 
 
-def test_a_run_file_holds_no_secret(settings: Settings, aws_env: pytest.MonkeyPatch) -> None:
+def test_a_run_file_holds_no_secret(
+    settings: Settings, make_database: Callable[..., str], aws_env: pytest.MonkeyPatch
+) -> None:
     aws_env.setenv("AWS_SECRET_ACCESS_KEY", "canary-1")
-    aws_env.setenv("IMAGEFEATURES_CATALOG", "postgresql+psycopg://user:canary-2@host/db")
+    aws_env.setenv("IMAGEFEATURES_CATALOG", make_database("canary-2"))
     uri = plan_run(DATASET, RunParams(), PARTITION, Settings.from_env())
     assert b"canary" not in storage.read(uri)
 

@@ -46,6 +46,12 @@ def test_a_lake_that_is_no_lake_is_refused_by_its_variables_name(lake: str) -> N
         Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
 
 
+@pytest.mark.parametrize("lake", ["file:///a?b", "file:///a#b/lake", "s3://bucket/a?b"])
+def test_a_lake_whose_tables_would_land_elsewhere_is_refused(lake: str) -> None:
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_LAKE: .* holds a \? or #"):
+        Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
+
+
 def test_a_lake_in_a_bucket_needs_a_catalog_elsewhere() -> None:
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_CATALOG: must be set when the lake is s3://bucket/lake"):
         Settings.from_env({"IMAGEFEATURES_LAKE": "s3://bucket/lake"})
@@ -57,7 +63,7 @@ def test_a_relative_folder_is_refused_by_its_variables_name(name: str) -> None:
         Settings.from_env({name: "here/below"})
 
 
-@pytest.mark.parametrize("name", ["plain", "é 1", "50%25", "a?b", "a#b&c=d"])
+@pytest.mark.parametrize("name", ["plain", "é 1", "50%25", "a+b&c=d"])
 def test_the_default_catalog_is_a_database_inside_the_lake_whatever_the_lakes_name(name: str, tmp_path: Path) -> None:
     lake = tmp_path / name
     lake.mkdir()

@@ -1,0 +1,157 @@
+"""Spark SQL on the tables of this deployment: what `make spark-sql` opens.
+
+Spark's own shell, with Iceberg's runtime and the catalog of the settings as its default catalog, so that
+`SELECT label, count(*) FROM features.fruit GROUP BY label` works as written. It is for reading; who writes with it goes
+round the audit, and round the promise that `registered + quarantined = listed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from pyiceberg.catalog import Catalog
+from sqlalchemy import URL
+
+from embedded.environment import environment
+from imagefeatures import connect, layout
+from imagefeatures.catalog import NAME, open_catalog
+from imagefeatures.errors import SettingsError
+from imagefeatures.settings import Settings, iceberg_s3_properties
+
+# Spark's Ivy resolves them, by default from Maven Central, and keeps them in ~/.ivy2.5.2.
+ICEBERG = "1.12.0"
+RUNTIME = f"org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:{ICEBERG}"  # for the Spark that is pinned
+AWS_BUNDLE = f"org.apache.iceberg:iceberg-aws-bundle:{ICEBERG}"
+DRIVERS = {"sqlite": "org.xerial:sqlite-jdbc:3.54.1.0", "postgresql": "org.postgresql:postgresql:42.7.14"}
+
+PREFIX = f"spark.sql.catalog.{NAME}"
+SHARED_BY_DRIVERS = ("sslmode", "sslrootcert")  # what libpq and the JDBC driver call by the same name
+REST_PROPERTIES = ("warehouse", "token", "credential", "scope", "oauth2-server-uri")  # pyiceberg's names, and Java's
+
+
+def spark_sql(settings: Settings, query: str | None, home: Path) -> int:
+    """Open the shell; or, given a query (or several, with `;` between), print its rows and end. Returns the status.
+
+    home: Airflow's folder of the deployment. The first start downloads the jars: 60 MB, and 70 MB more for an S3 lake.
+    Raises SettingsError, CatalogRefused or CatalogError before a JVM is started.
+    """
+    with open_catalog(settings) as catalog:
+        conf = configuration(settings, catalog)
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
+        folder = Path(name)
+        env = environment(home, 0)
+        if line := _password_line(settings.catalog):
+            env["PGPASSFILE"] = str(_private(folder / "pgpass", line))
+        command = ["spark-sql", "--properties-file", str(_private(folder / "spark.conf", _as_java_properties(conf)))]
+        if query is None:
+            return _run_shell(command, env)
+        return _run_query([*command, "-f", str(_private(folder / "query.sql", query))], env)
+
+
+def configuration(settings: Settings, catalog: Catalog, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Spark's configuration for the lake and the catalog of the settings.
+
+    Neither S3 credentials nor a database's password are in it. The AWS SDK finds the former in the environment, as
+    boto3 does; PostgreSQL's driver the latter in a file of its own (Spark would expand a `${…}` and trim spaces).
+    """
+    packages = [RUNTIME]
+    if connect.is_rest(settings.catalog):
+        given = {key: str(catalog.properties[key]) for key in REST_PROPERTIES if key in catalog.properties}
+        ours = {"type": "rest", "uri": settings.catalog, **given}
+    else:
+        url = connect.sql_url(settings.catalog)
+        packages.append(_driver(url))
+        ours = {"type": "jdbc", "jdbc.schema-version": "V1", "warehouse": layout.warehouse(settings.lake), **_jdbc(url)}
+    if settings.lake.startswith("s3://"):
+        packages.append(AWS_BUNDLE)
+        ours |= {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO", **_s3(env)}
+    else:
+        ours["io-impl"] = "org.apache.iceberg.hadoop.HadoopFileIO"
+    return {
+        "spark.master": "local[*]",
+        "spark.ui.enabled": "false",
+        "spark.jars.packages": ",".join(packages),
+        "spark.sql.catalogImplementation": "in-memory",  # or a Hive metastore is made in the current folder
+        "spark.sql.cli.print.header": "true",
+        "spark.sql.defaultCatalog": NAME,
+        PREFIX: "org.apache.iceberg.spark.SparkCatalog",
+        **{f"{PREFIX}.{key}": value for key, value in ours.items()},
+    }
+
+
+def _driver(url: URL) -> str:
+    kind = url.get_backend_name()
+    if kind not in DRIVERS:
+        raise SettingsError(f"{connect.VARIABLE}: Spark SQL is not set up for {kind}, only for {' and '.join(DRIVERS)}")
+    return DRIVERS[kind]
+
+
+def _jdbc(url: URL) -> dict[str, str]:
+    """A SQLAlchemy URL in the words of Iceberg's JDBC catalog."""
+    if url.get_backend_name() == "sqlite":
+        path = (url.database or "").removeprefix("file:")
+        return {"uri": f"jdbc:sqlite:file:{quote(path)}"}
+    host = f"[{url.host}]" if ":" in (url.host or "") else url.host or "localhost"
+    shared = "&".join(f"{key}={quote(str(url.query[key]))}" for key in SHARED_BY_DRIVERS if key in url.query)
+    found = {
+        "uri": f"jdbc:postgresql://{host}:{url.port or 5432}/{quote(url.database or '')}" + f"?{shared}" * bool(shared),
+    }
+    return found | ({"jdbc.user": url.username} if url.username else {})
+
+
+def _s3(env: Mapping[str, str]) -> dict[str, str]:
+    pyicebergs = iceberg_s3_properties(env)
+    found = {"client.region": pyicebergs["s3.region"]}
+    if endpoint := pyicebergs.get("s3.endpoint"):
+        # A store that is not Amazon's has no name of its own for each bucket.
+        found |= {"s3.endpoint": endpoint, "s3.path-style-access": "true"}
+    return found
+
+
+def _password_line(catalog: str) -> str:
+    """PostgreSQL's password file: one line, for every host, port, database and user."""
+    password = None if connect.is_rest(catalog) else connect.sql_url(catalog).password
+    return "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", str(password)) + "\n" if password else ""
+
+
+def _private(path: Path, text: str) -> Path:
+    """Write a file that its owner alone may read. On a command line, everyone could."""
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _as_java_properties(values: dict[str, str]) -> str:
+    # JSON's escapes are Java's.
+    return "".join(f"{key}={json.dumps(value)[1:-1]}\n" for key, value in values.items())
+
+
+def _run_shell(command: list[str], env: dict[str, str]) -> int:
+    # Ctrl-C is the shell's: it stops a statement. Not SIG_IGN, which the shell would inherit.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.run(command, env=env).returncode  # noqa: S603
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run_query(command: list[str], env: dict[str, str]) -> int:
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    if done.returncode:
+        print(_without_noise(done.stderr), file=sys.stderr)
+    return done.returncode
+
+
+def _without_noise(log: str) -> str:
+    """What Spark said, without what Ivy resolved before it, and without the stacks of Java's errors."""
+    said = log.rpartition("Application Id:")[2] if "Application Id:" in log else log
+    return "\n".join(line for line in said.splitlines()[1:] if line.strip() and not line.startswith("\t"))[:4000]

@@ -1,0 +1,98 @@
+"""What Spark SQL is told of the deployment, and where a secret is on the way: in private files, while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+
+from embedded import spark_sql
+from imagefeatures.errors import CatalogError, SettingsError
+from imagefeatures.settings import Settings
+
+SQL_CATALOG: Any = SimpleNamespace(properties={})
+
+
+def told(settings: Settings, catalog: Any = SQL_CATALOG, **env: str) -> dict[str, str]:
+    """What is said of the catalog, by its own names."""
+    found = spark_sql.configuration(settings, catalog, env)
+    assert found["spark.sql.defaultCatalog"] == "imagefeatures"
+    prefix = "spark.sql.catalog.imagefeatures."
+    return {name.removeprefix(prefix): value for name, value in found.items()} | {"all": str(found)}
+
+
+def test_a_local_lake_needs_no_bundle_for_s3(settings: Settings) -> None:
+    found = told(dataclasses.replace(settings, catalog="sqlite:////a b%2525/é?timeout=60"))
+    assert found["uri"] == "jdbc:sqlite:file:/a%20b%2525/%C3%A9"
+    assert (found["type"], found["jdbc.schema-version"]) == ("jdbc", "V1")
+    assert found["io-impl"].endswith("HadoopFileIO")
+    assert found["spark.jars.packages"].count(":") == 4
+    assert "sqlite-jdbc" in found["spark.jars.packages"]
+
+
+def test_an_s3_lake_in_a_store_of_another_make(settings: Settings) -> None:
+    lake = dataclasses.replace(settings, lake="s3://bucket/lake", catalog="postgresql+psycopg://u:canary@[::1]/d b")
+    secrets = {"AWS_ACCESS_KEY_ID": "canary-id", "AWS_SECRET_ACCESS_KEY": "canary-key"}
+    found = told(lake, AWS_ENDPOINT_URL="http://store:9000", AWS_REGION="eu-west-1", **secrets)
+    assert found["uri"] == "jdbc:postgresql://[::1]:5432/d%20b"
+    assert found["warehouse"] == "s3://bucket/lake/warehouse"
+    assert (found["s3.endpoint"], found["s3.path-style-access"]) == ("http://store:9000", "true")
+    assert found["client.region"] == "eu-west-1"
+    assert "iceberg-aws-bundle" in found["spark.jars.packages"]
+    assert "canary" not in found["all"]
+    assert "s3.endpoint" not in told(lake)
+
+
+def test_ssl_is_asked_of_both_drivers(settings: Settings) -> None:
+    url = "postgresql+psycopg://u@db:5433/c?sslmode=verify-full&sslrootcert=/etc/ca%20x.pem&connect_timeout=3"
+    found = told(dataclasses.replace(settings, catalog=url))
+    assert found["uri"] == "jdbc:postgresql://db:5433/c?sslmode=verify-full&sslrootcert=/etc/ca%20x.pem"
+
+
+def test_a_rest_catalog_is_told_what_pyiceberg_was_told(settings: Settings) -> None:
+    catalog: Any = SimpleNamespace(properties={"token": "t", "warehouse": "w", "uri": "x", "s3.endpoint": "y"})
+    found = told(dataclasses.replace(settings, catalog="https://rest:8181"), catalog)
+    assert (found["type"], found["uri"], found["token"], found["warehouse"]) == ("rest", "https://rest:8181", "t", "w")
+    assert "jdbc" not in found["all"]
+
+
+def test_a_database_that_spark_has_no_driver_for_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_CATALOG: Spark SQL is not set up for oracle, only for"):
+        spark_sql._driver(make_url("oracle+oracledb://u:canary@h/x"))
+
+
+def test_query_and_password_are_in_private_files_that_go(
+    settings: Settings, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: dict[str, str] = {}
+
+    def run(command: list[str], env: dict[str, str], **_: Any) -> subprocess.CompletedProcess[str]:
+        for path in (command[2], command[4], env["PGPASSFILE"]):
+            assert Path(path).stat().st_mode & 0o777 == 0o600
+            assert Path(path).parent.stat().st_mode & 0o777 == 0o700
+            seen[path] = Path(path).read_text()
+        assert "canary" not in " ".join(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(spark_sql.subprocess, "run", run)
+    deployed = dataclasses.replace(settings, catalog=make_database(r"canary:\ 1"))
+    assert spark_sql.spark_sql(deployed, "SELECT '$(x)'", tmp_path) == 0
+    conf, query, password = seen.values()
+    assert "canary" not in conf
+    assert query == "SELECT '$(x)'"
+    assert password == "*:*:*:*:canary\\:\\\\ 1\n"
+    assert not any(Path(path).exists() for path in seen)
+
+
+def test_without_a_catalog_no_jvm_is_started(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(spark_sql.subprocess, "run", None)
+    with pytest.raises(CatalogError):
+        spark_sql.spark_sql(dataclasses.replace(settings, catalog="http://127.0.0.1:9/"), None, tmp_path)
