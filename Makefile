@@ -31,7 +31,7 @@ up-compose: .env  ## docker-compose.yml: Airflow, Spark, PostgreSQL and an objec
 	@docker compose up --build --detach --wait && $(PYTHON) -m compose.env --announce
 
 demo-compose: up-compose  ## the demo's three days through the containers: photos into the bucket, backfill, the table
-	@docker compose run --rm demo
+	@docker compose run --rm --no-deps demo
 
 down-compose:  ## stop and remove the containers; bucket and databases stay (docker compose down --volumes removes them)
 	@docker compose --profile '*' down
