@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 import boto3
 import pytest
-from stack import OURS, WORKERS, Stack
 
 from compose import env
 from demo import photos
 from embedded.api import Api
 from imagefeatures.schemas import SPARK_STEPS
+from stack import OURS, WORKERS, Stack
 
 DAG = f"features_{photos.DATASET}"
 SERVICES = [(name, 1) for name in OURS] + [("spark-worker", index + 1) for index in range(WORKERS)]
