@@ -50,7 +50,7 @@ test-corpora: setup  ## six imaging libraries' test images among 500 good photos
 	@$(BIN)/python tests/corpora/run.py
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
-	@$(BIN)/python -m pytest tests/compose/deployment.py --timeout 1800
+	@$(BIN)/python -m pytest tests/compose --timeout 1800
 
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count $(COUNT)

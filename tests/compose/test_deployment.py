@@ -18,10 +18,10 @@ import boto3
 import pytest
 
 from compose import env
+from containers import OURS, WORKERS, Stack
 from demo import photos
 from embedded.api import Api
 from imagefeatures.schemas import SPARK_STEPS
-from stack import OURS, WORKERS, Stack
 
 DAG = f"features_{photos.DATASET}"
 SERVICES = [(name, 1) for name in OURS] + [("spark-worker", index + 1) for index in range(WORKERS)]
@@ -51,12 +51,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def command_lines(stack: Stack) -> Iterator[set[str]]:
-    """Every command line of every container, looked at twice a second."""
+    """Every command line of every container, looked at every two seconds."""
     seen: set[str] = set()
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.5):
+        while not over.wait(2):
             seen.update(stack.output("top").decode().splitlines())
 
     watcher = threading.Thread(target=look)
