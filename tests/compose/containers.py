@@ -19,6 +19,9 @@ WORKERS = 2
 OURS = ("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "spark-master")
 """Services of the project's image; and spark-worker, of which there are more than one."""
 
+figures: list[str] = []
+"""What was measured; printed at the end."""
+
 
 @dataclass(frozen=True)
 class Stack:

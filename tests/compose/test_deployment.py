@@ -13,12 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
 
 from compose import env
-from containers import OURS, WORKERS, Stack
+from containers import OURS, WORKERS, Stack, figures
 from demo import photos
 from embedded.api import Api
 from imagefeatures.schemas import SPARK_STEPS
@@ -40,10 +41,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     try:
         took = time.monotonic()
         made.compose("build")
-        print(f"built in {time.monotonic() - took:.0f} s")
+        figures.append(f"image: {image_bytes(made) / 1e9:.2f} GB, built in {time.monotonic() - took:.0f} s")
         took = time.monotonic()
         made.compose("up", "--detach", "--wait")
-        print(f"up in {time.monotonic() - took:.0f} s")
+        figures.append(f"up and healthy in {time.monotonic() - took:.0f} s")
         yield made
     finally:
         made.compose(*everything)
@@ -70,15 +71,20 @@ def command_lines(stack: Stack) -> Iterator[set[str]]:
 def demo(stack: Stack, command_lines: set[str]) -> str:
     """What `make demo-compose` printed; it ends with an error when a number does not add up."""
     done = stack.compose("run", "--rm", "--no-deps", "-T", "demo", check=False, stdout=subprocess.PIPE, text=True)
-    print(done.stdout)
+    figures.extend(done.stdout.splitlines())
     assert done.returncode == 0
     return done.stdout
 
 
 @pytest.fixture(scope="session")
-def refused(stack: Stack, demo: str) -> str:
+def api(stack: Stack) -> Api:
+    address = f"http://127.0.0.1:{stack.variables['AIRFLOW_PORT']}"
+    return Api(address, lambda: stack.secrets["AIRFLOW_ADMIN_PASSWORD"])
+
+
+@pytest.fixture(scope="session")
+def refused(api: Api, demo: str) -> str:
     """URI of the run.json of a run that its failure budget stopped: its staging folder stays, to be looked at."""
-    api = Api(f"http://127.0.0.1:{stack.variables['AIRFLOW_PORT']}", lambda: stack.secrets["AIRFLOW_ADMIN_PASSWORD"])
     conf = {"partition": photos.PARTITIONS[0], "max_rejected": 0}
     run = api.post(f"/api/v2/dags/{DAG}/dagRuns", {"logical_date": None, "conf": conf})
     path = f"/api/v2/dags/{DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}"
@@ -120,13 +126,24 @@ def test_the_demo_adds_up(demo: str) -> None:
     assert "all          1,399       1,396            3" in demo
 
 
+def test_the_page_shows_what_was_published(api: Api, demo: str) -> None:
+    login = {"username": "admin", "password": api.password}
+    token = api.post("/auth/token", login)["access_token"]
+    page = Request(
+        f"{api.address}/image-features/datasets/{photos.DATASET}", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urlopen(page, timeout=60) as answer:
+        text = answer.read().decode()
+    assert all(day in text for day in photos.PARTITIONS)
+
+
 def test_every_worker_did_tasks_of_every_day_and_none_failed(stack: Stack, events: list[dict[str, object]]) -> None:
     started = [event for event in events if event["Event"] == "SparkListenerApplicationStart"]
     assert len(started) >= len(photos.PARTITIONS) * len(SPARK_STEPS)
     tasks = [event for event in events if event["Event"] == "SparkListenerTaskEnd"]
     assert {task["Task End Reason"]["Reason"] for task in tasks} == {"Success"}
     by_host = Counter(task["Task Info"]["Host"] for task in tasks)
-    print(f"{len(started)} Spark jobs, {len(tasks)} tasks, by worker: {dict(by_host)}")
+    figures.append(f"{len(started)} Spark jobs, {len(tasks)} tasks, none failed; by worker: {sorted(by_host.values())}")
     workers = [
         one for one in stack.containers() if one["Config"]["Labels"]["com.docker.compose.service"] == "spark-worker"
     ]
@@ -190,6 +207,7 @@ def test_no_secret_in_any_log(stack: Stack, refused: str) -> None:
     logs += b"".join(
         stack.inside("spark-worker", "tar", "-cC", "/var/lib", "spark", index=at + 1) for at in range(WORKERS)
     )
+    figures.append(f"{len(logs) / 1e6:.1f} MB of logs looked through for {len(stack.secrets)} secrets")
     for everyday in (b"TooManyRejected", b"SparkListenerEnvironmentUpdate", b"ExecutorRunner: Launch command"):
         assert everyday in logs
     assert hidden(stack, logs) == []
@@ -215,7 +233,18 @@ def test_no_secret_on_any_command_line(stack: Stack, refused: str, command_lines
     assert hidden(stack, lines.encode()) == []
 
 
+def test_a_secret_would_have_been_found(stack: Stack) -> None:
+    for name, value in stack.secrets.items():
+        assert hidden(stack, f"password={value}&".encode()) == [name]
+
+
 def hidden(stack: Stack, where: bytes) -> list[str]:
     """The names of the secrets whose values are in there."""
     assert len(stack.secrets) == len(env.names_of_secrets()) >= 9
     return [name for name, value in stack.secrets.items() if value.encode() in where]
+
+
+def image_bytes(stack: Stack) -> int:
+    image = stack.variables.get("IMAGE", "image-features")
+    done = subprocess.run(["docker", "image", "inspect", image], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)[0]["Size"]
