@@ -12,7 +12,8 @@ export PYTHONPATH := $(CURDIR)
 export DATASET PARTITION URI QUERY  # read from the environment: nothing that a user typed is part of a shell line
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run check-store spark-sql test test-cluster test-sql test-corpora fuzz lint format lock setup clean
+.PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
+.PHONY: test test-cluster test-sql test-corpora test-compose fuzz lint format lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +27,18 @@ up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ct
 run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02
 	@test -n "$$DATASET" -a -n "$$PARTITION" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
 	@$(BIN)/python -m embedded run "$$DATASET" "$$PARTITION"
+
+up-compose: .env  ## docker-compose.yml: Airflow, Spark, PostgreSQL and an object store in containers, until stopped
+	@docker compose up --build --detach --wait && $(PYTHON) -m compose.env --announce
+
+demo-compose: up-compose  ## the demo's three days through the containers: photos into the bucket, backfill, the table
+	@docker compose run --rm --no-deps demo
+
+down-compose:  ## stop and remove the containers; bucket and databases stay (docker compose down --volumes removes them)
+	@docker compose --profile '*' down
+
+.env:
+	@$(PYTHON) -m compose.env
 
 check-store: setup  ## what your object store does, before you trust it: make check-store URI=s3://bucket/folder/
 	@test -n "$$URI" || { echo "say which: make check-store URI=s3://bucket/folder/"; exit 2; }
@@ -45,6 +58,9 @@ test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/corpora/run.py
+
+test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
+	@$(BIN)/python -m pytest tests/compose --timeout 1800
 
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count $(COUNT)

@@ -6,7 +6,8 @@
     status    where a run stands, read from its staging folder
     progress  the same as lines that a person can follow
     report    the table at the end, and whether its numbers add up
+    outcome   that report, of what a backfill has published
     picture   a map of the features (scatter), and nearest neighbours
 
-`python -m demo` puts them together.
+`python -m demo` puts them together, `python -m demo.deployed` the same for a deployment that is already up.
 """

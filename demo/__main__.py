@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
 
 import numpy as np
 
-from demo import photos, picture, report
+from demo import outcome, photos, picture
 from demo.backfill import backfill
 from embedded.environment import HOME, REPOSITORY
 from embedded.services import airflow
@@ -31,11 +30,8 @@ def main() -> int:
     say(f"{sum(day.listed for day in days)} files in {REPOSITORY / 'photos' / photos.DATASET}; starting Airflow …")
     with airflow(HOME) as api:
         say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")
-        dag_runs = backfill(api, settings.lake, HOME)
-    runs = days_published(settings)
-    report.print_report(runs, {run["partition_key"]: task_seconds(run) for run in dag_runs})
-    if wrong := report.check(runs, days):
-        print("\n".join(wrong), file=sys.stderr)
+        dag_runs = backfill(api, settings.lake, HOME / "logs")
+    if not outcome.right(settings, dag_runs, days):
         return 1
     draw(settings)
     print(
@@ -46,18 +42,6 @@ def main() -> int:
         "  docs/tables.md                read the table: NumPy, DuckDB, Spark"
     )
     return 0
-
-
-def task_seconds(dag_run: dict[str, Any]) -> dict[str, float]:
-    """Wall seconds of each task of a DAG run, in the order in which they started."""
-    started = sorted((task for task in dag_run["tasks"] if task["start_date"]), key=lambda task: task["start_date"])
-    return {task["task_id"]: task["duration"] or 0.0 for task in started}
-
-
-def days_published(settings: Settings) -> list[dict[str, Any]]:
-    """The demo's rows of features.runs, in order of day."""
-    rows = read_rows(settings, "runs").sort_by("partition_key").to_pylist()
-    return [row for row in rows if row["dataset"] == photos.DATASET and row["partition_key"] in photos.PARTITIONS]
 
 
 def draw(settings: Settings) -> None:

@@ -21,10 +21,10 @@ class DemoFailed(ImageFeaturesError):
     """The backfill did not end well; the text says which task and where its log is."""
 
 
-def backfill(api: Api, lake: str, home: Path) -> list[dict[str, Any]]:
+def backfill(api: Api, lake: str, logs: Path) -> list[dict[str, Any]]:
     """Backfill the demo's days, whatever ran before. Returns each day's DAG run with its `tasks`.
 
-    Raises DemoFailed when a day failed.
+    logs: Airflow's folder of task logs, where a person shall look. Raises DemoFailed when a day failed.
     """
     _wait_for_dag(api)
     _clear_the_way(api)
@@ -46,9 +46,9 @@ def backfill(api: Api, lake: str, home: Path) -> list[dict[str, Any]]:
     runs = [run | {"tasks": api.tasks(DAG, run["dag_run_id"])} for run in _runs(api)]
     for run in runs:
         if run["state"] != "success":
+            place = logs / f"dag_id={DAG}" / f"run_id={run['dag_run_id']}"
             failed = ", ".join(task["task_id"] for task in run["tasks"] if task["state"] == "failed")
-            logs = home / "logs" / f"dag_id={DAG}" / f"run_id={run['dag_run_id']}"
-            raise DemoFailed(f"{run['partition_key']} {run['state']} in {failed or 'no task'}; its logs: {logs}")
+            raise DemoFailed(f"{run['partition_key']} {run['state']} in {failed or 'no task'}; its logs: {place}")
     return runs
 
 

@@ -1,4 +1,7 @@
-"""The demo's photos: 1 393 pictures of groceries in 14 classes, fetched once and laid out as three days."""
+"""The demo's photos: 1 393 pictures of groceries in 14 classes, fetched once and laid out as three days.
+
+In a folder (`lay_out`) or in a bucket (`upload`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,6 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from demo import odd
+from imagefeatures import storage
 from imagefeatures.errors import InputError
 from imagefeatures.models.weights import download_package
 
@@ -97,6 +102,25 @@ def lay_out(parquet: Path, folder: Path) -> list[Day]:
         place.rename(old)
     draft.rename(place)
     shutil.rmtree(old, ignore_errors=True)
+    return days
+
+
+def upload(parquet: Path, folder: str) -> list[Day]:
+    """The same layout below a folder URI such as `s3://bucket/photos`; what is there already is not written again.
+
+    Raises InputError when other objects lie there.
+    """
+    files, days = _planned(parquet)
+    place = f"{folder}/{DATASET}/"
+    there = {found.uri.removeprefix(place): found.etag for found in storage.list_objects(place)}
+    if strange := sorted(there.keys() - files.keys()):
+        raise InputError(
+            f"{place}{strange[0]} is not one of the demo's files ({len(strange)} such): move them elsewhere"
+        )
+    # The ETag of an object that was written in one piece is the MD5 of its bytes.
+    todo = [name for name, data in files.items() if there.get(name) != hashlib.md5(data).hexdigest()]  # noqa: S324
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: storage.write(place + name, files[name]), todo))
     return days
 
 

@@ -6,7 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -21,23 +21,21 @@ class ApiError(ImageFeaturesError):
         self.status = status
 
 
-PASSWORDS = "simple_auth_manager_passwords.json.generated"
-
-
 class Api:
     """Airflow's REST API as its admin.
 
-    address: http://127.0.0.1:port. home: AIRFLOW_HOME, where the server keeps the password it made.
+    address: http://host:port. password: gives the admin's; asked at the first request that needs it, since a server
+    that makes one up does so when it starts.
     """
 
-    def __init__(self, address: str, home: Path) -> None:
+    def __init__(self, address: str, password: Callable[[], str]) -> None:
         self.address = address
-        self._home = home
+        self._password = password
         self._token: str | None = None
 
     @property
     def password(self) -> str:
-        return json.loads((self._home / PASSWORDS).read_text())["admin"]
+        return self._password()
 
     def healthy(self) -> bool:
         """Whether the server answers and scheduler and DAG processor are alive."""

@@ -11,12 +11,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 from embedded.api import Api
 from embedded.environment import environment
 from imagefeatures.errors import ImageFeaturesError
 
+PASSWORDS = "simple_auth_manager_passwords.json.generated"
 SERVICES = ("api-server", "scheduler", "dag-processor")
 START_SECONDS = 180
 STOP_SECONDS = 15
@@ -39,7 +41,7 @@ def airflow(home: Path, port: int | None = None) -> Iterator[Api]:
     env = environment(home, port)
     (home / "logs").mkdir(parents=True, exist_ok=True)
     _migrate(home, env)
-    api = Api(f"http://127.0.0.1:{port}", home)
+    api = Api(f"http://127.0.0.1:{port}", partial(_password, home))
     processes = {name: _start(name, home, env) for name in SERVICES}
     marker = home / "running.json"
     try:
@@ -61,8 +63,13 @@ def _running(home: Path) -> Api | None:
         os.kill(state["pid"], 0)
     except (OSError, ValueError, KeyError):
         return None
-    api = Api(f"http://127.0.0.1:{state['port']}", home)
+    api = Api(f"http://127.0.0.1:{state['port']}", partial(_password, home))
     return api if api.healthy() else None
+
+
+def _password(home: Path) -> str:
+    """The admin's, as the API server made it up and wrote it down."""
+    return json.loads((home / PASSWORDS).read_text())["admin"]
 
 
 def _migrate(home: Path, env: dict[str, str]) -> None:

@@ -1,0 +1,65 @@
+"""Make .env, with a fresh secret for every line of .env.example that has no value: python -m compose.env
+
+Runs on the host, on any Python 3, before anything is installed. An .env that is there is left alone:
+python -m compose.env --announce says how to log in to what was started with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+EXAMPLE = REPOSITORY / ".env.example"
+SECRET_LINE = re.compile(r"^([A-Z_]+)=$", re.MULTILINE)
+FERNET_KEY = "AIRFLOW_FERNET_KEY"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m compose.env", description=__doc__)
+    parser.add_argument("--announce", action="store_true", help="print the address, the user and where the password is")
+    target = REPOSITORY / ".env"
+    if parser.parse_args().announce:
+        port = read(target).get("AIRFLOW_PORT", "8080")
+        print(
+            f"\n  Airflow   http://127.0.0.1:{port}\n  user      admin\n"
+            "  password  AIRFLOW_ADMIN_PASSWORD in .env\n\nmake down-compose stops it."
+        )
+    elif target.exists():
+        print(".env is there already")
+    else:
+        write(target)
+        print(".env: made, with fresh secrets")
+    return 0
+
+
+def write(target: Path) -> None:
+    """The example with its secrets filled in, readable by this user alone. Raises FileExistsError."""
+    text = SECRET_LINE.sub(lambda line: f"{line[1]}={fresh(line[1])}", EXAMPLE.read_text(encoding="utf-8"))
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def fresh(name: str) -> str:
+    """A secret of that name: hexadecimal, so that it means the same in a URL, in a shell and in YAML."""
+    # Fernet, which encrypts what Airflow stores, takes 32 bytes in this form and no other.
+    return base64.urlsafe_b64encode(os.urandom(32)).decode() if name == FERNET_KEY else secrets.token_hex(20)
+
+
+def names_of_secrets() -> list[str]:
+    return SECRET_LINE.findall(EXAMPLE.read_text(encoding="utf-8"))
+
+
+def read(file: Path) -> dict[str, str]:
+    """The variables of an env file."""
+    lines = (line.partition("=") for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    return {name: value for name, separator, value in lines if separator}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

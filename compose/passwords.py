@@ -1,0 +1,20 @@
+"""Write the file from which Airflow's Simple auth manager takes the admin's password: python -m compose.passwords
+
+Without it Airflow would make up a password and print it to its log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+def main() -> None:
+    path = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]}))
+
+
+if __name__ == "__main__":
+    main()
