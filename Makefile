@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)
 export DATASET PARTITION URI QUERY  # read from the environment: nothing that a user typed is part of a shell line
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run check-store spark-sql test test-sql test-corpora fuzz lint format lock setup clean
+.PHONY: help demo up run check-store spark-sql test test-sql test-cluster test-corpora fuzz lint format lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: setup  ## the whole test suite
 
 test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
 	@$(BIN)/python -m pytest tests/sql
+
+test-cluster: setup  ## MinIO, PostgreSQL, a Spark cluster of two workers: one day through Airflow on them (minutes)
+	@$(BIN)/python -m pytest tests/cluster
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/corpora/run.py

@@ -10,6 +10,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from imagefeatures.errors import ImageFeaturesError
+
+
+class ApiError(ImageFeaturesError):
+    """Airflow answers a request with an error. status: of HTTP; the text names request and reason."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
 
@@ -32,7 +43,7 @@ class Api:
         """Whether the server answers and scheduler and DAG processor are alive."""
         try:
             health = self._request("GET", "/api/v2/monitor/health", token=False)
-        except OSError:
+        except (OSError, ApiError):
             return False
         return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
@@ -44,8 +55,8 @@ class Api:
         for pause in (1, 2, 4, 8):
             try:
                 return self._request("POST", path, body)
-            except urllib.error.HTTPError as error:
-                if error.code != 503:
+            except ApiError as error:
+                if error.status != 503:
                     raise
                 time.sleep(pause)
         return self._request("POST", path, body)
@@ -69,5 +80,10 @@ class Api:
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            return json.loads(answer.read() or b"null")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            reason = " ".join(error.read().decode(errors="replace").split())[:500]
+            text = f"Airflow answers {error.code} to {method} {self.address}{path}: {reason}"
+            raise ApiError(error.code, text) from None

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -108,9 +109,9 @@ class Isolated:
             while at < len(datas):
                 batch.pid[0] = 0
                 future = self._pool.schedule(_child, args=(self._work, batch.path, batch.count, at, datas[at:], limits))
-                if (died := _watch(future, batch, at, limits)) is None:
+                if (death := _watch(future, batch, at, limits)) is None:
                     break
-                at = _blame(batch, at, died) + 1
+                at = _blame(batch, at, death)
             return batch
         finally:
             os.close(descriptor)  # mapped by now: the memory lives as long as the batch
@@ -166,12 +167,20 @@ def _note_rejected(batch: Batch, at: int, why: Rejected) -> None:
     batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), for_people(why.detail).encode())
 
 
-def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Rejected | None:
+@dataclass(frozen=True)
+class Death:
+    """Why a child died. late: the image for which it was ended; None when it died by itself."""
+
+    why: Rejected
+    late: int | None = None
+
+
+def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Death | None:
     """Wait for the child; end it when an image takes too long. Returns why it died, None when it is through.
 
     Raises DecoderUnavailable when no child begins.
     """
-    late: Rejected | None = None
+    ended: Death | None = None
     begun, since = False, time.monotonic()
     while True:
         try:
@@ -179,7 +188,7 @@ def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Reje
         except NotYet:
             pass
         except ProcessExpired as died:
-            return late or _cause_of_death(died.exitcode)
+            return ended or Death(_cause_of_death(died.exitcode))
         except BrokenProcessPool as error:
             raise DecoderUnavailable(f"no decode process lives: {error}") from error
         if not begun:
@@ -190,20 +199,25 @@ def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Reje
             since = time.monotonic() if begun else since  # its start is not its first image's time
         while at < batch.count and batch.records["state"][at] >= DONE:
             at, since = at + 1, time.monotonic()
-        if begun and late is None and at < batch.count and time.monotonic() - since > limits.decode_seconds:
-            late = Rejected(Reason.TIMEOUT, f"it took longer than limits.decode_seconds = {limits.decode_seconds:g} s")
+        if begun and ended is None and at < batch.count and time.monotonic() - since > limits.decode_seconds:
+            why = f"it took longer than limits.decode_seconds = {limits.decode_seconds:g} s"
+            ended = Death(Rejected(Reason.TIMEOUT, why), at)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(batch.pid[0]), signal.SIGKILL)  # C code that spins hears nothing less
 
 
-def _blame(batch: Batch, first: int, why: Rejected) -> int:
-    """The image that the child died at: the one it was working on. It gets its reason; its index is returned."""
-    states = batch.records["state"][first:]
-    culprit = first + int(np.argmax(states < DONE))
-    if states[culprit - first] == WAITING:
-        raise DecoderUnavailable(f"the decode process died before its first image: {why.detail}")
-    _note_rejected(batch, culprit, why)
-    return culprit
+def _blame(batch: Batch, first: int, death: Death) -> int:
+    """Give the image that the child died at its reason. Returns the index of the first image still to be done."""
+    undone = np.flatnonzero(batch.records["state"][first:] < DONE)
+    if not len(undone):  # it died behind its last image
+        return batch.count
+    at = first + int(undone[0])
+    if death.late not in (None, at):  # the late one came through in the moment of the kill: no fault of its neighbour
+        return at
+    if batch.records["state"][at] == WAITING:
+        raise DecoderUnavailable(f"the decode process died before its first image: {death.why.detail}")
+    _note_rejected(batch, at, death.why)
+    return at + 1
 
 
 def _cause_of_death(status: int) -> Rejected:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from imagefeatures.plan import Run
 
@@ -23,3 +25,12 @@ class ColourEngine:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), 1280)).astype(np.float32)
+
+
+def until(true: Callable[[], object], patience_seconds: float = 400) -> None:
+    """Wait until true() is; fail when that takes too long."""
+    deadline = time.monotonic() + patience_seconds
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not so after {patience_seconds:g} s")
+        time.sleep(0.5)

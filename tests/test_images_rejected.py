@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from hostile import FILES
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.images import decode, inspect
 from imagefeatures.reasons import Reason
-from photos import ENCODINGS, encoded, lab_tiff, picture, png_chunk, png_of
+from imagefeatures.settings import REPOSITORY
+from photos import ENCODINGS, encoded, fill, lab_tiff, picture, png_chunk, png_of
 
 LIMITS = Limits()
 
@@ -154,3 +160,39 @@ def test_metadata_that_pillow_warns_of_passes_silently(recwarn: pytest.WarningsR
     data = encoded(Image.fromarray(picture()).quantize(16), "PNG", transparency=bytes(range(16)))
     decode(data, LIMITS)
     assert list(recwarn) == []
+
+
+# No program is ever started for an image
+
+LISTENER = """
+import json, pathlib, subprocess, sys
+from imagefeatures.datasets import Limits
+from imagefeatures.errors import Rejected
+from imagefeatures.images import decode, inspect
+started = []
+events = ("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.exec", "os.fork", "os.forkpty", "os.system", "os.popen")
+sys.addaudithook(lambda event, _: started.append(event) if event in events else None)
+reasons = []
+for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    for judge in (inspect, decode):
+        try:
+            judge(path.read_bytes(), Limits())
+            reasons.append("passed")
+        except Rejected as why:
+            reasons.append(why.reason)
+during = list(started)
+subprocess.run(["true"])
+print(json.dumps([reasons, during, bool(started)]))
+"""
+
+
+def test_no_program_is_started_for_an_image_of_any_format(tmp_path: Path) -> None:
+    names = ("EPS", "PSD", "FITS", "TIFF in .png, allowed")
+    folder = fill(tmp_path / "files", {str(at): FILES[name].make() for at, name in enumerate(names)})
+    said = subprocess.run(
+        [sys.executable, "-c", LISTENER, str(folder)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    reasons, during, heard_one_at_all = json.loads(said)
+    assert reasons == ["UNSUPPORTED_FORMAT"] * 6 + ["passed"] * 2
+    assert during == []
+    assert heard_one_at_all

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pebble import ProcessExpired
 
 import poison
 from imagefeatures import featurize, images, ingest, isolation, register, validate
 from imagefeatures.datasets import Limits
-from imagefeatures.errors import DecoderUnavailable
+from imagefeatures.errors import DecoderUnavailable, Rejected
+from imagefeatures.reasons import Reason
 from shared import ColourEngine, MakeRun
 
 DECODE_SECONDS = 3.0  # a machine that is busy with other things must not look like an image that hangs
@@ -24,15 +28,17 @@ DECODE_SECONDS = 3.0  # a machine that is busy with other things must not look l
 @pytest.mark.parametrize("shard_images", [1000, 100], ids=["one shard", "ten shards"])
 @pytest.mark.parametrize("count", [1, 2, 10])
 def test_k_poisonous_images_in_a_thousand_are_k_reasons(
-    make_run: MakeRun, tmp_path: Path, count: int, shard_images: int
+    make_run: MakeRun, tmp_path: Path, count: int, shard_images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = [*poison.KINDS, *poison.KINDS, *poison.KINDS]
     positions = [(at * 97 + 13) % 1000 for at in range(count)]
     expected = poison.lay_out(tmp_path / "photos" / "grey", 1000, dict(zip(positions, kinds, strict=False)))
     limits = {"decode_seconds": DECODE_SECONDS, "max_rejected": 1}
     run = make_run(tmp_path / "photos", params={"shard_images": shard_images}, limits=limits)
+    lives = lives_of_the_child(monkeypatch)
     started = time.monotonic()
-    for shard in range(ingest.list_source(run, workers=1).shards):
+    shards = ingest.list_source(run, workers=1).shards
+    for shard in range(shards):
         ingest.run_shard(run, shard)
         validate.run_shard(run, shard)
         poison.resize_shard(run, shard)
@@ -42,7 +48,18 @@ def test_k_poisonous_images_in_a_thousand_are_k_reasons(
     rows = [row for table in audit.rejected for row in table.to_pylist()]
     assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected
     assert audit.registered == 1000 - count
+    # The bound on the time: validate and resize give each shard to their child once, and the rest of it once more
+    # for each image that cost the child its life. What asks for too much memory is refused it, and the child lives on.
+    assert len(lives) == 2 * shards + sum(reason != "OUT_OF_MEMORY" for reason in expected.values())
     print(f"{count}/1000 poisonous: {audit.registered} vectors, {len(rows)} reasons, {seconds:.1f} s")
+
+
+def lives_of_the_child(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by one with each batch, or rest of a batch, that a decode child is given."""
+    lives: list[int] = []
+    watch = isolation._watch
+    monkeypatch.setattr(isolation, "_watch", lambda *given: (lives.append(given[2]), watch(*given))[1])
+    return lives
 
 
 def test_the_neighbours_of_a_poisonous_image_have_the_right_pixels(tmp_path: Path) -> None:
@@ -67,6 +84,69 @@ def test_an_image_that_hangs_is_ended_after_its_limit_and_not_before(tmp_path: P
     print(f"a hang with a limit of 1 s took {seconds:.2f} s")
     assert seconds >= 1
     assert isolation.rejection(batch.records[1]).reason == "TIMEOUT"
+
+
+class Stuck:
+    """A child at its first image for ever, on a clock that goes only while somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.killed_at: float | None = None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def kill(self, pid: int, how: int) -> None:
+        self.killed_at = self.now
+
+    def result(self, timeout: float) -> None:
+        if self.killed_at is not None:
+            raise ProcessExpired("killed", -signal.SIGKILL)
+        self.now += timeout
+        raise isolation.NotYet
+
+
+@pytest.mark.parametrize("limit", [0.5, 10, 60])
+def test_a_timeout_comes_within_a_second_of_the_limit(limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck()
+    monkeypatch.setattr(isolation, "time", stuck)
+    monkeypatch.setattr(isolation.os, "kill", stuck.kill)
+    with shared_batch(isolation.AT_WORK) as batch:
+        batch.pid[0] = 1
+        death = isolation._watch(stuck, batch, 0, Limits(decode_seconds=limit))
+    assert (death.why.reason, death.late) == ("TIMEOUT", 0)
+    assert limit < stuck.killed_at <= limit + 1
+
+
+LATE = isolation.Death(Rejected(Reason.TIMEOUT, "late"), 1)
+CRASH = isolation.Death(Rejected(Reason.DECODER_CRASHED, "crashed"))
+
+
+@pytest.mark.parametrize(
+    ("states", "death", "left_at", "rejected"),
+    [
+        ("done at_work waiting", LATE, 2, [1]),
+        ("done done at_work", LATE, 2, []),  # it came through in the moment of the kill
+        ("done done waiting", LATE, 2, []),
+        ("done done", LATE, 2, []),
+        ("done at_work waiting", CRASH, 2, [1]),
+        ("done done", CRASH, 2, []),  # behind the last image there is none to blame
+    ],
+)
+def test_only_the_image_that_the_child_died_at_is_blamed(
+    states: str, death: isolation.Death, left_at: int, rejected: list[int]
+) -> None:
+    with shared_batch(*(getattr(isolation, state.upper()) for state in states.split())) as batch:
+        assert isolation._blame(batch, 0, death) == left_at
+        assert [at for at, state in enumerate(batch.records["state"]) if state == isolation.REJECTED] == rejected
+
+
+@contextlib.contextmanager
+def shared_batch(*states: int) -> Iterator[isolation.Batch]:
+    batch, descriptor = isolation.Batch.make(len(states))
+    batch.records["state"] = states
+    yield batch
+    os.close(descriptor)
 
 
 def test_a_child_that_the_system_kills_has_asked_for_too_much_memory() -> None:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from demo import photos
 from embedded.api import Api
 from imagefeatures.settings import Settings
+from shared import until
 
 DAYS = photos.PARTITIONS[:2]
 KEPT_BACK = photos.PARTITIONS[2]
 """The day whose photos are laid out and never published."""
 
-PATIENCE_SECONDS = 400
-
 DATASETS = {
     "fruit": "source: file://{photos}/fruit/{{partition}}/",
     # The demo's bad files are a few in hundreds: no share at all is allowed here, so that they are too many.
     "strict": "source: file://{photos}/fruit/{{partition}}/\nlimits: {{max_rejected: 0}}",
+    # Every bad input that needs no disturbance; all of them may be rejected.
+    "hostile": "source: file://{photos}/hostile/\nlimits: {{max_rejected: 1, max_bytes: 1000000}}",
     "broken": "source: file:///data/\nlimits: {{max_bytes: -1}}",
 }
 
@@ -48,12 +45,3 @@ def ended(api: Api, run: dict[str, Any]) -> dict[str, Any]:
     path = f"/api/v2/dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'], safe='')}"
     until(lambda: api.get(path)["state"] in ("success", "failed"))
     return api.get(path)
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait until true() is; fail when that takes too long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not so after {PATIENCE_SECONDS} s")
-        time.sleep(0.5)

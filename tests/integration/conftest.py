@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from airflow_session import DATASETS, DAYS, Deployment, until
+from airflow_session import DATASETS, DAYS, Deployment
 from demo import photos
 from embedded.api import Api
 from embedded.environment import environment
 from embedded.services import airflow
 from imagefeatures.settings import Settings
+from shared import until
 
 
 @pytest.fixture(scope="session")

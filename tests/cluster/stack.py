@@ -1,0 +1,58 @@
+"""The words in which the tests speak of the deployment, and its Spark cluster: a master and workers from the wheel."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo import photos
+from imagefeatures.settings import Settings
+from servers import free_port, started
+
+BUCKET = "images"
+DAY = photos.PARTITIONS[0]
+WORKERS = 2
+
+SPARK_CLASS = str(Path(sys.executable).parent / "spark-class")
+DEPLOY = "org.apache.spark.deploy"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where the deployment is. work: the Spark workers' folders. events: Spark's event logs. database: Airflow's."""
+
+    home: Path
+    work: Path
+    events: Path
+    settings: Settings
+    database: str
+
+
+@contextlib.contextmanager
+def spark_cluster(folder: Path, workers: int) -> Iterator[str]:
+    """Workers of one core each. Yields the master's address, spark://127.0.0.1:port.
+
+    folder: where the workers keep what the executors print (worker-0/…).
+    """
+    port = free_port()
+    settings = folder / "spark.conf"
+    settings.write_text("spark.master.rest.enabled false\n")
+    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    own = ["--host", "127.0.0.1", "--webui-port", "0", "--properties-file", str(settings)]
+    with contextlib.ExitStack() as running:
+        master = [SPARK_CLASS, f"{DEPLOY}.master.Master", "--port", str(port), *own]
+        running.enter_context(started(master, env, port))
+        for at in range(workers):
+            port_of_worker, place = free_port(), folder / f"worker-{at}"
+            worker = [SPARK_CLASS, f"{DEPLOY}.worker.Worker", "--port", str(port_of_worker), *own]
+            limits = ["--cores", "1", "--memory", "1g", "--work-dir", str(place)]
+            running.enter_context(started([*worker, *limits, f"spark://127.0.0.1:{port}"], env, port_of_worker))
+        yield f"spark://127.0.0.1:{port}"
+
+
+def executors(folder: Path) -> dict[str, int]:
+    """How many executors each worker has run: each left a folder of its own."""
+    return {place.name: len(list(place.glob("app-*/*"))) for place in sorted(folder.glob("worker-*"))}
