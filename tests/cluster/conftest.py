@@ -21,10 +21,16 @@ from imagefeatures import storage
 from imagefeatures.settings import Settings
 from servers import minio, postgres
 from shared import AWS, until
-from stack import BUCKET, DAY, WORKERS, Stack, spark_cluster
+from stack import BUCKET, DAY, SECRECY, SPARK_SECRET, WORKERS, Stack, spark_cluster
 from watch_secrets import watched_command_lines
 
-EVENT_LOG = "-Dspark.eventLog.enabled=true -Dspark.eventLog.compress=false -Dspark.eventLog.rolling.enabled=false"
+# The driver insists on a value of spark.authenticate.secret; _SPARK_AUTH_SECRET wins over it.
+NO_SECRET = {"spark.authenticate.secret": "in-the-environment"}
+EVENT_LOG = {
+    "spark.eventLog.enabled": "true",
+    "spark.eventLog.compress": "false",
+    "spark.eventLog.rolling.enabled": "false",
+}
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +60,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, day: tuple[Path, photos.Day]
             "IMAGEFEATURES_DATASETS": str(root / "datasets"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"{databases}/airflow",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"{databases}/airflow",
-            "SPARK_SUBMIT_OPTS": f"{spark_options()} -Dspark.eventLog.dir={(root / 'events').as_uri()} {EVENT_LOG}",
+            "_SPARK_AUTH_SECRET": SPARK_SECRET,
+            "SPARK_SUBMIT_OPTS": f"{spark_options()} {_options(SECRECY | NO_SECRET | EVENT_LOG)} "
+            f"-Dspark.eventLog.dir={(root / 'events').as_uri()}",
         }
         patch = running.enter_context(pytest.MonkeyPatch.context())
         for name, value in env.items():
@@ -89,6 +97,10 @@ def published(api: Api, stack: Stack) -> dict[str, Any]:
         until(lambda: runs() and runs()[0]["state"] in ("success", "failed"))
     run = runs()[0]
     return run | {"tasks": api.tasks(dag, run["dag_run_id"]), "seen": seen}
+
+
+def _options(settings: dict[str, str]) -> str:
+    return " ".join(f"-D{name}={value}" for name, value in settings.items())
 
 
 def _fill_bucket(prefix: str, folder: Path) -> None:

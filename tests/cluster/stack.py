@@ -15,6 +15,9 @@ from servers import free_port, started
 BUCKET = "images"
 DAY = photos.PARTITIONS[0]
 WORKERS = 2
+SPARK_SECRET = "canary-of-spark-51c0"
+SECRECY = {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
+"""Only who knows the secret may speak to the cluster; it is read from the variable _SPARK_AUTH_SECRET alone."""
 
 SPARK_CLASS = str(Path(sys.executable).parent / "spark-class")
 DEPLOY = "org.apache.spark.deploy"
@@ -39,8 +42,8 @@ def spark_cluster(folder: Path, workers: int) -> Iterator[str]:
     """
     port = free_port()
     settings = folder / "spark.conf"
-    settings.write_text("spark.master.rest.enabled false\n")
-    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    settings.write_text("\n".join(["spark.master.rest.enabled false", *(" ".join(pair) for pair in SECRECY.items())]))
+    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "_SPARK_AUTH_SECRET": SPARK_SECRET}
     own = ["--host", "127.0.0.1", "--webui-port", "0", "--properties-file", str(settings)]
     with contextlib.ExitStack() as running:
         master = [SPARK_CLASS, f"{DEPLOY}.master.Master", "--port", str(port), *own]

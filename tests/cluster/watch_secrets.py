@@ -11,8 +11,9 @@ from pathlib import Path
 from imagefeatures import storage
 from servers import POSTGRES_PASSWORD, postgres_programs
 from shared import AWS
+from stack import SPARK_SECRET
 
-SECRETS = (AWS["AWS_SECRET_ACCESS_KEY"].encode(), POSTGRES_PASSWORD.encode())
+SECRETS = tuple(text.encode() for text in (AWS["AWS_SECRET_ACCESS_KEY"], POSTGRES_PASSWORD, SPARK_SECRET))
 
 
 def in_files(folder: Path, *names: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What plan refuses of a store, source and lake, in one line that names the bucket; test_hostile.py has the others."""
+"""A store or lake that cannot be used refuses the run in the plan: one line with bucket or address, and no secret."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from imagefeatures.settings import Settings
 from shared import AWS, BUCKET
 
 
-def plan(settings: Settings, source: str, **params: object) -> str:
-    dataset = Dataset(name="photos", source=source)
-    return plan_run(dataset, RunParams.parse({"partition": "2026-11-02", **params}), None, settings)
+def plan(settings: Settings, source: str) -> str:
+    return plan_run(Dataset(name="photos", source=source), RunParams(), "2026-11-02", settings)
 
 
 @pytest.mark.usefixtures("s3")
