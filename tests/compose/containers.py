@@ -39,7 +39,7 @@ class Stack:
         with stack.env_file.open("a") as file:
             for name in ("AIRFLOW_PORT", "OBJECT_STORE_PORT", "POSTGRES_PORT"):
                 print(f"{name}={free_port()}", file=file)
-            print(f"SPARK_WORKERS={WORKERS}\nSPARK_WORKER_CORES=1\nSPARK_SUBMIT_EXTRA={events} {plain}", file=file)
+            print(f"SPARK_WORKERS={WORKERS}\nSPARK_WORKER_CORES=1\nSPARK_SUBMIT_EXTRA='{events} {plain}'", file=file)
         return stack
 
     @cached_property

@@ -7,6 +7,7 @@ run refused, and then looks everywhere that a secret could have got to.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -22,7 +23,9 @@ from compose import env
 from containers import OURS, WORKERS, Stack, figures
 from demo import photos
 from embedded.api import Api
+from imagefeatures.catalog import read_rows
 from imagefeatures.schemas import SPARK_STEPS
+from imagefeatures.settings import REPOSITORY, Settings
 
 DAG = f"features_{photos.DATASET}"
 SERVICES = [(name, 1) for name in OURS] + [("spark-worker", index + 1) for index in range(WORKERS)]
@@ -135,6 +138,19 @@ def test_the_page_shows_what_was_published(api: Api, demo: str) -> None:
     with urlopen(page, timeout=60) as answer:
         text = answer.read().decode()
     assert all(day in text for day in photos.PARTITIONS)
+
+
+def test_the_table_can_be_read_from_the_host(stack: Stack, demo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what docs/operating.md says."""
+    text = (REPOSITORY / "docs" / "operating.md").read_text()
+    (export,) = re.findall(r"(?s)```sh\n(set -a; \. \./\.env; set \+a\n.*?)```", text)
+    line = f"{export.replace('./.env', str(stack.env_file))}\nenv -0"
+    found = subprocess.run(["bash", "-c", line], stdout=subprocess.PIPE, check=True, text=True).stdout
+    for name, value in (
+        pair.split("=", 1) for pair in found.split("\0") if pair.startswith(("AWS_", "IMAGEFEATURES_"))
+    ):
+        monkeypatch.setenv(name, value)
+    assert read_rows(Settings.from_env(), photos.DATASET, ("uri",)).num_rows == 1396
 
 
 def test_every_worker_did_tasks_of_every_day_and_none_failed(stack: Stack, events: list[dict[str, object]]) -> None:
