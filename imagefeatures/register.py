@@ -16,7 +16,7 @@ import pyarrow as pa
 from imagefeatures import catalog as tables
 from imagefeatures import ingest, schemas, shards, storage, validate
 from imagefeatures.errors import AuditFailed, StoreError
-from imagefeatures.layout import Layout
+from imagefeatures.layout import Layout, warehouse
 from imagefeatures.models import MODELS
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
@@ -90,6 +90,7 @@ def register(run_file: str, settings: Settings) -> Outcome:
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
     _publish(run, audit, row, catalog, settings)
     storage.delete_folder(place.run)
+    storage.abort_old_uploads(warehouse(settings.lake))  # of registers that were killed in the middle of a write
     return Outcome(REGISTERED, row)
 
 
