@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf, SparkContext, TaskContext
 
-from imagefeatures import errors, shards
+from imagefeatures import errors, shards, storage
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import Run, load_run
 
@@ -49,8 +49,13 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
     """
     todo = shards.pending(run.layout, step, count)
     started = time.perf_counter()
+
+    def attempt(shard: int) -> shards.Receipt:
+        storage.waited_before(TaskContext.get().attemptNumber() > 0)
+        return run_shard(shard)
+
     if todo:
-        context.parallelize(todo, len(todo)).map(run_shard).collect()
+        context.parallelize(todo, len(todo)).map(attempt).collect()
     seconds = time.perf_counter() - started
     done = shards.totals(shards.read_receipts(run.layout, step))
     print(

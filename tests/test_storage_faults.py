@@ -10,7 +10,7 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
+from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject, patience
 from imagefeatures.storage import s3 as s3_store
 from scripted_store import ScriptedStore, no
 from shared import BUCKET
@@ -82,6 +82,20 @@ def test_a_failure_that_stays_is_an_error_once_patience_ends(
     with pytest.raises(StoreError, match=r"^s3://images/key: no answer in 1 s \(SlowDown"):
         storage.fetch(KEY)
     assert len(scripted.asked) > 2
+
+
+def test_a_later_attempt_of_a_task_waits_less_for_what_was_waited_for_before(
+    scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "AGAIN_SECONDS", 1.0)
+    scripted.script = [no(503, "SlowDown")] * 100
+    storage.waited_before(True)
+    try:
+        with pytest.raises(StoreError, match=r"no answer in 1 s"):
+            storage.fetch(KEY)
+    finally:
+        storage.waited_before(False)
+    assert not patience._waited.is_set()
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])

@@ -16,6 +16,7 @@ from functools import cache
 
 from imagefeatures.errors import StoreRefused
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Store, StoredObject, Wanted
+from imagefeatures.storage.patience import waited_before
 
 __all__ = [
     "ObjectChanged",
@@ -29,6 +30,7 @@ __all__ = [
     "list_objects",
     "names",
     "read",
+    "waited_before",
     "write",
 ]
 

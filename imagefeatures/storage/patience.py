@@ -28,6 +28,20 @@ STALL_SECONDS = 10.0
 """The longest that a body may stand still in the bulk reader."""
 
 
+AGAIN_SECONDS = 15.0
+"""How long a request is retried in a task whose earlier attempt has already waited in vain."""
+
+_waited = threading.Event()
+
+
+def waited_before(yes: bool) -> None:
+    """Say whether an earlier attempt of what this process does now has waited for the store.
+
+    Four attempts that each wait a whole minute would keep an outage from a person's eyes for four.
+    """
+    (_waited.set if yes else _waited.clear)()
+
+
 class Transient(Exception):
     """What may pass: 5xx, a reset, a timeout, a body that is short or not the object's."""
 
@@ -50,7 +64,10 @@ class Outage:
 
 
 def patiently(what: str, seconds: float, once: Callable[[], T], outage: Outage | None = None) -> T:
-    """Repeat `once` while it raises Transient. Raises StoreError after `seconds`, or as soon as the outage is over."""
+    """Repeat `once` while it raises Transient. Raises StoreError after `seconds`, or as soon as the outage is over.
+
+    Sooner when it was waited for before: see `waited_before`.
+    """
     from tenacity import (
         Retrying,
         retry_if_exception_type,
@@ -60,6 +77,7 @@ def patiently(what: str, seconds: float, once: Callable[[], T], outage: Outage |
         wait_random_exponential,
     )
 
+    seconds = min(seconds, AGAIN_SECONDS) if _waited.is_set() else seconds
     outage = outage or Outage()
     if outage.error:
         raise outage.error
