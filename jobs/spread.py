@@ -58,8 +58,9 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
         context.parallelize(todo, len(todo)).map(attempt).collect()
     seconds = time.perf_counter() - started
     done = shards.totals(shards.read_receipts(run.layout, step))
+    reused = f" ({done.reused} reused)" if done.reused else ""
     print(
-        f"{step}: {done.images} images in, {done.passed} on, {count} shards ({count - len(todo)} done before); "
+        f"{step}: {done.images} images in, {done.passed} on{reused}, {count} shards ({count - len(todo)} done before); "
         f"busy {done.seconds:.1f} s, {done.images_per_second:.0f} images/s; "
         f"Spark up in {_start_seconds(context) - seconds:.1f} s, work {seconds:.1f} s",
         flush=True,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from imagefeatures import storage
 from imagefeatures.errors import StoreRefused
 from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
 from imagefeatures.storage import s3 as s3_store
+from imagefeatures.storage.parts import Parts
 from shared import BUCKET
 
 ODD_NAMES = [
@@ -136,6 +138,24 @@ def test_another_length_under_the_same_etag_is_a_change_too(store: str) -> None:
         storage.fetch(StoredObject(found.uri, 6, found.etag))
 
 
+def test_a_part_of_an_object_is_read(store: str) -> None:
+    storage.write(f"{store}/file", bytes(range(100)))
+    parts = [(0, 10), (90, 10), (90, 1000), (40, 1), (40, 0)]
+    found = [storage.read_part(f"{store}/file", start, length) for start, length in parts]
+    assert found == [bytes(range(start, min(start + length, 100))) for start, length in parts]
+    with pytest.raises(ObjectMissing):
+        storage.read_part(f"{store}/other", 0, 1)
+
+
+def test_an_object_is_a_file_to_seek_in(store: str) -> None:
+    storage.write(f"{store}/file", b"0123456789")
+    with Parts(f"{store}/file", 10) as file:
+        assert (file.seekable(), file.readable(), file.writable()) == (True, True, False)
+        assert (file.seek(-3, os.SEEK_END), file.read(2), file.tell()) == (7, b"78", 9)
+        assert (file.seek(-2, os.SEEK_CUR), file.read(), file.read(5)) == (7, b"789", b"")
+        assert (file.seek(20), file.read()) == (20, b"")
+
+
 def test_an_object_that_is_gone_is_missing(store: str) -> None:
     storage.write(f"{store}/folder/file", b"bytes")
     found = only(store)
@@ -216,6 +236,14 @@ def refused_at_once(text: str, *, of: str) -> None:
         assert time.monotonic() - start < s3_store.PATIENCE_SECONDS / 2
         assert "\n" not in str(refused.value)
         assert "secret" not in str(refused.value)
+
+
+def test_a_store_that_ignores_ranges_gives_the_part_all_the_same(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write(f"s3://{BUCKET}/file", b"0123456789")
+    client = storage._store("s3")._client  # type: ignore[attr-defined]
+    get = client.get_object
+    monkeypatch.setattr(client, "get_object", lambda Range, **request: get(**request))
+    assert storage.read_part(f"s3://{BUCKET}/file", 3, 4) == b"3456"
 
 
 def test_a_bucket_that_does_not_exist_is_refused_at_once(s3: Any) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "list_objects",
     "names",
     "read",
+    "read_part",
     "waited_before",
     "write",
 ]
@@ -51,6 +52,12 @@ def read(uri: str) -> bytes:
     """The object's bytes. Raises ObjectMissing, StoreRefused or StoreError."""
     scheme, path = _split(uri)
     return _store(scheme).read(path)
+
+
+def read_part(uri: str, start: int, length: int) -> bytes:
+    """`length` bytes of the object from `start` on; fewer where it ends. Raises as `read` does."""
+    scheme, path = _split(uri)
+    return _store(scheme).read_part(path, start, length)
 
 
 def fetch(listed: StoredObject) -> bytes:

@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Wanted
@@ -52,6 +53,10 @@ class LocalStore:
             else:
                 yield data if etag == listed else ObjectChanged(etag)
 
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        with _opened(path) as file:
+            return os.pread(file.fileno(), length, start)
+
     def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
         target = Path(path)
         draft = target.with_name(f".draft-{secrets.token_hex(8)}")
@@ -83,11 +88,18 @@ class LocalStore:
 
 def _read(path: str) -> tuple[bytes, str]:
     """A file's bytes, and the ETag that they have now."""
+    with _opened(path) as file:
+        data = file.read()
+        # Taken after reading: bytes written while we read change the time of modification.
+        return data, _local_etag(os.fstat(file.fileno()))
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """A file to read. Raises what a store raises, for opening and for reading."""
     try:
         with Path(path).open("rb") as file:
-            data = file.read()
-            # Taken after reading: bytes written while we read change the time of modification.
-            return data, _local_etag(os.fstat(file.fileno()))
+            yield file
     except (FileNotFoundError, NotADirectoryError):
         raise ObjectMissing(path) from None
     except PermissionError:

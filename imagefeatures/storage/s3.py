@@ -81,6 +81,21 @@ class S3Store:
         with ThreadPoolExecutor(min(FETCH_THREADS, max(len(wanted), 1))) as pool:
             yield from pool.map(fetch, wanted)
 
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        if length <= 0:
+            return b""
+        bucket, key = _bucket_and_key(path)
+
+        def get() -> bytes:
+            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}")
+            check_that_s3_answers(f"s3://{path}", "ETag" in answer and "ContentLength" in answer)
+            if "ContentRange" in answer:
+                answer.pop("ChecksumCRC32", None)  # the whole object's
+                return body_of(answer)
+            return body_of(answer)[start : start + length]  # a store that ignores ranges
+
+        return _patiently(f"s3://{path}", get)
+
     def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
         bucket, key = _bucket_and_key(path)
         condition = {"IfNoneMatch": "*"} if only_if_absent else {}
