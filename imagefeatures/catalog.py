@@ -59,11 +59,14 @@ def open_catalog(settings: Settings) -> Catalog:
 
 
 def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
-    """The table features.<name>, made when it does not exist. Safe when two runs make it at once."""
+    """The table features.<name>, made when it does not exist, with the columns that an older version did not know.
+
+    Safe when two runs make or extend it at once.
+    """
     schema = {"quarantine": schemas.QUARANTINE, "runs": schemas.RUNS}.get(name, schemas.FEATURES)
     identifier = (NAMESPACE, name)
     try:
-        return catalog.load_table(identifier)
+        return _with_all_columns(catalog.load_table(identifier), schema)
     except NoSuchTableError:
         pass
     try:
@@ -168,7 +171,35 @@ def published_runs(settings: Settings, dataset: str | None = None) -> list[dict[
             return []
         where = AlwaysTrue() if dataset is None else EqualTo("dataset", dataset)
         rows = runs.scan(row_filter=where).to_arrow()
-    return rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
+    found = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
+    return [dict.fromkeys(schemas.RUNS.names) | row for row in found]  # a column may not have been added yet
+
+
+def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[str, int]]:
+    """The data files of features.<dataset> that may hold rows of this fingerprint: (URI, bytes), sorted.
+
+    Makes no table. A file of which single rows were deleted is left out.
+    """
+    try:
+        table = catalog.load_table((NAMESPACE, dataset))
+    except NoSuchTableError:
+        return []
+    tasks = table.scan(row_filter=EqualTo("fingerprint", fingerprint)).plan_files()
+    return sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks if not task.delete_files)
+
+
+def _with_all_columns(table: Table, schema: pa.Schema) -> Table:
+    """The table, once it has all columns of the schema."""
+
+    def extend() -> Table:
+        table.refresh()
+        if set(schema.names) - set(table.schema().column_names):
+            with table.update_schema() as update:
+                update.union_by_name(schema)
+        return table
+
+    missing = set(schema.names) - set(table.schema().column_names)
+    return _until_committed(extend) if missing else table
 
 
 def _of(partition: str, dataset: str) -> BooleanExpression:

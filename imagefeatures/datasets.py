@@ -33,9 +33,8 @@ class _Strict(BaseModel):
     @classmethod
     def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
         wanted = cls.model_fields[info.field_name].annotation
-        if (
-            isinstance(value, bool) and wanted is not bool
-        ):  # Python would count it as 1: `max_bytes: yes` is no limit that anyone meant
+        # Python would count it as 1: `max_bytes: yes` is no limit that anyone meant.
+        if isinstance(value, bool) and wanted not in (bool, bool | None):
             raise ValueError("must not be true or false")
         return value
 
@@ -78,6 +77,7 @@ class Dataset(_Strict):
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
     keep_rejected: bool = Field(False, description="Keep rejected bytes in the lake, for a person to look at")
+    reuse: bool = Field(True, description="Take the vectors of images that the table knows already from there")
     on_empty: Literal["fail", "skip"] = "fail"
 
     @field_validator("name")
@@ -180,6 +180,11 @@ class RunParams(_Strict):
     decode_seconds: float | None = Field(
         None, ge=0.1, le=600, title="Seconds per image", description="Longest time one image may take to decode"
     )
+    reuse: bool | None = Field(
+        None,
+        title="Reuse",
+        description="Take the vectors of images that the table knows already from there; off: compute every one anew",
+    )
     shard_images: int = Field(
         512,
         ge=1,
@@ -209,7 +214,8 @@ class RunParams(_Strict):
             name: value for name in ("max_rejected", "decode_seconds") if (value := getattr(self, name)) is not None
         }
         limits = dataset.limits.model_copy(update=given)
-        return dataset.model_copy(update={"limits": limits, "sample": self.sample or dataset.sample})
+        reuse = dataset.reuse if self.reuse is None else self.reuse
+        return dataset.model_copy(update={"limits": limits, "sample": self.sample or dataset.sample, "reuse": reuse})
 
 
 def load_dataset(path: Path) -> Dataset:

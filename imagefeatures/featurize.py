@@ -5,21 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import resize, schemas
+from imagefeatures import ingest, resize, reuse, schemas
 from imagefeatures.errors import Rejected
+from imagefeatures.models import MODELS
 from imagefeatures.models.engines import Engine
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
-from imagefeatures.shards import Receipt, ShardWork, read_output
+from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
 
 STEP = "featurize"
 
 
 def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
-    """Featurize one shard: schemas.FEATURES, in the order of the listing."""
+    """Featurize one shard: schemas.FEATURES, in the order of the listing.
+
+    Vectors that resize took from the table are passed on as they are. engine: not called when there is
+    nothing but them.
+    """
     work = ShardWork(run.layout, STEP, shard)
-    table = read_output(run.layout, resize.STEP, shard)
-    vectors = engine.features(resize.as_pixels(table))
+    resized = read_receipt(run.layout.receipt(resize.STEP, shard))
+    table = read_staged(resized.output)
+    width = MODELS[run.dataset.model].width
+    vectors = engine.features(resize.as_pixels(table)) if table.num_rows else np.empty((0, width), np.float32)
     finite = np.isfinite(vectors).all(axis=1)
     for at in np.flatnonzero(~finite).tolist():
         row = table.slice(at, 1).select(schemas.REJECTED.names[:5]).to_pylist()[0]
@@ -27,7 +34,11 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
             row, Rejected(Reason.NOT_FINITE, f"{np.count_nonzero(~np.isfinite(vectors[at]))} values are not finite")
         )
     kept = table.drop_columns(["pixels"]).filter(pa.array(finite))
-    return work.finish(table.num_rows, feature_table(run, kept, vectors[finite]), compression="zstd")
+    features = feature_table(run, kept, vectors[finite])
+    if resized.reused:
+        features = _in_listed_order(run, shard, features, read_staged(resized.reused))
+    # The checksums are for whoever takes these vectors from the table later on: reuse.
+    return work.finish(resized.passed, features, compression="zstd", write_page_checksum=True)
 
 
 def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
@@ -46,3 +57,13 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
         pa.array(offsets), pa.array(vectors.reshape(-1)), type=schemas.FEATURES.field("features").type
     )
     return pa.table([columns[name] for name in schemas.FEATURES.names], schema=schemas.FEATURES)
+
+
+def _in_listed_order(run: Run, shard: int, computed: pa.Table, reused: pa.Table) -> pa.Table:
+    """computed: schemas.FEATURES. reused: schemas.REUSED. Returns both as schemas.FEATURES."""
+    vectors = reuse.vectors_of(reused, MODELS[run.dataset.model].width)
+    old = feature_table(run, reused.drop_columns(["features"]), vectors)
+    both = pa.concat_tables([computed, old])
+    listed = {uri: at for at, uri in enumerate(ingest.read_manifest(run, shard)["uri"].to_pylist())}
+    places = [listed[uri] for uri in both["uri"].to_pylist()]
+    return both.take(np.argsort(places))

@@ -12,7 +12,6 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from imagefeatures.shards import Receipt, ShardWork
 
 STEP = "ingest"
 SPOOL_ROWS = 10_000
-FETCH_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,7 @@ def run_shard(run: Run, shard: int) -> Receipt:
             image_id = hashlib.sha256(fetched).hexdigest()
             frozen.append({**row, "image_id": image_id, "data": fetched})
     raw = pa.Table.from_pylist(frozen, schema=schemas.RAW)
+    frozen.clear()  # the table has the bytes now
     # The bytes are compressed images already.
     return work.finish(len(listed), raw, compression="none", use_dictionary=False)
 
@@ -169,16 +168,15 @@ def _spooled(spool: Path) -> Iterator[dict[str, object]]:
 
 
 def _fetch_all(run: Run, listed: list[dict[str, object]]) -> Iterator[bytes | Rejected]:
-    if run.source.startswith("file://"):  # the page cache answers; threads would only take turns
-        yield from (_fetch(run, row) for row in listed)
-        return
-    with ThreadPoolExecutor(FETCH_THREADS) as pool:
-        yield from pool.map(lambda row: _fetch(run, row), listed)
+    """Each object's bytes, or why it is turned away. What needs no download is decided without one."""
+    found = [storage.StoredObject(str(row["uri"]), int(row["size"]), str(row["etag"])) for row in listed]  # type: ignore[call-overload]
+    refused = [_refusal(run, row, one) for row, one in zip(listed, found, strict=True)]
+    fetched = storage.fetch_all([one for one, why in zip(found, refused, strict=True) if not why])
+    for one, why in zip(found, refused, strict=True):
+        yield why or _judged(one, next(fetched))
 
 
-def _fetch(run: Run, row: dict[str, object]) -> bytes | Rejected:
-    """The object's bytes, or why it is turned away. What needs no download is decided without one."""
-    found = storage.StoredObject(str(row["uri"]), int(row["size"]), str(row["etag"]))  # type: ignore[call-overload]
+def _refusal(run: Run, row: dict[str, object], found: storage.StoredObject) -> Rejected | None:
     cap = run.dataset.limits.max_bytes
     if row["bad_key"]:
         return Rejected(Reason.BAD_KEY, str(row["bad_key"]))
@@ -186,9 +184,14 @@ def _fetch(run: Run, row: dict[str, object]) -> bytes | Rejected:
         return Rejected(Reason.EMPTY_OBJECT, "it has 0 bytes")
     if found.size > cap:
         return Rejected(Reason.TOO_LARGE, f"it has {found.size:,} bytes, limits.max_bytes is {cap:,}")
-    try:
-        return storage.fetch(found)
-    except storage.ObjectMissing:
+    return None
+
+
+def _judged(
+    found: storage.StoredObject, fetched: bytes | storage.ObjectMissing | storage.ObjectChanged
+) -> bytes | Rejected:
+    if isinstance(fetched, storage.ObjectMissing):
         return Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
-    except storage.ObjectChanged as changed:
-        return Rejected(Reason.CHANGED_DURING_RUN, f"listed with ETag {found.etag}, read with {changed.etag}")
+    if isinstance(fetched, storage.ObjectChanged):
+        return Rejected(Reason.CHANGED_DURING_RUN, f"listed with ETag {found.etag}, read with {fetched.etag}")
+    return fetched

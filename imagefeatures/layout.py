@@ -1,8 +1,10 @@
 """Where everything lies in the lake. No other module joins these names.
 
 <lake>/staging/<dataset>/<partition>/<run>/run.json
+                                          /known.json                                    files with vectors to reuse
                                           /<step>/shard-00012-<random>.parquet           what the step made
                                           /<step>/shard-00012-<random>-rejected.parquet  what it rejected, and why
+                                          /<step>/shard-00012-<random>-reused.parquet    what it took from the table
                                           /<step>/shard-00012.json                       the receipt, written last
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
 <lake>/models/<fingerprint>/
@@ -55,6 +57,11 @@ class Layout:
         return f"{self.run}/run.json"
 
     @property
+    def known_files(self) -> str:
+        """The table's data files that may hold vectors of this run's fingerprint; none when nothing shall be reused."""
+        return f"{self.run}/known.json"
+
+    @property
     def listing_summary(self) -> str:
         """Written when the listing is whole: how many shards, objects and bytes."""
         return f"{self.run}/{LISTING}.json"
@@ -70,6 +77,10 @@ class Layout:
 
     def duplicates(self, shard: int) -> str:
         return f"{self.step('validate')}/duplicates-{shard:05d}.json"
+
+    def known_images(self, shard: int) -> str:
+        """Which images of a shard the table knows, and where."""
+        return f"{self.step('resize')}/known-{shard:05d}.json"
 
     def rejected_bytes(self, reason: str, image_id: str) -> str:
         """Where the bytes of a rejected object are kept, when the dataset says so. image_id: their SHA-256."""

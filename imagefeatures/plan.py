@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 import platform
 import secrets
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened: here, in one line, and not
     after a JVM has been started.
     """
-    from imagefeatures.catalog import open_catalog  # Spark's workers import this module too: they need no pyiceberg
+    # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
+    from imagefeatures.catalog import files_with, open_catalog
 
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)
@@ -78,7 +80,9 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     with _no_store_is_refused():
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
-        open_catalog(settings).close()
+        with open_catalog(settings) as catalog:
+            known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
+        storage.write(run.layout.known_files, json.dumps(known).encode())  # the jobs do not ask the catalog
     except ImageFeaturesError:
         storage.delete_folder(run.layout.run)
         raise
@@ -88,11 +92,14 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
 def load_run(uri: str) -> Run:
     """Read a run.json. Raises ParamsError when there is none: its run is already registered, or never was."""
     try:
-        return Run.model_validate_json(storage.read(uri))
+        run = Run.model_validate_json(storage.read(uri))
     except storage.ObjectMissing:
         raise ParamsError(f"--run: there is no {uri}; start a new run of this partition") from None
     except ValidationError as error:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
+    if run.fingerprint != MODELS[run.dataset.model].fingerprint:  # its vectors would stand under a name not theirs
+        raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
+    return run
 
 
 def settle_partition(params: RunParams, partition_key: str | None) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from imagefeatures import catalog as tables
 from imagefeatures import ingest, schemas, shards, storage, validate
 from imagefeatures.errors import AuditFailed, StoreError
-from imagefeatures.layout import Layout
+from imagefeatures.layout import Layout, warehouse
 from imagefeatures.models import MODELS
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
@@ -35,6 +35,7 @@ class Audit:
 
     listed: int = 0
     registered: int = 0
+    reused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     files: list[str] = field(default_factory=list)
     rejected: list[pa.Table] = field(default_factory=list)
@@ -51,8 +52,14 @@ class Outcome:
     @property
     def summary(self) -> dict[str, Any]:
         """What the run came to, in types that JSON knows."""
-        kept = ("partition_key", "dataset", "run_id", "listed", "registered", "quarantined", "fingerprint")
-        return {name: self.row[name] for name in kept} | {"reasons": dict(self.row["reasons"])}
+        kept = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "fingerprint")
+        of_both = {"computed": self.computed, "reasons": dict(self.row["reasons"])}
+        return {name: self.row[name] for name in kept} | of_both
+
+    @property
+    def computed(self) -> int | None:
+        """Registered rows whose vector this run has computed; None when it is of a version that did not count them."""
+        return None if self.row["reused"] is None else self.row["registered"] - self.row["reused"]
 
     def __str__(self) -> str:
         row = self.row
@@ -60,10 +67,11 @@ class Outcome:
             return self.state
         wall = (row["finished_at"] - row["started_at"]).total_seconds()
         reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
+        made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed)"
         busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in schemas.SPARK_STEPS)
         return (
             f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
-            f"{row['registered']} registered + {row['quarantined']} quarantined ({reasons}); "
+            f"{row['registered']} registered{made} + {row['quarantined']} quarantined ({reasons}); "
             f"{wall:.0f} s since plan, workers busy: {busy}"
         )
 
@@ -90,6 +98,7 @@ def register(run_file: str, settings: Settings) -> Outcome:
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
     _publish(run, audit, row, catalog, settings)
     storage.delete_folder(place.run)
+    storage.abort_old_uploads(warehouse(settings.lake))  # of registers that were killed in the middle of a write
     return Outcome(REGISTERED, row)
 
 
@@ -143,7 +152,7 @@ def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audi
             raise AuditFailed(f"{step} shard {shard}: {receipt.rows_in} rows came in, {expected} were handed on")
         if receipt.rejected:
             rejected.append(shards.read_staged(receipt.rejected))
-        expected = receipt.output.rows
+        expected = receipt.passed
         if receipt.rows_in != expected + (rejected[-1].num_rows if receipt.rejected else 0):
             raise AuditFailed(f"{step} shard {shard}: {receipt.rows_in} rows in, {expected} out, the rest not rejected")
     features = receipts["featurize"].output
@@ -153,6 +162,7 @@ def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audi
         raise AuditFailed(f"shard {shard}: {len(odd)} objects are not in exactly one table, first {odd[0]}")
     audit.listed += len(listed)
     audit.registered += features.rows
+    audit.reused += shards.totals(receipts.values()).reused
     audit.rejected += rejected
     for table in rejected:
         audit.reasons.update(table["reason"].to_pylist())
@@ -198,6 +208,7 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "run_id": run.run_id,
         "listed": audit.listed,
         "registered": audit.registered,
+        "reused": audit.reused,
         "quarantined": audit.reasons.total(),
         "reasons": sorted(audit.reasons.items()),
         "fingerprint": run.fingerprint,

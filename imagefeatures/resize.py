@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import ingest, isolation, schemas, validate
+from imagefeatures import ingest, isolation, reuse, schemas, validate
 from imagefeatures.isolation import Isolated
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt, ShardWork, read_output
@@ -16,13 +16,14 @@ STEP = "resize"
 def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     """Decode one shard: schemas.PIXELS, in the order of the listing.
 
+    Images whose vectors the table holds are not decoded: schemas.REUSED, in a file of their own.
     decoder: the process that decodes; by default this process's own.
     """
     work = ShardWork(run.layout, STEP, shard, run.dataset.keep_rejected)
     verdicts = read_output(run.layout, validate.STEP, shard)
-    raw = read_output(run.layout, ingest.STEP, shard, columns=["uri", "data"])
-    data_of = dict(zip(raw["uri"].to_pylist(), raw["data"].to_pylist(), strict=True))
-    rows = verdicts.select(schemas.PIXELS.names[:-1]).to_pylist()
+    reused, unknown = reuse.part(verdicts, reuse.known_images(run, shard))
+    rows = unknown.select(schemas.PIXELS.names[:-1]).to_pylist()
+    data_of = _frozen_bytes(run, shard) if rows else {}
     batch = (decoder or isolation.decoder()).run([data_of[row["uri"]] for row in rows], run.dataset.limits)
     passed = []
     for row, record in zip(rows, batch.records, strict=True):
@@ -34,7 +35,7 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     table = pa.Table.from_pylist(passed, schema=pa.schema(list(schemas.PIXELS)[:-1])).append_column(
         schemas.PIXELS.field("pixels"), as_binary(batch.decoded_pixels())
     )
-    return work.finish(verdicts.num_rows, table, compression="none", use_dictionary=False)
+    return work.finish(verdicts.num_rows, table, reused, compression="none", use_dictionary=False)
 
 
 def as_binary(pixels: np.ndarray) -> pa.Array:
@@ -53,3 +54,8 @@ def as_pixels(table: pa.Table) -> np.ndarray:
     ]
     whole = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.uint8), *chunks])
     return whole.reshape(-1, *schemas.PIXELS_SHAPE)
+
+
+def _frozen_bytes(run: Run, shard: int) -> dict[str, bytes]:
+    raw = read_output(run.layout, ingest.STEP, shard, columns=["uri", "data"])
+    return dict(zip(raw["uri"].to_pylist(), raw["data"].to_pylist(), strict=True))

@@ -58,6 +58,16 @@ REJECTED = pa.schema(
 )
 """What a step turned away, in the same shape for every step."""
 
+_FEATURES = pa.field(
+    "features",
+    pa.list_(pa.field("element", pa.float32(), nullable=False)),
+    nullable=False,
+    metadata={"doc": "The model's global average pooling: 1280 floats for mobilenet_v2"},
+)
+
+REUSED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE, _FEATURES])
+"""What resize took from the table in place of pixels: vectors that an earlier run has computed."""
+
 _PARTITION = _field("partition_key", pa.string(), "Airflow's partition key, a day such as 2026-11-02")
 _RUN_ID = _field("run_id", pa.string(), "The run that published the row; joins with features.runs")
 _MODEL = _field("model", pa.string(), "Name of the model, such as mobilenet_v2")
@@ -78,12 +88,7 @@ FEATURES = pa.schema(
         _ETAG,
         _MODEL,
         _FINGERPRINT,
-        pa.field(
-            "features",
-            pa.list_(pa.field("element", pa.float32(), nullable=False)),
-            nullable=False,
-            metadata={"doc": "The model's global average pooling: 1280 floats for mobilenet_v2"},
-        ),
+        _FEATURES,
         _RUN_ID,
     ]
 )
@@ -120,6 +125,12 @@ RUNS = pa.schema(
         _RUN_ID,
         _field("listed", pa.int64(), "Objects listed; always registered + quarantined"),
         _field("registered", pa.int64(), "Rows published in features.<dataset>"),
+        _field(
+            "reused",
+            pa.int64(),
+            "Registered rows whose vector an earlier run had computed; null in rows older than this column",
+            nullable=True,
+        ),
         _field("quarantined", pa.int64(), "Rows in features.quarantine"),
         _field("reasons", pa.map_(pa.string(), pa.int64()), "How many objects were quarantined for each reason"),
         _FINGERPRINT,
@@ -127,7 +138,11 @@ RUNS = pa.schema(
         _field("started_at", _INSTANT, "When plan settled the run"),
         _field("finished_at", _INSTANT, "When register began to publish it"),
         *_STEP_COLUMNS,
-        _field("versions", pa.map_(pa.string(), pa.string()), "Software versions that made the rows"),
+        _field(
+            "versions",
+            pa.map_(pa.string(), pa.string()),
+            "Software versions of the run; reused vectors were made by those of an earlier one",
+        ),
     ]
 )
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""

@@ -40,7 +40,10 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a step did with one shard. rows_in = output.rows + the sum of reasons, always."""
+    """What a step did with one shard. rows_in = passed + the sum of reasons, always.
+
+    reused: rows that passed without being worked on, their vectors taken from the table; resize alone has them.
+    """
 
     step: str
     shard: int
@@ -50,6 +53,12 @@ class Receipt:
     reasons: Mapping[str, int]
     started_at: float  # seconds since the epoch
     seconds: float
+    reused: StagedFile | None = None
+
+    @property
+    def passed(self) -> int:
+        """Rows handed on to the next step."""
+        return self.output.rows + (self.reused.rows if self.reused else 0)
 
 
 @dataclass
@@ -78,27 +87,26 @@ class ShardWork:
         if data and self.keep_rejected:
             storage.write(self.layout.rejected_bytes(str(why.reason), str(row["image_id"])), data)
 
-    def finish(self, rows_in: int, output: pa.Table, **parquet: object) -> Receipt:
-        """Write the output, the rejected rows and then the receipt; return the receipt that counts."""
+    def finish(self, rows_in: int, output: pa.Table, reused: pa.Table | None = None, **parquet: object) -> Receipt:
+        """Write the output, the rejected and reused rows, and then the receipt; return the receipt that counts."""
         written = _write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
-        rejected = None
-        if self._rejected:
-            folder = self.layout.step(self.step)
-            name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
-            rejected = _write_parquet(
-                f"{folder}/{name}-rejected.parquet",
-                pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED),
-                compression="zstd",
-            )
+        name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
+        beside = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
+        files = {
+            what: _write_parquet(f"{self.layout.step(self.step)}/{name}-{what}.parquet", table, compression="zstd")
+            for what, table in beside.items()
+            if table is not None and table.num_rows
+        }
         receipt = Receipt(
             step=self.step,
             shard=self.shard,
             rows_in=rows_in,
             output=written,
-            rejected=rejected,
+            rejected=files.get("rejected"),
             reasons=dict(Counter(str(row["reason"]) for row in self._rejected)),
             started_at=self.started_at,
             seconds=time.perf_counter() - self._clock,
+            reused=files.get("reused"),
         )
         uri = self.layout.receipt(self.step, self.shard)
         if storage.write(uri, json.dumps(asdict(receipt)).encode(), only_if_absent=True):
@@ -116,7 +124,8 @@ def read_receipt(uri: str) -> Receipt:
     """Read one receipt. Raises storage.ObjectMissing when the shard is not done."""
     content = json.loads(storage.read(uri))
     content["output"] = StagedFile(**content["output"])
-    content["rejected"] = StagedFile(**content["rejected"]) if content["rejected"] else None
+    for name in ("rejected", "reused"):
+        content[name] = StagedFile(**content[name]) if content.get(name) else None
     return Receipt(**content)
 
 
@@ -149,13 +158,15 @@ class Totals:
     """A step over all its shards.
 
     seconds: time during which at least one worker was busy (overlaps counted once, waiting and
-    start-up not at all). bytes: written for the next step.
+    start-up not at all). bytes: written for the next step. reused: of those passed, how many without
+    being worked on.
     """
 
     images: int
     passed: int
     bytes: int
     seconds: float
+    reused: int = 0
 
     @property
     def images_per_second(self) -> float:
@@ -171,9 +182,10 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
         until = max(until, start + seconds)
     return Totals(
         images=sum(r.rows_in for r in receipts),
-        passed=sum(r.output.rows for r in receipts),
-        bytes=sum(r.output.size for r in receipts),
+        passed=sum(r.passed for r in receipts),
+        bytes=sum(r.output.size + (r.reused.size if r.reused else 0) for r in receipts),
         seconds=busy,
+        reused=sum(r.reused.rows for r in receipts if r.reused),
     )
 
 

@@ -19,7 +19,8 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
-    return featurize.run_shard(run, shard, engines.cached(run.dataset.engine, bundle.value))
+    engine = engines.OnDemand(lambda: engines.cached(run.dataset.engine, bundle.value))
+    return featurize.run_shard(run, shard, engine)
 
 
 if __name__ == "__main__":

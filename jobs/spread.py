@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf, SparkContext, TaskContext
 
-from imagefeatures import errors, shards
+from imagefeatures import errors, shards, storage
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import Run, load_run
 
@@ -49,12 +49,18 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
     """
     todo = shards.pending(run.layout, step, count)
     started = time.perf_counter()
+
+    def attempt(shard: int) -> shards.Receipt:
+        storage.waited_before(TaskContext.get().attemptNumber() > 0)
+        return run_shard(shard)
+
     if todo:
-        context.parallelize(todo, len(todo)).map(run_shard).collect()
+        context.parallelize(todo, len(todo)).map(attempt).collect()
     seconds = time.perf_counter() - started
     done = shards.totals(shards.read_receipts(run.layout, step))
+    reused = f" ({done.reused} reused)" if done.reused else ""
     print(
-        f"{step}: {done.images} images in, {done.passed} on, {count} shards ({count - len(todo)} done before); "
+        f"{step}: {done.images} images in, {done.passed} on{reused}, {count} shards ({count - len(todo)} done before); "
         f"busy {done.seconds:.1f} s, {done.images_per_second:.0f} images/s; "
         f"Spark up in {_start_seconds(context) - seconds:.1f} s, work {seconds:.1f} s",
         flush=True,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from imagefeatures import layout, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
+from scripted_store import ScriptedStore, scripted_store
 from shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
 
 # Airflow reads these once, when it is first imported, and makes files in its home.
@@ -117,6 +120,43 @@ def s3(_s3_server: str, _s3_session: Any, aws_env: pytest.MonkeyPatch) -> Any:
     client = _s3_session.client("s3", endpoint_url=_s3_server)
     client.create_bucket(Bucket=BUCKET)
     return client
+
+
+@pytest.fixture
+def scripted(aws_env: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
+    """A store that answers by script; the environment points at it."""
+    with scripted_store() as server:
+        aws_env.setenv("AWS_ENDPOINT_URL", server.address)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _real_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], servers.Server]]:
+    """MinIO and rclone, by name: each is started when first asked for, and ends with the session."""
+    with contextlib.ExitStack() as running:
+
+        @functools.cache
+        def start(name: str) -> servers.Server:
+            folder = tmp_path_factory.mktemp(name)
+            (folder / BUCKET).mkdir()  # to rclone a folder is a bucket, and to MinIO, on its first start, as well
+            return running.enter_context(getattr(servers, name)(folder))
+
+        yield start
+
+
+@pytest.fixture(params=["file", "moto", "rclone", "minio"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder's URI, once in each kind of store; the environment points at it."""
+    if request.param == "file":
+        return f"file://{tmp_path}/root"
+    if request.param == "moto":
+        request.getfixturevalue("s3")
+    else:
+        server = request.getfixturevalue("_real_stores")(request.param)
+        aws_env = request.getfixturevalue("aws_env")
+        aws_env.setenv("AWS_ENDPOINT_URL", server.address)
+        aws_env.setattr("boto3.DEFAULT_SESSION", request.getfixturevalue("_s3_session"))
+    return f"s3://{BUCKET}/{tmp_path.name}-{secrets.token_hex(4)}"
 
 
 @pytest.fixture(scope="session")

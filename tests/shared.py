@@ -27,7 +27,7 @@ class ColourEngine:
         return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), 1280)).astype(np.float32)
 
 
-def until(true: Callable[[], object], patience_seconds: float = 400) -> None:
+def until(true: Callable[[], object], patience_seconds: float = 800) -> None:
     """Wait until true() is; fail when that takes too long."""
     deadline = time.monotonic() + patience_seconds
     while not true():

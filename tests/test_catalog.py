@@ -190,3 +190,70 @@ def test_rows_of_a_dataset_are_replaced_beside_those_of_another(empty: Settings,
     assert catalog.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
     assert not catalog.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
     assert sorted(table.scan().to_arrow()["run_id"].to_pylist()) == ["three", "two", "two"]
+
+
+def older(settings: Settings) -> None:
+    """A table features.runs as it was before the column `reused`, with one row."""
+    opened = catalog.open_catalog(settings)
+    schema = schemas.RUNS.remove(schemas.RUNS.get_field_index("reused"))
+    blank = {pa.string(): "x", pa.int64(): 7, pa.float64(): 0.5}
+    row = {f.name: blank.get(f.type, [] if pa.types.is_map(f.type) else 0) for f in schema}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schemas, "RUNS", schema)
+        rows = pa.Table.from_pylist([row | {"dataset": "old"}], schema=schema)
+        catalog.replace_rows(catalog.open_table(opened, settings, "runs"), "x", "old", rows, "x")
+
+
+def test_a_table_of_an_older_version_gets_the_missing_column_and_keeps_its_rows(settings: Settings) -> None:
+    older(settings)
+    (seen,) = catalog.published_runs(settings)
+    assert (seen["dataset"], seen["registered"], seen["reused"]) == ("old", 7, None)
+    opened = catalog.open_catalog(settings)
+    assert "reused" not in opened.load_table("features.runs").schema().column_names  # who looks changes nothing
+    row = {name: value for name, value in seen.items() if name != "reused"} | {"dataset": "new", "reused": 3}
+    rows = pa.Table.from_pylist([row | {"run_id": "y"}], schema=schemas.RUNS)
+    table = catalog.open_table(opened, settings, "runs")
+    assert catalog.replace_rows(table, "x", "new", rows, "y")
+    assert {r["dataset"]: r["reused"] for r in catalog.read_rows(settings, "runs").to_pylist()} == {
+        "old": None,
+        "new": 3,
+    }
+    columns = {field.name: field for field in table.schema().fields}
+    assert set(columns) == set(schemas.RUNS.names)
+    assert columns["reused"].doc == schemas.RUNS.field("reused").metadata[b"doc"].decode()
+    version = table.metadata.current_schema_id
+    assert catalog.open_table(opened, settings, "runs").metadata.current_schema_id == version
+
+
+def test_two_runs_that_add_the_missing_column_at_once_both_go_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older(settings)
+    opened, meanwhile = catalog.open_catalog(settings), iter([True])
+    update = catalog.Table.update_schema
+
+    def after_the_other(table: catalog.Table) -> object:
+        change = update(table)
+        for _ in meanwhile:  # once
+            catalog.open_table(catalog.open_catalog(settings), settings, "runs")
+        return change
+
+    monkeypatch.setattr(catalog.Table, "update_schema", after_the_other)
+    assert "reused" in catalog.open_table(opened, settings, "runs").schema().column_names
+
+
+def test_a_search_for_a_fingerprint_finds_current_files_and_makes_no_table(settings: Settings, tmp_path: Path) -> None:
+    opened = catalog.open_catalog(settings)
+    assert catalog.files_with(opened, "photos", "f") == []
+    assert opened.list_tables("features") == []
+    table = catalog.open_table(opened, settings, "photos")
+    assert catalog.files_with(opened, "photos", "f") == []
+    files = {day: features_file(tmp_path, "first", day) for day in (DAY, "2026-11-03")}
+    for day, file in files.items():
+        catalog.replace_files(table, day, [file], "first")
+    sizes = {file: Path(file.removeprefix("file://")).stat().st_size for file in files.values()}
+    assert catalog.files_with(opened, "photos", "f") == sorted(sizes.items())
+    assert catalog.files_with(opened, "photos", "e") == []
+    assert catalog.files_with(opened, "other", "f") == []
+    catalog.replace_files(table, DAY, [features_file(tmp_path, "later")], "later")
+    assert files[DAY] not in dict(catalog.files_with(opened, "photos", "f"))

@@ -39,6 +39,22 @@ def test_moto_does_all_but_two_things(s3: Any) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
 
 
+NOES = {"rclone": {BOTH, ONCE, IF_MATCH}, "minio": {BOTH}}
+
+
+@pytest.mark.parametrize(("store", "expected"), NOES.items(), ids=NOES, indirect=["store"])
+def test_a_real_store_does_all_but_what_is_documented(
+    store: str, expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    monkeypatch.setattr(s3_store, "PATIENCE_SECONDS", 1.0)  # to `a/b` beside `a` rclone says 500, for ever
+    assert noes(store) == expected
+    assert list(storage.list_objects(store)) == []
+    left = boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    assert [one["Key"] for one in left if "imagefeatures-check" in one["Key"]] == []
+
+
 def test_a_folder_does_all_but_one_thing(tmp_path: Path) -> None:
     assert noes(f"file://{tmp_path}") == {BOTH}
     assert list(tmp_path.iterdir()) == []

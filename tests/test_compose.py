@@ -86,10 +86,10 @@ def test_only_what_needs_a_secret_has_it() -> None:
     assert holders("AIRFLOW_ADMIN_PASSWORD") == {"airflow-apiserver", "demo"}
     assert holders("POSTGRES_PASSWORD") == {"postgres"}
     assert holders("AIRFLOW_DB_PASSWORD") == airflow | {"postgres"}
-    assert holders("CATALOG_DB_PASSWORD") == airflow | {"postgres", "demo"}
+    assert holders("CATALOG_DB_PASSWORD") == airflow | {"postgres", "demo", "spark-sql"}
     assert holders("SPARK_SECRET") == airflow | {"spark-master", "spark-worker"}
     stores = {name for name in SERVICES if name.startswith("object-store")}
-    assert holders("OBJECT_STORE_SECRET_KEY") == airflow | stores | {"spark-worker", "demo"}
+    assert holders("OBJECT_STORE_SECRET_KEY") == airflow | stores | {"spark-worker", "demo", "spark-sql"}
 
 
 def test_ports_are_published_on_this_machine_alone() -> None:
@@ -107,7 +107,7 @@ def test_services_of_ours_have_no_rights_and_one_builds_their_image() -> None:
 
 
 def test_whatever_stays_up_is_checked_and_started_again() -> None:
-    once = {"airflow-init", "demo"}
+    once = {"airflow-init", "demo", "spark-sql"}
     assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == once
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == once
 

@@ -51,6 +51,7 @@ NAUGHTY: dict[str, list[Any]] = {
     "limits": [None, 7, [], "none"],
     "duplicates": ["drop", "", None, True],
     "keep_rejected": ["maybe", "", None, 7, []],
+    "reuse": ["maybe", "", None, 7, []],
     "on_empty": ["ignore", "", None, False],
 }
 NAUGHTY_LIMITS: dict[str, list[Any]] = {
@@ -65,6 +66,7 @@ NAUGHTY_PARAMS: dict[str, list[Any]] = {
     "sample": [0, -1, 1.01, "abc", True, float("nan")],
     "max_rejected": [-0.01, 1.01, "abc", True, float("nan")],
     "decode_seconds": [0, 601, "abc", True],
+    "reuse": ["maybe", "", 7, []],
     "shard_images": [0, -1, "abc", 1e9, 1.5, None, True],
     "shard_bytes": [0, -1, 2**20 - 1, 2**30 + 1, "abc", None, True],
 }
@@ -293,6 +295,17 @@ def test_parameters_override_the_dataset_for_one_run() -> None:
     assert effective.sample == 0.25
     assert effective.limits == Limits(max_bytes=7, max_rejected=0, decode_seconds=3)
     assert dataset.limits.max_rejected == 0.2
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "effective"),
+    [(True, None, True), (False, None, False), (True, False, False), (False, True, True), (True, "false", False)],
+)
+def test_reuse_is_as_the_dataset_file_says_unless_the_run_says_otherwise(
+    file: bool, given: bool | str | None, effective: bool
+) -> None:
+    dataset = Dataset.model_validate(GOOD | {"reuse": file})
+    assert RunParams.parse({"reuse": given}).applied_to(dataset).reuse is effective
 
 
 def test_numbers_may_arrive_as_text_as_on_a_command_line() -> None:

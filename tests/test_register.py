@@ -64,6 +64,20 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
     assert json.dumps(outcome.summary)  # what Airflow keeps of it
 
 
+def test_uploads_that_nobody_will_finish_are_looked_for_once_all_is_published(
+    finished, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[str, int]] = []
+
+    def look(folder: str) -> int:
+        looked.append((folder, catalog.read_rows(settings, "runs").num_rows))
+        return 0
+
+    monkeypatch.setattr(storage, "abort_old_uploads", look)
+    register.register(finished().layout.run_file, settings)
+    assert looked == [(f"{settings.lake}/warehouse", 1)]
+
+
 def test_registering_again_changes_nothing(finished, settings: Settings) -> None:
     run = finished()
     register.register(run.layout.run_file, settings)

@@ -185,3 +185,24 @@ def test_busy_seconds_are_the_union_of_the_shards_intervals(intervals: list[tupl
 
 def test_a_step_without_seconds_has_no_speed() -> None:
     assert totals([]).images_per_second == 0
+
+
+def test_reused_rows_pass_and_are_counted_apart(layout: Layout) -> None:
+    work = ShardWork(layout, STEP, 0)
+    work.reject({"uri": "d"}, Rejected(Reason.CORRUPT, "wrong CRC"))
+    receipt = work.finish(4, rows("a"), rows("b", "c"))
+    assert (receipt.passed, receipt.output.rows, receipt.reused.rows) == (3, 1, 2)
+    assert read_receipt(layout.receipt(STEP, 0)) == receipt
+    assert read_staged(receipt.reused) == rows("b", "c")
+    sums = totals([receipt, done(layout, 1, "e")])
+    assert (sums.images, sums.passed, sums.reused) == (5, 4, 2)
+    assert sums.bytes > receipt.output.size + receipt.reused.size
+
+
+def test_a_receipt_of_a_version_without_reuse_is_read(layout: Layout) -> None:
+    receipt = done(layout, 0, "a")
+    file = local(layout.receipt(STEP, 0))
+    content = json.loads(file.read_text())
+    assert content.pop("reused") is None
+    file.write_text(json.dumps(content))
+    assert read_receipt(layout.receipt(STEP, 0)) == receipt

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,54 +10,10 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
+from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject, patience
 from imagefeatures.storage import s3 as s3_store
+from scripted_store import ScriptedStore, no
 from shared import BUCKET
-
-
-class ScriptedStore(ThreadingHTTPServer):
-    """Gives the next answer of its script to each request: (status, headers, body)."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Scripted)
-        self.script: list[tuple[int, dict[str, str], bytes]] = []
-        self.asked: list[str] = []
-        self.bodies: list[bytes] = []
-
-
-class _Scripted(BaseHTTPRequestHandler):
-    server: ScriptedStore
-    protocol_version = "HTTP/1.1"  # answers `Expect: 100-continue`, for which boto3 would wait a second
-
-    def do_GET(self) -> None:
-        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-        self.server.asked.append(self.command)
-        status, headers, body = self.server.script.pop(0)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_PUT = do_HEAD = do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def scripted(aws_env: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
-    with ScriptedStore() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        aws_env.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def no(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
-    return status, {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>".encode()
 
 
 def listing(*keys: str) -> bytes:
@@ -70,6 +24,8 @@ def listing(*keys: str) -> bytes:
 WHOLE = (200, {"ETag": '"v1"'}, b"0123456789")
 CUT = (200, {"ETag": '"v1"', "Content-Length": "10"}, b"01234")
 KEY = StoredObject(f"s3://{BUCKET}/key", 10, "v1")
+BULK_FIRST = ["GET", "GET"]
+"""How a fetch that fails asks: the bulk reader once, then boto3, whose answer counts."""
 
 
 @pytest.mark.parametrize(
@@ -92,7 +48,7 @@ def test_a_page_of_a_listing_that_is_no_xml_is_asked_for_again(scripted: Scripte
 
 @pytest.mark.parametrize("page", [b"<html>Sign in</html>", b""], ids=["a web page", "nothing"])
 def test_a_server_that_says_200_to_everything_is_no_store(scripted: ScriptedStore, page: bytes) -> None:
-    scripted.script = [(200, {}, page)] * 4
+    scripted.script = [(200, {}, page)] * 5
     for request in (
         lambda: list(storage.list_objects(f"s3://{BUCKET}")),
         lambda: storage.fetch(KEY),
@@ -101,7 +57,7 @@ def test_a_server_that_says_200_to_everything_is_no_store(scripted: ScriptedStor
     ):
         with pytest.raises(StoreRefused, match=r"what answers there is no S3 store \(see AWS_ENDPOINT_URL\)$"):
             request()
-    assert scripted.asked == ["GET", "GET", "GET", "PUT"]
+    assert scripted.asked == ["GET", *BULK_FIRST, "GET", "PUT"]
 
 
 def test_no_request_to_delete_names_more_than_1000_keys(scripted: ScriptedStore) -> None:
@@ -128,26 +84,40 @@ def test_a_failure_that_stays_is_an_error_once_patience_ends(
     assert len(scripted.asked) > 2
 
 
+def test_a_later_attempt_of_a_task_waits_less_for_what_was_waited_for_before(
+    scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "AGAIN_SECONDS", 1.0)
+    scripted.script = [no(503, "SlowDown")] * 100
+    storage.waited_before(True)
+    try:
+        with pytest.raises(StoreError, match=r"no answer in 1 s"):
+            storage.fetch(KEY)
+    finally:
+        storage.waited_before(False)
+    assert not patience._waited.is_set()
+
+
 @pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
 def test_a_no_is_taken_for_a_no_after_one_request(scripted: ScriptedStore, code: str) -> None:
-    scripted.script = [no(403, code)]
+    scripted.script = [no(403, code)] * 2
     with pytest.raises(StoreRefused, match=rf"^s3://images/key: the store refuses \({code}\)$"):
         storage.fetch(KEY)
-    assert scripted.asked == ["GET"]
+    assert scripted.asked == BULK_FIRST
 
 
 def test_a_store_that_ignores_conditions_is_seen_through_by_the_etag(scripted: ScriptedStore) -> None:
-    scripted.script = [(200, {"ETag": '"v2"'}, b"0123456789")]
+    scripted.script = [(200, {"ETag": '"v2"'}, b"0123456789")] * 2
     with pytest.raises(ObjectChanged) as changed:
         storage.fetch(KEY)
     assert changed.value.etag == "v2"
 
 
 def test_an_object_deleted_after_it_had_changed_is_missing(scripted: ScriptedStore) -> None:
-    scripted.script = [no(412, "PreconditionFailed"), (404, {}, b"")]
+    scripted.script = [no(412, "PreconditionFailed"), no(412, "PreconditionFailed"), (404, {}, b"")]
     with pytest.raises(ObjectMissing):
         storage.fetch(KEY)
-    assert scripted.asked == ["GET", "HEAD"]
+    assert scripted.asked == [*BULK_FIRST, "HEAD"]
 
 
 def test_an_endpoint_without_a_server_is_an_error_once_patience_ends(aws_env: pytest.MonkeyPatch) -> None:

@@ -282,13 +282,13 @@ def test_the_page_of_a_dataset_has_all_its_partitions(site: Site, settings: Sett
 
 
 def test_the_page_of_a_partition_says_where_the_time_went(site: Site, settings: Settings) -> None:
-    publish(settings, runs_row("fruit", "2026-11-02", {"CORRUPT": 1, "TRUNCATED": 2}))
+    publish(settings, runs_row("fruit", "2026-11-02", {"CORRUPT": 1, "TRUNCATED": 2}, reused=399))
     page = site.page("/datasets/fruit/partitions/2026-11-02")
     steps, quarantined = page.tables
     assert [row[0] for row in steps[1:]] == list(schemas.SPARK_STEPS)
     assert steps[3] == ["resize", "1,200", "2.0 s", "", "600", "5.0 MB"]
     assert [row[:2] for row in quarantined[1:]] == [["TRUNCATED", "2"], ["CORRUPT", "1"]]
-    assert "Registered 1,197 99.8 %" in page.text
+    assert "Registered 1,197 99.8 % Reused 399 33.3 %" in page.text
     assert FINGERPRINT in page.text
     assert "nothing published for partition 2026-12-24" in site.page("/datasets/fruit/partitions/2026-12-24", 404).text
 

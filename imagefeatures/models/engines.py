@@ -7,6 +7,7 @@ tensorflow  the reference's own runtime
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -34,6 +35,16 @@ class Engine(Protocol):
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """pixels: uint8 [n, 224, 224, 3], RGB. Returns float32 [n, width]."""
         ...
+
+
+class OnDemand:
+    """An engine that is loaded when it is first used: who has no pixels does not wait for it."""
+
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        self._load = load
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        return self._load().features(pixels)
 
 
 _loaded: dict[tuple[str, str], Engine] = {}

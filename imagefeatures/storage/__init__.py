@@ -11,22 +11,27 @@ held in memory (an upload stream would publish a short object when an exception 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from imagefeatures.errors import StoreRefused
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Store, StoredObject
+from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Store, StoredObject, Wanted
+from imagefeatures.storage.patience import waited_before
 
 __all__ = [
     "ObjectChanged",
     "ObjectMissing",
     "StoredObject",
+    "abort_old_uploads",
     "delete_folder",
     "exists",
     "fetch",
+    "fetch_all",
     "list_objects",
     "names",
     "read",
+    "read_part",
+    "waited_before",
     "write",
 ]
 
@@ -46,7 +51,13 @@ def list_objects(prefix: str) -> Iterator[StoredObject]:
 def read(uri: str) -> bytes:
     """The object's bytes. Raises ObjectMissing, StoreRefused or StoreError."""
     scheme, path = _split(uri)
-    return _store(scheme).read(path, None)
+    return _store(scheme).read(path)
+
+
+def read_part(uri: str, start: int, length: int) -> bytes:
+    """`length` bytes of the object from `start` on; fewer where it ends. Raises as `read` does."""
+    scheme, path = _split(uri)
+    return _store(scheme).read_part(path, start, length)
 
 
 def fetch(listed: StoredObject) -> bytes:
@@ -55,11 +66,27 @@ def fetch(listed: StoredObject) -> bytes:
     Raises ObjectMissing, ObjectChanged (another ETag, or another length under the same one),
     StoreRefused or StoreError.
     """
-    scheme, path = _split(listed.uri)
-    data = _store(scheme).read(path, listed.etag)
-    if len(data) != listed.size:
-        raise ObjectChanged(f"{listed.etag} with {len(data)} bytes instead of {listed.size}")
-    return data
+    (fetched,) = fetch_all([listed])
+    if isinstance(fetched, Exception):
+        raise fetched
+    return fetched
+
+
+def fetch_all(listed: Sequence[StoredObject]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
+    """What `fetch` returns, or raises as true of the object, for each of many objects of one store, in their order.
+
+    Many are fetched at a time, and those that are not yet asked for are held in memory. Raises StoreRefused; or
+    StoreError for all of them, once one of them has been waited for in vain.
+    """
+    if not listed:
+        return
+    scheme, _ = _split(listed[0].uri)
+    wanted = [Wanted(found.uri.removeprefix(f"{scheme}://"), found.etag, found.size) for found in listed]
+    for found, fetched in zip(listed, _store(scheme).fetch_all(wanted), strict=True):
+        if isinstance(fetched, bytes) and len(fetched) != found.size:
+            yield ObjectChanged(f"{found.etag} with {len(fetched)} bytes instead of {found.size}")
+        else:
+            yield fetched
 
 
 def write(uri: str, data: bytes, *, only_if_absent: bool = False) -> bool:
@@ -91,6 +118,15 @@ def delete_folder(uri: str) -> None:
     """Remove every object below a folder URI; no such folder is no error."""
     scheme, path = _split(uri)
     _store(scheme).delete_folder(path.rstrip("/") + "/")
+
+
+def abort_old_uploads(folder: str) -> int:
+    """Abort multipart uploads below a folder URI that nobody has finished in a day. Returns how many.
+
+    Raises nothing of the store's: where it does not list or abort uploads, they stay.
+    """
+    scheme, path = _split(folder)
+    return _store(scheme).abort_old_uploads(path.rstrip("/") + "/")
 
 
 @cache

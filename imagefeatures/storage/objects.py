@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,14 @@ class StoredObject:
     uri: str
     size: int
     etag: str
+
+
+class Wanted(NamedTuple):
+    """One version of one object, to be fetched. path: as in Store."""
+
+    path: str
+    etag: str
+    size: int
 
 
 class ObjectMissing(Exception):
@@ -32,6 +40,9 @@ class Store(Protocol):
     """What a store can do. `path` is what stands behind the scheme: /folder/file or bucket/key."""
 
     def list_objects(self, path: str) -> Iterator[tuple[str, int, str]]: ...
-    def read(self, path: str, etag: str | None) -> bytes: ...
+    def read(self, path: str) -> bytes: ...
+    def fetch_all(self, wanted: Sequence[Wanted]) -> Iterator[bytes | ObjectMissing | ObjectChanged]: ...
+    def read_part(self, path: str, start: int, length: int) -> bytes: ...
     def write(self, path: str, data: bytes, only_if_absent: bool) -> bool: ...
     def delete_folder(self, path: str) -> None: ...
+    def abort_old_uploads(self, path: str) -> int: ...

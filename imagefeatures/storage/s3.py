@@ -1,73 +1,98 @@
-"""S3-compatible stores, through boto3."""
+"""S3-compatible stores: boto3 lists, writes and says what went wrong; obstore reads small objects in bulk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
 from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing
-
-if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
+from imagefeatures.storage import uploads
+from imagefeatures.storage.answers import answered, body_of, check_that_s3_answers, status
+from imagefeatures.storage.bulk import BulkReader
+from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Wanted
+from imagefeatures.storage.patience import CONNECT_SECONDS, LIST_SECONDS, Outage, Transient, patiently, within
 
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 60.0
 """How long one request is retried before it is a StoreError; outlives a restart of the store."""
 
+READ_SECONDS = 20
+"""The longest that a store may keep silent; a paused one comes back."""
+
+FETCH_THREADS = 16
+"""How many objects one worker fetches at a time."""
+
 
 class S3Store:
-    """An S3-compatible store through boto3, configured by the standard AWS_* variables alone."""
+    """An S3-compatible store, configured by what configures boto3 alone: the AWS_* variables, a profile."""
 
     def __init__(self) -> None:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
-        # Our own retry wraps request and body together, so botocore's (which cannot) stays short.
+        # Our own retry wraps request and body together, so botocore's (which cannot) is off.
         config = Config(
-            connect_timeout=5,
-            read_timeout=20,
-            retries={"total_max_attempts": 2, "mode": "standard"},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"total_max_attempts": 1, "mode": "standard"},
             max_pool_connections=32,
         )
         try:
             self._client = boto3.client("s3", config=config)
         except (ValueError, BotoCoreError) as error:  # an endpoint that is no URL, a profile that does not exist
             raise StoreRefused(f"s3: {' '.join(str(error).split())}") from None
+        self._lock = threading.Lock()
+        self._bulk_readers: dict[str, BulkReader | None] = {}
+        self._etag_is_no_md5: set[str] = set()
 
     def list_objects(self, path: str) -> Iterator[tuple[str, int, str]]:
         bucket, prefix = _bucket_and_key(path)
         request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         while True:
-            page = _patiently(f"s3://{bucket}", lambda: self._client.list_objects_v2(**request))
-            _check_that_s3_answers(f"s3://{bucket}", "Name" in page or "IsTruncated" in page)
+            ask = partial(within, LIST_SECONDS, partial(self._client.list_objects_v2, **request))
+            page = _patiently(f"s3://{bucket}", ask)
+            check_that_s3_answers(f"s3://{bucket}", "Name" in page or "IsTruncated" in page)
             for found in page.get("Contents", []):
                 yield f"{bucket}/{found['Key']}", found["Size"], found["ETag"].strip('"')
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
-    def read(self, path: str, etag: str | None) -> bytes:
-        from botocore.exceptions import ClientError
+    def read(self, path: str) -> bytes:
+        return _patiently(f"s3://{path}", lambda: self._get(path, None))
 
+    def fetch_all(self, wanted: Sequence[Wanted]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
+        outage = Outage()
+
+        def fetch(one: Wanted) -> bytes | ObjectMissing | ObjectChanged:
+            try:
+                return self._fetch(one, outage)
+            except (ObjectMissing, ObjectChanged) as verdict:
+                return verdict
+
+        with ThreadPoolExecutor(min(FETCH_THREADS, max(len(wanted), 1))) as pool:
+            yield from pool.map(fetch, wanted)
+
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        if length <= 0:
+            return b""
         bucket, key = _bucket_and_key(path)
-        condition = {"IfMatch": f'"{etag}"'} if etag else {}
 
         def get() -> bytes:
-            try:
-                answer = self._client.get_object(Bucket=bucket, Key=key, **condition)
-            except ClientError as error:
-                if _status(error) != 412:
-                    raise
-                now = self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
-                raise ObjectChanged(now) from None
-            _check_that_s3_answers(f"s3://{path}", "ETag" in answer)
-            now = answer["ETag"].strip('"')
-            if etag and now != etag:  # a store that ignores If-Match
-                raise ObjectChanged(now)
-            return answer["Body"].read()
+            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}")
+            check_that_s3_answers(f"s3://{path}", "ETag" in answer and "ContentLength" in answer)
+            if "ContentRange" in answer:
+                answer.pop("ChecksumCRC32", None)  # the whole object's
+                return body_of(answer)
+            return body_of(answer)[start : start + length]  # a store that ignores ranges
 
         return _patiently(f"s3://{path}", get)
 
@@ -86,7 +111,7 @@ class S3Store:
             if not (condition and "NotImplemented" in str(refusal)):
                 raise
             return self.write(path, data, only_if_absent=False)  # a store that knows no conditional writes
-        _check_that_s3_answers(f"s3://{path}", "ETag" in answer)
+        check_that_s3_answers(f"s3://{path}", "ETag" in answer)
         return True
 
     def delete_folder(self, path: str) -> None:
@@ -108,73 +133,81 @@ class S3Store:
                 flush()
         flush()
 
+    def abort_old_uploads(self, path: str) -> int:
+        from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
 
-def _patiently(what: str, request: Callable[[], T]) -> T:
-    """Run a request until it works, is refused, or PATIENCE_SECONDS have passed."""
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        NoCredentialsError,
-        ParamValidationError,
-        PartialCredentialsError,
-    )
-    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
-
-    class Transient(Exception):
-        pass
-
-    def once() -> T:
+        bucket, prefix = _bucket_and_key(path)
         try:
-            return request()
+            return within(LIST_SECONDS, partial(uploads.abort_old_uploads, self._client, bucket, prefix))
+        except (Transient, ClientError, BotoCoreError, HTTPError, OSError, LookupError, TypeError, ValueError) as error:
+            # Not allowed, not known to this store, no answer just now: whatever it is, the next run tries again.
+            logging.getLogger(__name__).info("s3://%s: unfinished uploads stay (%s)", bucket, error)
+            return 0
+
+    def _fetch(self, wanted: Wanted, outage: Outage) -> bytes:
+        """The bytes of the version that was listed: first by obstore, then by boto3, until they are whole."""
+        bucket, key = _bucket_and_key(wanted.path)
+        readers = [self._bulk_reader(bucket)]
+        digests: set[str] = set()
+
+        def once() -> bytes:
+            bulk = readers.pop() if readers else None
+            data = bulk.get(key, wanted.etag, wanted.size) if bulk else None
+            if data is None:
+                data = self._get(wanted.path, wanted.etag)
+            self._check_md5(bucket, wanted.etag, data, digests)
+            return data
+
+        return _patiently(f"s3://{wanted.path}", once, outage)
+
+    def _get(self, path: str, etag: str | None) -> bytes:
+        from botocore.exceptions import ClientError
+
+        bucket, key = _bucket_and_key(path)
+        condition = {"IfMatch": f'"{etag}"'} if etag else {}
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key, **condition)
         except ClientError as error:
-            _raise_if_final(what, error)
-            raise Transient(_text(error)) from error
-        except NoCredentialsError:
-            raise StoreRefused(f"{what}: no credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)") from None
-        except (ParamValidationError, PartialCredentialsError) as error:
-            raise StoreRefused(f"{what}: {' '.join(str(error).split())}") from None
-        except (BotoCoreError, OSError) as error:
-            raise Transient(f"{type(error).__name__}: {error}") from error
+            if status(error) != 412:
+                raise
+            now = self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+            raise ObjectChanged(now) from None
+        check_that_s3_answers(f"s3://{path}", "ETag" in answer and "ContentLength" in answer)
+        now = answer["ETag"].strip('"')
+        if etag and now != etag:  # a store that ignores If-Match
+            raise ObjectChanged(now)
+        return body_of(answer)
 
-    patience = Retrying(
-        stop=stop_after_delay(PATIENCE_SECONDS),
-        wait=wait_random_exponential(multiplier=0.2, max=8),  # full jitter
-        retry=retry_if_exception_type(Transient),
-        reraise=True,
-    )
-    try:
-        return patience(once)
-    except Transient as error:
-        raise StoreError(f"{what}: no answer in {PATIENCE_SECONDS:.0f} s ({error})") from error
+    def _check_md5(self, bucket: str, etag: str, data: bytes, digests: set[str]) -> None:
+        """Raise Transient for bytes that are not those of the ETag, where an ETag is an MD5.
 
+        It is not everywhere: with some encryption it only looks like one. So bytes that come twice alike are
+        believed, and the bucket's ETags no more. digests: those of the earlier tries at this object.
+        """
+        if bucket in self._etag_is_no_md5 or not re.fullmatch("[0-9a-f]{32}", etag):
+            return
+        digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if digest == etag:
+            return
+        if digest not in digests:
+            digests.add(digest)
+            raise Transient(f"bytes with MD5 {digest}, listed with {etag}")
+        self._etag_is_no_md5.add(bucket)
 
-def _raise_if_final(what: str, error: ClientError) -> None:
-    """Raise what the store's answer means, when asking again would not change it."""
-    code = error.response.get("Error", {}).get("Code", "")
-    status = _status(error)
-    if code == "NoSuchBucket":
-        raise StoreRefused(f"{what}: there is no such bucket") from None
-    if status == 404:
-        raise ObjectMissing(what) from None
-    if status == 412:
-        raise ObjectChanged(_text(error)) from None
-    if status == 501 or (400 <= status < 500 and status not in (408, 409, 429)):  # 409: another write was under way
-        raise StoreRefused(f"{what}: the store refuses ({_text(error)})") from None
-
-
-def _check_that_s3_answers(what: str, is_so: bool) -> None:
-    # A store's web console, or a proxy's page, says 200 to everything: to boto3 an empty listing, a finished write.
-    if not is_so:
-        raise StoreRefused(f"{what}: what answers there is no S3 store (see AWS_ENDPOINT_URL)")
+    def _bulk_reader(self, bucket: str) -> BulkReader | None:
+        with self._lock:
+            if bucket not in self._bulk_readers:
+                try:
+                    self._bulk_readers[bucket] = BulkReader(bucket, self._client)
+                except ValueError:  # boto3 will say what is wrong, if it is wrong for boto3 as well
+                    self._bulk_readers[bucket] = None
+            return self._bulk_readers[bucket]
 
 
-def _status(error: ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-
-
-def _text(error: ClientError) -> str:
-    details = error.response.get("Error", {})
-    return f"{details.get('Code', '?')}: {details.get('Message', '')}".strip(": ")
+def _patiently(what: str, request: Callable[[], T], outage: Outage | None = None) -> T:
+    """Run a request until it works, is refused, or PATIENCE_SECONDS have passed."""
+    return patiently(what, PATIENCE_SECONDS, lambda: answered(what, request), outage)
 
 
 def _bucket_and_key(path: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ def trigger_form(dataset: Dataset) -> dict[str, Param]:
         "sample": dataset.sample,
         "max_rejected": dataset.limits.max_rejected,
         "decode_seconds": dataset.limits.decode_seconds,
+        "reuse": dataset.reuse,
     }
     fields = RunParams.model_json_schema()["properties"]
     return {name: Param(preset.get(name, field["default"]), **_flat(field)) for name, field in fields.items()}

@@ -153,6 +153,14 @@ def test_the_table_can_be_read_from_the_host(stack: Stack, demo: str, monkeypatc
     assert read_rows(Settings.from_env(), photos.DATASET, ("uri",)).num_rows == 1396
 
 
+def test_spark_sql_counts_what_was_registered(stack: Stack, demo: str) -> None:
+    query = "QUERY=SELECT partition_key, count(*) FROM features.fruit GROUP BY partition_key ORDER BY partition_key"
+    said = stack.output("run", "--rm", "--no-deps", "-T", "-e", query, "spark-sql").decode().splitlines()
+    counts = dict(line.split("\t") for line in said if line.startswith("2026-"))
+    assert sorted(counts) == list(photos.PARTITIONS)
+    assert sum(map(int, counts.values())) == 1396
+
+
 def test_every_worker_did_tasks_of_every_day_and_none_failed(stack: Stack, events: list[dict[str, object]]) -> None:
     started = [event for event in events if event["Event"] == "SparkListenerApplicationStart"]
     assert len(started) >= len(photos.PARTITIONS) * len(SPARK_STEPS)

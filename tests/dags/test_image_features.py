@@ -57,7 +57,9 @@ def test_a_malformed_dataset_file_is_one_error_beside_the_other_dags(parse_dags:
 
 
 def test_the_form_has_every_parameter_with_type_bounds_and_words(parse_dags: Any) -> None:
-    dag = parse_dags(fruit=f"{FRUIT}\nsample: 0.25\nlimits: {{max_rejected: 0.01}}").dags["features_fruit"]
+    dag = parse_dags(fruit=f"{FRUIT}\nsample: 0.25\nlimits: {{max_rejected: 0.01}}\nreuse: false").dags[
+        "features_fruit"
+    ]
     assert set(dag.params) == set(RunParams.model_fields)
     for name in dag.params:
         param = dag.params.get_param(name)
@@ -67,6 +69,8 @@ def test_the_form_has_every_parameter_with_type_bounds_and_words(parse_dags: Any
     assert dag.params["partition"] is None
     assert dag.params["sample"] == 0.25
     assert dag.params["max_rejected"] == 0.01
+    assert dag.params["reuse"] is False
+    assert dag.params.get_param("reuse").schema["type"] == ["boolean", "null"]
     assert dag.params.get_param("shard_images").schema["maximum"] == 10_000
 
 

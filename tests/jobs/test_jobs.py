@@ -1,4 +1,4 @@
-"""The jobs under a real Spark: resume, duplicates, and the last line that says why."""
+"""The jobs under a real Spark: resume, duplicates, reuse, and the last line that says why."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from PIL import Image
 import poison
 from embedded.environment import environment
 from imagefeatures import ingest, shards, storage, validate
+from imagefeatures.catalog import read_rows
 from imagefeatures.plan import Run
-from imagefeatures.settings import REPOSITORY
+from imagefeatures.register import register
+from imagefeatures.settings import REPOSITORY, Settings
+from photos import fill, jpeg
+from reusing import begun, finished
 
 JOBS = REPOSITORY / "jobs"
 
@@ -60,6 +64,30 @@ def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run
     (row,) = shards.read_staged(rejected).to_pylist()
     assert (Path(row["uri"]).name, row["reason"]) == ("twin.jpg", "DUPLICATE")
     assert row["detail"].endswith("grey/3.jpg")
+
+
+def test_a_second_run_takes_what_the_first_has_computed(
+    make_run, tmp_path: Path, settings: Settings, lake_with_model: str
+) -> None:
+    folder = fill(tmp_path / "photos", {f"grey/{at:02d}.jpg": jpeg(at) for at in range(20)})
+    first = make_run(folder, params={"shard_images": 6})
+    finished(begun(first))
+    register(first.layout.run_file, settings)
+    fill(folder, {"grey/20.jpg": jpeg(20), "grey/twin.jpg": jpeg(3)})
+    run = make_run(folder, params={"shard_images": 6})
+    for shard in range(ingest.list_source(run, workers=2).shards):
+        ingest.run_shard(run, shard)
+        validate.run_shard(run, shard)
+    for step in ("resize", "featurize"):
+        done = submit(step, run, tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "22 images in, 22 on" + " (21 reused)" * (step == "resize") in done.stdout
+    outcome = register(run.layout.run_file, settings)
+    assert (outcome.summary["reused"], outcome.summary["computed"]) == (21, 1)
+    rows = read_rows(settings, "photos", ("uri", "features")).to_pylist()
+    # The first run's vectors repeat three numbers; the model's do not.
+    assert [Path(row["uri"]).name for row in rows if row["features"][:3] != row["features"][3:6]] == ["20.jpg"]
+    assert len(rows) == 22
 
 
 def test_poisonous_images_cost_a_spark_job_no_task_and_no_neighbour(make_run, tmp_path: Path) -> None:

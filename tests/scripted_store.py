@@ -1,0 +1,68 @@
+"""A real server that answers every request by a script."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class ScriptedStore(ThreadingHTTPServer):
+    """Gives the next answer of its script to each request, or else `always`: (status, headers, body)."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Scripted)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.script: list[Answer] = []
+        self.always: Answer | None = None
+        self.asked: list[str] = []
+        self.paths: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.bodies: list[bytes] = []
+
+
+class _Scripted(BaseHTTPRequestHandler):
+    server: ScriptedStore
+    protocol_version = "HTTP/1.1"  # answers `Expect: 100-continue`, for which boto3 would wait a second
+
+    def do_GET(self) -> None:
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        self.server.asked.append(self.command)
+        self.server.paths.append(self.requestline.split(" ")[1])  # self.path has no `//` at its start
+        self.server.headers.append(self.headers)
+        status, headers, body = (
+            self.server.script.pop(0) if self.server.script else self.server.always or (500, {}, b"")
+        )
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_PUT = do_HEAD = do_POST = do_DELETE = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def scripted_store(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedStore]:
+    """The server, running, until the context ends."""
+    with ScriptedStore() as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            server.address = server.address.replace("http", "https")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def no(status: int, code: str) -> Answer:
+    """A refusal, as S3 words it."""
+    return status, {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>".encode()
