@@ -9,11 +9,11 @@ READY := $(VENV)/.ready
 PORT ?= 8080
 COUNT ?= 50000
 export PYTHONPATH := $(CURDIR)
-export DATASET PARTITION URI QUERY  # read from the environment: nothing that a user typed is part of a shell line
+export DATASET PARTITION URI QUERY KILLS SEED  # read from the environment: nothing that a user typed is part of a shell line
 LOCKS := requirements.txt requirements/dev.txt
 
 .PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
-.PHONY: test test-cluster test-sql test-corpora test-compose fuzz lint format lock setup clean
+.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz lint format lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test-cluster: setup  ## MinIO, PostgreSQL, a Spark cluster of two workers: one d
 
 test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
 	@$(BIN)/python -m pytest tests/sql
+
+test-kills: setup  ## register killed at a hundred random moments (KILLS=100 SEED=0)
+	@$(BIN)/python -m pytest tests/kills
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/corpora/run.py
