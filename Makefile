@@ -50,7 +50,8 @@ spark-sql: setup  ## Spark SQL on the tables: a shell, or the answer to QUERY="S
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
 
-test-cluster: setup  ## MinIO, PostgreSQL, a Spark cluster of two workers: one day through Airflow on them (minutes)
+test-cluster: setup  ## real servers: races and faults, then a day through MinIO, PostgreSQL and a Spark cluster (minutes)
+	@$(BIN)/python -m pytest -m long
 	@$(BIN)/python -m pytest tests/cluster
 
 test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first

@@ -100,6 +100,7 @@ def swap_in(settings: Settings, folder: str, run_id: str, start: Barrier) -> Non
     catalog.replace_files(table, DAY, [file], run_id)
 
 
+@pytest.mark.long
 def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_rows(
     empty: Settings, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def open_first(rounds: list[Settings], found: Queue, start: Barrier) -> None:
         found.put((at, str(table.metadata.table_uuid)))
 
 
+@pytest.mark.long
 def test_four_first_runs_at_once_all_find_one_and_the_same_table(make_settings: Callable[[], Settings]) -> None:
     rounds = [make_settings() for _ in range(12)]
     found, start = SPAWN.Queue(), SPAWN.Barrier(4)

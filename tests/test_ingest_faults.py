@@ -30,6 +30,8 @@ UNDISTURBED = OBJECTS + 2
 
 TWO_MINUTES = 120
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def origin(request: pytest.FixtureRequest, aws_env: pytest.MonkeyPatch) -> str:
