@@ -76,7 +76,8 @@ def _place(objects: Path, corpus: str, name: Path) -> Path:
 
 
 def _dataset(objects: Path, pattern: str) -> Dataset:
-    rules = {"pattern": pattern, "label": LABEL, "limits": {"max_rejected": 1.0}}
+    # Nothing is reused: the photos alone are computed anew, or there would be nothing to compare.
+    rules = {"pattern": pattern, "label": LABEL, "limits": {"max_rejected": 1.0}, "reuse": False}
     return Dataset.model_validate({"name": "corpora", "source": f"file://{objects}/", **rules})
 
 

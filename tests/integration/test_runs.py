@@ -8,7 +8,7 @@ from typing import Any
 from airflow_session import DAYS, Deployment, ended, trigger
 from demo import photos, report
 from embedded.api import Api
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog import published_runs, read_rows
 
 Published = dict[str, dict[str, Any]]
 Layout = tuple[Path, list[photos.Day]]
@@ -60,7 +60,7 @@ def test_a_day_triggered_by_hand_replaces_its_rows_with_the_same_vectors(
 ) -> None:
     columns = ("partition_key", "uri", "features", "run_id")
     before = read_rows(deployment.settings, "fruit", columns).to_pylist()
-    run = ended(api, trigger(api, "fruit", partition=DAYS[1]))
+    run = ended(api, trigger(api, "fruit", partition=DAYS[1], reuse=False))
     assert (run["state"], run["run_type"]) == ("success", "manual")
     after = read_rows(deployment.settings, "fruit", columns).to_pylist()
 
@@ -70,6 +70,8 @@ def test_a_day_triggered_by_hand_replaces_its_rows_with_the_same_vectors(
     def runs_of(rows: list[dict[str, Any]], day: str) -> set[str]:
         return {row["run_id"] for row in rows if row["partition_key"] == day}
 
+    reused = {row["partition_key"]: row["reused"] for row in published_runs(deployment.settings, "fruit")}
+    assert reused[DAYS[1]] == 0  # they are computed anew
     assert vectors(after) == vectors(before)
     assert runs_of(after, DAYS[0]) == runs_of(before, DAYS[0])
     assert len(runs_of(after, DAYS[1])) == 1
