@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8080
 COUNT ?= 50000
+REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 export DATASET PARTITION URI QUERY KILLS SEED  # read from the environment: nothing that a user typed is part of a shell line
 LOCKS := requirements.txt requirements/dev.txt
 
 .PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
-.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz lint format lock setup clean
+.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz bench lint format lock setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,13 +70,20 @@ test-compose: setup  ## the containers from nothing, with two Spark workers, and
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count $(COUNT)
 
+bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; hours, or IMAGES=1000 for a short one
+	@$(BIN)/python -m benchmarks --repetitions $(REPETITIONS) \
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(WHOLE),--whole $(WHOLE)) $(if $(CURVE),--curve $(CURVE))
+
+.bench/%/.ready: benchmarks/peers/%.txt | setup
+	@scripts/peer $* $(BIN)/python && touch $@
+
 lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 format: setup  ## let ruff write the code's layout
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-lock: setup  ## compile requirements.txt and requirements/dev.txt anew
+lock: setup  ## compile requirements.txt, requirements/dev.txt and the peers' anew
 	@scripts/lock
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
@@ -84,4 +92,4 @@ $(READY): $(LOCKS) pyproject.toml scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
 clean:  ## remove .venv, Airflow's folder, the demo's photos and picture; the lake stays
-	rm -rf $(VENV) .airflow photos out .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .bench .airflow photos out .pytest_cache .ruff_cache *.egg-info

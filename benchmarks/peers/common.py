@@ -1,0 +1,61 @@
+"""What the peers share: the engine and the preprocessing, which are ours, and the report.
+
+Imported by interpreters that hold no more than NumPy, Pillow and OpenVINO.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from imagefeatures.models import MODELS
+from imagefeatures.models.engines import Bundle, Engine, load
+
+MODEL = MODELS["mobilenet_v2"]
+SIZE = (224, 224)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of a peer."""
+
+    photos: Path
+    model: Path
+    out: Path
+    cores: int
+    report: Path
+
+    @classmethod
+    def from_arguments(cls) -> Request:
+        photos, model, out, cores, report = sys.argv[1:]
+        return cls(Path(photos), Path(model), Path(out), int(cores), Path(report))
+
+
+def open_engine(folder: Path) -> Engine:
+    """Our own OpenVINO engine, with our settings: float32, one thread, one image at a time."""
+    xml, weights = (folder / name for name in ("model.xml", "model.bin"))
+    return load("openvino", Bundle(MODEL.fingerprint, MODEL.width, b"", xml.read_bytes(), weights.read_bytes()))
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """JPEG bytes to uint8 [224, 224, 3], RGB, as imagefeatures.images does it for a plain photo."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC))
+
+
+def timed(request: Request, query: Callable[[], None], packages: tuple[str, ...]) -> None:
+    """Run the query, and report its seconds from its first line to the Parquet files, with the versions."""
+    start = time.perf_counter()
+    query()
+    seconds = time.perf_counter() - start
+    versions = {package: version(package) for package in packages}
+    request.report.write_text(json.dumps({"seconds": seconds, "versions": versions}))
