@@ -10,7 +10,8 @@ PORT ?= 8080
 COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
-export DATASET PARTITION URI QUERY KILLS SEED  # read from the environment: nothing that a user typed is part of a shell line
+# Read from the environment: nothing that a user typed is part of a shell line.
+export DATASET PARTITION URI QUERY KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
 LOCKS := requirements.txt requirements/dev.txt
 
 .PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
@@ -23,7 +24,7 @@ demo: setup  ## real photos to a table and a picture: three days backfilled by a
 	@$(BIN)/python -m demo
 
 up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ctrl-C
-	@$(BIN)/python -m embedded up --port $(PORT)
+	@$(BIN)/python -m embedded up --port "$$PORT"
 
 run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02
 	@test -n "$$DATASET" -a -n "$$PARTITION" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
@@ -68,11 +69,11 @@ test-compose: setup  ## the containers from nothing, with two Spark workers, and
 	@$(BIN)/python -m pytest tests/compose --timeout 1800
 
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count $(COUNT)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count "$$COUNT"
 
 bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; hours, or IMAGES=1000 for a short one
-	@$(BIN)/python -m benchmarks --repetitions $(REPETITIONS) \
-		$(if $(IMAGES),--images $(IMAGES)) $(if $(WHOLE),--whole $(WHOLE)) $(if $(CURVE),--curve $(CURVE))
+	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
+		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
 
 .bench/%/.ready: benchmarks/peers/%.txt | setup
 	@scripts/peer $* $(BIN)/python && touch $@
