@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from embedded.environment import REPOSITORY
+from embedded.environment import READERS, REPOSITORY
 
 PEERS = {"daft": "Daft", "ray": "Ray Data", "notebook": "the notebook"}
 ENVIRONMENTS = REPOSITORY / ".bench"
@@ -52,7 +52,7 @@ def run(peer: str, job: Job, out: Path) -> Outcome:
     arguments = [str(job.photos), str(job.model), str(out), str(job.cores), str(report)]
     start = time.perf_counter()
     done = subprocess.run(  # noqa: S603
-        [*_command(peer), *arguments], env=_environment(), capture_output=True, text=True, cwd=out.parent
+        [*_command(peer), *arguments], env=_environment(peer), capture_output=True, text=True, cwd=out.parent
     )
     wall = time.perf_counter() - start
     if done.returncode:
@@ -84,10 +84,10 @@ def _command(peer: str) -> list[str]:
     return [str(ENVIRONMENTS / peer / "bin" / "python"), "-m", f"benchmarks.peers.with_{peer}"]
 
 
-def _environment() -> dict[str, str]:
+def _environment(peer: str) -> dict[str, str]:
     """Nothing of our own tuning: the class archive and the JVM's options would not suit a JVM that carries images."""
     return os.environ | {
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{READERS}" if peer == "notebook" else str(REPOSITORY),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "TF_CPP_MIN_LOG_LEVEL": "3",

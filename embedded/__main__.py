@@ -1,4 +1,4 @@
-"""python -m embedded up | run DATASET PARTITION | spark-sql | airflow … | archive"""
+"""python -m embedded up | run DATASET PARTITION | spark-sql | airflow … | spark-start"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from embedded import spark_archive
+from embedded import spark_start
 from embedded.environment import HOME, environment
 from embedded.run_partition import run_partition
 from embedded.services import airflow
@@ -27,7 +27,7 @@ def main() -> int:
     airflow_command = commands.add_parser("airflow", help="Airflow's own command line, in this deployment")
     airflow_command.add_argument("words", nargs=argparse.REMAINDER)
     commands.add_parser("spark-sql", help="Spark SQL on the tables: a shell, or the answer to the variable QUERY")
-    commands.add_parser("archive", help="make the class archive with which Spark starts sooner")
+    commands.add_parser("spark-start", help="make what lets Spark start sooner")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, as_ctrl_c)
     try:
@@ -41,7 +41,7 @@ def main() -> int:
         if given.command == "spark-sql":
             # From the environment: what a user typed is then no part of any command line.
             return spark_sql(Settings.from_env(), os.environ.get("QUERY") or None, HOME)
-        spark_archive.make()
+        spark_start.make()
         return 0
     except ImageFeaturesError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -11,7 +11,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HOME = REPOSITORY / ".airflow"
 """Airflow's folder of this checkout."""
 
+SPARK_HOME = Path(sys.prefix) / "spark"
 CLASS_ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
+"""Both made by embedded.spark_start."""
+
+READERS = Path(sys.prefix) / "readers"
+"""Packages that readers of the tables use and no process of the service: see requirements/readers.in."""
 
 QUICK_START = (
     "-XX:TieredStopAtLevel=1 "  # the driver hands out shard numbers: the optimising compiler would not pay for itself
@@ -35,6 +40,7 @@ def environment(home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "24",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[*]"}),
+        **({"SPARK_HOME": str(SPARK_HOME)} if SPARK_HOME.is_dir() else {}),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LAUNCHER_OPTS": QUICK_START,
         "SPARK_SUBMIT_OPTS": spark_options(),

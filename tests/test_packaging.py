@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,3 +31,9 @@ def test_a_real_udf_runs() -> None:
         assert [row[0] for row in session.range(3).select(twice("id")).collect()] == [0, 2, 4]
     finally:
         session.stop()
+
+
+def test_no_process_of_the_service_can_import_pandas() -> None:
+    # PyArrow imports it at its first array, PySpark at its first setting, wherever it is found: a second each time.
+    program = "import importlib.util, sys; sys.exit(importlib.util.find_spec('pandas') is not None)"
+    assert subprocess.run([sys.executable, "-I", "-c", program]).returncode == 0

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_session import Deployment
 from demo import photos
+from embedded.environment import READERS
 from imagefeatures.catalog import read_rows
 from snippets import DOCUMENTS, sections
 
@@ -78,6 +79,7 @@ def run(
             monkeypatch.setenv(name, deployment.env[name])
         monkeypatch.setenv("IMAGEFEATURES_CATALOG", deployment.settings.catalog)
         monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(READERS)  # a reader has pandas; the service has not
         names: dict[str, Any] = {"__name__": "__main__"}
         try:
             exec(compile(SNIPPETS[snippet], f"{snippet[0]}: {snippet[1]}", "exec"), names)

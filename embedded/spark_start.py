@@ -1,12 +1,16 @@
-"""The JVM's class archive: Spark's few thousand classes, parsed and checked once instead of at every job."""
+"""What lets Spark start sooner: a home without Python archives, and an archive of its Java classes.
+
+Without either everything works, a few seconds later a job (docs/decisions/0003).
+"""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from embedded.environment import CLASS_ARCHIVE, QUICK_START, environment
+from embedded.environment import CLASS_ARCHIVE, QUICK_START, SPARK_HOME, environment
 
 # What every job of ours does, so that its classes are in the archive: start, broadcast, map, shuffle, collect.
 TYPICAL_JOB = """
@@ -20,9 +24,29 @@ context.stop()
 
 
 def make() -> None:
-    """Write the archive, unless this environment already has it. Without one everything works, a little later."""
-    if CLASS_ARCHIVE.is_file():
-        return
+    """Make what this environment does not have yet."""
+    _make_home()
+    if not CLASS_ARCHIVE.is_file():  # it belongs to the paths of that home's jars
+        _make_archive()
+
+
+def _make_home() -> None:
+    """PySpark's programs and jars, without python/lib.
+
+    Spark puts the zip archives of that folder on the path of every Python process it starts, in front of the installed
+    package. Modules load slower from there, and a worker reads their directories sixteen times before each task.
+    """
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise SystemExit("PySpark is not installed here")
+    SPARK_HOME.mkdir(exist_ok=True)
+    for name in ("bin", "jars"):
+        link = SPARK_HOME / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(spec.origin).parent / name)
+
+
+def _make_archive() -> None:
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         job, draft = Path(folder) / "job.py", CLASS_ARCHIVE.with_suffix(".part")
         job.write_text(TYPICAL_JOB)
