@@ -174,4 +174,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
     if image.mode in PREMULTIPLIED:
         image = image.convert(image.mode.upper())
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it

@@ -58,36 +58,50 @@ RECORD = np.dtype(
 Work = Callable[[bytes, Limits], images.Header | images.Decoded]
 
 
-class Batch:
-    """Memory that parent and child share for one batch.
+@dataclass(frozen=True)
+class Room:
+    """A file in memory, with room for so many images: what a batch is written into."""
 
-    pid: int64 [1], the child's. records: RECORD [n]. pixels: uint8 [n, 224, 224, 3].
-    Untouched pixels take no memory, so a batch of headers may carry them too.
-    """
-
-    def __init__(self, path: str, count: int) -> None:
-        self.path, self.count = path, count
-        head = 8 + count * RECORD.itemsize
-        self.pid = np.memmap(path, np.int64, "r+", 0, (1,))
-        self.records = np.memmap(path, RECORD, "r+", 8, (count,))
-        self.pixels = np.memmap(path, np.uint8, "r+", head, (count, *schemas.PIXELS_SHAPE))
-
-    def decoded_pixels(self) -> np.ndarray:
-        """The pixels of the images that are DONE: uint8 [k, 224, 224, 3]. A copy only when some are missing."""
-        done = self.records["state"] == DONE
-        return self.pixels if done.all() else self.pixels[done]
+    path: str
+    capacity: int
+    descriptor: int
 
     @classmethod
-    def make(cls, count: int) -> tuple[Batch, int]:
-        """A new batch, and the file descriptor that keeps it alive until it is mapped by both."""
+    def make(cls, capacity: int) -> Room:
         # A file in memory without a name. Not /dev/shm: containers have 64 MB of it, and end who wants more.
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("imagefeatures")
             path = f"/proc/{os.getpid()}/fd/{descriptor}"
         else:
             descriptor, path = tempfile.mkstemp(prefix="imagefeatures-")
-        os.ftruncate(descriptor, 8 + count * (RECORD.itemsize + schemas.PIXELS_BYTES))
-        return cls(path, count), descriptor
+        os.ftruncate(descriptor, 8 + capacity * (RECORD.itemsize + schemas.PIXELS_BYTES))
+        return cls(path, capacity, descriptor)
+
+    def leave(self) -> None:
+        """Give it up; what has been mapped stays until it is mapped no more."""
+        os.close(self.descriptor)
+        if not self.path.startswith("/proc/"):
+            os.unlink(self.path)  # noqa: PTH108
+
+
+class Batch:
+    """Memory that parent and child share for one batch: the first `count` places of a room.
+
+    pid: int64 [1], the child's. records: RECORD [n]. pixels: uint8 [n, 224, 224, 3].
+    Untouched pixels take no memory, so a batch of headers may carry them too.
+    """
+
+    def __init__(self, room: Room, count: int) -> None:
+        self.room, self.count = room, count
+        head = 8 + room.capacity * RECORD.itemsize
+        self.pid = np.memmap(room.path, np.int64, "r+", 0, (1,))
+        self.records = np.memmap(room.path, RECORD, "r+", 8, (count,))
+        self.pixels = np.memmap(room.path, np.uint8, "r+", head, (count, *schemas.PIXELS_SHAPE))
+
+    def decoded_pixels(self) -> np.ndarray:
+        """The pixels of the images that are DONE: uint8 [k, 224, 224, 3]. A copy only when some are missing."""
+        done = self.records["state"] == DONE
+        return self.pixels if done.all() else self.pixels[done]
 
 
 class Isolated:
@@ -100,28 +114,41 @@ class Isolated:
         self._work = work
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPool(max_workers=1, initializer=_prepare_child, initargs=(os.getpid(),), context=context)
+        self._room: Room | None = None
 
     def run(self, datas: Sequence[bytes], limits: Limits) -> Batch:
-        """Work through n images. Every record of the returned batch is DONE or REJECTED."""
-        batch, descriptor = Batch.make(len(datas))
-        try:
-            at = 0
-            while at < len(datas):
-                batch.pid[0] = 0
-                future = self._pool.schedule(_child, args=(self._work, batch.path, batch.count, at, datas[at:], limits))
-                if (death := _watch(future, batch, at, limits)) is None:
-                    break
-                at = _blame(batch, at, death)
-            return batch
-        finally:
-            os.close(descriptor)  # mapped by now: the memory lives as long as the batch
-            if not batch.path.startswith("/proc/"):
-                os.unlink(batch.path)  # noqa: PTH108
+        """Work through n images. Every record of the returned batch is DONE or REJECTED.
+
+        What the batch holds is good until the next run: it writes into the same memory.
+        """
+        batch = Batch(self._room_for(len(datas)), len(datas))
+        batch.records[:] = np.zeros((), RECORD)
+        at = 0
+        while at < len(datas):
+            batch.pid[0] = 0
+            future = self._pool.schedule(_child, args=(self._work, batch.room, batch.count, at, datas[at:], limits))
+            if (death := _watch(future, batch, at, limits)) is None:
+                break
+            at = _blame(batch, at, death)
+        return batch
 
     def stop(self) -> None:
         """End the child."""
         self._pool.stop()
         self._pool.join()
+        self._leave_room()
+
+    def _room_for(self, count: int) -> Room:
+        # Kept from batch to batch: new memory costs more than the decoder's writing into it, page by page.
+        if self._room is None or self._room.capacity < count:
+            self._leave_room()
+            self._room = Room.make(count)
+        return self._room
+
+    def _leave_room(self) -> None:
+        if self._room:
+            self._room.leave()
+            self._room = None
 
 
 @lru_cache
@@ -141,8 +168,8 @@ def rejection(record: np.void) -> Rejected:
     return Rejected(Reason(record["reason"].decode()), record["detail"].decode("utf-8", "ignore"))
 
 
-def _child(work: Work, path: str, count: int, first: int, datas: Sequence[bytes], limits: Limits) -> None:
-    batch = Batch(path, count)
+def _child(work: Work, room: Room, count: int, first: int, datas: Sequence[bytes], limits: Limits) -> None:
+    batch = Batch(room, count)
     batch.pid[0] = os.getpid()
     for at, data in enumerate(datas, first):
         batch.records["state"][at] = AT_WORK

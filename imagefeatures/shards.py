@@ -7,7 +7,6 @@ wins and the other attempt's files are never looked at.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 from collections import Counter
@@ -191,8 +190,22 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
 
 def _write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
     # In memory, then one request: a shard is bounded, and a half-written file can never be seen.
-    sink = io.BytesIO()
-    pq.write_table(table, sink, **options)
-    data = sink.getvalue()
+    with _room_for(table) as sink:
+        pq.write_table(table, sink, **options)
+        size = sink.tell()
+    data = memoryview(_room)[:size]
     storage.write(uri, data)
-    return StagedFile(uri, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
+    return StagedFile(uri, table.num_rows, size, hashlib.sha256(data).hexdigest())
+
+
+_room = pa.allocate_buffer(0)
+"""What was last written; kept from shard to shard, for new memory costs more than all of the writing into it."""
+
+
+def _room_for(table: pa.Table) -> pa.FixedSizeBufferWriter:
+    """A sink with room for the table as Parquet, whatever the compression makes of it."""
+    global _room
+    most = table.nbytes + table.nbytes // 8 + 64 * table.num_rows * table.num_columns + (1 << 20)
+    if _room.size < most:
+        _room = pa.allocate_buffer(most)
+    return pa.FixedSizeBufferWriter(_room)

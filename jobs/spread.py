@@ -12,6 +12,7 @@ import sys
 import time
 import zipimport
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from typing import NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
@@ -57,6 +58,9 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
 
     def attempt(shard: int) -> shards.Receipt:
         storage.waited_before(TaskContext.get().attemptNumber() > 0)
+        # A process that multiprocessing spawns imports its parent's main module first: here PySpark, half a second, for
+        # a child that decodes pictures. It spares itself that for a package's __main__.
+        sys.modules["__main__"].__spec__ = ModuleSpec("worker.__main__", None)
         try:
             return run_shard(shard)
         finally:

@@ -143,10 +143,11 @@ def test_only_the_image_that_the_child_died_at_is_blamed(
 
 @contextlib.contextmanager
 def shared_batch(*states: int) -> Iterator[isolation.Batch]:
-    batch, descriptor = isolation.Batch.make(len(states))
+    room = isolation.Room.make(len(states))
+    batch = isolation.Batch(room, len(states))
     batch.records["state"] = states
     yield batch
-    os.close(descriptor)
+    room.leave()
 
 
 def test_a_child_that_the_system_kills_has_asked_for_too_much_memory() -> None:

@@ -89,7 +89,7 @@ def fetch_all(listed: Sequence[StoredObject]) -> Iterator[bytes | ObjectMissing 
             yield fetched
 
 
-def write(uri: str, data: bytes, *, only_if_absent: bool = False) -> bool:
+def write(uri: str, data: bytes | memoryview, *, only_if_absent: bool = False) -> bool:
     """Write an object, whole. With only_if_absent an existing one is left alone and False returned.
 
     (A store that does not know conditional writes overwrites it instead; nothing here relies on more.)

@@ -57,7 +57,7 @@ class LocalStore:
         with _opened(path) as file:
             return os.pread(file.fileno(), length, start)
 
-    def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
+    def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         target = Path(path)
         draft = target.with_name(f".draft-{secrets.token_hex(8)}")
         try:

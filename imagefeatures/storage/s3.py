@@ -96,9 +96,10 @@ class S3Store:
 
         return _patiently(f"s3://{path}", get)
 
-    def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
+    def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         bucket, key = _bucket_and_key(path)
         condition = {"IfNoneMatch": "*"} if only_if_absent else {}
+        data = bytes(data)  # boto3 takes no other buffer
 
         def put() -> dict[str, Any]:
             return self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
