@@ -89,7 +89,7 @@ lock: setup  ## compile requirements.txt, requirements/dev.txt and the peers' an
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 
-$(READY): $(LOCKS) pyproject.toml scripts/setup
+$(READY): $(LOCKS) requirements/readers.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
 clean:  ## remove .venv, Airflow's folder, the demo's photos and picture; the lake stays

@@ -23,10 +23,12 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
 from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401 - registers it: Pillow looks for it when a JPEG is not plain
@@ -40,10 +42,19 @@ from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
+try:
+    from imagefeatures import _bicubic
+except ImportError:  # no compiler where this was installed
+    _bicubic = None
+
 # The most that limits.max_pixels may be: check_pixels holds each dataset's own limit, before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = 2**31
+# All pixels of an image in one piece, however large: so they can be lent to code that is not Pillow's.
+Image.core.set_use_block_allocator(1)
 
 SIZE = (224, 224)
+_LEAST_ROWS = 4
+"""How many rows the compiled code takes at a time."""
 PILLOW_CONVERTS = {"RGB", "L", "1", "P", "YCbCr", "HSV", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK"}
 PREMULTIPLIED = {"La", "RGBa"}  # which Pillow converts only to LA and RGBA, their plain forms
 SIXTEEN_BIT_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
@@ -105,8 +116,34 @@ def decode(data: bytes, limits: Limits) -> Decoded:
             _load_png(image, data)
         image.load()
         image = _upright(image)
-        small = _to_rgb(image).resize(SIZE, Image.Resampling.BICUBIC)
-        return Decoded(np.asarray(small), *image.size, mode)
+        return Decoded(resized(_to_rgb(image)), *image.size, mode)
+
+
+def resized(image: Image.Image) -> np.ndarray:
+    """An RGB image as uint8 [224, 224, 3], bicubic: Pillow's pixels, from compiled code where there is some."""
+    if image.height >= _LEAST_ROWS and _compiled_bicubic_is_pillows():
+        with suppress(ValueError):  # pixels in several blocks: Pillow was told otherwise by its variables
+            return _compiled(image)
+    return np.asarray(image.resize(SIZE, Image.Resampling.BICUBIC))
+
+
+@lru_cache(1)
+def _compiled_bicubic_is_pillows() -> bool:
+    """Whether the compiled code is here, and gives Pillow's pixels on this processor."""
+    if _bicubic is None:
+        return False
+    noise = np.random.default_rng(0)
+    tries = [Image.fromarray(noise.integers(0, 256, (*shape, 3), np.uint8)) for shape in ((61, 47), (500, 301))]
+    return all(
+        np.array_equal(_compiled(image), np.asarray(image.resize(SIZE, Image.Resampling.BICUBIC))) for image in tries
+    )
+
+
+def _compiled(image: Image.Image) -> np.ndarray:
+    small = np.empty((*SIZE, 3), np.uint8)
+    lent = pa.array(image).buffers()[-1]  # four bytes a pixel, no copy
+    _bicubic.bicubic(memoryview(lent), (image.height, image.width), small, SIZE[0])
+    return small
 
 
 @contextmanager

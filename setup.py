@@ -1,0 +1,16 @@
+"""The one part that is compiled; all else is in pyproject.toml."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "imagefeatures._bicubic",
+            ["imagefeatures/_bicubic.c"],
+            # Weights must be the same doubles on every processor: no multiplying and adding in one rounding.
+            extra_compile_args=["-O3", "-ffp-contract=off"],
+            py_limited_api=True,
+            optional=True,  # without a C compiler Pillow does it: the same pixels, later
+        )
+    ]
+)

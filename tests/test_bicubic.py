@@ -1,0 +1,110 @@
+"""The compiled resizing gives Pillow's pixels, every one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagefeatures import images
+
+compiled = pytest.mark.skipif(
+    images._bicubic is None and (platform.machine() != "x86_64" or not shutil.which("cc")),
+    reason="compiled for x86-64 alone, where there is a C compiler; elsewhere Pillow resizes",
+)
+
+
+def noise(height: int, width: int, seed: int = 0) -> Image.Image:
+    """Black and white for even seeds: overshoots, which have to be clipped, at nearly every pixel."""
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(values if seed % 2 else np.where(values > 127, 255, 0).astype(np.uint8))
+
+
+def by_pillow(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC))
+
+
+def sizes() -> list[tuple[int, int]]:
+    """Of every kind: enlarged, shrunk, one of each, a side of 224, one pixel wide, rows first and columns first."""
+    drawn = np.exp(np.random.default_rng(7).uniform(0, np.log(2500), (120, 2))).astype(int) + 1
+    sides = [1, 2, 3, 4, 5, 7, 8, 223, 224, 225, 226, 448, 449, 3000]
+    return [(h, w) for h, w in drawn.tolist()] + [(s, 224) for s in sides] + [(224, s) for s in sides] + [(1, 1)]
+
+
+@compiled
+def test_every_pixel_is_pillows() -> None:
+    assert images._compiled_bicubic_is_pillows()
+    for seed, (height, width) in enumerate(sizes()):
+        image = noise(height, width, seed)
+        np.testing.assert_array_equal(images.resized(image), by_pillow(image), f"{height} rows of {width}")
+
+
+@compiled
+@pytest.mark.parametrize("width", [224, 230, 348, 640])
+def test_the_pass_that_pillow_makes_first_is_made_first(width: int) -> None:
+    turn = 2 * width - 224  # columns first from the next height on
+    for height in (turn - 1, turn, turn + 1, turn + 2):
+        image = noise(height, width, height)
+        np.testing.assert_array_equal(images.resized(image), by_pillow(image), f"{height} rows of {width}")
+
+
+@compiled
+def test_an_image_of_more_than_one_block_of_pillows_is_resized_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(2300, 2100)
+    expected = by_pillow(image)
+    np.testing.assert_array_equal(images._compiled(image), expected)
+    Image.core.set_use_block_allocator(0)
+    try:
+        in_blocks = noise(2300, 2100)
+        with pytest.raises(ValueError, match="contiguous"):
+            images._compiled(in_blocks)
+        np.testing.assert_array_equal(images.resized(in_blocks), expected)  # by Pillow itself
+    finally:
+        Image.core.set_use_block_allocator(1)
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("given", "shape", "room", "size"),
+    [
+        (400, (10, 11), 48, 4),  # fewer pixels than the shape says
+        (480, (10, 11), 48, 4),  # more
+        (440, (11, 10), 47, 4),  # too little room for the result
+        (120, (3, 10), 48, 4),  # fewer rows than it takes at a time
+        (440, (11, 10), 27, 3),  # a smaller picture than it makes
+        (0, (-1, 0), 48, 4),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(given: int, shape: tuple[int, int], room: int, size: int) -> None:
+    with pytest.raises(ValueError, match="sizes"):
+        images._bicubic.bicubic(os.urandom(given), shape, bytearray(room), size)
+
+
+def test_without_it_pillow_resizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_bicubic", None)
+    images._compiled_bicubic_is_pillows.cache_clear()
+    try:
+        image = noise(300, 200)
+        np.testing.assert_array_equal(images.resized(image), by_pillow(image))
+    finally:
+        images._compiled_bicubic_is_pillows.cache_clear()
+
+
+@compiled
+def test_code_that_gives_other_pixels_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong:
+        @staticmethod
+        def bicubic(pixels: memoryview, shape: tuple[int, int], out: np.ndarray, size: int) -> None:
+            out[:] = 7
+
+    monkeypatch.setattr(images, "_bicubic", Wrong)
+    images._compiled_bicubic_is_pillows.cache_clear()
+    try:
+        image = noise(300, 200)
+        np.testing.assert_array_equal(images.resized(image), by_pillow(image))
+    finally:
+        images._compiled_bicubic_is_pillows.cache_clear()
