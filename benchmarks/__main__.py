@@ -83,7 +83,8 @@ class Bench:
         self._note_whole("fused", self.limit("fused", count))
         self._note_whole("ours", self._whole_run(count).wall)
         for peer in others.PEERS:
-            self._note_whole(peer, self._peer(peer, count).wall)
+            if peer != "notebook" or not self.whole_rates[peer]:  # once: it takes longer than all others together
+                self._note_whole(peer, self._peer(peer, count).wall)
 
     def curve(self, sizes: list[int]) -> list[tuple[int, float]]:
         """(photos, seconds) of whole runs: the one that was repeated, by its median, and further sizes, once each."""

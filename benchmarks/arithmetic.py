@@ -43,10 +43,14 @@ class Ratio:
 def ratio(ours: Sequence[float], others: Sequence[float]) -> Spread:
     """Of two columns of rates. Row by row: the two of a row were measured within minutes, under the same load.
 
+    A column that ends sooner was measured in the first repetitions alone.
+
     >>> ratio([10, 30], [5, 10])
     Spread(median=2.5, least=2.0, most=3.0)
+    >>> ratio([10, 30], [5])
+    Spread(median=2.0, least=2.0, most=2.0)
     """
-    return Spread.of([one / other for one, other in zip(ours, others, strict=True)])
+    return Spread.of([one / other for one, other in zip(ours, others, strict=False)])
 
 
 def fit(points: Sequence[tuple[int, float]]) -> tuple[float, float]:

@@ -45,7 +45,8 @@ def markdown(found: dict[str, Any]) -> str:
     parts = [
         f"{found['made_at']}, {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB, "
         f"{asked['repetitions']} × everything in turn: medians, in brackets the smallest and the largest. "
-        f"{asked['images']:,} photos for the steps and the equal work, {asked['whole']:,} for the whole run. "
+        f"{asked['images']:,} photos for the steps and the equal work, {asked['whole']:,} for the whole run (the "
+        "notebook's in the first repetition alone). "
         f"Load average before the first repetition and after each: {', '.join(str(x) for x in machine['load'])}.",
         _table(("What", "Ratio", "Target", ""), _ratio_rows(found)),
         _table((f"{asked['images']:,} photos", "images/s", "wall, s"), _rate_rows(found)),
