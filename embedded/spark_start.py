@@ -23,14 +23,14 @@ context.stop()
 """
 
 
-def make() -> None:
-    """Make what this environment does not have yet."""
-    _make_home()
-    if not CLASS_ARCHIVE.is_file():  # it belongs to the paths of that home's jars
-        _make_archive()
+def make(home: Path = SPARK_HOME, archive: Path = CLASS_ARCHIVE) -> None:
+    """Make what is not there yet. home: to be Spark's SPARK_HOME, at this very path, or the archive is of no use."""
+    _make_home(home)
+    if not archive.is_file():
+        _make_archive(home, archive)
 
 
-def _make_home() -> None:
+def _make_home(home: Path) -> None:
     """PySpark's programs and jars, without python/lib.
 
     Spark puts the zip archives of that folder on the path of every Python process it starts, in front of the installed
@@ -39,19 +39,19 @@ def _make_home() -> None:
     spec = find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise SystemExit("PySpark is not installed here")
-    SPARK_HOME.mkdir(exist_ok=True)
+    home.mkdir(exist_ok=True)
     for name in ("bin", "jars"):
-        link = SPARK_HOME / name
+        link = home / name
         link.unlink(missing_ok=True)
         link.symlink_to(Path(spec.origin).parent / name)
 
 
-def _make_archive() -> None:
+def _make_archive(home: Path, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
-        job, draft = Path(folder) / "job.py", CLASS_ARCHIVE.with_suffix(".part")
+        job, draft = Path(folder) / "job.py", archive.with_suffix(".part")
         job.write_text(TYPICAL_JOB)
-        env = environment(Path(folder), 0)
-        env["SPARK_SUBMIT_OPTS"] = f"{QUICK_START} -XX:ArchiveClassesAtExit={draft}"
+        options = f"{QUICK_START} -XX:ArchiveClassesAtExit={draft}"
+        env = environment(Path(folder), 0) | {"SPARK_HOME": str(home), "SPARK_SUBMIT_OPTS": options}
         done = subprocess.run(  # noqa: S603
             ["spark-submit", "--master", "local[2]", str(job)],  # noqa: S607
             env=env,
@@ -61,4 +61,4 @@ def _make_archive() -> None:
         if done.returncode:
             raise SystemExit(f"Spark does not run here:\n{done.stderr[-2000:]}")
     if draft.is_file():
-        draft.replace(CLASS_ARCHIVE)
+        draft.replace(archive)
