@@ -58,9 +58,11 @@ def endless_store() -> Iterator[str]:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:  # or who raises would wait for the server for ever
+            server.shutdown()
+            thread.join()
 
 
 def main(keys: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -129,18 +131,21 @@ def replace_rows(table: Table, partition: str, dataset: str, rows: pa.Table, run
 def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
     """Whether quarantine, features and runs hold one and the same run of (dataset, partition)."""
 
-    def run_ids(name: str, where: BooleanExpression) -> list[str]:
-        rows = tables[name].refresh().scan(row_filter=where, selected_fields=("run_id",)).to_arrow()
-        return rows["run_id"].to_pylist()
+    def run_ids(name: str, where: BooleanExpression) -> Counter[str]:
+        scan = tables[name].refresh().scan(row_filter=where, selected_fields=("run_id",))
+        counts: Counter[str] = Counter()
+        for batch in scan.to_arrow_batch_reader():  # a million strings of Python's would be 80 MB
+            for found in pc.value_counts(batch["run_id"]).to_pylist():
+                counts[found["values"]] += found["counts"]
+        return counts
 
     found = tables["runs"].refresh().scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
     if len(found) != 1:
         return False
     (row,) = found
-    return (
-        run_ids("quarantine", _of(partition, dataset)) == [row["run_id"]] * row["quarantined"]
-        and run_ids(dataset, EqualTo("partition_key", partition)) == [row["run_id"]] * row["registered"]
-    )
+    return run_ids("quarantine", _of(partition, dataset)) == Counter({row["run_id"]: row["quarantined"]}) and run_ids(
+        dataset, EqualTo("partition_key", partition)
+    ) == Counter({row["run_id"]: row["registered"]})
 
 
 def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:

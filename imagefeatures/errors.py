@@ -36,7 +36,7 @@ class InputError(ImageFeaturesError):
 
 
 class SettingsError(InputError):
-    """An environment variable is malformed; the text names it."""
+    """An environment variable, or a setting of Spark, is not right; the text names it."""
 
 
 class DatasetError(InputError):

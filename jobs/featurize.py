@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pyspark import SparkContext
+from collections.abc import Mapping
+
+from pyspark import SparkContext, TaskContext
 from pyspark.broadcast import Broadcast
+from pyspark.resource import ResourceInformation
 
 from imagefeatures import featurize, ingest
-from imagefeatures.models import engines, prepare
+from imagefeatures.models import engines, gpus, prepare
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
 from spread import main, spread
@@ -19,8 +22,15 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
+    gpus.claim(gpu_of(TaskContext.get().resources()))
     engine = engines.OnDemand(lambda: engines.cached(run.dataset.engine, bundle.value))
     return featurize.run_shard(run, shard, engine)
+
+
+def gpu_of(resources: Mapping[str, ResourceInformation]) -> str | None:
+    """The address of the GPU that Spark has given to a task; None when it gives out none."""
+    addresses = resources["gpu"].addresses if "gpu" in resources else []
+    return addresses[0] if addresses else None
 
 
 if __name__ == "__main__":

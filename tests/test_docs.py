@@ -158,7 +158,7 @@ def test_a_reason_is_said_to_be_unused_exactly_while_it_is() -> None:
 def test_no_document_invents_a_code(path: Path) -> None:
     messages = {found for text in SOURCES.values() for found in re.findall(r"\b([A-Z]+_[A-Z_]+): ", text)}
     assert {"NO_INPUT", "MODEL_MISMATCH"} <= messages
-    variables = ("IMAGEFEATURES_", "AWS_", "AIRFLOW_", "SPARK_", "PYSPARK_", "EX_")
+    variables = ("IMAGEFEATURES_", "AWS_", "AIRFLOW_", "SPARK_", "PYSPARK_", "CUDA_", "EX_")
     named = {code for code in codes(path) if re.fullmatch(r"[A-Z]{4,}(_[A-Z]+)*|[A-Z]+(_[A-Z]+)+", code)}
     compose = set(re.findall(r"^(?:# )?([A-Z_]+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     assert {code for code in named if not code.startswith(variables)} <= set(Reason) | messages | compose

@@ -3,6 +3,7 @@
 weights    find the file, read its arrays, check their digest
 reference  the model in Keras: the numbers that every engine must reproduce
 engines    pixels to vectors, fast: OpenVINO (default) and TensorFlow
+gpus       which GPU a process computes on, and how many images at once
 prepare    the model step: build, prove, and keep the engine-ready files in the lake
 """
 

@@ -1,7 +1,7 @@
 """Engines: pixels to vectors. All give the reference's numbers (see `prepare`), at different speeds.
 
 openvino    the default on CPUs: one thread, one image at a time, so that one worker a core scales
-tensorflow  the reference's own runtime
+tensorflow  the reference's own runtime, on a GPU where it sees one
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models import reference
+from imagefeatures.models import gpus, reference
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,16 @@ def cached(name: str, bundle: Bundle) -> Engine:
 
 
 def load(name: str, bundle: Bundle) -> Engine:
-    """Load an engine by its name in the dataset file. Raises ModelMismatch when the width is not the model's."""
+    """Load an engine by its name in the dataset file, and prove it on this machine.
+
+    The model step has proven it on another one, perhaps without this one's GPU. Raises ModelMismatch when the
+    width or the golden vectors are not the model's.
+    """
     engine: Engine = {"openvino": OpenVino, "tensorflow": TensorFlow}[name](bundle)
-    width = engine.features(reference.golden_pixels()[:1]).shape[1]
-    if width != bundle.width:
+    found = engine.features(reference.golden_pixels())
+    if (width := found.shape[1]) != bundle.width:
         raise ModelMismatch(f"MODEL_MISMATCH: {name} gives vectors of {width} values, the table holds {bundle.width}")
+    reference.check_parity(name, found, reference.golden_vectors())
     return engine
 
 
@@ -92,30 +97,48 @@ class OpenVino:
 
 
 class TensorFlow:
-    """Keras on TensorFlow, compiled once for a fixed batch (`predict` in a loop retraces and leaks)."""
+    """Keras on TensorFlow, compiled once for a fixed batch (`predict` in a loop retraces and leaks).
+
+    On a GPU the batch is sized to its memory. One that is too large all the same is halved, and stays so: what was
+    computed before is kept. Raises TensorFlow's ResourceExhaustedError when there is no memory for a single image.
+    """
 
     BATCH = 32
+    """Images at once on a CPU."""
 
     def __init__(self, bundle: Bundle) -> None:
         with np.load(io.BytesIO(bundle.weights_npz), allow_pickle=False) as stored:
             arrays: dict[str, list[np.ndarray]] = {}
             for name in stored.files:  # "<layer>/<position>", in order
                 arrays.setdefault(name.rpartition("/")[0], []).append(stored[name])
-        self._model = reference.build(arrays)
+        model = reference.build(arrays)
         import tensorflow as tf
 
-        signature = tf.TensorSpec((self.BATCH, 224, 224, 3), tf.float32)
-        self._run = tf.function(lambda x: self._model(x, training=False), input_signature=[signature])
-        self._width = self._model.output_shape[1]
+        self._exhausted = tf.errors.ResourceExhaustedError
+        self._run = tf.function(lambda x: model(x, training=False))  # compiled again only for a smaller batch
+        self._width = model.output_shape[1]
+        self.batch = gpus.batch(self.BATCH)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         vectors = np.empty((len(pixels), self._width), np.float32)
-        for at in range(0, len(pixels), self.BATCH):
-            batch = reference.scaled(pixels[at : at + self.BATCH])
-            padded = np.zeros((self.BATCH, *batch.shape[1:]), np.float32)
-            padded[: len(batch)] = batch
-            vectors[at : at + len(batch)] = self._run(padded).numpy()[: len(batch)]
+        at = 0
+        while at < len(pixels):
+            part = pixels[at : at + self.batch]
+            try:
+                vectors[at : at + len(part)] = self._vectors(part)
+            except self._exhausted:
+                if self.batch == 1:
+                    raise
+                self.batch //= 2
+            else:
+                at += len(part)
         return vectors
+
+    def _vectors(self, part: np.ndarray) -> np.ndarray:
+        """part: at most a batch of pixels; what is missing is filled up, so that one compiled shape does for all."""
+        padded = np.zeros((self.batch, *part.shape[1:]), np.float32)
+        padded[: len(part)] = reference.scaled(part)
+        return self._run(padded).numpy()[: len(part)]
 
 
 @lru_cache(1)

@@ -20,11 +20,9 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_folder
 from imagefeatures.models import MODELS, reference
 from imagefeatures.models.engines import Bundle, load
+from imagefeatures.models.reference import check_parity
 from imagefeatures.models.weights import Arrays, load_weights
 
-MOST_ABSOLUTE_DIFFERENCE = 1e-3
-LEAST_COSINE = 0.99999
-GOLDEN = Path(__file__).parent / "golden" / "mobilenet_v2.npy"
 FILES = {"weights_npz": "weights.npz", "openvino_xml": "model.xml", "openvino_bin": "model.bin"}
 
 
@@ -42,7 +40,7 @@ def prepare(model: str, lake: str, cache: Path) -> dict[str, object]:
     keras_model = reference.build(arrays)
     pixels = reference.golden_pixels()
     expected = keras_model(reference.scaled(pixels), training=False).numpy()
-    check_parity("the reference", expected, np.load(GOLDEN, allow_pickle=False))
+    check_parity("the reference", expected, reference.golden_vectors())
     bundle = _bundle(model, arrays, keras_model)
     parity = {
         name: check_parity(name, load(name, bundle).features(pixels), expected) for name in ("openvino", "tensorflow")
@@ -72,19 +70,6 @@ def read_bundle(lake: str, model: str) -> Bundle:
         if hashlib.sha256(files[field]).hexdigest() != facts["sha256"][name]:
             raise ModelMismatch(f"MODEL_MISMATCH: {folder}/{name} is not the file that was proven; remove the folder")
     return Bundle(fingerprint=facts["fingerprint"], width=facts["width"], **files)
-
-
-def check_parity(name: str, found: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    """Compare float32 [n, width] with the reference. Raises ModelMismatch beyond the tolerances."""
-    difference = float(np.abs(found - expected).max())
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    cosine = float(((found.astype(np.float64) * expected).sum(axis=1) / lengths).min())
-    if not (difference <= MOST_ABSOLUTE_DIFFERENCE and cosine >= LEAST_COSINE):
-        raise ModelMismatch(
-            f"MODEL_MISMATCH: {name} differs by {difference:.2g} (at most {MOST_ABSOLUTE_DIFFERENCE:g}), "
-            f"cosine {cosine:.7f} (at least {LEAST_COSINE})"
-        )
-    return {"max_absolute_difference": difference, "min_cosine": cosine}
 
 
 def _bundle(model: str, arrays: Arrays, keras_model: object) -> Bundle:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from imagefeatures.errors import ModelMismatch
+from imagefeatures.models import gpus
 from imagefeatures.models.weights import Arrays
+
+MOST_ABSOLUTE_DIFFERENCE = 1e-3
+LEAST_COSINE = 0.99999
+GOLDEN = Path(__file__).parent / "golden" / "mobilenet_v2.npy"
 
 
 def build(arrays: Arrays) -> Any:
@@ -16,6 +23,7 @@ def build(arrays: Arrays) -> Any:
     arrays: from `weights.load_weights`, already checked.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no banner in task logs
+    gpus.settle()
     import keras
 
     model = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=None, pooling="avg")
@@ -41,3 +49,21 @@ def golden_pixels() -> np.ndarray:
     discs = (((x - 60 - 30 * c) ** 2 + (y - 112) ** 2) // 900) * 53 % 256
     noise = (x * 7919 + y * 104729 + c * 1299709) ** 2 // 64 % 256
     return np.stack([ramp, stripes, discs, noise]).astype(np.uint8)
+
+
+def golden_vectors() -> np.ndarray:
+    """What the reference makes of `golden_pixels`: float32 [4, 1280], kept beside this module."""
+    return np.load(GOLDEN, allow_pickle=False)
+
+
+def check_parity(name: str, found: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+    """Compare float32 [n, width] with the reference. Raises ModelMismatch beyond the tolerances."""
+    difference = float(np.abs(found - expected).max())
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    cosine = float(((found.astype(np.float64) * expected).sum(axis=1) / lengths).min())
+    if not (difference <= MOST_ABSOLUTE_DIFFERENCE and cosine >= LEAST_COSINE):
+        raise ModelMismatch(
+            f"MODEL_MISMATCH: {name} differs by {difference:.2g} (at most {MOST_ABSOLUTE_DIFFERENCE:g}), "
+            f"cosine {cosine:.7f} (at least {LEAST_COSINE})"
+        )
+    return {"max_absolute_difference": difference, "min_cosine": cosine}

@@ -10,7 +10,8 @@ from PIL import Image
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import MODELS, engines, reference
 from imagefeatures.models.engines import Bundle, Engine
-from imagefeatures.models.prepare import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE, read_bundle
+from imagefeatures.models.prepare import read_bundle
+from imagefeatures.models.reference import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE
 from photos import picture, real_photos
 from shared import MODEL
 

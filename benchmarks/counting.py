@@ -1,0 +1,99 @@
+"""Runs over real photos whose requests to the store are counted: each call of the store is one request on S3."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from benchmarks.photos import read_demo_photos
+from imagefeatures import featurize, ingest, resize, shards, storage, validate
+from imagefeatures.catalog import open_catalog
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.models import engines
+from imagefeatures.models.prepare import prepare, read_bundle
+from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.register import register
+from imagefeatures.settings import Settings
+from imagefeatures.storage.local import LocalStore
+from imagefeatures.storage.objects import Wanted
+
+MODEL = "mobilenet_v2"
+
+
+class Counting(LocalStore):
+    """A local store that counts what S3 would be asked. (A listing is counted nowhere: 1,000 keys a request.)"""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def read(self, path: str) -> bytes:
+        self.asked["GET"] += 1
+        return super().read(path)
+
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        self.asked["GET"] += 1
+        return super().read_part(path, start, length)
+
+    def fetch_all(self, wanted: Sequence[Wanted]) -> Iterator[Any]:
+        self.asked["GET"] += len(wanted)
+        return super().fetch_all(wanted)
+
+    def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
+        self.asked["PUT"] += 1
+        return super().write(path, data, only_if_absent)
+
+
+def counted_runs(photos: int, shard_images: Sequence[int]) -> list[dict[str, Any]]:
+    """One run over so many photos for each size of shards, each in a lake of its own."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
+        source = Path(name) / "photos"
+        source.mkdir()
+        for at, (_, data) in enumerate(read_demo_photos(Settings.from_env().cache)[:photos]):
+            (source / f"{at}.jpg").write_bytes(data)
+        for size in shard_images:
+            settings = Settings.from_env({"IMAGEFEATURES_LAKE": f"file://{name}/lake-{size}"})
+            prepare(MODEL, settings.lake, settings.cache)
+            dataset = Dataset.model_validate({"name": "photos", "source": f"file://{source}/", "reuse": False})
+            params = RunParams.parse({"shard_images": size})
+            found.append(_counted(load_run(plan_run(dataset, params, "2026-11-02", settings)), settings))
+    return found
+
+
+def _counted(run: Run, settings: Settings) -> dict[str, Any]:
+    engine = engines.cached("openvino", read_bundle(settings.lake, MODEL))
+    listing = ingest.list_source(run, workers=0)
+    steps = {
+        "ingest": ingest.run_shard,
+        "validate": validate.run_shard,
+        "resize": resize.run_shard,
+        "featurize": lambda run, shard: featurize.run_shard(run, shard, engine),
+    }
+    asked, sizes = {}, {"source": listing.bytes / listing.objects}
+    manifests = Counter({"PUT": listing.shards})  # the driver of ingest writes one for each shard
+    names = {"ingest": "raw", "validate": "verdicts", "resize": "pixels", "featurize": "features"}
+    for step, run_shard in steps.items():
+        store = Counting()
+        with patch.object(storage, "_store", lambda _, store=store: store):
+            for shard in range(listing.shards):
+                run_shard(run, shard)
+            receipts = shards.read_receipts(run.layout, step)  # as the driver does when the step ends
+        asked[step] = store.asked + (manifests if step == "ingest" else Counter())
+        sizes[names[step]] = shards.totals(receipts).bytes / listing.objects
+    store = Counting()
+    with patch.object(storage, "_store", lambda _: store):
+        register(run.layout.run_file, settings)
+    asked["register"] = store.asked
+    return {"shards": listing.shards, "requests": asked, "bytes": sizes, "iceberg": _commit(settings)}
+
+
+def _commit(settings: Settings) -> dict[str, int]:
+    table = open_catalog(settings).load_table("features.photos")
+    manifests = table.current_snapshot().manifests(table.io)
+    entries = sum(len(manifest.fetch_manifest_entry(table.io)) for manifest in manifests)
+    size = sum(manifest.manifest_length for manifest in manifests)
+    return {"files": entries, "manifests": len(manifests), "manifest_bytes": size}

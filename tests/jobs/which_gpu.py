@@ -1,0 +1,20 @@
+"""A job of the tests': which GPU a Python worker sees, once it was told what Spark gave to its task."""
+
+from __future__ import annotations
+
+import os
+
+import featurize
+from pyspark import SparkConf, SparkContext, TaskContext
+
+from imagefeatures.models import gpus
+
+
+def seen(_: int) -> tuple[int, str]:
+    gpus.claim(featurize.gpu_of(TaskContext.get().resources()))
+    return os.getpid(), os.environ[gpus.VISIBLE]
+
+
+if __name__ == "__main__":
+    found = SparkContext(conf=SparkConf().setAppName("which gpu")).parallelize(range(6), 6).map(seen).collect()
+    print("seen:", sorted({address for _, address in found}), "by", len({pid for pid, _ in found}))

@@ -1,0 +1,88 @@
+"""The memory of those who know of the whole run, and of those who hold a shard. Measured, never timed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from benchmarks import many
+from imagefeatures import schemas
+from imagefeatures.plan import Run
+from imagefeatures.settings import REPOSITORY
+from imagefeatures.shards import Receipt, StagedFile
+from shared import MakeRun
+
+SHARD = 512
+
+FOLD = """
+import json, sys
+from benchmarks.memory import peak_mib
+from imagefeatures import schemas, shards, validate
+from imagefeatures.plan import load_run
+run, count = load_run(sys.argv[1]), int(sys.argv[2])
+left = [shards.pending(run.layout, step, count + 3) for step in schemas.SPARK_STEPS]
+done = [shards.totals(shards.read_receipts(run.layout, step)) for step in schemas.SPARK_STEPS]
+validate.check_budget(run)
+print(json.dumps([left, [[t.images, t.passed] for t in done], peak_mib()]))
+"""
+
+
+def write_receipts(run: Run, count: int) -> None:
+    """Receipts of every step for the first `count` shards, as they are when nothing is rejected."""
+    for step in schemas.SPARK_STEPS:
+        folder = Path(run.layout.step(step).removeprefix("file://"))
+        folder.mkdir(parents=True)
+        for shard in range(count):
+            output = StagedFile(run.layout.new_output(step, shard), SHARD, 10_000_000, "0" * 64)
+            receipt = Receipt(step, shard, SHARD, output, None, {}, 1000.0 + shard, 2.0)
+            Path(run.layout.receipt(step, shard).removeprefix("file://")).write_text(json.dumps(asdict(receipt)))
+
+
+def folded(run: Run, count: int) -> float:
+    """What a driver does with so many receipts, in a process of its own; returns its peak in MiB."""
+    write_receipts(run, count)
+    command = [sys.executable, "-c", FOLD, run.layout.run_file, str(count)]
+    found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    left, done, peak = json.loads(found)
+    assert left == [[count, count + 1, count + 2]] * 4
+    assert done == [[SHARD * count] * 2] * 4
+    return peak
+
+
+def test_receipts_of_a_million_images_weigh_next_to_nothing(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few, all_of_them = (folded(make_run(tmp_path), keys // SHARD + 1) for keys in (100_000, 1_000_000))
+    with capsys.disabled():
+        print(f" {few:.0f} MiB with 196 shards' receipts, {all_of_them:.0f} MiB with 1,954's ", end="")
+    assert all_of_them < 300
+    assert all_of_them < 1.3 * few
+
+
+@pytest.mark.long
+def test_a_million_images_fit_where_a_hundred_thousand_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four real jobs with a driver of 1 GB, and register, over made-up images: minutes."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGEFEATURES_LAKE", "IMAGEFEATURES_CAT"))]:
+        monkeypatch.delenv(name)
+    peaks = {}
+    for keys in (100_000, 1_000_000):
+        folder = tmp_path / str(keys)
+        folder.mkdir()
+        peaks[keys] = many.measure(keys, folder)
+        with capsys.disabled():
+            print(f"\n{keys:,}: {json.dumps(peaks[keys])}")
+    few, all_of_them = peaks[100_000], peaks[1_000_000]
+    assert list(few) == [*schemas.SPARK_STEPS, "register"]
+    for step in few:
+        assert all_of_them[step]["driver"] < 300, step
+        assert all_of_them[step]["driver"] < 1.3 * few[step]["driver"], step
+    for step in schemas.SPARK_STEPS:
+        assert all_of_them[step]["jvm"] < 1024 + 400, step  # the heap, and what a JVM needs beside it
