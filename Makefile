@@ -11,7 +11,7 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION URI QUERY KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
+export DATASET PARTITION URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
 LOCKS := requirements.txt requirements/dev.txt
 
 .PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
@@ -59,7 +59,7 @@ test-cluster: setup  ## real servers: races and faults, then a day through MinIO
 test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
 	@$(BIN)/python -m pytest tests/sql
 
-test-kills: setup  ## register killed at a hundred random moments (KILLS=100 SEED=0)
+test-kills: setup  ## register and Spark's processes killed at random moments (KILLS=100 STEP_KILLS=3 SEED=0)
 	@$(BIN)/python -m pytest tests/kills
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)

@@ -112,31 +112,47 @@ class Isolated:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(max_workers=1, initializer=_prepare_child, initargs=(os.getpid(),), context=context)
+        self._pool = _new_pool()
         self._room: Room | None = None
 
     def run(self, datas: Sequence[bytes], limits: Limits) -> Batch:
         """Work through n images. Every record of the returned batch is DONE or REJECTED.
 
-        What the batch holds is good until the next run: it writes into the same memory.
+        What the batch holds is good until the next run: it writes into the same memory. Raises DecoderUnavailable when
+        a child dies at no image, and the one after it as well.
         """
         batch = Batch(self._room_for(len(datas)), len(datas))
         batch.records[:] = np.zeros((), RECORD)
-        at = 0
+        at, begun_again = 0, -1
         while at < len(datas):
-            batch.pid[0] = 0
-            future = self._pool.schedule(_child, args=(self._work, batch.room, batch.count, at, datas[at:], limits))
-            if (death := _watch(future, batch, at, limits)) is None:
-                break
-            at = _blame(batch, at, death)
+            try:
+                at = self._go_on(batch, at, datas[at:], limits)
+            except BrokenProcessPool as error:  # the child died while it waited: no image's fault, nor the shard's
+                if begun_again == at:
+                    raise DecoderUnavailable(f"no decode process lives: {error}") from error
+                begun_again = at
+                self._end_pool()
+                self._pool = _new_pool()
         return batch
+
+    def _go_on(self, batch: Batch, at: int, datas: Sequence[bytes], limits: Limits) -> int:
+        """Give the rest of a batch to the child. Returns the index of the first image still to be done."""
+        batch.pid[0] = 0
+        try:
+            future = self._pool.schedule(_child, args=(self._work, batch.room, batch.count, at, datas, limits))
+        except RuntimeError as error:  # what pebble says when the pool broke before
+            raise BrokenProcessPool(str(error)) from error
+        death = _watch(future, batch, at, limits)
+        return batch.count if death is None else _blame(batch, at, death)
 
     def stop(self) -> None:
         """End the child."""
+        self._end_pool()
+        self._leave_room()
+
+    def _end_pool(self) -> None:
         self._pool.stop()
         self._pool.join()
-        self._leave_room()
 
     def _room_for(self, count: int) -> Room:
         # Kept from batch to batch: new memory costs more than the decoder's writing into it, page by page.
@@ -149,6 +165,11 @@ class Isolated:
         if self._room:
             self._room.leave()
             self._room = None
+
+
+def _new_pool() -> ProcessPool:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPool(max_workers=1, initializer=_prepare_child, initargs=(os.getpid(),), context=context)
 
 
 @lru_cache
@@ -205,7 +226,7 @@ class Death:
 def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Death | None:
     """Wait for the child; end it when an image takes too long. Returns why it died, None when it is through.
 
-    Raises DecoderUnavailable when no child begins.
+    Raises DecoderUnavailable when no child begins in time, BrokenProcessPool when it died before it was given anything.
     """
     ended: Death | None = None
     begun, since = False, time.monotonic()
@@ -216,8 +237,6 @@ def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Deat
             pass
         except ProcessExpired as died:
             return ended or Death(_cause_of_death(died.exitcode))
-        except BrokenProcessPool as error:
-            raise DecoderUnavailable(f"no decode process lives: {error}") from error
         if not begun:
             begun, waited = bool(batch.pid[0]), time.monotonic() - since
             if waited > START_SECONDS:
@@ -234,7 +253,10 @@ def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Deat
 
 
 def _blame(batch: Batch, first: int, death: Death) -> int:
-    """Give the image that the child died at its reason. Returns the index of the first image still to be done."""
+    """Give the image that the child died at its reason. Returns the index of the first image still to be done.
+
+    Raises BrokenProcessPool when it died at no image.
+    """
     undone = np.flatnonzero(batch.records["state"][first:] < DONE)
     if not len(undone):  # it died behind its last image
         return batch.count
@@ -242,7 +264,7 @@ def _blame(batch: Batch, first: int, death: Death) -> int:
     if death.late not in (None, at):  # the late one came through in the moment of the kill: no fault of its neighbour
         return at
     if batch.records["state"][at] == WAITING:
-        raise DecoderUnavailable(f"the decode process died before its first image: {death.why.detail}")
+        raise BrokenProcessPool(f"it died before its first image: {death.why.detail}")
     _note_rejected(batch, at, death.why)
     return at + 1
 

@@ -20,6 +20,7 @@ from imagefeatures import featurize, images, ingest, isolation, register, valida
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.reasons import Reason
+from photos import jpeg
 from shared import ColourEngine, MakeRun
 
 DECODE_SECONDS = 3.0  # a machine that is busy with other things must not look like an image that hangs
@@ -171,6 +172,20 @@ def test_where_no_child_can_begin_it_is_the_machines_fault(monkeypatch: pytest.M
 
 def _exit_at_once(parent: int) -> None:
     os._exit(3)
+
+
+@pytest.mark.parametrize("seconds", [0, 1], ids=["unnoticed", "noticed"])
+def test_a_child_that_dies_between_two_batches_costs_nothing(seconds: float) -> None:
+    child = isolation.Isolated(images.decode)
+    batch = child.run([jpeg(1)], Limits())
+    pid, pixels = int(batch.pid[0]), batch.pixels[0].copy()
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(seconds)  # the pool looks after its child ten times a second
+    second = child.run([jpeg(1), jpeg(2)], Limits())
+    assert list(second.records["state"]) == [isolation.DONE, isolation.DONE]
+    assert second.pid[0] != pid
+    assert (second.pixels[0] == pixels).all()
+    child.stop()
 
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:

@@ -21,11 +21,9 @@ from imagefeatures import storage
 from imagefeatures.settings import Settings
 from servers import minio, postgres
 from shared import AWS, until
-from stack import BUCKET, DAY, SECRECY, SPARK_SECRET, WORKERS, Stack, spark_cluster
+from stack import BUCKET, DAY, NO_SECRET, SECRECY, SPARK_SECRET, WORKERS, Stack, spark_cluster
 from watch_secrets import watched_command_lines
 
-# The driver insists on a value of spark.authenticate.secret; _SPARK_AUTH_SECRET wins over it.
-NO_SECRET = {"spark.authenticate.secret": "in-the-environment"}
 EVENT_LOG = {
     "spark.eventLog.enabled": "true",
     "spark.eventLog.compress": "false",

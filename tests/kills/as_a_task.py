@@ -1,0 +1,14 @@
+"""What an Airflow task of a Spark step does, without the rest of Airflow: the DAG's own operator runs spark-submit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+application, *arguments = sys.argv[1:]
+operator = SparkSubmitOperator(
+    task_id=Path(application).stem, application=application, application_args=arguments, verbose=False
+)
+operator.execute({})
