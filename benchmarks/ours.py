@@ -52,6 +52,7 @@ class Deployment:
         (self.folder / "lake").mkdir(exist_ok=True)
         for size, place in photos.items():
             text = f"name: photos{size}\nsource: file://{place}/\nlabel: parent\nstart_date: 2026-11-01\n"
+            text += "reuse: false\n"  # or every repetition but the first would find its vectors in the table
             (self.folder / "datasets" / f"photos{size}.yaml").write_text(text)
         prepare("mobilenet_v2", self.settings.lake, self.settings.cache)
 
