@@ -45,6 +45,7 @@ class Bench:
         self.rates: dict[str, list[float]] = defaultdict(list)
         self.walls: dict[str, list[float]] = defaultdict(list)
         self.whole_rates: dict[str, list[float]] = defaultdict(list)
+        self.once: dict[int, float] = {}
         self.agreement: dict[str, float] = {}
         self.versions = {"python": platform.python_version()}
 
@@ -86,12 +87,12 @@ class Bench:
             if peer != "notebook" or not self.whole_rates[peer]:  # once: it takes longer than all others together
                 self._note_whole(peer, self._peer(peer, count).wall)
 
-    def curve(self, sizes: list[int]) -> list[tuple[int, float]]:
-        """(photos, seconds) of whole runs: the one that was repeated, by its median, and further sizes, once each."""
+    def curve(self) -> list[tuple[int, float]]:
+        """(photos, seconds) of whole runs: the one that is repeated, by its median so far; the others once each."""
         count, rates = self.asked["whole"], self.whole_rates["ours"]
-        known = {count: statistics.median(count / rate for rate in rates)}
-        sizes = sorted({*sizes, count})
-        return [(size, known[size] if size in known else self._whole_run(size).wall) for size in sizes]
+        for size in sorted({*self.asked["curve"]} - {count, *self.once}):
+            self.once[size] = self._whole_run(size).wall
+        return sorted({**self.once, count: statistics.median(count / rate for rate in rates)}.items())
 
     def tasks(self) -> dict[str, float]:
         """Seconds of each task of a run over a few photos. The first such run makes Airflow's database: not timed."""
@@ -139,7 +140,7 @@ def main() -> None:
 
 
 def measure(bench: Bench) -> Iterator[dict[str, Any]]:
-    """All repetitions, then the curve. Yields the results so far: what the JSON file holds."""
+    """All repetitions, the curve with the first. Yields the results so far: what the JSON file holds."""
     say(f"a run over {FEW} photos")
     tasks = bench.tasks()
     load = [os.getloadavg()[0]]
@@ -150,10 +151,7 @@ def measure(bench: Bench) -> Iterator[dict[str, Any]]:
         for part in in_turn:
             part()
         load.append(os.getloadavg()[0])
-        yield results(bench, tasks, [*curve, *bench.curve([])], load)
-    if bench.asked["curve"]:
-        say("the curve")
-        yield results(bench, tasks, [*curve, *bench.curve(bench.asked["curve"])], load)
+        yield results(bench, tasks, [*curve, *bench.curve()], load)
 
 
 def results(bench: Bench, tasks: dict[str, float], curve: list[tuple[int, float]], load: list[float]) -> dict[str, Any]:
