@@ -57,16 +57,19 @@ def plan(folder: Path, count: int) -> str:
     return load_run(plan_run(dataset, RunParams.parse({}), "2026-11-02", settings)).layout.run_file
 
 
+def measure(count: int, folder: Path) -> dict[str, dict[str, float]]:
+    """Step to kind of process to its peak in MiB, over shards of so many photos."""
+    env = {"IMAGEFEATURES_LAKE": f"file://{folder}/lake"}
+    lay_out(folder / str(count), count, KINDS[count])
+    command = [sys.executable, "-m", "benchmarks.full_shards", "plan", str(folder), str(count)]
+    run_file = subprocess.check_output(command, env=os.environ | env, cwd=REPOSITORY, text=True).strip()  # noqa: S603
+    return {step: submit(run_file, step, folder / f"{step}-{count}", env) for step in schemas.SPARK_STEPS}
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
-        folder = Path(name)
-        env = {"IMAGEFEATURES_LAKE": f"file://{folder}/lake"}
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         for count, most in KINDS.items():
-            lay_out(folder / str(count), count, most)
-            command = [sys.executable, "-m", "benchmarks.full_shards", "plan", str(folder), str(count)]
-            run_file = subprocess.check_output(command, env=os.environ | env, cwd=REPOSITORY, text=True)  # noqa: S603
-            for step in schemas.SPARK_STEPS:
-                found = submit(run_file.strip(), step, folder / f"{step}-{count}", env)
+            for step, found in measure(count, Path(folder)).items():
                 peaks = ", ".join(f"{kind} {mib:.0f} MiB" for kind, mib in sorted(found.items()))
                 print(f"{count} photos of {most:,} bytes, {step}: {peaks}", flush=True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import many
+from benchmarks import full_shards, many
 from imagefeatures import schemas
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY
@@ -44,6 +44,12 @@ def write_receipts(run: Run, count: int) -> None:
             Path(run.layout.receipt(step, shard).removeprefix("file://")).write_text(json.dumps(asdict(receipt)))
 
 
+def without_the_sessions_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measurements make a lake of their own."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGEFEATURES_LAKE", "IMAGEFEATURES_CAT"))]:
+        monkeypatch.delenv(name)
+
+
 def folded(run: Run, count: int) -> float:
     """What a driver does with so many receipts, in a process of its own; returns its peak in MiB."""
     write_receipts(run, count)
@@ -66,12 +72,26 @@ def test_receipts_of_a_million_images_weigh_next_to_nothing(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("photos", full_shards.KINDS)
+def test_a_worker_stays_below_700_megabytes_over_full_shards(
+    photos: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards that the byte cap cuts, four of them, by the real jobs: half a minute."""
+    without_the_sessions_store(monkeypatch)
+    peaks = full_shards.measure(photos, tmp_path)
+    with capsys.disabled():
+        print(f"\n{photos} photos a shard: {json.dumps(peaks)}")
+    assert list(peaks) == list(schemas.SPARK_STEPS)
+    for step, found in peaks.items():
+        assert 50 < found["worker"] < 700e6 / 2**20, step
+
+
+@pytest.mark.long
 def test_a_million_images_fit_where_a_hundred_thousand_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four real jobs with a driver of 1 GB, and register, over made-up images: minutes."""
-    for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGEFEATURES_LAKE", "IMAGEFEATURES_CAT"))]:
-        monkeypatch.delenv(name)
+    without_the_sessions_store(monkeypatch)
     peaks = {}
     for keys in (100_000, 1_000_000):
         folder = tmp_path / str(keys)
