@@ -71,7 +71,7 @@ test-compose: setup  ## the containers from nothing, with two Spark workers, and
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count "$$COUNT"
 
-bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; hours, or IMAGES=1000 for a short one
+bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
 	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
 		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
 

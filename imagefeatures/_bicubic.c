@@ -219,8 +219,8 @@ static void pack(uint8_t *out, const uint8_t *in, int pixels)
 
 static int bicubic_of(uint8_t *out, const uint8_t *in, const int shape[2], int size)
 {
-    size_t longest = shape[0] > shape[1] ? shape[0] : shape[1];
-    uint8_t *between = malloc(longest * size * CHANNELS), *done = malloc((size_t)size * size * CHANNELS);
+    size_t lines = columns_first(shape[0], shape[1], size) ? shape[1] : shape[0]; /* the shorter way: a strip is long */
+    uint8_t *between = malloc(lines * size * CHANNELS), *done = malloc((size_t)size * size * CHANNELS);
     int failed = !between || !done || resize(&in, between, done, shape, size);
     if (!failed)
         pack(out, in, size * size);

@@ -53,8 +53,6 @@ Image.MAX_IMAGE_PIXELS = 2**31
 Image.core.set_use_block_allocator(1)
 
 SIZE = (224, 224)
-_LEAST_ROWS = 4
-"""How many rows the compiled code takes at a time."""
 PILLOW_CONVERTS = {"RGB", "L", "1", "P", "YCbCr", "HSV", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK"}
 PREMULTIPLIED = {"La", "RGBa"}  # which Pillow converts only to LA and RGBA, their plain forms
 SIXTEEN_BIT_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
@@ -121,8 +119,8 @@ def decode(data: bytes, limits: Limits) -> Decoded:
 
 def resized(image: Image.Image) -> np.ndarray:
     """An RGB image as uint8 [224, 224, 3], bicubic: Pillow's pixels, from compiled code where there is some."""
-    if image.height >= _LEAST_ROWS and _compiled_bicubic_is_pillows():
-        with suppress(ValueError):  # pixels in several blocks: Pillow was told otherwise by its variables
+    if _compiled_bicubic_is_pillows():
+        with suppress(ValueError):  # too few rows for it, or pixels in several blocks
             return _compiled(image)
     return np.asarray(image.resize(SIZE, Image.Resampling.BICUBIC))
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import sysconfig
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import images
+from imagefeatures import images, isolation
+from imagefeatures.datasets import Limits
 
 
 def can_be_compiled() -> bool:
@@ -94,27 +97,40 @@ def test_sizes_that_do_not_fit_are_refused(given: int, shape: tuple[int, int], r
         images._bicubic.bicubic(os.urandom(given), shape, bytearray(room), size)
 
 
-def test_without_it_pillow_resizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_bicubic", None)
-    images._compiled_bicubic_is_pillows.cache_clear()
-    try:
-        image = noise(300, 200)
-        np.testing.assert_array_equal(images.resized(image), by_pillow(image))
-    finally:
+@compiled
+def test_a_long_strip_takes_no_more_memory_than_it_has_pixels() -> None:
+    sink = io.BytesIO()
+    Image.new("RGB", (3_000_000, 4), (9, 99, 199)).save(sink, "PNG")
+    batch = isolation.decoder().run([sink.getvalue()], Limits())  # in a process of 2 GiB
+    assert batch.records[0]["state"] == isolation.DONE, isolation.rejection(batch.records[0])
+    assert (batch.pixels[0] == (9, 99, 199)).all()
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
+    """use(module): in place of the compiled one."""
+
+    def replace(module: object) -> None:
+        monkeypatch.setattr(images, "_bicubic", module)
         images._compiled_bicubic_is_pillows.cache_clear()
+
+    yield replace
+    images._compiled_bicubic_is_pillows.cache_clear()
+
+
+def test_without_it_pillow_resizes(use: Callable[[object], None]) -> None:
+    use(None)
+    image = noise(300, 200)
+    np.testing.assert_array_equal(images.resized(image), by_pillow(image))
 
 
 @compiled
-def test_code_that_gives_other_pixels_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_gives_other_pixels_is_not_used(use: Callable[[object], None]) -> None:
     class Wrong:
         @staticmethod
         def bicubic(pixels: memoryview, shape: tuple[int, int], out: np.ndarray, size: int) -> None:
             out[:] = 7
 
-    monkeypatch.setattr(images, "_bicubic", Wrong)
-    images._compiled_bicubic_is_pillows.cache_clear()
-    try:
-        image = noise(300, 200)
-        np.testing.assert_array_equal(images.resized(image), by_pillow(image))
-    finally:
-        images._compiled_bicubic_is_pillows.cache_clear()
+    use(Wrong)
+    image = noise(300, 200)
+    np.testing.assert_array_equal(images.resized(image), by_pillow(image))
