@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 
-def peak_mib() -> float:
-    """This process's peak resident memory in MiB, since it was started. (getrusage's begins with its parent's.)"""
-    status = Path("/proc/self/status").read_text()
-    (kib,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(kib) / 1024
+def peak_mib(pid: int | None = None) -> float:
+    """Peak resident memory in MiB since a process was started, shared memory included; 0 when it is just ending.
+
+    pid: by default this process's. (getrusage's peak begins with its parent's.)
+    """
+    status = Path(f"/proc/{pid or 'self'}/status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from benchmarks.memory import peak_mib
 
 
 def note(folder: Path, kind: str, pid: int) -> None:
-    """Write down the most resident memory that a process has had so far, shared memory included."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    if found:  # else it is ending, and has none
-        (folder / f"{kind}-{pid}").write_text(found.group(1))
+    """Write down the most resident memory that a process has had so far."""
+    if peak := peak_mib(pid):
+        (folder / f"{kind}-{pid}").write_text(str(peak))
 
 
 def noted(folder: Path) -> dict[str, float]:
@@ -18,7 +18,7 @@ def noted(folder: Path) -> dict[str, float]:
     peaks: dict[str, float] = {}
     for file in folder.iterdir():
         kind = file.name.partition("-")[0]
-        peaks[kind] = max(peaks.get(kind, 0), int(file.read_text()) / 1024)
+        peaks[kind] = max(peaks.get(kind, 0), float(file.read_text()))
     return peaks
 
 

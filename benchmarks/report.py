@@ -48,10 +48,10 @@ def markdown(found: dict[str, Any]) -> str:
         f"{asked['images']:,} photos for the steps and the equal work, {asked['whole']:,} for the whole run (the "
         "notebook's in the first repetition alone). "
         f"Load average before the first repetition and after each: {', '.join(str(x) for x in machine['load'])}.",
-        _table(("What", "Ratio", "Target", ""), _ratio_rows(found)),
-        _table((f"{asked['images']:,} photos", "images/s", "wall, s"), _rate_rows(found)),
-        _table((f"Whole run, {asked['whole']:,} photos", "images/s", "wall, s"), _whole_rows(found)),
-        _table(("Photos", "whole run, s", "the line says"), _curve_rows(found)),
+        table(("What", "Ratio", "Target", ""), _ratio_rows(found)),
+        table((f"{asked['images']:,} photos", "images/s", "wall, s"), _rate_rows(found)),
+        table((f"Whole run, {asked['whole']:,} photos", "images/s", "wall, s"), _whole_rows(found)),
+        table(("Photos", "whole run, s", "the line says"), _curve_rows(found)),
         _line(found),
         "A run over 20 photos, seconds: " + ", ".join(f"{task} {s:.1f}" for task, s in found["tasks"].items()) + ".",
         "Smallest cosine between a peer's vectors and ours: "
@@ -128,7 +128,7 @@ def _spread(spread: Spread, digits: int) -> str:
     return f"{spread.median:,.{digits}f} ({spread.least:,.{digits}f} to {spread.most:,.{digits}f})"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.report import RESULTS, _table
+from benchmarks.report import RESULTS, table
 from imagefeatures.datasets import RunParams
 from imagefeatures.schemas import SPARK_STEPS
 from imagefeatures.settings import REPOSITORY
@@ -60,13 +60,13 @@ def markdown(counted: dict[str, Any], bench: dict[str, Any], many: dict[str, Any
         f"`bench.json` of {bench['made_at']}, {machine['cores']} cores ({machine['cpu']}), load {machine['load'][0]} "
         f"before it. Bytes and requests: counted over {counted['images']} photos of "
         f"{counted['bytes']['source']:,.0f} bytes on average.",
-        _table(
+        table(
             ("Step", "read, bytes an image", "written, bytes an image", "TB read", "TB written"), _byte_rows(counted)
         ),
-        _table(("Step", "GET", "PUT", "GET a second at 1,000 cores"), _request_rows(counted, bench)),
-        _table(("Step", "images/s a core", "core-hours a million", "core-years for all"), _core_rows(bench)),
-        _table(("What", "a million images", "all"), _price_rows(counted, bench, prices)),
-        _table(("In one partition", "measured", "for each shard", "for all"), _driver_rows(counted, many)),
+        table(("Step", "GET", "PUT", "GET a second at 1,000 cores"), _request_rows(counted, bench)),
+        table(("Step", "images/s a core", "core-hours a million", "core-years for all"), _core_rows(bench)),
+        table(("What", "a million images", "all"), _price_rows(counted, bench, prices)),
+        table(("In one partition", "measured", "for each shard", "for all"), _driver_rows(counted, many)),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -190,22 +191,22 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
 
 def _write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
     # In memory, then one request: a shard is bounded, and a half-written file can never be seen.
-    with _room_for(table) as sink:
+    room = _room_for(table)
+    with pa.FixedSizeBufferWriter(room) as sink:
         pq.write_table(table, sink, **options)
         size = sink.tell()
-    data = memoryview(_room)[:size]
+    data = memoryview(room)[:size]
     storage.write(uri, data)
     return StagedFile(uri, table.num_rows, size, hashlib.sha256(data).hexdigest())
 
 
-_room = pa.allocate_buffer(0)
-"""What was last written; kept from shard to shard, for new memory costs more than all of the writing into it."""
+_kept = threading.local()
+"""room: what this thread wrote its last file into; new memory costs more than all of the writing into it."""
 
 
-def _room_for(table: pa.Table) -> pa.FixedSizeBufferWriter:
-    """A sink with room for the table as Parquet, whatever the compression makes of it."""
-    global _room
+def _room_for(table: pa.Table) -> pa.Buffer:
+    """Room for the table as Parquet, whatever the compression makes of it; this thread's, until it asks again."""
     most = table.nbytes + table.nbytes // 8 + 64 * table.num_rows * table.num_columns + (1 << 20)
-    if _room.size < most:
-        _room = pa.allocate_buffer(most)
-    return pa.FixedSizeBufferWriter(_room)
+    if not hasattr(_kept, "room") or _kept.room.size < most:
+        _kept.room = pa.allocate_buffer(most)
+    return _kept.room
