@@ -19,7 +19,7 @@ from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.register import register
 from imagefeatures.settings import Settings
 from imagefeatures.storage.local import LocalStore
-from imagefeatures.storage.objects import Wanted
+from imagefeatures.storage.objects import ObjectVersion
 
 MODEL = "mobilenet_v2"
 
@@ -38,7 +38,7 @@ class Counting(LocalStore):
         self.asked["GET"] += 1
         return super().read_part(path, start, length)
 
-    def fetch_all(self, wanted: Sequence[Wanted]) -> Iterator[Any]:
+    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[Any]:
         self.asked["GET"] += len(wanted)
         return super().fetch_all(wanted)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
-from imagefeatures.storage.probe import probe
+from imagefeatures.storage import checks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,16 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"imagefeatures: {error}", file=sys.stderr)
         return EXIT_INPUT_ERROR if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        return 130  # as shells say it; the probe has removed its folder by now
+        return 130  # as shells say it; the checks have removed their folder by now
 
 
 def check_store(uri: str) -> int:
-    """Print one line for each question to a store. Returns 1 when the pipeline needs something that it does not do."""
+    """Print one line for each check of a store. Returns 1 when the pipeline needs something that it does not do."""
     noes = {True: 0, False: 0}
-    for answer in probe(uri):
-        level = "needed" if answer.needed else "nice"
-        _say(f"{'yes' if answer.yes else 'no ':3}  {level:6}  {answer.name}" + _why_not(answer.seen, answer.costs))
-        noes[answer.needed] += not answer.yes
+    for result in checks.check_store(uri):
+        level = "needed" if result.needed else "nice"
+        _say(f"{'yes' if result.yes else 'no ':3}  {level:6}  {result.name}" + _why_not(result.seen, result.costs))
+        noes[result.needed] += not result.yes
     if noes[True]:
         _say(f"{uri}: not fit for this pipeline, {noes[True]} of what it needs missing")
     else:

@@ -23,7 +23,7 @@ from imagefeatures.errors import StoreRefused
 from imagefeatures.models import MODELS
 from imagefeatures.plan import Run
 from imagefeatures.shards import read_output
-from imagefeatures.storage.parts import Parts
+from imagefeatures.storage.object_reader import ObjectReader
 
 KNOWN = pa.schema(
     [(n, schemas.FEATURES.field(n).type) for n in ("image_id", "width", "height", "mode", "model", "fingerprint")]
@@ -141,7 +141,7 @@ def _row_groups(file: KnownFile, columns: list[str], rows: list[int] | None = No
     """
     schema = pa.schema([KNOWN.field(name) for name in columns])
     try:
-        opened = pq.ParquetFile(Parts(*file), pre_buffer=True, page_checksum_verification=True)
+        opened = pq.ParquetFile(ObjectReader(*file), pre_buffer=True, page_checksum_verification=True)
         first = 0
         for group in range(opened.num_row_groups):
             after = first + opened.metadata.row_group(group).num_rows

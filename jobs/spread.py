@@ -57,7 +57,7 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
     started = time.perf_counter()
 
     def attempt(shard: int) -> shards.Receipt:
-        storage.waited_before(TaskContext.get().attemptNumber() > 0)
+        storage.shorten_retries(TaskContext.get().attemptNumber() > 0)
         # A process that multiprocessing spawns imports its parent's main module first: here PySpark, half a second, for
         # a child that decodes pictures. It spares itself that for a package's __main__.
         sys.modules["__main__"].__spec__ = ModuleSpec("worker.__main__", None)

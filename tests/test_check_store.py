@@ -12,12 +12,11 @@ from imagefeatures import storage
 from imagefeatures.cli import main
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.storage import s3 as s3_store
-from imagefeatures.storage.probe import probe
-from imagefeatures.storage.questions import QUESTIONS
+from imagefeatures.storage.checks import CHECKS, check_store
 from shared import BUCKET
 
-ALL = {question.name for question in QUESTIONS}
-S3_ONLY = {question.name for question in QUESTIONS if question.s3_only}
+ALL = {question.name for question in CHECKS}
+S3_ONLY = {question.name for question in CHECKS if question.s3_only}
 
 BOTH = "a key that is also a folder: a and a/b"
 CONTROL = "keys with a newline or a tab"
@@ -27,7 +26,7 @@ IF_MATCH = "conditional get: a stale If-Match is refused"
 
 
 def noes(uri: str) -> set[str]:
-    answers = list(probe(uri))
+    answers = list(check_store(uri))
     assert {answer.name for answer in answers} == (ALL if uri.startswith("s3://") else ALL - S3_ONLY)
     assert all(answer.costs and bool(answer.seen) != answer.yes for answer in answers)
     return {answer.name for answer in answers if not answer.yes}
@@ -48,7 +47,7 @@ def test_a_real_store_does_all_but_what_is_documented(
 ) -> None:
     import boto3
 
-    monkeypatch.setattr(s3_store, "PATIENCE_SECONDS", 1.0)  # to `a/b` beside `a` rclone says 500, for ever
+    monkeypatch.setattr(s3_store, "RETRY_SECONDS", 1.0)  # to `a/b` beside `a` rclone says 500, for ever
     assert noes(store) == expected
     assert list(storage.list_objects(store)) == []
     left = boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
@@ -63,7 +62,7 @@ def test_a_folder_does_all_but_one_thing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["/", "/in/a/folder"])
 def test_the_probe_stays_below_the_uri_and_touches_nothing_else(s3: Any, end: str) -> None:
     s3.put_object(Bucket=BUCKET, Key="in/a/folder/mine", Body=b"mine")
-    for at, _ in enumerate(probe(f"s3://{BUCKET}{end}")):
+    for at, _ in enumerate(check_store(f"s3://{BUCKET}{end}")):
         if not at:
             found = [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"] if o["Key"] != "in/a/folder/mine"]
             assert found
@@ -78,7 +77,7 @@ def test_the_probe_stays_below_the_uri_and_touches_nothing_else(s3: Any, end: st
 def test_a_line_for_each_question_and_what_a_no_costs(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-store", f"s3://{BUCKET}/"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(QUESTIONS)
+    assert len(lines) == len(CHECKS)
     assert [line[:3] for line in lines].count("no ") == 2
     (line,) = (line for line in lines if CHECKSUM in line)
     assert line == f"no   nice    {CHECKSUM} -- bytes damaged on their way in are noticed only when read (accepted)"
@@ -145,7 +144,7 @@ def test_an_endpoint_without_a_server_is_status_1_and_its_password_is_not_shown(
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         aws_env.setenv("AWS_ENDPOINT_URL", f"http://me:pass-word@127.0.0.1:{closed.server_port}/test-secret")
-    aws_env.setattr(s3_store, "PATIENCE_SECONDS", 0.5)
+    aws_env.setattr(s3_store, "RETRY_SECONDS", 0.5)
     assert main(["check-store", f"s3://{BUCKET}/"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"imagefeatures: s3://{BUCKET}: no answer in ")

@@ -145,7 +145,7 @@ def on_moto(world: World) -> str:
 
 def with_aws(variables: dict[str, str], world: World) -> str:
     patch = world.request.getfixturevalue("aws_env")
-    patch.setattr(s3_store, "PATIENCE_SECONDS", 1.0)
+    patch.setattr(s3_store, "RETRY_SECONDS", 1.0)
     for name in variables:
         patch.setenv(name, variables[name])
     return planned(world, "s3://bucket/photos/")

@@ -291,7 +291,7 @@ def test_a_store_that_stays_away_fails_the_shard_and_quarantines_nothing(
     run = make_run(f"s3://{BUCKET}/")
     ingest.list_source(run, WORKERS)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nothing listens there
-    monkeypatch.setattr(s3_store, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(s3_store, "RETRY_SECONDS", 0.5)
     storage._store.cache_clear()
     with pytest.raises(StoreError, match="no answer"):
         ingest.run_shard(run, 0)

@@ -19,7 +19,7 @@ from fault_proxy import SLOW_DOWN, Plan, fault_proxy
 from imagefeatures import ingest, storage
 from imagefeatures.errors import StoreError
 from imagefeatures.shards import pending, read_staged
-from imagefeatures.storage import answers, bulk, patience
+from imagefeatures.storage import bulk, retry, s3_responses
 from imagefeatures.storage import s3 as s3_store
 from shared import BUCKET, MakeRun
 
@@ -62,10 +62,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands still is cut after 0.25 s, what drips after 0.5 s, a wait is 0.5 s; in earnest 10, 20 and 4."""
     monkeypatch.setattr(bulk, "STALL_SECONDS", 0.25)
     monkeypatch.setattr(bulk, "ATTEMPT_SECONDS", 0.5)
-    monkeypatch.setattr(answers, "ATTEMPT_SECONDS", 0.5)
+    monkeypatch.setattr(s3_responses, "ATTEMPT_SECONDS", 0.5)
     monkeypatch.setattr(s3_store, "READ_SECONDS", 0.25)
     monkeypatch.setattr(s3_store, "LIST_SECONDS", 0.5)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.5)
 
 
 def through(address: str, aws_env: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_a_store_that_comes_back_costs_time_and_nothing_else(
 def test_a_store_that_stays_away_fails_the_shard_in_one_line_and_no_object_waits_after_another(
     origin: str, make_run: MakeRun, aws_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    aws_env.setattr(s3_store, "PATIENCE_SECONDS", 2.0)
+    aws_env.setattr(s3_store, "RETRY_SECONDS", 2.0)
     with fault_proxy(origin) as proxy:
         through(proxy.address, aws_env)
         run = make_run(f"s3://{BUCKET}/day/", {"shard_images": OBJECTS})

@@ -12,7 +12,7 @@ from imagefeatures import storage
 from imagefeatures.errors import StoreRefused
 from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject
 from imagefeatures.storage import s3 as s3_store
-from imagefeatures.storage.parts import Parts
+from imagefeatures.storage.object_reader import ObjectReader
 from shared import BUCKET
 
 ODD_NAMES = [
@@ -149,7 +149,7 @@ def test_a_part_of_an_object_is_read(store: str) -> None:
 
 def test_an_object_is_a_file_to_seek_in(store: str) -> None:
     storage.write(f"{store}/file", b"0123456789")
-    with Parts(f"{store}/file", 10) as file:
+    with ObjectReader(f"{store}/file", 10) as file:
         assert (file.seekable(), file.readable(), file.writable()) == (True, True, False)
         assert (file.seek(-3, os.SEEK_END), file.read(2), file.tell()) == (7, b"78", 9)
         assert (file.seek(-2, os.SEEK_CUR), file.read(), file.read(5)) == (7, b"789", b"")
@@ -233,7 +233,7 @@ def refused_at_once(text: str, *, of: str) -> None:
         start = time.monotonic()
         with pytest.raises(StoreRefused, match=text) as refused:
             request()
-        assert time.monotonic() - start < s3_store.PATIENCE_SECONDS / 2
+        assert time.monotonic() - start < s3_store.RETRY_SECONDS / 2
         assert "\n" not in str(refused.value)
         assert "secret" not in str(refused.value)
 

@@ -18,7 +18,7 @@ import pytest
 from fault_proxy import DRIPS, STALLED, Plan, fault_proxy
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject, answers, bulk
+from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject, bulk, s3_responses
 from imagefeatures.storage import s3 as s3_store
 from scripted_store import ScriptedStore, no, scripted_store
 from shared import AWS, BUCKET
@@ -179,7 +179,7 @@ def test_an_authority_of_ones_own_is_trusted_by_both_and_by_none_without_it(
         assert clients(store) == ["obstore", "boto3"]
         aws_env.delenv("AWS_CA_BUNDLE")
         aws_env.setattr("boto3.DEFAULT_SESSION", None)
-        aws_env.setattr(s3_store, "PATIENCE_SECONDS", 0.5)
+        aws_env.setattr(s3_store, "RETRY_SECONDS", 0.5)
         storage._store.cache_clear()
         with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED"):
             storage.fetch(listed("a"))
@@ -259,7 +259,7 @@ def test_a_body_that_does_not_come_to_an_end_is_cut(
     scripted.always = (200, {"ETag": '"v1"'}, data)
     for module, constant in ((bulk, "STALL_SECONDS"), (s3_store, "READ_SECONDS")):
         monkeypatch.setattr(module, constant, 0.2)
-    for module in (bulk, answers):
+    for module in (bulk, s3_responses):
         monkeypatch.setattr(module, "ATTEMPT_SECONDS", 0.4)
     with fault_proxy(scripted.address, Plan(1.0, (fault,))) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)

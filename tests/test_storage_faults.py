@@ -10,7 +10,7 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject, patience
+from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject, retry
 from imagefeatures.storage import s3 as s3_store
 from scripted_store import ScriptedStore, no
 from shared import BUCKET
@@ -77,7 +77,7 @@ def test_another_writers_conflict_is_no_sign_that_the_object_is_there(scripted: 
 def test_a_failure_that_stays_is_an_error_once_patience_ends(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_store, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(s3_store, "RETRY_SECONDS", 1.0)
     scripted.script = [no(503, "SlowDown")] * 100
     with pytest.raises(StoreError, match=r"^s3://images/key: no answer in 1 s \(SlowDown"):
         storage.fetch(KEY)
@@ -87,15 +87,15 @@ def test_a_failure_that_stays_is_an_error_once_patience_ends(
 def test_a_later_attempt_of_a_task_waits_less_for_what_was_waited_for_before(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "AGAIN_SECONDS", 1.0)
+    monkeypatch.setattr(retry, "AGAIN_SECONDS", 1.0)
     scripted.script = [no(503, "SlowDown")] * 100
-    storage.waited_before(True)
+    storage.shorten_retries(True)
     try:
         with pytest.raises(StoreError, match=r"no answer in 1 s"):
             storage.fetch(KEY)
     finally:
-        storage.waited_before(False)
-    assert not patience._waited.is_set()
+        storage.shorten_retries(False)
+    assert not retry._shortened.is_set()
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
@@ -124,7 +124,7 @@ def test_an_endpoint_without_a_server_is_an_error_once_patience_ends(aws_env: py
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         address = f"http://127.0.0.1:{closed.server_port}"
     aws_env.setenv("AWS_ENDPOINT_URL", address)
-    aws_env.setattr(s3_store, "PATIENCE_SECONDS", 1.0)
+    aws_env.setattr(s3_store, "RETRY_SECONDS", 1.0)
     start = time.monotonic()
     with pytest.raises(
         StoreError, match=rf"^s3://{BUCKET}/key: no answer in 1 s \(EndpointConnectionError: .*{address}"

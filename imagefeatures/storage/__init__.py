@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from imagefeatures.errors import StoreRefused
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Store, StoredObject, Wanted
-from imagefeatures.storage.patience import waited_before
+from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion, Store, StoredObject
+from imagefeatures.storage.retry import shorten_retries
 
 __all__ = [
     "ObjectChanged",
@@ -31,7 +31,7 @@ __all__ = [
     "names",
     "read",
     "read_part",
-    "waited_before",
+    "shorten_retries",
     "write",
 ]
 
@@ -81,7 +81,7 @@ def fetch_all(listed: Sequence[StoredObject]) -> Iterator[bytes | ObjectMissing 
     if not listed:
         return
     scheme, _ = _split(listed[0].uri)
-    wanted = [Wanted(found.uri.removeprefix(f"{scheme}://"), found.etag, found.size) for found in listed]
+    wanted = [ObjectVersion(found.uri.removeprefix(f"{scheme}://"), found.etag, found.size) for found in listed]
     for found, fetched in zip(listed, _store(scheme).fetch_all(wanted), strict=True):
         if isinstance(fetched, bytes) and len(fetched) != found.size:
             yield ObjectChanged(f"{found.etag} with {len(fetched)} bytes instead of {found.size}")

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from imagefeatures.storage.patience import ATTEMPT_SECONDS, CONNECT_SECONDS, STALL_SECONDS, Transient
+from imagefeatures.storage.retry import ATTEMPT_SECONDS, CONNECT_SECONDS, STALL_SECONDS, Transient
 
 LARGEST_BYTES = 16 << 20
 """What is larger goes by boto3: there a client's own cost no longer shows, and a try may take longer."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Wanted
+from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion
 
 
 class LocalStore:
@@ -44,7 +44,7 @@ class LocalStore:
     def read(self, path: str) -> bytes:
         return _read(path)[0]
 
-    def fetch_all(self, wanted: Sequence[Wanted]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
+    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
         for path, listed, _ in wanted:  # the page cache answers; threads would only take turns
             try:
                 data, etag = _read(path)

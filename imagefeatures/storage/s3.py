@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import uploads
-from imagefeatures.storage.answers import answered, body_of, check_that_s3_answers, status
 from imagefeatures.storage.bulk import BulkReader
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, Wanted
-from imagefeatures.storage.patience import CONNECT_SECONDS, LIST_SECONDS, Outage, Transient, patiently, within
+from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion
+from imagefeatures.storage.retry import CONNECT_SECONDS, LIST_SECONDS, SharedDeadline, Transient, with_retries, within
+from imagefeatures.storage.s3_responses import check_that_s3_answers, read_body, status, translate_errors
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 """How long one request is retried before it is a StoreError; outlives a restart of the store."""
 
 READ_SECONDS = 20
@@ -58,7 +58,7 @@ class S3Store:
         request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         while True:
             ask = partial(within, LIST_SECONDS, partial(self._client.list_objects_v2, **request))
-            page = _patiently(f"s3://{bucket}", ask)
+            page = _with_retries(f"s3://{bucket}", ask)
             check_that_s3_answers(f"s3://{bucket}", "Name" in page or "IsTruncated" in page)
             for found in page.get("Contents", []):
                 yield f"{bucket}/{found['Key']}", found["Size"], found["ETag"].strip('"')
@@ -67,14 +67,14 @@ class S3Store:
             request["ContinuationToken"] = page["NextContinuationToken"]
 
     def read(self, path: str) -> bytes:
-        return _patiently(f"s3://{path}", lambda: self._get(path, None))
+        return _with_retries(f"s3://{path}", lambda: self._get(path, None))
 
-    def fetch_all(self, wanted: Sequence[Wanted]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
-        outage = Outage()
+    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
+        deadline = SharedDeadline()
 
-        def fetch(one: Wanted) -> bytes | ObjectMissing | ObjectChanged:
+        def fetch(one: ObjectVersion) -> bytes | ObjectMissing | ObjectChanged:
             try:
-                return self._fetch(one, outage)
+                return self._fetch(one, deadline)
             except (ObjectMissing, ObjectChanged) as verdict:
                 return verdict
 
@@ -91,10 +91,10 @@ class S3Store:
             check_that_s3_answers(f"s3://{path}", "ETag" in answer and "ContentLength" in answer)
             if "ContentRange" in answer:
                 answer.pop("ChecksumCRC32", None)  # the whole object's
-                return body_of(answer)
-            return body_of(answer)[start : start + length]  # a store that ignores ranges
+                return read_body(answer)
+            return read_body(answer)[start : start + length]  # a store that ignores ranges
 
-        return _patiently(f"s3://{path}", get)
+        return _with_retries(f"s3://{path}", get)
 
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         bucket, key = _bucket_and_key(path)
@@ -105,7 +105,7 @@ class S3Store:
             return self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
 
         try:
-            answer = _patiently(f"s3://{path}", put)
+            answer = _with_retries(f"s3://{path}", put)
         except ObjectChanged:
             return False
         except StoreRefused as refusal:
@@ -122,7 +122,7 @@ class S3Store:
         def flush() -> None:
             if batch:
                 request = {"Bucket": bucket, "Delete": {"Objects": batch, "Quiet": True}}
-                answer = _patiently(f"s3://{bucket}", lambda: self._client.delete_objects(**request))
+                answer = _with_retries(f"s3://{bucket}", lambda: self._client.delete_objects(**request))
                 if errors := answer.get("Errors"):
                     first = f"{errors[0].get('Key')}: {errors[0].get('Code')}"
                     raise StoreError(f"s3://{bucket}: {len(errors)} objects could not be deleted, first {first}")
@@ -146,7 +146,7 @@ class S3Store:
             logging.getLogger(__name__).info("s3://%s: unfinished uploads stay (%s)", bucket, error)
             return 0
 
-    def _fetch(self, wanted: Wanted, outage: Outage) -> bytes:
+    def _fetch(self, wanted: ObjectVersion, deadline: SharedDeadline) -> bytes:
         """The bytes of the version that was listed: first by obstore, then by boto3, until they are whole."""
         bucket, key = _bucket_and_key(wanted.path)
         readers = [self._bulk_reader(bucket)]
@@ -160,7 +160,7 @@ class S3Store:
             self._check_md5(bucket, wanted.etag, data, digests)
             return data
 
-        return _patiently(f"s3://{wanted.path}", once, outage)
+        return _with_retries(f"s3://{wanted.path}", once, deadline)
 
     def _get(self, path: str, etag: str | None) -> bytes:
         from botocore.exceptions import ClientError
@@ -178,7 +178,7 @@ class S3Store:
         now = answer["ETag"].strip('"')
         if etag and now != etag:  # a store that ignores If-Match
             raise ObjectChanged(now)
-        return body_of(answer)
+        return read_body(answer)
 
     def _check_md5(self, bucket: str, etag: str, data: bytes, digests: set[str]) -> None:
         """Raise Transient for bytes that are not those of the ETag, where an ETag is an MD5.
@@ -206,9 +206,9 @@ class S3Store:
             return self._bulk_readers[bucket]
 
 
-def _patiently(what: str, request: Callable[[], T], outage: Outage | None = None) -> T:
-    """Run a request until it works, is refused, or PATIENCE_SECONDS have passed."""
-    return patiently(what, PATIENCE_SECONDS, lambda: answered(what, request), outage)
+def _with_retries(what: str, request: Callable[[], T], deadline: SharedDeadline | None = None) -> T:
+    """Run a request until it works, is refused, or RETRY_SECONDS have passed."""
+    return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request), deadline)
 
 
 def _bucket_and_key(path: str) -> tuple[str, str]:

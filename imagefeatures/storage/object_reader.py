@@ -7,7 +7,7 @@ import io
 from imagefeatures import storage
 
 
-class Parts(io.RawIOBase):
+class ObjectReader(io.RawIOBase):
     """Reads an object part by part, one request each.
 
     size: of the object, in bytes, as it was written down when it was made. Reading raises what

@@ -1,4 +1,4 @@
-"""How long what may pass is waited for: back-off with full jitter, a deadline, and one outage for many requests."""
+"""Retries of transient failures: back-off with full jitter, a deadline, and one deadline shared by many requests."""
 
 from __future__ import annotations
 
@@ -29,44 +29,45 @@ STALL_SECONDS = 10.0
 
 
 AGAIN_SECONDS = 15.0
-"""How long a request is retried in a task whose earlier attempt has already waited in vain."""
+"""How long a request is retried in a task whose earlier attempt has already spent a whole deadline."""
 
-_waited = threading.Event()
+_shortened = threading.Event()
 
 
-def waited_before(yes: bool) -> None:
-    """Say whether an earlier attempt of what this process does now has waited for the store.
+def shorten_retries(yes: bool) -> None:
+    """Use AGAIN_SECONDS as the deadline from now on (yes), or each caller's own (no).
 
-    Four attempts that each wait a whole minute would keep an outage from a person's eyes for four.
+    A second attempt of a task shortens its retries: four attempts of a minute each would hide an outage for four
+    minutes.
     """
-    (_waited.set if yes else _waited.clear)()
+    (_shortened.set if yes else _shortened.clear)()
 
 
 class Transient(Exception):
-    """What may pass: 5xx, a reset, a timeout, a body that is short or not the object's."""
+    """A failure that may pass: 5xx, a reset, a timeout, a body that is short or not the object's."""
 
 
 @dataclass
-class Outage:
-    """Shared by requests that stand or fall together. The first that runs out of patience ends the others' too.
+class SharedDeadline:
+    """A deadline shared by the requests of one shard. The first request that misses it ends the retries of all.
 
-    So a shard of many objects fails after one object's patience, not after that of one after another.
+    A shard of many objects therefore fails after one deadline, not after one deadline for each object.
     """
 
     error: StoreError | None = None
     over: threading.Event = field(default_factory=threading.Event)
 
     def end(self, error: StoreError) -> StoreError:
-        """Let no request go on. Returns the error that was first."""
+        """End the retries of all requests. Returns the first error."""
         self.error = self.error or error
         self.over.set()
         return self.error
 
 
-def patiently(what: str, seconds: float, once: Callable[[], T], outage: Outage | None = None) -> T:
-    """Repeat `once` while it raises Transient. Raises StoreError after `seconds`, or as soon as the outage is over.
+def with_retries(what: str, seconds: float, once: Callable[[], T], deadline: SharedDeadline | None = None) -> T:
+    """Repeat `once` while it raises Transient. Raises StoreError after `seconds`, or once the shared deadline is over.
 
-    Sooner when it was waited for before: see `waited_before`.
+    The time is shorter after `shorten_retries(True)`.
     """
     from tenacity import (
         Retrying,
@@ -77,27 +78,27 @@ def patiently(what: str, seconds: float, once: Callable[[], T], outage: Outage |
         wait_random_exponential,
     )
 
-    seconds = min(seconds, AGAIN_SECONDS) if _waited.is_set() else seconds
-    outage = outage or Outage()
-    if outage.error:
-        raise outage.error
-    patience = Retrying(
-        stop=stop_after_delay(seconds) | stop_when_event_set(outage.over),
+    seconds = min(seconds, AGAIN_SECONDS) if _shortened.is_set() else seconds
+    deadline = deadline or SharedDeadline()
+    if deadline.error:
+        raise deadline.error
+    retrying = Retrying(
+        stop=stop_after_delay(seconds) | stop_when_event_set(deadline.over),
         wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_SECONDS),  # full jitter
-        sleep=sleep_using_event(outage.over),
+        sleep=sleep_using_event(deadline.over),
         retry=retry_if_exception_type(Transient),
         reraise=True,
     )
     try:
-        return patience(once)
+        return retrying(once)
     except Transient as error:
-        raise outage.end(StoreError(f"{what}: no answer in {seconds:.0f} s ({error})")) from error
+        raise deadline.end(StoreError(f"{what}: no answer in {seconds:.0f} s ({error})")) from error
 
 
 def within(seconds: float, request: Callable[[], T]) -> T:
-    """Run a request in a thread that is left behind if it is not back in time. Raises its errors, or Transient.
+    """Run a request in a thread and abandon the thread after `seconds`. Raises the request's errors, or Transient.
 
-    boto3 reads a short answer to its end, however slowly that comes. Not for writes: one left behind may still happen.
+    boto3 has no limit for the whole of an answer. Not for writes: an abandoned write may still happen.
     """
     answer: Future[T] = Future()
 

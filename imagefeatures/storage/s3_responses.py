@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagefeatures.errors import StoreRefused
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing
-from imagefeatures.storage.patience import ATTEMPT_SECONDS, Transient
+from imagefeatures.storage.retry import ATTEMPT_SECONDS, Transient
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def answered(what: str, request: Callable[[], T]) -> T:
+def translate_errors(what: str, request: Callable[[], T]) -> T:
     """Run one request of boto3. Raises Transient, StoreRefused, ObjectMissing or ObjectChanged, and nothing of boto3's.
 
     what: the URI to speak of.
@@ -45,7 +45,7 @@ def answered(what: str, request: Callable[[], T]) -> T:
         raise Transient(f"{type(error).__name__}: {error}") from error
 
 
-def body_of(answer: Mapping[str, Any]) -> bytes:
+def read_body(answer: Mapping[str, Any]) -> bytes:
     """The body of a GET, whole. Raises Transient when it is short, too slow, or not what its CRC32 says."""
     size = answer["ContentLength"]
     seconds = ATTEMPT_SECONDS + size / 2**20
