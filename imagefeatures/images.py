@@ -35,11 +35,11 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from imagefeatures import containers
-from imagefeatures.containers import png
-from imagefeatures.containers.bounds import check_pixels
+from imagefeatures import formats
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import png
+from imagefeatures.formats.limits import check_pixels
 from imagefeatures.reasons import Reason
 
 try:
@@ -93,7 +93,7 @@ class Decoded:
 
 def inspect(data: bytes, limits: Limits) -> Header:
     """Judge an image without decoding it. Raises Rejected."""
-    kind = containers.check(data, limits)
+    kind = formats.check(data, limits)
     with _opened(data, kind) as image:
         check_pixels(*image.size, limits)
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
@@ -106,7 +106,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
 
 def decode(data: bytes, limits: Limits) -> Decoded:
     """Make the model's input of an image. Raises Rejected."""
-    kind = containers.admit(data, limits)
+    kind = formats.check_header(data, limits)
     with _opened(data, kind) as image:
         check_pixels(*image.size, limits)
         mode = image.mode

@@ -11,10 +11,10 @@ from functools import lru_cache
 import pytest
 from PIL import PngImagePlugin
 
-from imagefeatures import containers, images
-from imagefeatures.containers.bounds import INFLATED_BYTES, METADATA_BYTES
+from imagefeatures import formats, images
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
+from imagefeatures.formats.limits import INFLATED_BYTES, METADATA_BYTES
 from photos import encoded, jpeg, picture, png_chunk, turned, zeros_stream
 
 LIMITS = Limits()
@@ -175,13 +175,13 @@ def test_every_format_is_refused_for_its_size_before_pillow_opens_it(
 ) -> None:
     monkeypatch.delattr(images.Image, "open")
     detail = "16000 × 16000 = 256,000,000, limits.max_pixels is 50,000,000"
-    for judge in (images.inspect, images.decode, containers.admit):
+    for judge in (images.inspect, images.decode, formats.check_header):
         assert why(oversized()[name], judge) == ("TOO_MANY_PIXELS", detail)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_a_size_is_read_as_pillow_reads_it(kind: str) -> None:
     data = encoded(picture(61, 47), kind)
-    assert containers._WALKER[kind].size(data) == (61, 47)
+    assert formats._WALKER[kind].size(data) == (61, 47)
     for end in range(12, len(data), 7):
-        containers._WALKER[kind].size(data[:end])  # a cut header is no error here
+        formats._WALKER[kind].size(data[:end])  # a cut header is no error here

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imagefeatures.containers import tiff
-from imagefeatures.containers.bounds import Metadata
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import tiff
+from imagefeatures.formats.limits import Metadata
 from imagefeatures.reasons import Reason
 
 _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}

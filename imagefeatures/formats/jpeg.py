@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from imagefeatures.containers import tiff
-from imagefeatures.containers.bounds import Metadata
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import tiff
+from imagefeatures.formats.limits import Metadata
 from imagefeatures.reasons import Reason
 
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # 00 is a stuffed byte, 01 and d0 to d7 stand alone

@@ -34,7 +34,7 @@ _BRANDS = {  # of the ISO base media file format: what a phone may put beside, o
 }
 
 
-def sniff(data: bytes, allowed: Sequence[str] = FORMATS) -> str:
+def detect_format(data: bytes, allowed: Sequence[str] = FORMATS) -> str:
     """The image format that the first bytes show. Raises Rejected (UNSUPPORTED_FORMAT) when it is not allowed."""
     kind = _format(data)
     if kind not in allowed:

@@ -7,9 +7,9 @@ import zipfile
 import pytest
 from PIL import Image
 
-from imagefeatures.containers import FORMATS, check, sniff
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import FORMATS, check, detect_format
 from imagefeatures.reasons import Reason
 from photos import ENCODINGS, encoded, jpeg, picture, png_chunk, turned
 
@@ -37,7 +37,7 @@ def test_every_allowed_format_is_tried() -> None:
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_whole_file_is_known_by_its_first_bytes(name: str) -> None:
     kind, data = whole(name)
-    assert sniff(data[: MAGIC[kind]]) == check(data, LIMITS) == kind
+    assert detect_format(data[: MAGIC[kind]]) == check(data, LIMITS) == kind
 
 
 @pytest.mark.parametrize("name", ENCODINGS)

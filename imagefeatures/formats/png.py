@@ -6,9 +6,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from imagefeatures.containers import tiff
-from imagefeatures.containers.bounds import INFLATED_BYTES, Metadata
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import tiff
+from imagefeatures.formats.limits import INFLATED_BYTES, Metadata
 from imagefeatures.reasons import Reason
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type

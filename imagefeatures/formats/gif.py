@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imagefeatures.containers.bounds import Metadata
 from imagefeatures.errors import Rejected
+from imagefeatures.formats.limits import Metadata
 from imagefeatures.reasons import Reason
 
 _TRAILER, _IMAGE, _EXTENSION = 0x3B, 0x2C, 0x21

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from imagefeatures.containers.bounds import Metadata
 from imagefeatures.errors import Rejected
+from imagefeatures.formats.limits import Metadata
 from imagefeatures.reasons import Reason
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}  # bytes, by type
