@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from benchmarks.photos import read_demo_photos
 from imagefeatures import featurize, ingest, resize, shards, storage, validate
-from imagefeatures.catalog import open_catalog
+from imagefeatures.catalog.tables import open_catalog
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.models import engines
 from imagefeatures.models.prepare import prepare, read_bundle

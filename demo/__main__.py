@@ -12,7 +12,7 @@ from demo import outcome, photos, picture
 from demo.backfill import backfill
 from embedded.environment import HOME, REPOSITORY
 from embedded.services import airflow
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.models.weights import load_weights
 from imagefeatures.settings import Settings

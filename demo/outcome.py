@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from demo import photos, report
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 from imagefeatures.settings import Settings
 
 

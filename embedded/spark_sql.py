@@ -22,8 +22,9 @@ from pyiceberg.catalog import Catalog
 from sqlalchemy import URL
 
 from embedded.environment import environment
-from imagefeatures import connect, layout
-from imagefeatures.catalog import NAME, open_catalog
+from imagefeatures import layout
+from imagefeatures.catalog import connect
+from imagefeatures.catalog.tables import NAME, open_catalog
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Settings, iceberg_s3_properties
 

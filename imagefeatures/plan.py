@@ -58,7 +58,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     after a JVM has been started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog import files_with, open_catalog
+    from imagefeatures.catalog.tables import files_with, open_catalog
 
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import catalog as tables
 from imagefeatures import ingest, schemas, shards, storage, validate
+from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.layout import Layout, warehouse
 from imagefeatures.models import MODELS

@@ -19,7 +19,8 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog, SqlCatalogBaseTable
 from sqlalchemy.exc import DBAPIError
 
-from imagefeatures import catalog, schemas
+from imagefeatures import schemas
+from imagefeatures.catalog import tables
 from imagefeatures.settings import Settings
 
 DAY = "2026-11-02"
@@ -63,7 +64,7 @@ def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3
 
 def test_a_table_has_the_schemas_columns_and_their_words(empty: Settings) -> None:
     for name, schema in (("photos", schemas.FEATURES), ("quarantine", schemas.QUARANTINE), ("runs", schemas.RUNS)):
-        table = catalog.open_table(catalog.open_catalog(empty), empty, name)
+        table = tables.open_table(tables.open_catalog(empty), empty, name)
         assert [field.name for field in table.schema().fields] == schema.names
         assert [field.doc for field in table.schema().fields] == [field.metadata[b"doc"].decode() for field in schema]
         assert [field.required for field in table.schema().fields] == [not field.nullable for field in schema]
@@ -72,32 +73,32 @@ def test_a_table_has_the_schemas_columns_and_their_words(empty: Settings) -> Non
 
 
 def test_a_swap_replaces_the_partition_in_one_commit_and_nothing_else(empty: Settings, tmp_path: Path) -> None:
-    table = catalog.open_table(catalog.open_catalog(empty), empty, "photos")
-    assert catalog.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
-    assert catalog.replace_files(table, "2026-11-03", [features_file(tmp_path, "next", "2026-11-03")], "next")
+    table = tables.open_table(tables.open_catalog(empty), empty, "photos")
+    assert tables.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
+    assert tables.replace_files(table, "2026-11-03", [features_file(tmp_path, "next", "2026-11-03")], "next")
     later = [features_file(tmp_path, "later", rows=2), features_file(tmp_path, "later", rows=2)]
     metadata = table.metadata_location
-    assert catalog.replace_files(table, DAY, later, "later")
+    assert tables.replace_files(table, DAY, later, "later")
     rows = table.scan().to_arrow().group_by(["partition_key", "run_id"]).aggregate([([], "count_all")]).to_pylist()
     counts = {(row["partition_key"], row["run_id"]): row["count_all"] for row in rows}
     assert counts == {(DAY, "later"): 4, ("2026-11-03", "next"): 3}
     assert table.metadata_location != metadata
     assert {s.summary["imagefeatures.run-id"] for s in table.snapshots()} == {"first", "next", "later"}
-    assert not catalog.replace_files(table, DAY, later, "later")
+    assert not tables.replace_files(table, DAY, later, "later")
 
 
 def test_a_partition_can_become_empty(empty: Settings, tmp_path: Path) -> None:
-    table = catalog.open_table(catalog.open_catalog(empty), empty, "photos")
-    catalog.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
-    assert catalog.replace_files(table, DAY, [], "none")
+    table = tables.open_table(tables.open_catalog(empty), empty, "photos")
+    tables.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
+    assert tables.replace_files(table, DAY, [], "none")
     assert table.scan().count() == 0
 
 
 def swap_in(settings: Settings, folder: str, run_id: str, start: Barrier) -> None:
     file = features_file(Path(folder), run_id)
     start.wait()
-    table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
-    catalog.replace_files(table, DAY, [file], run_id)
+    table = tables.open_table(tables.open_catalog(settings), settings, "photos")
+    tables.replace_files(table, DAY, [file], run_id)
 
 
 @pytest.mark.long
@@ -106,7 +107,7 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
 ) -> None:
     start = SPAWN.Barrier(3)
     in_processes(swap_in, [(empty, str(tmp_path), f"run-{at}", start) for at in range(3)])
-    rows = catalog.read_rows(empty, "photos", ("uri", "run_id"))
+    rows = tables.read_rows(empty, "photos", ("uri", "run_id"))
     assert rows.num_rows == 3
     assert len(set(rows["run_id"].to_pylist())) == 1
 
@@ -114,7 +115,7 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
 def open_first(rounds: list[Settings], found: Queue, start: Barrier) -> None:
     for at, settings in enumerate(rounds):
         start.wait()
-        table = catalog.open_table(catalog.open_catalog(settings), settings, "photos")
+        table = tables.open_table(tables.open_catalog(settings), settings, "photos")
         found.put((at, str(table.metadata.table_uuid)))
 
 
@@ -165,15 +166,15 @@ def test_catalog_tables_and_namespace_that_another_run_makes_first_are_used(
 
     monkeypatch.setattr(SqlCatalog, "create_tables", tables_made_twice)
     monkeypatch.setattr(SqlCatalog, "create_namespace", namespace_made_twice)
-    catalog.open_table(catalog.open_catalog(empty), empty, "photos")
-    tables, namespace = failures
-    assert "iceberg_tables" in tables and "already exists" in tables
+    tables.open_table(tables.open_catalog(empty), empty, "photos")
+    table, namespace = failures
+    assert "iceberg_tables" in table and "already exists" in table
     assert re.search("UNIQUE constraint failed|duplicate key value violates unique constraint", namespace)
 
 
 @pytest.mark.parametrize("dataset", ["a-very-long-dataset-name-beyond-any-bound-truncation", "a"])
 def test_rows_of_a_dataset_are_replaced_beside_those_of_another(empty: Settings, dataset: str) -> None:
-    table = catalog.open_table(catalog.open_catalog(empty), empty, "quarantine")
+    table = tables.open_table(tables.open_catalog(empty), empty, "quarantine")
 
     def rows(name: str, run_id: str, count: int) -> pa.Table:
         row = {
@@ -187,36 +188,36 @@ def test_rows_of_a_dataset_are_replaced_beside_those_of_another(empty: Settings,
         found = [{**row, "uri": f"s3://b/{at}", "quarantined_at": 0} for at in range(count)]
         return pa.Table.from_pylist(found, schema=schemas.QUARANTINE)
 
-    assert catalog.replace_rows(table, DAY, dataset, rows(dataset, "one", 3), "one")
-    assert catalog.replace_rows(table, DAY, dataset + "2", rows(dataset + "2", "two", 2), "two")
-    assert catalog.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
-    assert not catalog.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
+    assert tables.replace_rows(table, DAY, dataset, rows(dataset, "one", 3), "one")
+    assert tables.replace_rows(table, DAY, dataset + "2", rows(dataset + "2", "two", 2), "two")
+    assert tables.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
+    assert not tables.replace_rows(table, DAY, dataset, rows(dataset, "three", 1), "three")
     assert sorted(table.scan().to_arrow()["run_id"].to_pylist()) == ["three", "two", "two"]
 
 
 def older(settings: Settings) -> None:
     """A table features.runs as it was before the column `reused`, with one row."""
-    opened = catalog.open_catalog(settings)
+    opened = tables.open_catalog(settings)
     schema = schemas.RUNS.remove(schemas.RUNS.get_field_index("reused"))
     blank = {pa.string(): "x", pa.int64(): 7, pa.float64(): 0.5}
     row = {f.name: blank.get(f.type, [] if pa.types.is_map(f.type) else 0) for f in schema}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schemas, "RUNS", schema)
         rows = pa.Table.from_pylist([row | {"dataset": "old"}], schema=schema)
-        catalog.replace_rows(catalog.open_table(opened, settings, "runs"), "x", "old", rows, "x")
+        tables.replace_rows(tables.open_table(opened, settings, "runs"), "x", "old", rows, "x")
 
 
 def test_a_table_of_an_older_version_gets_the_missing_column_and_keeps_its_rows(settings: Settings) -> None:
     older(settings)
-    (seen,) = catalog.published_runs(settings)
+    (seen,) = tables.published_runs(settings)
     assert (seen["dataset"], seen["registered"], seen["reused"]) == ("old", 7, None)
-    opened = catalog.open_catalog(settings)
+    opened = tables.open_catalog(settings)
     assert "reused" not in opened.load_table("features.runs").schema().column_names  # who looks changes nothing
     row = {name: value for name, value in seen.items() if name != "reused"} | {"dataset": "new", "reused": 3}
     rows = pa.Table.from_pylist([row | {"run_id": "y"}], schema=schemas.RUNS)
-    table = catalog.open_table(opened, settings, "runs")
-    assert catalog.replace_rows(table, "x", "new", rows, "y")
-    assert {r["dataset"]: r["reused"] for r in catalog.read_rows(settings, "runs").to_pylist()} == {
+    table = tables.open_table(opened, settings, "runs")
+    assert tables.replace_rows(table, "x", "new", rows, "y")
+    assert {r["dataset"]: r["reused"] for r in tables.read_rows(settings, "runs").to_pylist()} == {
         "old": None,
         "new": 3,
     }
@@ -224,38 +225,38 @@ def test_a_table_of_an_older_version_gets_the_missing_column_and_keeps_its_rows(
     assert set(columns) == set(schemas.RUNS.names)
     assert columns["reused"].doc == schemas.RUNS.field("reused").metadata[b"doc"].decode()
     version = table.metadata.current_schema_id
-    assert catalog.open_table(opened, settings, "runs").metadata.current_schema_id == version
+    assert tables.open_table(opened, settings, "runs").metadata.current_schema_id == version
 
 
 def test_two_runs_that_add_the_missing_column_at_once_both_go_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older(settings)
-    opened, meanwhile = catalog.open_catalog(settings), iter([True])
-    update = catalog.Table.update_schema
+    opened, meanwhile = tables.open_catalog(settings), iter([True])
+    update = tables.Table.update_schema
 
-    def after_the_other(table: catalog.Table) -> object:
+    def after_the_other(table: tables.Table) -> object:
         change = update(table)
         for _ in meanwhile:  # once
-            catalog.open_table(catalog.open_catalog(settings), settings, "runs")
+            tables.open_table(tables.open_catalog(settings), settings, "runs")
         return change
 
-    monkeypatch.setattr(catalog.Table, "update_schema", after_the_other)
-    assert "reused" in catalog.open_table(opened, settings, "runs").schema().column_names
+    monkeypatch.setattr(tables.Table, "update_schema", after_the_other)
+    assert "reused" in tables.open_table(opened, settings, "runs").schema().column_names
 
 
 def test_a_search_for_a_fingerprint_finds_current_files_and_makes_no_table(settings: Settings, tmp_path: Path) -> None:
-    opened = catalog.open_catalog(settings)
-    assert catalog.files_with(opened, "photos", "f") == []
+    opened = tables.open_catalog(settings)
+    assert tables.files_with(opened, "photos", "f") == []
     assert opened.list_tables("features") == []
-    table = catalog.open_table(opened, settings, "photos")
-    assert catalog.files_with(opened, "photos", "f") == []
+    table = tables.open_table(opened, settings, "photos")
+    assert tables.files_with(opened, "photos", "f") == []
     files = {day: features_file(tmp_path, "first", day) for day in (DAY, "2026-11-03")}
     for day, file in files.items():
-        catalog.replace_files(table, day, [file], "first")
+        tables.replace_files(table, day, [file], "first")
     sizes = {file: Path(file.removeprefix("file://")).stat().st_size for file in files.values()}
-    assert catalog.files_with(opened, "photos", "f") == sorted(sizes.items())
-    assert catalog.files_with(opened, "photos", "e") == []
-    assert catalog.files_with(opened, "other", "f") == []
-    catalog.replace_files(table, DAY, [features_file(tmp_path, "later")], "later")
-    assert files[DAY] not in dict(catalog.files_with(opened, "photos", "f"))
+    assert tables.files_with(opened, "photos", "f") == sorted(sizes.items())
+    assert tables.files_with(opened, "photos", "e") == []
+    assert tables.files_with(opened, "other", "f") == []
+    tables.replace_files(table, DAY, [features_file(tmp_path, "later")], "later")
+    assert files[DAY] not in dict(tables.files_with(opened, "photos", "f"))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from imagefeatures import catalog, connect
+from imagefeatures.catalog import connect, tables
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import CatalogError, CatalogRefused, ImageFeaturesError, InputError, SettingsError
 from imagefeatures.plan import plan_run
@@ -44,7 +44,7 @@ def plan(settings: Settings, tmp_path: Path) -> Plan:
 
 def test_a_password_may_hold_any_character(settings: Settings, make_database: Callable[..., str]) -> None:
     odd = dataclasses.replace(settings, catalog=make_database(ODD))
-    assert catalog.open_table(catalog.open_catalog(odd), odd, "photos").name() == ("features", "photos")
+    assert tables.open_table(tables.open_catalog(odd), odd, "photos").name() == ("features", "photos")
 
 
 def test_a_wrong_password_a_missing_database_and_user(plan: Plan, make_database: Callable[..., str]) -> None:

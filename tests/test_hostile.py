@@ -17,7 +17,8 @@ import pytest
 
 import poison
 from hostile import FILES, ODD_KEYS, Hostile
-from imagefeatures import catalog, ingest, resize, storage, validate
+from imagefeatures import ingest, resize, storage, validate
+from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams, load_dataset
 from imagefeatures.errors import InputError, StoreError
 from imagefeatures.models.weights import read_weights
@@ -168,7 +169,7 @@ def with_a_wrong_secret(world: World) -> str:
 def no_matching_key(world: World) -> str:
     run = world.make_run(fill(world.folder, {"notes.txt": b"x"}), pattern=["*.jpg"])
     answer = refusal(lambda: ingest.list_source(run, 2))
-    assert catalog.published(catalog.open_catalog(world.settings), world.settings, "photos", run.partition) is None
+    assert tables.published(tables.open_catalog(world.settings), world.settings, "photos", run.partition) is None
     return answer
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import catalog, featurize, ingest, layout, register, resize, schemas, shards, storage, validate
+from imagefeatures import featurize, ingest, layout, register, resize, schemas, shards, storage, validate
+from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError, TooManyRejected
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
@@ -52,10 +53,10 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
     assert outcome.summary["listed"] == 12
     assert outcome.summary["registered"] == 10
     assert outcome.summary["reasons"] == {"EMPTY_OBJECT": 1, "UNSUPPORTED_FORMAT": 1}
-    rows = catalog.read_rows(settings, "photos")
+    rows = tables.read_rows(settings, "photos")
     assert rows.num_rows == 10
     assert sorted(set(rows["label"].to_pylist())) == ["green", "red"]
-    quarantine = catalog.read_rows(settings, "quarantine").to_pylist()
+    quarantine = tables.read_rows(settings, "quarantine").to_pylist()
     assert {(Path(r["uri"]).name, r["step"], r["reason"]) for r in quarantine} == {
         ("empty.png", "ingest", "EMPTY_OBJECT"),
         ("text.png", "validate", "UNSUPPORTED_FORMAT"),
@@ -70,7 +71,7 @@ def test_uploads_that_nobody_will_finish_are_looked_for_once_all_is_published(
     looked: list[tuple[str, int]] = []
 
     def look(folder: str) -> int:
-        looked.append((folder, catalog.read_rows(settings, "runs").num_rows))
+        looked.append((folder, tables.read_rows(settings, "runs").num_rows))
         return 0
 
     monkeypatch.setattr(storage, "abort_old_uploads", look)
@@ -94,7 +95,7 @@ def test_a_register_that_died_between_two_commits_is_finished_by_its_retry(
 ) -> None:
     run = finished()
     swap = {"quarantine": "replace_files", "photos": "replace_rows"}[done]
-    real, calls = getattr(catalog, swap), []
+    real, calls = getattr(tables, swap), []
 
     def die(*args: object) -> bool:
         calls.append(args[0].name()[-1])
@@ -103,10 +104,10 @@ def test_a_register_that_died_between_two_commits_is_finished_by_its_retry(
         return real(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(catalog, swap, die)
+        patch.setattr(tables, swap, die)
         register.register(run.layout.run_file, settings)
     assert register.register(run.layout.run_file, settings).state == register.REGISTERED
-    assert [catalog.read_rows(settings, name).num_rows for name in ("photos", "quarantine", "runs")] == [10, 2, 1]
+    assert [tables.read_rows(settings, name).num_rows for name in ("photos", "quarantine", "runs")] == [10, 2, 1]
 
 
 def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Path, settings: Settings) -> None:
@@ -116,7 +117,7 @@ def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Pat
     later = finished()
     register.register(later.layout.run_file, settings)
     for name, count in (("photos", 9), ("quarantine", 1), ("runs", 1)):
-        rows = catalog.read_rows(settings, name)
+        rows = tables.read_rows(settings, name)
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {later.run_id}), name
 
 
@@ -124,17 +125,17 @@ def test_two_runs_that_interleave_their_commits_end_with_three_tables_of_one_run
     finished, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = finished(), finished()
-    swap_files, meanwhile = catalog.replace_files, iter([second])
+    swap_files, meanwhile = tables.replace_files, iter([second])
 
     def swap_then_let_the_other_run_in(*args: object) -> bool:
         for other in meanwhile:  # once: right between our quarantine and our features
             register.register(other.layout.run_file, settings)
         return swap_files(*args)
 
-    monkeypatch.setattr(catalog, "replace_files", swap_then_let_the_other_run_in)
+    monkeypatch.setattr(tables, "replace_files", swap_then_let_the_other_run_in)
     assert register.register(first.layout.run_file, settings).state == register.REGISTERED
     for name, count in (("photos", 10), ("quarantine", 2), ("runs", 1)):
-        rows = catalog.read_rows(settings, name)
+        rows = tables.read_rows(settings, name)
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {first.run_id}), name
 
 
@@ -143,7 +144,7 @@ def test_another_partition_and_another_dataset_are_left_alone(finished, settings
     register.register(finished(partition="2026-11-03").layout.run_file, settings)
     register.register(finished(name="other").layout.run_file, settings)
     register.register(finished().layout.run_file, settings)
-    counts = {name: catalog.read_rows(settings, name).num_rows for name in ("photos", "other", "quarantine", "runs")}
+    counts = {name: tables.read_rows(settings, name).num_rows for name in ("photos", "other", "quarantine", "runs")}
     assert counts == {"photos": 20, "other": 10, "quarantine": 6, "runs": 3}
 
 
@@ -153,7 +154,7 @@ def test_a_run_over_its_budget_publishes_nothing(finished, settings: Settings) -
         TooManyRejected, match=r"2 of 12 objects rejected, .* allows 10.0%: .*EMPTY_OBJECT 1.*empty.png"
     ):
         register.register(run.layout.run_file, settings)
-    assert catalog.read_rows(settings, "runs").num_rows == 0
+    assert tables.read_rows(settings, "runs").num_rows == 0
 
 
 def test_a_missing_receipt_refuses_the_run(finished, settings: Settings) -> None:
@@ -161,7 +162,7 @@ def test_a_missing_receipt_refuses_the_run(finished, settings: Settings) -> None
     _path(run.layout.receipt("featurize", 1)).unlink()
     with pytest.raises(AuditFailed, match="featurize: no receipt for 1 of"):
         register.register(run.layout.run_file, settings)
-    assert catalog.read_rows(settings, "runs").num_rows == 0
+    assert tables.read_rows(settings, "runs").num_rows == 0
 
 
 def test_a_flipped_bit_in_a_features_file_refuses_the_run(finished, settings: Settings) -> None:
@@ -208,7 +209,7 @@ def test_rows_that_are_not_this_runs_refuse_it(
     run = finished()
     with pytest.raises(AuditFailed, match=words):
         register.register(run.layout.run_file, settings)
-    assert catalog.read_rows(settings, "runs").num_rows == 0
+    assert tables.read_rows(settings, "runs").num_rows == 0
 
 
 def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_run, tmp_path, settings) -> None:
@@ -217,7 +218,7 @@ def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_
     empty = make_run(tmp_path / "nothing", on_empty="skip")
     assert ingest.list_source(empty, workers=2).shards == 0
     assert register.register(empty.layout.run_file, settings).state == register.EMPTY
-    assert catalog.read_rows(settings, "photos").num_rows == 10
+    assert tables.read_rows(settings, "photos").num_rows == 10
 
 
 def test_a_run_file_that_never_was_is_refused(settings: Settings) -> None:
@@ -233,8 +234,8 @@ def _path(uri: str) -> Path:
 
 
 def _snapshots(settings: Settings) -> dict[str, list[int]]:
-    found = catalog.open_catalog(settings)
+    found = tables.open_catalog(settings)
     return {
-        name: [snapshot.snapshot_id for snapshot in catalog.open_table(found, settings, name).snapshots()]
+        name: [snapshot.snapshot_id for snapshot in tables.open_table(found, settings, name).snapshots()]
         for name in ("photos", "quarantine", "runs")
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import catalog, featurize, register, resize, shards, storage
+from imagefeatures import featurize, register, resize, shards, storage
+from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.models import MODELS, engines
 from imagefeatures.plan import Run, load_run
@@ -45,9 +46,9 @@ def test_a_second_run_over_the_same_images_decodes_and_computes_nothing(make: Ma
     assert names(second) == names(first)
     assert (outcome.summary["registered"], outcome.summary["reused"], outcome.summary["computed"]) == (8, 8, 0)
     assert " 8 registered (8 reused, 0 computed) + 0 quarantined " in str(outcome)
-    rows = catalog.read_rows(settings, "photos")
+    rows = tables.read_rows(settings, "photos")
     assert set(rows["run_id"].to_pylist()) == {second.run.run_id}
-    (row,) = catalog.read_rows(settings, "runs").to_pylist()
+    (row,) = tables.read_rows(settings, "runs").to_pylist()
     assert (row["registered"], row["reused"], row["resize_images"], row["featurize_images"]) == (8, 8, 8, 8)
 
 

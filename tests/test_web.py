@@ -23,7 +23,8 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from imagefeatures import catalog, schemas
+from imagefeatures import schemas
+from imagefeatures.catalog import tables
 from imagefeatures.settings import REPOSITORY, Settings
 
 PLUGINS = REPOSITORY / "plugins"
@@ -148,8 +149,8 @@ def runs_row(dataset: str, partition: str, reasons: dict[str, int], **changed: A
 
 
 def publish(settings: Settings, *rows: dict[str, Any]) -> None:
-    with catalog.open_catalog(settings) as opened:
-        catalog.open_table(opened, settings, "runs").append(pa.Table.from_pylist(list(rows), schema=schemas.RUNS))
+    with tables.open_catalog(settings) as opened:
+        tables.open_table(opened, settings, "runs").append(pa.Table.from_pylist(list(rows), schema=schemas.RUNS))
 
 
 def dataset_file(settings: Settings, name: str, text: str = "source: s3://photos/{partition}/") -> None:

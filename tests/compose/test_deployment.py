@@ -23,7 +23,7 @@ from compose import env
 from containers import OURS, WORKERS, Stack, figures
 from demo import photos
 from embedded.api import Api
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 from imagefeatures.schemas import SPARK_STEPS
 from imagefeatures.settings import REPOSITORY, Settings
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from watch import MemoryWatch
 
 from embedded.environment import REPOSITORY, environment
-from imagefeatures import catalog
+from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.register import register
@@ -68,9 +68,9 @@ def run_through(dataset: Dataset, partition: str, settings: Settings) -> Outcome
     _tell(f"{partition}: {register(run_file, settings)}")
     outcome.seconds = time.perf_counter() - started
     of_the_run = pc.field("run_id") == run_id
-    published = catalog.read_rows(settings, dataset.name).filter(of_the_run).to_pylist()
+    published = tables.read_rows(settings, dataset.name).filter(of_the_run).to_pylist()
     outcome.features = {row["uri"]: row for row in published}
-    outcome.quarantine = catalog.read_rows(settings, "quarantine").filter(of_the_run).to_pylist()
+    outcome.quarantine = tables.read_rows(settings, "quarantine").filter(of_the_run).to_pylist()
     return outcome
 
 

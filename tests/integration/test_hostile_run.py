@@ -9,7 +9,7 @@ from airflow_session import DAYS, Deployment, ended, trigger
 from demo.photos import Day
 from embedded.api import Api
 from hostile import FILES, ODD_KEYS, SMALL
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 from photos import fill, jpeg
 
 

@@ -14,7 +14,7 @@ import pytest
 from airflow_session import Deployment
 from demo import photos
 from embedded.environment import READERS
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 from snippets import DOCUMENTS, sections
 
 Snippet = tuple[str, str, int]

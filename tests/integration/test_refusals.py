@@ -13,7 +13,7 @@ import pytest
 from airflow_session import DAYS, Deployment, trigger
 from embedded.api import Api, ApiError
 from embedded.run_partition import run_partition
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_session import DAYS, Deployment, ended, trigger
 from demo import photos, report
 from embedded.api import Api
-from imagefeatures.catalog import published_runs, read_rows
+from imagefeatures.catalog.tables import published_runs, read_rows
 
 Published = dict[str, dict[str, Any]]
 Layout = tuple[Path, list[photos.Day]]

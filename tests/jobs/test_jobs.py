@@ -12,7 +12,7 @@ from PIL import Image
 import poison
 from embedded.environment import environment
 from imagefeatures import ingest, shards, storage, validate
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 from imagefeatures.plan import Run
 from imagefeatures.register import register
 from imagefeatures.settings import REPOSITORY, Settings

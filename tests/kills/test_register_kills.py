@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import catalog, featurize, ingest, register, resize, validate
+from imagefeatures import featurize, ingest, register, resize, validate
+from imagefeatures.catalog import tables
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
 from photos import fill, jpeg
@@ -27,7 +28,7 @@ IMAGES = 8
 
 REGISTER = """
 import sys
-from imagefeatures import catalog, register
+from imagefeatures import register
 from imagefeatures.settings import Settings
 settings = Settings.from_env()
 print("ready", flush=True)
@@ -66,7 +67,7 @@ def let_go(process: subprocess.Popen[str]) -> float:
 
 def runs_in(settings: Settings, name: str) -> list[str]:
     """The run_id of every row of a table."""
-    return sorted(catalog.read_rows(settings, name, ("run_id",))["run_id"].to_pylist())
+    return sorted(tables.read_rows(settings, name, ("run_id",))["run_id"].to_pylist())
 
 
 def test_a_killed_register_leaves_the_old_run_or_the_new_one(

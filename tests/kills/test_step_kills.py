@@ -32,7 +32,7 @@ import pytest
 import killing
 from cluster.stack import NO_SECRET, SECRECY, SPARK_SECRET, WORKERS, spark_cluster
 from imagefeatures import ingest, register, shards
-from imagefeatures.catalog import read_rows
+from imagefeatures.catalog.tables import read_rows
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.schemas import SPARK_STEPS

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import servers
-from imagefeatures import catalog, layout, storage
+from imagefeatures import layout, storage
+from imagefeatures.catalog import tables
 from imagefeatures.settings import Settings
 from test_catalog import DAY, features_file
 
@@ -92,7 +93,7 @@ def on_rest(settings: Settings, rest_catalog: str, monkeypatch: pytest.MonkeyPat
 def published(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """features.fruit on each: of one day 2 red and 3 green rows, which took the place of 3 red ones; of another 1."""
     settings: Settings = request.getfixturevalue(request.param)
-    table = catalog.open_table(catalog.open_catalog(settings), settings, "fruit")
+    table = tables.open_table(tables.open_catalog(settings), settings, "fruit")
 
     def in_lake(*how: Any) -> str:
         file = Path(features_file(tmp_path, *how).removeprefix("file://"))
@@ -100,8 +101,8 @@ def published(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         storage.write(uri, file.read_bytes())
         return uri
 
-    catalog.replace_files(table, DAY, [in_lake("first")], "first")
-    catalog.replace_files(table, "2026-11-03", [in_lake("next", "2026-11-03", 1, "blue")], "next")
+    tables.replace_files(table, DAY, [in_lake("first")], "first")
+    tables.replace_files(table, "2026-11-03", [in_lake("next", "2026-11-03", 1, "blue")], "next")
     later = [in_lake("later", DAY, 2, "red"), in_lake("later", DAY, 3, "green")]
-    catalog.replace_files(table, DAY, later, "later")
+    tables.replace_files(table, DAY, later, "later")
     return settings

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from imagefeatures import catalog
+from imagefeatures.catalog import tables
 from imagefeatures.settings import REPOSITORY, Settings
 
 
@@ -23,7 +23,7 @@ def spark_sql(query: str) -> list[list[str]]:
 
 
 def test_spark_sql_reads_the_same_rows_and_the_same_past(published: Settings) -> None:
-    table = catalog.open_catalog(published).load_table("features.fruit")
+    table = tables.open_catalog(published).load_table("features.fruit")
     snapshots = [snapshot.snapshot_id for snapshot in table.snapshots()]
     odd = """'"; echo $HOME `id` \\u00e9 %'"""
     printed = spark_sql(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import catalog
+from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import plan_run
@@ -15,13 +15,13 @@ from test_catalog import DAY, SPAWN, features_file, in_processes, open_first, sw
 
 
 def test_a_partition_is_replaced_and_read_back(on_rest: Settings, tmp_path: Path) -> None:
-    table = catalog.open_table(catalog.open_catalog(on_rest), on_rest, "photos")
-    assert catalog.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
+    table = tables.open_table(tables.open_catalog(on_rest), on_rest, "photos")
+    assert tables.replace_files(table, DAY, [features_file(tmp_path, "first")], "first")
     later = [features_file(tmp_path, "later", rows=2)]
-    assert catalog.replace_files(table, DAY, later, "later")
-    assert not catalog.replace_files(table, DAY, later, "later")
-    assert catalog.read_rows(on_rest, "photos", ("run_id",))["run_id"].to_pylist() == ["later"] * 2
-    assert catalog.published_runs(on_rest) == []
+    assert tables.replace_files(table, DAY, later, "later")
+    assert not tables.replace_files(table, DAY, later, "later")
+    assert tables.read_rows(on_rest, "photos", ("run_id",))["run_id"].to_pylist() == ["later"] * 2
+    assert tables.published_runs(on_rest) == []
     assert table.location() == f"{on_rest.lake}/warehouse/features/photos"
 
 
@@ -30,7 +30,7 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
 ) -> None:
     start = SPAWN.Barrier(3)
     in_processes(swap_in, [(on_rest, str(tmp_path), f"run-{at}", start) for at in range(3)])
-    rows = catalog.read_rows(on_rest, "photos", ("run_id",))["run_id"].to_pylist()
+    rows = tables.read_rows(on_rest, "photos", ("run_id",))["run_id"].to_pylist()
     assert len(rows) == 3
     assert len(set(rows)) == 1
 

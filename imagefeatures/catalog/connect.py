@@ -68,12 +68,12 @@ def sql_url(catalog: str) -> URL:
     return url
 
 
-def place(catalog: str) -> str:
+def describe(catalog: str) -> str:
     """Where the catalog is, for a person; without user and password.
 
-    >>> place("postgresql+psycopg://user:secret@db:5433/features")
+    >>> describe("postgresql+psycopg://user:secret@db:5433/features")
     'postgresql database features on db:5433'
-    >>> place("http://user:secret@rest:8181/catalog")
+    >>> describe("http://user:secret@rest:8181/catalog")
     'REST catalog http://rest:8181/catalog'
     """
     if is_rest(catalog):
@@ -100,7 +100,7 @@ def properties(catalog: str, warehouse: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def told_in_one_line(catalog: str) -> Iterator[None]:
+def readable_errors(catalog: str) -> Iterator[None]:
     """Turn what drivers raise into SettingsError, CatalogRefused (a retry will not help) or CatalogError (it may)."""
     try:
         yield
@@ -109,21 +109,21 @@ def told_in_one_line(catalog: str) -> Iterator[None]:
         primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)  # without the SQL statement
         words = _line(primary or error.orig, catalog)
         final = state.startswith(FINAL_STATES) or (not state and any(known in words for known in FINAL_WORDS))
-        raise (CatalogRefused if final else CatalogError)(f"{place(catalog)}: {words}") from None
+        raise (CatalogRefused if final else CatalogError)(f"{describe(catalog)}: {words}") from None
     except (ServerError, ServiceUnavailableError, TooManyRequestsError) as error:
-        raise CatalogError(f"{place(catalog)}: {_line(error, catalog)}") from None
+        raise CatalogError(f"{describe(catalog)}: {_line(error, catalog)}") from None
     except RESTError as error:
-        raise CatalogRefused(f"{place(catalog)}: {type(error).__name__}: {_line(error, catalog)}") from None
+        raise CatalogRefused(f"{describe(catalog)}: {type(error).__name__}: {_line(error, catalog)}") from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
-        raise SettingsError(f"{VARIABLE}: not a URL of a REST catalog: {place(catalog)}") from None
+        raise SettingsError(f"{VARIABLE}: not a URL of a REST catalog: {describe(catalog)}") from None
     except requests.exceptions.JSONDecodeError:
-        raise CatalogRefused(f"{place(catalog)}: what answers there is no REST catalog") from None
+        raise CatalogRefused(f"{describe(catalog)}: what answers there is no REST catalog") from None
     except requests.exceptions.RequestException as error:
-        raise CatalogError(f"{place(catalog)}: no answer ({type(error).__name__})") from None
+        raise CatalogError(f"{describe(catalog)}: no answer ({type(error).__name__})") from None
     except ValueError:
         if not is_rest(catalog):
             raise
-        raise CatalogRefused(f"{place(catalog)}: what answers there is no REST catalog") from None
+        raise CatalogRefused(f"{describe(catalog)}: what answers there is no REST catalog") from None
 
 
 def _line(error: object, catalog: str) -> str:

@@ -31,7 +31,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from imagefeatures import connect, layout, schemas
+from imagefeatures import layout, schemas
+from imagefeatures.catalog import connect
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
 NAME = "imagefeatures"
@@ -52,7 +53,7 @@ def open_catalog(settings: Settings) -> Catalog:
     Raises SettingsError (what the setting says is no catalog), CatalogRefused (wrong password, no such database, no
     permission) or CatalogError (no answer in time), each in one line.
     """
-    with connect.told_in_one_line(settings.catalog):
+    with connect.readable_errors(settings.catalog):
         properties = connect.properties(settings.catalog, layout.warehouse(settings.lake))
         catalog = _unless_made_meanwhile(lambda: load_catalog(NAME, **properties, **iceberg_s3_properties()))
         with contextlib.suppress(NamespaceAlreadyExistsError):

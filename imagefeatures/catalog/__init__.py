@@ -1,0 +1,5 @@
+"""The Iceberg catalog and its tables. The only modules of the package that import pyiceberg.
+
+connect  reaches the catalog, and says in one line why it cannot be reached
+tables   opens the tables, and replaces one partition of them in one commit
+"""
