@@ -22,9 +22,10 @@ from unittest import mock
 import pyarrow.parquet as pq
 
 from benchmarks import ours, photos
-from imagefeatures import featurize, ingest, isolation, resize, storage, validate
+from imagefeatures import isolation, manifest, storage
 from imagefeatures.models import engines, prepare
 from imagefeatures.settings import Settings
+from imagefeatures.steps import featurize, ingest, resize, validate
 
 PHOTOS = 512
 PARTS: dict[str, tuple[Any, str]] = {
@@ -56,7 +57,7 @@ def main(count: int) -> None:
 def steps(deployment: ours.Deployment, count: int) -> dict[str, tuple[float, Counter[str]]]:
     """Seconds of each step over a run's shards, and the seconds of each part."""
     run = ours.plan(deployment, count)
-    shards = ingest.list_source(run, workers=1).shards
+    shards = manifest.list_source(run, workers=1).shards
     engine = engines.cached("openvino", prepare.read_bundle(run.lake, run.dataset.model))
     work: dict[str, Callable[[int], object]] = {
         "ingest": partial(ingest.run_shard, run),

@@ -10,14 +10,15 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.photos import read_demo_photos
-from imagefeatures import featurize, ingest, resize, shards, storage, validate
+from imagefeatures import manifest, shards, storage
 from imagefeatures.catalog.tables import open_catalog
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.models import engines
 from imagefeatures.models.prepare import prepare, read_bundle
 from imagefeatures.plan import Run, load_run, plan_run
-from imagefeatures.register import register
 from imagefeatures.settings import Settings
+from imagefeatures.steps import featurize, ingest, resize, validate
+from imagefeatures.steps.register import register
 from imagefeatures.storage.local import LocalStore
 from imagefeatures.storage.objects import ObjectVersion
 
@@ -66,7 +67,7 @@ def counted_runs(photos: int, shard_images: Sequence[int]) -> list[dict[str, Any
 
 def _counted(run: Run, settings: Settings) -> dict[str, Any]:
     engine = engines.cached("openvino", read_bundle(settings.lake, MODEL))
-    listing = ingest.list_source(run, workers=0)
+    listing = manifest.list_source(run, workers=0)
     steps = {
         "ingest": ingest.run_shard,
         "validate": validate.run_shard,

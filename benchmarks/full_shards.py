@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.many import submit
-from imagefeatures import schemas
+from imagefeatures import steps
 from imagefeatures.datasets import Dataset, Limits, RunParams
 from imagefeatures.models.prepare import prepare
 from imagefeatures.plan import load_run, plan_run
@@ -63,7 +63,7 @@ def measure(count: int, folder: Path) -> dict[str, dict[str, float]]:
     lay_out(folder / str(count), count, KINDS[count])
     command = [sys.executable, "-m", "benchmarks.full_shards", "plan", str(folder), str(count)]
     run_file = subprocess.check_output(command, env=os.environ | env, cwd=REPOSITORY, text=True).strip()  # noqa: S603
-    return {step: submit(run_file, step, folder / f"{step}-{count}", env) for step in schemas.SPARK_STEPS}
+    return {step: submit(run_file, step, folder / f"{step}-{count}", env) for step in steps.SPARK_STEPS}
 
 
 def main() -> None:

@@ -19,10 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.memory import peak_mib
-from imagefeatures import ingest, storage
+from imagefeatures import manifest, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
+from imagefeatures.steps import ingest
 
 BUCKET = "images"
 SIZE = 20_000
@@ -71,7 +72,7 @@ def run_side(name: str) -> None:
     if name == "ingest":
         dataset = Dataset.model_validate({"name": "photos", "source": f"s3://{BUCKET}/photos/"})
         run = load_run(plan_run(dataset, RunParams.parse({}), "2026-11-02", Settings.from_env()))
-        shards = range(ingest.list_source(run, workers=1).shards)
+        shards = range(manifest.list_source(run, workers=1).shards)
     cpu, start = time.process_time(), time.perf_counter()
     if name == "ingest":
         size = sum(ingest.run_shard(run, shard).output.rows for shard in shards) * SIZE

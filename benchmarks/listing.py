@@ -76,7 +76,7 @@ def main(keys: int) -> None:
 
 def list_keys(keys: int) -> None:
     """Prints how many objects were listed, the seconds, and the peak resident memory of this process in MiB."""
-    from imagefeatures import ingest
+    from imagefeatures import manifest
     from imagefeatures.datasets import Dataset, RunParams
     from imagefeatures.plan import load_run, plan_run
     from imagefeatures.settings import Settings
@@ -84,7 +84,7 @@ def list_keys(keys: int) -> None:
     dataset = Dataset.model_validate({"name": "photos", "source": f"s3://photos/{keys}/", "pattern": ["*.jpg"]})
     run = load_run(plan_run(dataset, RunParams.parse({}), "2026-11-02", Settings.from_env()))
     start = time.perf_counter()
-    listing = ingest.list_source(run, workers=2)
+    listing = manifest.list_source(run, workers=2)
     seconds = time.perf_counter() - start
     print(listing.objects, seconds, peak_mib())
 

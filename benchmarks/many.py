@@ -24,13 +24,14 @@ from benchmarks.listing import endless_store
 from benchmarks.peaks import note, noted
 from benchmarks.report import RESULTS
 from embedded.environment import environment
-from imagefeatures import featurize, ingest, schemas
+from imagefeatures import manifest, schemas, steps
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import Rejected
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.shards import Receipt, ShardWork
+from imagefeatures.steps import featurize
 
 DRIVER_MEMORY = "1g"
 REJECTED = 100
@@ -45,7 +46,7 @@ Peaks = dict[str, dict[str, float]]
 def next_to_nothing(run: Run, step: str, shard: int) -> Receipt:
     """What the step would hand on of a shard in which every hundredth image is bad, without a look at one."""
     work = ShardWork(run.layout, step, shard)
-    rows = ingest.read_manifest(run, shard).to_pylist()
+    rows = manifest.read_manifest(run, shard).to_pylist()
     bad, good = rows[::REJECTED], [row for at, row in enumerate(rows) if at % REJECTED]
     if step == "featurize":
         return work.finish(len(good), _features(run, good), compression="zstd", write_page_checksum=True)
@@ -93,7 +94,7 @@ def measure(keys: int, folder: Path) -> Peaks:
         plan = [sys.executable, "-m", "benchmarks.many", "plan", str(keys)]
         run_file = subprocess.check_output(plan, env=os.environ | env, cwd=REPOSITORY, text=True).strip()  # noqa: S603
         env["WATCHED_EMPTY"] = "yes"
-        found = {step: submit(run_file, step, folder / step, env) for step in schemas.SPARK_STEPS}
+        found = {step: submit(run_file, step, folder / step, env) for step in steps.SPARK_STEPS}
         return found | {"register": register(run_file, folder / "register", env)}
 
 
@@ -107,7 +108,7 @@ def _plan(keys: int) -> str:
 
 
 def _register(run_file: str, peaks: Path) -> None:
-    from imagefeatures import register
+    from imagefeatures.steps import register
 
     run = load_run(run_file)
     register.audit_run(run)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded.environment import REPOSITORY, environment
-from imagefeatures import ingest, shards, storage
+from imagefeatures import manifest, shards, storage
 from imagefeatures.datasets import RunParams, find_dataset
 from imagefeatures.models.prepare import prepare
 from imagefeatures.plan import Run, load_run, plan_run
-from imagefeatures.schemas import SPARK_STEPS
 from imagefeatures.settings import Settings
+from imagefeatures.steps import SPARK_STEPS
 
 PARTITION = "2026-11-02"
 EQUAL_WORK = ("ingest", "resize", "featurize")
@@ -87,7 +87,7 @@ def list_seconds(deployment: Deployment, size: int, workers: int) -> float:
     """What listing the source takes, on a run of its own: ingest's job does it before it hands out a shard."""
     run = plan(deployment, size)
     start = time.perf_counter()
-    ingest.list_source(run, workers)
+    manifest.list_source(run, workers)
     seconds = time.perf_counter() - start
     storage.delete_folder(run.layout.run)
     return seconds

@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.report import RESULTS, table
 from imagefeatures.datasets import RunParams
-from imagefeatures.schemas import SPARK_STEPS
 from imagefeatures.settings import REPOSITORY
+from imagefeatures.steps import SPARK_STEPS
 
 DOCUMENT = REPOSITORY / "docs" / "scale.md"
 BEGIN, END = "<!-- begin: python -m benchmarks.scale -->\n", "<!-- end -->\n"

@@ -18,7 +18,7 @@ from demo.status import Status, StepStatus, read_status
 from imagefeatures import storage
 from imagefeatures.errors import StoreError
 from imagefeatures.layout import Layout
-from imagefeatures.schemas import SPARK_STEPS
+from imagefeatures.steps import SPARK_STEPS
 
 SECONDS_BETWEEN_LINES = 2.0
 BAR = 20

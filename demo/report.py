@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from demo.photos import Day
-from imagefeatures.schemas import SPARK_STEPS
+from imagefeatures.steps import SPARK_STEPS
 
 Row = Mapping[str, Any]
 """A row of features.runs as pyarrow's to_pylist gives it: `reasons` is a list of pairs."""

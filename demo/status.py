@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imagefeatures import shards, storage
 from imagefeatures.layout import Layout
-from imagefeatures.schemas import SPARK_STEPS
+from imagefeatures.steps import SPARK_STEPS
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ import secrets
 from dataclasses import dataclass
 
 from imagefeatures.errors import ParamsError
+from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE
 
-LISTING = "ingest/listing"
+LISTING = f"{INGEST}/listing"
 """The folder, inside a run's, that holds the listed objects: the manifest, one file a shard."""
 
 
@@ -76,11 +77,11 @@ class Layout:
         return f"{self.step(step)}/{shard_name(shard)}.json"
 
     def duplicates(self, shard: int) -> str:
-        return f"{self.step('validate')}/duplicates-{shard:05d}.json"
+        return f"{self.step(VALIDATE)}/duplicates-{shard:05d}.json"
 
     def known_images(self, shard: int) -> str:
         """Which images of a shard the table knows, and where."""
-        return f"{self.step('resize')}/known-{shard:05d}.json"
+        return f"{self.step(RESIZE)}/known-{shard:05d}.json"
 
     def rejected_bytes(self, reason: str, image_id: str) -> str:
         """Where the bytes of a rejected object are kept, when the dataset says so. image_id: their SHA-256."""
@@ -89,7 +90,7 @@ class Layout:
     def new_output(self, step: str, shard: int) -> str:
         """A name that no attempt has used or will use, for what a step makes of one shard."""
         name = f"{shard_name(shard)}-{secrets.token_hex(4)}.parquet"
-        if step == "featurize":  # already in its final place: publishing moves nothing
+        if step == FEATURIZE:  # already in its final place: publishing moves nothing
             return f"{table_folder(self.lake, self.dataset)}/data/partition_key={self.partition}/{self.run_id}-{name}"
         return f"{self.step(step)}/{name}"
 

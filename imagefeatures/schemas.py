@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from imagefeatures.steps import SPARK_STEPS
+
 PIXELS_SHAPE = (224, 224, 3)
 PIXELS_BYTES = 224 * 224 * 3
 
@@ -104,9 +106,6 @@ QUARANTINE = pa.schema(
     ]
 )
 """Table features.quarantine."""
-
-SPARK_STEPS = ("ingest", "validate", "resize", "featurize")
-"""The steps that work on shards, in order."""
 
 _STEP_COLUMNS = [
     _field(f"{step}_{what}", kind, f"{step}: {doc}")

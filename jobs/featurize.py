@@ -8,17 +8,20 @@ from pyspark import SparkContext, TaskContext
 from pyspark.broadcast import Broadcast
 from pyspark.resource import ResourceInformation
 
-from imagefeatures import featurize, ingest
+from imagefeatures import manifest, steps
 from imagefeatures.models import engines, gpus, prepare
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
+from imagefeatures.steps import featurize
 from spread import main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
     # Read once by the driver and handed from executor to executor: no worker asks the store for the model.
     bundle = context.broadcast(prepare.read_bundle(run.lake, run.dataset.model))
-    spread(context, run, featurize.STEP, ingest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundle))
+    spread(
+        context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundle)
+    )
 
 
 def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
@@ -34,4 +37,4 @@ def gpu_of(resources: Mapping[str, ResourceInformation]) -> str | None:
 
 
 if __name__ == "__main__":
-    main(featurize.STEP, work)
+    main(steps.FEATURIZE, work)

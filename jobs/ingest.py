@@ -6,15 +6,16 @@ from functools import partial
 
 from pyspark import SparkContext
 
-from imagefeatures import ingest
+from imagefeatures import manifest, steps
 from imagefeatures.plan import Run
+from imagefeatures.steps import ingest
 from spread import main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
-    listing = ingest.list_source(run, workers=context.defaultParallelism)
-    spread(context, run, ingest.STEP, listing.shards, partial(ingest.run_shard, run))
+    listing = manifest.list_source(run, workers=context.defaultParallelism)
+    spread(context, run, steps.INGEST, listing.shards, partial(ingest.run_shard, run))
 
 
 if __name__ == "__main__":
-    main(ingest.STEP, work)
+    main(steps.INGEST, work)

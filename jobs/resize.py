@@ -6,8 +6,9 @@ from functools import partial
 
 from pyspark import SparkContext
 
-from imagefeatures import ingest, resize, reuse, shards
+from imagefeatures import manifest, shards, steps
 from imagefeatures.plan import Run
+from imagefeatures.steps import resize, reuse
 from spread import main, spread
 
 FILES_AT_ONCE = 4
@@ -15,11 +16,11 @@ FILES_AT_ONCE = 4
 
 
 def work(context: SparkContext, run: Run) -> None:
-    count = ingest.read_listing(run).shards
-    todo = shards.pending(run.layout, resize.STEP, count)
+    count = manifest.read_listing(run).shards
+    todo = shards.pending(run.layout, steps.RESIZE, count)
     if todo and (files := reuse.known_files(run)):
         find_known(context, run, files, todo)
-    spread(context, run, resize.STEP, count, partial(resize.run_shard, run))
+    spread(context, run, steps.RESIZE, count, partial(resize.run_shard, run))
 
 
 def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], todo: list[int]) -> None:
@@ -32,4 +33,4 @@ def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], to
 
 
 if __name__ == "__main__":
-    main(resize.STEP, work)
+    main(steps.RESIZE, work)

@@ -6,17 +6,18 @@ from functools import partial
 
 from pyspark import SparkContext
 
-from imagefeatures import ingest, validate
+from imagefeatures import budget, manifest, steps
 from imagefeatures.plan import Run
+from imagefeatures.steps import validate
 from spread import main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
-    count = ingest.read_listing(run).shards
+    count = manifest.read_listing(run).shards
     if run.dataset.duplicates == "reject":
         find_duplicates(context, run, count)
-    spread(context, run, validate.STEP, count, partial(validate.run_shard, run))
-    validate.check_budget(run)
+    spread(context, run, steps.VALIDATE, count, partial(validate.run_shard, run))
+    budget.check_budget(run)
 
 
 def find_duplicates(context: SparkContext, run: Run, count: int) -> None:
@@ -27,4 +28,4 @@ def find_duplicates(context: SparkContext, run: Run, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(validate.STEP, work)
+    main(steps.VALIDATE, work)

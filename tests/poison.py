@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imagefeatures import images, resize
+from imagefeatures import images
 from imagefeatures.datasets import Limits
 from imagefeatures.isolation import MEMORY_BYTES, Isolated
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
+from imagefeatures.steps import resize
 
 KINDS = {"crash": "DECODER_CRASHED", "abort": "DECODER_CRASHED", "hang": "TIMEOUT", "eat": "OUT_OF_MEMORY"}
 """What a poisonous image does, and the reason that it must get."""

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagefeatures import featurize, ingest, isolation, resize, reuse, shards, storage, validate
+from imagefeatures import isolation, manifest, shards, storage
 from imagefeatures.datasets import Limits
 from imagefeatures.models import MODELS
 from imagefeatures.plan import Run
+from imagefeatures.steps import featurize, ingest, resize, reuse, validate
 from photos import fill, jpeg
 from shared import MODEL, MakeRun
 
@@ -64,7 +65,7 @@ def begun(run: Run, files: Sequence[tuple[str, int]] | None = None) -> Run:
 
     files: of the table, in place of those that plan has found.
     """
-    for shard in range(ingest.list_source(run, workers=1).shards):
+    for shard in range(manifest.list_source(run, workers=1).shards):
         ingest.run_shard(run, shard)
         validate.run_shard(run, shard)
     if files is not None:
@@ -73,7 +74,7 @@ def begun(run: Run, files: Sequence[tuple[str, int]] | None = None) -> Run:
     for numbered in enumerate(reuse.known_files(run)):
         for image_id, place in reuse.places(run, numbered):
             known[image_id].append(place)
-    for shard in range(ingest.read_listing(run).shards):
+    for shard in range(manifest.read_listing(run).shards):
         for image_id, number in reuse.identities(run, shard):
             wanted[image_id].append(number)
     for image_id in known.keys() | wanted.keys():
@@ -87,7 +88,7 @@ def begun(run: Run, files: Sequence[tuple[str, int]] | None = None) -> Run:
 def finished(run: Run, spy: Spy | None = None) -> Done:
     """Resize and featurize. What was decoded must be what was featurized."""
     spy = spy or Spy()
-    for shard in range(ingest.read_listing(run).shards):
+    for shard in range(manifest.read_listing(run).shards):
         resize.run_shard(run, shard, spy)  # type: ignore[arg-type]
         featurize.run_shard(run, shard, spy)
     assert spy.decoded == spy.featurized

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import featurize, ingest, resize, validate
+from imagefeatures import manifest
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.images import decode, inspect
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import read_staged
+from imagefeatures.steps import featurize, ingest, resize, validate
 from photos import ENCODINGS, encoded, fill, jpeg, png_made, real_photos
 from shared import MakeRun
 
@@ -101,7 +102,7 @@ def test_one_flipped_bit_in_a_staged_file_is_always_caught(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(3)}), {"shard_images": 10})
-    ingest.list_source(run, workers=1)
+    manifest.list_source(run, workers=1)
     steps = [lambda step=step: step.run_shard(run, 0) for step in (ingest, validate, resize)]
     files = [do().output for do in [*steps, lambda: featurize.run_shard(run, 0, Engine())]]
     chance = np.random.default_rng(5)

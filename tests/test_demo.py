@@ -17,12 +17,13 @@ import pytest
 from PIL import Image
 
 from demo import odd, photos, picture, progress, report, status
-from imagefeatures import images, ingest, reasons, schemas, storage, validate
+from imagefeatures import images, manifest, reasons, schemas, steps, storage
 from imagefeatures.datasets import Limits, load_dataset
 from imagefeatures.errors import InputError, Rejected
 from imagefeatures.models import weights
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.shards import ShardWork
+from imagefeatures.steps import ingest, validate
 
 LIMITS = Limits()
 LABELS = ("Anjou", "Kaiser", "Orange", "Pink-Lady")
@@ -205,7 +206,7 @@ def runs_row(partition: str, listed: int, rejected: dict[str, int]) -> dict[str,
         "listed": listed, "registered": listed - gone, "quarantined": gone, "reasons": sorted(rejected.items()),
         "started_at": started, "finished_at": started + dt.timedelta(seconds=41.25), "versions": [("python", "3.11")],
     }  # fmt: skip
-    for step, images_in in zip(schemas.SPARK_STEPS, (listed, listed, listed - gone, listed - gone), strict=True):
+    for step, images_in in zip(steps.SPARK_STEPS, (listed, listed, listed - gone, listed - gone), strict=True):
         row |= {f"{step}_seconds": 2.0, f"{step}_images": images_in, f"{step}_bytes": 1000}
     return pa.Table.from_pylist([row], schema=schemas.RUNS).to_pylist()[0]
 
@@ -277,7 +278,7 @@ def run(make_run: Any, tmp_path: Path) -> Any:
 
 def test_status_follows_real_receipts(run: Any) -> None:
     assert [step.total for step in status.read_status(run.layout).steps] == [None]
-    listing = ingest.list_source(run, workers=1)
+    listing = manifest.list_source(run, workers=1)
     assert listing.shards == 5
     (step,) = status.read_status(run.layout).steps
     assert (step.step, step.done, step.total, step.finished) == ("ingest", 0, 5, False)
@@ -308,14 +309,14 @@ def test_progress_tells_each_day_from_the_start_to_the_end(make_run: Any, tmp_pa
             (tmp_path / "source" / day / f"{seed}.jpg").write_bytes(jpeg(seed))
     source = f"file://{tmp_path}/source/{{partition}}/"
     failed_before = make_run(source, partition="2026-11-01")
-    ingest.list_source(failed_before, workers=1)
+    manifest.list_source(failed_before, workers=1)
     told = progress.Progress(failed_before.lake, "photos", ["2026-11-01", "2026-11-02"], out := io.StringIO())
     told.tick()
     assert out.getvalue() == ""
     runs = [make_run(source, partition=day) for day in ("2026-11-01", "2026-11-02")]
     told.tick()
     assert out.getvalue().count("1/5 ingest     starting") == 2
-    for shard in range(ingest.list_source(runs[1], workers=1).shards):
+    for shard in range(manifest.list_source(runs[1], workers=1).shards):
         ingest.run_shard(runs[1], shard)
     told.tick()
     told.tick()
@@ -341,7 +342,7 @@ def test_a_folder_that_is_being_removed_is_no_step_back(
     out = Terminal()
     told = progress.Progress(settings.lake, "photos", ["2026-11-02"], out)
     run = make_run(tmp_path, pattern=["one.jpg"])
-    for shard in range(ingest.list_source(run, workers=1).shards):
+    for shard in range(manifest.list_source(run, workers=1).shards):
         ingest.run_shard(run, shard)
     told.tick()
     assert "2/5 validate" in out.getvalue()

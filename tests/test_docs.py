@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from imagefeatures import errors, schemas
+from imagefeatures import errors, schemas, steps
 from imagefeatures.datasets import Dataset, Limits, RunParams
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
@@ -176,7 +176,7 @@ def test_every_error_that_can_stop_a_run_is_documented_and_no_other() -> None:
 
 def test_every_step_is_documented_with_errors_that_exist() -> None:
     (table,) = section(OPERATING, "Steps").tables
-    assert first_column(table) == ["plan", "model", *schemas.SPARK_STEPS, "register"]
+    assert first_column(table) == ["plan", "model", *steps.SPARK_STEPS, "register"]
     for row in table:
         for error in plain(row[3]).split(", "):
             assert issubclass(getattr(errors, error), errors.ImageFeaturesError)

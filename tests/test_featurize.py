@@ -9,12 +9,13 @@ import pytest
 from PIL import Image, ImageOps
 from test_resize import resized
 
-from imagefeatures import featurize, schemas
+from imagefeatures import schemas
 from imagefeatures.models import MODELS
 from imagefeatures.models.engines import Engine, cached
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
+from imagefeatures.steps import featurize
 from imagefeatures.storage import names
 from photos import encoded, fill, jpeg, picture, png_of, real_photos, turned
 from shared import MODEL, PARTITION, MakeRun

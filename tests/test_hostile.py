@@ -17,7 +17,7 @@ import pytest
 
 import poison
 from hostile import FILES, ODD_KEYS, Hostile
-from imagefeatures import ingest, resize, storage, validate
+from imagefeatures import budget, manifest, storage
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams, load_dataset
 from imagefeatures.errors import InputError, StoreError
@@ -25,6 +25,7 @@ from imagefeatures.models.weights import read_weights
 from imagefeatures.plan import Run, plan_run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, read_staged
+from imagefeatures.steps import ingest, resize, validate
 from imagefeatures.storage import s3 as s3_store
 from photos import fill, jpeg
 from servers import rclone
@@ -65,7 +66,7 @@ def through(
 ) -> dict[str, str]:
     """ingest, validate and resize over all shards: what became of each URI. meanwhile: after the listing."""
     found: dict[str, str] = {}
-    shards = ingest.list_source(run, workers=1).shards
+    shards = manifest.list_source(run, workers=1).shards
     meanwhile()
     for shard in range(shards):
         receipts = [step(run, shard) for step in (ingest.run_shard, validate.run_shard, resize_shard)]
@@ -168,7 +169,7 @@ def with_a_wrong_secret(world: World) -> str:
 
 def no_matching_key(world: World) -> str:
     run = world.make_run(fill(world.folder, {"notes.txt": b"x"}), pattern=["*.jpg"])
-    answer = refusal(lambda: ingest.list_source(run, 2))
+    answer = refusal(lambda: manifest.list_source(run, 2))
     assert tables.published(tables.open_catalog(world.settings), world.settings, "photos", run.partition) is None
     return answer
 
@@ -188,10 +189,10 @@ def malformed_dataset_file(world: World) -> str:
 def too_many_rejected(world: World) -> str:
     files = {f"{at:02d}.jpg": b"" if at % 2 else b"{}" for at in range(12)}
     run = world.make_run(fill(world.folder, files))
-    for shard in range(ingest.list_source(run, workers=1).shards):
+    for shard in range(manifest.list_source(run, workers=1).shards):
         ingest.run_shard(run, shard)
         validate.run_shard(run, shard)
-    answer = refusal(lambda: validate.check_budget(run))
+    answer = refusal(lambda: budget.check_budget(run))
     assert answer.count(".jpg") == 10
     return answer
 

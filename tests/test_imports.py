@@ -61,7 +61,7 @@ def test_what_a_dag_file_imports_is_light(module: str) -> None:
 
 
 def test_spark_workers_of_the_first_steps_load_no_catalog_and_no_engine() -> None:
-    loaded = imported_with([f"imagefeatures.{step}" for step in ("ingest", "validate", "resize")])
+    loaded = imported_with([f"imagefeatures.steps.{step}" for step in ("ingest", "validate", "resize")])
     assert not loaded & {"pyiceberg", "sqlalchemy", "tensorflow", "openvino"}
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from imagefeatures import ingest, schemas, storage
+from imagefeatures import manifest, schemas, steps, storage
 from imagefeatures.errors import NoInput, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
 from imagefeatures.shards import pending, read_output, read_receipts, read_staged
+from imagefeatures.steps import ingest
 from imagefeatures.storage import s3 as s3_store
 from photos import fill, jpeg
 from shared import BUCKET, MakeRun
@@ -24,7 +25,7 @@ MIB = 2**20
 
 def ingested(run: Run) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[str, str]]]:
     """Ingest all shards. Returns the frozen rows by URI, and (reason, detail) of the others by URI."""
-    listing = ingest.list_source(run, WORKERS)
+    listing = manifest.list_source(run, WORKERS)
     receipts = [ingest.run_shard(run, shard) for shard in range(listing.shards)]
     frozen, rejected = [], []
     for receipt in receipts:
@@ -37,8 +38,8 @@ def ingested(run: Run) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[str, 
 
 
 def listed(run: Run) -> list[str]:
-    shards = ingest.read_listing(run).shards
-    return [uri for shard in range(shards) for uri in ingest.read_manifest(run, shard)["uri"].to_pylist()]
+    shards = manifest.read_listing(run).shards
+    return [uri for shard in range(shards) for uri in manifest.read_manifest(run, shard)["uri"].to_pylist()]
 
 
 def test_bytes_are_frozen_with_all_that_identifies_them(make_run: MakeRun, tmp_path: Path) -> None:
@@ -60,9 +61,9 @@ def test_bytes_are_frozen_with_all_that_identifies_them(make_run: MakeRun, tmp_p
 def test_the_listing_is_made_once_and_read_back_by_a_retry(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"1.jpg": b"x", "2.jpg": b"yy"})
     run = make_run(source)
-    first = ingest.list_source(run, WORKERS)
+    first = manifest.list_source(run, WORKERS)
     fill(source, {"3.jpg": b"late"})
-    assert ingest.list_source(run, WORKERS) == first == ingest.read_listing(run)
+    assert manifest.list_source(run, WORKERS) == first == manifest.read_listing(run)
     assert (first.objects, first.bytes) == (2, 3)
     assert len(listed(run)) == 2
 
@@ -71,12 +72,12 @@ def test_a_retry_does_only_the_shard_whose_receipt_is_gone(make_run: MakeRun, tm
     source = fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(8)})
     run = make_run(source)
     ingested(run)
-    before = read_receipts(run.layout, ingest.STEP)
-    assert pending(run.layout, ingest.STEP, len(before)) == []
-    Path(run.layout.receipt(ingest.STEP, 1).removeprefix("file://")).unlink()
-    assert pending(run.layout, ingest.STEP, len(before)) == [1]
+    before = read_receipts(run.layout, steps.INGEST)
+    assert pending(run.layout, steps.INGEST, len(before)) == []
+    Path(run.layout.receipt(steps.INGEST, 1).removeprefix("file://")).unlink()
+    assert pending(run.layout, steps.INGEST, len(before)) == [1]
     again = ingest.run_shard(run, 1)
-    after = read_receipts(run.layout, ingest.STEP)
+    after = read_receipts(run.layout, steps.INGEST)
     assert [r for r in after if r.shard != 1] == [r for r in before if r.shard != 1]
     assert after[1] == again
     assert again.output.sha256 == before[1].output.sha256  # the same rows, in a file of a new name
@@ -87,16 +88,16 @@ def test_pattern_and_folder_markers_decide_what_is_listed(make_run: MakeRun, s3:
     for key in ("day/a.jpg", "day/b.png", "day/c.txt", "day/", "day/deep/d.jpg", "day-2/e.jpg"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
     run = make_run(f"s3://{BUCKET}/day", pattern=["*.jpg", "*.png"])
-    ingest.list_source(run, WORKERS)
+    manifest.list_source(run, WORKERS)
     assert listed(run) == [f"s3://{BUCKET}/day/{key}" for key in ("a.jpg", "b.png", "deep/d.jpg")]
 
 
 def test_nothing_to_do_is_an_error_or_an_empty_run_as_the_dataset_says(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"1.png": b"x"})
     with pytest.raises(NoInput, match=rf"^NO_INPUT: nothing at file://{source}/ matches \['\*\.jpg'\]$"):
-        ingest.list_source(make_run(source, pattern="*.jpg"), WORKERS)
-    empty = ingest.list_source(make_run(source, pattern="*.jpg", on_empty="skip"), WORKERS)
-    assert empty == ingest.Listing(objects=0, bytes=0, shards=0)
+        manifest.list_source(make_run(source, pattern="*.jpg"), WORKERS)
+    empty = manifest.list_source(make_run(source, pattern="*.jpg", on_empty="skip"), WORKERS)
+    assert empty == manifest.Listing(objects=0, bytes=0, shards=0)
 
 
 # How the listing is shared out
@@ -104,8 +105,8 @@ def test_nothing_to_do_is_an_error_or_an_empty_run_as_the_dataset_says(make_run:
 
 def shares(run: Run) -> list[list[int]]:
     """Sizes of the objects of each shard."""
-    listing = ingest.list_source(run, WORKERS)
-    found = [ingest.read_manifest(run, shard)["size"].to_pylist() for shard in range(listing.shards)]
+    listing = manifest.list_source(run, WORKERS)
+    found = [manifest.read_manifest(run, shard)["size"].to_pylist() for shard in range(listing.shards)]
     assert sum(map(len, found)) == listing.objects
     assert sum(map(sum, found)) == listing.bytes
     assert all(found), "no shard is empty"
@@ -165,10 +166,10 @@ def test_shards_are_alike_in_bytes_and_in_count(make_run: MakeRun, tmp_path: Pat
 def test_a_listing_longer_than_its_buffer_stays_whole_and_in_order(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "SPOOL_ROWS", 7)
+    monkeypatch.setattr(manifest, "SPOOL_ROWS", 7)
     source = sparse(tmp_path / "photos", [1] * 100)
     run = make_run(source)
-    ingest.list_source(run, WORKERS)
+    manifest.list_source(run, WORKERS)
     assert listed(run) == [f"file://{source}/{at:05d}.jpg" for at in range(100)]
 
 
@@ -181,7 +182,7 @@ def test_a_sample_is_the_same_at_every_run_and_near_its_share(make_run: MakeRun,
     for share in (0.1, 0.25, 1.0):
         runs = [make_run(source, sample=share), make_run(source, {"sample": share})]
         for run in runs:
-            ingest.list_source(run, WORKERS)
+            manifest.list_source(run, WORKERS)
         assert listed(runs[0]) == listed(runs[1])
         samples[share] = set(listed(runs[0]))
         six_sigma = 6 * math.sqrt(2000 * share * (1 - share))
@@ -202,7 +203,7 @@ def test_an_empty_object_is_turned_away(make_run: MakeRun, tmp_path: Path) -> No
 def test_an_object_over_the_limit_is_turned_away_without_a_download(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"exact.jpg": b"x" * 1000, "over.jpg": b"x" * 1001})
     run = make_run(source, limits={"max_bytes": 1000})
-    ingest.list_source(run, WORKERS)
+    manifest.list_source(run, WORKERS)
     (source / "over.jpg").unlink()  # a download would now find nothing
     frozen, rejected = ingested(run)
     detail = "it has 1,001 bytes, limits.max_bytes is 1,000"
@@ -230,7 +231,7 @@ def test_an_object_that_is_gone_is_turned_away(make_run: MakeRun, base: str) -> 
     storage.write(f"{base}/there/1.jpg", b"one")
     storage.write(f"{base}/gone/2.jpg", b"two")
     run = make_run(f"{base}/")
-    ingest.list_source(run, WORKERS)
+    manifest.list_source(run, WORKERS)
     storage.delete_folder(f"{base}/gone")
     frozen, rejected = ingested(run)
     assert rejected == {f"{base}/gone/2.jpg": ("NOT_FOUND", "it was listed, and gone when it was read")}
@@ -241,7 +242,7 @@ def test_an_object_that_was_replaced_is_turned_away_with_both_etags(make_run: Ma
     storage.write(f"{base}/1.jpg", b"one")
     storage.write(f"{base}/2.jpg", b"two")
     run = make_run(f"{base}/")
-    ingest.list_source(run, WORKERS)
+    manifest.list_source(run, WORKERS)
     before = {found.uri: found.etag for found in storage.list_objects(base)}
     storage.write(f"{base}/2.jpg", b"TWO")
     after = {found.uri: found.etag for found in storage.list_objects(base)}
@@ -275,7 +276,7 @@ def test_of_a_mixed_folder_every_object_ends_once(make_run: MakeRun, tmp_path: P
     files = {f"{at % 7}/{at}.jpg": jpeg(at) if at % 5 else b"" for at in range(60)}
     source = fill(tmp_path / "photos", files | {"big.jpg": b"x" * 20_000})
     run = make_run(source, {"shard_images": 7}, limits={"max_bytes": 10_000})
-    ingest.list_source(run, WORKERS)
+    manifest.list_source(run, WORKERS)
     for at in (1, 2, 3):
         (source / f"{at}/{at}.jpg").unlink()
     (source / "4/4.jpg").write_bytes(b"another")
@@ -289,13 +290,13 @@ def test_a_store_that_stays_away_fails_the_shard_and_quarantines_nothing(
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key="1.jpg", Body=b"x")
     run = make_run(f"s3://{BUCKET}/")
-    ingest.list_source(run, WORKERS)
+    manifest.list_source(run, WORKERS)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nothing listens there
     monkeypatch.setattr(s3_store, "RETRY_SECONDS", 0.5)
     storage._store.cache_clear()
     with pytest.raises(StoreError, match="no answer"):
         ingest.run_shard(run, 0)
-    assert pending(run.layout, ingest.STEP, 1) == [0]
+    assert pending(run.layout, steps.INGEST, 1) == [0]
 
 
 def test_the_layout_of_a_run_is_that_of_its_facts(make_run: MakeRun, tmp_path: Path) -> None:

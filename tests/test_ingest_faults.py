@@ -16,9 +16,10 @@ import pytest
 
 import servers
 from fault_proxy import SLOW_DOWN, Plan, fault_proxy
-from imagefeatures import ingest, storage
+from imagefeatures import manifest, steps, storage
 from imagefeatures.errors import StoreError
 from imagefeatures.shards import pending, read_staged
+from imagefeatures.steps import ingest
 from imagefeatures.storage import bulk, retry, s3_responses
 from imagefeatures.storage import s3 as s3_store
 from shared import BUCKET, MakeRun
@@ -78,7 +79,7 @@ def ingested(make_run: MakeRun) -> tuple[dict[str, bytes], int, float]:
     """Ingest `day/`. Returns the frozen bytes by name, how many objects were quarantined, and the seconds."""
     run = make_run(f"s3://{BUCKET}/day/", {"shard_images": OBJECTS})
     start = time.monotonic()
-    receipts = [ingest.run_shard(run, shard) for shard in range(ingest.list_source(run, 1).shards)]
+    receipts = [ingest.run_shard(run, shard) for shard in range(manifest.list_source(run, 1).shards)]
     seconds = time.monotonic() - start
     frozen = [row for receipt in receipts for row in read_staged(receipt.output).to_pylist()]
     rejected = sum(sum(receipt.reasons.values()) for receipt in receipts)
@@ -187,7 +188,7 @@ def test_a_store_that_stays_away_fails_the_shard_in_one_line_and_no_object_waits
     with fault_proxy(origin) as proxy:
         through(proxy.address, aws_env)
         run = make_run(f"s3://{BUCKET}/day/", {"shard_images": OBJECTS})
-        assert ingest.list_source(run, 1).shards == 2
+        assert manifest.list_source(run, 1).shards == 2
         so_far = set(proxy.turns)
         proxy.plan = Plan(1.0, (SLOW_DOWN,))
         start = time.monotonic()
@@ -201,4 +202,4 @@ def test_a_store_that_stays_away_fails_the_shard_in_one_line_and_no_object_waits
     assert "\n" not in str(failed.value)
     assert len(tried) <= s3_store.FETCH_THREADS
     assert seconds < TWO_MINUTES
-    assert pending(run.layout, ingest.STEP, 2) == [0, 1]
+    assert pending(run.layout, steps.INGEST, 2) == [0, 1]

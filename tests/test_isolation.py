@@ -16,10 +16,11 @@ import pytest
 from pebble import ProcessExpired
 
 import poison
-from imagefeatures import featurize, images, ingest, isolation, register, validate
+from imagefeatures import images, isolation, manifest
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.reasons import Reason
+from imagefeatures.steps import featurize, ingest, register, validate
 from photos import jpeg
 from shared import ColourEngine, MakeRun
 
@@ -38,7 +39,7 @@ def test_k_poisonous_images_in_a_thousand_are_k_reasons(
     run = make_run(tmp_path / "photos", params={"shard_images": shard_images}, limits=limits)
     lives = lives_of_the_child(monkeypatch)
     started = time.monotonic()
-    shards = ingest.list_source(run, workers=1).shards
+    shards = manifest.list_source(run, workers=1).shards
     for shard in range(shards):
         ingest.run_shard(run, shard)
         validate.run_shard(run, shard)

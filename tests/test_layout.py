@@ -4,7 +4,7 @@ import pytest
 
 from imagefeatures import layout
 from imagefeatures.layout import Layout, shard_name, shard_of_receipt
-from imagefeatures.schemas import SPARK_STEPS
+from imagefeatures.steps import SPARK_STEPS
 
 RUN = Layout("s3://b/lake", "fruit", "2026-11-02", "r1")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import full_shards, many
-from imagefeatures import schemas
+from imagefeatures import steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.shards import Receipt, StagedFile
@@ -23,19 +23,19 @@ SHARD = 512
 FOLD = """
 import json, sys
 from benchmarks.memory import peak_mib
-from imagefeatures import schemas, shards, validate
+from imagefeatures import budget, shards, steps
 from imagefeatures.plan import load_run
 run, count = load_run(sys.argv[1]), int(sys.argv[2])
-left = [shards.pending(run.layout, step, count + 3) for step in schemas.SPARK_STEPS]
-done = [shards.totals(shards.read_receipts(run.layout, step)) for step in schemas.SPARK_STEPS]
-validate.check_budget(run)
+left = [shards.pending(run.layout, step, count + 3) for step in steps.SPARK_STEPS]
+done = [shards.totals(shards.read_receipts(run.layout, step)) for step in steps.SPARK_STEPS]
+budget.check_budget(run)
 print(json.dumps([left, [[t.images, t.passed] for t in done], peak_mib()]))
 """
 
 
 def write_receipts(run: Run, count: int) -> None:
     """Receipts of every step for the first `count` shards, as they are when nothing is rejected."""
-    for step in schemas.SPARK_STEPS:
+    for step in steps.SPARK_STEPS:
         folder = Path(run.layout.step(step).removeprefix("file://"))
         folder.mkdir(parents=True)
         for shard in range(count):
@@ -81,7 +81,7 @@ def test_a_worker_stays_below_700_megabytes_over_full_shards(
     peaks = full_shards.measure(photos, tmp_path)
     with capsys.disabled():
         print(f"\n{photos} photos a shard: {json.dumps(peaks)}")
-    assert list(peaks) == list(schemas.SPARK_STEPS)
+    assert list(peaks) == list(steps.SPARK_STEPS)
     for step, found in peaks.items():
         assert 50 < found["worker"] < 700e6 / 2**20, step
 
@@ -100,12 +100,12 @@ def test_a_million_images_fit_where_a_hundred_thousand_do(
         with capsys.disabled():
             print(f"\n{keys:,}: {json.dumps(peaks[keys])}")
     few, all_of_them = peaks[100_000], peaks[1_000_000]
-    assert list(few) == [*schemas.SPARK_STEPS, "register"]
+    assert list(few) == [*steps.SPARK_STEPS, "register"]
     for step in few:
         assert all_of_them[step]["driver"] < 300, step
-    for step in schemas.SPARK_STEPS:
+    for step in steps.SPARK_STEPS:
         assert all_of_them[step]["driver"] < 1.3 * few[step]["driver"], step
     # register also holds what was rejected, here every hundredth image, and the catalog's entries.
     assert all_of_them["register"]["driver"] < few["register"]["driver"] + 80
-    for step in schemas.SPARK_STEPS:
+    for step in steps.SPARK_STEPS:
         assert all_of_them[step]["jvm"] < 1024 + 400, step  # the heap, and what a JVM needs beside it

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import featurize, ingest, layout, register, resize, schemas, shards, storage, validate
+from imagefeatures import layout, manifest, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError, TooManyRejected
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
+from imagefeatures.steps import featurize, ingest, register, resize, validate
 from shared import ColourEngine
 
 
@@ -36,7 +37,7 @@ def finished(make_run: Callable[..., Run], photos: Path) -> Callable[..., Run]:
 
     def make(**fields: object) -> Run:
         run = make_run(photos, params={"shard_images": 4}, **{"limits": {"max_rejected": 0.5}, **fields})
-        for shard in range(ingest.list_source(run, workers=1).shards):
+        for shard in range(manifest.list_source(run, workers=1).shards):
             ingest.run_shard(run, shard)
             validate.run_shard(run, shard)
             resize.run_shard(run, shard)
@@ -216,7 +217,7 @@ def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_
     register.register(finished().layout.run_file, settings)
     (tmp_path / "nothing").mkdir()
     empty = make_run(tmp_path / "nothing", on_empty="skip")
-    assert ingest.list_source(empty, workers=2).shards == 0
+    assert manifest.list_source(empty, workers=2).shards == 0
     assert register.register(empty.layout.run_file, settings).state == register.EMPTY
     assert tables.read_rows(settings, "photos").num_rows == 10
 

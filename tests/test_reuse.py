@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import featurize, register, resize, shards, storage
+from imagefeatures import shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.models import MODELS, engines
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
+from imagefeatures.steps import featurize, register, resize
 from photos import fill, jpeg
 from reusing import PHOTOS, Done, Make, Spy, begun, finished, local, planner
 from shared import MODEL, MakeRun

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imagefeatures import resize, reuse, schemas, storage
+from imagefeatures import schemas, storage
 from imagefeatures.errors import StoreError
+from imagefeatures.steps import resize, reuse
 from photos import fill, jpeg
 from reusing import WIDTH, Make, Spy, begun, finished, local, merged, planner
 from shared import MakeRun

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from imagefeatures import ingest, schemas, storage, validate
+from imagefeatures import budget, manifest, schemas, storage
 from imagefeatures.errors import TooManyRejected
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
+from imagefeatures.steps import ingest, validate
 from photos import encoded, fill, jpeg, picture, png_of, turned
 from shared import MakeRun
 
@@ -34,7 +35,7 @@ REASONS = {
 
 def validated(run: Run) -> list[Receipt]:
     """Ingest and validate all shards, with the search for duplicates that the Spark job does by a join."""
-    shards = range(ingest.list_source(run, workers=2).shards)
+    shards = range(manifest.list_source(run, workers=2).shards)
     for shard in shards:
         ingest.run_shard(run, shard)
     if run.dataset.duplicates == "reject":
@@ -152,7 +153,7 @@ def test_a_bad_image_that_is_a_duplicate_too_keeps_its_own_reason(make_run: Make
 
 def spent(run: Run) -> str:
     with pytest.raises(TooManyRejected) as refused:
-        validate.check_budget(run)
+        budget.check_budget(run)
     return str(refused.value)
 
 
@@ -182,13 +183,13 @@ def test_the_budget_is_a_share_of_the_listed_objects(
     if is_spent:
         assert spent(run).startswith(f"1 of 5 objects rejected, limits.max_rejected allows {share:.1%}: EMPTY_OBJECT 1")
     else:
-        validate.check_budget(run)
+        budget.check_budget(run)
 
 
 def test_with_nothing_rejected_no_budget_is_needed(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(fill(tmp_path / "photos", GOOD), limits={"max_rejected": 0})
     validated(run)
-    validate.check_budget(run)
+    budget.check_budget(run)
 
 
 def test_duplicates_count_against_the_budget(make_run: MakeRun, tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_rejected_bytes_are_kept_only_where_the_dataset_says_so(
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "note.jpg").write_text("not a photo")
     run = make_run(tmp_path / "photos", keep_rejected=keep, limits={"max_rejected": 1})
-    ingest.list_source(run, workers=1)
+    manifest.list_source(run, workers=1)
     ingest.run_shard(run, 0)
     validate.run_shard(run, 0)
     kept = [found.uri for found in storage.list_objects(f"{settings.lake}/quarantine")]

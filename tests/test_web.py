@@ -26,6 +26,7 @@ import pytest
 from imagefeatures import schemas
 from imagefeatures.catalog import tables
 from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.steps import SPARK_STEPS
 
 PLUGINS = REPOSITORY / "plugins"
 PAGE = "/image-features"
@@ -143,7 +144,7 @@ def runs_row(dataset: str, partition: str, reasons: dict[str, int], **changed: A
     row = {"partition_key": partition, "dataset": dataset, "run_id": f"run-of-{partition}", "model": "mobilenet_v2"}
     row |= {"listed": 1200, "registered": 1200 - quarantined, "quarantined": quarantined, "reasons": [*reasons.items()]}
     row |= {"started_at": START, "finished_at": START + dt.timedelta(seconds=90), "fingerprint": FINGERPRINT}
-    for seconds, step in enumerate(schemas.SPARK_STEPS):  # ingest took no time at all
+    for seconds, step in enumerate(SPARK_STEPS):  # ingest took no time at all
         row |= {f"{step}_seconds": float(seconds), f"{step}_images": 1200, f"{step}_bytes": 5_000_000}
     return row | {"versions": [("pillow", "13.0.0")]} | changed
 
@@ -286,7 +287,7 @@ def test_the_page_of_a_partition_says_where_the_time_went(site: Site, settings: 
     publish(settings, runs_row("fruit", "2026-11-02", {"CORRUPT": 1, "TRUNCATED": 2}, reused=399))
     page = site.page("/datasets/fruit/partitions/2026-11-02")
     steps, quarantined = page.tables
-    assert [row[0] for row in steps[1:]] == list(schemas.SPARK_STEPS)
+    assert [row[0] for row in steps[1:]] == list(SPARK_STEPS)
     assert steps[3] == ["resize", "1,200", "2.0 s", "", "600", "5.0 MB"]
     assert [row[:2] for row in quarantined[1:]] == [["TRUNCATED", "2"], ["CORRUPT", "1"]]
     assert "Registered 1,197 99.8 % Reused 399 33.3 %" in page.text

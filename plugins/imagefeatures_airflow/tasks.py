@@ -27,7 +27,7 @@ def model(run_file: str) -> dict[str, Any]:
 
 def register(run_file: str) -> dict[str, Any]:
     """Publish the run. Returns its summary; skips when there was nothing to publish."""
-    from imagefeatures.register import EMPTY, register
+    from imagefeatures.steps.register import EMPTY, register
 
     outcome = register(run_file, Settings.from_env())
     if outcome.state == EMPTY:

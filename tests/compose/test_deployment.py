@@ -24,8 +24,8 @@ from containers import OURS, WORKERS, Stack, figures
 from demo import photos
 from embedded.api import Api
 from imagefeatures.catalog.tables import read_rows
-from imagefeatures.schemas import SPARK_STEPS
 from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.steps import SPARK_STEPS
 
 DAG = f"features_{photos.DATASET}"
 SERVICES = [(name, 1) for name in OURS] + [("spark-worker", index + 1) for index in range(WORKERS)]

@@ -18,9 +18,9 @@ from embedded.environment import REPOSITORY, environment
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import load_run, plan_run
-from imagefeatures.register import register
-from imagefeatures.schemas import SPARK_STEPS
 from imagefeatures.settings import Settings
+from imagefeatures.steps import SPARK_STEPS
+from imagefeatures.steps.register import register
 
 
 @dataclass

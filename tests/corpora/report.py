@@ -17,7 +17,7 @@ from pipeline import Outcome
 
 from imagefeatures import isolation
 from imagefeatures.reasons import Reason
-from imagefeatures.schemas import SPARK_STEPS
+from imagefeatures.steps import SPARK_STEPS
 
 PHOTOS = "good-photos"
 LEAST_FILES = 1500

@@ -7,14 +7,14 @@ from functools import partial
 from pyspark import SparkContext
 
 import poison
-from imagefeatures import ingest, resize
+from imagefeatures import manifest, steps
 from imagefeatures.plan import Run
 from spread import main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
-    spread(context, run, resize.STEP, ingest.read_listing(run).shards, partial(poison.resize_shard, run))
+    spread(context, run, steps.RESIZE, manifest.read_listing(run).shards, partial(poison.resize_shard, run))
 
 
 if __name__ == "__main__":
-    main(resize.STEP, work)
+    main(steps.RESIZE, work)

@@ -11,11 +11,12 @@ from PIL import Image
 
 import poison
 from embedded.environment import environment
-from imagefeatures import ingest, shards, storage, validate
+from imagefeatures import manifest, shards, steps, storage
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.plan import Run
-from imagefeatures.register import register
 from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.steps import ingest, validate
+from imagefeatures.steps.register import register
 from photos import fill, jpeg
 from reusing import begun, finished
 
@@ -46,21 +47,21 @@ def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run
     first = submit("ingest", run, tmp_path)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "9 images in, 9 on, 5 shards (0 done before)" in first.stdout
-    before = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, ingest.STEP)}
+    before = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, steps.INGEST)}
 
     again = submit("ingest", run, tmp_path)
     assert "5 shards (5 done before)" in again.stdout
-    assert {r.shard: r for r in shards.read_receipts(run.layout, ingest.STEP)} == before
+    assert {r.shard: r for r in shards.read_receipts(run.layout, steps.INGEST)} == before
 
     Path(run.layout.receipt("ingest", 2).removeprefix("file://")).unlink()
     assert "5 shards (4 done before)" in submit("ingest", run, tmp_path).stdout
-    after = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, ingest.STEP)}
+    after = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, steps.INGEST)}
     assert [shard for shard in before if before[shard] != after[shard]] == [2]
     assert after[2].started_at > before[2].started_at
 
     judged = submit("validate", run, tmp_path)
     assert "9 images in, 8 on" in judged.stdout, judged.stdout + judged.stderr
-    (rejected,) = [r.rejected for r in shards.read_receipts(run.layout, validate.STEP) if r.rejected]
+    (rejected,) = [r.rejected for r in shards.read_receipts(run.layout, steps.VALIDATE) if r.rejected]
     (row,) = shards.read_staged(rejected).to_pylist()
     assert (Path(row["uri"]).name, row["reason"]) == ("twin.jpg", "DUPLICATE")
     assert row["detail"].endswith("grey/3.jpg")
@@ -75,7 +76,7 @@ def test_a_second_run_takes_what_the_first_has_computed(
     register(first.layout.run_file, settings)
     fill(folder, {"grey/20.jpg": jpeg(20), "grey/twin.jpg": jpeg(3)})
     run = make_run(folder, params={"shard_images": 6})
-    for shard in range(ingest.list_source(run, workers=2).shards):
+    for shard in range(manifest.list_source(run, workers=2).shards):
         ingest.run_shard(run, shard)
         validate.run_shard(run, shard)
     for step in ("resize", "featurize"):
@@ -95,7 +96,7 @@ def test_poisonous_images_cost_a_spark_job_no_task_and_no_neighbour(make_run, tm
     expected = poison.lay_out(tmp_path / "photos" / "grey", 100, kinds)
     limits = {"decode_seconds": 3, "max_rejected": 1}
     run = make_run(tmp_path / "photos", params={"shard_images": 30}, limits=limits)
-    for shard in range(ingest.list_source(run, workers=2).shards):
+    for shard in range(manifest.list_source(run, workers=2).shards):
         ingest.run_shard(run, shard)
         validate.run_shard(run, shard)
     # local[2] gives a task one attempt: a single failed one would fail the job.
@@ -119,7 +120,7 @@ def test_a_refused_job_ends_with_its_own_exit_status_and_one_line(make_run, phot
 def test_a_damaged_staged_file_stops_the_next_step_by_name(make_run, photos: Path, tmp_path: Path) -> None:
     run = make_run(photos, params={"shard_images": 9})
     assert submit("ingest", run, tmp_path).returncode == 0
-    victim = shards.read_receipts(run.layout, ingest.STEP)[0].output
+    victim = shards.read_receipts(run.layout, steps.INGEST)[0].output
     damaged = bytearray(storage.read(victim.uri))
     damaged[len(damaged) // 2] ^= 1
     storage.write(victim.uri, bytes(damaged))

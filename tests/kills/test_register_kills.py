@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import featurize, ingest, register, resize, validate
+from imagefeatures import manifest
 from imagefeatures.catalog import tables
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.steps import featurize, ingest, register, resize, validate
 from photos import fill, jpeg
 from shared import ColourEngine, MakeRun
 
@@ -28,7 +29,7 @@ IMAGES = 8
 
 REGISTER = """
 import sys
-from imagefeatures import register
+from imagefeatures.steps import register
 from imagefeatures.settings import Settings
 settings = Settings.from_env()
 print("ready", flush=True)
@@ -40,7 +41,7 @@ register.register(sys.argv[1], settings)
 def finished(make_run: MakeRun, photos: Path) -> Run:
     """A run with every step done, ready to register; one object of it is rejected."""
     run = make_run(photos, {"shard_images": 4, "reuse": False}, limits={"max_rejected": 0.5})
-    for shard in range(ingest.list_source(run, workers=1).shards):
+    for shard in range(manifest.list_source(run, workers=1).shards):
         for step in (ingest, validate, resize):
             step.run_shard(run, shard)
         featurize.run_shard(run, shard, ColourEngine())

@@ -31,12 +31,12 @@ import pytest
 
 import killing
 from cluster.stack import NO_SECRET, SECRECY, SPARK_SECRET, WORKERS, spark_cluster
-from imagefeatures import ingest, register, shards
+from imagefeatures import manifest, shards, steps
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
-from imagefeatures.schemas import SPARK_STEPS
 from imagefeatures.settings import Settings
+from imagefeatures.steps import SPARK_STEPS, register
 from killing import Disturbance, Submitter, Victims
 from photos import fill, jpeg
 from reusing import local
@@ -157,7 +157,7 @@ def test_killed_steps_end_with_the_rows_of_an_undisturbed_run(
 
 def disturbed(run: Run, step: str, submitter: Submitter, kind: Kind, moments: random.Random) -> Disturbance:
     """The step, with its kills, seen through to the end."""
-    count = ingest.read_listing(run).shards if step != ingest.STEP else -(-(IMAGES + len(BAD)) // SHARD_IMAGES)
+    count = manifest.read_listing(run).shards if step != steps.INGEST else -(-(IMAGES + len(BAD)) // SHARD_IMAGES)
     with contextlib.closing(Disturbance(run, step, submitter, count)) as disturbance:
         if step in kind.steps:
             disturbance.kill(kind.victims, KILLS, moments)

@@ -1,7 +1,7 @@
-"""ingest: list the source once, share it out in shards, and freeze the bytes of every object.
+"""The manifest: the source listed once, and shared out in shards.
 
 The listing streams: it is spooled to a local temporary file, because how to share it out is known
-only at its end, and then written as one small manifest file a shard.
+only at its end, and then written as one small file a shard.
 """
 
 from __future__ import annotations
@@ -19,12 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import schemas, storage
-from imagefeatures.errors import NoInput, Rejected
+from imagefeatures.errors import NoInput
 from imagefeatures.plan import Run
-from imagefeatures.reasons import Reason
-from imagefeatures.shards import Receipt, ShardWork
 
-STEP = "ingest"
 SPOOL_ROWS = 10_000
 
 
@@ -71,26 +68,6 @@ def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
     """How many shards to cut: under both caps, and two for each worker when there is little to do."""
     by_cap = max(math.ceil(objects / run.shard_images), math.ceil(size / run.shard_bytes))
     return max(by_cap, min(objects, 2 * workers))
-
-
-def run_shard(run: Run, shard: int) -> Receipt:
-    """Freeze one shard: every listed object ends as a row with its bytes, or rejected with a reason.
-
-    Raises StoreError when the store stays away: that is nobody's image's fault.
-    """
-    work = ShardWork(run.layout, STEP, shard)
-    listed = read_manifest(run, shard).to_pylist()
-    frozen = []
-    for row, fetched in zip(listed, _fetch_all(run, listed), strict=True):
-        if isinstance(fetched, Rejected):
-            work.reject(row, fetched)
-        else:
-            image_id = hashlib.sha256(fetched).hexdigest()
-            frozen.append({**row, "image_id": image_id, "data": fetched})
-    raw = pa.Table.from_pylist(frozen, schema=schemas.RAW)
-    frozen.clear()  # the table has the bytes now
-    # The bytes are compressed images already.
-    return work.finish(len(listed), raw, compression="none", use_dictionary=False)
 
 
 def _spool(run: Run, spool: Path) -> tuple[int, int]:
@@ -165,33 +142,3 @@ def _spooled(spool: Path) -> Iterator[dict[str, object]]:
     with pa.OSFile(str(spool), "rb") as source:
         for batch in pa.ipc.open_stream(source):
             yield from batch.to_pylist()
-
-
-def _fetch_all(run: Run, listed: list[dict[str, object]]) -> Iterator[bytes | Rejected]:
-    """Each object's bytes, or why it is turned away. What needs no download is decided without one."""
-    found = [storage.StoredObject(str(row["uri"]), int(row["size"]), str(row["etag"])) for row in listed]  # type: ignore[call-overload]
-    refused = [_refusal(run, row, one) for row, one in zip(listed, found, strict=True)]
-    fetched = storage.fetch_all([one for one, why in zip(found, refused, strict=True) if not why])
-    for one, why in zip(found, refused, strict=True):
-        yield why or _judged(one, next(fetched))
-
-
-def _refusal(run: Run, row: dict[str, object], found: storage.StoredObject) -> Rejected | None:
-    cap = run.dataset.limits.max_bytes
-    if row["bad_key"]:
-        return Rejected(Reason.BAD_KEY, str(row["bad_key"]))
-    if found.size == 0:
-        return Rejected(Reason.EMPTY_OBJECT, "it has 0 bytes")
-    if found.size > cap:
-        return Rejected(Reason.TOO_LARGE, f"it has {found.size:,} bytes, limits.max_bytes is {cap:,}")
-    return None
-
-
-def _judged(
-    found: storage.StoredObject, fetched: bytes | storage.ObjectMissing | storage.ObjectChanged
-) -> bytes | Rejected:
-    if isinstance(fetched, storage.ObjectMissing):
-        return Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
-    if isinstance(fetched, storage.ObjectChanged):
-        return Rejected(Reason.CHANGED_DURING_RUN, f"listed with ETag {found.etag}, read with {fetched.etag}")
-    return fetched

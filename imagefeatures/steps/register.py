@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import ingest, schemas, shards, storage, validate
+from imagefeatures import budget, manifest, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.layout import Layout, warehouse
@@ -21,6 +21,7 @@ from imagefeatures.models import MODELS
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
+from imagefeatures.steps import FEATURIZE, SPARK_STEPS
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -68,7 +69,7 @@ class Outcome:
         wall = (row["finished_at"] - row["started_at"]).total_seconds()
         reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
         made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed)"
-        busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in schemas.SPARK_STEPS)
+        busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in SPARK_STEPS)
         return (
             f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
             f"{row['registered']} registered{made} + {row['quarantined']} quarantined ({reasons}); "
@@ -90,11 +91,11 @@ def register(run_file: str, settings: Settings) -> Outcome:
         storage.delete_folder(place.run)
         return Outcome(ALREADY, standing)
     run = load_run(run_file)
-    if not ingest.read_listing(run).objects:
+    if not manifest.read_listing(run).objects:
         storage.delete_folder(place.run)
         return Outcome(EMPTY)
     audit = audit_run(run)
-    validate.refuse_if_spent(run, audit.listed, audit.rejected)
+    budget.refuse_if_spent(run, audit.listed, audit.rejected)
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
     _publish(run, audit, row, catalog, settings)
     storage.delete_folder(place.run)
@@ -129,14 +130,14 @@ def audit_run(run: Run) -> Audit:
 
     One shard is held at a time.
     """
-    listing = ingest.read_listing(run)
-    receipts = {step: {r.shard: r for r in shards.read_receipts(run.layout, step)} for step in schemas.SPARK_STEPS}
+    listing = manifest.read_listing(run)
+    receipts = {step: {r.shard: r for r in shards.read_receipts(run.layout, step)} for step in SPARK_STEPS}
     for step, found in receipts.items():
         if missing := set(range(listing.shards)) - set(found):
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
     audit = Audit()
     for shard in range(listing.shards):
-        _audit_shard(run, shard, {step: receipts[step][shard] for step in schemas.SPARK_STEPS}, audit)
+        _audit_shard(run, shard, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
     if audit.listed != listing.objects:
         raise AuditFailed(f"the manifest holds {audit.listed} objects, {listing.objects} were listed")
     audit.steps = {step: shards.totals(found.values()) for step, found in receipts.items()}
@@ -144,7 +145,7 @@ def audit_run(run: Run) -> Audit:
 
 
 def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audit) -> None:
-    listed = ingest.read_manifest(run, shard)["uri"].to_pylist()
+    listed = manifest.read_manifest(run, shard)["uri"].to_pylist()
     expected = len(listed)
     rejected: list[pa.Table] = []
     for step, receipt in receipts.items():
@@ -155,7 +156,7 @@ def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audi
         expected = receipt.passed
         if receipt.rows_in != expected + (rejected[-1].num_rows if receipt.rejected else 0):
             raise AuditFailed(f"{step} shard {shard}: {receipt.rows_in} rows in, {expected} out, the rest not rejected")
-    features = receipts["featurize"].output
+    features = receipts[FEATURIZE].output
     accounted = [*_checked_uris(run, features), *(uri for table in rejected for uri in table["uri"].to_pylist())]
     if Counter(accounted) != Counter(listed):
         odd = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import ingest, resize, reuse, schemas
+from imagefeatures import schemas
 from imagefeatures.errors import Rejected
+from imagefeatures.manifest import read_manifest
 from imagefeatures.models import MODELS
 from imagefeatures.models.engines import Engine
+from imagefeatures.pixels import as_pixels
 from imagefeatures.plan import Run
+from imagefeatures.read import vectors_of
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
-
-STEP = "featurize"
+from imagefeatures.steps import FEATURIZE, RESIZE
 
 
 def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
@@ -22,11 +24,11 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     Vectors that resize took from the table are passed on as they are. engine: not called when there is
     nothing but them.
     """
-    work = ShardWork(run.layout, STEP, shard)
-    resized = read_receipt(run.layout.receipt(resize.STEP, shard))
+    work = ShardWork(run.layout, FEATURIZE, shard)
+    resized = read_receipt(run.layout.receipt(RESIZE, shard))
     table = read_staged(resized.output)
     width = MODELS[run.dataset.model].width
-    vectors = engine.features(resize.as_pixels(table)) if table.num_rows else np.empty((0, width), np.float32)
+    vectors = engine.features(as_pixels(table)) if table.num_rows else np.empty((0, width), np.float32)
     finite = np.isfinite(vectors).all(axis=1)
     for at in np.flatnonzero(~finite).tolist():
         row = table.slice(at, 1).select(schemas.REJECTED.names[:5]).to_pylist()[0]
@@ -61,9 +63,9 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
 
 def _in_listed_order(run: Run, shard: int, computed: pa.Table, reused: pa.Table) -> pa.Table:
     """computed: schemas.FEATURES. reused: schemas.REUSED. Returns both as schemas.FEATURES."""
-    vectors = reuse.vectors_of(reused, MODELS[run.dataset.model].width)
+    vectors = vectors_of(reused, MODELS[run.dataset.model].width)
     old = feature_table(run, reused.drop_columns(["features"]), vectors)
     both = pa.concat_tables([computed, old])
-    listed = {uri: at for at, uri in enumerate(ingest.read_manifest(run, shard)["uri"].to_pylist())}
+    listed = {uri: at for at, uri in enumerate(read_manifest(run, shard)["uri"].to_pylist())}
     places = [listed[uri] for uri in both["uri"].to_pylist()]
     return both.take(np.argsort(places))

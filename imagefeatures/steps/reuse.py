@@ -18,11 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imagefeatures import schemas, storage, validate
+from imagefeatures import schemas, storage
 from imagefeatures.errors import StoreRefused
 from imagefeatures.models import MODELS
 from imagefeatures.plan import Run
+from imagefeatures.read import vectors_of
 from imagefeatures.shards import read_output
+from imagefeatures.steps import VALIDATE
 from imagefeatures.storage.object_reader import ObjectReader
 
 KNOWN = pa.schema(
@@ -68,7 +70,7 @@ def places(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, Pla
 
 def identities(run: Run, shard: int) -> Iterator[tuple[str, int]]:
     """(image_id, shard) of every image that validate let through."""
-    for image_id in read_output(run.layout, validate.STEP, shard, columns=["image_id"])["image_id"].to_pylist():
+    for image_id in read_output(run.layout, VALIDATE, shard, columns=["image_id"])["image_id"].to_pylist():
         yield image_id, shard
 
 
@@ -116,11 +118,6 @@ def part(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
     seen = ("width", "height", "mode", "features")
     columns = [(old if name in seen else named)[name].cast(kind) for name, kind in _types(schemas.REUSED)]
     return pa.table(columns, schema=schemas.REUSED), verdicts.filter(at.is_null())
-
-
-def vectors_of(table: pa.Table, width: int) -> np.ndarray:
-    """Column `features` of n rows, each of this width, as float32 [n, width]; a null value is NaN."""
-    return pc.list_flatten(table["features"]).to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
 def _sound(run: Run, table: pa.Table) -> pa.Table:
