@@ -23,6 +23,7 @@ from typing import Any
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, dag, task
 
+from imagefeatures import names
 from imagefeatures.datasets import Dataset, load_datasets
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.form import trigger_form
@@ -41,10 +42,10 @@ def calendar(cron: str | None) -> CronPartitionTimetable | OnDemandPartitionTime
 
 def features_dag(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
-    table = Asset(f"features.{dataset.name}", uri=f"iceberg://features/{dataset.name}")
+    table = Asset(names.table_name(dataset.name), uri=f"iceberg://{names.NAMESPACE}/{dataset.name}")
 
     @dag(
-        dag_id=f"features_{dataset.name}",
+        dag_id=names.dag_id(dataset.name),
         description=f"{dataset.source} to features.{dataset.name}",
         doc_md=__doc__,
         schedule=calendar(dataset.schedule),
@@ -97,4 +98,4 @@ def features_dag(dataset: Dataset) -> DAG:
 
 
 for found in load_datasets(Settings.from_env().datasets)[0]:
-    globals()[f"features_{found.name}"] = features_dag(found)
+    globals()[names.dag_id(found.name)] = features_dag(found)

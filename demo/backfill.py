@@ -11,8 +11,9 @@ from demo.photos import DATASET, PARTITIONS
 from demo.progress import Progress
 from embedded.api import Api
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.names import dag_id
 
-DAG = f"features_{DATASET}"
+DAG = dag_id(DATASET)
 AT_ONCE = 2  # days in flight: while one starts a JVM, the other computes
 APPEAR_SECONDS = 120
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.settings import DAGS_FOLDER
 
+from imagefeatures.names import dag_id
+
 
 def main(dataset: str, partition: str, out: Path) -> None:
     folder = Path(DAGS_FOLDER)
     bag = BundleDagBag(folder / "image_features.py", bundle_path=folder, bundle_name="dags-folder")
-    dag = bag.dags[f"features_{dataset}"]
+    dag = bag.dags[dag_id(dataset)]
     run = dag.test(run_conf={"partition": partition}, logical_date=None)
     tasks = [
         {"task": ti.task_id, "tries": ti.try_number, "start": _epoch(ti.start_date), "end": _epoch(ti.end_date)}

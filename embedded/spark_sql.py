@@ -22,9 +22,9 @@ from pyiceberg.catalog import Catalog
 from sqlalchemy import URL
 
 from embedded.environment import environment
-from imagefeatures import layout
+from imagefeatures import layout, names
 from imagefeatures.catalog import connect
-from imagefeatures.catalog.tables import NAME, open_catalog
+from imagefeatures.catalog.tables import open_catalog
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
@@ -34,7 +34,7 @@ RUNTIME = f"org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:{ICEBERG}"  # for 
 AWS_BUNDLE = f"org.apache.iceberg:iceberg-aws-bundle:{ICEBERG}"
 DRIVERS = {"sqlite": "org.xerial:sqlite-jdbc:3.54.1.0", "postgresql": "org.postgresql:postgresql:42.7.14"}
 
-PREFIX = f"spark.sql.catalog.{NAME}"
+PREFIX = f"spark.sql.catalog.{names.CATALOG}"
 SHARED_BY_DRIVERS = ("sslmode", "sslrootcert")  # what libpq and the JDBC driver call by the same name
 REST_PROPERTIES = ("warehouse", "token", "credential", "scope", "oauth2-server-uri")  # pyiceberg's names, and Java's
 
@@ -83,7 +83,7 @@ def configuration(settings: Settings, catalog: Catalog, env: Mapping[str, str] =
         "spark.jars.packages": ",".join(packages),
         "spark.sql.catalogImplementation": "in-memory",  # or a Hive metastore is made in the current folder
         "spark.sql.cli.print.header": "true",
-        "spark.sql.defaultCatalog": NAME,
+        "spark.sql.defaultCatalog": names.CATALOG,
         PREFIX: "org.apache.iceberg.spark.SparkCatalog",
         **{f"{PREFIX}.{key}": value for key, value in ours.items()},
     }

@@ -19,10 +19,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from imagefeatures import names
 from imagefeatures.errors import DatasetError, ParamsError
 
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
-RESERVED_NAMES = {"quarantine", "runs"}  # tables of their own in the same namespace
+RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # tables of their own in the same namespace
 PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # one path segment that no store or shell reads as more
 
 
@@ -210,12 +211,15 @@ class RunParams(_Strict):
 
     def applied_to(self, dataset: Dataset) -> Dataset:
         """The dataset as this run shall see it."""
-        given = {
-            name: value for name in ("max_rejected", "decode_seconds") if (value := getattr(self, name)) is not None
-        }
-        limits = dataset.limits.model_copy(update=given)
-        reuse = dataset.reuse if self.reuse is None else self.reuse
-        return dataset.model_copy(update={"limits": limits, "sample": self.sample or dataset.sample, "reuse": reuse})
+        given = {name: value for name in self.overridden(dataset) if (value := getattr(self, name)) is not None}
+        limits = {name: given.pop(name) for name in list(given) if name in Limits.model_fields}
+        return dataset.model_copy(update=given | {"limits": dataset.limits.model_copy(update=limits)})
+
+    @classmethod
+    def overridden(cls, dataset: Dataset) -> dict[str, Any]:
+        """The parameters that override a field of the dataset file, or of its limits; each with the file's value."""
+        fields = dict(dataset) | dict(dataset.limits)
+        return {name: fields[name] for name in cls.model_fields if name in fields}
 
 
 def load_dataset(path: Path) -> Dataset:

@@ -16,6 +16,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from imagefeatures import names
 from imagefeatures.errors import ParamsError
 from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE
 
@@ -110,7 +111,7 @@ def shard_of_receipt(name: str) -> int | None:
 
 
 def table_folder(lake: str, table: str) -> str:
-    return f"{warehouse(lake)}/features/{table}"
+    return f"{warehouse(lake)}/{names.NAMESPACE}/{table}"
 
 
 def warehouse(lake: str) -> str:

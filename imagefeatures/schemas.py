@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from imagefeatures import names
 from imagefeatures.steps import SPARK_STEPS
 
 PIXELS_SHAPE = (224, 224, 3)
@@ -145,3 +146,6 @@ RUNS = pa.schema(
     ]
 )
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""
+
+TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS}
+"""The tables that all datasets share; every other table of the namespace is a dataset's, with FEATURES."""

@@ -202,7 +202,7 @@ def older(settings: Settings) -> None:
     blank = {pa.string(): "x", pa.int64(): 7, pa.float64(): 0.5}
     row = {f.name: blank.get(f.type, [] if pa.types.is_map(f.type) else 0) for f in schema}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schemas, "RUNS", schema)
+        patch.setitem(schemas.TABLES, "runs", schema)
         rows = pa.Table.from_pylist([row | {"dataset": "old"}], schema=schema)
         tables.replace_rows(tables.open_table(opened, settings, "runs"), "x", "old", rows, "x")
 

@@ -31,14 +31,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from imagefeatures import layout, schemas
+from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect
 from imagefeatures.settings import Settings, iceberg_s3_properties
-
-NAME = "imagefeatures"
-"""The catalog's name: a SQL catalog lists only tables stored under it, so Spark must use the same one."""
-
-NAMESPACE = "features"
 
 # A commit that finds the table changed must fail here, and not be tried again underneath us: an append that is
 # repeated by the library lands beside the other run's rows, where ours looks at the table afresh.
@@ -55,9 +50,9 @@ def open_catalog(settings: Settings) -> Catalog:
     """
     with connect.readable_errors(settings.catalog):
         properties = connect.properties(settings.catalog, layout.warehouse(settings.lake))
-        catalog = _unless_made_meanwhile(lambda: load_catalog(NAME, **properties, **iceberg_s3_properties()))
+        catalog = _unless_made_meanwhile(lambda: load_catalog(names.CATALOG, **properties, **iceberg_s3_properties()))
         with contextlib.suppress(NamespaceAlreadyExistsError):
-            _unless_made_meanwhile(lambda: catalog.create_namespace(NAMESPACE))
+            _unless_made_meanwhile(lambda: catalog.create_namespace(names.NAMESPACE))
     return catalog
 
 
@@ -66,8 +61,8 @@ def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
 
     Safe when two runs make or extend it at once.
     """
-    schema = {"quarantine": schemas.QUARANTINE, "runs": schemas.RUNS}.get(name, schemas.FEATURES)
-    identifier = (NAMESPACE, name)
+    schema = schemas.TABLES.get(name, schemas.FEATURES)
+    identifier = (names.NAMESPACE, name)
     try:
         return _with_all_columns(catalog.load_table(identifier), schema)
     except NoSuchTableError:
@@ -140,18 +135,19 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
                 counts[found["values"]] += found["counts"]
         return counts
 
-    found = tables["runs"].refresh().scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
+    found = tables[names.RUNS].refresh().scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
     if len(found) != 1:
         return False
     (row,) = found
-    return run_ids("quarantine", _of(partition, dataset)) == Counter({row["run_id"]: row["quarantined"]}) and run_ids(
-        dataset, EqualTo("partition_key", partition)
-    ) == Counter({row["run_id"]: row["registered"]})
+    quarantined = run_ids(names.QUARANTINE, _of(partition, dataset))
+    registered = run_ids(dataset, EqualTo("partition_key", partition))
+    run_id = row["run_id"]
+    return quarantined == Counter({run_id: row["quarantined"]}) and registered == Counter({run_id: row["registered"]})
 
 
 def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:
     """The row of features.runs of the run that (dataset, partition) holds now; None when it was never published."""
-    runs = open_table(catalog, settings, "runs")
+    runs = open_table(catalog, settings, names.RUNS)
     found = runs.scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
     return found[0] if found else None
 
@@ -172,7 +168,7 @@ def published_runs(settings: Settings, dataset: str | None = None) -> list[dict[
         return []
     with open_catalog(settings) as catalog:
         try:
-            runs = catalog.load_table((NAMESPACE, "runs"))
+            runs = catalog.load_table((names.NAMESPACE, names.RUNS))
         except NoSuchTableError:
             return []
         where = AlwaysTrue() if dataset is None else EqualTo("dataset", dataset)
@@ -187,7 +183,7 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[s
     Makes no table. A file of which single rows were deleted is left out.
     """
     try:
-        table = catalog.load_table((NAMESPACE, dataset))
+        table = catalog.load_table((names.NAMESPACE, dataset))
     except NoSuchTableError:
         return []
     tasks = table.scan(row_filter=EqualTo("fingerprint", fingerprint)).plan_files()

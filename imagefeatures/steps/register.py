@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import budget, manifest, schemas, shards, storage
+from imagefeatures import budget, manifest, names, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.layout import Layout, warehouse
@@ -113,12 +113,12 @@ def _publish(run: Run, audit: Audit, row: dict[str, Any], catalog: Catalog, sett
     name, partition = run.dataset.name, run.partition
     rejected = _quarantine_rows(run, audit, row["finished_at"])
     runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
-    opened = {table: tables.open_table(catalog, settings, table) for table in ("quarantine", name, "runs")}
+    opened = {table: tables.open_table(catalog, settings, table) for table in (names.QUARANTINE, name, names.RUNS)}
     for attempt in range(PUBLISH_ATTEMPTS):
-        tables.replace_rows(opened["quarantine"], partition, name, rejected, run.run_id)
+        tables.replace_rows(opened[names.QUARANTINE], partition, name, rejected, run.run_id)
         tables.replace_files(opened[name], partition, audit.files, run.run_id)
         # Last: the row in features.runs is what says that this run is published.
-        tables.replace_rows(opened["runs"], partition, name, runs, run.run_id)
+        tables.replace_rows(opened[names.RUNS], partition, name, runs, run.run_id)
         if tables.agree(opened, name, partition):
             return
         time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - so that two do not keep step

@@ -11,12 +11,7 @@ from imagefeatures.datasets import Dataset, RunParams
 
 def trigger_form(dataset: Dataset) -> dict[str, Param]:
     """One form field for each run parameter, with type, bounds, title and description, preset for the dataset."""
-    preset = {
-        "sample": dataset.sample,
-        "max_rejected": dataset.limits.max_rejected,
-        "decode_seconds": dataset.limits.decode_seconds,
-        "reuse": dataset.reuse,
-    }
+    preset = RunParams.overridden(dataset)
     fields = RunParams.model_json_schema()["properties"]
     return {name: Param(preset.get(name, field["default"]), **_flat(field)) for name, field in fields.items()}
 

@@ -17,12 +17,12 @@ from airflow.models.dag import DagModel
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from sqlalchemy.orm import Session
 
+from imagefeatures import names
 from imagefeatures.datasets import Dataset, load_datasets
 from imagefeatures.errors import ParamsError, SettingsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 
-DAG_PREFIX = "features_"
 CATALOG_SECONDS = 15.0
 """How long a reader waits for the catalog before the page says that it cannot be read."""
 
@@ -47,7 +47,7 @@ class Shelf:
 
     @property
     def dag_id(self) -> str:
-        return DAG_PREFIX + self.name
+        return names.dag_id(self.name)
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
@@ -105,7 +105,7 @@ def _settings() -> Settings:
 
 def _readable(user: BaseUser, datasets: Iterable[str]) -> set[str]:
     """Those datasets whose DAG the user may read."""
-    dags = {DAG_PREFIX + name: name for name in datasets}
+    dags = {names.dag_id(name): name for name in datasets}
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
     may = get_auth_manager().is_authorized_dag
     return {

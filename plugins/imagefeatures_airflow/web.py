@@ -22,6 +22,7 @@ from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
+from imagefeatures import names
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 from imagefeatures_airflow import pages, published
@@ -66,10 +67,10 @@ def partition(request: Request, user: User, dataset: str, partition: str) -> HTM
 @app.get("/dags/{dag_id}/runs/{run_id}", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))])
 def dag_run(request: Request, user: User, session: SessionDep, dag_id: str, run_id: str) -> HTMLResponse:
     """The partition that a DAG run fills; all of the dataset's while it is not published."""
-    ours = dag_id.startswith(published.DAG_PREFIX)
-    shelf = published.shelf(user, dag_id.removeprefix(published.DAG_PREFIX)) if ours else None
+    dataset = names.dataset_of(dag_id)
+    shelf = published.shelf(user, dataset) if dataset else None
     if not shelf:
-        text = f"{dag_id} fills no dataset. The DAGs that do are named {published.DAG_PREFIX}<dataset>."
+        text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
         return _message(request, "Not an image features DAG", text)
     run = published.planned(session, dag_id, run_id)
     row = shelf.partition(run.partition) if run else None

@@ -1,0 +1,42 @@
+"""The names by which Airflow, Spark and readers know what this service makes. Each stands here once."""
+
+from __future__ import annotations
+
+CATALOG = "imagefeatures"
+"""The Iceberg catalog. A SQL catalog lists only the tables stored under its name, so every reader uses this one."""
+
+NAMESPACE = "features"
+"""The namespace of all tables: a dataset's own table is features.<dataset>."""
+
+QUARANTINE = "quarantine"
+RUNS = "runs"
+"""The two tables that all datasets share."""
+
+_DAG_PREFIX = "features_"
+
+
+def dag_id(dataset: str) -> str:
+    """The DAG of a dataset.
+
+    >>> dag_id("fruit")
+    'features_fruit'
+    """
+    return _DAG_PREFIX + dataset
+
+
+def dataset_of(dag_id: str) -> str | None:
+    """The dataset of a DAG; None for a DAG that is none of ours.
+
+    >>> dataset_of("features_fruit"), dataset_of("fruit")
+    ('fruit', None)
+    """
+    return dag_id.removeprefix(_DAG_PREFIX) if dag_id.startswith(_DAG_PREFIX) else None
+
+
+def table_name(table: str) -> str:
+    """A table as a reader names it.
+
+    >>> table_name("fruit")
+    'features.fruit'
+    """
+    return f"{NAMESPACE}.{table}"
