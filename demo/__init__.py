@@ -3,8 +3,6 @@
     photos    fetch the grocery photos, lay them out as three days
     odd       the bad and odd files that lie among them
     backfill  the three days through a real scheduler
-    status    where a run stands, read from its staging folder
-    progress  the same as lines that a person can follow
     report    the table at the end, and whether its numbers add up
     outcome   that report, of what a backfill has published
     picture   a map of the features (scatter), and nearest neighbours

@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from demo.photos import DATASET, PARTITIONS
-from demo.progress import Progress
 from embedded.api import Api
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.names import dag_id
+from imagefeatures.progress import Progress
 
 DAG = dag_id(DATASET)
 AT_ONCE = 2  # days in flight: while one starts a JVM, the other computes

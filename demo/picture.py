@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo.scatter import draw_map, place
-from imagefeatures import images, storage
+from demo.scatter import draw_map
+from imagefeatures import images, similarity, storage
 from imagefeatures.datasets import Limits
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def draw(features: np.ndarray, labels: list[str | None], uris: list[str], target
     import matplotlib.pyplot as plt
 
     features, known, uris = by_uri(features, labels, uris)
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    near, cosines = nearest(unit, min(NEIGHBOURS, len(unit) - 1))
+    unit = similarity.unit_length(features)
+    near, cosines = similarity.nearest(unit, min(NEIGHBOURS, len(unit) - 1))
     with plt.rc_context({"font.family": "DejaVu Sans", "text.color": INK}):
         figure = plt.figure(figsize=(16, 9), dpi=128, facecolor="white")
         left, right = figure.add_gridspec(1, 2, wspace=0.05, left=0.02, right=0.985, top=0.88, bottom=0.02)
@@ -49,7 +49,7 @@ def draw(features: np.ndarray, labels: list[str | None], uris: list[str], target
             f"of the photos in the first column. For {hits:.0%} of all photos the nearest has the same label",
         )  # fmt: skip
         map_only = left.subgridspec(2, 1, height_ratios=(1, 0.125), hspace=0)  # the legend hangs below
-        draw_map(figure.add_subplot(map_only[0]), place(unit), known)
+        draw_map(figure.add_subplot(map_only[0]), similarity.map_to_plane(unit), known)
         _draw_neighbours(right, near, cosines, known.tolist(), uris)
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, pil_kwargs={"optimize": True})
@@ -61,17 +61,6 @@ def by_uri(features: np.ndarray, labels: list[str | None], uris: list[str]) -> t
     order = np.argsort(uris)
     known = np.array([label or "no label" for label in labels])
     return features[order], known[order], [uris[at] for at in order]
-
-
-def nearest(unit: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """unit: float32 [n, width], rows of length 1. Returns each row's `count` nearest others, best first.
-
-    Indices: int [n, count]; their cosines: float32 [n, count].
-    """
-    cosines = unit @ unit.T
-    np.fill_diagonal(cosines, -np.inf)
-    near = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
-    return near, np.take_along_axis(cosines, near, axis=1)
 
 
 def queries(labels: list[str]) -> list[int]:

@@ -23,25 +23,6 @@ REST = ("#b5b5b5", ".")
 REST_NAME = "other labels"
 
 
-def place(unit: np.ndarray) -> np.ndarray:
-    """Put photos that look alike close together: t-SNE of the first 50 principal components.
-
-    unit: float32 [n, width], rows of length 1. Returns float [n, 2], the same for the same input.
-    """
-    if len(unit) < 5:  # too few for a map: side by side
-        return np.column_stack([np.arange(len(unit)), np.zeros(len(unit))]).astype(float)
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    perplexity = min(30.0, (len(unit) - 1) / 3)
-    # One thread: 5 s for 1 400 photos. Two take 3 s alone, but 30 s where anything else wants a core, as
-    # each of the thousand rounds waits for the slower one.
-    with threadpool_limits(1):
-        components = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
-        return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(components)
-
-
 def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     """points: float [n, 2]; labels: n strings. The fourteen most frequent get a colour, the others are grey."""
     counts = Counter(labels.tolist())

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demo.progress import Progress
 from embedded.environment import REPOSITORY, environment
 from imagefeatures import errors
 from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.progress import Progress
 from imagefeatures.settings import Settings
 
 ERROR_LINE = re.compile(rf"\b(?:{'|'.join(n for n in vars(errors) if isinstance(vars(errors)[n], type))}): .*")

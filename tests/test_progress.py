@@ -1,0 +1,118 @@
+"""Where a run stands, from real receipts, and what is told of it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from demo_photos import jpeg
+
+from imagefeatures import manifest, progress, storage
+from imagefeatures.settings import Settings
+from imagefeatures.shards import ShardWork
+from imagefeatures.steps import ingest, validate
+
+
+@pytest.fixture
+def run(make_run: Any, tmp_path: Path) -> Any:
+    """A planned run over four photos and an empty file, one image a shard."""
+    source = tmp_path / "source" / "pear"
+    source.mkdir(parents=True)
+    for seed in range(4):
+        (source / f"{seed}.jpg").write_bytes(jpeg(seed))
+    (source / "empty.jpg").write_bytes(b"")
+    return make_run(source.parent, params={"shard_images": 1}, name="photos", partition="2026-11-02")
+
+
+def test_status_follows_real_receipts(run: Any) -> None:
+    assert [step.total for step in progress.read_status(run.layout).steps] == [None]
+    listing = manifest.list_source(run, workers=1)
+    assert listing.shards == 5
+    (step,) = progress.read_status(run.layout).steps
+    assert (step.step, step.done, step.total, step.finished) == ("ingest", 0, 5, False)
+    for shard in range(listing.shards):
+        ingest.run_shard(run, shard)
+    first, second = progress.read_status(run.layout).steps
+    assert (first.done, first.passed, first.finished) == (5, 4, True)
+    assert (second.step, second.done, second.total) == ("validate", 0, 4)
+    validate.run_shard(run, 0)
+    assert progress.read_status(run.layout).steps[-1].done == 1
+    assert progress.read_status(run.layout).steps[-1].images_per_second > 0
+    for shard in range(listing.shards):
+        validate.run_shard(run, shard)
+        ShardWork(run.layout, "resize", shard).finish(1, pa.table({"row": [0]}))
+    assert [step.step for step in progress.read_status(run.layout).steps] == [
+        "ingest",
+        "validate",
+        "resize",
+        "featurize",
+    ]
+    assert not progress.read_status(run.layout).registering
+    for shard in range(listing.shards):
+        ShardWork(run.layout, "featurize", shard).finish(1, pa.table({"row": [0]}))
+    assert progress.read_status(run.layout).registering
+    storage.delete_folder(run.layout.run)
+    assert progress.read_status(run.layout) is None
+
+
+def test_progress_tells_each_day_from_the_start_to_the_end(make_run: Any, tmp_path: Path) -> None:
+    for day in ("2026-11-01", "2026-11-02"):
+        (tmp_path / "source" / day).mkdir(parents=True)
+        for seed in range(3):
+            (tmp_path / "source" / day / f"{seed}.jpg").write_bytes(jpeg(seed))
+    source = f"file://{tmp_path}/source/{{partition}}/"
+    failed_before = make_run(source, partition="2026-11-01")
+    manifest.list_source(failed_before, workers=1)
+    told = progress.Progress(failed_before.lake, "photos", ["2026-11-01", "2026-11-02"], out := io.StringIO())
+    told.tick()
+    assert out.getvalue() == ""
+    runs = [make_run(source, partition=day) for day in ("2026-11-01", "2026-11-02")]
+    told.tick()
+    assert out.getvalue().count("1/5 ingest     starting") == 2
+    for shard in range(manifest.list_source(runs[1], workers=1).shards):
+        ingest.run_shard(runs[1], shard)
+    told.tick()
+    told.tick()
+    assert out.getvalue().count("2026-11-02  1/5 ingest     3 images at ") == 1
+    assert "2026-11-01  1/5 ingest     3 images" not in out.getvalue()
+    storage.delete_folder(runs[1].layout.run)
+    told.tick()
+    told.tick()
+    assert out.getvalue().count("2026-11-02  done: registered") == 1
+    assert "2026-11-01  done" not in out.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_folder_that_is_being_removed_is_no_step_back(
+    make_run: Any, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    (tmp_path / "one.jpg").write_bytes(jpeg(1))
+    out = Terminal()
+    told = progress.Progress(settings.lake, "photos", ["2026-11-02"], out)
+    run = make_run(tmp_path, pattern=["one.jpg"])
+    for shard in range(manifest.list_source(run, workers=1).shards):
+        ingest.run_shard(run, shard)
+    told.tick()
+    assert "2/5 validate" in out.getvalue()
+    storage.delete_folder(f"{run.layout.run}/ingest")
+    told.tick()
+    assert out.getvalue().splitlines()[-1].count("2/5 validate") == 1
+
+
+def test_on_a_terminal_lines_are_drawn_over(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Terminal()
+    told = progress.Progress(run.lake, "photos", ["2026-11-01", "2026-11-02"], out)
+    told.tick()
+    told.tick()
+    first, second = out.getvalue().split("\x1b[2F")
+    assert first.count("\n") == second.count("\n") == 2
+    assert all(len(line.removesuffix("\x1b[K")) < 40 for line in first.splitlines())
