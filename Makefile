@@ -24,14 +24,14 @@ demo: setup  ## real photos to a table and a picture: three days backfilled by a
 	@$(BIN)/python -m demo
 
 up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ctrl-C
-	@$(BIN)/python -m embedded up --port "$$PORT"
+	@$(BIN)/python -m deploy.local up --port "$$PORT"
 
 run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02
 	@test -n "$$DATASET" -a -n "$$PARTITION" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
-	@$(BIN)/python -m embedded run "$$DATASET" "$$PARTITION"
+	@$(BIN)/python -m deploy.local run "$$DATASET" "$$PARTITION"
 
 up-compose: .env  ## docker-compose.yml: Airflow, Spark, PostgreSQL and an object store in containers, until stopped
-	@docker compose up --build --detach --wait && $(PYTHON) -m compose.env --announce
+	@docker compose up --build --detach --wait && $(PYTHON) -m deploy.compose.env --announce
 
 demo-compose: up-compose  ## the demo's three days through the containers: photos into the bucket, backfill, the table
 	@docker compose run --rm --no-deps demo
@@ -40,14 +40,14 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@docker compose --profile '*' down
 
 .env:
-	@$(PYTHON) -m compose.env
+	@$(PYTHON) -m deploy.compose.env
 
 check-store: setup  ## what your object store does, before you trust it: make check-store URI=s3://bucket/folder/
 	@test -n "$$URI" || { echo "say which: make check-store URI=s3://bucket/folder/"; exit 2; }
 	@$(BIN)/imagefeatures check-store "$$URI"
 
 spark-sql: setup  ## Spark SQL on the tables: a shell, or the answer to QUERY="SELECT …"
-	@$(BIN)/python -m embedded spark-sql
+	@$(BIN)/python -m deploy.local spark-sql
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest

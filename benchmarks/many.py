@@ -23,7 +23,7 @@ import pyarrow as pa
 from benchmarks.listing import endless_store
 from benchmarks.peaks import note, noted
 from benchmarks.report import RESULTS
-from embedded.environment import environment
+from deploy.local.environment import environment
 from imagefeatures import manifest, schemas, steps
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import Rejected

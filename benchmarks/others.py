@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from embedded.environment import READERS, REPOSITORY
+from deploy.local.environment import READERS
+from imagefeatures.settings import REPOSITORY
 
 PEERS = {"daft": "Daft", "ray": "Ray Data", "notebook": "the notebook"}
 ENVIRONMENTS = REPOSITORY / ".bench"

@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded.environment import REPOSITORY, environment
+from deploy.local.environment import environment
 from imagefeatures import manifest, shards, storage
 from imagefeatures.datasets import RunParams, find_dataset
 from imagefeatures.models.prepare import prepare
 from imagefeatures.plan import Run, load_run, plan_run
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
 
 PARTITION = "2026-11-02"
@@ -110,7 +110,7 @@ class WholeRun:
 def whole_run(deployment: Deployment, size: int) -> WholeRun:
     """One partition through the DAG, as `make run` does it. Raises RuntimeError when it is not published."""
     code = (
-        "import sys, pathlib; from embedded.run_partition import run_partition; "
+        "import sys, pathlib; from deploy.local.run_partition import run_partition; "
         "sys.exit(run_partition(pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]))"
     )
     command = [sys.executable, "-c", code, str(deployment.folder / "airflow"), f"photos{size}", PARTITION]

@@ -10,12 +10,12 @@ import numpy as np
 
 from demo import outcome, photos, picture
 from demo.backfill import backfill
-from embedded.environment import HOME, REPOSITORY
-from embedded.services import airflow
+from deploy.local.environment import HOME
+from deploy.local.services import airflow
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.models.weights import load_weights
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 
 PICTURE = REPOSITORY / "out" / "fruit.png"
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from demo.photos import DATASET, PARTITIONS
-from embedded.api import Api
+from deploy.local.api import Api
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.names import dag_id
 from imagefeatures.progress import Progress

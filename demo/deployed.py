@@ -12,7 +12,7 @@ from pathlib import Path
 
 from demo import outcome, photos
 from demo.backfill import backfill
-from embedded.api import Api
+from deploy.local.api import Api
 from imagefeatures.datasets import find_dataset
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.models.weights import load_weights

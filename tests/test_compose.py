@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from compose import bucket, env, healthy, passwords
 from demo import photos
+from deploy.compose import bucket, env, healthy, passwords
 from imagefeatures import storage
 from imagefeatures.datasets import load_dataset
 from imagefeatures.errors import InputError
@@ -103,7 +103,7 @@ def test_services_of_ours_have_no_rights_and_one_builds_their_image() -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
     assert [name for name, service in OURS.items() if "build" in service] == ["airflow-init"]
-    assert "\nUSER imagefeatures\n" in (REPOSITORY / "compose" / "Dockerfile").read_text()
+    assert "\nUSER imagefeatures\n" in (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
 
 
 def test_whatever_stays_up_is_checked_and_started_again() -> None:
@@ -113,7 +113,7 @@ def test_whatever_stays_up_is_checked_and_started_again() -> None:
 
 
 def test_a_heartbeat_may_fail_as_often_as_in_the_embedded_deployment() -> None:
-    from embedded.environment import environment
+    from deploy.local.environment import environment
 
     name = "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"
     assert SERVICES["airflow-scheduler"]["environment"][name] == environment(Path("any"), 0)[name]
@@ -121,12 +121,12 @@ def test_a_heartbeat_may_fail_as_often_as_in_the_embedded_deployment() -> None:
 
 def test_the_image_holds_every_folder_that_its_programs_import() -> None:
     kept = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert {"compose", "dags", "demo", "embedded", "imagefeatures", "jobs", "plugins", "requirements.txt"} <= kept
+    assert {"dags", "demo", "deploy", "imagefeatures", "jobs", "plugins", "requirements.txt"} <= kept
     assert not kept & {".env", ".git", "tests", "lake"}
 
 
 def test_the_dataset_file_points_into_the_bucket() -> None:
-    dataset = load_dataset(REPOSITORY / "compose" / "datasets" / "fruit.yaml")
+    dataset = load_dataset(REPOSITORY / "deploy" / "compose" / "datasets" / "fruit.yaml")
     embedded = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
     name = env.read(env.EXAMPLE)["BUCKET"]
     assert dataset.source == f"s3://{name}/photos/fruit/{{partition}}/"

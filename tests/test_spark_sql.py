@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from embedded import spark_sql
+from deploy.local import spark_sql
 from imagefeatures.errors import CatalogError, SettingsError
 from imagefeatures.settings import Settings
 

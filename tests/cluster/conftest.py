@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from demo import photos
-from embedded.api import Api
-from embedded.environment import spark_options
-from embedded.services import airflow
+from deploy.local.api import Api
+from deploy.local.environment import spark_options
+from deploy.local.services import airflow
 from imagefeatures import storage
 from imagefeatures.settings import Settings
 from servers import minio, postgres

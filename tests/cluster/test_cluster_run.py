@@ -10,7 +10,7 @@ import pytest
 
 import watch_secrets
 from demo import photos, report
-from embedded.run_partition import run_partition
+from deploy.local.run_partition import run_partition
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.settings import Settings
 from stack import BUCKET, DAY, WORKERS, Stack, executors

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from compose import env
+from deploy.compose import env
 from imagefeatures.settings import REPOSITORY
 
 PROJECT = "image-features-test"

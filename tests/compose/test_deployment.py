@@ -19,10 +19,10 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 
-from compose import env
 from containers import OURS, WORKERS, Stack, figures
 from demo import photos
-from embedded.api import Api
+from deploy.compose import env
+from deploy.local.api import Api
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS

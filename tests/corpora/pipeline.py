@@ -14,11 +14,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 from watch import MemoryWatch
 
-from embedded.environment import REPOSITORY, environment
+from deploy.local.environment import environment
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import load_run, plan_run
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
 from imagefeatures.steps.register import register
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from demo import photos
-from embedded.api import Api
+from deploy.local.api import Api
 from imagefeatures.settings import Settings
 from shared import until
 

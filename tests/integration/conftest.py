@@ -13,9 +13,9 @@ import pytest
 
 from airflow_session import DATASETS, DAYS, Deployment
 from demo import photos
-from embedded.api import Api
-from embedded.environment import environment
-from embedded.services import airflow
+from deploy.local.api import Api
+from deploy.local.environment import environment
+from deploy.local.services import airflow
 from imagefeatures.settings import Settings
 from shared import until
 

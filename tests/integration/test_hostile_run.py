@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow_session import DAYS, Deployment, ended, trigger
 from demo.photos import Day
-from embedded.api import Api
+from deploy.local.api import Api
 from hostile import FILES, ODD_KEYS, SMALL
 from imagefeatures.catalog.tables import read_rows
 from photos import fill, jpeg

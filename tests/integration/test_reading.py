@@ -13,7 +13,7 @@ import pytest
 
 from airflow_session import Deployment
 from demo import photos
-from embedded.environment import READERS
+from deploy.local.environment import READERS
 from imagefeatures.catalog.tables import read_rows
 from snippets import DOCUMENTS, sections
 

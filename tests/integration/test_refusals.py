@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_session import DAYS, Deployment, trigger
-from embedded.api import Api, ApiError
-from embedded.run_partition import run_partition
+from deploy.local.api import Api, ApiError
+from deploy.local.run_partition import run_partition
 from imagefeatures.catalog.tables import read_rows
 
 

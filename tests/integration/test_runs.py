@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_session import DAYS, Deployment, ended, trigger
 from demo import photos, report
-from embedded.api import Api
+from deploy.local.api import Api
 from imagefeatures.catalog.tables import published_runs, read_rows
 
 Published = dict[str, dict[str, Any]]

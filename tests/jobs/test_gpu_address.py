@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyspark
 
-from embedded.environment import environment
+from deploy.local.environment import environment
 from imagefeatures.settings import REPOSITORY
 
 SETTINGS = {

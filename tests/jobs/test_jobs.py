@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import poison
-from embedded.environment import environment
+from deploy.local.environment import environment
 from imagefeatures import manifest, shards, steps, storage
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.plan import Run

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from embedded.environment import environment
+from deploy.local.environment import environment
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY
 from reusing import local

@@ -14,7 +14,7 @@ from imagefeatures.settings import REPOSITORY, Settings
 
 def spark_sql(query: str) -> list[list[str]]:
     """The rows that `make spark-sql QUERY=…` prints, heads included."""
-    command = [sys.executable, "-m", "embedded", "spark-sql"]
+    command = [sys.executable, "-m", "deploy.local", "spark-sql"]
     env = os.environ | {"QUERY": query}
     done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -48,7 +48,7 @@ def test_spark_sql_reads_the_same_rows_and_the_same_past(published: Settings) ->
 
 
 def test_a_mistake_in_the_query_is_told_and_the_status_says_so(on_sqlite: Settings) -> None:
-    command = [sys.executable, "-m", "embedded", "spark-sql"]
+    command = [sys.executable, "-m", "deploy.local", "spark-sql"]
     env = os.environ | {"QUERY": "SELECT * FROM features.no_such_table"}
     done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1

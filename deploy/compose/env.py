@@ -1,7 +1,7 @@
-"""Make .env, with a fresh secret for every line of .env.example that has no value: python -m compose.env
+"""Make .env, with a fresh secret for every line of .env.example that has no value: python -m deploy.compose.env
 
 Runs on the host, on any Python 3, before anything is installed. An .env that is there is left alone:
-python -m compose.env --announce says how to log in to what was started with it.
+python -m deploy.compose.env --announce says how to log in to what was started with it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import secrets
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / ".env.example"
 SECRET_LINE = re.compile(r"^([A-Z_]+)=$", re.MULTILINE)
 FERNET_KEY = "AIRFLOW_FERNET_KEY"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m compose.env", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m deploy.compose.env", description=__doc__)
     parser.add_argument("--announce", action="store_true", help="print the address, the user and where the password is")
     target = REPOSITORY / ".env"
     if parser.parse_args().announce:

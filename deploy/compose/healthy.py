@@ -1,4 +1,4 @@
-"""Whether a part of Airflow is alive, as the API server sees its heartbeats: python -m compose.healthy scheduler
+"""Whether a part of Airflow is alive, as the API server sees its heartbeats: python -m deploy.compose.healthy scheduler
 
 Every service of Airflow is checked so. Airflow's own `airflow jobs check` says the same after seconds of imports.
 """

@@ -1,6 +1,8 @@
-"""One partition through the DAG in this process, without a scheduler: python -m embedded.one_run DATASET PARTITION OUT
+"""One partition through the DAG in this process, without a scheduler.
 
-Writes to the file OUT, as JSON, how the run ended and the seconds of each task. Run by `embedded.run_partition`.
+python -m deploy.local.one_run DATASET PARTITION OUT
+
+Writes to the file OUT, as JSON, how the run ended and the seconds of each task. Run by `deploy.local.run_partition`.
 """
 
 from __future__ import annotations

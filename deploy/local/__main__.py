@@ -1,4 +1,4 @@
-"""python -m embedded up | run DATASET PARTITION | spark-sql | airflow … | spark-start"""
+"""python -m deploy.local up | run DATASET PARTITION | spark-sql | airflow … | spark-start"""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 import signal
 import sys
 
-from embedded import spark_start
-from embedded.environment import HOME, environment
-from embedded.run_partition import run_partition
-from embedded.services import airflow
-from embedded.spark_sql import spark_sql
+from deploy.local import spark_start
+from deploy.local.environment import HOME, environment
+from deploy.local.run_partition import run_partition
+from deploy.local.services import airflow
+from deploy.local.spark_sql import spark_sql
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.settings import Settings
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     up_command = commands.add_parser("up", help="Airflow's UI and scheduler, until Ctrl-C")
     up_command.add_argument("--port", type=int, default=8080)

@@ -10,7 +10,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from embedded.environment import CLASS_ARCHIVE, QUICK_START, SPARK_HOME, environment
+from deploy.local.environment import CLASS_ARCHIVE, QUICK_START, SPARK_HOME, environment
 
 # What every job of ours does, so that its classes are in the archive: start, broadcast, map, shuffle, collect.
 TYPICAL_JOB = """

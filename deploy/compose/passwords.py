@@ -1,4 +1,6 @@
-"""Write the file from which Airflow's Simple auth manager takes the admin's password: python -m compose.passwords
+"""Write the file from which Airflow's Simple auth manager takes the admin's password.
+
+python -m deploy.compose.passwords
 
 Without it Airflow would make up a password and print it to its log.
 """

@@ -1,4 +1,4 @@
-"""Make the bucket that the lake lies in, if it is missing: python -m compose.bucket"""
+"""Make the bucket that the lake lies in, if it is missing: python -m deploy.compose.bucket"""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from embedded.api import Api
-from embedded.environment import environment
+from deploy.local.api import Api
+from deploy.local.environment import environment
 from imagefeatures.errors import ImageFeaturesError
 
 PASSWORDS = "simple_auth_manager_passwords.json.generated"

@@ -7,13 +7,14 @@ import os
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from imagefeatures.settings import REPOSITORY
+
 HOME = REPOSITORY / ".airflow"
 """Airflow's folder of this checkout."""
 
 SPARK_HOME = Path(sys.prefix) / "spark"
 CLASS_ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
-"""Both made by embedded.spark_start."""
+"""Both made by deploy.local.spark_start."""
 
 READERS = Path(sys.prefix) / "readers"
 """Packages that readers of the tables use and no process of the service: see requirements/readers.in."""

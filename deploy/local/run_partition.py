@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from embedded.environment import REPOSITORY, environment
+from deploy.local.environment import environment
 from imagefeatures import errors
 from imagefeatures.datasets import RunParams, find_dataset
 from imagefeatures.progress import Progress
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 
 ERROR_LINE = re.compile(rf"\b(?:{'|'.join(n for n in vars(errors) if isinstance(vars(errors)[n], type))}): .*")
 
@@ -31,7 +31,7 @@ def run_partition(home: Path, dataset: str, partition: str) -> int:
     progress = Progress(settings.lake, dataset, [partition])
     with log.open("wb") as sink:
         migrate = ["airflow", "db", "migrate"]
-        one_run = [sys.executable, "-m", "embedded.one_run", dataset, partition, str(out)]
+        one_run = [sys.executable, "-m", "deploy.local.one_run", dataset, partition, str(out)]
         done = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
         run = subprocess.Popen(one_run, env=env, stdout=sink, stderr=sink) if done else None  # noqa: S603
         while run and run.poll() is None:

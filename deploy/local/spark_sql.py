@@ -21,7 +21,7 @@ from urllib.parse import quote
 from pyiceberg.catalog import Catalog
 from sqlalchemy import URL
 
-from embedded.environment import environment
+from deploy.local.environment import environment
 from imagefeatures import layout, names
 from imagefeatures.catalog import connect
 from imagefeatures.catalog.tables import open_catalog

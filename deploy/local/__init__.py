@@ -6,5 +6,5 @@ api          a client of Airflow's REST API, for what the command line would tak
 one_run      one partition through the DAG, without a scheduler
 spark_sql    Spark's SQL shell, on this deployment's tables
 
-python -m embedded up | run DATASET PARTITION | spark-sql | airflow … | archive
+python -m deploy.local up | run DATASET PARTITION | spark-sql | airflow … | archive
 """
