@@ -54,22 +54,22 @@ test: setup  ## the whole test suite
 
 test-cluster: setup  ## real servers: races and faults, then a day through MinIO, PostgreSQL and a Spark cluster (minutes)
 	@$(BIN)/python -m pytest -m long
-	@$(BIN)/python -m pytest tests/cluster
+	@$(BIN)/python -m pytest tests/suites/cluster
 
 test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
-	@$(BIN)/python -m pytest tests/sql
+	@$(BIN)/python -m pytest tests/suites/sql
 
 test-kills: setup  ## register and Spark's processes killed at random moments (KILLS=100 STEP_KILLS=3 SEED=0)
-	@$(BIN)/python -m pytest tests/kills
+	@$(BIN)/python -m pytest tests/suites/kills
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
-	@$(BIN)/python tests/corpora/run.py
+	@$(BIN)/python tests/suites/corpora/run.py
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
-	@$(BIN)/python -m pytest tests/compose --timeout 1800
+	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
 
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m fuzz.fuzz_images --count "$$COUNT"
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.fuzz_images --count "$$COUNT"
 
 bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
 	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \

@@ -2,8 +2,8 @@
 
     python -m benchmarks.ingest_s3 [repetitions [objects]]
 
-Starts MinIO for itself (tests/servers.py) and puts 5,000 objects of 20 kB there. Interleaved repetitions; the median of
-the pairwise ratios is the figure. Each side runs in a process of its own, whose peak resident memory is printed.
+Starts MinIO for itself (tests/support/servers.py) and puts 5,000 objects of 20 kB there. Interleaved repetitions; the
+median of the pairwise ratios is the figure. Each side runs in a process of its own, whose peak memory is printed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ BOTO3_THREADS = 16
 
 def main(repetitions: int, objects: int) -> None:
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-    import servers
-    from shared import AWS
+    from support import servers
+    from support.shared import AWS
 
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder, servers.minio(Path(folder)) as server:
         os.environ.update(AWS, AWS_ENDPOINT_URL=server.address, NO_PROXY="127.0.0.1")

@@ -17,13 +17,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-import servers
 from imagefeatures import layout, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
-from scripted_store import ScriptedStore, scripted_store
-from shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
+from support import servers
+from support.scripted_store import ScriptedStore, scripted_store
+from support.shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
 
 # Airflow reads these once, when it is first imported, and makes files in its home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")

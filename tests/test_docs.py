@@ -17,7 +17,7 @@ from imagefeatures import errors, schemas, steps
 from imagefeatures.datasets import Dataset, Limits, RunParams
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
-from snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
+from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
 ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"

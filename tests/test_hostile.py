@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-import poison
-from hostile import FILES, ODD_KEYS, Hostile
 from imagefeatures import budget, manifest, storage
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams, load_dataset
@@ -27,9 +25,11 @@ from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, read_staged
 from imagefeatures.steps import ingest, resize, validate
 from imagefeatures.storage import s3 as s3_store
-from photos import fill, jpeg
-from servers import rclone
-from shared import MODEL, MakeRun
+from support import poison
+from support.hostile import FILES, ODD_KEYS, Hostile
+from support.photos import fill, jpeg
+from support.servers import rclone
+from support.shared import MODEL, MakeRun
 
 GOOD = "good.jpg"
 

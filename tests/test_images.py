@@ -13,7 +13,7 @@ from imagefeatures import images
 from imagefeatures.datasets import Limits
 from imagefeatures.images import decode, inspect
 from imagefeatures.models import PREPROCESSING
-from photos import ENCODINGS, ORIENTATION, encoded, picture, real_photos, turned
+from support.photos import ENCODINGS, ORIENTATION, encoded, picture, real_photos, turned
 
 LIMITS = Limits()
 SIDE = 224

@@ -14,8 +14,8 @@ from imagefeatures import images
 from imagefeatures.datasets import Limits
 from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY, decode, inspect
 from imagefeatures.settings import REPOSITORY
-from photos import encoded, picture, png_made
-from snippets import section
+from support.photos import encoded, picture, png_made
+from support.snippets import section
 
 LIMITS = Limits()
 SIDE = 224

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from hostile import FILES
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.images import decode, inspect
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
-from photos import ENCODINGS, encoded, fill, lab_tiff, picture, png_chunk, png_of
+from support.hostile import FILES
+from support.photos import ENCODINGS, encoded, fill, lab_tiff, picture, png_chunk, png_of
 
 LIMITS = Limits()
 

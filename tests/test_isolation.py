@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from pebble import ProcessExpired
 
-import poison
 from imagefeatures import images, isolation, manifest
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.steps import featurize, ingest, register, validate
-from photos import jpeg
-from shared import ColourEngine, MakeRun
+from support import poison
+from support.photos import jpeg
+from support.shared import ColourEngine, MakeRun
 
 DECODE_SECONDS = 3.0  # a machine that is busy with other things must not look like an image that hangs
 

@@ -16,7 +16,7 @@ from imagefeatures import steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.shards import Receipt, StagedFile
-from shared import MakeRun
+from support.shared import MakeRun
 
 SHARD = 512
 

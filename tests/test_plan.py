@@ -15,7 +15,7 @@ from imagefeatures.errors import ParamsError, StoreError
 from imagefeatures.models import MODELS
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.settings import Settings
-from shared import PARTITION, MakeRun
+from support.shared import PARTITION, MakeRun
 
 DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from demo_photos import jpeg
 
 from imagefeatures import manifest, progress, storage
 from imagefeatures.settings import Settings
 from imagefeatures.shards import ShardWork
 from imagefeatures.steps import ingest, validate
+from support.demo_photos import jpeg
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from demo_photos import jpeg
 from PIL import Image
 
 from demo import odd, photos
@@ -21,6 +20,7 @@ from imagefeatures.datasets import Limits, load_dataset
 from imagefeatures.errors import InputError, Rejected
 from imagefeatures.models import weights
 from imagefeatures.settings import REPOSITORY
+from support.demo_photos import jpeg
 
 LIMITS = Limits()
 LABELS = ("Anjou", "Kaiser", "Orange", "Pink-Lady")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from demo_photos import jpeg
 from PIL import Image
 
 from demo import odd, picture
+from support.demo_photos import jpeg
 
 
 def test_queries_have_different_labels() -> None:

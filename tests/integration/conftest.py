@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from airflow_session import DATASETS, DAYS, Deployment
 from demo import photos
 from deploy.local.api import Api
 from deploy.local.environment import environment
 from deploy.local.services import airflow
 from imagefeatures.settings import Settings
-from shared import until
+from support.airflow_session import DATASETS, DAYS, Deployment
+from support.shared import until
 
 
 @pytest.fixture(scope="session")

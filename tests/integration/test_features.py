@@ -13,10 +13,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from airflow_session import DAYS, KEPT_BACK, Deployment
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.models import reference
 from imagefeatures.models.weights import load_weights
+from support.airflow_session import DAYS, KEPT_BACK, Deployment
 
 Published = dict[str, dict[str, Any]]
 

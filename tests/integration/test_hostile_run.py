@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from airflow_session import DAYS, Deployment, ended, trigger
 from demo.photos import Day
 from deploy.local.api import Api
-from hostile import FILES, ODD_KEYS, SMALL
 from imagefeatures.catalog.tables import read_rows
-from photos import fill, jpeg
+from support.airflow_session import DAYS, Deployment, ended, trigger
+from support.hostile import FILES, ODD_KEYS, SMALL
+from support.photos import fill, jpeg
 
 
 def test_every_bad_input_has_its_answer_in_a_table(

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_session import Deployment
 from demo import photos
 from deploy.local.environment import READERS
 from imagefeatures.catalog.tables import read_rows
-from snippets import DOCUMENTS, sections
+from support.airflow_session import Deployment
+from support.snippets import DOCUMENTS, sections
 
 Snippet = tuple[str, str, int]
 """Document, section, and which of the section's Python blocks."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from airflow_session import DAYS, Deployment, trigger
 from deploy.local.api import Api, ApiError
 from deploy.local.run_partition import run_partition
 from imagefeatures.catalog.tables import read_rows
+from support.airflow_session import DAYS, Deployment, trigger
 
 
 @pytest.mark.parametrize(

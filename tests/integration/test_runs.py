@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from airflow_session import DAYS, Deployment, ended, trigger
 from demo import photos, report
 from deploy.local.api import Api
 from imagefeatures.catalog.tables import published_runs, read_rows
+from support.airflow_session import DAYS, Deployment, ended, trigger
 
 Published = dict[str, dict[str, Any]]
 Layout = tuple[Path, list[photos.Day]]

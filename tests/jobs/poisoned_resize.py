@@ -6,10 +6,10 @@ from functools import partial
 
 from pyspark import SparkContext
 
-import poison
 from imagefeatures import manifest, steps
 from imagefeatures.plan import Run
 from spread import main, spread
+from support import poison
 
 
 def work(context: SparkContext, run: Run) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import poison
 from deploy.local.environment import environment
 from imagefeatures import manifest, shards, steps, storage
 from imagefeatures.catalog.tables import read_rows
@@ -17,8 +16,9 @@ from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import ingest, validate
 from imagefeatures.steps.register import register
-from photos import fill, jpeg
-from reusing import begun, finished
+from support import poison
+from support.photos import fill, jpeg
+from support.reusing import begun, finished
 
 JOBS = REPOSITORY / "jobs"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-import featurize
 from pyspark import SparkConf, SparkContext, TaskContext
 
+import featurize
 from imagefeatures.models import gpus
 
 

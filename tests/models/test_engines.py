@@ -12,8 +12,8 @@ from imagefeatures.models import MODELS, engines, reference
 from imagefeatures.models.engines import Bundle, Engine
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.models.reference import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE
-from photos import picture, real_photos
-from shared import MODEL
+from support.photos import picture, real_photos
+from support.shared import MODEL
 
 NAMES = ("openvino", "tensorflow")
 

@@ -16,8 +16,8 @@ from imagefeatures.models import engines, gpus, reference
 from imagefeatures.models.engines import Bundle, TensorFlow
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.settings import REPOSITORY
-from photos import picture
-from shared import MODEL
+from support.photos import picture
+from support.shared import MODEL
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from imagefeatures.datasets import Limits
 from imagefeatures.images import decode
 from imagefeatures.models import engines
 from imagefeatures.models.prepare import read_bundle
-from photos import encoded, real_photos, turned
-from shared import MODEL
+from support.photos import encoded, real_photos, turned
+from support.shared import MODEL
 
 LEAST_COSINE = 0.99
 STORED = {  # how the pixels of an upright photo have to be stored for each orientation

@@ -12,7 +12,7 @@ from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_folder
 from imagefeatures.models import MODELS, PREPROCESSING, prepare, reference
-from shared import MODEL
+from support.shared import MODEL
 
 FINGERPRINT = MODELS[MODEL].fingerprint
 

@@ -12,7 +12,7 @@ import pytest
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import MODELS, weights
 from imagefeatures.models.weights import digest, load_weights, read_weights
-from shared import MODEL
+from support.shared import MODEL
 
 LAYERS_WITH_WEIGHTS = 104  # 52 convolutions, each with its batch normalisation
 

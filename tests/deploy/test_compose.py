@@ -1,0 +1,189 @@
+"""What docker-compose.yml says, and the small programs beside it. The containers themselves: `make test-compose`."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from demo import photos
+from deploy.compose import bucket, env, healthy, passwords
+from imagefeatures import storage
+from imagefeatures.datasets import load_dataset
+from imagefeatures.errors import InputError
+from imagefeatures.settings import REPOSITORY, Settings
+from support.photos import jpeg
+
+FILE = REPOSITORY / "docker-compose.yml"
+TEXT = FILE.read_text(encoding="utf-8")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("${IMAGE:-")}
+EXPLAINED = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", env.EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:?[-?][^}]*)?\}")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    env.write(tmp_path / ".env")
+    return tmp_path / ".env"
+
+
+def test_the_env_file_has_fresh_secrets_and_is_ones_own(written: Path, tmp_path: Path) -> None:
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    variables = env.read(written)
+    assert all(variables.values())
+    secrets = [variables[name] for name in env.names_of_secrets()]
+    assert len(set(secrets)) == len(secrets) >= 9
+    assert min(map(len, secrets)) >= 40
+    env.write(tmp_path / "another")
+    assert not set(secrets) & set(env.read(tmp_path / "another").values())
+
+
+def test_an_env_file_that_is_there_is_left_alone(written: Path) -> None:
+    before = written.read_bytes()
+    with pytest.raises(FileExistsError):
+        env.write(written)
+    assert written.read_bytes() == before
+
+
+def test_airflow_takes_the_fernet_key(written: Path) -> None:
+    from cryptography.fernet import Fernet
+
+    assert Fernet(env.read(written)["AIRFLOW_FERNET_KEY"])
+
+
+def test_every_variable_of_the_compose_file_is_explained_and_the_other_way_round() -> None:
+    used = {name for name, _ in VARIABLE.findall(TEXT)}
+    assert used | {"COMPOSE_PROFILES"} == set(EXPLAINED)
+
+
+def test_a_default_in_the_compose_file_is_the_examples_value() -> None:
+    for name, default in VARIABLE.findall(TEXT):
+        if default.startswith(":-"):
+            assert EXPLAINED[name] == default[2:], name
+
+
+def test_a_secret_has_no_default_and_stands_in_no_command() -> None:
+    secrets = env.names_of_secrets()
+    assert not [name for name, default in VARIABLE.findall(TEXT) if name in secrets and default.startswith(":-")]
+    for service in SERVICES.values():
+        words = json.dumps([service.get("command"), service.get("healthcheck")])
+        assert not [name for name in secrets if name in words]
+
+
+def test_only_what_needs_a_secret_has_it() -> None:
+    def holders(secret: str) -> set[str]:
+        return {name for name, service in SERVICES.items() if secret in json.dumps(service.get("environment"))}
+
+    airflow = {name for name in SERVICES if name.startswith("airflow-")}
+    assert holders("AIRFLOW_ADMIN_PASSWORD") == {"airflow-apiserver", "demo"}
+    assert holders("POSTGRES_PASSWORD") == {"postgres"}
+    assert holders("AIRFLOW_DB_PASSWORD") == airflow | {"postgres"}
+    assert holders("CATALOG_DB_PASSWORD") == airflow | {"postgres", "demo", "spark-sql"}
+    assert holders("SPARK_SECRET") == airflow | {"spark-master", "spark-worker"}
+    stores = {name for name in SERVICES if name.startswith("object-store")}
+    assert holders("OBJECT_STORE_SECRET_KEY") == airflow | stores | {"spark-worker", "demo", "spark-sql"}
+
+
+def test_ports_are_published_on_this_machine_alone() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert all(port.startswith("127.0.0.1:$") for port in ports)
+    assert len(ports) == 4  # Airflow, the catalog, and one of two stores
+
+
+def test_services_of_ours_have_no_rights_and_one_builds_their_image() -> None:
+    for service in OURS.values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    assert [name for name, service in OURS.items() if "build" in service] == ["airflow-init"]
+    assert "\nUSER imagefeatures\n" in (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
+
+
+def test_whatever_stays_up_is_checked_and_started_again() -> None:
+    once = {"airflow-init", "demo", "spark-sql"}
+    assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == once
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == once
+
+
+def test_a_heartbeat_may_fail_as_often_as_in_the_embedded_deployment() -> None:
+    from deploy.local.environment import environment
+
+    name = "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"
+    assert SERVICES["airflow-scheduler"]["environment"][name] == environment(Path("any"), 0)[name]
+
+
+def test_the_image_holds_every_folder_that_its_programs_import() -> None:
+    kept = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert {"dags", "demo", "deploy", "imagefeatures", "jobs", "plugins", "requirements.txt"} <= kept
+    assert not kept & {".env", ".git", "tests", "lake"}
+
+
+def test_the_dataset_file_points_into_the_bucket() -> None:
+    dataset = load_dataset(REPOSITORY / "deploy" / "compose" / "datasets" / "fruit.yaml")
+    embedded = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
+    name = env.read(env.EXAMPLE)["BUCKET"]
+    assert dataset.source == f"s3://{name}/photos/fruit/{{partition}}/"
+    assert dataset.model_copy(update={"source": embedded.source}) == embedded
+
+
+def test_the_bucket_is_made_once(s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", "s3://fresh-one/lake")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", "sqlite://")
+    bucket.main()
+    bucket.main()
+    assert capsys.readouterr().out == "bucket fresh-one: made\nbucket fresh-one: is there\n"
+    assert "fresh-one" in {found["Name"] for found in s3.list_buckets()["Buckets"]}
+
+
+def test_airflow_reads_the_password_that_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "passwords.json"
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(file))
+    for password in ('a "quoted" one', "another"):
+        monkeypatch.setenv("AIRFLOW_ADMIN_PASSWORD", password)
+        passwords.main()
+        assert json.loads(file.read_text()) == {"admin": password}
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_server_that_does_not_answer_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "http://127.0.0.1:9/execution/")
+    assert healthy.main("scheduler") == 1
+
+
+def test_the_photos_go_into_the_bucket_once(s3: Any, tmp_path: Path) -> None:
+    rows = [{"finegrained_cat": f"L{at % 7}", "image_data": jpeg(at)} for at in range(42)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "photos.parquet")
+    folder = f"s3://{s3.list_buckets()['Buckets'][0]['Name']}/photos"
+    days = photos.upload(tmp_path / "photos.parquet", folder)
+    assert days == photos.lay_out(tmp_path / "photos.parquet", tmp_path / "photos")
+    found = {one.uri.removeprefix(folder): storage.read(one.uri) for one in storage.list_objects(folder)}
+    place = tmp_path / "photos"
+    assert found == {f"/{path.relative_to(place)}": path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+    spoiled = f"{folder}{min(found)}"
+    storage.write(spoiled, b"spoiled")
+    before = {one["Key"]: one["LastModified"] for one in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
+    photos.upload(tmp_path / "photos.parquet", folder)
+    after = {one["Key"]: one["LastModified"] for one in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
+    assert storage.read(spoiled) == found[min(found)]
+    assert {key for key in after if after[key] != before[key]} <= {spoiled.split("/", 3)[3]}
+
+    storage.write(f"{folder}/fruit/2026-11-01/mine.jpg", b"precious")
+    with pytest.raises(InputError, match=r"mine\.jpg is not one of the demo's files"):
+        photos.upload(tmp_path / "photos.parquet", folder)
+
+
+def test_settings_of_the_compose_file_are_read_by_the_service() -> None:
+    variables = SERVICES["airflow-scheduler"]["environment"]
+    filled = {name: VARIABLE.sub("x", value) for name, value in variables.items()}
+    settings = Settings.from_env(filled)
+    assert settings.lake == "s3://x/lake"
+    assert settings.catalog == "postgresql+psycopg://catalog:x@postgres/catalog"
+    assert settings.datasets == Path("/datasets")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from test_validate import turned_away, validated
+
+from imagefeatures import images, schemas
+from imagefeatures.pixels import as_binary, as_pixels
+from imagefeatures.plan import Run
+from imagefeatures.shards import Receipt, pending, read_output, read_staged
+from imagefeatures.steps import resize
+from support.photos import encoded, fill, jpeg, picture, png_of, turned
+from support.shared import MakeRun
+
+ONE_SHARD = {"shard_images": 10_000}
+
+
+def resized(run: Run) -> list[Receipt]:
+    return [resize.run_shard(run, receipt.shard) for receipt in validated(run)]
+
+
+def test_pixels_are_those_of_each_image_in_the_order_of_the_listing(make_run: MakeRun, tmp_path: Path) -> None:
+    files = {f"pear/{at:02d}.jpg": jpeg(at, 100 + at, 80) for at in range(9)}
+    source = fill(tmp_path / "photos", files)
+    run = make_run(source)
+    tables = [read_staged(receipt.output) for receipt in resized(run)]
+    assert tables[0].schema.remove_metadata() == schemas.PIXELS.remove_metadata()
+    table = pa.concat_tables(tables)
+    assert table["uri"].to_pylist() == [f"file://{source}/{name}" for name in files]
+    expected = np.stack([images.decode(data, run.dataset.limits).pixels for data in files.values()])
+    assert np.array_equal(as_pixels(table), expected)
+    assert len(np.unique(expected.reshape(9, -1), axis=0)) == 9  # or any order would have been right
+    assert table["width"].to_pylist() == [100 + at for at in range(9)]
+
+
+def test_what_the_decoder_finds_wrong_is_turned_away_and_its_neighbours_keep_their_pixels(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    files = {
+        "0.jpg": jpeg(0),
+        "1.png": png_of(64, 48, b"no zlib stream"),
+        "2.jpg": jpeg(2),
+        "3.png": png_of(64, 48, b"neither"),
+        "4.jpg": jpeg(4),
+    }
+    source = fill(tmp_path / "photos", files)
+    run = make_run(source, limits={"max_rejected": 1})
+    receipts = resized(run)
+    rows = {Path(uri).name: row for uri, row in turned_away(receipts).items()}
+    assert {name: (row["step"], row["reason"]) for name, row in rows.items()} == {
+        "1.png": ("resize", "CORRUPT"),
+        "3.png": ("resize", "CORRUPT"),
+    }
+    assert rows["1.png"]["size"] == len(files["1.png"])
+    table = pa.concat_tables(read_staged(receipt.output) for receipt in receipts)
+    assert [Path(uri).name for uri in table["uri"].to_pylist()] == ["0.jpg", "2.jpg", "4.jpg"]
+    for found, seed in zip(as_pixels(table), (0, 2, 4), strict=True):
+        assert np.array_equal(found, images.decode(jpeg(seed), run.dataset.limits).pixels)
+
+
+def test_a_shard_of_which_nothing_is_left_is_an_empty_table(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", {"1.png": png_of(64, 48, b"no zlib stream")}))
+    (receipt,) = resized(run)
+    assert (receipt.rows_in, receipt.output.rows, receipt.reasons) == (1, 0, {"CORRUPT": 1})
+    table = read_output(run.layout, "resize", 0)
+    assert table.schema.remove_metadata() == schemas.PIXELS.remove_metadata()
+    assert as_pixels(table).shape == (0, 224, 224, 3)
+
+
+def test_width_height_and_mode_are_the_originals(make_run: MakeRun, tmp_path: Path) -> None:
+    files = {
+        "a.png": encoded(picture(90, 60), "PNG", exif=turned(6)),
+        "b.png": encoded(picture()[..., 0].astype(np.uint16), "PNG"),
+        "c.gif": encoded(picture(), "GIF"),
+    }
+    run = make_run(fill(tmp_path / "photos", files))
+    table = pa.concat_tables(read_staged(receipt.output) for receipt in resized(run))
+    columns = zip(*(table[name].to_pylist() for name in ("width", "height", "mode")), strict=True)
+    assert list(columns) == [(60, 90, "RGB"), (64, 48, "I;16"), (64, 48, "P")]
+
+
+def test_a_retry_makes_the_same_pixels_of_the_one_shard(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(6)}))
+    receipts = resized(run)
+    Path(run.layout.receipt("resize", 1).removeprefix("file://")).unlink()
+    assert pending(run.layout, "resize", len(receipts)) == [1]
+    assert resize.run_shard(run, 1).output.sha256 == receipts[1].output.sha256
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_pixels_survive_arrow_and_back(count: int) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (count, 224, 224, 3), np.uint8)
+    column = as_binary(pixels)
+    assert column.type == schemas.PIXELS.field("pixels").type
+    table = pa.table({"pixels": column})
+    assert np.array_equal(as_pixels(table), pixels)
+    assert np.array_equal(as_pixels(pa.concat_tables([table, table])), np.concatenate([pixels, pixels]))
+    assert np.array_equal(as_pixels(table.slice(1)), pixels[1:])

@@ -1,0 +1,106 @@
+"""Unfinished multipart uploads: those that nobody will finish are aborted, all others are left alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from imagefeatures import storage
+from imagefeatures.storage import uploads
+from support.scripted_store import ScriptedStore, no
+from support.shared import BUCKET
+
+REAL = pytest.mark.parametrize("store", ["rclone", "minio"], indirect=True)
+
+
+@pytest.fixture
+def client(store: str) -> Any:
+    import boto3
+
+    return boto3.client("s3")
+
+
+def begun(client: Any, *uris: str) -> None:
+    """Begin an upload of each, send a part, and go no further."""
+    for uri in uris:
+        name = {"Bucket": BUCKET, "Key": uri.removeprefix(f"s3://{BUCKET}/")}
+        upload = client.create_multipart_upload(**name)["UploadId"]
+        client.upload_part(**name, UploadId=upload, PartNumber=1, Body=b"part")
+
+
+def unfinished(client: Any, folder: str) -> list[str]:
+    found = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    uris = [f"s3://{BUCKET}/{one['Key']}" for one in found]
+    return sorted(uri.removeprefix(folder) for uri in uris if uri.startswith(folder))
+
+
+BEGUN = ("/lake/warehouse/a", "/lake/warehouse/b/c", "/lake/warehouse-2/d", "/lake/e", "/elsewhere/f")
+
+
+@REAL
+def test_a_running_upload_is_left_alone(store: str, client: Any) -> None:
+    begun(client, *(store + name for name in BEGUN))
+    assert storage.abort_old_uploads(f"{store}/lake/warehouse") == 0
+    assert unfinished(client, store) == sorted(BEGUN)
+
+
+@pytest.mark.parametrize("store", ["moto", "rclone", "minio"], indirect=True)
+def test_old_uploads_of_the_folder_are_aborted_and_no_others(
+    store: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "OLD", dt.timedelta(seconds=-10))
+    begun(client, *(store + name for name in BEGUN))
+    storage.write(f"{store}/lake/warehouse/whole", b"whole")
+    assert storage.abort_old_uploads(f"{store}/lake/warehouse") == 2
+    assert unfinished(client, store) == sorted(BEGUN[2:])
+    assert storage.read(f"{store}/lake/warehouse/whole") == b"whole"
+    assert storage.abort_old_uploads(f"{store}/lake/warehouse") == 0
+
+
+def test_files_have_none(tmp_path: Any) -> None:
+    assert storage.abort_old_uploads(f"file://{tmp_path}") == 0
+
+
+def page(*keys: str, age: dt.timedelta, more: bool) -> tuple[int, dict[str, str], bytes]:
+    begun = f"{dt.datetime.now(dt.UTC) - age:%Y-%m-%dT%H:%M:%S.000Z}"
+    found = "".join(
+        f"<Upload><Key>{key}</Key><UploadId>id</UploadId><Initiated>{begun}</Initiated></Upload>" for key in keys
+    )
+    more_ = f"<IsTruncated>{str(more).lower()}</IsTruncated><NextKeyMarker>{keys[-1]}</NextKeyMarker>"
+    text = f"<ListMultipartUploadsResult><Bucket>b</Bucket>{found}{more_}</ListMultipartUploadsResult>"
+    return 200, {}, text.encode()
+
+
+def test_what_is_a_day_old_is_old_on_every_page(scripted: ScriptedStore) -> None:
+    scripted.script = [
+        page("lake/1", "other/2", age=dt.timedelta(hours=25), more=True),
+        page("lake/3", age=dt.timedelta(hours=23), more=True),
+        page("lake/4", age=dt.timedelta(days=400), more=False),
+        *[(204, {}, b"")] * 2,
+    ]
+    assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 2
+    assert scripted.asked == ["GET", "GET", "GET", "DELETE", "DELETE"]
+
+
+def test_a_list_without_end_is_left_some_time(scripted: ScriptedStore) -> None:
+    scripted.script = [page("other/2", age=dt.timedelta(days=2), more=True)] * 100
+    assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 0
+    assert len(scripted.asked) == uploads.PAGES
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [no(403, "AccessDenied"), no(501, "NotImplemented"), no(503, "SlowDown"), (200, {}, b"<html>"), (200, {}, b"")],
+    ids=["403", "501", "503", "a web page", "nothing"],
+)
+def test_a_store_that_does_not_list_them_fails_nothing(scripted: ScriptedStore, answer: Any) -> None:
+    scripted.script = [answer]
+    assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 0
+    assert len(scripted.asked) == 1
+
+
+def test_an_upload_that_may_not_be_aborted_fails_nothing(scripted: ScriptedStore) -> None:
+    scripted.script = [page("lake/1", age=dt.timedelta(days=2), more=False), no(403, "AccessDenied")]
+    assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 0

@@ -1,0 +1,106 @@
+"""register, killed at random moments: a partition is the old run's or the new one's, and a retry ends it.
+
+A suite of its own: make test-kills. KILLS says how many (100), SEED which moments (0).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from imagefeatures import manifest
+from imagefeatures.catalog import tables
+from imagefeatures.plan import Run
+from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.steps import featurize, ingest, register, resize, validate
+from support.photos import fill, jpeg
+from support.shared import ColourEngine, MakeRun
+
+KILLS = int(os.environ.get("KILLS") or "100")
+SEED = int(os.environ.get("SEED") or "0")
+IMAGES = 8
+
+REGISTER = """
+import sys
+from imagefeatures.steps import register
+from imagefeatures.settings import Settings
+settings = Settings.from_env()
+print("ready", flush=True)
+sys.stdin.read(1)
+register.register(sys.argv[1], settings)
+"""
+
+
+def finished(make_run: MakeRun, photos: Path) -> Run:
+    """A run with every step done, ready to register; one object of it is rejected."""
+    run = make_run(photos, {"shard_images": 4, "reuse": False}, limits={"max_rejected": 0.5})
+    for shard in range(manifest.list_source(run, workers=1).shards):
+        for step in (ingest, validate, resize):
+            step.run_shard(run, shard)
+        featurize.run_shard(run, shard, ColourEngine())
+    return run
+
+
+def registering(run: Run) -> subprocess.Popen[str]:
+    """A process that has imported all it needs, and registers the run once it is let go."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", REGISTER, run.layout.run_file],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def let_go(process: subprocess.Popen[str]) -> float:
+    assert process.stdin is not None
+    process.stdin.write("x")
+    process.stdin.flush()
+    return time.perf_counter()
+
+
+def runs_in(settings: Settings, name: str) -> list[str]:
+    """The run_id of every row of a table."""
+    return sorted(tables.read_rows(settings, name, ("run_id",))["run_id"].to_pylist())
+
+
+def test_a_killed_register_leaves_the_old_run_or_the_new_one(
+    make_run: MakeRun, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moments = random.Random(SEED)
+    photos = fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(IMAGES)} | {"bad.jpg": b""})
+    old = finished(make_run, photos)
+    register.register(old.layout.run_file, settings)
+    whole = registering(undisturbed := finished(make_run, photos))
+    begun = let_go(whole)
+    assert whole.wait(60) == 0
+    longest = 1.5 * (time.perf_counter() - begun)  # so that some of them are killed too late
+    old = undisturbed
+    seen: Counter[str] = Counter()
+    for _ in range(KILLS):
+        new = finished(make_run, photos)
+        process = registering(new)
+        let_go(process)
+        time.sleep(moments.uniform(0, longest))
+        process.kill()
+        process.wait()
+        published = runs_in(settings, "photos")
+        which = {str([old.run_id] * IMAGES): "old", str([new.run_id] * IMAGES): "new"}.get(str(published), "mixed")
+        seen[which] += 1
+        state = register.register(new.layout.run_file, settings).state  # what Airflow's retry does
+        seen[state] += 1
+        assert runs_in(settings, "photos") == [new.run_id] * IMAGES
+        assert runs_in(settings, "quarantine") == runs_in(settings, "runs") == [new.run_id]
+        old = new
+    with capsys.disabled():
+        print(f"\n{KILLS} kills: {seen['old']} old, {seen['new']} new, {seen['mixed']} mixed; retries: {dict(seen)}")
+    assert seen["mixed"] == 0
+    assert seen["old"] + seen["new"] == KILLS
+    assert min(seen["old"], seen["new"]) >= KILLS // 20  # or the moments said nothing

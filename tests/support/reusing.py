@@ -1,0 +1,119 @@
+"""Runs that may reuse vectors, step by step in one process, with a decoder and an engine that count."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imagefeatures import isolation, manifest, shards, storage
+from imagefeatures.datasets import Limits
+from imagefeatures.models import MODELS
+from imagefeatures.plan import Run
+from imagefeatures.steps import featurize, ingest, resize, reuse, validate
+from support.photos import fill, jpeg
+from support.shared import MODEL, MakeRun
+
+PHOTOS = {f"{'red' if at % 2 else 'green'}/{at}.jpg": jpeg(at, 64, 40 + at) for at in range(8)}
+SMALL_SHARDS = {"shard_images": 3}
+WIDTH = MODELS[MODEL].width
+Make = Callable[..., Run]
+
+
+class Spy:
+    """Decoder and engine in one, which count the images that they are given.
+
+    A vector is its own image's mean colour, repeated, plus base.
+    """
+
+    def __init__(self, base: float = 0) -> None:
+        self.decoded, self.featurized, self.calls, self.base = 0, 0, 0, base
+
+    def run(self, datas: Sequence[bytes], limits: Limits) -> isolation.Batch:
+        self.decoded += len(datas)
+        return isolation.decoder().run(datas, limits)
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        self.featurized, self.calls = self.featurized + len(pixels), self.calls + 1
+        return np.tile(pixels.mean(axis=(1, 2), dtype=np.float32) + self.base, WIDTH)[:, :WIDTH].astype(np.float32)
+
+
+@dataclass
+class Done:
+    """What a run with every step but register done amounts to. files, rows: as they would be published."""
+
+    run: Run
+    reused: int
+    computed: int
+    files: list[tuple[str, int]]
+    rows: list[dict[str, Any]]
+
+    @property
+    def vectors(self) -> dict[str, bytes]:
+        return {Path(row["uri"]).name: np.asarray(row["features"], np.float32).tobytes() for row in self.rows}
+
+
+def begun(run: Run, files: Sequence[tuple[str, int]] | None = None) -> Run:
+    """Ingest, validate, and the join that jobs/resize.py does with Spark.
+
+    files: of the table, in place of those that plan has found.
+    """
+    for shard in range(manifest.list_source(run, workers=1).shards):
+        ingest.run_shard(run, shard)
+        validate.run_shard(run, shard)
+    if files is not None:
+        storage.write(run.layout.known_files, json.dumps(files).encode())
+    known, wanted, found = defaultdict(list), defaultdict(list), defaultdict(list)
+    for numbered in enumerate(reuse.known_files(run)):
+        for image_id, place in reuse.places(run, numbered):
+            known[image_id].append(place)
+    for shard in range(manifest.read_listing(run).shards):
+        for image_id, number in reuse.identities(run, shard):
+            wanted[image_id].append(number)
+    for image_id in known.keys() | wanted.keys():
+        for shard, place in reuse.matches((known[image_id], wanted[image_id])):
+            found[shard].append(place)
+    for shard, there in found.items():
+        reuse.write_matches(run, shard, there)
+    return run
+
+
+def finished(run: Run, spy: Spy | None = None) -> Done:
+    """Resize and featurize. What was decoded must be what was featurized."""
+    spy = spy or Spy()
+    for shard in range(manifest.read_listing(run).shards):
+        resize.run_shard(run, shard, spy)  # type: ignore[arg-type]
+        featurize.run_shard(run, shard, spy)
+    assert spy.decoded == spy.featurized
+    outputs = [receipt.output for receipt in shards.read_receipts(run.layout, "featurize")]
+    rows = pa.concat_tables([shards.read_staged(output) for output in outputs]).to_pylist()
+    reused = shards.totals(shards.read_receipts(run.layout, "resize")).reused
+    return Done(run, reused, spy.featurized, [(output.uri, output.size) for output in outputs], rows)
+
+
+def merged(done: Done, path: Path, order: Sequence[int] | None = None, **options: Any) -> tuple[str, int]:
+    """All rows in one file, as a compaction would leave them."""
+    table = pa.concat_tables([pq.read_table(uri.removeprefix("file://")) for uri, _ in done.files])
+    pq.write_table(table.take(order) if order else table, path, **options)
+    return f"file://{path}", path.stat().st_size
+
+
+def local(uri: str) -> Path:
+    return Path(uri.removeprefix("file://"))
+
+
+def planner(make_run: MakeRun, photos: Path) -> Make:
+    """make(params={…}, partition=…, **fields): a planned run of PHOTOS, which it writes to the folder first."""
+    fill(photos, PHOTOS)
+
+    def planned(params: dict[str, Any] | None = None, **given: Any) -> Run:
+        return make_run(photos, SMALL_SHARDS | (params or {}), **given)
+
+    return planned
