@@ -11,10 +11,10 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
+export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
+.PHONY: help demo features up run up-compose demo-compose down-compose check-store spark-sql
 .PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz bench lint format lock setup clean
 
 help:  ## list the targets
@@ -22,6 +22,10 @@ help:  ## list the targets
 
 demo: setup  ## real photos to a table and a picture: three days backfilled by a real Airflow
 	@$(BIN)/python -m demo
+
+features: setup  ## the images of one folder to a table and a picture: make features FOLDER="~/My Photos"
+	@test -n "$$FOLDER" || { echo 'say which: make features FOLDER="~/My Photos"'; exit 2; }
+	@$(BIN)/imagefeatures folder -- "$$FOLDER"
 
 up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ctrl-C
 	@$(BIN)/python -m deploy.local up --port "$$PORT"

@@ -5,7 +5,7 @@
     backfill  the three days through a real scheduler
     report    the table at the end, and whether its numbers add up
     outcome   that report, of what a backfill has published
-    picture   a map of the features (scatter), and nearest neighbours
 
-`python -m demo` puts them together, `python -m demo.deployed` the same for a deployment that is already up.
+`python -m demo` puts them together and draws the picture (imagefeatures.picture), `python -m demo.deployed` the same,
+without the picture, for a deployment that is already up.
 """

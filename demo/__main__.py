@@ -8,10 +8,11 @@ import time
 
 import numpy as np
 
-from demo import outcome, photos, picture
+from demo import outcome, photos
 from demo.backfill import backfill
 from deploy.local.environment import HOME
 from deploy.local.services import airflow
+from imagefeatures import picture
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.models.weights import load_weights

@@ -21,6 +21,8 @@ from imagefeatures.steps import REGISTER, SPARK_STEPS, STEPS
 
 SECONDS_BETWEEN_LINES = 2.0
 BAR = 20
+SHORTEST_BAR = 6
+"""Characters of the bar: as wide as the terminal lets it be between the two."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class StepStatus:
     passed: int = 0
     images_per_second: float = 0.0
     finished: bool = False
+
+    @classmethod
+    def of(cls, step: str, receipts: Sequence[shards.Receipt], total: int | None, count: int) -> StepStatus:
+        """The step as its receipts tell it. count: how many shards the run has."""
+        sums = shards.totals(receipts)
+        return cls(step, sums.images, total, sums.passed, sums.images_per_second, len(receipts) >= count)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the step still takes if it goes on like this; None while there is nothing to judge by."""
+        if self.total is None or not self.images_per_second:
+            return None
+        return (self.total - self.done) / self.images_per_second
 
 
 @dataclass(frozen=True)
@@ -74,19 +89,17 @@ def _steps(layout: Layout) -> list[StepStatus]:
     steps: list[StepStatus] = []
     total = listing["objects"]
     for step in SPARK_STEPS:
-        receipts = shards.read_receipts(layout, step)
-        sums = shards.totals(receipts)
-        finished = len(receipts) >= listing["shards"]
-        steps.append(StepStatus(step, sums.images, total, sums.passed, sums.images_per_second, finished))
-        if not finished:
+        steps.append(StepStatus.of(step, shards.read_receipts(layout, step), total, listing["shards"]))
+        if not steps[-1].finished:
             break
-        total = sums.passed
+        total = steps[-1].passed
     return steps
 
 
 class Progress:
-    """Prints how the runs of some partitions get on; call `tick` about once a second.
+    """Prints how the runs of some partitions get on.
 
+    Call `tick` about once a second to have it look for itself, or `update` when the run tells where it stands.
     On a terminal one line a day is kept up to date in place, so print nothing else there meanwhile.
     Elsewhere lines are appended: one for each step that ends, and one every two seconds for a day
     that moves. Make it before the runs start: staging folders that are there already, of runs that
@@ -102,9 +115,17 @@ class Progress:
 
     def tick(self) -> None:
         """Look at the staging folders, and print what changed."""
-        seconds = time.monotonic() - self._started
         for day in self._days:
             day.look()
+        self._print()
+
+    def update(self, status: Status) -> None:
+        """Take where the run of the first partition stands from the run itself, and print what changed."""
+        self._days[0].status = status
+        self._print()
+
+    def _print(self) -> None:
+        seconds = time.monotonic() - self._started
         if self._out.isatty():
             self._redraw(seconds)
             return
@@ -115,7 +136,8 @@ class Progress:
     def _redraw(self, seconds: float) -> None:
         width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be drawn over
         up = f"\x1b[{self._drawn}F" if self._drawn else ""
-        lines = [f"{seconds:5.0f} s  {day.line()}"[:width] for day in self._days]
+        head = f"{seconds:5.0f} s  "
+        lines = [(head + day.line(width - len(head)))[:width] for day in self._days]
         self._out.write(up + "".join(f"{line}\x1b[K\n" for line in lines))
         self._out.flush()
         self._drawn = len(lines)
@@ -155,15 +177,16 @@ class _Day:
             return  # work is never undone: register is removing the folder, file by file
         self.status, self.registered = found, False
 
-    def line(self) -> str:
-        """What the day is doing now."""
+    def line(self, width: int = 200) -> str:
+        """What the day is doing now. width: the characters that there is room for; the bar is shortened for it."""
         if self.registered:
             return f"{self.partition}  done: registered"
         if self.status is None:
             return f"{self.partition}  waiting"
         if self.status.registering:
             return f"{self.partition}  {_name(REGISTER)}"
-        return f"{self.partition}  {_moving(self.status.steps[-1])}"
+        head = f"{self.partition}  "
+        return head + _moving(self.status.steps[-1], width - len(head))
 
     def news(self, seconds: float) -> Iterator[str]:
         """Lines that were not said yet. seconds: since the start."""
@@ -189,13 +212,26 @@ def _name(step: str) -> str:
     return f"{STEPS.index(step) + 1}/{len(STEPS)} {step:<9}"
 
 
-def _moving(step: StepStatus) -> str:
+def _moving(step: StepStatus, width: int) -> str:
     if step.total is None:
         return f"{_name(step.step)}  starting"
-    filled = BAR * step.done // max(step.total, 1)
     rate = f"{step.images_per_second:,.0f} images/s" if step.done else "starting"
-    bar = "█" * filled + "░" * (BAR - filled)
-    return f"{_name(step.step)}  {bar}  {step.done:,} of {step.total:,} images  {rate}"
+    left = "" if step.seconds_left is None else f"  {_duration(step.seconds_left)} left"
+    words = f"  {step.done:,} of {step.total:,}  {rate}{left}"
+    length = min(BAR, max(SHORTEST_BAR, width - len(_name(step.step)) - 2 - len(words)))
+    filled = length * step.done // max(step.total, 1)
+    return f"{_name(step.step)}  {'█' * filled}{'░' * (length - filled)}{words}"
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(7.4), _duration(100), _duration(7_300)
+    ('7 s', '2 min', '2 h 2 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _ended(step: StepStatus) -> str:

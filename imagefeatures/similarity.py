@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+LEAST_FOR_A_MAP = 5
+"""With fewer photos `map_to_plane` only sets them side by side."""
+
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
     """vectors: float32 [n, width]. Returns each with length 1: a dot product is then the cosine. Zeros stay zeros."""
@@ -26,7 +29,7 @@ def map_to_plane(unit: np.ndarray) -> np.ndarray:
 
     unit: float32 [n, width], rows of length 1. Returns float [n, 2], the same for the same input.
     """
-    if len(unit) < 5:  # too few for a map: side by side
+    if len(unit) < LEAST_FOR_A_MAP:  # too few for a map: side by side
         return np.column_stack([np.arange(len(unit)), np.zeros(len(unit))]).astype(float)
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE

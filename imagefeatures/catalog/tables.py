@@ -177,6 +177,22 @@ def published_runs(settings: Settings, dataset: str | None = None) -> list[dict[
     return [dict.fromkeys(schemas.RUNS.names) | row for row in found]  # a column may not have been added yet
 
 
+def published_uri(settings: Settings, dataset: str) -> str | None:
+    """The URI of one object of a dataset, registered or quarantined; None when nothing of it is published.
+
+    A look from outside, as `published_runs`.
+    """
+    if not published_runs(settings, dataset):
+        return None
+    with open_catalog(settings) as catalog:
+        for name, where in ((dataset, AlwaysTrue()), (names.QUARANTINE, EqualTo("dataset", dataset))):
+            table = catalog.load_table((names.NAMESPACE, name))
+            found = table.scan(row_filter=where, selected_fields=("uri",), limit=1).to_arrow()["uri"].to_pylist()
+            if found:
+                return str(found[0])
+    return None
+
+
 def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[str, int]]:
     """The data files of features.<dataset> that may hold rows of this fingerprint: (URI, bytes), sorted.
 
