@@ -14,8 +14,6 @@ In place of Spark's two joins stand find_duplicates and find_known, which hold d
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -24,16 +22,13 @@ from dataclasses import dataclass
 from imagefeatures import budget, manifest, shards, steps, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import ParamsError
-from imagefeatures.isolation import Isolated
 from imagefeatures.layout import Layout
-from imagefeatures.models import engines
-from imagefeatures.models.engines import Engine
-from imagefeatures.models.prepare import prepare, read_bundle
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.progress import Status, StepStatus, read_status
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
-from imagefeatures.steps import featurize, ingest, resize, reuse, validate
+from imagefeatures.step_runner import StepRunner, prepare_model
+from imagefeatures.steps import reuse, validate
 from imagefeatures.steps.register import Outcome, register
 from imagefeatures.workers import ThisProcess, Work, WorkerProcesses, Workers
 
@@ -101,7 +96,7 @@ def open_workers(count: int, work: Work | None = None) -> Iterator[Workers]:
 
     work: does a shard; by default as the run's dataset says.
     """
-    work = work or ShardWorker()
+    work = work or StepRunner()
     if count == 1:
         yield ThisProcess(work)
         return
@@ -183,63 +178,6 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
             found[shard].append(match)
     for shard, matches in found.items():
         reuse.write_matches(run, shard, matches)
-
-
-@dataclass(frozen=True)
-class ShardWorker:
-    """Does one shard of one step by the step's own `run_shard`.
-
-    engine, decoder: in place of those that the run's dataset names. A decoder cannot be given to other processes.
-    """
-
-    engine: Engine | None = None
-    decoder: Isolated | None = None
-
-    def __call__(self, run: Run, step: str, shard: int) -> Receipt:
-        if step == steps.INGEST:
-            return ingest.run_shard(run, shard)
-        if step == steps.VALIDATE:
-            return validate.run_shard(run, shard)
-        if step == steps.RESIZE:
-            return resize.run_shard(run, shard, self.decoder)
-        return featurize.run_shard(run, shard, self.engine or engines.OnDemand(lambda: _engine_of(run)))
-
-
-# The model. No other lines of this module know how one is prepared or loaded.
-
-
-def prepare_model(run: Run, settings: Settings) -> None:
-    """Make sure that the lake holds the run's model, proven: once for a fingerprint, in about ten seconds.
-
-    Standard error is closed meanwhile: TensorFlow writes banners there, past all of Python's logging.
-    """
-    with _standard_error_closed():
-        prepare(run.dataset.model, run.lake, settings.cache)
-
-
-@contextlib.contextmanager
-def _standard_error_closed() -> Iterator[None]:
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
-
-
-_engines: dict[tuple[str, str, str], Engine] = {}
-
-
-def _engine_of(run: Run) -> Engine:
-    """The run's engine, loaded once in this process. A shard of reused vectors never asks for it."""
-    key = (run.lake, run.fingerprint, run.dataset.engine)
-    if key not in _engines:
-        _engines[key] = engines.cached(run.dataset.engine, read_bundle(run.lake, run.dataset.model))
-    return _engines[key]
 
 
 def _told(run: Run, step: str, done: Iterator[Receipt], progress: Tell) -> Iterator[Receipt]:

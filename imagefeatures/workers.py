@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
+from imagefeatures import isolation
 from imagefeatures.errors import WorkerDied
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
@@ -119,15 +120,10 @@ class WorkerProcesses:
         return answer
 
 
-def usable_cores() -> int:
-    """How many cores this process may use: what `taskset` and container runtimes have left of the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _serve(connection: Connection, work: Work) -> None:
     """In a worker: do what is asked for until the parent ends it, or is gone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # not the end by default: drafts are removed on the way out
-    with contextlib.suppress(EOFError, OSError):
+    try:
         while True:
             run, step, shard = connection.recv()
             answer: Receipt | Exception
@@ -136,6 +132,12 @@ def _serve(connection: Connection, work: Work) -> None:
             except Exception as error:
                 answer = _portable(error)
             connection.send(answer)
+    except (EOFError, OSError):
+        pass
+    finally:  # one that is just starting would else complain on standard error that its parent is gone
+        for child in (isolation.inspector, isolation.decoder):
+            if child.cache_info().currsize:
+                child().stop()
 
 
 def _portable(error: Exception) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 
@@ -13,8 +14,6 @@ from imagefeatures.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from imagefeatures.workers import usable_cores
-
     parser.add_argument(
         "--workers", type=_at_least_one, default=usable_cores(), metavar="N",
         help="processes that work at the same time; by default one for each core (here %(default)s)",
@@ -22,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the newest run that did not come to its end, by its own rules"
     )
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: what `taskset` and container runtimes have left of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def announce(what: str, workers: int) -> None:

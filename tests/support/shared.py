@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from imagefeatures.plan import Run
+from imagefeatures.step_runner import StepRunner
+from imagefeatures.workers import ThisProcess
 
 MODEL = "mobilenet_v2"
 PARTITION = "2026-11-02"
@@ -25,6 +27,10 @@ class ColourEngine:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), 1280)).astype(np.float32)
+
+
+THIS_PROCESS = ThisProcess(StepRunner(ColourEngine()))
+"""For local.run_steps: shards one after the other in this process, with that engine."""
 
 
 def until(true: Callable[[], object], patience_seconds: float = 800) -> None:
