@@ -222,8 +222,11 @@ def test_the_architecture_names_every_module_of_the_package() -> None:
     assert {code for code in named if code.startswith("imagefeatures/")} - modules <= {"imagefeatures/ruff.toml"}
     jobs_and_dags = [*REPOSITORY.glob("jobs/*.py"), *REPOSITORY.glob("dags/*.py"), *REPOSITORY.glob("plugins/*.py")]
     assert {name(path) for path in jobs_and_dags} <= named
-    plugin = {path.name for path in REPOSITORY.glob("plugins/imagefeatures_airflow/*.py")} - {"__init__.py"}
-    assert plugin <= named
+    plugin = REPOSITORY / "plugins" / "imagefeatures_airflow"
+    assert {path.name for path in plugin.glob("*.py")} - {"__init__.py"} <= named
+    web = {path.relative_to(plugin.parent).as_posix() for path in plugin.glob("web/*.py")}
+    assert len(web) > 1
+    assert web - {"imagefeatures_airflow/web/__init__.py"} <= named
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
