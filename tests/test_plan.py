@@ -12,6 +12,7 @@ import pytest
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import ParamsError, StoreError
+from imagefeatures.layout import Layout
 from imagefeatures.models import MODELS
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.settings import Settings
@@ -92,3 +93,8 @@ def test_no_partition_is_refused() -> None:
 def test_a_partition_key_that_is_no_folder_name_is_refused(key: str) -> None:
     with pytest.raises(ParamsError, match=r"^partition: "):
         settle_partition(RunParams(), key)
+
+
+def test_the_layout_of_a_run_is_that_of_its_facts(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert run.layout == Layout(run.lake, "photos", run.partition, run.run_id)
