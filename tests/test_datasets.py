@@ -1,4 +1,4 @@
-"""Dataset files: how they are read and found, and which objects and labels they speak of."""
+"""Dataset files: reading them, finding them, and what they say about URIs: patterns and labels."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_dataset_is_found_by_its_name_in_either_suffix(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["pears", "../fruit", "", "fruit.yaml", "*"])
-def test_an_unknown_dataset_is_told_with_the_known_ones(name: str, tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_dataset_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     written(tmp_path, GOOD)
     (tmp_path / "sub").mkdir()
     with pytest.raises(DatasetError, match=r"^no dataset file for .* \(there: fruit\)$"):
@@ -111,7 +111,7 @@ def test_an_unknown_dataset_is_told_with_the_known_ones(name: str, tmp_path: Pat
         (["*.jpg", "*.png"], "s3://b/1.png", True),
     ],
 )
-def test_patterns_fit_names_or_whole_uris(pattern: str | list[str], uri: str, matches: bool) -> None:
+def test_patterns_match_file_names_or_whole_uris(pattern: str | list[str], uri: str, matches: bool) -> None:
     assert Dataset.model_validate(GOOD | {"pattern": pattern}).matches(uri) is matches
 
 
@@ -131,7 +131,7 @@ def test_labels_come_from_the_uri(rule: str, uri: str, label: str | None) -> Non
     assert Dataset.model_validate(GOOD | {"label": rule}).label_of(uri) == label
 
 
-def test_two_files_of_one_name_are_one_dataset_and_one_error(tmp_path: Path) -> None:
+def test_two_files_with_one_name_are_one_dataset_and_one_error(tmp_path: Path) -> None:
     for suffix in ("yaml", "yml"):
         (tmp_path / f"fruit.{suffix}").write_text("name: fruit\nsource: s3://b/\n")
     datasets, errors = load_datasets(tmp_path)

@@ -1,4 +1,4 @@
-"""What a dataset file or a run parameter may not be: every refusal names the file and the field."""
+"""Refused dataset files and run parameters: every error names the file and the field."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
         load_dataset(written(tmp_path, {"label": "none"}))
 
 
-def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_one_error_names_all_mistakes(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"sample: .*; limits\.max_bytes: "):
         load_dataset(written(tmp_path, GOOD | {"sample": 7, "limits": {"max_bytes": 0}}))
 
@@ -150,7 +150,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
         load_dataset(path)
 
 
-def test_the_name_must_be_the_files_own(tmp_path: Path) -> None:
+def test_the_dataset_name_must_be_the_file_name(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"^pears\.yaml: name: must be the file's own name, 'pears' \(got 'fruit'\)$"
     ):

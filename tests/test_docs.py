@@ -1,4 +1,4 @@
-"""The documents say what the code does, and the code does nothing that they leave out."""
+"""The documents agree with the code: settings, fields, reasons, errors, columns, modules, links."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_setting_is_documented_and_no_other() -> None:
         assert set(re.findall(r"\bIMAGEFEATURES_[A-Z_]+\b", path.read_text())) <= read, path
 
 
-def test_every_aws_variable_that_is_handed_on_is_documented() -> None:
+def test_every_aws_variable_that_is_passed_on_is_documented() -> None:
     read = set(re.findall(r'"(AWS_[A-Z_0-9]+)"', SOURCES[REPOSITORY / "imagefeatures" / "settings.py"]))
     table = section(OPERATING, "Settings").tables[1]
     assert set(re.findall(r"AWS_[A-Z_0-9]+", " ".join(first_column(table)))) == read
@@ -85,7 +85,7 @@ def test_every_field_is_documented_with_its_type_bounds_and_default(kind: str) -
 
 
 def flat(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of the value itself, where pydantic says "this or null"."""
+    """The schema of the value, where pydantic writes "value or null"."""
     return next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
 
 
@@ -170,7 +170,7 @@ def test_every_error_that_can_stop_a_run_is_documented_and_no_other() -> None:
     last = {kind.__name__ for kind in ours if not any(issubclass(o, kind) and o is not kind for o in ours)}
     (table,) = section(OPERATING, "Errors").tables
     assert set(first_column(table)) == last
-    assert first_column(table)[-1] == "StoreError"  # the text above the table says so of the last
+    assert first_column(table)[-1] == "StoreError"  # the text above the table calls the last one retried
     assert f"exit status {errors.EXIT_INPUT_ERROR}" in " ".join(section(OPERATING, "Errors").text.split())
 
 
@@ -280,7 +280,7 @@ def test_no_file_holds_a_path_of_one_machine() -> None:
     for path in (REPOSITORY / file for file in listed):
         try:
             text = path.read_text(encoding="utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):  # a picture; a file removed since
+        except (UnicodeDecodeError, FileNotFoundError):  # binary files; files removed from the work tree
             continue
         found += [f"{name(path)}: {place}" for place in places.findall(text)]
     assert len(listed) > 50

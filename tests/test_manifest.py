@@ -1,4 +1,4 @@
-"""The listing of a source: what is in it, how it is cut into shards, and what a sample of it holds."""
+"""The manifest: what is listed, how it is cut into shards, and samples."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_pattern_and_folder_markers_decide_what_is_listed(make_run: MakeRun, s3:
     assert listed(run) == [f"s3://{BUCKET}/day/{key}" for key in ("a.jpg", "b.png", "deep/d.jpg")]
 
 
-def test_nothing_to_do_is_an_error_or_an_empty_run_as_the_dataset_says(make_run: MakeRun, tmp_path: Path) -> None:
+def test_on_empty_makes_an_empty_listing_an_error_or_an_empty_run(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"1.png": b"x"})
     with pytest.raises(NoInput, match=rf"^NO_INPUT: nothing at file://{source}/ matches \['\*\.jpg'\]$"):
         manifest.list_source(make_run(source, pattern="*.jpg"), WORKERS)
@@ -69,7 +69,7 @@ def test_no_shard_holds_more_images_than_its_cap(make_run: MakeRun, tmp_path: Pa
     assert len(found) <= math.ceil(500 / 30) + 1
 
 
-def test_the_cap_on_images_holds_where_the_bytes_lie_elsewhere(make_run: MakeRun, tmp_path: Path) -> None:
+def test_the_cap_on_images_holds_among_small_objects(make_run: MakeRun, tmp_path: Path) -> None:
     found = shares(make_run(sparse(tmp_path / "photos", [1] * 100 + [100_000] * 10), {"shard_images": 20}))
     assert [len(shard) for shard in found[:5]] == [20] * 5
 
@@ -81,7 +81,7 @@ def test_no_shard_holds_more_bytes_than_its_cap(make_run: MakeRun, tmp_path: Pat
     assert len(found) <= 1.5 * math.ceil(sum(sizes) / MIB)
 
 
-def test_an_object_over_a_shards_cap_is_alone_in_its_shard(make_run: MakeRun, tmp_path: Path) -> None:
+def test_an_object_over_the_byte_cap_is_alone_in_its_shard(make_run: MakeRun, tmp_path: Path) -> None:
     sizes = [1000, 1000, 3 * MIB, 1000, 1000]
     run = make_run(sparse(tmp_path / "photos", sizes), {"shard_bytes": MIB})
     assert [3 * MIB] in shares(run)

@@ -21,7 +21,7 @@ from support.shared import PARTITION, MakeRun
 DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
 
 
-def test_every_fact_of_a_run_stands_in_its_file(settings: Settings) -> None:
+def test_run_json_holds_every_fact_of_the_run(settings: Settings) -> None:
     before = dt.datetime.now(dt.UTC)
     params = RunParams(sample=0.5, max_rejected=0.2, shard_images=7, shard_bytes=2**21)
     uri = plan_run(DATASET, params, PARTITION, settings)
@@ -50,14 +50,14 @@ def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_p
     assert len({make_run(tmp_path).layout.run for _ in range(20)}) == 20
 
 
-def test_a_run_without_a_file_says_what_to_do() -> None:
+def test_the_error_for_a_missing_run_json_says_what_to_do() -> None:
     with pytest.raises(
         ParamsError, match=r"^--run: there is no file:///no/run.json; start a new run of this partition$"
     ):
         load_run("file:///no/run.json")
 
 
-def test_a_run_of_another_version_with_other_fields_is_not_read_by_halves(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     uri = make_run(tmp_path).layout.run_file
     storage.write(uri, json.dumps({**json.loads(storage.read(uri)), "retries": 3}).encode())
     with pytest.raises(ParamsError, match=r"is not a run\.json of this version: retries: unknown field"):
@@ -95,6 +95,6 @@ def test_a_partition_key_that_is_no_folder_name_is_refused(key: str) -> None:
         settle_partition(RunParams(), key)
 
 
-def test_the_layout_of_a_run_is_that_of_its_facts(make_run: MakeRun, tmp_path: Path) -> None:
+def test_the_layout_of_a_run_follows_from_its_lake_dataset_partition_and_id(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert run.layout == Layout(run.lake, "photos", run.partition, run.run_id)

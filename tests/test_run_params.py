@@ -1,4 +1,4 @@
-"""What the parameters of a run change in its dataset."""
+"""How the parameters of a run override its dataset file."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ def test_parameters_override_the_dataset_for_one_run() -> None:
     ("file", "given", "effective"),
     [(True, None, True), (False, None, False), (True, False, False), (False, True, True), (True, "false", False)],
 )
-def test_reuse_is_as_the_dataset_file_says_unless_the_run_says_otherwise(
-    file: bool, given: bool | str | None, effective: bool
-) -> None:
+def test_the_parameter_reuse_overrides_the_dataset_file(file: bool, given: bool | str | None, effective: bool) -> None:
     dataset = Dataset.model_validate(GOOD | {"reuse": file})
     assert RunParams.parse({"reuse": given}).applied_to(dataset).reuse is effective
 
 
-def test_numbers_may_arrive_as_text_as_on_a_command_line() -> None:
+def test_numbers_may_be_given_as_text() -> None:
     params = RunParams.parse({"sample": "0.5", "shard_images": "64"})
     assert (params.sample, params.shard_images) == (0.5, 64)

@@ -1,4 +1,4 @@
-"""A lake that version 0.1.0 has published: this version reads it, shows it, and goes on with it."""
+"""A lake published by version 0.1.0: this version reads it, shows it, reuses it and replaces its partitions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Rows = list[dict[str, Any]]
 
 
 class Idle:
-    """Decoder and engine in one, which must find nothing to do."""
+    """A decoder and an engine that fail when they are given an image."""
 
     def run(self, datas: Sequence[bytes], limits: Limits) -> isolation.Batch:
         assert not datas, "an image was decoded"
@@ -49,7 +49,7 @@ class Idle:
 
 @pytest.fixture
 def dataset(settings: Settings, tmp_path: Path) -> Dataset:
-    """The kept lake in the place of the deployment's own, with its photos; and the dataset that it was made of."""
+    """The stored lake and its photos, laid out as the deployment's lake. Returns its dataset."""
     assert f"file://{lakes.lay_out(VERSION, tmp_path)}" == settings.lake
     return load_dataset(settings.datasets / "photos.yaml")
 
@@ -72,7 +72,7 @@ def vectors(rows: Rows) -> np.ndarray:
 
 
 def names(rows: Rows) -> list[str]:
-    """What the photos are called inside their partition's folder: the folder itself is another than at first."""
+    """Photo names relative to the partition's folder: the folder has moved since the lake was published."""
     return ["/".join(row["uri"].split("/")[-2:]) for row in rows]
 
 
@@ -87,7 +87,7 @@ def run_again(
 
 
 def check_replaced(before: dict[str, Rows], after: dict[str, Rows], run_id: str) -> None:
-    """The run stands where the earlier one stood, in all three tables, and it is about the same photos."""
+    """The run has replaced the earlier one in all three tables, with rows for the same photos."""
     assert run_id not in (FIRST_RUN, SECOND_RUN)
     for table in SCHEMAS:
         assert len(after[table]) == len(before[table]) > 0
@@ -105,9 +105,7 @@ def check_replaced(before: dict[str, Rows], after: dict[str, Rows], run_id: str)
 @pytest.mark.parametrize(
     ("table", "counts"), [("photos", [3, 8, 5, 10]), ("quarantine", [1, 2, 1, 2]), ("runs", [1, 2, 1, 2])]
 )
-def test_the_lake_lies_in_its_new_place_with_all_its_snapshots(
-    settings: Settings, table: str, counts: list[int]
-) -> None:
+def test_the_laid_out_lake_has_all_its_snapshots(settings: Settings, table: str, counts: list[int]) -> None:
     opened = tables.open_table(tables.open_catalog(settings), settings, table)
     files = opened.inspect.all_files()["file_path"].to_pylist()
     manifests = {row["path"]: row["length"] for row in opened.inspect.all_manifests().to_pylist()}
@@ -122,7 +120,7 @@ def test_the_lake_lies_in_its_new_place_with_all_its_snapshots(
 
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize(("table", "count"), [("photos", 10), ("quarantine", 2), ("runs", 2)])
-def test_every_row_of_the_lake_is_read_in_the_columns_of_today(settings: Settings, table: str, count: int) -> None:
+def test_every_row_of_the_lake_is_read_with_todays_columns(settings: Settings, table: str, count: int) -> None:
     rows = tables.read_rows(settings, table)
     assert rows.num_rows == count
     assert columns(rows.schema) == columns(SCHEMAS[table])
@@ -178,7 +176,7 @@ def test_a_partition_that_is_run_again_reuses_every_vector_and_is_replaced(
 
 
 @pytest.mark.parametrize(("partition", "other"), [DAYS, DAYS[::-1]])
-def test_a_partition_that_is_computed_anew_gets_the_same_vectors_and_is_replaced(
+def test_a_partition_that_is_computed_again_gets_the_same_vectors_and_is_replaced(
     dataset: Dataset, lake_with_model: str, settings: Settings, partition: str, other: str
 ) -> None:
     before, untouched = everything(settings, partition), everything(settings, other)

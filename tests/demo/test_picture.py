@@ -17,7 +17,7 @@ def test_queries_have_different_labels() -> None:
     assert picture.queries(["x", "y", "x", "x"]) == [2, 1]
 
 
-def test_the_picture_is_drawn_from_odd_files_too(tmp_path: Path) -> None:
+def test_the_picture_can_show_odd_files(tmp_path: Path) -> None:
     made = [jpeg(seed) for seed in range(18)] + [odd.cmyk_jpeg(jpeg(1)), odd.grey_16_bit_png(jpeg(2))]
     uris = []
     for at, data in enumerate(made):

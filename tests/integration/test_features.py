@@ -1,4 +1,4 @@
-"""The published vectors are right: equal to a straight Keras computation, and of use to a classifier."""
+"""The published vectors equal a plain Keras computation, and a classifier can learn from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table(published: Published, deployment: Deployment) -> Any:
 
 @pytest.fixture(scope="module")
 def keras_features(deployment: Deployment) -> Callable[[list[Path]], np.ndarray]:
-    """The straight computation, as Keras' own example does it: paths of n RGB photos to float32 [n, 1280]."""
+    """The plain computation of Keras' manual: paths of n RGB photos to float32 [n, 1280]."""
     import keras
     from PIL import Image
 
@@ -42,7 +42,7 @@ def keras_features(deployment: Deployment) -> Callable[[list[Path]], np.ndarray]
     return features
 
 
-def test_a_dozen_photos_equal_a_straight_keras_computation(table: Any, keras_features: Any) -> None:
+def test_a_dozen_vectors_equal_a_plain_keras_computation(table: Any, keras_features: Any) -> None:
     rows = [row for row in table.to_pylist() if row["mode"] == "RGB"][:: table.num_rows // 13][:12]
     expected = keras_features([Path(row["uri"].removeprefix("file://")) for row in rows])
     found = np.array([row["features"] for row in rows], np.float32)
@@ -74,10 +74,10 @@ def test_a_linear_probe_tells_the_fourteen_classes_apart(table: Any) -> None:
     assert score >= 0.74
 
 
-def test_a_probe_taught_on_straight_keras_features_knows_the_published_ones(
+def test_a_probe_trained_on_plain_keras_features_classifies_the_published_ones(
     table: Any, keras_features: Any, layout: tuple[Path, Any]
 ) -> None:
-    """Scores 0.93; with swapped colours 0.35, with pixels scaled to [0, 1] 0.77, so neither could pass."""
+    """Scores 0.93. Swapped colours would score 0.35 and pixels scaled to [0, 1] 0.77: both would fail."""
     folder, days = layout
     paths = sorted((folder / "fruit" / KEPT_BACK).glob("*/*.jpg"))
     strange = {name for day in days for name in (*day.bad, *day.odd)}

@@ -1,4 +1,4 @@
-"""The bad inputs that need no disturbance, over a whole run of the DAG."""
+"""A whole run of the DAG over the bad inputs that need no disturbance."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from support.hostile import FILES, ODD_KEYS, SMALL
 from support.photos import fill, jpeg
 
 
-def test_every_bad_input_has_its_answer_in_a_table(
-    api: Api, deployment: Deployment, layout: tuple[Path, list[Day]]
-) -> None:
+def test_every_bad_input_is_a_row_of_a_table(api: Api, deployment: Deployment, layout: tuple[Path, list[Day]]) -> None:
     bad = {f"bad/{at:02d}{hostile.ending}": hostile for at, hostile in enumerate(FILES.values())}
     bad = {key: hostile for key, hostile in bad.items() if hostile.fields in ({}, SMALL)}
     odd = {f"odd/{key}": jpeg(at) for at, key in enumerate(ODD_KEYS)}

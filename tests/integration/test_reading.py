@@ -1,4 +1,4 @@
-"""Every Python example of the documents, run as it stands against the session's published tables."""
+"""Every Python example of the documents is run unchanged against the session's published tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.airflow_session import Deployment
 from support.snippets import DOCUMENTS, sections
 
 Snippet = tuple[str, str, int]
-"""Document, section, and which of the section's Python blocks."""
+"""Document, section, and index among the section's Python blocks."""
 
 SNIPPETS: dict[Snippet, str] = {
     (path.name, part.title, at): code
@@ -30,9 +30,10 @@ SNIPPETS: dict[Snippet, str] = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What lies on the disk: the good files' labels by URI, and the bad files' reasons; and the table's own rows.
+    """What the examples must find.
 
-    stray: a features file that no snapshot names, such as a run that failed leaves behind.
+    labels: URI of each good file to its label. reasons: URI of each bad file to its reason. rows: of the table, by URI.
+    stray: URI of a features file that no snapshot names, such as a failed run leaves behind.
     """
 
     labels: dict[str, str]
@@ -72,14 +73,14 @@ def truth(published: dict[str, Any], layout: tuple[Path, list[photos.Day]], depl
 def run(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Snippet], dict[str, Any]]:
-    """run(snippet): the names that it leaves behind; `printed` are the lines that it printed."""
+    """run(snippet): the variables that it has set, and as `printed` the lines that it printed."""
 
     def execute(snippet: Snippet) -> dict[str, Any]:
         for name in ("PYSPARK_PYTHON", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS"):
             monkeypatch.setenv(name, deployment.env[name])
         monkeypatch.setenv("IMAGEFEATURES_CATALOG", deployment.settings.catalog)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(READERS)  # a reader has pandas; the service has not
+        monkeypatch.syspath_prepend(READERS)  # a reader has pandas, the service does not
         names: dict[str, Any] = {"__name__": "__main__"}
         try:
             exec(compile(SNIPPETS[snippet], f"{snippet[0]}: {snippet[1]}", "exec"), names)
@@ -169,7 +170,7 @@ def test_every_example_has_a_check() -> None:
 
 
 @pytest.mark.parametrize("snippet", CHECKS, ids=lambda snippet: f"{snippet[1]} {snippet[2] + 1}")
-def test_the_example_does_what_it_says(
+def test_the_example_gives_what_the_text_says(
     snippet: Snippet, run: Callable[[Snippet], dict[str, Any]], truth: Truth
 ) -> None:
     CHECKS[snippet](run(snippet), truth)

@@ -1,4 +1,4 @@
-"""What cannot work is refused: as early as Airflow can, in one line, without a retry, publishing nothing."""
+"""What cannot work is refused early, in one line, without a retry, and publishes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from support.airflow_session import DAYS, Deployment, trigger
         ("shard_bytes", 10**12),
     ],
 )
-def test_the_trigger_form_refuses_what_is_out_of_bounds(api: Api, field: str, value: Any) -> None:
+def test_the_trigger_form_refuses_values_out_of_bounds(api: Api, field: str, value: Any) -> None:
     with pytest.raises(ApiError) as refusal:
         trigger(api, "fruit", **{"partition": DAYS[0], field: value})
     assert refusal.value.status == 400

@@ -1,4 +1,4 @@
-"""Backfill and trigger, through a real scheduler, to published tables."""
+"""A backfill and a manual trigger, from a real scheduler to the published tables."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_day_triggered_by_hand_replaces_its_rows_with_the_same_vectors(
         return {row["run_id"] for row in rows if row["partition_key"] == day}
 
     reused = {row["partition_key"]: row["reused"] for row in published_runs(deployment.settings, "fruit")}
-    assert reused[DAYS[1]] == 0  # they are computed anew
+    assert reused[DAYS[1]] == 0  # computed again
     assert vectors(after) == vectors(before)
     assert runs_of(after, DAYS[0]) == runs_of(before, DAYS[0])
     assert len(runs_of(after, DAYS[1])) == 1

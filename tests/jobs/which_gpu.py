@@ -1,4 +1,4 @@
-"""A job of the tests': which GPU a Python worker sees, once it was told what Spark gave to its task."""
+"""A job for the tests: which GPU a Python worker sees after it was told the GPU of its Spark task."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_engines_agree_on_photos_drawings_and_extremes(bundle: Bundle) -> None:
     assert ((one.astype(np.float64) * other).sum(axis=1) / lengths).min() >= LEAST_COSINE
 
 
-def test_numbers_are_those_that_others_published_for_these_photos(engine: Engine) -> None:
+def test_vectors_equal_those_published_elsewhere_for_these_photos(engine: Engine) -> None:
     china, flower = engine.features(photos(Image.Resampling.BILINEAR))
     assert np.linalg.norm(china) == pytest.approx(22.97669, abs=1e-3)
     assert np.linalg.norm(flower) == pytest.approx(25.46533, abs=1e-3)
@@ -64,17 +64,17 @@ def test_a_vector_does_not_depend_on_its_batch(engine: Engine, count: int) -> No
     alone = engine.features(drawn(3))
     for at in range(count):
         assert np.abs(vectors[at] - alone[at % 3]).max() <= 1e-5
-    assert np.abs(alone[0] - alone[1]).max() > 0.1  # or all would be alike
+    assert np.abs(alone[0] - alone[1]).max() > 0.1  # else all vectors would be alike
 
 
-def test_earlier_results_stay_as_they_were(engine: Engine) -> None:
+def test_a_later_call_does_not_change_earlier_results(engine: Engine) -> None:
     first = engine.features(drawn(1))
     before = first.copy()
     engine.features(photos(Image.Resampling.BICUBIC))
     assert np.array_equal(first, before)
 
 
-def test_pixels_may_be_read_only_as_arrow_hands_them_out(engine: Engine) -> None:
+def test_pixels_may_be_read_only_arrays_as_arrow_gives_them(engine: Engine) -> None:
     pixels = drawn(2)
     expected = engine.features(pixels)
     pixels.flags.writeable = False

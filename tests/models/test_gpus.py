@@ -1,4 +1,4 @@
-"""TensorFlow on a GPU: what can be shown without one, and one test for machines that have one."""
+"""TensorFlow on a GPU: what can be tested without one, and one test for machines with one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def drawn(count: int) -> np.ndarray:
 
 
 def short_of_memory(engine: TensorFlow, enough: Callable[[int], bool]) -> list[int]:
-    """Let the engine's compiled model run out of memory unless enough(images); returns the batches it was asked for."""
+    """Let the engine's model run out of memory unless enough(images). Returns the batch sizes it is asked for."""
     import tensorflow as tf
 
     run, asked = engine._run, []
@@ -57,19 +57,19 @@ def test_a_batch_that_is_too_large_is_halved_and_nothing_is_lost(engine: TensorF
     found = engine.features(pixels)
     assert asked == [32, 16, 8, 4, 4, 4, 4, 4]
     assert np.abs(found - expected).max() <= 1e-5
-    assert np.abs(expected[:-1] - expected[1:]).max(axis=1).min() > 0.1  # or a wrong order would not show
+    assert np.abs(expected[:-1] - expected[1:]).max(axis=1).min() > 0.1  # else a wrong order would pass
     asked.clear()
     engine.features(pixels[:4])
-    assert asked == [4]  # it does not try again what has failed
+    assert asked == [4]  # a size that has failed is not tried again
 
 
-def test_memory_that_runs_out_in_the_middle_costs_nothing_that_was_computed(engine: TensorFlow) -> None:
+def test_memory_that_runs_out_in_the_middle_loses_no_computed_vector(engine: TensorFlow) -> None:
     pixels = drawn(11)
     expected = engine.features(pixels)
     engine.batch = 4
     asked = short_of_memory(engine, lambda images: len(asked) not in (2, 4))
     assert np.abs(engine.features(pixels) - expected).max() <= 1e-5
-    # The second batch once more as two, the first of which did not fit either.
+    # The second batch is tried again as two halves, of which the first does not fit either.
     assert asked == [4, 4, 2, 2, 1, 1, 1, 1, 1]
 
 
@@ -91,7 +91,7 @@ def test_without_a_gpu_the_batch_is_that_of_a_cpu(engine: TensorFlow) -> None:
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
-def test_an_engine_is_proven_on_the_machine_that_loads_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_is_checked_on_the_machine_that_loads_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     right = engines.OpenVino.features
     monkeypatch.setattr(engines.OpenVino, "features", lambda *given: right(*given) + np.float32(0.002))
     with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: openvino differs by 0\.002 "):
@@ -99,7 +99,7 @@ def test_an_engine_is_proven_on_the_machine_that_loads_it(bundle: Bundle, monkey
 
 
 def seen_after(program: str, **variables: str) -> list[str]:
-    """What the lines of a fresh interpreter say; its environment has these variables and no other of CUDA's."""
+    """The words that a new interpreter prints. Of CUDA's variables its environment has only these."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CUDA_")} | variables
     command = [sys.executable, "-c", f"import os, sys\nfrom imagefeatures.models import gpus\n{program}"]
     return subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
@@ -108,14 +108,14 @@ def seen_after(program: str, **variables: str) -> list[str]:
 SAY = "print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ.get('CUDA_DEVICE_ORDER'), 'tensorflow' in sys.modules)"
 
 
-def test_a_process_sees_the_gpu_that_it_was_given_before_tensorflow_is_there() -> None:
+def test_a_process_sees_its_gpu_before_tensorflow_is_imported() -> None:
     assert seen_after(f"gpus.claim('3')\n{SAY}") == ["3", "PCI_BUS_ID", "False"]
     assert seen_after(f"gpus.claim('3')\n{SAY}", CUDA_VISIBLE_DEVICES="0,1,2,3") == ["3", "PCI_BUS_ID", "False"]
     assert seen_after(f"gpus.claim(None)\n{SAY}", CUDA_VISIBLE_DEVICES="0,1") == ["0,1", "None", "False"]
 
 
 def test_a_process_that_computes_on_one_gpu_is_not_given_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    import tensorflow  # noqa: F401 - it is there, so which GPUs it sees is settled
+    import tensorflow  # noqa: F401 - once imported, it keeps the GPUs that it sees
 
     monkeypatch.setenv(gpus.VISIBLE, "1")
     gpus.claim("1")
@@ -124,7 +124,7 @@ def test_a_process_that_computes_on_one_gpu_is_not_given_another(monkeypatch: py
     assert os.environ[gpus.VISIBLE] == "1"
 
 
-def test_the_job_passes_on_what_spark_has_given_to_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_passes_on_the_gpu_that_spark_assigned_to_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyspark.resource import ResourceInformation
 
     monkeypatch.syspath_prepend(str(REPOSITORY / "jobs"))
@@ -137,7 +137,7 @@ def test_the_job_passes_on_what_spark_has_given_to_the_task(monkeypatch: pytest.
     assert featurize.gpu_of({"fpga": ResourceInformation("fpga", ["0"])}) is None
 
 
-def test_on_a_gpu_the_numbers_are_the_references(engine: TensorFlow, bundle: Bundle) -> None:
+def test_on_a_gpu_the_vectors_match_the_reference(engine: TensorFlow, bundle: Bundle) -> None:
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):

@@ -21,7 +21,7 @@ def facts(lake: str) -> dict:
     return json.loads(storage.read(f"{model_folder(lake, FINGERPRINT)}/model.json"))
 
 
-def test_a_prepared_model_lies_in_the_lake_with_what_was_proven(prepared_lake: str) -> None:
+def test_a_prepared_model_lies_in_the_lake_with_its_measurements(prepared_lake: str) -> None:
     found = facts(prepared_lake)
     assert (found["model"], found["fingerprint"], found["width"]) == (MODEL, FINGERPRINT, 1280)
     assert set(found["parity"]) == {"openvino", "tensorflow"}
@@ -48,7 +48,7 @@ def test_the_bundle_is_what_was_prepared(prepared_lake: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(prepare.FILES.values()))
-def test_an_altered_file_is_refused_by_its_name(lake_with_model: str, name: str) -> None:
+def test_an_altered_file_is_refused_with_its_name(lake_with_model: str, name: str) -> None:
     uri = f"{model_folder(lake_with_model, FINGERPRINT)}/{name}"
     data = bytearray(storage.read(uri))
     data[len(data) // 2] ^= 1
@@ -58,7 +58,7 @@ def test_an_altered_file_is_refused_by_its_name(lake_with_model: str, name: str)
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.bin"])
-def test_a_model_that_is_not_wholly_there_is_refused(lake_with_model: str, name: str) -> None:
+def test_an_incomplete_model_is_refused(lake_with_model: str, name: str) -> None:
     Path(f"{model_folder(lake_with_model, FINGERPRINT)}/{name}".removeprefix("file://")).unlink()
     with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: .* is not prepared .*; run the model task$"):
         prepare.read_bundle(lake_with_model, MODEL)
@@ -78,7 +78,7 @@ def off_by_a_little(expected: np.ndarray) -> np.ndarray:
 
 
 def turned_by_a_little(expected: np.ndarray) -> np.ndarray:
-    # Small vectors: each value is close, the direction is not.
+    # Small vectors: each value is close, the direction differs.
     found = expected.copy()
     found[1] = found[1, ::-1]
     return found
@@ -117,7 +117,7 @@ def test_the_fingerprint_changes_with_everything_that_changes_the_numbers(monkey
 
 
 def test_the_fingerprint_is_the_same_on_every_machine() -> None:
-    """If this fails, vectors of before and after are no longer comparable, and must not look so."""
+    """If this fails, the fingerprint has changed: new vectors are not comparable with those of older runs."""
     assert FINGERPRINT == "63e4fab4295764c4c5a908f0aaaec921"
 
 

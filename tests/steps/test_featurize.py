@@ -25,9 +25,9 @@ WIDTH = MODELS[MODEL].width
 
 @pytest.fixture(scope="module")
 def straight_keras(weights_cache: Path, prepared_lake: str) -> Callable[[Path], np.ndarray]:
-    """An image file to its vector as Keras' manual does it: none of our modules in the way.
+    """An image file to its vector as Keras' manual does it, without any module of ours.
 
-    prepared_lake: only so that the weights are in the cache by now.
+    prepared_lake: makes sure that the weights are in the cache.
     """
     import keras
 
@@ -61,7 +61,7 @@ def vectors_of(receipts: list[Receipt]) -> dict[str, np.ndarray]:
     return {row["uri"]: np.asarray(row["features"], np.float32) for row in rows}
 
 
-def test_vectors_are_those_of_a_straight_keras_computation(
+def test_vectors_equal_a_plain_keras_computation(
     make_run: MakeRun, tmp_path: Path, engine: Engine, straight_keras: Callable[[Path], np.ndarray]
 ) -> None:
     files = {path.name: path.read_bytes() for path in real_photos()}
@@ -76,7 +76,7 @@ def test_vectors_are_those_of_a_straight_keras_computation(
         assert np.linalg.norm(expected) > 10
 
 
-def test_a_row_says_all_that_the_table_promises(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
+def test_a_row_has_every_column_of_the_table(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
     data = jpeg(3, 100, 80)
     source = fill(tmp_path / "photos", {"pear/1.jpg": data})
     run = make_run(source)
@@ -102,7 +102,7 @@ def test_a_row_says_all_that_the_table_promises(make_run: MakeRun, tmp_path: Pat
     }
 
 
-def test_feature_files_lie_where_the_table_will_find_them(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
+def test_feature_files_lie_in_the_tables_folder(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
     run = make_run(fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(3)}))
     receipts = featurized(run, openvino)
     folder = f"{run.lake}/warehouse/features/photos/data/partition_key={PARTITION}"
@@ -136,7 +136,7 @@ def test_a_retry_gives_the_same_file_under_a_new_name(make_run: MakeRun, tmp_pat
 
 
 class Overflowing:
-    """An engine after the protocol: the mean of the pixels, which overflows on bright pictures."""
+    """An engine that repeats the mean of the pixels, and overflows on bright pictures."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         means = pixels.mean(axis=(1, 2, 3))
@@ -146,7 +146,7 @@ class Overflowing:
         return vectors
 
 
-def test_vectors_that_are_not_finite_are_turned_away_alone(make_run: MakeRun, tmp_path: Path) -> None:
+def test_only_the_vectors_that_are_not_finite_are_rejected(make_run: MakeRun, tmp_path: Path) -> None:
     shades = [10, 250, 20, 240, 30, 40, 230, 220, 50, 60, 70, 210]  # four shards of three
     files = {f"{at:02d}.bmp": encoded(np.full((8, 8, 3), shade, np.uint8), "BMP") for at, shade in enumerate(shades)}
     run = make_run(fill(tmp_path / "photos", files), label="none")

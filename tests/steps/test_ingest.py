@@ -1,4 +1,4 @@
-"""ingest: bytes are frozen, and what is wrong with an object turns it away with a reason."""
+"""ingest freezes bytes, and rejects an object with the reason."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def ingested(run: Run) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[str, 
 
 @pytest.fixture(params=["file", "s3"])
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty source folder, once in each kind of store."""
+    """The URI of an empty source folder, once in each kind of store."""
     if request.param == "file":
         return f"file://{tmp_path}/photos"
     request.getfixturevalue("s3")
     return f"s3://{BUCKET}/photos"
 
 
-def test_bytes_are_frozen_with_all_that_identifies_them(make_run: MakeRun, tmp_path: Path) -> None:
+def test_bytes_are_frozen_with_size_digest_label_and_etag(make_run: MakeRun, tmp_path: Path) -> None:
     files = {f"{label}/{at}.jpg": jpeg(at) for label in ("fig", "pear") for at in range(3)}
     source = fill(tmp_path / "photos", files)
     run = make_run(source)
@@ -72,7 +72,7 @@ def test_a_retry_does_only_the_shard_whose_receipt_is_gone(make_run: MakeRun, tm
     after = read_receipts(run.layout, steps.INGEST)
     assert [r for r in after if r.shard != 1] == [r for r in before if r.shard != 1]
     assert after[1] == again
-    assert again.output.sha256 == before[1].output.sha256  # the same rows, in a file of a new name
+    assert again.output.sha256 == before[1].output.sha256  # the same rows, in a file with a new name
     assert again.output.uri != before[1].output.uri
 
 
@@ -87,7 +87,7 @@ def test_an_object_over_the_limit_is_turned_away_without_a_download(make_run: Ma
     source = fill(tmp_path / "photos", {"exact.jpg": b"x" * 1000, "over.jpg": b"x" * 1001})
     run = make_run(source, limits={"max_bytes": 1000})
     manifest.list_source(run, WORKERS)
-    (source / "over.jpg").unlink()  # a download would now find nothing
+    (source / "over.jpg").unlink()  # a download would fail now
     frozen, rejected = ingested(run)
     detail = "it has 1,001 bytes, limits.max_bytes is 1,000"
     assert rejected == {f"file://{source}/over.jpg": ("TOO_LARGE", detail)}
@@ -136,7 +136,7 @@ def test_odd_names_are_frozen_byte_for_byte(make_run: MakeRun, base: str) -> Non
     assert rejected == {}
 
 
-def test_a_name_that_is_no_utf8_is_turned_away_and_stays_readable(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_turned_away_with_a_readable_uri(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"good.jpg": b"x"})
     Path(os.fsdecode(os.fsencode(source) + b"/bad\xff.jpg")).write_bytes(b"x")
     frozen, rejected = ingested(make_run(source))
@@ -146,7 +146,7 @@ def test_a_name_that_is_no_utf8_is_turned_away_and_stays_readable(make_run: Make
     assert set(frozen) == {f"file://{source}/good.jpg"}
 
 
-def test_of_a_mixed_folder_every_object_ends_once(make_run: MakeRun, tmp_path: Path) -> None:
+def test_every_object_of_a_mixed_folder_ends_once(make_run: MakeRun, tmp_path: Path) -> None:
     files = {f"{at % 7}/{at}.jpg": jpeg(at) if at % 5 else b"" for at in range(60)}
     source = fill(tmp_path / "photos", files | {"big.jpg": b"x" * 20_000})
     run = make_run(source, {"shard_images": 7}, limits={"max_bytes": 10_000})
@@ -165,7 +165,7 @@ def test_a_store_that_stays_away_fails_the_shard_and_quarantines_nothing(
     s3.put_object(Bucket=BUCKET, Key="1.jpg", Body=b"x")
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nothing listens there
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port, where nothing listens
     monkeypatch.setattr(s3_store, "RETRY_SECONDS", 0.5)
     storage._store.cache_clear()
     with pytest.raises(StoreError, match="no answer"):

@@ -1,4 +1,4 @@
-"""register: nothing is published that does not add up, and what is published is one run's rows, once."""
+"""register publishes only numbers that add up, and the rows of one run, once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def finished(make_run: Callable[..., Run], photos: Path) -> Callable[..., Run]:
-    """finished(**fields): a run of the photos with every step done, ready to register."""
+    """finished(**fields): a run over the photos with every step done, ready to register."""
 
     def make(**fields: object) -> Run:
         run = make_run(photos, params={"shard_images": 4}, **{"limits": {"max_rejected": 0.5}, **fields})
@@ -63,10 +63,10 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
         ("text.png", "validate", "UNSUPPORTED_FORMAT"),
     }
     assert list(storage.list_objects(run.layout.run)) == []
-    assert json.dumps(outcome.summary)  # what Airflow keeps of it
+    assert json.dumps(outcome.summary)  # Airflow stores it as JSON
 
 
-def test_uploads_that_nobody_will_finish_are_looked_for_once_all_is_published(
+def test_abandoned_uploads_are_looked_for_after_publication(
     finished, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[tuple[str, int]] = []
@@ -129,7 +129,7 @@ def test_two_runs_that_interleave_their_commits_end_with_three_tables_of_one_run
     swap_files, meanwhile = tables.replace_files, iter([second])
 
     def swap_then_let_the_other_run_in(*args: object) -> bool:
-        for other in meanwhile:  # once: right between our quarantine and our features
+        for other in meanwhile:  # once, between the first run's quarantine and its features
             register.register(other.layout.run_file, settings)
         return swap_files(*args)
 
@@ -196,7 +196,7 @@ def test_an_image_lost_on_the_way_refuses_the_run(finished, settings: Settings) 
         ("uri", "file:///elsewhere.png", "not in exactly one table"),
     ],
 )
-def test_rows_that_are_not_this_runs_refuse_it(
+def test_rows_of_another_run_refuse_the_run(
     finished, settings: Settings, monkeypatch: pytest.MonkeyPatch, column: str, value: object, words: str
 ) -> None:
     right = featurize.feature_table
@@ -222,7 +222,7 @@ def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_
     assert tables.read_rows(settings, "photos").num_rows == 10
 
 
-def test_a_run_file_that_never_was_is_refused(settings: Settings) -> None:
+def test_a_missing_run_json_is_refused(settings: Settings) -> None:
     place = layout.Layout(settings.lake, "photos", "2026-11-02", "never")
     with pytest.raises(ParamsError, match="there is no"):
         register.register(place.run_file, settings)

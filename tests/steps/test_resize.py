@@ -32,11 +32,11 @@ def test_pixels_are_those_of_each_image_in_the_order_of_the_listing(make_run: Ma
     assert table["uri"].to_pylist() == [f"file://{source}/{name}" for name in files]
     expected = np.stack([images.decode(data, run.dataset.limits).pixels for data in files.values()])
     assert np.array_equal(as_pixels(table), expected)
-    assert len(np.unique(expected.reshape(9, -1), axis=0)) == 9  # or any order would have been right
+    assert len(np.unique(expected.reshape(9, -1), axis=0)) == 9  # else any order would pass
     assert table["width"].to_pylist() == [100 + at for at in range(9)]
 
 
-def test_what_the_decoder_finds_wrong_is_turned_away_and_its_neighbours_keep_their_pixels(
+def test_images_that_cannot_be_decoded_are_rejected_and_the_others_keep_their_pixels(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
     files = {
@@ -61,7 +61,7 @@ def test_what_the_decoder_finds_wrong_is_turned_away_and_its_neighbours_keep_the
         assert np.array_equal(found, images.decode(jpeg(seed), run.dataset.limits).pixels)
 
 
-def test_a_shard_of_which_nothing_is_left_is_an_empty_table(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_shard_whose_images_are_all_rejected_is_an_empty_table(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(fill(tmp_path / "photos", {"1.png": png_of(64, 48, b"no zlib stream")}))
     (receipt,) = resized(run)
     assert (receipt.rows_in, receipt.output.rows, receipt.reasons) == (1, 0, {"CORRUPT": 1})

@@ -1,4 +1,4 @@
-"""Listings of runs, and files to be listed."""
+"""What a run has listed, and files to list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def listed(run: Run) -> list[str]:
 
 
 def sparse(folder: Path, sizes: list[int]) -> Path:
-    """Files of these sizes that take no room on the disk."""
+    """Sparse files of these sizes, in bytes."""
     folder.mkdir()
     for at, size in enumerate(sizes):
         with (folder / f"{at:05d}.jpg").open("wb") as file:

@@ -1,4 +1,4 @@
-"""Airflow's API server application, asked without a socket, and what the page shows in the tests."""
+"""Airflow's API server application, called without a socket, and rows for the page to show."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ FINGERPRINT = "63e4fab4295764c4c5a908f0aaaec921"
 
 @dataclass
 class Site:
-    """Airflow's API server application, spoken to without a socket."""
+    """Airflow's API server application, called without a socket."""
 
     app: Any
-    login: str  # the token that Airflow's login page gives
+    login: str  # the token that Airflow's login page hands out
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return request(self.app, "GET", path, headers=headers)
 
     def page(self, path: str = "/", status: int = 200) -> Page:
-        """A page as a logged-in user gets it."""
+        """The page as a logged-in user gets it."""
         answer = self.get(PAGE + path, Cookie=f"_token={self.login}")
         assert answer.status_code == status, answer.text
         return Page(answer.text)
 
 
 class Page(HTMLParser):
-    """What a browser would make of the page: tags, attributes, texts, and tables as lists of rows."""
+    """A parsed page: tags, attributes, words, and tables as lists of rows."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def dataset_file(settings: Settings, name: str, text: str = "source: s3://photos
 
 
 def return_from_plan(dag_id: str, run_id: str, value: str) -> None:
-    """Leave in Airflow's database what the task `plan` leaves there."""
+    """Store in Airflow's database what the task `plan` returns."""
     from airflow.models.dagrun import DagRun
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
@@ -113,7 +113,7 @@ def return_from_plan(dag_id: str, run_id: str, value: str) -> None:
     from sqlalchemy import text
 
     with create_session() as session:
-        session.execute(text("PRAGMA foreign_keys=OFF"))  # no task instance, no DAG version: the page asks for neither
+        session.execute(text("PRAGMA foreign_keys=OFF"))  # no task instance, no DAG version: the page needs neither
         session.add(DagRun(dag_id=dag_id, run_id=run_id, run_type=DagRunType.MANUAL, run_after=START))
         session.flush()
         XComModel.set("return_value", value, dag_id=dag_id, task_id="plan", run_id=run_id, session=session)

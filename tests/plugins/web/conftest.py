@@ -1,4 +1,4 @@
-"""Airflow's own application with the page in it, once for this folder."""
+"""Airflow's own application with the page mounted, once for this folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.web import PAGE, PLUGINS, Site, request
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Airflow's application on a database of its own, with the plugin loaded the way Airflow does."""
+    """Airflow's application with its own database. Airflow loads the plugin as always."""
     home = tmp_path_factory.mktemp("airflow")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         from airflow.models import import_all_models
         from airflow.models.base import Base
 
-        settings.configure_vars()  # should another test have imported Airflow before
+        settings.configure_vars()  # another test may have imported Airflow before
         settings.configure_orm()
         import_all_models()
         Base.metadata.create_all(settings.engine)
@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         login = request(app, "POST", "/auth/token", json={"username": "reader", "password": password})
         yield Site(app, login.json()["access_token"])
         settings.dispose_orm()
-    settings.configure_vars()  # as other tests left it
+    settings.configure_vars()  # back to the settings of the other tests
     settings.configure_orm()
 
 

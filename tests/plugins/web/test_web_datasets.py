@@ -58,7 +58,7 @@ def test_the_page_of_a_partition_says_where_the_time_went(site: Site, settings: 
     assert "nothing published for partition 2026-12-24" in site.page("/datasets/fruit/partitions/2026-12-24", 404).text
 
 
-def test_before_the_first_run_the_page_says_what_to_do_and_makes_nothing(site: Site, settings: Settings) -> None:
+def test_before_the_first_run_the_page_says_what_to_do_and_writes_nothing(site: Site, settings: Settings) -> None:
     assert "There is no dataset yet, or none" in site.page().text
     dataset_file(settings, "fruit")
     for path in ("/", "/datasets/fruit"):
@@ -69,7 +69,7 @@ def test_before_the_first_run_the_page_says_what_to_do_and_makes_nothing(site: S
 
 
 @pytest.mark.parametrize(
-    "url",  # refused, no driver or refused, unreadable, not a database
+    "url",  # connection refused; refused, or no driver; malformed; not a database
     [
         f"http://user:{SECRET}@127.0.0.1:1/",
         f"postgresql+psycopg://user:{SECRET}@127.0.0.1:1/catalog",
@@ -77,7 +77,7 @@ def test_before_the_first_run_the_page_says_what_to_do_and_makes_nothing(site: S
         "sqlite:///{lake}/catalog.db",
     ],
 )
-def test_a_catalog_out_of_reach_is_one_line_without_its_password(
+def test_an_unreachable_catalog_is_one_line_without_its_password(
     site: Site, settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lake = settings.lake.removeprefix("file://")
@@ -89,7 +89,7 @@ def test_a_catalog_out_of_reach_is_one_line_without_its_password(
     assert SECRET not in page.html + "".join(capfd.readouterr())
 
 
-def test_a_catalog_that_does_not_answer_is_not_waited_for(
+def test_a_catalog_that_does_not_answer_is_a_timeout(
     site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from imagefeatures_airflow.web import datasets

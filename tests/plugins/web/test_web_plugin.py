@@ -1,4 +1,4 @@
-"""How Airflow finds the page."""
+"""How Airflow finds the page: the plugin, the menu entry, the button."""
 
 from __future__ import annotations
 

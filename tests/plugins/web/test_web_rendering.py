@@ -23,7 +23,7 @@ def test_the_page_may_load_nothing_and_run_nothing(site: Site, settings: Setting
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_whatever_stands_in_the_tables_is_text(site: Site, settings: Settings) -> None:
+def test_every_value_of_the_tables_is_escaped(site: Site, settings: Settings) -> None:
     dataset_file(settings, "broken", f"source: s3://photos/\nlabel: '{NAUGHTY.replace(chr(39), chr(39) * 2)}('")
     dataset_file(settings, "fruit", "source: 's3://photos/<script>alert(1)</script>/{partition}/'")
     ours = {"run_id": NAUGHTY, "fingerprint": NAUGHTY, "model": NAUGHTY, "versions": [(NAUGHTY, NAUGHTY)]}
@@ -40,13 +40,13 @@ def test_whatever_stands_in_the_tables_is_text(site: Site, settings: Settings) -
         assert not {"script", "img", "iframe", "form", "object", "link", "base"} & set(page.tags)
         assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
         assert all(value.startswith(PAGE + "/") for _, name, value in page.attributes if name in ("href", "src"))
-    assert index.text.count(NAUGHTY) >= 6  # dataset, twice its reason, section, partition, run
+    assert index.text.count(NAUGHTY) >= 6  # dataset, reason (twice), section, partition, run
     assert ("code", "title", NAUGHTY) in index.attributes
     assert ("a", "href", f"{PAGE}/datasets/{name}/partitions/{name}") in index.attributes
     assert "broken.yaml: label: " in index.text
 
 
-def test_tables_can_be_read_aloud(site: Site, settings: Settings) -> None:
+def test_tables_have_captions_and_header_scopes(site: Site, settings: Settings) -> None:
     dataset_file(settings, "fruit")
     publish(settings, runs_row("fruit", "2026-11-02", {"CORRUPT": 3}))
     for path in ("/", "/datasets/fruit", "/datasets/fruit/partitions/2026-11-02"):

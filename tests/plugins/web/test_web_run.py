@@ -1,4 +1,4 @@
-"""The page of a DAG run."""
+"""The page of a DAG run: its partition, and its note."""
 
 from __future__ import annotations
 
