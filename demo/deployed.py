@@ -1,6 +1,6 @@
-"""The demo's three days through a deployment that is already up: what `make demo-compose` runs, inside of it.
+"""The demo's three days in a deployment that is already up. `make demo-compose` runs this in a container.
 
-Environment: AIRFLOW_ADDRESS, AIRFLOW_ADMIN_PASSWORD, and what the service itself reads.
+Environment: AIRFLOW_ADDRESS, AIRFLOW_ADMIN_PASSWORD, and the settings of the service.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imagefeatures.settings import Settings
 
 def main() -> int:
     settings = Settings.from_env()
-    # …/photos/fruit/{partition}/ of the dataset file: the photos go where the DAG will look for them.
+    # The dataset file's source is …/photos/fruit/{partition}/: upload the photos to where the DAG reads.
     folder = find_dataset(settings.datasets, photos.DATASET).source.partition(f"/{photos.DATASET}/")[0]
     started = time.perf_counter()
     say("photos and weights: from the cache, or downloaded into it …")

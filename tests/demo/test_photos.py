@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from demo import odd, photos
+from demo import bad_files, photos
 from imagefeatures import images, reasons
 from imagefeatures.datasets import Limits, load_dataset
 from imagefeatures.errors import InputError, Rejected
@@ -86,18 +86,18 @@ def test_every_file_ends_as_the_layout_says(parquet: Path, tmp_path: Path) -> No
 
 def test_odd_files_look_like_the_photo_they_were_made_of() -> None:
     photo = images.decode(jpeg(5), LIMITS)
-    rotated, cmyk = odd.exif_rotated_jpeg(jpeg(5)), odd.cmyk_jpeg(jpeg(5))
+    rotated, cmyk = bad_files.exif_rotated_jpeg(jpeg(5)), bad_files.cmyk_jpeg(jpeg(5))
     for data, mode in ((rotated, "RGB"), (cmyk, "CMYK")):
         found = images.decode(data, LIMITS)
         assert (found.width, found.height, found.mode) == (90, 60, mode)
         assert np.abs(found.pixels.astype(int) - photo.pixels).max() <= 8
     with Image.open(io.BytesIO(rotated)) as stored:
         assert stored.size == (60, 90)
-        assert stored.getexif()[odd.ORIENTATION] == 6
+        assert stored.getexif()[bad_files.ORIENTATION] == 6
 
 
 def test_the_16_bit_png_is_grey_and_uses_its_16_bits() -> None:
-    data = odd.grey_16_bit_png(jpeg(5))
+    data = bad_files.grey_16_bit_png(jpeg(5))
     with Image.open(io.BytesIO(data)) as stored:
         assert (stored.format, stored.mode) == ("PNG", "I;16")
         levels = np.asarray(stored)
