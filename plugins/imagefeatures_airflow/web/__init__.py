@@ -6,6 +6,6 @@
     run        the partition that a DAG run fills
     rendering  templates, filters, headers
 
-A new page is a module with a `router`, and one more name in `app.PAGES`. Only Airflow's API server imports `app`:
+A new page is a module with a `router` that is named in `app.PAGES`. Only Airflow's API server imports `app`:
 FastAPI and Airflow's application take a second to load.
 """

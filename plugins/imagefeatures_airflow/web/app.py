@@ -15,12 +15,12 @@ from fastapi.responses import HTMLResponse
 
 from imagefeatures_airflow.web import access, datasets, rendering, run
 
-PAGES = (datasets, run)
+PAGES = (datasets.router, run.router)
 
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.
 app = FastAPI(title="Image features", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[access.KNOWN_USER])
 for page in PAGES:
-    app.include_router(page.router)
+    app.include_router(page)
 
 
 @app.middleware("http")
