@@ -20,12 +20,14 @@ Of an animation the first frame is taken. Which transforms follow decoding, and 
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,7 @@ from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401 - registers it: Pillow looks for it when a JPEG is not plain
     UnidentifiedImageError,
+    _imaging,
 )
 
 from imagefeatures import formats
@@ -44,7 +47,7 @@ from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.reasons import Reason
 
 try:
-    from imagefeatures import _bicubic
+    _bicubic: ModuleType | None = importlib.import_module("imagefeatures._bicubic")
 except ImportError:  # no compiler where this was installed
     _bicubic = None
 
@@ -119,7 +122,7 @@ def configure_pillow() -> None:
     # The most that limits.max_pixels may be: check_pixels holds each dataset's own limit, before a pixel is decoded.
     Image.MAX_IMAGE_PIXELS = 2**31
     # All pixels of an image in one piece, however large: so they can be lent to code that is not Pillow's.
-    Image.core.set_use_block_allocator(1)
+    _imaging.set_use_block_allocator(1)
 
 
 def resized(image: Image.Image, height: int, width: int) -> np.ndarray:
@@ -141,6 +144,8 @@ def _compiled_bicubic_is_pillows(side: int) -> bool:
 
 
 def _compiled(image: Image.Image, side: int) -> np.ndarray:
+    if _bicubic is None:
+        raise ValueError("it was not compiled here")
     small = np.empty((side, side, 3), np.uint8)
     lent = pa.array(image).buffers()[-1]  # four bytes a pixel, no copy
     _bicubic.bicubic(memoryview(lent), (image.height, image.width), small, side)

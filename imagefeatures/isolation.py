@@ -228,8 +228,9 @@ def _child(job: Job, place: tuple[SharedBuffer, int, tuple[int, ...]], first: in
         except Rejected as why:
             _note_rejected(batch, index, why)
         except MemoryError:
-            why = Rejected(Reason.OUT_OF_MEMORY, f"it asked for more than {MEMORY_BYTES:,} bytes")
-            _note_rejected(batch, index, why)
+            _note_rejected(
+                batch, index, Rejected(Reason.OUT_OF_MEMORY, f"it asked for more than {MEMORY_BYTES:,} bytes")
+            )
         except (NameError, ImportError):
             raise  # a mistake in this code must stop the run, not pass for a corrupt image
         except Exception as error:
@@ -255,7 +256,7 @@ class Death:
     late: int | None = None
 
 
-def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Death | None:
+def _watch(future: ProcessFuture[None], batch: Batch, at: int, limits: Limits) -> Death | None:
     """Wait for the child; end it when an image takes too long. Returns why it died, None when it is through.
 
     Raises DecoderUnavailable when no child begins in time, BrokenProcessPool when it died before it was given anything.
@@ -264,7 +265,8 @@ def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Deat
     begun, since = False, time.monotonic()
     while True:
         try:
-            return future.result(timeout=POLL_SECONDS)
+            future.result(timeout=POLL_SECONDS)
+            return None
         except NotYet:
             pass
         except ProcessExpired as died:

@@ -79,9 +79,10 @@ def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bun
 
 def _read_facts(folder: str) -> dict[str, Any] | None:
     try:
-        return json.loads(storage.read(f"{folder}/model.json"))
+        facts: dict[str, Any] = json.loads(storage.read(f"{folder}/model.json"))
     except storage.ObjectMissing:
         return None
+    return facts
 
 
 def _as_npy(array: np.ndarray) -> bytes:

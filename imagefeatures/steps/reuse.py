@@ -154,6 +154,7 @@ def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
 
 def _read_matches(run: Run, shard: int) -> list[Place]:
     try:
-        return json.loads(storage.read(run.layout.known_images(shard)))
+        found: list[Place] = json.loads(storage.read(run.layout.known_images(shard)))
     except storage.ObjectMissing:
         return []
+    return found

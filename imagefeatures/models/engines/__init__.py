@@ -43,7 +43,8 @@ class Bundle:
     @property
     def golden_vectors(self) -> np.ndarray:
         """What the reference makes of `reference.golden_pixels`: float32 [4, width]."""
-        return np.load(io.BytesIO(self.files[GOLDEN_FILE]), allow_pickle=False)
+        vectors: np.ndarray = np.load(io.BytesIO(self.files[GOLDEN_FILE]), allow_pickle=False)
+        return vectors
 
 
 class Engine(Protocol):

@@ -70,4 +70,5 @@ class TensorFlow:
         """part: at most a batch of pixels. Missing images are filled with zeros: one compiled shape does for all."""
         padded = np.zeros((self.batch, *part.shape[1:]), np.float32)
         padded[: len(part)] = reference.scaled(part, self._spec.value_scale)
-        return self._run(padded).numpy()[: len(part)]
+        vectors: np.ndarray = self._run(padded).numpy()
+        return vectors[: len(part)]
