@@ -14,6 +14,7 @@ from deploy.local.environment import HOME
 from deploy.local.services import airflow
 from imagefeatures.catalog.tables import read_rows
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.weights import load_weights
 from imagefeatures.settings import REPOSITORY, Settings
 
@@ -26,7 +27,7 @@ def main() -> int:
     settings = Settings.from_env()
     say("photos and weights: from the cache, or downloaded into it …")
     days = photos.lay_out(photos.fetch_photos(settings.cache), REPOSITORY / "photos")
-    load_weights("mobilenet_v2", settings.cache)
+    load_weights(BACKBONES[DEFAULT], settings.cache)
     say(f"{sum(day.listed for day in days)} files in {REPOSITORY / 'photos' / photos.DATASET}; starting Airflow …")
     with airflow(HOME) as api:
         say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")

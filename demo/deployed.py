@@ -15,6 +15,7 @@ from demo.backfill import backfill
 from deploy.local.api import Api
 from imagefeatures.datasets import find_dataset
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.weights import load_weights
 from imagefeatures.settings import Settings
 
@@ -22,11 +23,11 @@ from imagefeatures.settings import Settings
 def main() -> int:
     settings = Settings.from_env()
     # The dataset file's source is …/photos/fruit/{partition}/: upload the photos to where the DAG reads.
-    folder = find_dataset(settings.datasets, photos.DATASET).source.partition(f"/{photos.DATASET}/")[0]
+    folder = find_dataset(settings.datasets, photos.DATASET).source.uri.partition(f"/{photos.DATASET}/")[0]
     started = time.perf_counter()
     say("photos and weights: from the cache, or downloaded into it …")
     days = photos.upload(photos.fetch_photos(settings.cache), folder)
-    load_weights("mobilenet_v2", settings.cache)
+    load_weights(BACKBONES[DEFAULT], settings.cache)
     say(f"{sum(day.listed for day in days)} files in {folder}/{photos.DATASET}; {time.perf_counter() - started:.0f} s")
     api = Api(os.environ["AIRFLOW_ADDRESS"], lambda: os.environ["AIRFLOW_ADMIN_PASSWORD"])
     started = time.perf_counter()

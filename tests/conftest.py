@@ -17,19 +17,25 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from imagefeatures import layout, storage
+from imagefeatures import images, layout, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 from support import servers
 from support.scripted_store import ScriptedStore, scripted_store
-from support.shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
+from support.shared import AWS, BUCKET, PARTITION, PREPROCESSING, SPEC, MakeRun
 
 # Airflow reads these when it is first imported, and then writes files into its home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pillow() -> None:
+    """Pillow as the decode process has it: tests decode in their own process too."""
+    images.configure_pillow()
 
 
 @pytest.fixture
@@ -171,7 +177,7 @@ def prepared_lake(tmp_path_factory: pytest.TempPathFactory, weights_cache: Path)
     from imagefeatures.models.prepare import prepare
 
     lake = f"file://{tmp_path_factory.mktemp('prepared')}"
-    prepare(MODEL, lake, weights_cache)
+    prepare(SPEC, PREPROCESSING, lake, weights_cache)
     return lake
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from imagefeatures import images, isolation
 from imagefeatures.datasets import Limits
+from support.shared import PREPROCESSING
 
 
 def can_be_compiled() -> bool:
@@ -50,10 +51,10 @@ def sizes() -> list[tuple[int, int]]:
 
 @compiled
 def test_every_pixel_equals_pillows() -> None:
-    assert images._compiled_bicubic_is_pillows()
+    assert images._compiled_bicubic_is_pillows(224)
     for seed, (height, width) in enumerate(sizes()):
         image = noise(height, width, seed)
-        np.testing.assert_array_equal(images.resized(image), by_pillow(image), f"{height} rows of {width}")
+        np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
 
 
 @compiled
@@ -62,20 +63,20 @@ def test_rows_and_columns_are_resized_in_pillows_order(width: int) -> None:
     turn = 2 * width - 224  # above this height, columns come first
     for height in (turn - 1, turn, turn + 1, turn + 2):
         image = noise(height, width, height)
-        np.testing.assert_array_equal(images.resized(image), by_pillow(image), f"{height} rows of {width}")
+        np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
 
 
 @compiled
 def test_an_image_that_pillow_holds_in_several_memory_blocks_is_resized(monkeypatch: pytest.MonkeyPatch) -> None:
     image = noise(2300, 2100)
     expected = by_pillow(image)
-    np.testing.assert_array_equal(images._compiled(image), expected)
+    np.testing.assert_array_equal(images._compiled(image, 224), expected)
     Image.core.set_use_block_allocator(0)
     try:
         in_blocks = noise(2300, 2100)
         with pytest.raises(ValueError, match="contiguous"):
-            images._compiled(in_blocks)
-        np.testing.assert_array_equal(images.resized(in_blocks), expected)  # by Pillow itself
+            images._compiled(in_blocks, 224)
+        np.testing.assert_array_equal(images.resized(in_blocks, 224, 224), expected)  # by Pillow itself
     finally:
         Image.core.set_use_block_allocator(1)
 
@@ -87,7 +88,7 @@ def test_an_image_that_pillow_holds_in_several_memory_blocks_is_resized(monkeypa
         (400, (10, 11), 48, 4),  # fewer pixels than the shape says
         (480, (10, 11), 48, 4),  # more
         (440, (11, 10), 47, 4),  # an output buffer that is too small
-        (120, (3, 10), 48, 4),  # fewer rows than it takes at a time
+        (120, (3, 10), 48, 4),  # fewer rows than one kernel needs
         (440, (11, 10), 27, 3),  # an output of fewer rows than it takes at a time
         (0, (-1, 0), 48, 4),
     ],
@@ -101,7 +102,7 @@ def test_sizes_that_do_not_fit_are_refused(given: int, shape: tuple[int, int], r
 def test_a_long_strip_takes_no_more_memory_than_it_has_pixels() -> None:
     sink = io.BytesIO()
     Image.new("RGB", (3_000_000, 4), (9, 99, 199)).save(sink, "PNG")
-    batch = isolation.decoder().run([sink.getvalue()], Limits())  # the decode process may use 2 GiB
+    batch = isolation.decoder().run([sink.getvalue()], Limits(), PREPROCESSING)  # the decode process may use 2 GiB
     assert batch.records[0]["state"] == isolation.DONE, isolation.rejection(batch.records[0])
     assert (batch.pixels[0] == (9, 99, 199)).all()
 
@@ -121,7 +122,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
 def test_without_the_compiled_module_pillow_resizes(use: Callable[[object], None]) -> None:
     use(None)
     image = noise(300, 200)
-    np.testing.assert_array_equal(images.resized(image), by_pillow(image))
+    np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))
 
 
 @compiled
@@ -133,4 +134,4 @@ def test_code_that_gives_other_pixels_is_not_used(use: Callable[[object], None])
 
     use(Wrong)
     image = noise(300, 200)
-    np.testing.assert_array_equal(images.resized(image), by_pillow(image))
+    np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))

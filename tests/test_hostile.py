@@ -29,7 +29,7 @@ from support import poison
 from support.hostile import FILES, ODD_KEYS, Hostile
 from support.photos import fill, jpeg
 from support.servers import rclone
-from support.shared import MODEL, MakeRun
+from support.shared import MODEL, SPEC, MakeRun
 
 GOOD = "good.jpg"
 
@@ -178,7 +178,7 @@ def other_weights(world: World) -> str:
     path = world.request.getfixturevalue("weights_cache") / "weights" / f"{MODEL}.h5"
     damaged = bytearray(path.read_bytes())
     damaged[(where := len(damaged) // 2) : where + 4] = b"\0\0\x80\x3f"
-    return refusal(lambda: read_weights(bytes(damaged), MODEL, "given.h5"))
+    return refusal(lambda: read_weights(bytes(damaged), SPEC, "given.h5"))
 
 
 def malformed_dataset_file(world: World) -> str:

@@ -11,9 +11,10 @@ from PIL import Image, ImageOps
 
 from imagefeatures import images
 from imagefeatures.datasets import Limits
-from imagefeatures.images import decode, inspect
-from imagefeatures.models import PREPROCESSING
+from imagefeatures.images import inspect
+from imagefeatures.preprocessing import VERSION
 from support.photos import ENCODINGS, ORIENTATION, encoded, picture, real_photos, turned
+from support.shared import decode
 
 LIMITS = Limits()
 SIDE = 224
@@ -270,7 +271,7 @@ def made() -> dict[str, bytes]:
 
 
 def test_the_pixels_are_those_of_this_version_of_preprocessing() -> None:
-    """If this fails, the same bytes now give other pixels: raise PREPROCESSING["version"], then pin the new digests."""
-    assert PREPROCESSING["version"] == 1
+    """If this fails, the same bytes now give other pixels: raise preprocessing.VERSION, then pin the new digests."""
+    assert VERSION == 1
     assert {name: sha256(data) for name, data in made().items()} == PINNED_MADE
     assert {path.name: sha256(path.read_bytes()) for path in real_photos()} == PINNED_PHOTOS

@@ -12,9 +12,10 @@ from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.datasets import Limits
-from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY, decode, inspect
+from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY, inspect
 from imagefeatures.settings import REPOSITORY
 from support.photos import encoded, picture, png_made
+from support.shared import decode
 from support.snippets import section
 
 LIMITS = Limits()
@@ -123,5 +124,5 @@ def test_every_mode_is_documented_with_its_rule() -> None:
 def test_premultiplied_colours_are_divided_by_alpha_first(plain: str, premultiplied: str) -> None:
     colour = (200, 100, 50, 255) if plain == "RGBA" else (120, 255)
     opaque = Image.new(plain, (3, 2), colour)
-    found = images._to_rgb(opaque.convert(premultiplied))
+    found = images.to_rgb(opaque.convert(premultiplied))
     np.testing.assert_array_equal(np.asarray(found), np.asarray(opaque.convert("RGB")))

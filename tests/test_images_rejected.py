@@ -16,11 +16,12 @@ from PIL import Image, ImageFile
 
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
-from imagefeatures.images import decode, inspect
+from imagefeatures.images import inspect
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
 from support.hostile import FILES
 from support.photos import ENCODINGS, encoded, fill, lab_tiff, picture, png_chunk, png_of
+from support.shared import decode
 
 LIMITS = Limits()
 
@@ -168,15 +169,17 @@ LISTENER = """
 import json, pathlib, subprocess, sys
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
-from imagefeatures.images import decode, inspect
+from imagefeatures import images
+from imagefeatures.preprocessing import Preprocessing
+images.configure_pillow()
 started = []
 events = ("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.exec", "os.fork", "os.forkpty", "os.system", "os.popen")
 sys.addaudithook(lambda event, _: started.append(event) if event in events else None)
 reasons = []
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-    for judge in (inspect, decode):
+    for judge, extra in ((images.inspect, []), (images.decode, [Preprocessing.standard(224, 224)])):
         try:
-            judge(path.read_bytes(), Limits())
+            judge(path.read_bytes(), Limits(), *extra)
             reasons.append("passed")
         except Rejected as why:
             reasons.append(why.reason)

@@ -22,7 +22,7 @@ from imagefeatures.reasons import Reason
 from imagefeatures.steps import featurize, ingest, register, validate
 from support import poison
 from support.photos import jpeg
-from support.shared import ColourEngine, MakeRun
+from support.shared import PREPROCESSING, ColourEngine, MakeRun, decode
 
 DECODE_SECONDS = 3.0  # long enough that a busy machine does not look like an image that hangs
 
@@ -68,20 +68,20 @@ def test_the_neighbours_of_a_poisonous_image_have_the_right_pixels(tmp_path: Pat
     poison.lay_out(tmp_path / "photos", 8, {3: "crash", 5: "hang"})
     datas = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
     limits = Limits(decode_seconds=DECODE_SECONDS)
-    batch = poison.decoder().run(datas, limits)
+    batch = poison.decoder().run(datas, limits, PREPROCESSING)
     good = [at for at in range(8) if at not in (3, 5)]
     assert [int(record["state"]) for record in batch.records[good]] == [isolation.DONE] * 6
     for at in good:
-        np.testing.assert_array_equal(batch.pixels[at], images.decode(datas[at], limits).pixels)
+        np.testing.assert_array_equal(batch.pixels[at], decode(datas[at], limits).pixels)
     assert batch.decoded_pixels().shape == (6, 224, 224, 3)
 
 
 def test_an_image_that_hangs_is_ended_after_its_limit_and_not_before(tmp_path: Path) -> None:
     poison.lay_out(tmp_path / "photos", 2, {1: "hang"})
     datas = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
-    poison.decoder().run(datas[:1], Limits())  # starts the child
+    poison.decoder().run(datas[:1], Limits(), PREPROCESSING)  # starts the child
     started = time.monotonic()
-    batch = poison.decoder().run(datas, Limits(decode_seconds=1))
+    batch = poison.decoder().run(datas, Limits(decode_seconds=1), PREPROCESSING)
     seconds = time.monotonic() - started
     print(f"a hang with a limit of 1 s took {seconds:.2f} s")
     assert seconds >= 1
@@ -145,11 +145,11 @@ def test_only_the_image_at_which_the_child_died_is_rejected(
 
 @contextlib.contextmanager
 def shared_batch(*states: int) -> Iterator[isolation.Batch]:
-    room = isolation.Room.make(len(states))
-    batch = isolation.Batch(room, len(states))
+    buffer = isolation.SharedBuffer.make(len(states), 1)
+    batch = isolation.Batch(buffer, len(states), (1,))
     batch.records["state"] = states
     yield batch
-    room.leave()
+    buffer.close()
 
 
 def test_a_child_killed_by_the_system_means_out_of_memory() -> None:
@@ -178,11 +178,11 @@ def _exit_at_once(parent: int) -> None:
 @pytest.mark.parametrize("seconds", [0, 1], ids=["unnoticed", "noticed"])
 def test_a_child_that_dies_between_two_batches_costs_nothing(seconds: float) -> None:
     child = isolation.Isolated(images.decode)
-    batch = child.run([jpeg(1)], Limits())
+    batch = child.run([jpeg(1)], Limits(), PREPROCESSING)
     pid, pixels = int(batch.pid[0]), batch.pixels[0].copy()
     os.kill(pid, signal.SIGKILL)
     time.sleep(seconds)  # the pool checks its child ten times a second
-    second = child.run([jpeg(1), jpeg(2)], Limits())
+    second = child.run([jpeg(1), jpeg(2)], Limits(), PREPROCESSING)
     assert list(second.records["state"]) == [isolation.DONE, isolation.DONE]
     assert second.pid[0] != pid
     assert (second.pixels[0] == pixels).all()
@@ -212,7 +212,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_an_empty_batch_starts_nothing() -> None:
-    batch = isolation.Isolated(images.decode).run([], Limits())
+    batch = isolation.Isolated(images.decode).run([], Limits(), PREPROCESSING)
     assert batch.decoded_pixels().shape == (0, 224, 224, 3)
 
 

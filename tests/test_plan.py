@@ -13,10 +13,9 @@ from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import ParamsError, StoreError
 from imagefeatures.layout import Layout
-from imagefeatures.models import MODELS
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.settings import Settings
-from support.shared import PARTITION, MakeRun
+from support.shared import PARTITION, PREPROCESSING, SPEC, MakeRun
 
 DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
 
@@ -27,10 +26,10 @@ def test_run_json_holds_every_fact_of_the_run(settings: Settings) -> None:
     uri = plan_run(DATASET, params, PARTITION, settings)
     run = load_run(uri)
     assert uri == f"{settings.lake}/staging/fruit/{PARTITION}/{run.run_id}/run.json" == run.layout.run_file
-    assert (run.partition, run.source, run.lake) == (PARTITION, f"file:///photos/{PARTITION}/", settings.lake)
+    assert (run.partition, str(run.source), run.lake) == (PARTITION, f"file:///photos/{PARTITION}/", settings.lake)
     assert (run.dataset.sample, run.dataset.limits.max_rejected) == (0.5, 0.2)
     assert (run.shard_images, run.shard_bytes) == (7, 2**21)
-    assert run.fingerprint == MODELS["mobilenet_v2"].fingerprint
+    assert run.fingerprint == SPEC.fingerprint(PREPROCESSING)
     assert before <= run.started_at <= dt.datetime.now(dt.UTC)
     assert run.versions["python"] == platform.python_version()
     assert run.versions["pillow"] == version("pillow")

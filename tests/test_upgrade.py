@@ -15,16 +15,17 @@ import pytest
 from imagefeatures import isolation, manifest, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
-from imagefeatures.models import MODELS, engines
+from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.models.reference import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, register, resize
 from support import lakes
 from support.reusing import begun
-from support.shared import MODEL
+from support.shared import PREPROCESSING, SPEC
 
 VERSION = "0.1.0"
 FINGERPRINT = "63e4fab4295764c4c5a908f0aaaec921"
@@ -39,9 +40,9 @@ Rows = list[dict[str, Any]]
 class Idle:
     """A decoder and an engine that fail when they are given an image."""
 
-    def run(self, datas: Sequence[bytes], limits: Limits) -> isolation.Batch:
+    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> isolation.Batch:
         assert not datas, "an image was decoded"
-        return isolation.decoder().run(datas, limits)
+        return isolation.decoder().run(datas, limits, preprocessing)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         raise AssertionError("a vector was computed")
@@ -129,7 +130,7 @@ def test_every_row_of_the_lake_is_read_with_todays_columns(settings: Settings, t
 @pytest.mark.usefixtures("dataset")
 def test_the_vectors_of_the_lake_are_those_that_were_published(settings: Settings) -> None:
     rows = tables.read_rows(settings, "photos").to_pylist()
-    assert {len(row["features"]) for row in rows} == {MODELS[MODEL].width} == {1280}
+    assert {len(row["features"]) for row in rows} == {SPEC.width} == {1280}
     every = sorted(vector.astype("<f4").tobytes() for vector in vectors(rows))
     assert hashlib.sha256(b"".join(every)).hexdigest() == VECTORS_SHA256
 
@@ -138,7 +139,7 @@ def test_the_vectors_of_the_lake_are_those_that_were_published(settings: Setting
 def test_the_fingerprint_of_the_lake_is_still_that_of_the_model(settings: Settings) -> None:
     for table in ("photos", "runs"):
         assert set(tables.read_rows(settings, table)["fingerprint"].to_pylist()) == {FINGERPRINT}
-    assert MODELS[MODEL].fingerprint == FINGERPRINT
+    assert SPEC.fingerprint(PREPROCESSING) == FINGERPRINT
 
 
 @pytest.mark.usefixtures("dataset")
@@ -180,7 +181,7 @@ def test_a_partition_that_is_computed_again_gets_the_same_vectors_and_is_replace
     dataset: Dataset, lake_with_model: str, settings: Settings, partition: str, other: str
 ) -> None:
     before, untouched = everything(settings, partition), everything(settings, other)
-    engine = engines.cached(dataset.engine, read_bundle(lake_with_model, MODEL))
+    engine = engines.cached(dataset.engine, read_bundle(SPEC, PREPROCESSING, lake_with_model))
     outcome = run_again(dataset, partition, settings, engine, reuse=False)
     assert (outcome.state, outcome.summary["reused"], outcome.summary["computed"]) == (register.REGISTERED, 0, 5)
     after = everything(settings, partition)

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 
 from imagefeatures import schemas, storage
 from imagefeatures.errors import StoreRefused
-from imagefeatures.models import MODELS
 from imagefeatures.plan import Run
 from imagefeatures.read import vectors_of
 from imagefeatures.shards import read_output
@@ -122,7 +121,7 @@ def part(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def _sound(run: Run, table: pa.Table) -> pa.Table:
     """Those rows (KNOWN) of which nothing speaks against taking their vectors."""
-    width = MODELS[run.dataset.model].width
+    width = run.model.width
     right = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.dataset.model))
     right = pc.and_(right, pc.equal(pc.list_value_length(table["features"]), width))
     for name in ("image_id", "width", "height", "mode"):
@@ -155,6 +154,7 @@ def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
 
 def _read_matches(run: Run, shard: int) -> list[Place]:
     try:
-        return json.loads(storage.read(run.layout.known_images(shard)))
+        found: list[Place] = json.loads(storage.read(run.layout.known_images(shard)))
     except storage.ObjectMissing:
         return []
+    return found

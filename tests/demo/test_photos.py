@@ -21,6 +21,7 @@ from imagefeatures.errors import InputError, Rejected
 from imagefeatures.models import weights
 from imagefeatures.settings import REPOSITORY
 from support.demo_photos import jpeg
+from support.shared import decode
 
 LIMITS = Limits()
 LABELS = ("Anjou", "Kaiser", "Orange", "Pink-Lady")
@@ -46,7 +47,7 @@ def reason_of(data: bytes) -> str | None:
         return str(reasons.Reason.EMPTY_OBJECT)  # ingest rejects it, before images.py
     try:
         images.inspect(data, LIMITS)
-        images.decode(data, LIMITS)
+        decode(data, LIMITS)
     except Rejected as why:
         return str(why.reason)
     return None
@@ -85,10 +86,10 @@ def test_every_file_ends_as_the_layout_says(parquet: Path, tmp_path: Path) -> No
 
 
 def test_odd_files_look_like_the_photo_they_were_made_of() -> None:
-    photo = images.decode(jpeg(5), LIMITS)
+    photo = decode(jpeg(5), LIMITS)
     rotated, cmyk = bad_files.exif_rotated_jpeg(jpeg(5)), bad_files.cmyk_jpeg(jpeg(5))
     for data, mode in ((rotated, "RGB"), (cmyk, "CMYK")):
-        found = images.decode(data, LIMITS)
+        found = decode(data, LIMITS)
         assert (found.width, found.height, found.mode) == (90, 60, mode)
         assert np.abs(found.pixels.astype(int) - photo.pixels).max() <= 8
     with Image.open(io.BytesIO(rotated)) as stored:
@@ -103,8 +104,8 @@ def test_the_16_bit_png_is_grey_and_uses_its_16_bits() -> None:
         levels = np.asarray(stored)
     assert levels.max() > 256 * 100
     assert (levels % 257 != 0).any()  # more than 8-bit values that were widened
-    grey = images.decode(data, LIMITS).pixels[..., 0].astype(int)
-    expected = np.asarray(Image.fromarray(images.decode(jpeg(5), LIMITS).pixels).convert("L"))
+    grey = decode(data, LIMITS).pixels[..., 0].astype(int)
+    expected = np.asarray(Image.fromarray(decode(jpeg(5), LIMITS).pixels).convert("L"))
     assert np.abs(grey - expected).max() <= 3
     assert abs((grey - expected).mean()) < 0.5  # the full range: white is 65535
 
@@ -156,10 +157,10 @@ def test_a_file_that_is_not_the_demos_is_never_removed(parquet: Path, tmp_path: 
 
 def test_the_dataset_file_points_at_the_layout() -> None:
     dataset = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
-    assert dataset.source_for("2026-11-02") == f"file://{REPOSITORY}/photos/fruit/2026-11-02/"
+    assert str(dataset.source_for("2026-11-02")) == f"file://{REPOSITORY}/photos/fruit/2026-11-02/"
     assert (dataset.name, dataset.label, dataset.schedule) == (photos.DATASET, "parent", None)
     assert str(dataset.start_date) == photos.PARTITIONS[0]
-    assert dataset.matches(f"{dataset.source}Anjou/anjou-001-text.txt")
+    assert dataset.source.matches(f"{dataset.source}Anjou/anjou-001-text.txt")
 
 
 def test_photos_in_the_cache_are_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_the_dataset_file_points_into_the_bucket() -> None:
     dataset = load_dataset(REPOSITORY / "deploy" / "compose" / "datasets" / "fruit.yaml")
     embedded = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
     name = env.read(env.EXAMPLE)["BUCKET"]
-    assert dataset.source == f"s3://{name}/photos/fruit/{{partition}}/"
+    assert str(dataset.source) == f"s3://{name}/photos/fruit/{{partition}}/"
     assert dataset.model_copy(update={"source": embedded.source}) == embedded
 
 

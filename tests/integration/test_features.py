@@ -17,6 +17,7 @@ from imagefeatures.catalog.tables import read_rows
 from imagefeatures.models import reference
 from imagefeatures.models.weights import load_weights
 from support.airflow_session import DAYS, KEPT_BACK, Deployment
+from support.shared import SPEC
 
 Published = dict[str, dict[str, Any]]
 
@@ -32,7 +33,7 @@ def keras_features(deployment: Deployment) -> Callable[[list[Path]], np.ndarray]
     import keras
     from PIL import Image
 
-    model = reference.build(load_weights("mobilenet_v2", deployment.settings.cache))
+    model = reference.build(load_weights(SPEC, deployment.settings.cache))
 
     def features(paths: list[Path]) -> np.ndarray:
         photos = [Image.open(path).resize((224, 224), Image.Resampling.BICUBIC) for path in paths]

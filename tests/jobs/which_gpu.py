@@ -11,7 +11,7 @@ from imagefeatures.models import gpus
 
 
 def seen(_: int) -> tuple[int, str]:
-    gpus.claim(featurize.gpu_of(TaskContext.get().resources()))
+    gpus.use_gpu(featurize.gpu_of(TaskContext.get().resources()))
     return os.getpid(), os.environ[gpus.VISIBLE]
 
 

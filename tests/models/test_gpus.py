@@ -13,21 +13,23 @@ import pytest
 
 from imagefeatures.errors import ModelMismatch, SettingsError
 from imagefeatures.models import engines, gpus, reference
-from imagefeatures.models.engines import Bundle, TensorFlow
+from imagefeatures.models.engines import Bundle, openvino
+from imagefeatures.models.engines import tensorflow as tensorflow_engine
+from imagefeatures.models.engines.tensorflow import TensorFlow
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.settings import REPOSITORY
 from support.photos import picture
-from support.shared import MODEL
+from support.shared import PREPROCESSING, SPEC
 
 
 @pytest.fixture(scope="module")
 def bundle(prepared_lake: str) -> Bundle:
-    return read_bundle(prepared_lake, MODEL)
+    return read_bundle(SPEC, PREPROCESSING, prepared_lake)
 
 
 @pytest.fixture
 def engine(bundle: Bundle) -> TensorFlow:
-    return TensorFlow(bundle)
+    return tensorflow_engine.load(bundle)
 
 
 def drawn(count: int) -> np.ndarray:
@@ -87,13 +89,13 @@ def test_without_a_gpu_the_batch_is_that_of_a_cpu(engine: TensorFlow) -> None:
 
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow sees a GPU here")
-    assert engine.batch == TensorFlow.BATCH == 32
+    assert engine.batch == tensorflow_engine.BATCH == 32
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_an_engine_is_checked_on_the_machine_that_loads_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = engines.OpenVino.features
-    monkeypatch.setattr(engines.OpenVino, "features", lambda *given: right(*given) + np.float32(0.002))
+    right = openvino.OpenVino.features
+    monkeypatch.setattr(openvino.OpenVino, "features", lambda *given: right(*given) + np.float32(0.002))
     with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: openvino differs by 0\.002 "):
         engines.load("openvino", bundle)
 
@@ -109,18 +111,18 @@ SAY = "print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ.get('CUDA_DEVICE
 
 
 def test_a_process_sees_its_gpu_before_tensorflow_is_imported() -> None:
-    assert seen_after(f"gpus.claim('3')\n{SAY}") == ["3", "PCI_BUS_ID", "False"]
-    assert seen_after(f"gpus.claim('3')\n{SAY}", CUDA_VISIBLE_DEVICES="0,1,2,3") == ["3", "PCI_BUS_ID", "False"]
-    assert seen_after(f"gpus.claim(None)\n{SAY}", CUDA_VISIBLE_DEVICES="0,1") == ["0,1", "None", "False"]
+    assert seen_after(f"gpus.use_gpu('3')\n{SAY}") == ["3", "PCI_BUS_ID", "False"]
+    assert seen_after(f"gpus.use_gpu('3')\n{SAY}", CUDA_VISIBLE_DEVICES="0,1,2,3") == ["3", "PCI_BUS_ID", "False"]
+    assert seen_after(f"gpus.use_gpu(None)\n{SAY}", CUDA_VISIBLE_DEVICES="0,1") == ["0,1", "None", "False"]
 
 
 def test_a_process_that_computes_on_one_gpu_is_not_given_another(monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow  # noqa: F401 - once imported, it keeps the GPUs that it sees
 
     monkeypatch.setenv(gpus.VISIBLE, "1")
-    gpus.claim("1")
+    gpus.use_gpu("1")
     with pytest.raises(SettingsError, match=r"^spark\.executor\.resource\.gpu\.amount: must be 1; .* GPU 0 .*=1$"):
-        gpus.claim("0")
+        gpus.use_gpu("0")
     assert os.environ[gpus.VISIBLE] == "1"
 
 
@@ -144,6 +146,7 @@ def test_on_a_gpu_the_vectors_match_the_reference(engine: TensorFlow, bundle: Bu
         pytest.skip("TensorFlow sees no GPU here")
     assert "GPU" in engine._run(np.zeros((1, 224, 224, 3), np.float32)).device
     assert engine.batch == gpus.batch(0) >= 1
-    reference.check_parity("tensorflow", engine.features(reference.golden_pixels()), reference.golden_vectors())
+    golden = engine.features(reference.golden_pixels(SPEC.input_shape))
+    reference.check_parity("tensorflow", golden, bundle.golden_vectors)
     pixels = drawn(engine.batch + 3)
     reference.check_parity("tensorflow", engine.features(pixels), engines.cached("openvino", bundle).features(pixels))

@@ -5,11 +5,10 @@ import pytest
 from PIL import Image
 
 from imagefeatures.datasets import Limits
-from imagefeatures.images import decode
 from imagefeatures.models import engines
 from imagefeatures.models.prepare import read_bundle
 from support.photos import encoded, real_photos, turned
-from support.shared import MODEL
+from support.shared import PREPROCESSING, SPEC, decode
 
 LEAST_COSINE = 0.99
 STORED = {  # orientation to how the pixels of an upright photo are stored
@@ -32,7 +31,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 def test_a_photo_stored_in_any_orientation_has_the_features_of_the_upright_one(
     path: object, prepared_lake: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = engines.cached("openvino", read_bundle(prepared_lake, MODEL))
+    engine = engines.cached("openvino", read_bundle(SPEC, PREPROCESSING, prepared_lake))
     with Image.open(path) as opened:
         photo = opened.convert("RGB")
     variants = [photo if turn is None else photo.transpose(turn) for turn in STORED.values()]

@@ -11,12 +11,12 @@ from PIL import Image
 from imagefeatures import manifest
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import AuditFailed, Rejected
-from imagefeatures.images import decode, inspect
+from imagefeatures.images import inspect
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import read_staged
 from imagefeatures.steps import featurize, ingest, resize, validate
 from support.photos import ENCODINGS, encoded, fill, jpeg, png_made, real_photos
-from support.shared import MakeRun
+from support.shared import MakeRun, decode
 
 LIMITS = Limits()
 CUTS = 100

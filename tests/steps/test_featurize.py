@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 from test_resize import resized
 
 from imagefeatures import schemas
-from imagefeatures.models import MODELS
 from imagefeatures.models.engines import Engine, cached
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.plan import Run
@@ -18,9 +17,9 @@ from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from imagefeatures.steps import featurize
 from imagefeatures.storage import names
 from support.photos import encoded, fill, jpeg, picture, png_of, real_photos, turned
-from support.shared import MODEL, PARTITION, MakeRun
+from support.shared import MODEL, PARTITION, PREPROCESSING, SPEC, MakeRun
 
-WIDTH = MODELS[MODEL].width
+WIDTH = SPEC.width
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +43,12 @@ def straight_keras(weights_cache: Path, prepared_lake: str) -> Callable[[Path], 
 
 @pytest.fixture(params=["openvino", "tensorflow"])
 def engine(request: pytest.FixtureRequest, prepared_lake: str) -> Engine:
-    return cached(request.param, read_bundle(prepared_lake, MODEL))
+    return cached(request.param, read_bundle(SPEC, PREPROCESSING, prepared_lake))
 
 
 @pytest.fixture
 def openvino(prepared_lake: str) -> Engine:
-    return cached("openvino", read_bundle(prepared_lake, MODEL))
+    return cached("openvino", read_bundle(SPEC, PREPROCESSING, prepared_lake))
 
 
 def featurized(run: Run, engine: Engine) -> list[Receipt]:
@@ -97,7 +96,7 @@ def test_a_row_has_every_column_of_the_table(make_run: MakeRun, tmp_path: Path, 
         "size": len(data),
         "etag": raw["etag"],
         "model": MODEL,
-        "fingerprint": MODELS[MODEL].fingerprint,
+        "fingerprint": SPEC.fingerprint(PREPROCESSING),
         "run_id": run.run_id,
     }
 

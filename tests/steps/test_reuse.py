@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,14 @@ import pytest
 from imagefeatures import shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError
-from imagefeatures.models import MODELS, engines
+from imagefeatures.models import engines
+from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, register, resize
 from support.photos import fill, jpeg
 from support.reusing import PHOTOS, Done, Make, Spy, begun, finished, local, planner
-from support.shared import MODEL, MakeRun
+from support.shared import MODEL, SPEC, MakeRun
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_vectors_of_another_fingerprint_are_never_taken(
     make: Make, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setitem(MODELS, MODEL, replace(MODELS[MODEL], cut="somewhere else"))
+        patch.setitem(BACKBONES, MODEL, SPEC.model_copy(update={"cut": "somewhere else"}))
         first, _ = published(make(), settings, Spy(base=1))
     run = make()
     assert first.run.fingerprint != run.fingerprint
@@ -105,7 +105,7 @@ def test_vectors_of_another_fingerprint_are_never_taken(
 
 def test_a_run_planned_with_another_fingerprint_is_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make()
-    monkeypatch.setitem(MODELS, MODEL, replace(MODELS[MODEL], cut="somewhere else"))
+    monkeypatch.setitem(BACKBONES, MODEL, SPEC.model_copy(update={"cut": "somewhere else"}))
     with pytest.raises(ParamsError, match="is of another fingerprint than this version computes; start a new run"):
         load_run(run.layout.run_file)
 
@@ -171,7 +171,7 @@ def test_a_lazy_engine_is_loaded_at_the_first_pixels_and_not_before(
 ) -> None:
     first = finished(begun(make()))
     loaded = []
-    engine = engines.OnDemand(lambda: loaded.append("engine") or Spy())
+    engine = engines.LazyEngine(lambda: loaded.append("engine") or Spy())
     run = begun(make(), first.files)
     for shard in range(3):
         resize.run_shard(run, shard)
