@@ -5,7 +5,8 @@
     backfill  the three days through a real scheduler
     report    the table at the end, and whether its numbers add up
     outcome   that report, of what a backfill has published
-    picture   a map of the features (scatter), and nearest neighbours
+    picture   a map of the features, drawn by `scatter`, and nearest neighbours
+    deployed  all of it but the picture, for a deployment that is already up: `python -m demo.deployed`
 
-`python -m demo` puts them together, `python -m demo.deployed` the same for a deployment that is already up.
+`python -m demo` puts them together.
 """

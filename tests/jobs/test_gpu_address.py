@@ -1,4 +1,4 @@
-"""Spark's own words for GPUs, as docs/operating.md gives them: a real scheduler, a real executor, an invented GPU."""
+"""Spark's own words for GPUs, as docs/deploying.md gives them: a real scheduler, a real executor, an invented GPU."""
 
 from __future__ import annotations
 
