@@ -17,7 +17,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as NotYet
@@ -29,10 +28,23 @@ import numpy as np
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from imagefeatures import images
+from imagefeatures.batches import (
+    AT_WORK,
+    DONE,
+    RECORD,
+    REJECTED,
+    WAITING,
+    Batch,
+    SharedBuffer,
+    note_rejected,
+    rejection,
+)
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.preprocessing import Preprocessing
-from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, for_people
+from imagefeatures.reasons import Reason
+
+__all__ = ["DONE", "REJECTED", "Batch", "Isolated", "decoder", "inspector", "rejection"]
 
 MEMORY_BYTES = 2 * 2**30
 """Most private memory of the child: 50 million pixels decoded, turned and converted, with room to spare."""
@@ -42,76 +54,8 @@ START_SECONDS = 60.0
 
 POLL_SECONDS = 0.05
 
-WAITING, AT_WORK, DONE, REJECTED = range(4)
-
-RECORD = np.dtype(
-    [
-        ("state", "u1"),
-        ("width", "i4"),
-        ("height", "i4"),
-        ("format", "S8"),
-        ("mode", "S8"),
-        ("reason", "S24"),
-        ("detail", f"S{4 * DETAIL_CHARACTERS}"),  # UTF-8
-    ]
-)
-"""What the child says of one image."""
-
 Work = Callable[..., images.Header | images.Decoded]
 """images.inspect(data, limits), or images.decode(data, limits, preprocessing)."""
-
-
-@dataclass(frozen=True)
-class SharedBuffer:
-    """A file in memory with places for the records and the pixels of a batch. image_bytes: pixels of one image."""
-
-    path: str
-    capacity: int
-    image_bytes: int
-    descriptor: int
-
-    @classmethod
-    def make(cls, capacity: int, image_bytes: int) -> SharedBuffer:
-        # A file in memory without a name. Not /dev/shm: containers have 64 MB of it, and end a process that wants more.
-        if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("imagefeatures")
-            path = f"/proc/{os.getpid()}/fd/{descriptor}"
-        else:
-            descriptor, path = tempfile.mkstemp(prefix="imagefeatures-")
-        os.ftruncate(descriptor, 8 + capacity * (RECORD.itemsize + image_bytes))
-        return cls(path, capacity, image_bytes, descriptor)
-
-    def close(self) -> None:
-        """Release the memory; what is mapped stays until it is unmapped."""
-        os.close(self.descriptor)
-        if not self.path.startswith("/proc/"):
-            os.unlink(self.path)  # noqa: PTH108
-
-
-class Batch:
-    """Memory that parent and child share for one batch: the first `count` places of a buffer.
-
-    pid: int64 [1], the child's. records: RECORD [n]. pixels: uint8 [n, *shape]. shape: of the pixels of one image;
-    (0,) for a batch of headers.
-    """
-
-    def __init__(self, buffer: SharedBuffer, count: int, shape: tuple[int, ...]) -> None:
-        self.buffer, self.count, self.shape = buffer, count, shape
-        head = 8 + buffer.capacity * RECORD.itemsize
-        self.pid = np.memmap(buffer.path, np.int64, "r+", 0, (1,))
-        self.records = np.memmap(buffer.path, RECORD, "r+", 8, (count,))
-        # An empty array cannot be mapped.
-        empty = not count or not math.prod(shape)
-        self.pixels = (
-            np.empty((count, *shape), np.uint8)
-            if empty
-            else np.memmap(buffer.path, np.uint8, "r+", head, (count, *shape))
-        )
-
-    def decoded_pixels(self) -> np.ndarray:
-        """The pixels of the images that are DONE: uint8 [k, *shape]. A copy only when some are missing."""
-        done = self.records["state"] == DONE
-        return self.pixels if done.all() else self.pixels[done]
 
 
 class Isolated:
@@ -213,11 +157,6 @@ def inspector() -> Isolated:
     return Isolated(images.inspect)
 
 
-def rejection(record: np.void) -> Rejected:
-    """What a REJECTED record says."""
-    return Rejected(Reason(record["reason"].decode()), record["detail"].decode("utf-8", "ignore"))
-
-
 def _child(job: Job, place: tuple[SharedBuffer, int, tuple[int, ...]], first: int, blobs: Sequence[bytes]) -> None:
     batch = Batch(*place)
     batch.pid[0] = os.getpid()
@@ -226,15 +165,15 @@ def _child(job: Job, place: tuple[SharedBuffer, int, tuple[int, ...]], first: in
         try:
             result = job(data)
         except Rejected as why:
-            _note_rejected(batch, index, why)
+            note_rejected(batch, index, why)
         except MemoryError:
-            _note_rejected(
+            note_rejected(
                 batch, index, Rejected(Reason.OUT_OF_MEMORY, f"it asked for more than {MEMORY_BYTES:,} bytes")
             )
         except (NameError, ImportError):
             raise  # a mistake in this code must stop the run, not pass for a corrupt image
         except Exception as error:
-            _note_rejected(batch, index, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
+            note_rejected(batch, index, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
         else:
             if isinstance(result, images.Decoded):
                 batch.pixels[index] = result.pixels
@@ -242,10 +181,6 @@ def _child(job: Job, place: tuple[SharedBuffer, int, tuple[int, ...]], first: in
             batch.records[index] = (
                 DONE, result.width, result.height, kind.encode(), result.mode.encode(), b"", b"",
             )  # fmt: skip
-
-
-def _note_rejected(batch: Batch, at: int, why: Rejected) -> None:
-    batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), for_people(why.detail).encode())
 
 
 @dataclass(frozen=True)
@@ -299,7 +234,7 @@ def _blame(batch: Batch, first: int, death: Death) -> int:
         return at
     if batch.records["state"][at] == WAITING:
         raise BrokenProcessPool(f"it died before its first image: {death.why.detail}")
-    _note_rejected(batch, at, death.why)
+    note_rejected(batch, at, death.why)
     return at + 1
 
 

@@ -63,7 +63,7 @@ REJECTED = pa.schema(
         _ETAG,
         _LABEL,
         _field("step", pa.string(), "The step that rejected the object"),
-        _field("reason", pa.string(), "Reason code; docs/operating.md lists them"),
+        _field("reason", pa.string(), "Reason code; docs/troubleshooting.md lists them"),
         _field("detail", pa.string(), "For a person: what was found and what was expected (at most 500 characters)"),
     ]
 )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from pebble import ProcessExpired
 
-from imagefeatures import images, isolation, manifest
+from imagefeatures import batches, images, isolation, manifest
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.reasons import Reason
@@ -113,7 +113,7 @@ def test_a_timeout_comes_within_a_second_of_the_limit(limit: float, monkeypatch:
     stuck = Stuck()
     monkeypatch.setattr(isolation, "time", stuck)
     monkeypatch.setattr(isolation.os, "kill", stuck.kill)
-    with shared_batch(isolation.AT_WORK) as batch:
+    with shared_batch(batches.AT_WORK) as batch:
         batch.pid[0] = 1
         death = isolation._watch(stuck, batch, 0, Limits(decode_seconds=limit))
     assert (death.why.reason, death.late) == ("TIMEOUT", 0)
@@ -138,15 +138,15 @@ CRASH = isolation.Death(Rejected(Reason.DECODER_CRASHED, "crashed"))
 def test_only_the_image_at_which_the_child_died_is_rejected(
     states: str, death: isolation.Death, left_at: int, rejected: list[int]
 ) -> None:
-    with shared_batch(*(getattr(isolation, state.upper()) for state in states.split())) as batch:
+    with shared_batch(*(getattr(batches, state.upper()) for state in states.split())) as batch:
         assert isolation._blame(batch, 0, death) == left_at
         assert [at for at, state in enumerate(batch.records["state"]) if state == isolation.REJECTED] == rejected
 
 
 @contextlib.contextmanager
-def shared_batch(*states: int) -> Iterator[isolation.Batch]:
-    buffer = isolation.SharedBuffer.make(len(states), 1)
-    batch = isolation.Batch(buffer, len(states), (1,))
+def shared_batch(*states: int) -> Iterator[batches.Batch]:
+    buffer = batches.SharedBuffer.make(len(states), 1)
+    batch = batches.Batch(buffer, len(states), (1,))
     batch.records["state"] = states
     yield batch
     buffer.close()

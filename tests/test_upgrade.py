@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagefeatures import isolation, manifest, schemas
+from imagefeatures import batches, isolation, manifest, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
 from imagefeatures.models import engines
@@ -40,7 +40,7 @@ Rows = list[dict[str, Any]]
 class Idle:
     """A decoder and an engine that fail when they are given an image."""
 
-    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> isolation.Batch:
+    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
         assert not datas, "an image was decoded"
         return isolation.decoder().run(datas, limits, preprocessing)
 

@@ -1,5 +1,6 @@
 """Where the objects of a dataset come from. One module a kind of source: its configuration and its behaviour.
 
+item    one listed object
 folder  a folder of a store, read recursively
 
 A source is what a dataset file says under `source:`. It is loaded whenever Airflow parses the DAG file, so its

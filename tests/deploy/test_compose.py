@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import stat
@@ -123,6 +124,12 @@ def test_the_image_holds_every_folder_that_its_programs_import() -> None:
     kept = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert {"dags", "demo", "deploy", "imagefeatures", "jobs", "plugins", "requirements.txt"} <= kept
     assert not kept & {".env", ".git", "tests", "lake"}
+
+
+def test_every_module_that_a_service_runs_exists() -> None:
+    named = re.findall(r"\bpython3?,? -m,? ([\w.]+)", TEXT)
+    assert {"deploy.compose.bucket", "deploy.local"} <= set(named)
+    assert not [module for module in named if importlib.util.find_spec(module) is None]
 
 
 def test_the_dataset_file_points_into_the_bucket() -> None:

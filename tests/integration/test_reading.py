@@ -159,9 +159,9 @@ CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "DuckDB, over the files", 0): duckdb_counts_and_finds_neighbours,
     ("tables.md", "Spark, over the files", 0): spark_counts,
     ("tables.md", "All runs at a glance", 0): runs_are_printed,
-    ("operating.md", "Reason codes", 0): reasons_are_counted_with_an_example,
-    ("operating.md", "Cleaning up", 0): young_snapshots_are_kept,
-    ("operating.md", "Cleaning up", 1): only_the_stray_file_is_listed,
+    ("troubleshooting.md", "Reason codes", 0): reasons_are_counted_with_an_example,
+    ("maintenance.md", "Replaced rows", 0): young_snapshots_are_kept,
+    ("maintenance.md", "Files of no snapshot", 0): only_the_stray_file_is_listed,
 }
 
 

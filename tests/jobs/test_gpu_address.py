@@ -1,4 +1,4 @@
-"""Spark's GPU settings from docs/operating.md, with a real scheduler, a real executor and an invented GPU."""
+"""Spark's GPU settings from docs/deploying.md, with a real scheduler, a real executor and an invented GPU."""
 
 from __future__ import annotations
 

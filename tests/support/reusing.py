@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagefeatures import isolation, manifest, shards, storage
+from imagefeatures import batches, isolation, manifest, shards, storage
 from imagefeatures.datasets import Limits
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Preprocessing
@@ -36,7 +36,7 @@ class Spy:
     def __init__(self, base: float = 0) -> None:
         self.decoded, self.featurized, self.calls, self.base = 0, 0, 0, base
 
-    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> isolation.Batch:
+    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
         self.decoded += len(datas)
         return isolation.decoder().run(datas, limits, preprocessing)
 

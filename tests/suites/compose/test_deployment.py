@@ -141,8 +141,8 @@ def test_the_page_shows_what_was_published(api: Api, demo: str) -> None:
 
 
 def test_the_table_can_be_read_from_the_host(stack: Stack, demo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what docs/operating.md says."""
-    text = (REPOSITORY / "docs" / "operating.md").read_text()
+    """By what docs/deploying.md says."""
+    text = (REPOSITORY / "docs" / "deploying.md").read_text()
     (export,) = re.findall(r"(?s)```sh\n(set -a; \. \./\.env; set \+a\n.*?)```", text)
     line = f"{export.replace('./.env', str(stack.env_file))}\nenv -0"
     found = subprocess.run(["bash", "-c", line], stdout=subprocess.PIPE, check=True, text=True).stdout
