@@ -1,11 +1,10 @@
-"""The Iceberg tables: opened, and one partition of them replaced at once. With connect.py, all that knows pyiceberg."""
+"""The Iceberg tables: opened, and one partition of them replaced at once."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
@@ -18,9 +17,8 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
     ValidationException,
 )
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+from pyiceberg.expressions import And, BooleanExpression, EqualTo
 from pyiceberg.table import Table
-from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenacity import (
     Retrying,
@@ -150,31 +148,6 @@ def published(catalog: Catalog, settings: Settings, dataset: str, partition: str
     runs = open_table(catalog, settings, names.RUNS)
     found = runs.scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
     return found[0] if found else None
-
-
-def read_rows(settings: Settings, name: str, columns: tuple[str, ...] = ("*",)) -> pa.Table:
-    """All current rows of features.<name>, in no particular order."""
-    return open_table(open_catalog(settings), settings, name).scan(selected_fields=columns).to_arrow()
-
-
-def published_runs(settings: Settings, dataset: str | None = None) -> list[dict[str, object]]:
-    """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first.
-
-    A look from outside: makes no table and no SQLite file, and finds nothing where there is none yet.
-    """
-    url = make_url(settings.catalog)
-    file = url.database if url.get_backend_name() == "sqlite" else None
-    if file and not file.startswith("file:") and not Path(file).exists():
-        return []
-    with open_catalog(settings) as catalog:
-        try:
-            runs = catalog.load_table((names.NAMESPACE, names.RUNS))
-        except NoSuchTableError:
-            return []
-        where = AlwaysTrue() if dataset is None else EqualTo("dataset", dataset)
-        rows = runs.scan(row_filter=where).to_arrow()
-    found = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
-    return [dict.fromkeys(schemas.RUNS.names) | row for row in found]  # a column may not have been added yet
 
 
 def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[str, int]]:
