@@ -29,7 +29,7 @@ def main() -> int:
     with airflow(HOME) as api:
         say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")
         dag_runs = backfill(api, settings.lake, HOME / "logs")
-    if not outcome.right(settings, dag_runs, days):
+    if not outcome.report_and_check(settings, dag_runs, days):
         return 1
     draw(settings)
     print(

@@ -11,7 +11,7 @@ from imagefeatures import read
 from imagefeatures.settings import Settings
 
 
-def right(settings: Settings, dag_runs: Sequence[dict[str, Any]], days: Sequence[photos.Day]) -> bool:
+def report_and_check(settings: Settings, dag_runs: Sequence[dict[str, Any]], days: Sequence[photos.Day]) -> bool:
     """Print the report of what is published now, and on standard error every number that is not as it must be.
 
     dag_runs: as `backfill` returns them. days: what each day must come to. True when nothing is wrong.
