@@ -114,7 +114,8 @@ def runs(settings: Settings, dataset: str | None = None) -> list[dict[str, Any]]
     from pyiceberg.expressions import EqualTo
 
     rows = table(settings, names.RUNS, where=None if dataset is None else EqualTo("dataset", dataset))
-    return rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
+    found: list[dict[str, Any]] = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
+    return found
 
 
 def vectors(rows: pa.RecordBatch | pa.Table) -> np.ndarray:
