@@ -6,13 +6,11 @@ import os
 import sys
 import time
 
-import numpy as np
-
 from demo import outcome, photos, picture
 from demo.backfill import backfill
 from deploy.local.environment import HOME
 from deploy.local.services import airflow
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.weights import load_weights
@@ -32,7 +30,7 @@ def main() -> int:
     with airflow(HOME) as api:
         say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")
         dag_runs = backfill(api, settings.lake, HOME / "logs")
-    if not outcome.right(settings, dag_runs, days):
+    if not outcome.report_and_check(settings, dag_runs, days):
         return 1
     draw(settings)
     print(
@@ -46,10 +44,9 @@ def main() -> int:
 
 
 def draw(settings: Settings) -> None:
-    table = read_rows(settings, photos.DATASET).sort_by("uri")
-    features = table["features"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+    rows = read.table(settings, photos.DATASET, columns=("uri", "label", "features")).sort_by("uri")
     PICTURE.parent.mkdir(exist_ok=True)
-    picture.draw(features.astype(np.float32), table["label"].to_pylist(), table["uri"].to_pylist(), PICTURE)
+    picture.draw(read.vectors(rows), rows["label"].to_pylist(), rows["uri"].to_pylist(), PICTURE)
 
 
 def say(text: str) -> None:

@@ -34,7 +34,7 @@ def main() -> int:
     say(f"backfilling {', '.join(photos.PARTITIONS)}")
     dag_runs = backfill(api, settings.lake, Path(os.environ["AIRFLOW_HOME"]) / "logs")
     say(f"backfilled in {time.perf_counter() - started:.0f} s")
-    return 0 if outcome.right(settings, dag_runs, days) else 1
+    return 0 if outcome.report_and_check(settings, dag_runs, days) else 1
 
 
 def say(text: str) -> None:

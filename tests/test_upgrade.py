@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagefeatures import batches, isolation, manifest, schemas
+from imagefeatures import batches, isolation, manifest, read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
 from imagefeatures.models import engines
@@ -56,7 +56,7 @@ def dataset(settings: Settings, tmp_path: Path) -> Dataset:
 
 
 def rows_of(settings: Settings, table: str, partition: str) -> Rows:
-    rows = tables.read_rows(settings, table).sort_by("uri" if "uri" in SCHEMAS[table].names else "dataset")
+    rows = read.table(settings, table).sort_by("uri" if "uri" in SCHEMAS[table].names else "dataset")
     return [row for row in rows.to_pylist() if row["partition_key"] == partition]
 
 
@@ -122,14 +122,14 @@ def test_the_laid_out_lake_has_all_its_snapshots(settings: Settings, table: str,
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize(("table", "count"), [("photos", 10), ("quarantine", 2), ("runs", 2)])
 def test_every_row_of_the_lake_is_read_with_todays_columns(settings: Settings, table: str, count: int) -> None:
-    rows = tables.read_rows(settings, table)
+    rows = read.table(settings, table)
     assert rows.num_rows == count
     assert columns(rows.schema) == columns(SCHEMAS[table])
 
 
 @pytest.mark.usefixtures("dataset")
 def test_the_vectors_of_the_lake_are_those_that_were_published(settings: Settings) -> None:
-    rows = tables.read_rows(settings, "photos").to_pylist()
+    rows = read.table(settings, "photos").to_pylist()
     assert {len(row["features"]) for row in rows} == {SPEC.width} == {1280}
     every = sorted(vector.astype("<f4").tobytes() for vector in vectors(rows))
     assert hashlib.sha256(b"".join(every)).hexdigest() == VECTORS_SHA256
@@ -138,7 +138,7 @@ def test_the_vectors_of_the_lake_are_those_that_were_published(settings: Setting
 @pytest.mark.usefixtures("dataset")
 def test_the_fingerprint_of_the_lake_is_still_that_of_the_model(settings: Settings) -> None:
     for table in ("photos", "runs"):
-        assert set(tables.read_rows(settings, table)["fingerprint"].to_pylist()) == {FINGERPRINT}
+        assert set(read.table(settings, table)["fingerprint"].to_pylist()) == {FINGERPRINT}
     assert SPEC.fingerprint(PREPROCESSING) == FINGERPRINT
 
 
@@ -154,7 +154,7 @@ def test_the_rejected_photos_of_the_lake_are_in_the_quarantine(settings: Setting
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize("dataset_name", [None, "photos"])
 def test_the_web_page_shows_the_runs_of_the_lake(settings: Settings, dataset_name: str | None) -> None:
-    shown = tables.published_runs(settings, dataset_name)
+    shown = read.runs(settings, dataset_name)
     wanted = ("partition_key", "run_id", "listed", "registered", "reused", "quarantined", "reasons")
     assert [tuple(row[name] for name in wanted) for row in shown] == [
         (DAYS[1], SECOND_RUN, 6, 5, 1, 1, [("EMPTY_OBJECT", 1)]),

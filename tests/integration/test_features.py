@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.models import reference
 from imagefeatures.models.weights import load_weights
 from support.airflow_session import DAYS, KEPT_BACK, Deployment
@@ -24,7 +24,7 @@ Published = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def table(published: Published, deployment: Deployment) -> Any:
-    return read_rows(deployment.settings, "fruit").sort_by("uri")
+    return read.table(deployment.settings, "fruit").sort_by("uri")
 
 
 @pytest.fixture(scope="module")

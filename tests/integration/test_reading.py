@@ -13,7 +13,7 @@ import pytest
 
 from demo import photos
 from deploy.local.environment import READERS
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from support.airflow_session import Deployment
 from support.snippets import DOCUMENTS, sections
 
@@ -60,7 +60,7 @@ def truth(published: dict[str, Any], layout: tuple[Path, list[photos.Day]], depl
                 reasons[f"file://{path}"] = day.bad[name]
             else:
                 labels[f"file://{path}"] = path.parent.name
-    rows = read_rows(deployment.settings, photos.DATASET).sort_by("uri").to_pylist()
+    rows = read.table(deployment.settings, photos.DATASET).sort_by("uri").to_pylist()
     lake = Path(deployment.settings.lake.removeprefix("file://"))
     published_file = next((lake / "warehouse/features/fruit/data").rglob("*.parquet"))
     stray = published_file.with_name("20200101T000000-0badf00d-shard-00000-0badf00d.parquet")
@@ -99,6 +99,12 @@ def numpy_holds_every_image_once(found: dict[str, Any], truth: Truth) -> None:
     assert found["features"].dtype == np.float32
     order = np.argsort(found["uris"])
     np.testing.assert_array_equal(found["features"][order], vectors(truth))
+
+
+def numpy_streams_one_partition(found: dict[str, Any], truth: Truth) -> None:
+    of_the_day = ["/2026-11-02/" in row["uri"] for row in truth.rows]
+    assert 0 < found["count"] == sum(of_the_day) < len(truth.rows)
+    np.testing.assert_allclose(found["mean"], vectors(truth)[of_the_day].mean(axis=0), rtol=0, atol=1e-4)
 
 
 def pandas_holds_one_partition(found: dict[str, Any], truth: Truth) -> None:
@@ -154,7 +160,8 @@ def only_the_stray_file_is_listed(found: dict[str, Any], truth: Truth) -> None:
 
 
 CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
-    ("tables.md", "NumPy, with pyiceberg", 0): numpy_holds_every_image_once,
+    ("tables.md", "NumPy", 0): numpy_holds_every_image_once,
+    ("tables.md", "NumPy, larger than memory", 0): numpy_streams_one_partition,
     ("tables.md", "pandas, without this package", 0): pandas_holds_one_partition,
     ("tables.md", "DuckDB, over the files", 0): duckdb_counts_and_finds_neighbours,
     ("tables.md", "Spark, over the files", 0): spark_counts,

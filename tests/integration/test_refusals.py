@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local.api import Api, ApiError
 from deploy.local.run_partition import run_partition
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from support.airflow_session import DAYS, Deployment, trigger
 
 
@@ -59,7 +59,7 @@ def test_a_spent_failure_budget_fails_the_run_at_once_and_says_why(
     assert "validate" in seconds
     assert "resize" not in seconds
     assert "tries" not in seconds
-    published = {row["dataset"] for row in read_rows(deployment.settings, "runs").to_pylist()}
+    published = {row["dataset"] for row in read.table(deployment.settings, "runs").to_pylist()}
     assert "strict" not in published
 
 

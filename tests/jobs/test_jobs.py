@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from deploy.local.environment import environment
-from imagefeatures import manifest, shards, steps, storage
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import manifest, read, shards, steps, storage
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import ingest, validate
@@ -87,7 +86,7 @@ def test_a_second_run_reuses_what_the_first_has_computed(
         assert "22 images in, 22 on" + " (21 reused)" * (step == "resize") in done.stdout
     outcome = register(run.layout.run_file, settings)
     assert (outcome.summary["reused"], outcome.summary["computed"]) == (21, 1)
-    rows = read_rows(settings, "photos", ("uri", "features")).to_pylist()
+    rows = read.table(settings, "photos", columns=("uri", "features")).to_pylist()
     # The first run's vectors repeat three numbers. The model's vectors do not.
     assert [Path(row["uri"]).name for row in rows if row["features"][:3] != row["features"][3:6]] == ["20.jpg"]
     assert len(rows) == 22

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import layout, manifest, schemas, shards, storage
+from imagefeatures import layout, manifest, read, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError, TooManyRejected
 from imagefeatures.plan import Run
@@ -54,10 +54,10 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
     assert outcome.summary["listed"] == 12
     assert outcome.summary["registered"] == 10
     assert outcome.summary["reasons"] == {"EMPTY_OBJECT": 1, "UNSUPPORTED_FORMAT": 1}
-    rows = tables.read_rows(settings, "photos")
+    rows = read.table(settings, "photos")
     assert rows.num_rows == 10
     assert sorted(set(rows["label"].to_pylist())) == ["green", "red"]
-    quarantine = tables.read_rows(settings, "quarantine").to_pylist()
+    quarantine = read.table(settings, "quarantine").to_pylist()
     assert {(Path(r["uri"]).name, r["step"], r["reason"]) for r in quarantine} == {
         ("empty.png", "ingest", "EMPTY_OBJECT"),
         ("text.png", "validate", "UNSUPPORTED_FORMAT"),
@@ -72,7 +72,7 @@ def test_abandoned_uploads_are_looked_for_after_publication(
     looked: list[tuple[str, int]] = []
 
     def look(folder: str) -> int:
-        looked.append((folder, tables.read_rows(settings, "runs").num_rows))
+        looked.append((folder, read.table(settings, "runs").num_rows))
         return 0
 
     monkeypatch.setattr(storage, "abort_old_uploads", look)
@@ -108,7 +108,7 @@ def test_a_register_that_died_between_two_commits_is_finished_by_its_retry(
         patch.setattr(tables, swap, die)
         register.register(run.layout.run_file, settings)
     assert register.register(run.layout.run_file, settings).state == register.REGISTERED
-    assert [tables.read_rows(settings, name).num_rows for name in ("photos", "quarantine", "runs")] == [10, 2, 1]
+    assert [read.table(settings, name).num_rows for name in ("photos", "quarantine", "runs")] == [10, 2, 1]
 
 
 def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Path, settings: Settings) -> None:
@@ -118,7 +118,7 @@ def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Pat
     later = finished()
     register.register(later.layout.run_file, settings)
     for name, count in (("photos", 9), ("quarantine", 1), ("runs", 1)):
-        rows = tables.read_rows(settings, name)
+        rows = read.table(settings, name)
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {later.run_id}), name
 
 
@@ -136,7 +136,7 @@ def test_two_runs_that_interleave_their_commits_end_with_three_tables_of_one_run
     monkeypatch.setattr(tables, "replace_files", swap_then_let_the_other_run_in)
     assert register.register(first.layout.run_file, settings).state == register.REGISTERED
     for name, count in (("photos", 10), ("quarantine", 2), ("runs", 1)):
-        rows = tables.read_rows(settings, name)
+        rows = read.table(settings, name)
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {first.run_id}), name
 
 
@@ -145,7 +145,7 @@ def test_another_partition_and_another_dataset_are_left_alone(finished, settings
     register.register(finished(partition="2026-11-03").layout.run_file, settings)
     register.register(finished(name="other").layout.run_file, settings)
     register.register(finished().layout.run_file, settings)
-    counts = {name: tables.read_rows(settings, name).num_rows for name in ("photos", "other", "quarantine", "runs")}
+    counts = {name: read.table(settings, name).num_rows for name in ("photos", "other", "quarantine", "runs")}
     assert counts == {"photos": 20, "other": 10, "quarantine": 6, "runs": 3}
 
 
@@ -155,7 +155,7 @@ def test_a_run_over_its_budget_publishes_nothing(finished, settings: Settings) -
         TooManyRejected, match=r"2 of 12 objects rejected, .* allows 10.0%: .*EMPTY_OBJECT 1.*empty.png"
     ):
         register.register(run.layout.run_file, settings)
-    assert tables.read_rows(settings, "runs").num_rows == 0
+    assert read.table(settings, "runs").num_rows == 0
 
 
 def test_a_missing_receipt_refuses_the_run(finished, settings: Settings) -> None:
@@ -163,7 +163,7 @@ def test_a_missing_receipt_refuses_the_run(finished, settings: Settings) -> None
     _path(run.layout.receipt("featurize", 1)).unlink()
     with pytest.raises(AuditFailed, match="featurize: no receipt for 1 of"):
         register.register(run.layout.run_file, settings)
-    assert tables.read_rows(settings, "runs").num_rows == 0
+    assert read.table(settings, "runs").num_rows == 0
 
 
 def test_a_flipped_bit_in_a_features_file_refuses_the_run(finished, settings: Settings) -> None:
@@ -210,7 +210,7 @@ def test_rows_of_another_run_refuse_the_run(
     run = finished()
     with pytest.raises(AuditFailed, match=words):
         register.register(run.layout.run_file, settings)
-    assert tables.read_rows(settings, "runs").num_rows == 0
+    assert read.table(settings, "runs").num_rows == 0
 
 
 def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_run, tmp_path, settings) -> None:
@@ -219,7 +219,7 @@ def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_
     empty = make_run(tmp_path / "nothing", on_empty="skip")
     assert manifest.list_source(empty, workers=2).shards == 0
     assert register.register(empty.layout.run_file, settings).state == register.EMPTY
-    assert tables.read_rows(settings, "photos").num_rows == 10
+    assert read.table(settings, "photos").num_rows == 10
 
 
 def test_a_missing_run_json_is_refused(settings: Settings) -> None:

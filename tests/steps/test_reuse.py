@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import shards, storage
-from imagefeatures.catalog import tables
+from imagefeatures import read, shards, storage
 from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.models import engines
 from imagefeatures.models.backbones import BACKBONES
@@ -47,9 +46,9 @@ def test_a_second_run_over_the_same_images_decodes_and_computes_nothing(make: Ma
     assert names(second) == names(first)
     assert (outcome.summary["registered"], outcome.summary["reused"], outcome.summary["computed"]) == (8, 8, 0)
     assert " 8 registered (8 reused, 0 computed) + 0 quarantined " in str(outcome)
-    rows = tables.read_rows(settings, "photos")
+    rows = read.table(settings, "photos")
     assert set(rows["run_id"].to_pylist()) == {second.run.run_id}
-    (row,) = tables.read_rows(settings, "runs").to_pylist()
+    (row,) = read.table(settings, "runs").to_pylist()
     assert (row["registered"], row["reused"], row["resize_images"], row["featurize_images"]) == (8, 8, 8, 8)
 
 

@@ -132,9 +132,9 @@ async def _published_runs(settings: Settings, dataset: str | None) -> list[Row]:
     """features.runs, within CATALOG_SECONDS. Raises Unavailable."""
 
     def read() -> list[Row]:
-        from imagefeatures.catalog.tables import published_runs  # not before the first look: pyiceberg takes a second
+        from imagefeatures.read import runs  # not before the first look: pyiceberg takes a second
 
-        return published_runs(settings, dataset)
+        return runs(settings, dataset)
 
     try:
         with anyio.fail_after(CATALOG_SECONDS):

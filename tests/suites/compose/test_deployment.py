@@ -22,7 +22,7 @@ import pytest
 from demo import photos
 from deploy.compose import env
 from deploy.local.api import Api
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
 from support.containers import OURS, WORKERS, Stack, figures
@@ -150,7 +150,7 @@ def test_the_table_can_be_read_from_the_host(stack: Stack, demo: str, monkeypatc
         pair.split("=", 1) for pair in found.split("\0") if pair.startswith(("AWS_", "IMAGEFEATURES_"))
     ):
         monkeypatch.setenv(name, value)
-    assert read_rows(Settings.from_env(), photos.DATASET, ("uri",)).num_rows == 1396
+    assert read.table(Settings.from_env(), photos.DATASET, columns=("uri",)).num_rows == 1396
 
 
 def test_spark_sql_counts_what_was_registered(stack: Stack, demo: str) -> None:
