@@ -22,8 +22,10 @@ from unittest import mock
 import pyarrow.parquet as pq
 
 from benchmarks import ours, photos
+from benchmarks.model import read_bundle
 from imagefeatures import isolation, manifest, storage
-from imagefeatures.models import engines, prepare
+from imagefeatures.models import engines
+from imagefeatures.models.engines import openvino
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, ingest, resize, validate
 
@@ -36,7 +38,7 @@ PARTS: dict[str, tuple[Any, str]] = {
     "Parquet encoded": (pq, "write_table"),
     "Parquet decoded": (pq.ParquetFile, "read"),
     "child process": (isolation.Isolated, "run"),
-    "inference": (engines.OpenVino, "features"),
+    "inference": (openvino.OpenVino, "features"),
 }
 
 
@@ -58,7 +60,7 @@ def steps(deployment: ours.Deployment, count: int) -> dict[str, tuple[float, Cou
     """Seconds of each step over a run's shards, and the seconds of each part."""
     run = ours.plan(deployment, count)
     shards = manifest.list_source(run, workers=1).shards
-    engine = engines.cached("openvino", prepare.read_bundle(run.lake, run.dataset.model))
+    engine = engines.cached("openvino", read_bundle(run.lake))
     work: dict[str, Callable[[int], object]] = {
         "ingest": partial(ingest.run_shard, run),
         "validate": partial(validate.run_shard, run),

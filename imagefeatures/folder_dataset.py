@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from imagefeatures import storage
+from imagefeatures import names, storage
 from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, find_dataset, one_line
 from imagefeatures.errors import DatasetError, NoInput, ParamsError
 from imagefeatures.settings import Settings
@@ -65,7 +65,7 @@ def dataset_file(dataset: Dataset) -> str:
     """The dataset as a file that a schedule runs each midnight: YAML, to be saved as `<name>.yaml`."""
     content = {
         "name": dataset.name,
-        "source": dataset.source,
+        "source": str(dataset.source),
         "label": dataset.label,
         "schedule": "0 0 * * *",
         "limits": {"max_rejected": dataset.limits.max_rejected},
@@ -114,12 +114,22 @@ def _label_rule(source: str) -> str:
 
 def _is_taken(dataset: Dataset, settings: Settings) -> bool:
     """Whether the dataset's name is that of a dataset file, or of a table, of another source."""
-    from imagefeatures.catalog import tables
-
     if any((settings.datasets / f"{dataset.name}{suffix}").exists() for suffix in (".yaml", ".yml")):
         try:
-            return find_dataset(settings.datasets, dataset.name).source != dataset.source
+            return str(find_dataset(settings.datasets, dataset.name).source) != str(dataset.source)
         except DatasetError:  # it is malformed: somebody else's all the same
             return True
-    known = tables.published_uri(settings, dataset.name)
-    return known is not None and not known.startswith(dataset.source)
+    known = _published_uri(dataset.name, settings)
+    return known is not None and not known.startswith(str(dataset.source))
+
+
+def _published_uri(name: str, settings: Settings) -> str | None:
+    """The URI of one object of a dataset, registered or quarantined; None when nothing of it is published."""
+    from imagefeatures import read
+
+    if not read.runs(settings, name):
+        return None
+    for table, where in ((name, None), (names.QUARANTINE, f"dataset = '{name}'")):
+        for rows in read.batches(settings, table, columns=("uri",), where=where):
+            return str(rows.column("uri")[0])
+    return None

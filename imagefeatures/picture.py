@@ -13,6 +13,7 @@ from imagefeatures import images, similarity, storage
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.lettering import families, lettered, shortened
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.scatter import draw_map
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MOST = 2000
 """Photos in one picture: of more, the map would take minutes and its points would hide each other."""
 
+THUMBNAIL = Preprocessing.standard(224, 224)
 QUERIES = 5
 NEIGHBOURS = 5
 NO_LABEL = "no label"
@@ -71,17 +73,18 @@ def draw(
     fonts = families([*(label or "" for label in photos.labels), *map(_file_name, photos.uris)])
     with plt.rc_context({"font.family": fonts, "text.color": INK, "text.parse_math": False}):
         figure = plt.figure(figsize=(16, 9), dpi=128, facecolor="white")
-        left, right = figure.add_gridspec(1, 2, wspace=0.05, left=0.02, right=0.985, top=0.88, bottom=0.02)
+        halves = figure.add_gridspec(1, 2, wspace=0.05, left=0.02, right=0.985, top=0.88, bottom=0.02)
+        left, right = halves[0], halves[1]
         _write_title(figure, left, *_title_of_map(len(photos.uris), total, features.shape[1]))
         _write_title(figure, right, "Nearest neighbours by cosine", _about_neighbours(photos))
         if len(photos.uris) < similarity.LEAST_FOR_A_MAP:
-            _draw_all(left, photos, fonts)
+            _draw_all(figure, left, photos, fonts)
         else:
             map_only = left.subgridspec(2, 1, height_ratios=(1, 0.125), hspace=0)  # the legend hangs below
             names = [lettered(label or NO_LABEL, fonts) for label in photos.labels]
             names = names if set(photos.labels) != {None} else [""] * len(names)
             draw_map(figure.add_subplot(map_only[0]), similarity.map_to_plane(photos.unit), np.array(names))
-        _draw_neighbours(right, photos, fonts)
+        _draw_neighbours(figure, right, photos, fonts)
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, format="png", pil_kwargs={"optimize": True})
         plt.close(figure)
@@ -146,19 +149,18 @@ def _write_title(figure: Figure, spec: SubplotSpec, title: str, below: str) -> N
     figure.text(left, 0.918, below, fontsize=11, color=FAINT)
 
 
-def _draw_all(spec: SubplotSpec, photos: Photos, fonts: list[str]) -> None:
+def _draw_all(figure: Figure, spec: SubplotSpec, photos: Photos, fonts: list[str]) -> None:
     """In place of the map: the photos themselves, which are few."""
     grid = spec.subgridspec(2, 2, hspace=0.12, wspace=0.06)
     for at, uri in enumerate(photos.uris):
-        axes = spec.get_gridspec().figure.add_subplot(grid[at // 2, at % 2])
+        axes = figure.add_subplot(grid[at // 2, at % 2])
         _draw_photo(axes, uri)
         _frame(axes, _name(photos, at, fonts), INK, 1.2)
 
 
-def _draw_neighbours(spec: SubplotSpec, photos: Photos, fonts: list[str]) -> None:
+def _draw_neighbours(figure: Figure, spec: SubplotSpec, photos: Photos, fonts: list[str]) -> None:
     if len(photos.uris) == 1:
         return
-    figure = spec.get_gridspec().figure
     rows = queries([label or NO_LABEL for label in photos.labels])
     # A narrow empty column stands between the query and its neighbours.
     ratios = [1, 0.12, *[1] * NEIGHBOURS]
@@ -191,7 +193,7 @@ def _file_name(uri: str) -> str:
 
 def _draw_photo(axes: Axes, uri: str) -> None:
     try:
-        pixels = images.decode(storage.read(uri), Limits()).pixels
+        pixels = images.decode(storage.read(uri), Limits(), THUMBNAIL).pixels
     except (storage.ObjectMissing, Rejected):  # it was there when its features were computed
         axes.set_facecolor("#dddddd")
         axes.set_box_aspect(1)

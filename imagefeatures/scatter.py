@@ -46,7 +46,7 @@ def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     handles += [_points(axes, points[labels == name], styles[name], _entry(name, counts[name])) for name in named]
     if named == [""]:
         return
-    longest = max(len(handle.get_label()) for handle in handles)
+    longest = max(len(str(handle.get_label())) for handle in handles)
     axes.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=4, fontsize=10.5 if longest < 22 else 8.5,
         frameon=False, handletextpad=0.1, columnspacing=1.2, labelspacing=0.45, markerscale=1.5, borderaxespad=0.2,
@@ -63,7 +63,15 @@ def _entry(name: str, count: int) -> str:
 def _points(axes: Axes, points: np.ndarray, style: tuple[str, str], name: str) -> PathCollection:
     colour, marker = style
     return axes.scatter(
-        *points.T, s=28, c=colour, marker=marker, alpha=0.85, linewidths=0.3, edgecolors="white", label=name
+        points[:, 0],
+        points[:, 1],
+        s=28,
+        c=colour,
+        marker=marker,
+        alpha=0.85,
+        linewidths=0.3,
+        edgecolors="white",
+        label=name,
     )
 
 
@@ -75,7 +83,7 @@ def _write_names(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: di
     figure = axes.figure
     figure.canvas.draw()
     pixels = axes.transData.transform(points)
-    bounds = axes.get_window_extent().extents
+    bounds = np.array(axes.get_window_extent().extents)
     taken: list[np.ndarray] = []
     for name, colour in colours.items():
         own = labels == name
@@ -86,7 +94,8 @@ def _write_names(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: di
         candidates = _candidates(_size(text), pixels[own], bounds)
         box = min(candidates, key=lambda found: _cost(found, pixels[own], pixels[~own], taken))[0]
         taken.append(box)
-        text.set_position(axes.transData.inverted().transform(box.reshape(2, 2).mean(axis=0)))
+        x, y = axes.transData.inverted().transform(box.reshape(2, 2).mean(axis=0))
+        text.set_position((x, y))
 
 
 def _size(text: Text) -> np.ndarray:

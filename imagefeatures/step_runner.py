@@ -35,7 +35,7 @@ class StepRunner:
             return validate.run_shard(run, shard)
         if step == RESIZE:
             return resize.run_shard(run, shard, self.decoder)
-        return featurize.run_shard(run, shard, self.engine or engines.OnDemand(lambda: _engine_of(run)))
+        return featurize.run_shard(run, shard, self.engine or engines.LazyEngine(lambda: _engine_of(run)))
 
 
 # The model: no other lines of a local run know how one is prepared or loaded.
@@ -47,7 +47,7 @@ def prepare_model(run: Run, settings: Settings) -> None:
     Standard error is closed meanwhile: TensorFlow writes banners there, past all of Python's logging.
     """
     with _standard_error_closed():
-        prepare(run.dataset.model, run.lake, settings.cache)
+        prepare(run.model, run.preprocessing, run.lake, settings.cache)
 
 
 _engines: dict[tuple[str, str, str], Engine] = {}
@@ -57,7 +57,7 @@ def _engine_of(run: Run) -> Engine:
     """The run's engine, loaded once in this process. A shard of reused vectors never asks for it."""
     key = (run.lake, run.fingerprint, run.dataset.engine)
     if key not in _engines:
-        _engines[key] = engines.cached(run.dataset.engine, read_bundle(run.lake, run.dataset.model))
+        _engines[key] = engines.cached(run.dataset.engine, read_bundle(run.model, run.preprocessing, run.lake))
     return _engines[key]
 
 

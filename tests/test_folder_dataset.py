@@ -32,7 +32,7 @@ def test_a_folder_is_the_same_however_it_is_typed(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(cwd.format(home=home))
     dataset = dataset_of(path.format(home=home), settings)
-    assert (dataset.name, dataset.source) == ("my_photos", f"file://{home}/My Photos/")
+    assert (dataset.name, str(dataset.source)) == ("my_photos", f"file://{home}/My Photos/")
     assert (dataset.label, dataset.limits.max_rejected) == ("none", 1)
 
 

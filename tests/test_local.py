@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefeatures import local, shards, steps, storage
-from imagefeatures.catalog import tables
+from imagefeatures import local, read, shards, steps, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import NoInput, ParamsError, StoreError, TooManyRejected, WorkerDied
 from imagefeatures.plan import Run
@@ -52,7 +51,7 @@ def published(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """The rows of all three tables, without what may differ between two runs."""
     found = {}
     for name in ("photos", "quarantine", "runs"):
-        rows = tables.read_rows(settings, name).to_pylist()
+        rows = read.table(settings, name).to_pylist()
         found[name] = [{k: v for k, v in row.items() if k not in OF_THE_RUN} for row in rows]
         found[name].sort(key=lambda row: row.get("uri", ""))
     return found
@@ -176,7 +175,7 @@ def real(settings: Settings, lake_with_model: str, tmp_path: Path) -> Dataset:
 
 
 def features(settings: Settings) -> np.ndarray:
-    return np.array(tables.read_rows(settings, "photos").sort_by("uri")["features"].to_pylist(), np.float32)
+    return np.array(read.table(settings, "photos").sort_by("uri")["features"].to_pylist(), np.float32)
 
 
 def test_a_partition_from_plan_to_publication(real: Dataset, settings: Settings) -> None:

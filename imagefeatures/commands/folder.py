@@ -75,6 +75,7 @@ def _published(dataset: Dataset, settings: Settings, workers: int, resume: bool)
     from imagefeatures.folder_dataset import PARTITION
     from imagefeatures.plan import load_run, plan_run
     from imagefeatures.progress import Progress
+    from imagefeatures.step_runner import prepare_model
     from imagefeatures.steps import FEATURIZE, SPARK_STEPS
     from imagefeatures.steps.register import register
 
@@ -84,7 +85,7 @@ def _published(dataset: Dataset, settings: Settings, workers: int, resume: bool)
     else:
         run = load_run(plan_run(dataset, RunParams(), PARTITION, settings))
     with local.open_workers(workers) as opened:
-        local.prepare_model(run, settings)
+        prepare_model(run, settings)
         local.run_steps(run, opened, progress=progress.update)
     receipts = {step: shards.read_receipts(run.layout, step) for step in SPARK_STEPS}
     files = [receipt.rejected for found in receipts.values() for receipt in found if receipt.rejected]
@@ -114,7 +115,7 @@ def _about_rejected(rejected: Rejections, dataset: Dataset, published: bool = Tr
         yield f"  {left:,} of them are files that operating systems leave behind ({', '.join(SYSTEM_FILES[:3])}, …)."
     if published:
         yield "  To see all of them, in Python:"
-        yield from _python("quarantine", f'.filter(pc.field("dataset") == "{dataset.name}").to_pylist()  # uri, detail')
+        yield from _python(f""""quarantine", where="dataset = '{dataset.name}'").to_pylist()  # uri, reason, detail""")
 
 
 def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
@@ -124,16 +125,15 @@ def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
     yield ""
     yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
     yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, in Python:"
-    yield from _python(dataset.name, "  # uri, label, features, …")
+    yield from _python(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, 1280]')
 
 
-def _python(table: str, rest: str) -> Iterator[str]:
+def _python(rest: str) -> Iterator[str]:
+    """Lines that read a table. rest: what follows the settings in the call."""
     yield ""
-    if "pc." in rest:
-        yield "    import pyarrow.compute as pc"
-    yield "    from imagefeatures.catalog.tables import read_rows"
+    yield "    from imagefeatures import read"
     yield "    from imagefeatures.settings import Settings"
-    yield f'    rows = read_rows(Settings.from_env(), "{table}"){rest}'
+    yield f"    rows = read.table(Settings.from_env(), {rest}"
     yield ""
 
 
@@ -156,30 +156,26 @@ def _sampled(dataset: Dataset, settings: Settings) -> tuple[Any, list[str | None
     """
     import pyarrow as pa
 
-    from imagefeatures import picture
-    from imagefeatures.catalog import tables
+    from imagefeatures import picture, read
     from imagefeatures.folder_dataset import PARTITION
-    from imagefeatures.read import vectors_of
 
-    table = tables.open_table(tables.open_catalog(settings), settings, dataset.name)
-    scan = table.scan(f"partition_key == '{PARTITION}'", ("uri", "label", "features"))
+    columns = ("uri", "label", "features")
     sample: list[pa.Table] = []
     total = 0
-    for batch in scan.to_arrow_batch_reader():
+    for batch in read.batches(settings, dataset.name, columns=columns, partitions=(PARTITION,)):
         total += batch.num_rows
         both = pa.concat_tables([*sample, pa.Table.from_batches([batch])])
         sample = [both.take(picture.sample(both["uri"].to_pylist()))]
     (kept,) = sample  # something was registered
-    width = len(kept["features"][0])
-    return vectors_of(kept, width), kept["label"].to_pylist(), kept["uri"].to_pylist(), total
+    return read.vectors(kept), kept["label"].to_pylist(), kept["uri"].to_pylist(), total
 
 
 def _path(dataset: Dataset) -> str:
-    return dataset.source.removeprefix("file://")
+    return str(dataset.source).removeprefix("file://")
 
 
 def _inside(uri: str, dataset: Dataset) -> str:
-    return uri.removeprefix(dataset.source)
+    return uri.removeprefix(str(dataset.source))
 
 
 def _is_system_file(uri: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagefeatures import storage
-from imagefeatures.catalog import tables
+from imagefeatures import read, storage
 from imagefeatures.cli import main
 from imagefeatures.datasets import load_dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 from support.photos import encoded, fill, jpeg, picture, real_photos
 
 Out = list[str]
@@ -63,7 +63,7 @@ def test_a_folder_becomes_a_table_a_picture_and_a_list_of_what_was_rejected(
     assert out[0] == f"{folder}/ to features.my_photos, labels are the names of its subfolders; in this process"
     (counts,) = (line for line in out if line.startswith("16 files = 7 images with features + 9 rejected, in "))
     assert counts.endswith(" files/s)")
-    rows = tables.read_rows(settings, "my_photos").to_pylist()
+    rows = read.table(settings, "my_photos").to_pylist()
     labels = {row["uri"].removeprefix(f"file://{folder}/"): row["label"] for row in rows}
     assert {name: labels[name] for name in ODD_NAMES} == dict(
         zip(ODD_NAMES, ("My Photos", "日本", "שבת", "-rf", "日本"), strict=True)
@@ -95,7 +95,7 @@ def check_rejected(out: Out) -> None:
 
 def check_python(out: Out, registered: int, quarantined: int) -> None:
     """The printed lines of Python are run as they stand."""
-    snippets = [block for block in blocks(out) if "read_rows" in block]
+    snippets = [block for block in blocks(out) if "read.table" in block]
     found: list[Any] = []
     for code in snippets:
         names: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def test_a_second_run_replaces_the_rows_and_computes_only_what_is_new(
     fill(folder, {"c.jpg": jpeg(3)})
     assert folder_command(folder, tmp_path / "two.png") == 0
     assert "; 1 vectors were known from before" in capsys.readouterr().out
-    rows = tables.read_rows(settings, "two").to_pylist()
+    rows = read.table(settings, "two").to_pylist()
     assert sorted(Path(row["uri"]).name for row in rows) == ["b.jpg", "c.jpg"]
     assert {row["label"] for row in rows} == {None}
 
@@ -148,7 +148,7 @@ def test_two_folders_of_one_name_are_two_tables(
     names = [line.split(" to features.")[1].split(",")[0] for line in out if " to features." in line]
     assert names[0] == names[2] == "photos"
     assert names[1].startswith("photos_")
-    assert [tables.read_rows(settings, name).num_rows for name in names] == [1, 1, 1]
+    assert [read.table(settings, name).num_rows for name in names] == [1, 1, 1]
 
 
 def test_a_folder_of_bad_files_alone_is_an_error_that_lists_them(
@@ -161,7 +161,7 @@ def test_a_folder_of_bad_files_alone_is_an_error_that_lists_them(
     assert err == f"imagefeatures: none of the 3 files in {folder}/ is a good image\n"
     assert "      text.jpg: found " in out
     assert "To see all of them" not in out  # they are in no table
-    assert tables.published_runs(settings) == []
+    assert read.runs(settings) == []
     assert not (tmp_path / "bad.png").exists()
     assert list(storage.list_objects(f"{settings.lake}/staging")) == []
 
@@ -172,7 +172,7 @@ def test_a_picture_that_cannot_be_drawn_costs_only_the_picture(
     folder = fill(tmp_path / "one", {"a.jpg": jpeg(1)})
     assert folder_command(folder, tmp_path / "one" / "a.jpg" / "x.png") == 0
     assert "The picture could not be drawn: " in capsys.readouterr().out
-    assert tables.read_rows(settings, "one").num_rows == 1
+    assert read.table(settings, "one").num_rows == 1
 
 
 def test_a_refused_folder_is_one_line_and_status_65(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,3 +180,15 @@ def test_a_refused_folder_is_one_line_and_status_65(tmp_path: Path, capsys: pyte
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("imagefeatures: there is no folder ")
+
+
+def test_make_hands_the_folder_on_as_it_was_typed(tmp_path: Path) -> None:
+    program = tmp_path / "imagefeatures"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    make = ["make", "features", f"BIN={tmp_path}", "-o", "setup"]
+    typed = '~/it\'s a "b"; `c` & #1 – é'
+    done = subprocess.run([*make, f"FOLDER={typed}"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["folder", "--", typed]
+    done = subprocess.run(make, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, 'say which: make features FOLDER="~/My Photos"\n')

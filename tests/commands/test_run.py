@@ -13,8 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagefeatures import local, storage
-from imagefeatures.catalog import tables
+from imagefeatures import local, read, storage
 from imagefeatures.cli import main
 from imagefeatures.commands import local_run
 from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError
@@ -51,7 +50,7 @@ def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: p
     number = r"\d+\.\d"
     by_step = [f"{step} {number}" for step in ("plan", "model", *STEPS)]
     assert re.fullmatch(rf"{number} s: {', '.join(by_step)}", seconds)
-    assert tables.read_rows(settings, "birds").num_rows == IMAGES
+    assert read.table(settings, "birds").num_rows == IMAGES
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from imagefeatures import images
+from imagefeatures.datasets import Limits
+from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run
 from imagefeatures.step_runner import StepRunner
 from imagefeatures.workers import ThisProcess
 
 MODEL = "mobilenet_v2"
+SPEC = BACKBONES[MODEL]
+PREPROCESSING = SPEC.preprocessing
 PARTITION = "2026-11-02"
 BUCKET = "images"
 """The bucket that exists in the `s3` fixture's server."""
@@ -22,11 +27,16 @@ AWS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", 
 MakeRun = Callable[..., Run]
 
 
+def decode(data: bytes, limits: Limits) -> images.Decoded:
+    """images.decode for the model of the tests."""
+    return images.decode(data, limits, PREPROCESSING)
+
+
 class ColourEngine:
     """An engine that is quick, and right enough for everything but its numbers: the mean colour, repeated."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), 1280)).astype(np.float32)
+        return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), SPEC.width)).astype(np.float32)
 
 
 THIS_PROCESS = ThisProcess(StepRunner(ColourEngine()))
