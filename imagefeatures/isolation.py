@@ -30,7 +30,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from imagefeatures import images, schemas
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
-from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, for_people
+from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, printable
 
 MEMORY_BYTES = 2 * 2**30
 """Most private memory of the child: 50 million pixels decoded, turned and converted, with room to spare."""
@@ -212,7 +212,7 @@ def _child(work: Work, room: Room, count: int, first: int, datas: Sequence[bytes
 
 
 def _note_rejected(batch: Batch, at: int, why: Rejected) -> None:
-    batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), for_people(why.detail).encode())
+    batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), printable(why.detail).encode())
 
 
 @dataclass(frozen=True)
