@@ -39,9 +39,9 @@ class Counting(LocalStore):
         self.asked["GET"] += 1
         return super().read_part(path, start, length)
 
-    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[Any]:
-        self.asked["GET"] += len(wanted)
-        return super().fetch_all(wanted)
+    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[Any]:
+        self.asked["GET"] += len(versions)
+        return super().fetch_all(versions)
 
     def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
         self.asked["PUT"] += 1

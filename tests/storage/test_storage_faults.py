@@ -55,7 +55,7 @@ def test_a_server_that_says_200_to_everything_is_no_store(scripted: ScriptedStor
         lambda: storage.read(KEY.uri),
         lambda: storage.write(KEY.uri, b"bytes"),
     ):
-        with pytest.raises(StoreRefused, match=r"what answers there is no S3 store \(see AWS_ENDPOINT_URL\)$"):
+        with pytest.raises(StoreRefused, match=r"the server there is not an S3 store \(see AWS_ENDPOINT_URL\)$"):
             request()
     assert scripted.asked == ["GET", *BULK_FIRST, "GET", "PUT"]
 
