@@ -182,6 +182,6 @@ def test_every_format_is_refused_for_its_size_before_pillow_opens_it(
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_a_size_is_read_as_pillow_reads_it(kind: str) -> None:
     data = encoded(picture(61, 47), kind)
-    assert formats._WALKER[kind].size(data) == (61, 47)
+    assert formats._PARSERS[kind].size(data) == (61, 47)
     for end in range(12, len(data), 7):
-        formats._WALKER[kind].size(data[:end])  # a cut header is no error here
+        formats._PARSERS[kind].size(data[:end])  # a cut header is no error here
