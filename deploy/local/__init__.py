@@ -1,10 +1,12 @@
-"""The embedded deployment: Airflow, Spark and the lake on one machine, as ordinary processes of this user.
+"""The local deployment: Airflow, Spark and the lake on one machine, as ordinary processes of this user.
 
-environment  the variables that make it so
-services     Airflow's processes, started and stopped
-api          a client of Airflow's REST API, for what the command line would take seconds to say
-one_run      one partition through the DAG, without a scheduler
-spark_sql    Spark's SQL shell, on this deployment's tables
+environment    the variables of all its processes
+services       Airflow's processes, started and stopped
+api            a client of Airflow's REST API, quicker than Airflow's command line
+run_partition  one partition to the end, with its progress printed
+one_run        one partition through the DAG, without a scheduler
+spark_sql      Spark's SQL shell on this deployment's tables
+spark_start    the files that let Spark start sooner
 
-python -m deploy.local up | run DATASET PARTITION | spark-sql | airflow … | archive
+python -m deploy.local up | run DATASET PARTITION | spark-sql | airflow … | spark-start
 """

@@ -138,7 +138,7 @@ def test_the_bucket_is_made_once(s3: Any, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv("IMAGEFEATURES_CATALOG", "sqlite://")
     bucket.main()
     bucket.main()
-    assert capsys.readouterr().out == "bucket fresh-one: made\nbucket fresh-one: is there\n"
+    assert capsys.readouterr().out == "bucket fresh-one: created\nbucket fresh-one: exists\n"
     assert "fresh-one" in {found["Name"] for found in s3.list_buckets()["Buckets"]}
 
 
