@@ -1,4 +1,4 @@
-"""A catalog that cannot be opened refuses the run in the plan: one line with host and database, and no password."""
+"""An unusable catalog: plan refuses the run in one line that names host and database, and no password."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Plan = Callable[[str], str]
 
 @pytest.fixture
 def plan(settings: Settings, tmp_path: Path) -> Plan:
-    """plan(catalog): the line by which the plan refuses a run with that catalog; and that it leaves nothing behind."""
+    """plan(catalog): the one-line error of a plan with that catalog, which has written no run.json."""
 
     def refused(url: str, kind: type[ImageFeaturesError] = CatalogRefused) -> str:
         with pytest.raises(kind) as stopped:
@@ -50,9 +50,9 @@ def test_a_password_may_hold_any_character(settings: Settings, make_database: Ca
 def test_a_wrong_password_a_missing_database_and_user(plan: Plan, make_database: Callable[..., str]) -> None:
     url = make_database()
     host, name = url.rpartition("@")[2].split("/")
-    place = f"postgresql database {name} on {host}: "
+    description = f"postgresql database {name} on {host}: "
     user, password = urlsplit(url).username, urlsplit(url).password
-    assert plan(url.replace(f"{password}@", "canary-wrong@")).startswith(place)
+    assert plan(url.replace(f"{password}@", "canary-wrong@")).startswith(description)
     assert f'password authentication failed for user "{user}"' in plan(url.replace(f"{password}@", "canary-wrong@"))
     assert '"nobody"' in plan(url.replace(f"//{user}:", "//nobody:"))
     assert 'database "no_such" does not exist' in plan(url.replace(name, "no_such"))
@@ -96,7 +96,7 @@ def test_the_wait_for_postgresql_has_an_end_unless_the_setting_has_another() -> 
 
 @pytest.fixture
 def web_server() -> Iterator[Callable[[int, bytes], str]]:
-    """web_server(status, body): the address of a server that always answers so."""
+    """web_server(status, body): the address of a server that sends this response to every request."""
     running: list[HTTPServer] = []
 
     def serve(status: int, body: bytes) -> str:

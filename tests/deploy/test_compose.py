@@ -1,4 +1,4 @@
-"""What docker-compose.yml says, and the small programs beside it. The containers themselves: `make test-compose`."""
+"""docker-compose.yml, and the small programs in deploy/compose. `make test-compose` tests the containers themselves."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_the_bucket_is_made_once(s3: Any, monkeypatch: pytest.MonkeyPatch, capsy
     bucket.main()
     bucket.main()
     assert capsys.readouterr().out == "bucket fresh-one: created\nbucket fresh-one: exists\n"
-    assert "fresh-one" in {found["Name"] for found in s3.list_buckets()["Buckets"]}
+    assert "fresh-one" in {listed["Name"] for listed in s3.list_buckets()["Buckets"]}
 
 
 def test_airflow_reads_the_password_that_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,21 +158,21 @@ def test_a_server_that_does_not_answer_is_not_healthy(monkeypatch: pytest.Monkey
 
 
 def test_the_photos_go_into_the_bucket_once(s3: Any, tmp_path: Path) -> None:
-    rows = [{"finegrained_cat": f"L{at % 7}", "image_data": jpeg(at)} for at in range(42)]
+    rows = [{"finegrained_cat": f"L{seed % 7}", "image_data": jpeg(seed)} for seed in range(42)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "photos.parquet")
     folder = f"s3://{s3.list_buckets()['Buckets'][0]['Name']}/photos"
     days = photos.upload(tmp_path / "photos.parquet", folder)
     assert days == photos.lay_out(tmp_path / "photos.parquet", tmp_path / "photos")
-    found = {one.uri.removeprefix(folder): storage.read(one.uri) for one in storage.list_objects(folder)}
-    place = tmp_path / "photos"
-    assert found == {f"/{path.relative_to(place)}": path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    uploaded = {stored.uri.removeprefix(folder): storage.read(stored.uri) for stored in storage.list_objects(folder)}
+    local = tmp_path / "photos"
+    assert uploaded == {f"/{path.relative_to(local)}": path.read_bytes() for path in local.rglob("*") if path.is_file()}
 
-    spoiled = f"{folder}{min(found)}"
+    spoiled = f"{folder}{min(uploaded)}"
     storage.write(spoiled, b"spoiled")
-    before = {one["Key"]: one["LastModified"] for one in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
+    before = {o["Key"]: o["LastModified"] for o in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
     photos.upload(tmp_path / "photos.parquet", folder)
-    after = {one["Key"]: one["LastModified"] for one in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
-    assert storage.read(spoiled) == found[min(found)]
+    after = {o["Key"]: o["LastModified"] for o in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
+    assert storage.read(spoiled) == uploaded[min(uploaded)]
     assert {key for key in after if after[key] != before[key]} <= {spoiled.split("/", 3)[3]}
 
     storage.write(f"{folder}/fruit/2026-11-01/mine.jpg", b"precious")

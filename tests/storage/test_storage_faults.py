@@ -1,4 +1,4 @@
-"""What goes wrong on the way to an S3 store: a real server that answers by script."""
+"""Faults between the client and an S3 store, by a real server whose responses are scripted."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from support.shared import BUCKET
 
 
 def listing(*keys: str) -> bytes:
-    found = "".join(f"<Contents><Key>{key}</Key><Size>10</Size><ETag>v1</ETag></Contents>" for key in keys)
-    return f"<ListBucketResult><Name>{BUCKET}</Name>{found}</ListBucketResult>".encode()
+    contents = "".join(f"<Contents><Key>{key}</Key><Size>10</Size><ETag>v1</ETag></Contents>" for key in keys)
+    return f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode()
 
 
 WHOLE = (200, {"ETag": '"v1"'}, b"0123456789")
 CUT = (200, {"ETag": '"v1"', "Content-Length": "10"}, b"01234")
 KEY = StoredObject(f"s3://{BUCKET}/key", 10, "v1")
 BULK_FIRST = ["GET", "GET"]
-"""How a fetch that fails asks: the bulk reader once, then boto3, whose answer counts."""
+"""The requests of a fetch that fails: one by the bulk reader, then one by boto3, whose response counts."""
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_server_that_says_200_to_everything_is_no_store(scripted: ScriptedStor
 
 
 def test_no_request_to_delete_names_more_than_1000_keys(scripted: ScriptedStore) -> None:
-    keys = [f"folder/{at}" for at in range(2001)]
+    keys = [f"folder/{number}" for number in range(2001)]
     scripted.script = [(200, {}, listing(*keys)), *[(200, {}, b"<DeleteResult></DeleteResult>")] * 3]
     storage.delete_folder(f"s3://{BUCKET}/folder")
     assert [body.count(b"<Key>") for body in scripted.bodies] == [0, 1000, 1000, 1]

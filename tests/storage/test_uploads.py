@@ -1,4 +1,4 @@
-"""Unfinished multipart uploads: those that nobody will finish are aborted, all others are left alone."""
+"""Abandoned multipart uploads: old ones below a folder are aborted, all others stay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def client(store: str) -> Any:
 
 
 def begun(client: Any, *uris: str) -> None:
-    """Begin an upload of each, send a part, and go no further."""
+    """Begin an upload for each URI, send one part, and leave it unfinished."""
     for uri in uris:
         name = {"Bucket": BUCKET, "Key": uri.removeprefix(f"s3://{BUCKET}/")}
         upload = client.create_multipart_upload(**name)["UploadId"]
@@ -31,8 +31,8 @@ def begun(client: Any, *uris: str) -> None:
 
 
 def unfinished(client: Any, folder: str) -> list[str]:
-    found = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-    uris = [f"s3://{BUCKET}/{one['Key']}" for one in found]
+    uploads = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    uris = [f"s3://{BUCKET}/{upload['Key']}" for upload in uploads]
     return sorted(uri.removeprefix(folder) for uri in uris if uri.startswith(folder))
 
 
@@ -65,11 +65,11 @@ def test_files_have_none(tmp_path: Any) -> None:
 
 def page(*keys: str, age: dt.timedelta, more: bool) -> tuple[int, dict[str, str], bytes]:
     begun = f"{dt.datetime.now(dt.UTC) - age:%Y-%m-%dT%H:%M:%S.000Z}"
-    found = "".join(
+    uploads = "".join(
         f"<Upload><Key>{key}</Key><UploadId>id</UploadId><Initiated>{begun}</Initiated></Upload>" for key in keys
     )
-    more_ = f"<IsTruncated>{str(more).lower()}</IsTruncated><NextKeyMarker>{keys[-1]}</NextKeyMarker>"
-    text = f"<ListMultipartUploadsResult><Bucket>b</Bucket>{found}{more_}</ListMultipartUploadsResult>"
+    end = f"<IsTruncated>{str(more).lower()}</IsTruncated><NextKeyMarker>{keys[-1]}</NextKeyMarker>"
+    text = f"<ListMultipartUploadsResult><Bucket>b</Bucket>{uploads}{end}</ListMultipartUploadsResult>"
     return 200, {}, text.encode()
 
 
