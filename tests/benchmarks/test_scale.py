@@ -17,7 +17,7 @@ def test_the_document_holds_what_the_script_says() -> None:
     assert scale.BEGIN + text + scale.END in scale.DOCUMENT.read_text()
 
 
-def test_requests_are_told_apart_by_what_they_are_for() -> None:
+def test_requests_are_split_into_those_for_shards_and_for_images() -> None:
     # 2 for each shard and 1 for each image: 514 with one shard, 576 with 32.
     split = scale._split(Counter(GET=514, PUT=2), Counter(GET=576, PUT=64), 31)
     assert split["shard"] == {"GET": 2, "PUT": 2}
@@ -26,7 +26,7 @@ def test_requests_are_told_apart_by_what_they_are_for() -> None:
     assert total == {"GET": 1_000_000 + 2 * 1954, "PUT": 2 * 1954}
 
 
-def test_what_was_counted_is_of_whole_requests() -> None:
+def test_counted_requests_are_whole_numbers() -> None:
     counted = json.loads((RESULTS / "scale.json").read_text())
     for step, each in counted["requests"].items():
         for kind in ("GET", "PUT"):

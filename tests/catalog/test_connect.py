@@ -47,7 +47,9 @@ def test_a_password_may_hold_any_character(settings: Settings, make_database: Ca
     assert tables.open_table(tables.open_catalog(odd), odd, "photos").name() == ("features", "photos")
 
 
-def test_a_wrong_password_a_missing_database_and_user(plan: Plan, make_database: Callable[..., str]) -> None:
+def test_a_wrong_password_a_missing_database_and_a_missing_user_are_refused(
+    plan: Plan, make_database: Callable[..., str]
+) -> None:
     url = make_database()
     host, name = url.rpartition("@")[2].split("/")
     description = f"postgresql database {name} on {host}: "
@@ -59,7 +61,9 @@ def test_a_wrong_password_a_missing_database_and_user(plan: Plan, make_database:
     assert "SSL" in plan(url + "?sslmode=require")
 
 
-def test_a_user_who_may_not_make_the_catalogs_tables(plan: Plan, make_database: Callable[..., str]) -> None:
+def test_a_user_who_may_not_create_the_catalogs_tables_is_refused(
+    plan: Plan, make_database: Callable[..., str]
+) -> None:
     url, other = make_database(), make_database("canary-of-another")
     theirs = other.rpartition("/")[0] + "/" + url.rpartition("/")[2]
     assert plan(theirs).endswith(": permission denied for schema public")
@@ -81,14 +85,14 @@ def test_a_server_out_of_reach_may_pass(plan: Plan, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://u:canary@{host}/db?connect_timeout=2", "http://{host}/db"])
-def test_a_server_that_says_nothing_is_not_waited_for(plan: Plan, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_given_up_after_a_timeout(plan: Plan, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect, "ANSWER_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         assert host in plan(url.format(host=host), CatalogError)
 
 
-def test_the_wait_for_postgresql_has_an_end_unless_the_setting_has_another() -> None:
+def test_postgresql_has_a_timeout_unless_the_setting_has_one() -> None:
     url = "postgresql+psycopg://u:p%40@h/db"
     assert connect.properties(url, "w")["uri"] == f"{url}?connect_timeout={connect.CONNECT_SECONDS}"
     assert connect.properties(f"{url}?connect_timeout=3", "w")["uri"] == f"{url}?connect_timeout=3"
@@ -150,7 +154,7 @@ def test_what_is_no_catalog_is_refused_by_the_settings_name(plan: Plan, url: str
     assert plan(url, SettingsError).startswith("IMAGEFEATURES_CATALOG: ")
 
 
-def test_sqlite_without_its_folder_or_with_something_else_in_its_place(plan: Plan, tmp_path: Path) -> None:
+def test_sqlite_without_its_folder_or_with_another_file_is_refused(plan: Plan, tmp_path: Path) -> None:
     assert plan("sqlite:////no/such/folder/c.db").startswith("sqlite database /no/such/folder/c.db: unable to open")
     (tmp_path / "c.db").write_text("not a database" * 100)
     assert plan(f"sqlite:///{tmp_path}/c.db").endswith("file is not a database")

@@ -35,7 +35,7 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / ".env"
 
 
-def test_the_env_file_has_fresh_secrets_and_is_ones_own(written: Path, tmp_path: Path) -> None:
+def test_the_env_file_has_fresh_secrets_and_is_private(written: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
     variables = env.read(written)
     assert all(variables.values())
@@ -98,7 +98,7 @@ def test_ports_are_published_on_this_machine_alone() -> None:
     assert len(ports) == 4  # Airflow, the catalog, and one of two stores
 
 
-def test_services_of_ours_have_no_rights_and_one_builds_their_image() -> None:
+def test_our_services_have_no_capabilities_and_one_builds_the_image() -> None:
     for service in OURS.values():
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
@@ -106,13 +106,13 @@ def test_services_of_ours_have_no_rights_and_one_builds_their_image() -> None:
     assert "\nUSER imagefeatures\n" in (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
 
 
-def test_whatever_stays_up_is_checked_and_started_again() -> None:
+def test_every_lasting_service_has_a_health_check_and_is_restarted() -> None:
     once = {"airflow-init", "demo", "spark-sql"}
     assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == once
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == once
 
 
-def test_a_heartbeat_may_fail_as_often_as_in_the_embedded_deployment() -> None:
+def test_a_heartbeat_may_fail_as_often_as_in_the_local_deployment() -> None:
     from deploy.local.environment import environment
 
     name = "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"

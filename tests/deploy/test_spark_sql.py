@@ -36,7 +36,7 @@ def test_a_local_lake_needs_no_bundle_for_s3(settings: Settings) -> None:
     assert "sqlite-jdbc" in conf["spark.jars.packages"]
 
 
-def test_an_s3_lake_in_a_store_of_another_make(settings: Settings) -> None:
+def test_an_s3_lake_in_a_store_that_is_not_amazons(settings: Settings) -> None:
     lake = dataclasses.replace(settings, lake="s3://bucket/lake", catalog="postgresql+psycopg://u:canary@[::1]/d b")
     secrets = {"AWS_ACCESS_KEY_ID": "canary-id", "AWS_SECRET_ACCESS_KEY": "canary-key"}
     conf = catalog_conf(lake, AWS_ENDPOINT_URL="http://store:9000", AWS_REGION="eu-west-1", **secrets)
@@ -49,13 +49,13 @@ def test_an_s3_lake_in_a_store_of_another_make(settings: Settings) -> None:
     assert "s3.endpoint" not in catalog_conf(lake)
 
 
-def test_ssl_is_asked_of_both_drivers(settings: Settings) -> None:
+def test_ssl_parameters_go_to_both_drivers(settings: Settings) -> None:
     url = "postgresql+psycopg://u@db:5433/c?sslmode=verify-full&sslrootcert=/etc/ca%20x.pem&connect_timeout=3"
     conf = catalog_conf(dataclasses.replace(settings, catalog=url))
     assert conf["uri"] == "jdbc:postgresql://db:5433/c?sslmode=verify-full&sslrootcert=/etc/ca%20x.pem"
 
 
-def test_a_rest_catalog_is_told_what_pyiceberg_was_told(settings: Settings) -> None:
+def test_a_rest_catalog_has_pyicebergs_properties(settings: Settings) -> None:
     catalog: Any = SimpleNamespace(properties={"token": "t", "warehouse": "w", "uri": "x", "s3.endpoint": "y"})
     conf = catalog_conf(dataclasses.replace(settings, catalog="https://rest:8181"), catalog)
     assert (conf["type"], conf["uri"], conf["token"], conf["warehouse"]) == ("rest", "https://rest:8181", "t", "w")
@@ -67,7 +67,7 @@ def test_a_database_that_spark_has_no_driver_for_is_refused() -> None:
         spark_sql._driver(make_url("oracle+oracledb://u:canary@h/x"))
 
 
-def test_query_and_password_are_in_private_files_that_go(
+def test_query_and_password_are_in_private_files_that_are_removed(
     settings: Settings, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: dict[str, str] = {}

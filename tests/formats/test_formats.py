@@ -85,7 +85,7 @@ def test_a_jpeg_with_restart_markers_and_fill_bytes_is_whole() -> None:
 
 
 @pytest.mark.parametrize("endless", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0\0" * 100, b"\xff\xd8" + b"\xff" * 100_000])
-def test_a_jpeg_that_leads_nowhere_is_truncated(endless: bytes) -> None:
+def test_a_jpeg_without_an_image_is_truncated(endless: bytes) -> None:
     assert verdict(endless) == "TRUNCATED"
 
 

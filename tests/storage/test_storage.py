@@ -81,14 +81,14 @@ def test_a_listing_goes_down_every_folder_in_the_order_of_the_keys_bytes(store: 
     assert {o.uri: o.size for o in objects} == {f"{store}/{key}": size for size, key in enumerate(keys)}
 
 
-def test_a_folders_listing_holds_no_sibling_that_begins_alike(store: str) -> None:
+def test_a_folders_listing_holds_no_neighbour_with_the_same_prefix(store: str) -> None:
     storage.write(f"{store}/2026-11-02/1.jpg", b"")
     storage.write(f"{store}/2026-11-02-extra/2.jpg", b"")
     storage.write(f"{store}/2026-11-02.jpg", b"")
     assert listed(f"{store}/2026-11-02") == listed(f"{store}/2026-11-02/") == [f"{store}/2026-11-02/1.jpg"]
 
 
-def test_nothing_there_lists_as_nothing(store: str) -> None:
+def test_a_missing_folder_lists_as_empty(store: str) -> None:
     assert listed(f"{store}/nowhere/") == []
 
 
@@ -186,7 +186,7 @@ def test_of_many_writers_only_if_absent_lets_one_win(store: str) -> None:
     assert storage.read(f"{store}/one") == b"%d" % created.index(True)
 
 
-def test_names_are_those_right_inside_a_folder(store: str) -> None:
+def test_names_are_those_directly_inside_a_folder(store: str) -> None:
     for key in ("b", "a", "folder/c", "folder/d/e"):
         storage.write(f"{store}/{key}", b"")
     assert storage.names(store) == storage.names(f"{store}/") == ["a", "b"]
@@ -242,7 +242,7 @@ def refused_at_once(text: str, *, of: str) -> None:
         assert "secret" not in str(refused.value)
 
 
-def test_a_store_that_ignores_ranges_gives_the_part_all_the_same(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_read_from_a_store_that_ignores_ranges(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.write(f"s3://{BUCKET}/file", b"0123456789")
     client = storage._store("s3")._client  # type: ignore[attr-defined]
     get = client.get_object

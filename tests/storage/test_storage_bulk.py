@@ -98,7 +98,7 @@ def test_what_obstore_does_not_deliver_is_asked_of_boto3(scripted: ScriptedStore
     assert clients(scripted) == ["obstore", "boto3"] * 3 + ["obstore"]
 
 
-def test_where_obstore_never_gets_through_it_is_not_asked_for_ever(
+def test_obstore_is_given_up_after_many_failures_in_a_row(
     scripted: ScriptedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries = bulk.TRIES_WITHOUT_SUCCESS
@@ -109,7 +109,7 @@ def test_where_obstore_never_gets_through_it_is_not_asked_for_ever(
     assert [record.message for record in caplog.records] == [f"s3://{BUCKET}: read by boto3 from now on, obstore fails"]
 
 
-def test_each_of_many_gets_its_own_answer_in_their_order(s3: object) -> None:
+def test_many_objects_are_fetched_in_order_each_with_its_own_result(s3: object) -> None:
     names = [f"{number}" for number in range(40)]
     for name in names:
         storage.write(f"s3://{BUCKET}/{name}", name.encode())
@@ -169,7 +169,7 @@ def test_variables_that_only_obstore_knows_change_nothing(scripted: ScriptedStor
     assert "Authorization" in scripted.headers[0]
 
 
-def test_an_authority_of_ones_own_is_trusted_by_both_and_by_none_without_it(
+def test_both_clients_trust_a_private_authority_only_when_it_is_configured(
     aws_env: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with scripted_store(tls=private_tls(tmp_path)) as store:
@@ -230,7 +230,7 @@ def answer(data: bytes) -> tuple[int, dict[str, str], bytes]:
     return 200, {"ETag": f'"{MD5}"'}, data
 
 
-def test_bytes_that_are_not_those_of_their_md5_are_asked_for_again(scripted: ScriptedStore) -> None:
+def test_bytes_that_differ_from_their_md5_are_requested_again(scripted: ScriptedStore) -> None:
     scripted.script = [answer(b"wrong"), answer(b"WRONG"), answer(b"right")]
     assert storage.fetch(listed("a", 5, MD5)) == b"right"
     assert scripted.script == []
@@ -244,7 +244,7 @@ def test_an_etag_that_only_looks_like_an_md5_costs_its_bucket_one_more_request(s
     assert len(scripted.asked) == 3
 
 
-def test_a_staged_file_is_held_against_its_crc32(scripted: ScriptedStore) -> None:
+def test_bytes_that_differ_from_their_crc32_are_requested_again(scripted: ScriptedStore) -> None:
     crc = {"ETag": '"v1"', "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(b"right").to_bytes(4)).decode()}
     scripted.script = [(200, crc, b"wrong"), (200, crc, b"right")]
     assert storage.read(f"s3://{BUCKET}/a") == b"right"
@@ -253,7 +253,7 @@ def test_a_staged_file_is_held_against_its_crc32(scripted: ScriptedStore) -> Non
 
 @pytest.mark.parametrize("fault", [STALLED, DRIPS])
 @pytest.mark.parametrize("key", ["by obstore", "by\nboto3"])
-def test_a_body_that_does_not_come_to_an_end_is_cut(
+def test_an_endless_body_is_abandoned_and_requested_again(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch, fault: str, key: str
 ) -> None:
     data = b"x" * 2000

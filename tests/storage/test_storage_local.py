@@ -79,7 +79,7 @@ def test_a_failed_local_write_leaves_no_draft(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
-def test_where_files_cannot_be_linked_an_existing_one_is_left_alone_too(
+def test_only_if_absent_works_where_files_cannot_be_linked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def fail(*_: object) -> None:
