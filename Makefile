@@ -1,4 +1,5 @@
-# Image features. `make` alone lists the targets; each makes what it needs first.
+# Image features. `make` alone lists the targets by heading; each target makes what it needs first.
+# A line `##@ …` begins a heading. The text after a target's `##` is its description.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,14 +15,14 @@ export PYTHONPATH := $(CURDIR)
 export DATASET PARTITION URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
 LOCKS := requirements.txt requirements/dev.txt
 
-.PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
-.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz bench lint format lock setup clean
-
-help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+##@ Try it
+.PHONY: demo
 
 demo: setup  ## real photos to a table and a picture: three days backfilled by a real Airflow
 	@$(BIN)/python -m demo
+
+##@ Your images
+.PHONY: up run check-store spark-sql
 
 up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ctrl-C
 	@$(BIN)/python -m deploy.local up --port "$$PORT"
@@ -29,6 +30,16 @@ up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ct
 run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02
 	@test -n "$$DATASET" -a -n "$$PARTITION" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
 	@$(BIN)/python -m deploy.local run "$$DATASET" "$$PARTITION"
+
+check-store: setup  ## what your object store does, before you trust it: make check-store URI=s3://bucket/folder/
+	@test -n "$$URI" || { echo "say which: make check-store URI=s3://bucket/folder/"; exit 2; }
+	@$(BIN)/imagefeatures check-store "$$URI"
+
+spark-sql: setup  ## Spark SQL on the tables: a shell, or the answer to QUERY="SELECT …"
+	@$(BIN)/python -m deploy.local spark-sql
+
+##@ Containers
+.PHONY: up-compose demo-compose down-compose
 
 up-compose: .env  ## docker-compose.yml: Airflow, Spark, PostgreSQL and an object store in containers, until stopped
 	@docker compose up --build --detach --wait && $(PYTHON) -m deploy.compose.env --announce
@@ -42,12 +53,8 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 .env:
 	@$(PYTHON) -m deploy.compose.env
 
-check-store: setup  ## what your object store does, before you trust it: make check-store URI=s3://bucket/folder/
-	@test -n "$$URI" || { echo "say which: make check-store URI=s3://bucket/folder/"; exit 2; }
-	@$(BIN)/imagefeatures check-store "$$URI"
-
-spark-sql: setup  ## Spark SQL on the tables: a shell, or the answer to QUERY="SELECT …"
-	@$(BIN)/python -m deploy.local spark-sql
+##@ Tests
+.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -71,12 +78,13 @@ test-compose: setup  ## the containers from nothing, with two Spark workers, and
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.fuzz_images --count "$$COUNT"
 
-bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
-	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
-		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
+##@ Development
+.PHONY: setup lint format lock bench clean help
 
-.bench/%/.ready: benchmarks/peers/%.txt | setup
-	@scripts/peer $* $(BIN)/python && touch $@
+setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
+
+$(READY): $(LOCKS) requirements/readers.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
+	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
 lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -87,10 +95,16 @@ format: setup  ## let ruff write the code's layout
 lock: setup  ## compile requirements.txt, requirements/dev.txt and the peers' anew
 	@scripts/lock
 
-setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
+bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
+	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
+		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
 
-$(READY): $(LOCKS) requirements/readers.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
-	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
+.bench/%/.ready: benchmarks/peers/%.txt | setup
+	@scripts/peer $* $(BIN)/python && touch $@
 
 clean:  ## remove .venv, Airflow's folder, the demo's photos and picture; the lake stays
 	rm -rf $(VENV) .bench .airflow photos out .pytest_cache .ruff_cache *.egg-info
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' \
+		$(MAKEFILE_LIST)

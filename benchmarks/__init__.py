@@ -6,6 +6,7 @@
     peers_runner   the peers, each in a process and an environment of its own; benchmarks/peers holds their code
     arithmetic     medians, spreads, ratios, the fitted line, the targets
     report         the table, the chart, the JSON file
+    model          the model that is measured
 
 Each of these is run alone:
 

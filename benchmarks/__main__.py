@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import limits, peers_runner, photos, pipeline, report
+from benchmarks.model import FINGERPRINT
 from imagefeatures.layout import model_folder
-from imagefeatures.models import MODELS
 from imagefeatures.settings import Settings
 
 FULL = {"images": 5_000, "whole": 20_000, "curve": [1_000, 5_000, 20_000, 50_000]}
@@ -40,7 +40,7 @@ class Bench:
         self.files = {size: sorted(size_folder.rglob("*.jpg")) for size, size_folder in self.photos.items()}
         self.deployment = pipeline.Deployment(folder)
         self.deployment.make(self.photos)
-        model = model_folder(self.deployment.settings.lake, MODELS["mobilenet_v2"].fingerprint)
+        model = model_folder(self.deployment.settings.lake, FINGERPRINT)
         self.model = Path(model.removeprefix("file://"))
         self.rates: dict[str, list[float]] = defaultdict(list)
         self.walls: dict[str, list[float]] = defaultdict(list)

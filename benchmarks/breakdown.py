@@ -23,8 +23,10 @@ from unittest import mock
 import pyarrow.parquet as pq
 
 from benchmarks import photos, pipeline
+from benchmarks.model import read_bundle
 from imagefeatures import isolation, manifest, storage
-from imagefeatures.models import engines, prepare
+from imagefeatures.models import engines
+from imagefeatures.models.engines import openvino
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, ingest, resize, validate
 
@@ -37,7 +39,7 @@ PARTS: dict[str, tuple[Any, str]] = {
     "Parquet encoded": (pq, "write_table"),
     "Parquet decoded": (pq.ParquetFile, "read"),
     "child process": (isolation.Isolated, "run"),
-    "inference": (engines.OpenVino, "features"),
+    "inference": (openvino.OpenVino, "features"),
 }
 
 
@@ -59,7 +61,7 @@ def steps(deployment: pipeline.Deployment, count: int) -> dict[str, tuple[float,
     """Run the steps over all shards of a run. Returns step: (its seconds, the seconds of each of its PARTS)."""
     run = pipeline.plan(deployment, count)
     shards = manifest.list_source(run, workers=1).shards
-    engine = engines.cached("openvino", prepare.read_bundle(run.lake, run.dataset.model))
+    engine = engines.cached("openvino", read_bundle(run.lake))
     work: dict[str, Callable[[int], object]] = {
         "ingest": partial(ingest.run_shard, run),
         "validate": partial(validate.run_shard, run),

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from benchmarks.model import prepare_model, read_bundle
 from benchmarks.photos import read_demo_photos
 from imagefeatures import manifest, shards, storage
 from imagefeatures.catalog.tables import open_catalog
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.models import engines
-from imagefeatures.models.prepare import prepare, read_bundle
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, ingest, resize, validate
 from imagefeatures.steps.register import register
 from imagefeatures.storage.local import LocalStore
 from imagefeatures.storage.objects import ObjectVersion
-
-MODEL = "mobilenet_v2"
 
 
 class Counting(LocalStore):
@@ -58,7 +56,7 @@ def counted_runs(photos: int, shard_images: Sequence[int]) -> list[dict[str, Any
             (source / f"{number}.jpg").write_bytes(data)
         for size in shard_images:
             settings = Settings.from_env({"IMAGEFEATURES_LAKE": f"file://{name}/lake-{size}"})
-            prepare(MODEL, settings.lake, settings.cache)
+            prepare_model(settings)
             dataset = Dataset.model_validate({"name": "photos", "source": f"file://{source}/", "reuse": False})
             params = RunParams.parse({"shard_images": size})
             counts.append(_counted(load_run(plan_run(dataset, params, "2026-11-02", settings)), settings))
@@ -67,7 +65,7 @@ def counted_runs(photos: int, shard_images: Sequence[int]) -> list[dict[str, Any
 
 def _counted(run: Run, settings: Settings) -> dict[str, Any]:
     """Take a run through every step. Returns its shards, requests of each step, bytes an image, and Iceberg's files."""
-    engine = engines.cached("openvino", read_bundle(settings.lake, MODEL))
+    engine = engines.cached("openvino", read_bundle(settings.lake))
     listing = manifest.list_source(run, workers=0)
     steps = {
         "ingest": ingest.run_shard,

@@ -57,10 +57,9 @@ def simulate_shard(run: Run, step: str, shard: int) -> Receipt:
 
 
 def _feature_table(run: Run, rows: list[dict[str, object]]) -> pa.Table:
-    seen = {"image_id": "0" * 64, "width": 640, "height": 480, "mode": "RGB"}
-    columns = [name for name in schemas.PIXELS.names if name != "pixels"]
-    images = pa.Table.from_pylist([row | seen for row in rows], pa.schema([schemas.PIXELS.field(c) for c in columns]))
-    vectors = np.tile(np.linspace(0, 6, 1280, dtype=np.float32), (len(rows), 1))
+    decoded = {"image_id": "0" * 64, "width": 640, "height": 480, "mode": "RGB"}
+    images = pa.Table.from_pylist([row | decoded for row in rows], schemas.DECODED)
+    vectors = np.tile(np.linspace(0, 6, run.model.width, dtype=np.float32), (len(rows), 1))
     return featurize.feature_table(run, images, vectors)
 
 
@@ -101,10 +100,10 @@ def measure(images: int, folder: Path) -> Peaks:
 
 
 def _plan(images: int) -> str:
-    from imagefeatures.models.prepare import prepare
+    from benchmarks.model import prepare_model
 
     settings = Settings.from_env()
-    prepare("mobilenet_v2", settings.lake, settings.cache)
+    prepare_model(settings)
     dataset = Dataset.model_validate({"name": "photos", "source": f"s3://photos/{images}/", "pattern": ["*.jpg"]})
     return plan_run(dataset, RunParams.parse({}), "2026-11-02", settings)
 

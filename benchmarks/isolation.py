@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import pyarrow.parquet as pq
 
+from benchmarks.model import MODEL
 from demo.photos import fetch_photos
 from imagefeatures import images, isolation
 from imagefeatures.datasets import Limits
@@ -25,12 +26,16 @@ PHOTOS = 512  # one shard's worth
 def main(repetitions: int) -> None:
     table = pq.read_table(fetch_photos(Settings.from_env().cache), columns=["image_data"])
     photos = list(dict.fromkeys(table["image_data"].to_pylist()))[:PHOTOS]
-    limits = Limits()
+    limits, preprocessing = Limits(), MODEL.preprocessing
     child = isolation.decoder()
-    child.run(photos[:8], limits)  # started, and Pillow's plugins loaded, on both sides
-    images.decode(photos[0], limits)
+    child.run(photos[:8], limits, preprocessing)  # started, and Pillow's plugins loaded, on both sides
+    images.configure_pillow()
+    images.decode(photos[0], limits, preprocessing)
     pairs = [
-        (rate(lambda: child.run(photos, limits)), rate(lambda: [images.decode(photo, limits) for photo in photos]))
+        (
+            rate(lambda: child.run(photos, limits, preprocessing)),
+            rate(lambda: [images.decode(photo, limits, preprocessing) for photo in photos]),
+        )
         for _ in range(repetitions)
     ]
     child.stop()

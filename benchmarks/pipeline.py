@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.model import prepare_model
 from deploy.local.environment import environment
 from imagefeatures import manifest, shards, storage
 from imagefeatures.datasets import RunParams, find_dataset
-from imagefeatures.models.prepare import prepare
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
@@ -54,7 +54,7 @@ class Deployment:
             text = f"name: photos{size}\nsource: file://{folder}/\nlabel: parent\nstart_date: 2026-11-01\n"
             text += "reuse: false\n"  # with reuse every repetition but the first would find its vectors in the table
             (self.folder / "datasets" / f"photos{size}.yaml").write_text(text)
-        prepare("mobilenet_v2", self.settings.lake, self.settings.cache)
+        prepare_model(self.settings)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.driver_memory import submit
+from benchmarks.model import prepare_model
 from imagefeatures import steps
 from imagefeatures.datasets import Dataset, Limits, RunParams
-from imagefeatures.models.prepare import prepare
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 
@@ -52,7 +52,7 @@ def lay_out(folder: Path, count: int) -> None:
 
 def plan(folder: Path, count: int) -> str:
     settings = Settings.from_env()
-    prepare("mobilenet_v2", settings.lake, settings.cache)
+    prepare_model(settings)
     dataset = Dataset.model_validate({"name": "photos", "source": f"file://{folder}/{count}/", "limits": Limits()})
     return load_run(plan_run(dataset, RunParams.parse({}), "2026-11-02", settings)).layout.run_file
 

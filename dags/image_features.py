@@ -11,7 +11,7 @@ one MobileNetV2 vector for each image.
 replaces its rows in one commit: nothing is added twice, and readers see the old rows or the new
 ones. Any task may be retried; only unfinished shards are done again.
 
-**Configure it** in `datasets/<dataset>.yaml`; docs/operating.md explains each line.
+**Configure it** in `datasets/<dataset>.yaml`; docs/configuration.md explains each line.
 """
 
 from __future__ import annotations

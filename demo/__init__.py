@@ -1,11 +1,12 @@
-"""What `make demo` needs besides the service itself: photos to work on, and something to look at.
+"""What `make demo` adds to the service: photos to work on, a report and a picture.
 
-    photos    fetch the grocery photos, lay them out as three days
-    odd       the bad and odd files that lie among them
-    backfill  the three days through a real scheduler
-    report    the table at the end, and whether its numbers add up
-    outcome   that report, of what a backfill has published
-    picture   a map of the features (scatter), and nearest neighbours
+    photos     fetches the grocery photos and lays them out as three days
+    bad_files  the bad and the unusual files among them
+    backfill   runs the three days through a real scheduler
+    report     the table at the end, and the check of its numbers
+    outcome    prints that report for what a backfill has published
+    picture    a map of the features, drawn by `scatter`, and nearest neighbours
+    deployed   all of it but the picture, in a deployment that is already up: `python -m demo.deployed`
 
-`python -m demo` puts them together, `python -m demo.deployed` the same for a deployment that is already up.
+`python -m demo` starts Airflow and runs them all.
 """

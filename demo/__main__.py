@@ -6,14 +6,13 @@ import os
 import sys
 import time
 
-import numpy as np
-
 from demo import outcome, photos, picture
 from demo.backfill import backfill
 from deploy.local.environment import HOME
 from deploy.local.services import airflow
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.weights import load_weights
 from imagefeatures.settings import REPOSITORY, Settings
 
@@ -26,12 +25,12 @@ def main() -> int:
     settings = Settings.from_env()
     say("photos and weights: from the cache, or downloaded into it …")
     days = photos.lay_out(photos.fetch_photos(settings.cache), REPOSITORY / "photos")
-    load_weights("mobilenet_v2", settings.cache)
+    load_weights(BACKBONES[DEFAULT], settings.cache)
     say(f"{sum(day.listed for day in days)} files in {REPOSITORY / 'photos' / photos.DATASET}; starting Airflow …")
     with airflow(HOME) as api:
         say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")
         dag_runs = backfill(api, settings.lake, HOME / "logs")
-    if not outcome.right(settings, dag_runs, days):
+    if not outcome.report_and_check(settings, dag_runs, days):
         return 1
     draw(settings)
     print(
@@ -45,10 +44,9 @@ def main() -> int:
 
 
 def draw(settings: Settings) -> None:
-    table = read_rows(settings, photos.DATASET).sort_by("uri")
-    features = table["features"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+    rows = read.table(settings, photos.DATASET, columns=("uri", "label", "features")).sort_by("uri")
     PICTURE.parent.mkdir(exist_ok=True)
-    picture.draw(features.astype(np.float32), table["label"].to_pylist(), table["uri"].to_pylist(), PICTURE)
+    picture.draw(read.vectors(rows), rows["label"].to_pylist(), rows["uri"].to_pylist(), PICTURE)
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The demo's backfill: three days through a real scheduler, told as they happen."""
+"""The demo's backfill: three days through a real scheduler, with progress printed while they run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from imagefeatures.names import dag_id
 from imagefeatures.progress import Progress
 
 DAG = dag_id(DATASET)
-AT_ONCE = 2  # days in flight: while one starts a JVM, the other computes
+AT_ONCE = 2  # days that run at once: while one starts a JVM, the other computes
 APPEAR_SECONDS = 120
 
 
 class DemoFailed(ImageFeaturesError):
-    """The backfill did not end well; the text says which task and where its log is."""
+    """A day of the backfill failed. The text names the task and the folder of its logs."""
 
 
 def backfill(api: Api, lake: str, logs: Path) -> list[dict[str, Any]]:
-    """Backfill the demo's days, whatever ran before. Returns each day's DAG run with its `tasks`.
+    """Backfill the demo's days again, whether or not they ran before. Returns each day's DAG run with its `tasks`.
 
-    logs: Airflow's folder of task logs, where a person shall look. Raises DemoFailed when a day failed.
+    logs: Airflow's folder of task logs, for the error text. Raises DemoFailed when a day failed.
     """
     _wait_for_dag(api)
     _clear_the_way(api)
@@ -38,7 +38,7 @@ def backfill(api: Api, lake: str, logs: Path) -> list[dict[str, Any]]:
         "max_active_runs": AT_ONCE,
         "dag_run_conf": {},
     }
-    progress = Progress(lake, DATASET, PARTITIONS)  # first: what lies in staging now is an earlier run's
+    progress = Progress(lake, DATASET, PARTITIONS)  # before the runs start: what staging holds now is old
     created = api.post("/api/v2/backfills", request)
     while not api.get(f"/api/v2/backfills/{created['id']}")["completed_at"] and not _all_ended(api):
         progress.tick()
@@ -63,7 +63,7 @@ def _wait_for_dag(api: Api) -> None:
 
 
 def _clear_the_way(api: Api) -> None:
-    """End what an interrupted demo has left: Airflow lets a DAG have one backfill at a time."""
+    """End the backfill and the runs of an interrupted demo: Airflow allows one backfill per DAG at a time."""
     for earlier in api.get(f"/api/v2/backfills?dag_id={quote(DAG)}&limit=100")["backfills"]:
         if not earlier["completed_at"]:
             api.put(f"/api/v2/backfills/{earlier['id']}/cancel")

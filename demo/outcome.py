@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from demo import photos, report
-from imagefeatures import names
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.settings import Settings
 
 
-def right(settings: Settings, dag_runs: Sequence[dict[str, Any]], days: Sequence[photos.Day]) -> bool:
+def report_and_check(settings: Settings, dag_runs: Sequence[dict[str, Any]], days: Sequence[photos.Day]) -> bool:
     """Print the report of what is published now, and on standard error every number that is not as it must be.
 
     dag_runs: as `backfill` returns them. days: what each day must come to. True when nothing is wrong.
@@ -33,5 +32,4 @@ def task_seconds(dag_run: dict[str, Any]) -> dict[str, float]:
 
 def days_published(settings: Settings) -> list[dict[str, Any]]:
     """The demo's rows of features.runs, in order of day."""
-    rows = read_rows(settings, names.RUNS).sort_by("partition_key").to_pylist()
-    return [row for row in rows if row["dataset"] == photos.DATASET and row["partition_key"] in photos.PARTITIONS]
+    return [row for row in reversed(read.runs(settings, photos.DATASET)) if row["partition_key"] in photos.PARTITIONS]

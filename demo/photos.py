@@ -1,6 +1,6 @@
-"""The demo's photos: 1 393 pictures of groceries in 14 classes, fetched once and laid out as three days.
+"""The demo's photos: 1,393 pictures of groceries in 14 classes, downloaded once and laid out as three days.
 
-In a folder (`lay_out`) or in a bucket (`upload`).
+`lay_out` writes them to a folder, `upload` to a bucket.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from demo import odd
+from demo import bad_files
 from imagefeatures import storage
 from imagefeatures.errors import InputError
 from imagefeatures.models.weights import download_package
@@ -33,11 +33,11 @@ PARTITIONS = ("2026-11-01", "2026-11-02", "2026-11-03")
 
 @dataclass
 class Day:
-    """One day of the layout, and what a run over it must come to.
+    """One day of the layout, and what a run over it must give.
 
-    listed: number of files. bad: file to the reason that it must be quarantined for.
-    odd: file to the photo it was made of, whose features it must nearly have (in grey, for the PNG).
-    Files are named relative to the day's folder: `Pink-Lady/pink-lady-004.jpg`.
+    listed: number of files. bad: file to the reason for which it must be quarantined.
+    odd: file to the photo from which it was made; their features must be nearly equal (for the PNG: the grey photo's).
+    File names are relative to the day's folder: `Pink-Lady/pink-lady-004.jpg`.
     """
 
     partition: str
@@ -54,7 +54,7 @@ class Day:
 def fetch_photos(cache: Path) -> Path:
     """The Parquet file of the photos, from the cache folder or downloaded into it (61 MB).
 
-    Raises InputError, saying where to put the file, when no right one can be had.
+    Raises InputError when the download fails or is not the right file; the text says where to put it by hand.
     """
     path = cache / "photos" / "groceries.parquet"
     if path.is_file() and _sha256(path.read_bytes()) == MEMBER_SHA256:
@@ -77,9 +77,10 @@ def lay_out(parquet: Path, folder: Path) -> list[Day]:
     """Write the photos to `<folder>/fruit/<day>/<label>/<name>.jpg`, with the bad and odd files among them.
 
     parquet: columns image_data (JPEG bytes) and finegrained_cat (the label); equal bytes count once.
-    A label's photos are dealt out to the days in turn, the same way each time. Nothing is written
-    when all of it is there already, and what is there appears at once: a kill leaves no half of it.
-    Raises InputError when other files lie there: they are somebody's, and would be listed too.
+    A label's photos go to the days in turn, the same way each time. Nothing is written when the layout is complete.
+    A new layout is written beside the folder and then renamed, so a killed process leaves nothing half written.
+    Raises InputError when there are other files in the folder: they would be listed too, and are not the demo's to
+    remove.
     """
     files, days = _planned(parquet)
     place = folder / DATASET
@@ -106,9 +107,9 @@ def lay_out(parquet: Path, folder: Path) -> list[Day]:
 
 
 def upload(parquet: Path, folder: str) -> list[Day]:
-    """The same layout below a folder URI such as `s3://bucket/photos`; what is there already is not written again.
+    """Upload the same layout below a folder URI such as `s3://bucket/photos`, but for objects that are there already.
 
-    Raises InputError when other objects lie there.
+    Raises InputError when there are other objects.
     """
     files, days = _planned(parquet)
     place = f"{folder}/{DATASET}/"
@@ -117,7 +118,7 @@ def upload(parquet: Path, folder: str) -> list[Day]:
         raise InputError(
             f"{place}{strange[0]} is not one of the demo's files ({len(strange)} such): move them elsewhere"
         )
-    # The ETag of an object that was written in one piece is the MD5 of its bytes.
+    # The ETag of an object uploaded in one part is the MD5 of its bytes.
     todo = [name for name, data in files.items() if there.get(name) != hashlib.md5(data).hexdigest()]  # noqa: S324
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda name: storage.write(place + name, files[name]), todo))
@@ -125,7 +126,7 @@ def upload(parquet: Path, folder: str) -> list[Day]:
 
 
 def _planned(parquet: Path) -> tuple[dict[str, bytes], list[Day]]:
-    """Every file of the layout (path below the dataset's folder to bytes), and what the days must come to."""
+    """Every file of the layout (path relative to the dataset's folder, to bytes), and the days."""
     files: dict[str, bytes] = {}
     days = [Day(partition) for partition in PARTITIONS]
     photos: list[dict[str, list[str]]] = [defaultdict(list) for _ in PARTITIONS]  # day, label, names
@@ -136,10 +137,10 @@ def _planned(parquet: Path) -> tuple[dict[str, bytes], list[Day]]:
             name = f"{label}/{label.lower()}-{number:03d}.jpg"
             files[f"{PARTITIONS[at]}/{name}"] = data
             photos[at][label].append(name)
-    for at, (day, kinds) in enumerate(zip(days, odd.BY_DAY, strict=True)):
+    for at, (day, kinds) in enumerate(zip(days, bad_files.BY_DAY, strict=True)):
         for nth, kind in enumerate(kinds):
             labels = sorted(photos[at])
-            # Another label for each of them, so that they lie all over the days.
+            # A different label for each, so that they are spread over the labels.
             photo = photos[at][labels[(at * len(kinds) + nth) * 5 % len(labels)]][0]
             name = photo.removesuffix(".jpg") + kind.ending
             files[f"{day.partition}/{name}"] = kind.make(files[f"{day.partition}/{photo}"])

@@ -10,12 +10,14 @@ import numpy as np
 from demo.scatter import draw_map
 from imagefeatures import images, similarity, storage
 from imagefeatures.datasets import Limits
+from imagefeatures.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
 
+THUMBNAIL = Preprocessing.standard(224, 224)
 QUERIES = 5
 NEIGHBOURS = 5
 INK, FAINT, RIGHT, WRONG = "#1b1b1b", "#5f5f5f", "#00805c", "#c1440e"
@@ -89,7 +91,7 @@ def _draw_neighbours(
     for row, query in enumerate(rows):
         for column, at, cosine in zip(columns, [query, *near[query]], [None, *cosines[query]], strict=True):
             axes = figure.add_subplot(grid[row, column])
-            axes.imshow(images.decode(storage.read(uris[at]), Limits()).pixels, interpolation="antialiased")
+            axes.imshow(images.decode(storage.read(uris[at]), Limits(), THUMBNAIL).pixels, interpolation="antialiased")
             if cosine is None:
                 _frame(axes, labels[at], INK, 1.2)
             elif labels[at] == labels[query]:

@@ -1,4 +1,4 @@
-"""The demo's last word: what each day came to, how fast each step was, and whether the numbers add up."""
+"""The demo's report: counts of each day, speed of each step, and the check that the numbers add up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTE = "s of a step: while a worker was busy. s of the whole run: with Airflow's
 def print_report(runs: Sequence[Row], tasks: Mapping[str, Mapping[str, float]] | None = None) -> None:
     """Print one table, at most 110 columns wide: counts and reasons by day, then seconds and images/s by step.
 
-    tasks: partition to Airflow task to its wall seconds; given, a third part says where the time went.
+    tasks: partition to Airflow task to its wall seconds. When given, a third part shows these seconds.
     """
     print("\n".join(lines(runs, tasks or {})))
 
@@ -39,7 +39,7 @@ def lines(runs: Sequence[Row], tasks: Mapping[str, Mapping[str, float]]) -> Iter
 
 
 def check(runs: Sequence[Row], expected: Sequence[Day]) -> list[str]:
-    """Every way in which the numbers do not add up, one line each; empty when all is right."""
+    """One line for each number that does not add up; empty when all add up."""
     wrong = [problem for run in runs for problem in _contradictions(run)]
     for day in expected:
         found = [run for run in runs if run["partition_key"] == day.partition]
@@ -55,7 +55,7 @@ def check(runs: Sequence[Row], expected: Sequence[Day]) -> list[str]:
 
 
 def wall_seconds(run: Row) -> float:
-    """From plan to the moment when register publishes."""
+    """Seconds from plan to the publication by register."""
     took: dt.timedelta = run["finished_at"] - run["started_at"]
     return took.total_seconds()
 
@@ -93,7 +93,7 @@ def _counts(runs: Sequence[Row]) -> Iterator[list[str]]:
 
 def _count_rows(name: str, counts: Mapping[str, int], reasons: Mapping[str, int]) -> Iterator[list[str]]:
     numbers = [f"{counts[what]:,}" for what in ("listed", "registered", "quarantined")]
-    # A reason a line: there may be many, and the table keeps its width.
+    # One reason per line keeps the table narrow.
     first, *others = [f" {reason} {count:,}" for reason, count in sorted(reasons.items())] or [" –"]
     yield [name, *numbers, first]
     for reason in others:
@@ -120,7 +120,7 @@ def _tasks(tasks: Mapping[str, Mapping[str, float]]) -> Iterator[list[str]]:
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell. To the left: the first column, and cells that begin with a space."""
+    """Columns as wide as their widest cell. The first column, and cells that begin with a space, are aligned left."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for row in table:

@@ -9,42 +9,30 @@ This module is imported whenever Airflow parses the DAG file: pydantic and YAML 
 from __future__ import annotations
 
 import datetime as dt
-import fnmatch
-import posixpath
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names
 from imagefeatures.errors import DatasetError, ParamsError
+from imagefeatures.models import backbones
+from imagefeatures.sources import AnySource, Folder
+from imagefeatures.strict import StrictModel
 
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # tables of their own in the same namespace
 PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # one path segment that no store or shell reads as more
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = cls.model_fields[info.field_name].annotation
-        # Python would count it as 1: `max_bytes: yes` is no limit that anyone meant.
-        if isinstance(value, bool) and wanted not in (bool, bool | None):
-            raise ValueError("must not be true or false")
-        return value
-
-
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """The image formats that there is a container check and a decoder for."""
 
 
-class Limits(_Strict):
+class Limits(StrictModel):
     """What one object may cost, and how many of a run's objects may be rejected."""
 
     max_bytes: int = Field(32 * 2**20, ge=1, le=2**31, description="Largest object that is downloaded, in bytes")
@@ -63,16 +51,18 @@ class Limits(_Strict):
         return formats
 
 
-class Dataset(_Strict):
+class Dataset(StrictModel):
     """One dataset file: `datasets/fruit.yaml` is DAG `features_fruit` and table `features.fruit`."""
 
     name: str = Field(pattern=NAME, description="Name of the table and of the DAG")
-    source: str = Field(min_length=1, description="s3://… or file:///…, or a path relative to the dataset file")
-    pattern: list[str] = Field(default_factory=lambda: ["*"], min_length=1, description="Shell patterns for keys")
+    source: AnySource = Field(description="A folder's URI, s3://… or file:///… or relative to this file; or a mapping")
+    pattern: list[str] | None = Field(
+        None, min_length=1, exclude=True, description="Short form of the source's own pattern: shell patterns for keys"
+    )
     label: str = Field("parent", description="parent, none, or a regular expression with one group")
     schedule: str | None = Field(None, description="A midnight cron expression; null = manual and backfill only")
     start_date: dt.date = Field(dt.date(2020, 1, 1), description="Midnight from which scheduled runs begin")
-    model: Literal["mobilenet_v2"] = "mobilenet_v2"
+    model: str = Field(backbones.DEFAULT, json_schema_extra={"enum": list(backbones.BACKBONES)})
     engine: Literal["openvino", "tensorflow"] = "openvino"
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
     limits: Limits = Limits()
@@ -88,25 +78,47 @@ class Dataset(_Strict):
             raise ValueError(f"{name!r} is the service's own table; choose another name")
         return name
 
-    @field_validator("source")
+    @field_validator("source", mode="before")
     @classmethod
-    def _source_is_known(cls, source: str) -> str:
-        scheme, separator, rest = source.partition("://")
-        if separator and (scheme not in ("file", "s3") or not rest.strip("/")):
-            raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
-        if scheme == "file" and separator and not rest.startswith("/"):
-            raise ValueError("file:// wants three slashes: file:///absolute/path/")
-        if scheme == "s3" and rest.startswith("/"):
-            raise ValueError("s3:// wants two slashes and a bucket: s3://bucket/folder/")
-        fields = re.findall(r"\{([^{}]*)\}", source)
-        if set(fields) - {"partition"}:
-            raise ValueError(f"only {{partition}} may stand in braces, found {fields}")
+    def _a_text_is_a_folder(cls, source: Any) -> Any:
+        if isinstance(source, str):
+            try:
+                return Folder(uri=source)
+            except ValidationError as error:
+                raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        if not isinstance(source, dict | Folder):
+            raise ValueError("must be a text such as s3://bucket/folder/, or a mapping with uri")
         return source
 
     @field_validator("pattern", mode="before")
     @classmethod
     def _one_pattern_is_a_list_too(cls, pattern: Any) -> Any:
+        if pattern is None:
+            raise ValueError("must be a list of texts")
         return [pattern] if isinstance(pattern, str) else pattern
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_stands_once(cls, pattern: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if pattern and "pattern" in getattr(info.data.get("source"), "model_fields_set", ()):
+            raise ValueError("stands in source too; one of them must go")
+        return pattern
+
+    @model_validator(mode="after")
+    def _pattern_is_the_sources(self) -> Self:
+        if self.pattern is None:
+            return self
+        # object's own: the model is frozen for everybody else. pydantic takes no other instance from here.
+        object.__setattr__(self, "source", self.source.model_copy(update={"pattern": tuple(self.pattern)}))
+        object.__setattr__(self, "pattern", None)
+        return self
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_known(cls, model: str) -> str:
+        if model not in backbones.BACKBONES:
+            raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}")
+        return model
 
     @field_validator("label")
     @classmethod
@@ -129,14 +141,9 @@ class Dataset(_Strict):
             raise ValueError('must be a cron expression at midnight, such as "0 0 * * *"')
         return schedule
 
-    def source_for(self, partition: str) -> str:
-        """The URI under which the partition's objects lie."""
-        return self.source.replace("{partition}", partition)
-
-    def matches(self, uri: str) -> bool:
-        """Whether the object's name (the last path segment), or its whole URI, fits one of the patterns."""
-        name = uri.rsplit("/", 1)[-1]
-        return any(fnmatch.fnmatchcase(name, p) or fnmatch.fnmatchcase(uri, p) for p in self.pattern)
+    def source_for(self, partition: str) -> AnySource:
+        """The source that holds the partition's objects."""
+        return self.source.for_partition(partition)
 
     def label_of(self, uri: str) -> str | None:
         """The label that the object's URI says.
@@ -155,7 +162,7 @@ class Dataset(_Strict):
         return found.group(1) if found else None
 
 
-class RunParams(_Strict):
+class RunParams(StrictModel):
     """What a trigger, a backfill's conf or a command line may set for one run. None = as the dataset file says."""
 
     partition: str | None = Field(
@@ -237,12 +244,7 @@ def load_dataset(path: Path) -> Dataset:
         raise DatasetError(f"{path.name}: cannot be read: {error.strerror}") from None
     if dataset.name != path.stem:
         raise DatasetError(f"{path.name}: name: must be the file's own name, {path.stem!r} (got {dataset.name!r})")
-    if "://" not in dataset.source:
-        # normpath and not resolve(): a link in the path stays what the user wrote.
-        absolute = posixpath.normpath((path.parent / dataset.source).absolute())
-        source = f"file://{absolute}" + ("/" if dataset.source.endswith("/") else "")
-        dataset = dataset.model_copy(update={"source": source})
-    return dataset
+    return dataset.model_copy(update={"source": dataset.source.beside(path.parent)})
 
 
 def load_datasets(folder: Path) -> tuple[list[Dataset], list[DatasetError]]:

@@ -3,7 +3,7 @@
 `inspect` judges an image by its container and header, without decoding a pixel; `decode` makes the
 model's input of it. Both raise Rejected for what is wrong with the image, and nothing else.
 
-What becomes of each mode (PREPROCESSING in imagefeatures.models names this table's version):
+What becomes of each mode (VERSION in imagefeatures.preprocessing is this table's version):
 
 | mode as decoded | rule | then |
 |---|---|---|
@@ -14,18 +14,20 @@ What becomes of each mode (PREPROCESSING in imagefeatures.models names this tabl
 | I;16, I;16L, I;16B, I;16N | scaled by 255/65535 to 8 bits | Pillow alone would turn all ≥ 256 into white |
 | I, F, LAB and any other | rejected: UNSUPPORTED_MODE | there is no one right range |
 
-EXIF orientation is applied first; an EXIF block that cannot be read counts as "upright". Of an
-animation the first frame is taken. Then bicubic to 224 × 224, stretched.
+Of an animation the first frame is taken. Which transforms follow decoding, and in which order, is the run's
+`preprocessing`; they are made of the functions here.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,7 @@ from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401 - registers it: Pillow looks for it when a JPEG is not plain
     UnidentifiedImageError,
+    _imaging,
 )
 
 from imagefeatures import formats
@@ -40,19 +43,14 @@ from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png
 from imagefeatures.formats.limits import check_pixels
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.reasons import Reason
 
 try:
-    from imagefeatures import _bicubic
+    _bicubic: ModuleType | None = importlib.import_module("imagefeatures._bicubic")
 except ImportError:  # no compiler where this was installed
     _bicubic = None
 
-# The most that limits.max_pixels may be: check_pixels holds each dataset's own limit, before a pixel is decoded.
-Image.MAX_IMAGE_PIXELS = 2**31
-# All pixels of an image in one piece, however large: so they can be lent to code that is not Pillow's.
-Image.core.set_use_block_allocator(1)
-
-SIZE = (224, 224)
 PILLOW_CONVERTS = {"RGB", "L", "1", "P", "YCbCr", "HSV", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK"}
 PREMULTIPLIED = {"La", "RGBa"}  # which Pillow converts only to LA and RGBA, their plain forms
 SIXTEEN_BIT_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
@@ -83,7 +81,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: uint8 [224, 224, 3], RGB. width, height, mode: the original's, after EXIF orientation."""
+    """pixels: uint8 [height, width, channels], the model's input. width, height, mode: the original's, upright."""
 
     pixels: np.ndarray
     width: int
@@ -104,7 +102,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
         return Header(kind, width, height, image.mode)
 
 
-def decode(data: bytes, limits: Limits) -> Decoded:
+def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
     """Make the model's input of an image. Raises Rejected."""
     kind = formats.check_header(data, limits)
     with _opened(data, kind) as image:
@@ -113,35 +111,49 @@ def decode(data: bytes, limits: Limits) -> Decoded:
         if kind == "PNG":
             _load_png(image, data)
         image.load()
-        image = _upright(image)
-        return Decoded(resized(_to_rgb(image)), *image.size, mode)
+        width, height = image.size
+        if _orientation(image) >= 5:
+            width, height = height, width
+        return Decoded(preprocessing(image), width, height, mode)
 
 
-def resized(image: Image.Image) -> np.ndarray:
-    """An RGB image as uint8 [224, 224, 3], bicubic: Pillow's pixels, from compiled code where there is some."""
-    if _compiled_bicubic_is_pillows():
+def configure_pillow() -> None:
+    """Set Pillow's globals. The process that decodes calls it once, before its first image."""
+    # The most that limits.max_pixels may be: check_pixels holds each dataset's own limit, before a pixel is decoded.
+    Image.MAX_IMAGE_PIXELS = 2**31
+    # All pixels of an image in one piece, however large: so they can be lent to code that is not Pillow's.
+    _imaging.set_use_block_allocator(1)
+
+
+def resized(image: Image.Image, height: int, width: int) -> np.ndarray:
+    """An RGB image as uint8 [height, width, 3], bicubic: Pillow's pixels, from compiled code where there is some."""
+    if height == width and _compiled_bicubic_is_pillows(height):
         with suppress(ValueError):  # too few rows for it, or pixels in several blocks
-            return _compiled(image)
-    return np.asarray(image.resize(SIZE, Image.Resampling.BICUBIC))
+            return _compiled(image, height)
+    return _pillows(image, height, width)
 
 
-@lru_cache(1)
-def _compiled_bicubic_is_pillows() -> bool:
-    """Whether the compiled code is here, and gives Pillow's pixels on this processor."""
+@lru_cache
+def _compiled_bicubic_is_pillows(side: int) -> bool:
+    """Whether the compiled code is here, and gives Pillow's pixels of this size on this processor."""
     if _bicubic is None:
         return False
     noise = np.random.default_rng(0)
     tries = [Image.fromarray(noise.integers(0, 256, (*shape, 3), np.uint8)) for shape in ((61, 47), (500, 301))]
-    return all(
-        np.array_equal(_compiled(image), np.asarray(image.resize(SIZE, Image.Resampling.BICUBIC))) for image in tries
-    )
+    return all(np.array_equal(_compiled(image, side), _pillows(image, side, side)) for image in tries)
 
 
-def _compiled(image: Image.Image) -> np.ndarray:
-    small = np.empty((*SIZE, 3), np.uint8)
+def _compiled(image: Image.Image, side: int) -> np.ndarray:
+    if _bicubic is None:
+        raise ValueError("it was not compiled here")
+    small = np.empty((side, side, 3), np.uint8)
     lent = pa.array(image).buffers()[-1]  # four bytes a pixel, no copy
-    _bicubic.bicubic(memoryview(lent), (image.height, image.width), small, SIZE[0])
+    _bicubic.bicubic(memoryview(lent), (image.height, image.width), small, side)
     return small
+
+
+def _pillows(image: Image.Image, height: int, width: int) -> np.ndarray:
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
 @contextmanager
@@ -177,7 +189,8 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned and mirrored as its EXIF orientation says."""
     # Not ImageOps.exif_transpose(): it also writes the EXIF block anew, which unreadable tags beside this one prevent.
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
@@ -201,7 +214,8 @@ def _load_png(image: Image.Image, data: bytes) -> None:
         png.check_rows(data)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB, by the table above. Raises Rejected for a mode without a rule."""
     if image.mode in SIXTEEN_BIT_GREY:
         grey = np.asarray(image, dtype=np.float32) * np.float32(255 / 65535)
         return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import multiprocessing
 import os
 import resource
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as NotYet
@@ -27,10 +27,24 @@ from functools import lru_cache
 import numpy as np
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from imagefeatures import images, schemas
+from imagefeatures import images
+from imagefeatures.batches import (
+    AT_WORK,
+    DONE,
+    RECORD,
+    REJECTED,
+    WAITING,
+    Batch,
+    SharedBuffer,
+    note_rejected,
+    rejection,
+)
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
-from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, printable
+from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.reasons import Reason
+
+__all__ = ["DONE", "REJECTED", "Batch", "Isolated", "decoder", "inspector", "rejection"]
 
 MEMORY_BYTES = 2 * 2**30
 """Most private memory of the child: 50 million pixels decoded, turned and converted, with room to spare."""
@@ -40,68 +54,8 @@ START_SECONDS = 60.0
 
 POLL_SECONDS = 0.05
 
-WAITING, AT_WORK, DONE, REJECTED = range(4)
-
-RECORD = np.dtype(
-    [
-        ("state", "u1"),
-        ("width", "i4"),
-        ("height", "i4"),
-        ("format", "S8"),
-        ("mode", "S8"),
-        ("reason", "S24"),
-        ("detail", f"S{4 * DETAIL_CHARACTERS}"),  # UTF-8
-    ]
-)
-"""What the child says of one image."""
-
-Work = Callable[[bytes, Limits], images.Header | images.Decoded]
-
-
-@dataclass(frozen=True)
-class Room:
-    """A file in memory, with room for so many images: what a batch is written into."""
-
-    path: str
-    capacity: int
-    descriptor: int
-
-    @classmethod
-    def make(cls, capacity: int) -> Room:
-        # A file in memory without a name. Not /dev/shm: containers have 64 MB of it, and end who wants more.
-        if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("imagefeatures")
-            path = f"/proc/{os.getpid()}/fd/{descriptor}"
-        else:
-            descriptor, path = tempfile.mkstemp(prefix="imagefeatures-")
-        os.ftruncate(descriptor, 8 + capacity * (RECORD.itemsize + schemas.PIXELS_BYTES))
-        return cls(path, capacity, descriptor)
-
-    def leave(self) -> None:
-        """Give it up; what has been mapped stays until it is mapped no more."""
-        os.close(self.descriptor)
-        if not self.path.startswith("/proc/"):
-            os.unlink(self.path)  # noqa: PTH108
-
-
-class Batch:
-    """Memory that parent and child share for one batch: the first `count` places of a room.
-
-    pid: int64 [1], the child's. records: RECORD [n]. pixels: uint8 [n, 224, 224, 3].
-    Untouched pixels take no memory, so a batch of headers may carry them too.
-    """
-
-    def __init__(self, room: Room, count: int) -> None:
-        self.room, self.count = room, count
-        head = 8 + room.capacity * RECORD.itemsize
-        self.pid = np.memmap(room.path, np.int64, "r+", 0, (1,))
-        self.records = np.memmap(room.path, RECORD, "r+", 8, (count,))
-        self.pixels = np.memmap(room.path, np.uint8, "r+", head, (count, *schemas.PIXELS_SHAPE))
-
-    def decoded_pixels(self) -> np.ndarray:
-        """The pixels of the images that are DONE: uint8 [k, 224, 224, 3]. A copy only when some are missing."""
-        done = self.records["state"] == DONE
-        return self.pixels if done.all() else self.pixels[done]
+Work = Callable[..., images.Header | images.Decoded]
+"""images.inspect(data, limits), or images.decode(data, limits, preprocessing)."""
 
 
 class Isolated:
@@ -113,58 +67,77 @@ class Isolated:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._pool = _new_pool()
-        self._room: Room | None = None
+        self._buffer: SharedBuffer | None = None
 
-    def run(self, datas: Sequence[bytes], limits: Limits) -> Batch:
+    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing | None = None) -> Batch:
         """Work through n images. Every record of the returned batch is DONE or REJECTED.
 
-        What the batch holds is good until the next run: it writes into the same memory. Raises DecoderUnavailable when
-        a child dies at no image, and the one after it as well.
+        preprocessing: what makes pixels of a decoded image; None for work that makes none. What the batch holds is
+        good until the next run, which writes into the same memory. Raises DecoderUnavailable when a child dies at no
+        image, and the one after it as well.
         """
-        batch = Batch(self._room_for(len(datas)), len(datas))
+        shape = preprocessing.shape if preprocessing else (0,)
+        batch = Batch(self._buffer_for(len(blobs), math.prod(shape)), len(blobs), shape)
         batch.records[:] = np.zeros((), RECORD)
-        at, begun_again = 0, -1
-        while at < len(datas):
+        job = Job(self._work, limits, preprocessing)
+        index, restarted_at = 0, -1
+        while index < len(blobs):
             try:
-                at = self._go_on(batch, at, datas[at:], limits)
+                index = self._go_on(batch, index, blobs[index:], job)
             except BrokenProcessPool as error:  # the child died while it waited: no image's fault, nor the shard's
-                if begun_again == at:
+                if restarted_at == index:
                     raise DecoderUnavailable(f"no decode process lives: {error}") from error
-                begun_again = at
+                restarted_at = index
                 self._end_pool()
                 self._pool = _new_pool()
         return batch
 
-    def _go_on(self, batch: Batch, at: int, datas: Sequence[bytes], limits: Limits) -> int:
+    def _go_on(self, batch: Batch, first: int, blobs: Sequence[bytes], job: Job) -> int:
         """Give the rest of a batch to the child. Returns the index of the first image still to be done."""
         batch.pid[0] = 0
+        place = (batch.buffer, batch.count, batch.shape)
         try:
-            future = self._pool.schedule(_child, args=(self._work, batch.room, batch.count, at, datas, limits))
+            future = self._pool.schedule(_child, args=(job, place, first, blobs))
         except RuntimeError as error:  # what pebble says when the pool broke before
             raise BrokenProcessPool(str(error)) from error
-        death = _watch(future, batch, at, limits)
-        return batch.count if death is None else _blame(batch, at, death)
+        death = _watch(future, batch, first, job.limits)
+        return batch.count if death is None else _blame(batch, first, death)
 
     def stop(self) -> None:
         """End the child."""
         self._end_pool()
-        self._leave_room()
+        self._close_buffer()
 
     def _end_pool(self) -> None:
         self._pool.stop()
         self._pool.join()
 
-    def _room_for(self, count: int) -> Room:
+    def _buffer_for(self, count: int, image_bytes: int) -> SharedBuffer:
         # Kept from batch to batch: new memory costs more than the decoder's writing into it, page by page.
-        if self._room is None or self._room.capacity < count:
-            self._leave_room()
-            self._room = Room.make(count)
-        return self._room
+        kept = self._buffer
+        if kept is None or kept.capacity < count or kept.image_bytes != image_bytes:
+            self._close_buffer()
+            self._buffer = kept = SharedBuffer.make(count, image_bytes)
+        return kept
 
-    def _leave_room(self) -> None:
-        if self._room:
-            self._room.leave()
-            self._room = None
+    def _close_buffer(self) -> None:
+        if self._buffer:
+            self._buffer.close()
+            self._buffer = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the child does with each image of a batch, and by which rules."""
+
+    work: Work
+    limits: Limits
+    preprocessing: Preprocessing | None
+
+    def __call__(self, data: bytes) -> images.Header | images.Decoded:
+        if self.preprocessing is None:
+            return self.work(data, self.limits)
+        return self.work(data, self.limits, self.preprocessing)
 
 
 def _new_pool() -> ProcessPool:
@@ -184,35 +157,30 @@ def inspector() -> Isolated:
     return Isolated(images.inspect)
 
 
-def rejection(record: np.void) -> Rejected:
-    """What a REJECTED record says."""
-    return Rejected(Reason(record["reason"].decode()), record["detail"].decode("utf-8", "ignore"))
-
-
-def _child(work: Work, room: Room, count: int, first: int, datas: Sequence[bytes], limits: Limits) -> None:
-    batch = Batch(room, count)
+def _child(job: Job, place: tuple[SharedBuffer, int, tuple[int, ...]], first: int, blobs: Sequence[bytes]) -> None:
+    batch = Batch(*place)
     batch.pid[0] = os.getpid()
-    for at, data in enumerate(datas, first):
-        batch.records["state"][at] = AT_WORK
+    for index, data in enumerate(blobs, first):
+        batch.records["state"][index] = AT_WORK
         try:
-            found = work(data, limits)
+            result = job(data)
         except Rejected as why:
-            _note_rejected(batch, at, why)
+            note_rejected(batch, index, why)
         except MemoryError:
-            _note_rejected(batch, at, Rejected(Reason.OUT_OF_MEMORY, f"it asked for more than {MEMORY_BYTES:,} bytes"))
+            note_rejected(
+                batch, index, Rejected(Reason.OUT_OF_MEMORY, f"it asked for more than {MEMORY_BYTES:,} bytes")
+            )
         except (NameError, ImportError):
             raise  # a mistake in this code must stop the run, not pass for a corrupt image
         except Exception as error:
-            _note_rejected(batch, at, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
+            note_rejected(batch, index, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
         else:
-            if isinstance(found, images.Decoded):
-                batch.pixels[at] = found.pixels
-            kind = getattr(found, "format", "")
-            batch.records[at] = (DONE, found.width, found.height, kind.encode(), found.mode.encode(), b"", b"")
-
-
-def _note_rejected(batch: Batch, at: int, why: Rejected) -> None:
-    batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), printable(why.detail).encode())
+            if isinstance(result, images.Decoded):
+                batch.pixels[index] = result.pixels
+            kind = getattr(result, "format", "")
+            batch.records[index] = (
+                DONE, result.width, result.height, kind.encode(), result.mode.encode(), b"", b"",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -223,7 +191,7 @@ class Death:
     late: int | None = None
 
 
-def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Death | None:
+def _watch(future: ProcessFuture[None], batch: Batch, at: int, limits: Limits) -> Death | None:
     """Wait for the child; end it when an image takes too long. Returns why it died, None when it is through.
 
     Raises DecoderUnavailable when no child begins in time, BrokenProcessPool when it died before it was given anything.
@@ -232,7 +200,8 @@ def _watch(future: ProcessFuture, batch: Batch, at: int, limits: Limits) -> Deat
     begun, since = False, time.monotonic()
     while True:
         try:
-            return future.result(timeout=POLL_SECONDS)
+            future.result(timeout=POLL_SECONDS)
+            return None
         except NotYet:
             pass
         except ProcessExpired as died:
@@ -265,7 +234,7 @@ def _blame(batch: Batch, first: int, death: Death) -> int:
         return at
     if batch.records["state"][at] == WAITING:
         raise BrokenProcessPool(f"it died before its first image: {death.why.detail}")
-    _note_rejected(batch, at, death.why)
+    note_rejected(batch, at, death.why)
     return at + 1
 
 
@@ -279,6 +248,7 @@ def _cause_of_death(status: int) -> Rejected:
 
 def _prepare_child(parent: int) -> None:
     """In the child: no more memory than it may have, no core files, and no life after the parent's."""
+    images.configure_pillow()
     # Private data only: the pixels that it shares with its parent are the parent's.
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

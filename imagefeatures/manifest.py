@@ -6,6 +6,7 @@ only at its end, and then written as one small file a shard.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from imagefeatures import schemas, storage
 from imagefeatures.errors import NoInput
 from imagefeatures.plan import Run
+from imagefeatures.sources import Item
 
 SPOOL_ROWS = 10_000
 
@@ -47,7 +50,7 @@ def list_source(run: Run, workers: int) -> Listing:
         spool = Path(folder) / "listing.arrow"
         objects, size = _spool(run, spool)
         if not objects and run.dataset.on_empty == "fail":
-            raise NoInput(f"NO_INPUT: nothing at {run.source} matches {run.dataset.pattern}")
+            raise NoInput(f"NO_INPUT: nothing at {run.source} matches {list(run.source.pattern)}")
         shards = _write_manifest(run, spool, shard_count(run, objects, size, workers), objects, size)
     listing = Listing(objects, size, shards)
     storage.write(summary, json.dumps(listing.__dict__).encode(), only_if_absent=True)
@@ -64,6 +67,11 @@ def read_manifest(run: Run, shard: int) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(storage.read(run.layout.listing(shard)))).read()
 
 
+def item_of(row: dict[str, Any]) -> Item:
+    """A row of the manifest as its source listed it."""
+    return Item(**{field.name: row[field.name] for field in dataclasses.fields(Item)})
+
+
 def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
     """How many shards to cut: under both caps, and two for each worker when there is little to do."""
     by_cap = max(math.ceil(objects / run.shard_images), math.ceil(size / run.shard_bytes))
@@ -73,13 +81,12 @@ def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
 def _spool(run: Run, spool: Path) -> tuple[int, int]:
     objects = size = 0
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
-        rows: list[dict[str, object]] = []
-        for found in storage.list_objects(run.source):
-            folder_marker = found.uri.endswith("/") and not found.size
-            if folder_marker or not run.dataset.matches(found.uri) or not _sampled(run, found.uri):
+        rows: list[dict[str, Any]] = []
+        for item in run.source.items():
+            if not _sampled(run, item.uri):
                 continue
-            rows.append(_listed(run, found))
-            objects, size = objects + 1, size + found.size
+            rows.append(_listed(run, item))
+            objects, size = objects + 1, size + (item.size or 0)
             if len(rows) == SPOOL_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
                 rows.clear()
@@ -87,14 +94,16 @@ def _spool(run: Run, spool: Path) -> tuple[int, int]:
     return objects, size
 
 
-def _listed(run: Run, found: storage.StoredObject) -> dict[str, object]:
-    uri, bad_key = found.uri, None
+def _listed(run: Run, item: Item) -> dict[str, Any]:
+    """The item as a row of schemas.LISTING."""
+    uri, bad_key = item.uri, None
     try:
         uri.encode()
     except UnicodeEncodeError:
         bad_key = "its name is not UTF-8; it stands here with the odd bytes escaped"
         uri = uri.encode("utf-8", "backslashreplace").decode()
-    return {"uri": uri, "size": found.size, "etag": found.etag, "label": run.dataset.label_of(uri), "bad_key": bad_key}
+    label = run.dataset.label_of(uri) if item.label is None else item.label
+    return dataclasses.asdict(item) | {"uri": uri, "label": label, "bad_key": bad_key}
 
 
 def _sampled(run: Run, uri: str) -> bool:
@@ -113,7 +122,7 @@ def _write_manifest(run: Run, spool: Path, wanted: int, objects: int, size: int)
     """
     weight_of_all = 2 - 1e-9  # a hair less than the sum, so that rounding never cuts a shard one object late
     done, shard = 0.0, 0
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     held = 0
 
     def cut() -> None:
@@ -125,20 +134,21 @@ def _write_manifest(run: Run, spool: Path, wanted: int, objects: int, size: int)
         rows.clear()
 
     for row in _spooled(spool):
+        size_of_row = row["size"] or 0
         # An object that ingest will not download weighs nothing in a worker's memory.
-        weight = int(row["size"]) if row["size"] <= run.dataset.limits.max_bytes else 0  # type: ignore[operator, arg-type]
+        weight = size_of_row if size_of_row <= run.dataset.limits.max_bytes else 0
         full = len(rows) >= run.shard_images or held + weight > run.shard_bytes
         if rows and (full or done >= (shard + 1) * weight_of_all / wanted):
             cut()
         rows.append(row)
         held += weight
-        done += 1 / objects + int(row["size"]) / max(size, 1)  # type: ignore[call-overload]
+        done += 1 / objects + size_of_row / max(size, 1)
     if rows:
         cut()
     return shard
 
 
-def _spooled(spool: Path) -> Iterator[dict[str, object]]:
+def _spooled(spool: Path) -> Iterator[dict[str, Any]]:
     with pa.OSFile(str(spool), "rb") as source:
         for batch in pa.ipc.open_stream(source):
             yield from batch.to_pylist()

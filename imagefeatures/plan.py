@@ -19,8 +19,11 @@ from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams, one_line
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
-from imagefeatures.models import MODELS
+from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.spec import ModelSpec
+from imagefeatures.preprocessing import VERSION, Preprocessing
 from imagefeatures.settings import Settings
+from imagefeatures.sources import AnySource
 
 SOFTWARE = (
     "imagefeatures", "apache-airflow", "pyspark", "pillow", "numpy", "openvino", "tensorflow-cpu", "tensorflow",
@@ -36,7 +39,9 @@ class Run(BaseModel):
     run_id: str
     partition: str
     dataset: Dataset
-    source: str
+    source: AnySource
+    model: ModelSpec
+    preprocessing: Preprocessing
     lake: str
     fingerprint: str
     shard_images: int
@@ -62,16 +67,19 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
 
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)
+    source, model = effective.source_for(partition), BACKBONES[effective.model]
     with _no_store_is_refused():
-        next(storage.list_objects(effective.source_for(partition)), None)
+        source.check()
     now = dt.datetime.now(dt.UTC)
     run = Run(
         run_id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         partition=partition,
         dataset=effective,
-        source=effective.source_for(partition),
+        source=source,
+        model=model,
+        preprocessing=model.preprocessing,
         lake=settings.lake,
-        fingerprint=MODELS[effective.model].fingerprint,
+        fingerprint=model.fingerprint(model.preprocessing),
         shard_images=params.shard_images,
         shard_bytes=params.shard_bytes,
         started_at=now,
@@ -97,7 +105,8 @@ def load_run(uri: str) -> Run:
         raise ParamsError(f"--run: there is no {uri}; start a new run of this partition") from None
     except ValidationError as error:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
-    if run.fingerprint != MODELS[run.dataset.model].fingerprint:  # its vectors would stand under a name not theirs
+    current = run.model == BACKBONES[run.dataset.model] and run.preprocessing.version == VERSION
+    if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # its vectors would be others
         raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
     return run
 

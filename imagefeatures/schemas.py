@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pyarrow as pa
 
 from imagefeatures import names
 from imagefeatures.steps import SPARK_STEPS
-
-PIXELS_SHAPE = (224, 224, 3)
-PIXELS_BYTES = 224 * 224 * 3
 
 
 def _field(name: str, kind: pa.DataType, doc: str = "", *, nullable: bool = False) -> pa.Field:
@@ -26,8 +25,18 @@ _MODE = _field("mode", pa.string(), "Pillow mode as decoded, before the conversi
 
 _IDENTITY = [_URI, _IMAGE_ID, _SIZE, _ETAG, _LABEL]
 
-LISTING = pa.schema([_URI, _SIZE, _ETAG, _LABEL, _field("bad_key", pa.string(), nullable=True)])
-"""Manifest: every listed object of a shard. bad_key: why the name could not be kept, else null."""
+LISTING = pa.schema(
+    [
+        _URI,
+        _SIZE.with_nullable(True),
+        _ETAG,
+        _LABEL,
+        _field("key", pa.string(), nullable=True),
+        _field("locator", pa.string(), nullable=True),
+        _field("bad_key", pa.string(), nullable=True),
+    ]
+)
+"""Manifest: every listed object of a shard, as sources.Item has it. bad_key: why the name was not kept, or null."""
 
 RAW = pa.schema([*_IDENTITY, _field("data", pa.binary())])
 """What ingest froze: the bytes of one version of each object."""
@@ -35,17 +44,16 @@ RAW = pa.schema([*_IDENTITY, _field("data", pa.binary())])
 VERDICT = pa.schema([*_IDENTITY, _field("format", pa.string()), _WIDTH, _HEIGHT, _MODE])
 """What validate let through, from headers alone."""
 
-PIXELS = pa.schema(
-    [
-        *_IDENTITY,
-        _WIDTH,
-        _HEIGHT,
-        _MODE,
-        # Parquet has no 8-bit type: a list<uint8> would be stored as 32-bit integers.
-        pa.field("pixels", pa.binary(PIXELS_BYTES), False, {"shape": "224,224,3", "dtype": "uint8", "layout": "RGB"}),
-    ]
-)
-"""What resize made: uint8 [224, 224, 3] RGB, row-major."""
+DECODED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE])
+"""What resize knows of an image besides its pixels."""
+
+
+def pixels(shape: tuple[int, int, int]) -> pa.Schema:
+    """What resize made: DECODED, and uint8 [height, width, channels], row-major, as the column `pixels`."""
+    # Parquet has no 8-bit type: a list<uint8> would be stored as 32-bit integers.
+    facts = {"shape": ",".join(map(str, shape)), "dtype": "uint8", "layout": "RGB"}
+    return DECODED.append(pa.field("pixels", pa.binary(math.prod(shape)), False, facts))
+
 
 REJECTED = pa.schema(
     [
@@ -55,7 +63,7 @@ REJECTED = pa.schema(
         _ETAG,
         _LABEL,
         _field("step", pa.string(), "The step that rejected the object"),
-        _field("reason", pa.string(), "Reason code; docs/operating.md lists them"),
+        _field("reason", pa.string(), "Reason code; docs/troubleshooting.md lists them"),
         _field("detail", pa.string(), "For a person: what was found and what was expected (at most 500 characters)"),
     ]
 )
@@ -65,7 +73,7 @@ _FEATURES = pa.field(
     "features",
     pa.list_(pa.field("element", pa.float32(), nullable=False)),
     nullable=False,
-    metadata={"doc": "The model's global average pooling: 1280 floats for mobilenet_v2"},
+    metadata={"doc": "The model's vector: as many floats as the model is wide"},
 )
 
 REUSED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE, _FEATURES])

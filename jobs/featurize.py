@@ -18,15 +18,15 @@ from spread import main, spread
 
 def work(context: SparkContext, run: Run) -> None:
     # Read once by the driver and handed from executor to executor: no worker asks the store for the model.
-    bundle = context.broadcast(prepare.read_bundle(run.lake, run.dataset.model))
+    bundle = context.broadcast(prepare.read_bundle(run.model, run.preprocessing, run.lake))
     spread(
         context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundle)
     )
 
 
 def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
-    gpus.claim(gpu_of(TaskContext.get().resources()))
-    engine = engines.OnDemand(lambda: engines.cached(run.dataset.engine, bundle.value))
+    gpus.use_gpu(gpu_of(TaskContext.get().resources()))
+    engine = engines.LazyEngine(lambda: engines.cached(run.dataset.engine, bundle.value))
     return featurize.run_shard(run, shard, engine)
 
 

@@ -36,6 +36,6 @@ class ImageFeaturesPlugin(AirflowPlugin):
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The web page. Imported when the API server asks: no other process needs a web framework."""
-        from imagefeatures_airflow.web import app
+        from imagefeatures_airflow.web.app import app
 
         return [{"name": "Image features", "app": app, "url_prefix": f"/{PREFIX}"}]

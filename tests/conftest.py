@@ -1,4 +1,4 @@
-"""What the tests share: a deployment of their own, planned runs, an S3 server, the prepared model."""
+"""Fixtures of all tests: a deployment of the test's own, planned runs, S3 servers, the prepared model."""
 
 from __future__ import annotations
 
@@ -17,24 +17,30 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from imagefeatures import layout, storage
+from imagefeatures import images, layout, storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 from support import servers
 from support.scripted_store import ScriptedStore, scripted_store
-from support.shared import AWS, BUCKET, MODEL, PARTITION, MakeRun
+from support.shared import AWS, BUCKET, PARTITION, PREPROCESSING, SPEC, MakeRun
 
-# Airflow reads these once, when it is first imported, and makes files in its home.
+# Airflow reads these when it is first imported, and then writes files into its home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pillow() -> None:
+    """Pillow as the decode process has it: tests decode in their own process too."""
+    images.configure_pillow()
+
+
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A deployment of the test's own, in the environment as well: lake, catalog and datasets folder are empty."""
+    """A deployment of the test's own, set in the environment as well. Lake, catalog and datasets folder are empty."""
     lake, datasets = tmp_path / "lake", tmp_path / "datasets"
     lake.mkdir()
     datasets.mkdir()
@@ -46,14 +52,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture(scope="session")
 def _postgres() -> Iterator[str]:
-    """One PostgreSQL for the session, started by the first test that wants it. Yields its URL without a database."""
+    """One PostgreSQL for the session, started by the first test that needs it. Yields its URL without a database."""
     with servers.postgres() as server:
         yield server
 
 
 @pytest.fixture
 def make_database(_postgres: str) -> Callable[..., str]:
-    """make_database(): the URL of a fresh, empty PostgreSQL database; with a password, as an owner of its own."""
+    """make_database(password=None): URL of a new, empty PostgreSQL database. With a password it has its own owner."""
     return functools.partial(servers.new_database, _postgres)
 
 
@@ -74,10 +80,10 @@ def make_run(settings: Settings) -> MakeRun:
 
 @pytest.fixture(scope="session")
 def _s3_server() -> Iterator[str]:
-    """One moto server for the session, on a port that the system chose. Yields its address."""
+    """One moto server for the session, on a free port. Yields its address."""
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every failing test drags its request log along
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else every failing test prints the request log
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -87,16 +93,16 @@ def _s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def aws_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """AWS_* variables that say nothing of any real account, and no client left from another test."""
+    """AWS_* variables without any real account, and no client kept from another test."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # a cloud machine would have credentials to offer
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # a cloud machine would offer credentials
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it keeps the credentials that it once found
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it caches the credentials that it found
     storage._store.cache_clear()
     yield monkeypatch
     storage._store.cache_clear()
@@ -104,7 +110,7 @@ def aws_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.
 
 @pytest.fixture(scope="session")
 def _s3_session() -> Any:
-    """One boto3 session for all tests: a new one reads its service models from disk again, 0.1 s each time."""
+    """One boto3 session for all tests: a new session reads its service models from disk, which takes 0.1 s."""
     import boto3
 
     return boto3.Session(AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"], region_name=AWS["AWS_DEFAULT_REGION"])
@@ -124,7 +130,7 @@ def s3(_s3_server: str, _s3_session: Any, aws_env: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def scripted(aws_env: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
-    """A store that answers by script; the environment points at it."""
+    """An HTTP server that gives scripted answers. The environment names it as the S3 endpoint."""
     with scripted_store() as server:
         aws_env.setenv("AWS_ENDPOINT_URL", server.address)
         yield server
@@ -132,13 +138,13 @@ def scripted(aws_env: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
 
 @pytest.fixture(scope="session")
 def _real_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], servers.Server]]:
-    """MinIO and rclone, by name: each is started when first asked for, and ends with the session."""
+    """Starts MinIO or rclone by name, at its first use. Both end with the session."""
     with contextlib.ExitStack() as running:
 
         @functools.cache
         def start(name: str) -> servers.Server:
             folder = tmp_path_factory.mktemp(name)
-            (folder / BUCKET).mkdir()  # to rclone a folder is a bucket, and to MinIO, on its first start, as well
+            (folder / BUCKET).mkdir()  # rclone serves a folder as a bucket; so does MinIO at its first start
             return running.enter_context(getattr(servers, name)(folder))
 
         yield start
@@ -161,17 +167,17 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def weights_cache() -> Path:
-    """The folder of downloaded weights that the settings name: shared by all tests, filled once for a machine."""
+    """The settings' folder of downloaded weights. All tests share it; it is filled once per machine."""
     return Settings.from_env({"IMAGEFEATURES_CACHE": os.environ.get("IMAGEFEATURES_CACHE", "")}).cache
 
 
 @pytest.fixture(scope="session")
 def prepared_lake(tmp_path_factory: pytest.TempPathFactory, weights_cache: Path) -> str:
-    """URI of a lake that holds the prepared model. Read only: tests that write copy it (`lake_with_model`)."""
+    """URI of a lake that holds the prepared model. Read only: a test that writes uses `lake_with_model`."""
     from imagefeatures.models.prepare import prepare
 
     lake = f"file://{tmp_path_factory.mktemp('prepared')}"
-    prepare(MODEL, lake, weights_cache)
+    prepare(SPEC, PREPROCESSING, lake, weights_cache)
     return lake
 
 

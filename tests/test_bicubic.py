@@ -1,4 +1,4 @@
-"""The compiled resizing gives Pillow's pixels, every one."""
+"""The compiled resizing gives exactly Pillow's pixels."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from PIL import Image
 
 from imagefeatures import images, isolation
 from imagefeatures.datasets import Limits
+from support.shared import PREPROCESSING
 
 
 def can_be_compiled() -> bool:
-    """Whether this machine has what it takes: AVX2, a C compiler, and Python's headers."""
+    """Whether this machine has AVX2, a C compiler and Python's headers."""
     cpu = Path("/proc/cpuinfo")
     headers = Path(sysconfig.get_paths()["include"], "Python.h")
     avx2 = cpu.is_file() and bool(re.search(r"^flags\b.*\bavx2\b", cpu.read_text(), re.MULTILINE))
@@ -32,7 +33,7 @@ compiled = pytest.mark.skipif(
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
-    """Black and white for even seeds: overshoots, which have to be clipped, at nearly every pixel."""
+    """Random pixels. For even seeds they are black or white: nearly every pixel overshoots and must be clipped."""
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(values if seed % 2 else np.where(values > 127, 255, 0).astype(np.uint8))
 
@@ -42,40 +43,40 @@ def by_pillow(image: Image.Image) -> np.ndarray:
 
 
 def sizes() -> list[tuple[int, int]]:
-    """Of every kind: enlarged, shrunk, one of each, a side of 224, one pixel wide, rows first and columns first."""
+    """(height, width): enlarged, shrunk, both at once, a side of 224, one pixel wide, rows first and columns first."""
     drawn = np.exp(np.random.default_rng(7).uniform(0, np.log(2500), (120, 2))).astype(int) + 1
     sides = [1, 2, 3, 4, 5, 7, 8, 223, 224, 225, 226, 448, 449, 3000]
     return [(h, w) for h, w in drawn.tolist()] + [(s, 224) for s in sides] + [(224, s) for s in sides] + [(1, 1)]
 
 
 @compiled
-def test_every_pixel_is_pillows() -> None:
-    assert images._compiled_bicubic_is_pillows()
+def test_every_pixel_equals_pillows() -> None:
+    assert images._compiled_bicubic_is_pillows(224)
     for seed, (height, width) in enumerate(sizes()):
         image = noise(height, width, seed)
-        np.testing.assert_array_equal(images.resized(image), by_pillow(image), f"{height} rows of {width}")
+        np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
 
 
 @compiled
 @pytest.mark.parametrize("width", [224, 230, 348, 640])
-def test_the_pass_that_pillow_makes_first_is_made_first(width: int) -> None:
-    turn = 2 * width - 224  # columns first from the next height on
+def test_rows_and_columns_are_resized_in_pillows_order(width: int) -> None:
+    turn = 2 * width - 224  # above this height, columns come first
     for height in (turn - 1, turn, turn + 1, turn + 2):
         image = noise(height, width, height)
-        np.testing.assert_array_equal(images.resized(image), by_pillow(image), f"{height} rows of {width}")
+        np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
 
 
 @compiled
-def test_an_image_of_more_than_one_block_of_pillows_is_resized_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_pillow_holds_in_several_memory_blocks_is_resized(monkeypatch: pytest.MonkeyPatch) -> None:
     image = noise(2300, 2100)
     expected = by_pillow(image)
-    np.testing.assert_array_equal(images._compiled(image), expected)
+    np.testing.assert_array_equal(images._compiled(image, 224), expected)
     Image.core.set_use_block_allocator(0)
     try:
         in_blocks = noise(2300, 2100)
         with pytest.raises(ValueError, match="contiguous"):
-            images._compiled(in_blocks)
-        np.testing.assert_array_equal(images.resized(in_blocks), expected)  # by Pillow itself
+            images._compiled(in_blocks, 224)
+        np.testing.assert_array_equal(images.resized(in_blocks, 224, 224), expected)  # by Pillow itself
     finally:
         Image.core.set_use_block_allocator(1)
 
@@ -86,9 +87,9 @@ def test_an_image_of_more_than_one_block_of_pillows_is_resized_too(monkeypatch: 
     [
         (400, (10, 11), 48, 4),  # fewer pixels than the shape says
         (480, (10, 11), 48, 4),  # more
-        (440, (11, 10), 47, 4),  # too little room for the result
-        (120, (3, 10), 48, 4),  # fewer rows than it takes at a time
-        (440, (11, 10), 27, 3),  # a smaller picture than it makes
+        (440, (11, 10), 47, 4),  # an output buffer that is too small
+        (120, (3, 10), 48, 4),  # fewer rows than one kernel needs
+        (440, (11, 10), 27, 3),  # an output of fewer rows than it takes at a time
         (0, (-1, 0), 48, 4),
     ],
 )
@@ -101,14 +102,14 @@ def test_sizes_that_do_not_fit_are_refused(given: int, shape: tuple[int, int], r
 def test_a_long_strip_takes_no_more_memory_than_it_has_pixels() -> None:
     sink = io.BytesIO()
     Image.new("RGB", (3_000_000, 4), (9, 99, 199)).save(sink, "PNG")
-    batch = isolation.decoder().run([sink.getvalue()], Limits())  # in a process of 2 GiB
+    batch = isolation.decoder().run([sink.getvalue()], Limits(), PREPROCESSING)  # the decode process may use 2 GiB
     assert batch.records[0]["state"] == isolation.DONE, isolation.rejection(batch.records[0])
     assert (batch.pixels[0] == (9, 99, 199)).all()
 
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
-    """use(module): in place of the compiled one."""
+    """use(module): replaces the compiled module."""
 
     def replace(module: object) -> None:
         monkeypatch.setattr(images, "_bicubic", module)
@@ -118,10 +119,10 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
     images._compiled_bicubic_is_pillows.cache_clear()
 
 
-def test_without_it_pillow_resizes(use: Callable[[object], None]) -> None:
+def test_without_the_compiled_module_pillow_resizes(use: Callable[[object], None]) -> None:
     use(None)
     image = noise(300, 200)
-    np.testing.assert_array_equal(images.resized(image), by_pillow(image))
+    np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))
 
 
 @compiled
@@ -133,4 +134,4 @@ def test_code_that_gives_other_pixels_is_not_used(use: Callable[[object], None])
 
     use(Wrong)
     image = noise(300, 200)
-    np.testing.assert_array_equal(images.resized(image), by_pillow(image))
+    np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))

@@ -1,4 +1,4 @@
-"""The documents say what the code does, and the code does nothing that they leave out."""
+"""The documents agree with the code: settings, fields, reasons, errors, columns, modules, links."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from imagefeatures.settings import REPOSITORY
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
-ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"
-OPERATING = REPOSITORY / "docs" / "operating.md"
+CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
+RUNNING = REPOSITORY / "docs" / "running.md"
+TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 TABLES = REPOSITORY / "docs" / "tables.md"
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "imagefeatures").rglob("*.py"))}
 
 FIELDS = {
-    "Dataset": (Dataset, "Dataset file", 0),
-    "Limits": (Limits, "Dataset file", 1),
-    "RunParams": (RunParams, "Running", 0),
+    "Dataset": (Dataset, "Dataset file"),
+    "Limits": (Limits, "Limits"),
+    "RunParams": (RunParams, "Run parameters"),
 }
 
 
@@ -40,41 +41,26 @@ def first_column(rows: list[list[str]]) -> list[str]:
     return [plain(row[0]) for row in rows]
 
 
-def test_the_readme_lists_exactly_the_targets_of_the_makefile() -> None:
-    makefile = (REPOSITORY / "Makefile").read_text()
-    targets = re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)
-    (table,) = section(README, "Targets").tables
-    assert sorted(first_column(table)) == sorted(f"make {target}" for target in targets)
-    assert len(targets) > 5
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
-def test_every_make_target_in_a_document_exists(path: Path) -> None:
-    targets = re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-    shell = [code for part in sections(path) for language, code in part.blocks if language == "sh"]
-    named = {found for code in [*codes(path), *shell] for found in re.findall(r"(?:^|\s)make ([a-z-]+)", code)}
-    assert named <= set(targets)
-
-
 def test_every_setting_is_documented_and_no_other() -> None:
     read = set(re.findall(r"\bIMAGEFEATURES_[A-Z]+\b", SOURCES[REPOSITORY / "imagefeatures" / "settings.py"]))
-    settings, _ = section(OPERATING, "Settings").tables
+    (settings,) = section(CONFIGURATION, "Settings").tables
     assert set(first_column(settings)) == read
     for path in DOCUMENTS:
         assert set(re.findall(r"\bIMAGEFEATURES_[A-Z_]+\b", path.read_text())) <= read, path
 
 
-def test_every_aws_variable_that_is_handed_on_is_documented() -> None:
+def test_every_aws_variable_that_is_passed_on_is_documented() -> None:
     read = set(re.findall(r'"(AWS_[A-Z_0-9]+)"', SOURCES[REPOSITORY / "imagefeatures" / "settings.py"]))
-    table = section(OPERATING, "Settings").tables[1]
+    (table,) = section(CONFIGURATION, "S3").tables
     assert set(re.findall(r"AWS_[A-Z_0-9]+", " ".join(first_column(table)))) == read
     assert "AWS_ENDPOINT_URL" in read
 
 
 @pytest.mark.parametrize("kind", FIELDS)
 def test_every_field_is_documented_with_its_type_bounds_and_default(kind: str) -> None:
-    model, title, at = FIELDS[kind]
-    documented = {plain(row[0]): row for row in section(OPERATING, title).tables[at]}
+    model, title = FIELDS[kind]
+    (table,) = section(CONFIGURATION, title).tables
+    documented = {plain(row[0]): row for row in table}
     assert list(documented) == list(model.model_fields)
     for field, schema in model.model_json_schema()["properties"].items():
         _, type_, allowed, default, meaning = documented[field]
@@ -85,7 +71,7 @@ def test_every_field_is_documented_with_its_type_bounds_and_default(kind: str) -
 
 
 def flat(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of the value itself, where pydantic says "this or null"."""
+    """The schema of the value, where pydantic writes "value or null"."""
     return next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
 
 
@@ -141,14 +127,14 @@ def number(value: float) -> str:
 
 
 def test_every_reason_is_documented_and_no_other() -> None:
-    (table,) = section(OPERATING, "Reason codes").tables
+    (table,) = section(TROUBLESHOOTING, "Reason codes").tables
     assert first_column(table) == list(Reason)
     assert all(row[2] for row in table)
 
 
 def test_a_reason_is_said_to_be_unused_exactly_while_it_is() -> None:
     raised = {found for text in SOURCES.values() for found in re.findall(r"\bReason\.([A-Z_]+)\b", text)}
-    (table,) = section(OPERATING, "Reason codes").tables
+    (table,) = section(TROUBLESHOOTING, "Reason codes").tables
     unused = {plain(row[0]) for row in table if "Not raised yet" in row[2]}
     assert unused == set(Reason) - raised
     assert {plain(row[0]) for row in table if row[1] == "none"} == unused
@@ -168,14 +154,14 @@ def test_every_error_that_can_stop_a_run_is_documented_and_no_other() -> None:
     tree = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     ours = [kind for kind in tree if issubclass(kind, errors.ImageFeaturesError)]
     last = {kind.__name__ for kind in ours if not any(issubclass(o, kind) and o is not kind for o in ours)}
-    (table,) = section(OPERATING, "Errors").tables
+    (table,) = section(TROUBLESHOOTING, "Errors").tables
     assert set(first_column(table)) == last
-    assert first_column(table)[-1] == "StoreError"  # the text above the table says so of the last
-    assert f"exit status {errors.EXIT_INPUT_ERROR}" in " ".join(section(OPERATING, "Errors").text.split())
+    assert first_column(table)[-1] == "StoreError"  # the text above the table calls the last one retried
+    assert f"exit status {errors.EXIT_INPUT_ERROR}" in " ".join(section(TROUBLESHOOTING, "Errors").text.split())
 
 
 def test_every_step_is_documented_with_errors_that_exist() -> None:
-    (table,) = section(OPERATING, "Steps").tables
+    (table,) = section(RUNNING, "Steps").tables
     assert first_column(table) == ["plan", "model", *steps.SPARK_STEPS, "register"]
     for row in table:
         for error in plain(row[3]).split(", "):
@@ -209,21 +195,6 @@ def iceberg(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "timestamptz" if kind.tz else "timestamp"
     return {"int32": "int", "int64": "long"}.get(str(kind), str(kind))
-
-
-def test_the_architecture_names_every_module_of_the_package() -> None:
-    modules = {
-        name(path)
-        for path, text in SOURCES.items()
-        if path.name != "__init__.py" or "\ndef " in text or "\nclass " in text
-    }
-    named = set(codes(ARCHITECTURE))
-    assert modules <= named
-    assert {code for code in named if code.startswith("imagefeatures/")} - modules <= {"imagefeatures/ruff.toml"}
-    jobs_and_dags = [*REPOSITORY.glob("jobs/*.py"), *REPOSITORY.glob("dags/*.py"), *REPOSITORY.glob("plugins/*.py")]
-    assert {name(path) for path in jobs_and_dags} <= named
-    plugin = {path.name for path in REPOSITORY.glob("plugins/imagefeatures_airflow/*.py")} - {"__init__.py"}
-    assert plugin <= named
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
@@ -263,10 +234,10 @@ def test_dataset_files_in_documents_are_right() -> None:
         for language, code in part.blocks
         if language == "yaml"
     }
-    assert {README, OPERATING} <= set(shown)
+    assert {README, CONFIGURATION} <= set(shown)
     for content in shown.values():
         Dataset.model_validate(content)
-    assert list(shown[OPERATING]) == list(Dataset.model_fields)
+    assert list(shown[CONFIGURATION]) == list(Dataset.model_fields)
 
 
 def test_no_file_holds_a_path_of_one_machine() -> None:
@@ -277,7 +248,7 @@ def test_no_file_holds_a_path_of_one_machine() -> None:
     for path in (REPOSITORY / file for file in listed):
         try:
             text = path.read_text(encoding="utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):  # a picture; a file removed since
+        except (UnicodeDecodeError, FileNotFoundError):  # binary files; files removed from the work tree
             continue
         found += [f"{name(path)}: {place}" for place in places.findall(text)]
     assert len(listed) > 50

@@ -1,7 +1,7 @@
-"""The twenty bad inputs: each has one clear answer, a row with its reason or a refusal in one line.
+"""Twenty bad inputs: each ends as a row with a reason, or as a refusal in one line.
 
-Step by step here, where a test can reach in between the steps; over a whole run of the DAG in
-integration/test_hostile_run.py, where it need not.
+Here the steps are called one by one, so that a test can disturb the input between them. Inputs that need no
+disturbance also go through a whole run of the DAG, in integration/test_hostile_run.py.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from support import poison
 from support.hostile import FILES, ODD_KEYS, Hostile
 from support.photos import fill, jpeg
 from support.servers import rclone
-from support.shared import MODEL, MakeRun
+from support.shared import MODEL, SPEC, MakeRun
 
 GOOD = "good.jpg"
 
 
 @dataclass(frozen=True)
 class World:
-    """What an input can happen to: a deployment of the test's own, and ways to disturb it."""
+    """What a bad input needs: a deployment of the test's own, and the fixtures that disturb it."""
 
     make_run: MakeRun
     settings: Settings
@@ -56,7 +56,7 @@ def world(
     return World(make_run, settings, tmp_path / "photos", request, monkeypatch)
 
 
-# What becomes of an object: "step REASON: detail", or "resize ok: mode"
+# Outcomes of an object: "step REASON: detail", or "resize ok: mode"
 
 
 def through(
@@ -64,7 +64,7 @@ def through(
     meanwhile: Callable[[], object] = lambda: None,
     resize_shard: Callable[[Run, int], Receipt] = resize.run_shard,
 ) -> dict[str, str]:
-    """ingest, validate and resize over all shards: what became of each URI. meanwhile: after the listing."""
+    """ingest, validate and resize all shards. Returns each URI's outcome. meanwhile: called after the listing."""
     found: dict[str, str] = {}
     shards = manifest.list_source(run, workers=1).shards
     meanwhile()
@@ -88,7 +88,7 @@ def file(bad: Hostile, world: World) -> str:
     assert found.pop(f"file://{source}/{GOOD}") == "resize ok: RGB"
     ((uri, answer),) = found.items()
     assert uri == f"file://{source}/a{bad.ending}"
-    assert (uri in read) == (bad.answer[0] != "ingest")  # what is refused unseen is not downloaded
+    assert (uri in read) == (bad.answer[0] != "ingest")  # what ingest rejects is not downloaded
     return answer
 
 
@@ -125,11 +125,11 @@ def key_that_is_no_text(world: World) -> str:
     return answer
 
 
-# Why a run is refused: "Error: its one line"
+# Refusals of a run: "Error: its one line"
 
 
 def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises((InputError, StoreError)) as stopped:  # an InputError is not tried again; a store may come back
+    with pytest.raises((InputError, StoreError)) as stopped:  # Airflow retries a StoreError, and no InputError
         call()
     return f"{type(stopped.value).__name__}: {stopped.value}"
 
@@ -178,7 +178,7 @@ def other_weights(world: World) -> str:
     path = world.request.getfixturevalue("weights_cache") / "weights" / f"{MODEL}.h5"
     damaged = bytearray(path.read_bytes())
     damaged[(where := len(damaged) // 2) : where + 4] = b"\0\0\x80\x3f"
-    return refusal(lambda: read_weights(bytes(damaged), MODEL, "given.h5"))
+    return refusal(lambda: read_weights(bytes(damaged), SPEC, "given.h5"))
 
 
 def malformed_dataset_file(world: World) -> str:
@@ -248,7 +248,7 @@ INPUTS: dict[str, tuple[int, Callable[[World], str], str]] = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_a_bad_input_has_one_clear_answer(name: str, world: World) -> None:
+def test_a_bad_input_has_its_one_line_answer(name: str, world: World) -> None:
     _, ask, expected = INPUTS[name]
     answer = ask(world)
     assert re.match(expected, answer)
@@ -256,5 +256,5 @@ def test_a_bad_input_has_one_clear_answer(name: str, world: World) -> None:
     assert "canary" not in answer
 
 
-def test_all_twenty_are_among_them() -> None:
+def test_all_twenty_bad_inputs_are_tested() -> None:
     assert {number for number, *_ in INPUTS.values()} == set(range(1, 21))

@@ -11,20 +11,21 @@ from PIL import Image, ImageOps
 
 from imagefeatures import images
 from imagefeatures.datasets import Limits
-from imagefeatures.images import decode, inspect
-from imagefeatures.models import PREPROCESSING
+from imagefeatures.images import inspect
+from imagefeatures.preprocessing import VERSION
 from support.photos import ENCODINGS, ORIENTATION, encoded, picture, real_photos, turned
+from support.shared import decode
 
 LIMITS = Limits()
 SIDE = 224
-"""Pictures of the model's own size are not resized: what comes out can be compared value by value."""
+"""A picture of the model's input size is not resized: its pixels can be compared value by value."""
 
 
 def square(seed: int = 0) -> np.ndarray:
     return picture(SIDE, SIDE, seed)
 
 
-# What is made of a good image
+# Good images
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -38,7 +39,7 @@ def test_every_allowed_format_becomes_the_models_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["png", "lossless webp", "bmp", "tiff", "lzw tiff"])
-def test_a_lossless_image_of_the_models_size_comes_out_as_it_went_in(name: str) -> None:
+def test_a_lossless_image_of_the_models_size_keeps_its_pixels(name: str) -> None:
     kind, options = ENCODINGS[name]
     assert np.array_equal(decode(encoded(square(), kind, **options), LIMITS).pixels, square())
 
@@ -55,12 +56,12 @@ def test_a_plain_colour_stays_that_colour() -> None:
     assert np.array_equal(decode(encoded(plain, "PNG"), LIMITS).pixels, np.broadcast_to((10, 200, 99), (SIDE, SIDE, 3)))
 
 
-def test_of_an_animation_the_first_frame_counts() -> None:
+def test_the_first_frame_of_an_animation_is_used() -> None:
     frames = [Image.fromarray(square(seed)) for seed in range(3)]
     for kind, options in (("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
         assert np.array_equal(decode(data, LIMITS).pixels, square(0))
-    grey = [frame.convert("L") for frame in frames]  # a GIF keeps 256 greys as they are
+    grey = [frame.convert("L") for frame in frames]  # a GIF stores 256 greys exactly
     data = encoded(grey[0], "GIF", save_all=True, append_images=grey[1:])
     assert np.array_equal(decode(data, LIMITS).pixels[..., 0], np.asarray(grey[0]))
 
@@ -77,7 +78,7 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
     8: lambda a: np.rot90(a),
 }
-"""What has to be done to the stored pixels, by the words of the EXIF standard (row 0 is at the …)."""
+"""Orientation to how the stored pixels are set upright, from the EXIF standard ("row 0 is at the …")."""
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
@@ -132,9 +133,9 @@ def test_malformed_exif_is_not_fatal_and_means_upright(exif: bytes) -> None:
     assert np.array_equal(decode(data, LIMITS).pixels, decode(whole, LIMITS).pixels)
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Metadata Warning")  # of the bare Pillow below
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Metadata Warning")  # from calling Pillow directly below
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_a_readable_orientation_counts_beside_tags_that_cannot_be_written_back(orientation: int) -> None:
+def test_orientation_is_read_beside_tags_that_pillow_cannot_write_back(orientation: int) -> None:
     def entry(tag: int, kind: int, count: int, value: int) -> bytes:
         return struct.pack("<HHII", tag, kind, count, value)
 
@@ -211,7 +212,7 @@ def test_grey_with_alpha_keeps_its_grey() -> None:
     assert decoded.mode == "LA"
 
 
-@pytest.mark.parametrize("transparency", [None, 7, bytes(range(256))], ids=["opaque", "one colour", "of each its own"])
+@pytest.mark.parametrize("transparency", [None, 7, bytes(range(256))], ids=["opaque", "one colour", "one per colour"])
 def test_a_palette_is_looked_up_and_its_transparency_ignored(transparency: int | bytes | None) -> None:
     palette = np.random.default_rng(1).integers(0, 256, (256, 3), dtype=np.uint8)
     indices = square()[..., 2]
@@ -232,7 +233,7 @@ def test_cmyk_becomes_rgb_by_the_plain_formula() -> None:
     assert decoded.mode == "CMYK"
 
 
-def test_a_cmyk_jpeg_is_no_negative() -> None:
+def test_a_cmyk_jpeg_is_not_inverted() -> None:
     colour = (200, 40, 90)
     cmyk = np.full((SIDE, SIDE, 4), [*(255 - c for c in colour), 0], np.uint8)  # no black: RGB is the complement
     decoded = decode(encoded(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=100), LIMITS)
@@ -240,7 +241,7 @@ def test_a_cmyk_jpeg_is_no_negative() -> None:
     assert decoded.mode == "CMYK"
 
 
-# The numbers themselves
+# Pinned pixels
 
 PINNED_MADE = {
     "rgb png": "25d94e71ec285f6b",
@@ -270,7 +271,7 @@ def made() -> dict[str, bytes]:
 
 
 def test_the_pixels_are_those_of_this_version_of_preprocessing() -> None:
-    """If this fails, the same bytes now make other pixels: raise PREPROCESSING["version"], then pin anew."""
-    assert PREPROCESSING["version"] == 1
+    """If this fails, the same bytes now give other pixels: raise preprocessing.VERSION, then pin the new digests."""
+    assert VERSION == 1
     assert {name: sha256(data) for name, data in made().items()} == PINNED_MADE
     assert {path.name: sha256(path.read_bytes()) for path in real_photos()} == PINNED_PHOTOS

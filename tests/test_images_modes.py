@@ -1,4 +1,4 @@
-"""Modes that Pillow cannot write itself, against values worked out from the formats' definitions."""
+"""Modes that Pillow cannot write: expected values are computed from the formats' definitions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.datasets import Limits
-from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY, decode, inspect
+from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY, inspect
 from imagefeatures.settings import REPOSITORY
 from support.photos import encoded, picture, png_made
+from support.shared import decode
 from support.snippets import section
 
 LIMITS = Limits()
@@ -22,7 +23,7 @@ SIDE = 224
 
 
 def sixteen(channels: int) -> np.ndarray:
-    """uint16 [224, 224, channels], over the whole range."""
+    """uint16 [224, 224, channels] over the whole range of values."""
     values = np.random.default_rng(channels).integers(0, 65536, (SIDE, SIDE, channels), dtype=np.uint16)
     values[0, 0], values[0, 1] = 0, 65535
     return values
@@ -78,25 +79,23 @@ def test_grey_of_few_bits_is_spread_over_the_whole_range(depth: int) -> None:
     assert decoded.mode == "L"
 
 
-def test_a_ycck_jpeg_is_turned_back_by_the_jfif_formula() -> None:
+def test_a_ycck_jpeg_is_converted_by_the_jfif_formula() -> None:
     stored = (120, 90, 170, 230)  # Y, Cb, Cr and K as Adobe stores them: inverted
-    flat = np.broadcast_to(
-        np.uint8([255 - value for value in stored]), (SIDE, SIDE, 4)
-    )  # Pillow inverts what it writes
+    flat = np.broadcast_to(np.uint8([255 - value for value in stored]), (SIDE, SIDE, 4))  # Pillow inverts on writing
     data = encoded(Image.fromarray(np.ascontiguousarray(flat), "CMYK"), quality=100, subsampling=0)
     adobe = data.index(b"Adobe")
-    assert data[adobe + 11] == 0  # "as it is"
+    assert data[adobe + 11] == 0  # transform 0: CMYK, not YCCK
     decoded = decode(data[: adobe + 11] + b"\2" + data[adobe + 12 :], LIMITS)
     y, cb, cr, black = (float(value) for value in stored)
     rgb = (y + 1.402 * (cr - 128), y - 0.344136 * (cb - 128) - 0.714136 * (cr - 128), y + 1.772 * (cb - 128))
-    # YCCK holds the colours' complement as YCC: C = 255 - R, and so on; then Adobe's inversion, then light.
+    # YCCK holds the complement of RGB as YCC (C = 255 - R, …). Undo Adobe's inversion, then turn inks to light.
     inks = [255 - (255 - value) for value in rgb]
     expected = [(255 - ink) * black / 255 for ink in inks]
     assert np.abs(decoded.pixels.reshape(-1, 3) - expected).max() <= 3
     assert decoded.mode == "CMYK"
 
 
-def test_of_several_pictures_in_one_jpeg_the_first_counts() -> None:
+def test_the_first_picture_of_a_multi_picture_jpeg_is_used() -> None:
     frames = [Image.fromarray(picture(SIDE, SIDE, seed)) for seed in range(2)]
     data = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:], quality=90)
     with Image.open(io.BytesIO(data)) as opened:
@@ -106,7 +105,7 @@ def test_of_several_pictures_in_one_jpeg_the_first_counts() -> None:
 
 
 @pytest.mark.parametrize("separate", [False, True], ids=["its first frame", "not of the animation"])
-def test_of_an_animated_png_the_plain_picture_counts(separate: bool) -> None:
+def test_the_default_image_of_an_animated_png_is_used(separate: bool) -> None:
     frames = [Image.fromarray(picture(SIDE, SIDE, seed)) for seed in range(3)]
     data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=separate)
     assert np.array_equal(decode(data, LIMITS).pixels, picture(SIDE, SIDE))
@@ -122,8 +121,8 @@ def test_every_mode_is_documented_with_its_rule() -> None:
 
 
 @pytest.mark.parametrize(("plain", "premultiplied"), [("RGBA", "RGBa"), ("LA", "La")])
-def test_premultiplied_colours_become_plain_ones_first(plain: str, premultiplied: str) -> None:
+def test_premultiplied_colours_are_divided_by_alpha_first(plain: str, premultiplied: str) -> None:
     colour = (200, 100, 50, 255) if plain == "RGBA" else (120, 255)
     opaque = Image.new(plain, (3, 2), colour)
-    found = images._to_rgb(opaque.convert(premultiplied))
+    found = images.to_rgb(opaque.convert(premultiplied))
     np.testing.assert_array_equal(np.asarray(found), np.asarray(opaque.convert("RGB")))

@@ -1,4 +1,4 @@
-"""What images.py turns away, and that it raises nothing but Rejected."""
+"""What images.py rejects; it raises nothing but Rejected."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from PIL import Image, ImageFile
 
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
-from imagefeatures.images import decode, inspect
+from imagefeatures.images import inspect
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
 from support.hostile import FILES
 from support.photos import ENCODINGS, encoded, fill, lab_tiff, picture, png_chunk, png_of
+from support.shared import decode
 
 LIMITS = Limits()
 
@@ -41,7 +42,7 @@ UNSUPPORTED = {
 
 
 @pytest.mark.parametrize("mode", UNSUPPORTED)
-def test_a_mode_without_one_right_conversion_is_turned_away(mode: str) -> None:
+def test_a_mode_without_a_defined_conversion_is_rejected(mode: str) -> None:
     expected = (Reason.UNSUPPORTED_MODE, f"mode '{mode}' has no defined conversion to RGB")
     assert why(inspect, UNSUPPORTED[mode]) == why(decode, UNSUPPORTED[mode]) == expected
 
@@ -64,7 +65,7 @@ def test_the_datasets_limit_is_the_only_one() -> None:
     assert why(inspect, data, Limits(max_pixels=399_999_999))[0] is Reason.TOO_MANY_PIXELS
 
 
-def test_an_image_of_just_the_limit_is_decoded() -> None:
+def test_an_image_of_exactly_the_limit_is_decoded() -> None:
     data = encoded(picture(30, 20), "PNG")
     assert decode(data, Limits(max_pixels=600)).width == 30
     assert why(decode, data, Limits(max_pixels=599))[0] is Reason.TOO_MANY_PIXELS
@@ -82,11 +83,11 @@ def test_inspecting_decodes_no_pixel(kind: str, monkeypatch: pytest.MonkeyPatch)
     assert why(decode, data)[1].endswith("decoded")
 
 
-# What is wrong inside
+# Damaged content
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_a_file_cut_anywhere_is_turned_away_for_it(name: str) -> None:
+def test_a_file_cut_anywhere_is_rejected_as_truncated(name: str) -> None:
     kind, options = ENCODINGS[name]
     data = encoded(picture(), kind, **options)
     for cut in range(12, len(data), max(1, len(data) // 40)):
@@ -102,7 +103,7 @@ def test_pixels_that_end_too_early_are_found_by_the_decoder_too(name: str) -> No
 
 def test_compressed_data_that_contradicts_itself_is_corrupt() -> None:
     good_crcs = png_of(64, 48, b"this is not a zlib stream")
-    assert inspect(good_crcs, LIMITS).width == 64  # from outside it looks whole
+    assert inspect(good_crcs, LIMITS).width == 64  # the headers alone look right
     assert why(decode, good_crcs)[0] is Reason.CORRUPT
 
 
@@ -126,11 +127,11 @@ NOTHING_INSIDE = {
 
 
 @pytest.mark.parametrize("data", NOTHING_INSIDE.values(), ids=NOTHING_INSIDE)
-def test_a_container_with_nothing_in_it_is_corrupt(data: bytes) -> None:
+def test_a_file_without_an_image_is_corrupt(data: bytes) -> None:
     assert why(inspect, data)[0] is why(decode, data)[0] is Reason.CORRUPT
 
 
-def test_flipped_bytes_make_pixels_or_a_rejection_and_nothing_else() -> None:
+def test_altered_bytes_give_pixels_or_a_rejection_and_nothing_else() -> None:
     random = np.random.default_rng(2)
     ends: set[str] = set()
     for name, (kind, options) in ENCODINGS.items():
@@ -148,35 +149,37 @@ def test_flipped_bytes_make_pixels_or_a_rejection_and_nothing_else() -> None:
     assert {"CORRUPT", "TRUNCATED", "jpeg: passed"} <= ends
 
 
-def test_no_format_beside_the_sniffed_one_is_tried() -> None:
-    # Kodak's PhotoCD is known by a word at byte 2048 alone: Pillow would open it behind any other signature.
+def test_only_the_detected_format_is_tried() -> None:
+    # Pillow knows PhotoCD by a word at byte 2048 alone, so it would open the file despite the PNG signature.
     data = b"\x89PNG\r\n\x1a\n".ljust(2048) + b"PCD_".ljust(2048)
     with Image.open(io.BytesIO(data)) as image:
         assert image.format == "PCD"
     assert why(decode, data) == (Reason.CORRUPT, "starts as PNG, but its header cannot be read")
 
 
-def test_metadata_that_pillow_warns_of_passes_silently(recwarn: pytest.WarningsRecorder) -> None:
+def test_metadata_that_pillow_warns_about_gives_no_warning(recwarn: pytest.WarningsRecorder) -> None:
     data = encoded(Image.fromarray(picture()).quantize(16), "PNG", transparency=bytes(range(16)))
     decode(data, LIMITS)
     assert list(recwarn) == []
 
 
-# No program is ever started for an image
+# No image starts a program
 
 LISTENER = """
 import json, pathlib, subprocess, sys
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
-from imagefeatures.images import decode, inspect
+from imagefeatures import images
+from imagefeatures.preprocessing import Preprocessing
+images.configure_pillow()
 started = []
 events = ("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.exec", "os.fork", "os.forkpty", "os.system", "os.popen")
 sys.addaudithook(lambda event, _: started.append(event) if event in events else None)
 reasons = []
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-    for judge in (inspect, decode):
+    for judge, extra in ((images.inspect, []), (images.decode, [Preprocessing.standard(224, 224)])):
         try:
-            judge(path.read_bytes(), Limits())
+            judge(path.read_bytes(), Limits(), *extra)
             reasons.append("passed")
         except Rejected as why:
             reasons.append(why.reason)

@@ -1,4 +1,4 @@
-"""Who may import whom, seen by the imports that really happen: each question in a fresh interpreter."""
+"""Who may import whom: each test looks at what a new interpreter has really imported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 
 
 def imported_with(modules: list[str], masked: tuple[str, ...] = ()) -> set[str]:
-    """The top-level packages that a fresh interpreter holds once it has imported these modules."""
+    """The top-level packages that a new interpreter holds after importing these modules."""
     program = MASKED_IMPORT.format(modules=modules, masked=set(masked) or {""})
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ def test_feature_files_lie_in_the_table_and_all_others_in_the_runs_own_folder() 
 
 
 @pytest.mark.parametrize("shard", [0, 12, 99_999, 100_000, 1_234_567])
-def test_a_receipts_name_gives_the_shard_back(shard: int) -> None:
+def test_the_shard_can_be_read_from_the_name_of_its_receipt(shard: int) -> None:
     assert shard_of_receipt(f"{shard_name(shard)}.json") == shard
 
 

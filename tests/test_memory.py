@@ -1,4 +1,4 @@
-"""The memory of the processes that handle a whole run, and of those that hold a shard. Nothing here is timed."""
+"""Peak memory of the processes that see a whole run, and of the workers that hold a shard."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(json.dumps([left, [[t.images, t.passed] for t in done], peak_mib()]))
 
 
 def write_receipts(run: Run, count: int) -> None:
-    """Receipts of every step for the first `count` shards, as they are when nothing is rejected."""
+    """Write receipts of every step for the first `count` shards, with nothing rejected."""
     for step in steps.SPARK_STEPS:
         folder = Path(run.layout.step(step).removeprefix("file://"))
         folder.mkdir(parents=True)
@@ -45,13 +45,13 @@ def write_receipts(run: Run, count: int) -> None:
 
 
 def without_the_sessions_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The measurements make a lake of their own."""
+    """Unset the variables of the session's lake: a measurement makes its own."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGEFEATURES_LAKE", "IMAGEFEATURES_CAT"))]:
         monkeypatch.delenv(name)
 
 
 def folded(run: Run, count: int) -> float:
-    """What a driver does with so many receipts, in a process of its own; returns its peak in MiB."""
+    """Do what a driver does with `count` receipts, in a process of its own. Returns its peak in MiB."""
     write_receipts(run, count)
     command = [sys.executable, "-c", FOLD, run.layout.run_file, str(count)]
     found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
@@ -61,7 +61,7 @@ def folded(run: Run, count: int) -> float:
     return peak
 
 
-def test_receipts_of_a_million_images_weigh_next_to_nothing(
+def test_receipts_of_a_million_images_take_little_memory(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few, all_of_them = (folded(make_run(tmp_path), keys // SHARD + 1) for keys in (100_000, 1_000_000))
@@ -76,7 +76,7 @@ def test_receipts_of_a_million_images_weigh_next_to_nothing(
 def test_a_worker_stays_below_700_megabytes_over_full_shards(
     photos: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shards that the byte cap cuts, four of them, by the real jobs: half a minute."""
+    """The real jobs over four shards, each filled to the byte cap. Takes half a minute."""
     without_the_sessions_store(monkeypatch)
     peaks = worker_memory.measure(photos, tmp_path)
     with capsys.disabled():
@@ -87,10 +87,10 @@ def test_a_worker_stays_below_700_megabytes_over_full_shards(
 
 
 @pytest.mark.long
-def test_a_million_images_fit_where_a_hundred_thousand_do(
+def test_the_driver_needs_little_more_for_a_million_images_than_for_a_hundred_thousand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four real jobs with a driver of 1 GB, and register, over made-up images: minutes."""
+    """Four real jobs with a driver of 1 GB, then register. No image is read. Takes minutes."""
     without_the_sessions_store(monkeypatch)
     peaks = {}
     for keys in (100_000, 1_000_000):
@@ -105,7 +105,7 @@ def test_a_million_images_fit_where_a_hundred_thousand_do(
         assert all_of_them[step]["driver"] < 300, step
     for step in steps.SPARK_STEPS:
         assert all_of_them[step]["driver"] < 1.3 * few[step]["driver"], step
-    # register also holds what was rejected, here every hundredth image, and the catalog's entries.
+    # register also holds the rejected rows (every hundredth image here) and the catalog's entries.
     assert all_of_them["register"]["driver"] < few["register"]["driver"] + 80
     for step in steps.SPARK_STEPS:
-        assert all_of_them[step]["jvm"] < 1024 + 400, step  # the heap, and what a JVM needs beside it
+        assert all_of_them[step]["jvm"] < 1024 + 400, step  # the heap and the JVM's other memory

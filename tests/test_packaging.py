@@ -1,4 +1,4 @@
-"""The installed packages are the ones that work together."""
+"""The installed packages work together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pyspark
 
 
-def test_pyspark_is_whole_and_nothing_lies_on_top_of_it() -> None:
+def test_pyspark_is_whole_and_no_other_package_overwrites_it() -> None:
     assert importlib.metadata.version("pyspark") == pyspark.__version__
     names = {distribution.metadata["Name"].lower() for distribution in importlib.metadata.distributions()}
     assert "pyspark-client" not in names
@@ -24,7 +24,7 @@ def test_a_real_udf_runs() -> None:
     from pyspark.sql.functions import udf
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    logging.getLogger("py4j").setLevel(logging.ERROR)  # it logs at exit, into streams that pytest has closed
+    logging.getLogger("py4j").setLevel(logging.ERROR)  # it logs at exit, when pytest has closed the streams
     session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
     try:
         twice = udf(lambda n: n * 2, "long")
@@ -34,6 +34,6 @@ def test_a_real_udf_runs() -> None:
 
 
 def test_no_process_of_the_service_can_import_pandas() -> None:
-    # PyArrow imports it at its first array, PySpark at its first setting, wherever it is found: a second each time.
+    # If pandas is installed, PyArrow imports it at its first array and PySpark at its first setting: a second each.
     program = "import importlib.util, sys; sys.exit(importlib.util.find_spec('pandas') is not None)"
     assert subprocess.run([sys.executable, "-I", "-c", program]).returncode == 0

@@ -12,24 +12,24 @@ import pytest
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import ParamsError, StoreError
-from imagefeatures.models import MODELS
+from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.settings import Settings
-from support.shared import PARTITION, MakeRun
+from support.shared import PARTITION, PREPROCESSING, SPEC, MakeRun
 
 DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
 
 
-def test_every_fact_of_a_run_stands_in_its_file(settings: Settings) -> None:
+def test_run_json_holds_every_fact_of_the_run(settings: Settings) -> None:
     before = dt.datetime.now(dt.UTC)
     params = RunParams(sample=0.5, max_rejected=0.2, shard_images=7, shard_bytes=2**21)
     uri = plan_run(DATASET, params, PARTITION, settings)
     run = load_run(uri)
     assert uri == f"{settings.lake}/staging/fruit/{PARTITION}/{run.run_id}/run.json" == run.layout.run_file
-    assert (run.partition, run.source, run.lake) == (PARTITION, f"file:///photos/{PARTITION}/", settings.lake)
+    assert (run.partition, str(run.source), run.lake) == (PARTITION, f"file:///photos/{PARTITION}/", settings.lake)
     assert (run.dataset.sample, run.dataset.limits.max_rejected) == (0.5, 0.2)
     assert (run.shard_images, run.shard_bytes) == (7, 2**21)
-    assert run.fingerprint == MODELS["mobilenet_v2"].fingerprint
+    assert run.fingerprint == SPEC.fingerprint(PREPROCESSING)
     assert before <= run.started_at <= dt.datetime.now(dt.UTC)
     assert run.versions["python"] == platform.python_version()
     assert run.versions["pillow"] == version("pillow")
@@ -49,14 +49,14 @@ def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_p
     assert len({make_run(tmp_path).layout.run for _ in range(20)}) == 20
 
 
-def test_a_run_without_a_file_says_what_to_do() -> None:
+def test_the_error_for_a_missing_run_json_says_what_to_do() -> None:
     with pytest.raises(
         ParamsError, match=r"^--run: there is no file:///no/run.json; start a new run of this partition$"
     ):
         load_run("file:///no/run.json")
 
 
-def test_a_run_of_another_version_with_other_fields_is_not_read_by_halves(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     uri = make_run(tmp_path).layout.run_file
     storage.write(uri, json.dumps({**json.loads(storage.read(uri)), "retries": 3}).encode())
     with pytest.raises(ParamsError, match=r"is not a run\.json of this version: retries: unknown field"):
@@ -92,3 +92,8 @@ def test_no_partition_is_refused() -> None:
 def test_a_partition_key_that_is_no_folder_name_is_refused(key: str) -> None:
     with pytest.raises(ParamsError, match=r"^partition: "):
         settle_partition(RunParams(), key)
+
+
+def test_the_layout_of_a_run_follows_from_its_lake_dataset_partition_and_id(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert run.layout == Layout(run.lake, "photos", run.partition, run.run_id)

@@ -1,4 +1,4 @@
-"""Where a run stands, from real receipts, and what is told of it."""
+"""Where a run stands, read from real receipts, and the progress lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.demo_photos import jpeg
 
 @pytest.fixture
 def run(make_run: Any, tmp_path: Path) -> Any:
-    """A planned run over four photos and an empty file, one image a shard."""
+    """A planned run over four photos and an empty file, one image per shard."""
     source = tmp_path / "source" / "pear"
     source.mkdir(parents=True)
     for seed in range(4):
@@ -58,7 +58,7 @@ def test_status_follows_real_receipts(run: Any) -> None:
     assert progress.read_status(run.layout) is None
 
 
-def test_progress_tells_each_day_from_the_start_to_the_end(make_run: Any, tmp_path: Path) -> None:
+def test_progress_prints_each_day_from_start_to_end(make_run: Any, tmp_path: Path) -> None:
     for day in ("2026-11-01", "2026-11-02"):
         (tmp_path / "source" / day).mkdir(parents=True)
         for seed in range(3):
@@ -90,7 +90,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_folder_that_is_being_removed_is_no_step_back(
+def test_progress_does_not_go_back_while_a_runs_folder_is_being_removed(
     make_run: Any, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
@@ -107,7 +107,7 @@ def test_a_folder_that_is_being_removed_is_no_step_back(
     assert out.getvalue().splitlines()[-1].count("2/5 validate") == 1
 
 
-def test_on_a_terminal_lines_are_drawn_over(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_the_lines_are_redrawn_in_place(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     out = Terminal()
     told = progress.Progress(run.lake, "photos", ["2026-11-01", "2026-11-02"], out)

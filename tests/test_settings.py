@@ -32,7 +32,7 @@ def test_each_variable_is_read() -> None:
             "IMAGEFEATURES_CACHE": "~/weights",
         }
     )
-    assert settings.lake == "s3://bucket/lake"  # no slash at its end: layout joins with one
+    assert settings.lake == "s3://bucket/lake"  # the slash at the end is removed: layout adds one
     assert settings.catalog == "postgresql+psycopg://catalog"
     assert settings.datasets == Path("/data/sets")
     assert settings.cache == Path.home() / "weights"
@@ -41,13 +41,13 @@ def test_each_variable_is_read() -> None:
 @pytest.mark.parametrize(
     "lake", ["lake", "/data/lake", "file://lake", "file:///", "http://h/x", "s3://", "s3:///x", "S3://b"]
 )
-def test_a_lake_that_is_no_lake_is_refused_by_its_variables_name(lake: str) -> None:
+def test_a_malformed_lake_is_refused_with_the_variables_name(lake: str) -> None:
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_LAKE: .*neither file:///… nor s3://bucket/prefix"):
         Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
 
 
 @pytest.mark.parametrize("lake", ["file:///a?b", "file:///a#b/lake", "s3://bucket/a?b"])
-def test_a_lake_whose_tables_would_land_elsewhere_is_refused(lake: str) -> None:
+def test_a_lake_whose_tables_would_be_written_elsewhere_is_refused(lake: str) -> None:
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_LAKE: .* holds a \? or #"):
         Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
 
@@ -58,7 +58,7 @@ def test_a_lake_in_a_bucket_needs_a_catalog_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("name", ["IMAGEFEATURES_DATASETS", "IMAGEFEATURES_CACHE"])
-def test_a_relative_folder_is_refused_by_its_variables_name(name: str) -> None:
+def test_a_relative_folder_is_refused_with_the_variables_name(name: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: 'here/below' is not an absolute path"):
         Settings.from_env({name: "here/below"})
 
@@ -91,7 +91,7 @@ def test_pyiceberg_gets_the_same_store_as_boto3() -> None:
     }
 
 
-def test_the_more_special_aws_variable_wins_as_in_boto3() -> None:
+def test_the_more_specific_aws_variable_wins_as_in_boto3() -> None:
     env = {
         "AWS_ENDPOINT_URL": "http://any",
         "AWS_ENDPOINT_URL_S3": "http://s3",

@@ -43,7 +43,7 @@ def local(uri: str) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
-def test_a_receipt_counts_what_came_in_went_out_and_was_turned_away(layout: Layout) -> None:
+def test_a_receipt_counts_rows_in_rows_out_and_rejections(layout: Layout) -> None:
     before = time.time()
     work = ShardWork(layout, STEP, 3)
     work.reject({"uri": "b", "size": 7, "label": "fig", "width": 1}, Rejected(Reason.CORRUPT, "wrong\nCRC"))
@@ -85,7 +85,7 @@ def test_a_shard_without_rows_has_a_receipt_too(layout: Layout) -> None:
     assert read_output(layout, STEP, 0).num_rows == 0
 
 
-def test_the_first_receipt_wins_and_the_other_attempts_files_do_not_count(layout: Layout) -> None:
+def test_the_first_receipt_wins_and_files_of_other_attempts_are_ignored(layout: Layout) -> None:
     slow, fast = ShardWork(layout, STEP, 0), ShardWork(layout, STEP, 0)
     slow.reject({"uri": "slow"}, Rejected(Reason.CORRUPT, "slow"))
     won = fast.finish(1, rows("fast"))
@@ -100,7 +100,7 @@ def test_shards_without_a_receipt_are_pending(layout: Layout) -> None:
     for shard in range(3):
         done(layout, shard, "a")
     assert pending(layout, STEP, 3) == []
-    assert pending(layout, "resize", 3) == [0, 1, 2]  # another step's receipts are its own
+    assert pending(layout, "resize", 3) == [0, 1, 2]  # receipts of one step do not count for another
 
 
 def test_without_its_receipt_one_shard_alone_is_pending_again(layout: Layout) -> None:
@@ -183,11 +183,11 @@ def test_busy_seconds_are_the_union_of_the_shards_intervals(intervals: list[tupl
     assert totals(receipt(*interval) for interval in reversed(intervals)).seconds == busy
 
 
-def test_a_step_without_seconds_has_no_speed() -> None:
+def test_a_step_of_zero_seconds_has_no_speed() -> None:
     assert totals([]).images_per_second == 0
 
 
-def test_reused_rows_pass_and_are_counted_apart(layout: Layout) -> None:
+def test_reused_rows_are_counted_as_passed_and_separately(layout: Layout) -> None:
     work = ShardWork(layout, STEP, 0)
     work.reject({"uri": "d"}, Rejected(Reason.CORRUPT, "wrong CRC"))
     receipt = work.finish(4, rows("a"), rows("b", "c"))

@@ -6,7 +6,7 @@ import pytest
 from imagefeatures import similarity
 
 
-def test_neighbours_are_those_of_highest_cosine() -> None:
+def test_neighbours_have_the_highest_cosines() -> None:
     angles = np.radians([0, 10, 90, 95, 200])
     unit = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     near, cosines = similarity.nearest(unit, 2)

@@ -1,4 +1,4 @@
-"""A lake that version 0.1.0 has published: this version reads it, shows it, and goes on with it."""
+"""A lake published by version 0.1.0: this version reads it, shows it, reuses it and replaces its partitions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagefeatures import isolation, manifest, schemas
+from imagefeatures import batches, isolation, manifest, read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
-from imagefeatures.models import MODELS, engines
+from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.models.reference import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, register, resize
 from support import lakes
 from support.reusing import begun
-from support.shared import MODEL
+from support.shared import PREPROCESSING, SPEC
 
 VERSION = "0.1.0"
 FINGERPRINT = "63e4fab4295764c4c5a908f0aaaec921"
@@ -37,11 +38,11 @@ Rows = list[dict[str, Any]]
 
 
 class Idle:
-    """Decoder and engine in one, which must find nothing to do."""
+    """A decoder and an engine that fail when they are given an image."""
 
-    def run(self, datas: Sequence[bytes], limits: Limits) -> isolation.Batch:
+    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
         assert not datas, "an image was decoded"
-        return isolation.decoder().run(datas, limits)
+        return isolation.decoder().run(datas, limits, preprocessing)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         raise AssertionError("a vector was computed")
@@ -49,13 +50,13 @@ class Idle:
 
 @pytest.fixture
 def dataset(settings: Settings, tmp_path: Path) -> Dataset:
-    """The kept lake in the place of the deployment's own, with its photos; and the dataset that it was made of."""
+    """The stored lake and its photos, laid out as the deployment's lake. Returns its dataset."""
     assert f"file://{lakes.lay_out(VERSION, tmp_path)}" == settings.lake
     return load_dataset(settings.datasets / "photos.yaml")
 
 
 def rows_of(settings: Settings, table: str, partition: str) -> Rows:
-    rows = tables.read_rows(settings, table).sort_by("uri" if "uri" in SCHEMAS[table].names else "dataset")
+    rows = read.table(settings, table).sort_by("uri" if "uri" in SCHEMAS[table].names else "dataset")
     return [row for row in rows.to_pylist() if row["partition_key"] == partition]
 
 
@@ -72,7 +73,7 @@ def vectors(rows: Rows) -> np.ndarray:
 
 
 def names(rows: Rows) -> list[str]:
-    """What the photos are called inside their partition's folder: the folder itself is another than at first."""
+    """Photo names relative to the partition's folder: the folder has moved since the lake was published."""
     return ["/".join(row["uri"].split("/")[-2:]) for row in rows]
 
 
@@ -87,7 +88,7 @@ def run_again(
 
 
 def check_replaced(before: dict[str, Rows], after: dict[str, Rows], run_id: str) -> None:
-    """The run stands where the earlier one stood, in all three tables, and it is about the same photos."""
+    """The run has replaced the earlier one in all three tables, with rows for the same photos."""
     assert run_id not in (FIRST_RUN, SECOND_RUN)
     for table in SCHEMAS:
         assert len(after[table]) == len(before[table]) > 0
@@ -105,9 +106,7 @@ def check_replaced(before: dict[str, Rows], after: dict[str, Rows], run_id: str)
 @pytest.mark.parametrize(
     ("table", "counts"), [("photos", [3, 8, 5, 10]), ("quarantine", [1, 2, 1, 2]), ("runs", [1, 2, 1, 2])]
 )
-def test_the_lake_lies_in_its_new_place_with_all_its_snapshots(
-    settings: Settings, table: str, counts: list[int]
-) -> None:
+def test_the_laid_out_lake_has_all_its_snapshots(settings: Settings, table: str, counts: list[int]) -> None:
     opened = tables.open_table(tables.open_catalog(settings), settings, table)
     files = opened.inspect.all_files()["file_path"].to_pylist()
     manifests = {row["path"]: row["length"] for row in opened.inspect.all_manifests().to_pylist()}
@@ -122,16 +121,16 @@ def test_the_lake_lies_in_its_new_place_with_all_its_snapshots(
 
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize(("table", "count"), [("photos", 10), ("quarantine", 2), ("runs", 2)])
-def test_every_row_of_the_lake_is_read_in_the_columns_of_today(settings: Settings, table: str, count: int) -> None:
-    rows = tables.read_rows(settings, table)
+def test_every_row_of_the_lake_is_read_with_todays_columns(settings: Settings, table: str, count: int) -> None:
+    rows = read.table(settings, table)
     assert rows.num_rows == count
     assert columns(rows.schema) == columns(SCHEMAS[table])
 
 
 @pytest.mark.usefixtures("dataset")
 def test_the_vectors_of_the_lake_are_those_that_were_published(settings: Settings) -> None:
-    rows = tables.read_rows(settings, "photos").to_pylist()
-    assert {len(row["features"]) for row in rows} == {MODELS[MODEL].width} == {1280}
+    rows = read.table(settings, "photos").to_pylist()
+    assert {len(row["features"]) for row in rows} == {SPEC.width} == {1280}
     every = sorted(vector.astype("<f4").tobytes() for vector in vectors(rows))
     assert hashlib.sha256(b"".join(every)).hexdigest() == VECTORS_SHA256
 
@@ -139,8 +138,8 @@ def test_the_vectors_of_the_lake_are_those_that_were_published(settings: Setting
 @pytest.mark.usefixtures("dataset")
 def test_the_fingerprint_of_the_lake_is_still_that_of_the_model(settings: Settings) -> None:
     for table in ("photos", "runs"):
-        assert set(tables.read_rows(settings, table)["fingerprint"].to_pylist()) == {FINGERPRINT}
-    assert MODELS[MODEL].fingerprint == FINGERPRINT
+        assert set(read.table(settings, table)["fingerprint"].to_pylist()) == {FINGERPRINT}
+    assert SPEC.fingerprint(PREPROCESSING) == FINGERPRINT
 
 
 @pytest.mark.usefixtures("dataset")
@@ -155,7 +154,7 @@ def test_the_rejected_photos_of_the_lake_are_in_the_quarantine(settings: Setting
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize("dataset_name", [None, "photos"])
 def test_the_web_page_shows_the_runs_of_the_lake(settings: Settings, dataset_name: str | None) -> None:
-    shown = tables.published_runs(settings, dataset_name)
+    shown = read.runs(settings, dataset_name)
     wanted = ("partition_key", "run_id", "listed", "registered", "reused", "quarantined", "reasons")
     assert [tuple(row[name] for name in wanted) for row in shown] == [
         (DAYS[1], SECOND_RUN, 6, 5, 1, 1, [("EMPTY_OBJECT", 1)]),
@@ -178,11 +177,11 @@ def test_a_partition_that_is_run_again_reuses_every_vector_and_is_replaced(
 
 
 @pytest.mark.parametrize(("partition", "other"), [DAYS, DAYS[::-1]])
-def test_a_partition_that_is_computed_anew_gets_the_same_vectors_and_is_replaced(
+def test_a_partition_that_is_computed_again_gets_the_same_vectors_and_is_replaced(
     dataset: Dataset, lake_with_model: str, settings: Settings, partition: str, other: str
 ) -> None:
     before, untouched = everything(settings, partition), everything(settings, other)
-    engine = engines.cached(dataset.engine, read_bundle(lake_with_model, MODEL))
+    engine = engines.cached(dataset.engine, read_bundle(SPEC, PREPROCESSING, lake_with_model))
     outcome = run_again(dataset, partition, settings, engine, reuse=False)
     assert (outcome.state, outcome.summary["reused"], outcome.summary["computed"]) == (register.REGISTERED, 0, 5)
     after = everything(settings, partition)

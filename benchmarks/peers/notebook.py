@@ -18,7 +18,8 @@ from PIL import Image
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import col, pandas_udf
 
-from benchmarks.peers.common import MODEL, Request, timed
+from benchmarks.model import MODEL
+from benchmarks.peers.common import Request, timed
 from imagefeatures.models.reference import build, scaled
 from imagefeatures.models.weights import load_weights
 from imagefeatures.settings import Settings
@@ -36,7 +37,7 @@ def main() -> None:
 
 
 def query(spark: SparkSession, request: Request) -> None:
-    weights = spark.sparkContext.broadcast(load_weights(MODEL.name, Settings.from_env().cache))
+    weights = spark.sparkContext.broadcast(load_weights(MODEL, Settings.from_env().cache))
 
     def preprocess(content: bytes) -> np.ndarray:
         return scaled(np.asarray(Image.open(io.BytesIO(content)).resize([224, 224])))

@@ -1,11 +1,10 @@
-"""The Iceberg tables: opened, and one partition of them replaced at once. With connect.py, all that knows pyiceberg."""
+"""The Iceberg tables: opened, and one partition of them replaced at once."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
@@ -18,9 +17,8 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
     ValidationException,
 )
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+from pyiceberg.expressions import And, BooleanExpression
 from pyiceberg.table import Table
-from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenacity import (
     Retrying,
@@ -33,6 +31,7 @@ from tenacity import (
 
 from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect
+from imagefeatures.catalog.filters import equal
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
 # A commit that finds the table changed must fail here, and not be tried again underneath us: an append that is
@@ -88,7 +87,7 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
     Readers see the old rows or the new ones. When another run replaces the same partition meanwhile,
     this one starts again from what that one left: the later commit stands.
     """
-    where = EqualTo("partition_key", partition)
+    where = equal("partition_key", partition)
 
     def swap() -> bool:
         table.refresh()
@@ -140,7 +139,7 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
         return False
     (row,) = found
     quarantined = run_ids(names.QUARANTINE, _of(partition, dataset))
-    registered = run_ids(dataset, EqualTo("partition_key", partition))
+    registered = run_ids(dataset, equal("partition_key", partition))
     run_id = row["run_id"]
     return quarantined == Counter({run_id: row["quarantined"]}) and registered == Counter({run_id: row["registered"]})
 
@@ -152,31 +151,6 @@ def published(catalog: Catalog, settings: Settings, dataset: str, partition: str
     return found[0] if found else None
 
 
-def read_rows(settings: Settings, name: str, columns: tuple[str, ...] = ("*",)) -> pa.Table:
-    """All current rows of features.<name>, in no particular order."""
-    return open_table(open_catalog(settings), settings, name).scan(selected_fields=columns).to_arrow()
-
-
-def published_runs(settings: Settings, dataset: str | None = None) -> list[dict[str, object]]:
-    """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first.
-
-    A look from outside: makes no table and no SQLite file, and finds nothing where there is none yet.
-    """
-    url = make_url(settings.catalog)
-    file = url.database if url.get_backend_name() == "sqlite" else None
-    if file and not file.startswith("file:") and not Path(file).exists():
-        return []
-    with open_catalog(settings) as catalog:
-        try:
-            runs = catalog.load_table((names.NAMESPACE, names.RUNS))
-        except NoSuchTableError:
-            return []
-        where = AlwaysTrue() if dataset is None else EqualTo("dataset", dataset)
-        rows = runs.scan(row_filter=where).to_arrow()
-    found = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
-    return [dict.fromkeys(schemas.RUNS.names) | row for row in found]  # a column may not have been added yet
-
-
 def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[str, int]]:
     """The data files of features.<dataset> that may hold rows of this fingerprint: (URI, bytes), sorted.
 
@@ -186,7 +160,7 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[s
         table = catalog.load_table((names.NAMESPACE, dataset))
     except NoSuchTableError:
         return []
-    tasks = table.scan(row_filter=EqualTo("fingerprint", fingerprint)).plan_files()
+    tasks = table.scan(row_filter=equal("fingerprint", fingerprint)).plan_files()
     return sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks if not task.delete_files)
 
 
@@ -205,7 +179,7 @@ def _with_all_columns(table: Table, schema: pa.Schema) -> Table:
 
 
 def _of(partition: str, dataset: str) -> BooleanExpression:
-    return And(EqualTo("partition_key", partition), EqualTo("dataset", dataset))
+    return And(equal("partition_key", partition), equal("dataset", dataset))
 
 
 def _signed(run_id: str) -> dict[str, str]:

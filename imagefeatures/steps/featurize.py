@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import schemas
+from imagefeatures import read, schemas
 from imagefeatures.errors import Rejected
 from imagefeatures.manifest import read_manifest
-from imagefeatures.models import MODELS
 from imagefeatures.models.engines import Engine
 from imagefeatures.pixels import as_pixels
 from imagefeatures.plan import Run
-from imagefeatures.read import vectors_of
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
 from imagefeatures.steps import FEATURIZE, RESIZE
@@ -27,8 +25,8 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     work = ShardWork(run.layout, FEATURIZE, shard)
     resized = read_receipt(run.layout.receipt(RESIZE, shard))
     table = read_staged(resized.output)
-    width = MODELS[run.dataset.model].width
-    vectors = engine.features(as_pixels(table)) if table.num_rows else np.empty((0, width), np.float32)
+    shape, width = run.preprocessing.shape, run.model.width
+    vectors = engine.features(as_pixels(table, shape)) if table.num_rows else np.empty((0, width), np.float32)
     finite = np.isfinite(vectors).all(axis=1)
     for at in np.flatnonzero(~finite).tolist():
         row = table.slice(at, 1).select(schemas.REJECTED.names[:5]).to_pylist()[0]
@@ -63,8 +61,7 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
 
 def _in_listed_order(run: Run, shard: int, computed: pa.Table, reused: pa.Table) -> pa.Table:
     """computed: schemas.FEATURES. reused: schemas.REUSED. Returns both as schemas.FEATURES."""
-    vectors = vectors_of(reused, MODELS[run.dataset.model].width)
-    old = feature_table(run, reused.drop_columns(["features"]), vectors)
+    old = feature_table(run, reused.drop_columns(["features"]), read.vectors(reused))
     both = pa.concat_tables([computed, old])
     listed = {uri: at for at, uri in enumerate(read_manifest(run, shard)["uri"].to_pylist())}
     places = [listed[uri] for uri in both["uri"].to_pylist()]

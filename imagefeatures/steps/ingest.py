@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
-from imagefeatures import schemas, storage
+from imagefeatures import schemas
 from imagefeatures.errors import Rejected
-from imagefeatures.manifest import read_manifest
+from imagefeatures.manifest import item_of, read_manifest
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Receipt, ShardWork
@@ -29,38 +30,32 @@ def run_shard(run: Run, shard: int) -> Receipt:
             work.reject(row, fetched)
         else:
             image_id = hashlib.sha256(fetched).hexdigest()
-            frozen.append({**row, "image_id": image_id, "data": fetched})
+            frozen.append({**row, "size": len(fetched), "image_id": image_id, "data": fetched})
     raw = pa.Table.from_pylist(frozen, schema=schemas.RAW)
     frozen.clear()  # the table has the bytes now
     # The bytes are compressed images already.
     return work.finish(len(listed), raw, compression="none", use_dictionary=False)
 
 
-def _fetch_all(run: Run, listed: list[dict[str, object]]) -> Iterator[bytes | Rejected]:
-    """Each object's bytes, or why it is turned away. What needs no download is decided without one."""
-    found = [storage.StoredObject(str(row["uri"]), int(row["size"]), str(row["etag"])) for row in listed]  # type: ignore[call-overload]
-    refused = [_refusal(run, row, one) for row, one in zip(listed, found, strict=True)]
-    fetched = storage.fetch_all([one for one, why in zip(found, refused, strict=True) if not why])
-    for one, why in zip(found, refused, strict=True):
-        yield why or _judged(one, next(fetched))
+def _fetch_all(run: Run, listed: list[dict[str, Any]]) -> Iterator[bytes | Rejected]:
+    """Each object's bytes, or why it is rejected. What needs no download is decided without one."""
+    refused = [_refusal(run, row["size"], row["bad_key"]) for row in listed]
+    wanted = [item_of(row) for row, why in zip(listed, refused, strict=True) if not why]
+    fetched = run.source.fetch(wanted)
+    for row, why in zip(listed, refused, strict=True):
+        data = why or next(fetched)
+        if isinstance(data, bytes) and row["size"] is None:
+            data = _refusal(run, len(data), None) or data
+        yield data
 
 
-def _refusal(run: Run, row: dict[str, object], found: storage.StoredObject) -> Rejected | None:
+def _refusal(run: Run, size: int | None, bad_key: str | None) -> Rejected | None:
+    """Why an object is rejected for its name or its size. size: in bytes; None: not known yet."""
     cap = run.dataset.limits.max_bytes
-    if row["bad_key"]:
-        return Rejected(Reason.BAD_KEY, str(row["bad_key"]))
-    if found.size == 0:
+    if bad_key:
+        return Rejected(Reason.BAD_KEY, bad_key)
+    if size == 0:
         return Rejected(Reason.EMPTY_OBJECT, "it has 0 bytes")
-    if found.size > cap:
-        return Rejected(Reason.TOO_LARGE, f"it has {found.size:,} bytes, limits.max_bytes is {cap:,}")
+    if size is not None and size > cap:
+        return Rejected(Reason.TOO_LARGE, f"it has {size:,} bytes, limits.max_bytes is {cap:,}")
     return None
-
-
-def _judged(
-    found: storage.StoredObject, fetched: bytes | storage.ObjectMissing | storage.ObjectChanged
-) -> bytes | Rejected:
-    if isinstance(fetched, storage.ObjectMissing):
-        return Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
-    if isinstance(fetched, storage.ObjectChanged):
-        return Rejected(Reason.CHANGED_DURING_RUN, f"listed with ETag {found.etag}, read with {fetched.etag}")
-    return fetched

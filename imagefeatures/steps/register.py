@@ -17,7 +17,6 @@ from imagefeatures import budget, manifest, names, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.layout import Layout, warehouse
-from imagefeatures.models import MODELS
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
@@ -181,7 +180,7 @@ def _checked_uris(run: Run, file: StagedFile) -> Iterator[str]:
         if table.num_rows and (found := table[column].unique().to_pylist()) != [value]:
             raise AuditFailed(f"{file.uri}: {column} holds {found}, this run's is {value}")
     vectors = table["features"].combine_chunks()
-    width = MODELS[run.dataset.model].width
+    width = run.model.width
     if table.num_rows and set(vectors.value_lengths().unique().to_pylist()) != {width}:
         raise AuditFailed(f"{file.uri}: MODEL_MISMATCH: not every vector has {width} values")
     if not np.isfinite(vectors.flatten().to_numpy()).all():

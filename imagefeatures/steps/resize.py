@@ -13,7 +13,7 @@ from imagefeatures.steps import INGEST, RESIZE, VALIDATE, reuse
 
 
 def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
-    """Decode one shard: schemas.PIXELS, in the order of the listing.
+    """Decode one shard: schemas.pixels, in the order of the listing.
 
     Images whose vectors the table holds are not decoded: schemas.REUSED, in a file of their own.
     decoder: the process that decodes; by default this process's own.
@@ -21,9 +21,10 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     work = ShardWork(run.layout, RESIZE, shard, run.dataset.keep_rejected)
     verdicts = read_output(run.layout, VALIDATE, shard)
     reused, unknown = reuse.part(verdicts, reuse.known_images(run, shard))
-    rows = unknown.select(schemas.PIXELS.names[:-1]).to_pylist()
+    rows = unknown.select(schemas.DECODED.names).to_pylist()
     data_of = _frozen_bytes(run, shard) if rows else {}
-    batch = (decoder or isolation.decoder()).run([data_of[row["uri"]] for row in rows], run.dataset.limits)
+    blobs = [data_of[row["uri"]] for row in rows]
+    batch = (decoder or isolation.decoder()).run(blobs, run.dataset.limits, run.preprocessing)
     passed = []
     for row, record in zip(rows, batch.records, strict=True):
         if record["state"] == isolation.REJECTED:
@@ -31,8 +32,9 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
         else:
             seen = {"width": int(record["width"]), "height": int(record["height"]), "mode": record["mode"].decode()}
             passed.append(row | seen)
-    table = pa.Table.from_pylist(passed, schema=pa.schema(list(schemas.PIXELS)[:-1])).append_column(
-        schemas.PIXELS.field("pixels"), as_binary(batch.decoded_pixels())
+    schema = schemas.pixels(run.preprocessing.shape)
+    table = pa.Table.from_pylist(passed, schema=schemas.DECODED).append_column(
+        schema.field("pixels"), as_binary(batch.decoded_pixels())
     )
     return work.finish(verdicts.num_rows, table, reused, compression="none", use_dictionary=False)
 

@@ -16,16 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from imagefeatures import schemas, storage
+from imagefeatures import read, schemas, storage
 from imagefeatures.errors import StoreRefused
-from imagefeatures.models import MODELS
 from imagefeatures.plan import Run
-from imagefeatures.read import vectors_of
 from imagefeatures.shards import read_output
 from imagefeatures.steps import VALIDATE
-from imagefeatures.storage.object_reader import ObjectReader
 
 KNOWN = pa.schema(
     [(n, schemas.FEATURES.field(n).type) for n in ("image_id", "width", "height", "mode", "model", "fingerprint")]
@@ -61,7 +57,7 @@ def known_files(run: Run) -> list[KnownFile]:
 def places(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, Place]]:
     """(image_id, place) of each row of a file that says it is of the run's fingerprint."""
     number, file = numbered
-    for first, table in _row_groups(file, ["image_id", "fingerprint"]):
+    for first, table in _batches(file, ["image_id", "fingerprint"]):
         right = pc.equal(table["fingerprint"], run.fingerprint).to_pylist()
         for row, (image_id, is_right) in enumerate(zip(table["image_id"].to_pylist(), right, strict=True), first):
             if image_id and is_right:
@@ -99,9 +95,9 @@ def known_images(run: Run, shard: int) -> pa.Table:
     if files := known_files(run):
         for number, there in groupby(_read_matches(run, shard), key=lambda place: place[0]):
             rows = [row for _, row in there]
-            for first, table in _row_groups(files[number], KNOWN.names, rows):
-                here = [row - first for row in rows if first <= row < first + table.num_rows]
-                sound.append(_sound(run, table.take(here)))
+            for first, table in _batches(files[number], KNOWN.names, rows):
+                if here := [row - first for row in rows if first <= row < first + table.num_rows]:
+                    sound.append(_sound(run, table.take(here)))
     return pa.concat_tables(sound)
 
 
@@ -122,29 +118,24 @@ def part(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def _sound(run: Run, table: pa.Table) -> pa.Table:
     """Those rows (KNOWN) of which nothing speaks against taking their vectors."""
-    width = MODELS[run.dataset.model].width
+    width = run.model.width
     right = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.dataset.model))
     right = pc.and_(right, pc.equal(pc.list_value_length(table["features"]), width))
     for name in ("image_id", "width", "height", "mode"):
         right = pc.and_(right, pc.is_valid(table[name]))
     table = table.filter(right)  # what is null is not right
-    return table.filter(pa.array(np.isfinite(vectors_of(table, width)).all(axis=1)))
+    return table.filter(pa.array(np.isfinite(read.vectors(table)).all(axis=1)))
 
 
-def _row_groups(file: KnownFile, columns: list[str], rows: list[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """(number of its first row, the row group), one at a time: a compacted file may be larger than memory.
+def _batches(file: KnownFile, columns: list[str], rows: list[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
+    """(number of its first row, rows as KNOWN has them) of a file, in parts: a compacted one may exceed the memory.
 
-    columns: of KNOWN. rows: only groups that hold one of them. What cannot be read is left out.
+    rows: only row groups that hold one of them. What cannot be read is left out.
     """
     schema = pa.schema([KNOWN.field(name) for name in columns])
     try:
-        opened = pq.ParquetFile(ObjectReader(*file), pre_buffer=True, page_checksum_verification=True)
-        first = 0
-        for group in range(opened.num_row_groups):
-            after = first + opened.metadata.row_group(group).num_rows
-            if rows is None or any(first <= row < after for row in rows):
-                yield first, opened.read_row_group(group, columns, use_threads=False).select(columns).cast(schema)
-            first = after
+        for first, batch in read.file_batches(*file, columns, rows):
+            yield first, pa.Table.from_batches([batch]).select(columns).cast(schema)
     except UNREADABLE:
         return
 
@@ -155,6 +146,7 @@ def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
 
 def _read_matches(run: Run, shard: int) -> list[Place]:
     try:
-        return json.loads(storage.read(run.layout.known_images(shard)))
+        found: list[Place] = json.loads(storage.read(run.layout.known_images(shard)))
     except storage.ObjectMissing:
         return []
+    return found

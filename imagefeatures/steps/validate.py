@@ -65,6 +65,7 @@ def _read_duplicates(run: Run, shard: int) -> dict[str, str]:
     if run.dataset.duplicates == "keep":
         return {}
     try:
-        return json.loads(storage.read(run.layout.duplicates(shard)))
+        found: dict[str, str] = json.loads(storage.read(run.layout.duplicates(shard)))
     except storage.ObjectMissing:
         return {}
+    return found

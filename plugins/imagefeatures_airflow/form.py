@@ -1,4 +1,4 @@
-"""The trigger form: `RunParams` and its bounds, in Airflow's words."""
+"""The trigger form: the fields and bounds of `RunParams` as Airflow params."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from imagefeatures.datasets import Dataset, RunParams
 
 
 def trigger_form(dataset: Dataset) -> dict[str, Param]:
-    """One form field for each run parameter, with type, bounds, title and description, preset for the dataset."""
+    """One field per run parameter: type, bounds, title and description. The dataset file's value is the default."""
     preset = RunParams.overridden(dataset)
     fields = RunParams.model_json_schema()["properties"]
     return {name: Param(preset.get(name, field["default"]), **_flat(field)) for name, field in fields.items()}
 
 
 def _flat(field: dict[str, Any]) -> dict[str, Any]:
-    """pydantic writes "a number or null" as two schemas; the form wants one with two types."""
+    """The schema as the form needs it. pydantic writes "a number or null" as two schemas, the form wants two types."""
     schema = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
     for alternative in field.get("anyOf", []):
         types = [*schema.get("type", []), alternative["type"]]

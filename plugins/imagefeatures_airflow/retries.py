@@ -13,7 +13,7 @@ _REFUSED = re.compile(rf"Error code is: {EXIT_INPUT_ERROR}\b")
 
 
 class RefuseInputErrors(ExceptionRetryPolicy):
-    """Fail at once on an `InputError`: in a task's own process, or in a Spark job, which says so by its exit status."""
+    """Fails a task at once on an `InputError`. A Spark job reports one by its exit status."""
 
     def __init__(self) -> None:
         super().__init__(rules=[RetryRule("imagefeatures.errors.InputError", RetryAction.FAIL, reason="input error")])

@@ -21,8 +21,8 @@ def model(run_file: str) -> dict[str, Any]:
     """Make sure that the lake holds the run's model, proven. Returns what was measured."""
     from imagefeatures.models.prepare import prepare
 
-    settings = Settings.from_env()
-    return prepare(load_run(run_file).dataset.model, settings.lake, settings.cache)
+    settings, run = Settings.from_env(), load_run(run_file)
+    return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
 
 
 def register(run_file: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A calendar for datasets that nothing shall start by itself."""
+"""The timetable of datasets without a schedule."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from airflow.timetables.trigger import CronPartitionTimetable
 class OnDemandPartitionTimetable(CronPartitionTimetable):
     """One partition a day, run by hand or by a backfill, never by the scheduler.
 
-    A DAG without any schedule cannot be backfilled at all, since a backfill asks its calendar which
-    partitions there are; and Airflow refuses `allowed_run_types` without scheduled runs beside a schedule.
+    A backfill asks the timetable for the partitions, so a DAG without one cannot be backfilled. Airflow refuses a
+    schedule beside `allowed_run_types` that leave out scheduled runs.
     """
 
     @property

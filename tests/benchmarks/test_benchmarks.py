@@ -15,6 +15,7 @@ from benchmarks.arithmetic import Ratio, Spread
 from imagefeatures import images
 from imagefeatures.datasets import Limits
 from imagefeatures.settings import REPOSITORY
+from support.shared import decode
 
 
 def jpeg(color: str) -> bytes:
@@ -47,10 +48,10 @@ def test_a_comment_makes_another_file_of_the_same_pixels() -> None:
     assert len({hashlib.sha256(data).digest() for data in [plain, *marked]}) == 4
     with Image.open(io.BytesIO(marked[2])) as image:
         assert image.info["comment"] == b"copy 2"
-    expected = images.decode(plain, Limits()).pixels
+    expected = decode(plain, Limits()).pixels
     for data in marked:
         images.inspect(data, Limits())
-        np.testing.assert_array_equal(images.decode(data, Limits()).pixels, expected)
+        np.testing.assert_array_equal(decode(data, Limits()).pixels, expected)
 
 
 def test_what_is_no_jpeg_gets_no_comment() -> None:

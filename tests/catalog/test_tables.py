@@ -14,10 +14,10 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog, SqlCatalogBaseTable
 from sqlalchemy.exc import DBAPIError
 
-from imagefeatures import schemas
+from imagefeatures import read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.settings import Settings
-from support.publishing import DAY, SPAWN, features_file, in_processes, open_first, swap_in
+from support.publishing import DAY, SPAWN, features_file, in_processes, open_first, publish_older_run, swap_in
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -81,7 +81,7 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
 ) -> None:
     start = SPAWN.Barrier(3)
     in_processes(swap_in, [(empty, str(tmp_path), f"run-{at}", start) for at in range(3)])
-    rows = tables.read_rows(empty, "photos", ("uri", "run_id"))
+    rows = read.table(empty, "photos", columns=("uri", "run_id"))
     assert rows.num_rows == 3
     assert len(set(rows["run_id"].to_pylist())) == 1
 
@@ -152,21 +152,9 @@ def test_rows_of_a_dataset_are_replaced_beside_those_of_another(empty: Settings,
     assert sorted(table.scan().to_arrow()["run_id"].to_pylist()) == ["three", "two", "two"]
 
 
-def older(settings: Settings) -> None:
-    """A table features.runs as it was before the column `reused`, with one row."""
-    opened = tables.open_catalog(settings)
-    schema = schemas.RUNS.remove(schemas.RUNS.get_field_index("reused"))
-    blank = {pa.string(): "x", pa.int64(): 7, pa.float64(): 0.5}
-    row = {f.name: blank.get(f.type, [] if pa.types.is_map(f.type) else 0) for f in schema}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(schemas.TABLES, "runs", schema)
-        rows = pa.Table.from_pylist([row | {"dataset": "old"}], schema=schema)
-        tables.replace_rows(tables.open_table(opened, settings, "runs"), "x", "old", rows, "x")
-
-
 def test_a_table_of_an_older_version_gets_the_missing_column_and_keeps_its_rows(settings: Settings) -> None:
-    older(settings)
-    (seen,) = tables.published_runs(settings)
+    publish_older_run(settings)
+    (seen,) = read.runs(settings)
     assert (seen["dataset"], seen["registered"], seen["reused"]) == ("old", 7, None)
     opened = tables.open_catalog(settings)
     assert "reused" not in opened.load_table("features.runs").schema().column_names  # who looks changes nothing
@@ -174,7 +162,7 @@ def test_a_table_of_an_older_version_gets_the_missing_column_and_keeps_its_rows(
     rows = pa.Table.from_pylist([row | {"run_id": "y"}], schema=schemas.RUNS)
     table = tables.open_table(opened, settings, "runs")
     assert tables.replace_rows(table, "x", "new", rows, "y")
-    assert {r["dataset"]: r["reused"] for r in tables.read_rows(settings, "runs").to_pylist()} == {
+    assert {r["dataset"]: r["reused"] for r in read.table(settings, "runs").to_pylist()} == {
         "old": None,
         "new": 3,
     }
@@ -188,7 +176,7 @@ def test_a_table_of_an_older_version_gets_the_missing_column_and_keeps_its_rows(
 def test_two_runs_that_add_the_missing_column_at_once_both_go_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older(settings)
+    publish_older_run(settings)
     opened, meanwhile = tables.open_catalog(settings), iter([True])
     update = tables.Table.update_schema
 

@@ -15,7 +15,7 @@ ParseDags = Callable[..., Any]
 
 @pytest.fixture
 def parse_dags(settings: Settings) -> ParseDags:
-    """parse_dags(fruit="source: …"): a DagBag over dags/, with these dataset files."""
+    """parse_dags(fruit="source: …"): the DagBag of dags/ with these dataset files."""
     from airflow.dag_processing.dagbag import DagBag
 
     def parse(**files: str) -> DagBag:

@@ -1,4 +1,4 @@
-"""The DAG, as Airflow sees it."""
+"""The DAGs as Airflow parses them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_each_dataset_file_is_one_dag(parse_dags: Any) -> None:
     assert bag.import_errors == {}
 
 
-def test_the_pipeline_is_the_designs(parse_dags: Any) -> None:
+def test_the_tasks_depend_on_each_other_as_designed(parse_dags: Any) -> None:
     dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
     downstream = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
     assert downstream == {
@@ -56,7 +56,7 @@ def test_a_malformed_dataset_file_is_one_error_beside_the_other_dags(parse_dags:
     assert [key.rsplit("/", 1)[-1] for key in bag.import_errors] == ["malformed_datasets.py"]
 
 
-def test_the_form_has_every_parameter_with_type_bounds_and_words(parse_dags: Any) -> None:
+def test_the_form_has_every_parameter_with_type_bounds_title_and_description(parse_dags: Any) -> None:
     dag = parse_dags(fruit=f"{FRUIT}\nsample: 0.25\nlimits: {{max_rejected: 0.01}}\nreuse: false").dags[
         "features_fruit"
     ]
@@ -87,7 +87,7 @@ def test_a_midnight_run_fills_the_day_that_has_just_ended(parse_dags: Any) -> No
     assert (info.run_after.hour, info.run_after.minute) == (0, 0)
 
 
-def test_without_a_schedule_nothing_starts_by_itself_and_a_backfill_still_knows_the_days(parse_dags: Any) -> None:
+def test_without_a_schedule_no_run_is_scheduled_and_a_backfill_still_finds_the_days(parse_dags: Any) -> None:
     from airflow.timetables.base import TimeRestriction
 
     dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
@@ -122,7 +122,7 @@ def test_airflows_own_checker_finds_no_value_that_changes_at_each_parse(file: st
         (OSError("reset"), "default"),
     ],
 )
-def test_only_what_a_retry_cannot_mend_fails_at_once(error: Exception, action: str) -> None:
+def test_only_input_errors_fail_without_a_retry(error: Exception, action: str) -> None:
     assert RefuseInputErrors().evaluate(error, 1, 2).action.value == action
 
 

@@ -1,4 +1,4 @@
-"""The demo's photos: what is laid out, and what becomes of it."""
+"""The demo's photos: the layout, and what the steps make of each file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from demo import odd, photos
+from demo import bad_files, photos
 from imagefeatures import images, reasons
 from imagefeatures.datasets import Limits, load_dataset
 from imagefeatures.errors import InputError, Rejected
 from imagefeatures.models import weights
 from imagefeatures.settings import REPOSITORY
 from support.demo_photos import jpeg
+from support.shared import decode
 
 LIMITS = Limits()
 LABELS = ("Anjou", "Kaiser", "Orange", "Pink-Lady")
@@ -29,7 +30,7 @@ EACH = 7
 
 @pytest.fixture
 def parquet(tmp_path: Path) -> Path:
-    """28 photos of 4 labels, and each label's first one a second time."""
+    """28 photos of 4 labels, with the first photo of each label twice."""
     found = [(label, jpeg(EACH * at + i)) for at, label in enumerate(LABELS) for i in range(EACH)]
     rows = [{"finegrained_cat": label, "image_data": data} for label, data in [*found, *found[::EACH]]]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "photos.parquet")
@@ -41,18 +42,18 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def reason_of(data: bytes) -> str | None:
-    """What a run would quarantine the bytes for."""
+    """The reason for which a run quarantines these bytes; None if it does not."""
     if not data:
-        return str(reasons.Reason.EMPTY_OBJECT)  # ingest's own rule
+        return str(reasons.Reason.EMPTY_OBJECT)  # ingest rejects it, before images.py
     try:
         images.inspect(data, LIMITS)
-        images.decode(data, LIMITS)
+        decode(data, LIMITS)
     except Rejected as why:
         return str(why.reason)
     return None
 
 
-def test_the_layout_holds_every_photo_once_in_even_days(parquet: Path, tmp_path: Path) -> None:
+def test_the_layout_holds_every_photo_once_in_days_of_even_size(parquet: Path, tmp_path: Path) -> None:
     days = photos.lay_out(parquet, tmp_path / "photos")
     files = files_below(tmp_path / "photos" / "fruit")
     made = {f"{day.partition}/{name}" for day in days for name in day.bad | day.odd}
@@ -85,26 +86,26 @@ def test_every_file_ends_as_the_layout_says(parquet: Path, tmp_path: Path) -> No
 
 
 def test_odd_files_look_like_the_photo_they_were_made_of() -> None:
-    photo = images.decode(jpeg(5), LIMITS)
-    rotated, cmyk = odd.exif_rotated_jpeg(jpeg(5)), odd.cmyk_jpeg(jpeg(5))
+    photo = decode(jpeg(5), LIMITS)
+    rotated, cmyk = bad_files.exif_rotated_jpeg(jpeg(5)), bad_files.cmyk_jpeg(jpeg(5))
     for data, mode in ((rotated, "RGB"), (cmyk, "CMYK")):
-        found = images.decode(data, LIMITS)
+        found = decode(data, LIMITS)
         assert (found.width, found.height, found.mode) == (90, 60, mode)
         assert np.abs(found.pixels.astype(int) - photo.pixels).max() <= 8
     with Image.open(io.BytesIO(rotated)) as stored:
         assert stored.size == (60, 90)
-        assert stored.getexif()[odd.ORIENTATION] == 6
+        assert stored.getexif()[bad_files.ORIENTATION] == 6
 
 
 def test_the_16_bit_png_is_grey_and_uses_its_16_bits() -> None:
-    data = odd.grey_16_bit_png(jpeg(5))
+    data = bad_files.grey_16_bit_png(jpeg(5))
     with Image.open(io.BytesIO(data)) as stored:
         assert (stored.format, stored.mode) == ("PNG", "I;16")
         levels = np.asarray(stored)
     assert levels.max() > 256 * 100
-    assert (levels % 257 != 0).any()  # more than 8 bits made wide
-    grey = images.decode(data, LIMITS).pixels[..., 0].astype(int)
-    expected = np.asarray(Image.fromarray(images.decode(jpeg(5), LIMITS).pixels).convert("L"))
+    assert (levels % 257 != 0).any()  # more than 8-bit values that were widened
+    grey = decode(data, LIMITS).pixels[..., 0].astype(int)
+    expected = np.asarray(Image.fromarray(decode(jpeg(5), LIMITS).pixels).convert("L"))
     assert np.abs(grey - expected).max() <= 3
     assert abs((grey - expected).mean()) < 0.5  # the full range: white is 65535
 
@@ -117,7 +118,7 @@ def test_an_unchanged_layout_is_not_written_again(parquet: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"x" * path.stat().st_size)])
-def test_a_spoiled_layout_is_made_whole_again(parquet: Path, tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+def test_a_damaged_layout_is_repaired(parquet: Path, tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     photos.lay_out(parquet, tmp_path / "photos")
     whole = files_below(tmp_path / "photos")
     spoil(max((tmp_path / "photos").rglob("*.jpg")))
@@ -126,7 +127,9 @@ def test_a_spoiled_layout_is_made_whole_again(parquet: Path, tmp_path: Path, spo
     assert files_below(tmp_path / "photos") == whole
 
 
-def test_a_killed_layout_leaves_no_half_of_it(parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_layout_leaves_nothing_half_written(
+    parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write, written = Path.write_bytes, []
 
     def write_until_killed(path: Path, data: bytes) -> int:
@@ -154,10 +157,10 @@ def test_a_file_that_is_not_the_demos_is_never_removed(parquet: Path, tmp_path: 
 
 def test_the_dataset_file_points_at_the_layout() -> None:
     dataset = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
-    assert dataset.source_for("2026-11-02") == f"file://{REPOSITORY}/photos/fruit/2026-11-02/"
+    assert str(dataset.source_for("2026-11-02")) == f"file://{REPOSITORY}/photos/fruit/2026-11-02/"
     assert (dataset.name, dataset.label, dataset.schedule) == (photos.DATASET, "parent", None)
     assert str(dataset.start_date) == photos.PARTITIONS[0]
-    assert dataset.matches(f"{dataset.source}Anjou/anjou-001-text.txt")
+    assert dataset.source.matches(f"{dataset.source}Anjou/anjou-001-text.txt")
 
 
 def test_photos_in_the_cache_are_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,13 +172,13 @@ def test_photos_in_the_cache_are_not_downloaded_again(tmp_path: Path, monkeypatc
     assert photos.fetch_photos(tmp_path) == kept
 
 
-def test_photos_that_cannot_be_had_say_in_one_line_where_to_put_them(
+def test_the_error_for_photos_that_cannot_be_downloaded_says_where_to_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoiled = tmp_path / "photos" / "groceries.parquet"
     spoiled.parent.mkdir()
     spoiled.write_bytes(b"half of a downl")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")  # pip then finds nothing, at once
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # pip then fails at once
     with pytest.raises(InputError) as caught:
         photos.fetch_photos(tmp_path)
     said = str(caught.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo import odd, picture
+from demo import bad_files, picture
 from support.demo_photos import jpeg
 
 
@@ -17,8 +17,8 @@ def test_queries_have_different_labels() -> None:
     assert picture.queries(["x", "y", "x", "x"]) == [2, 1]
 
 
-def test_the_picture_is_drawn_from_odd_files_too(tmp_path: Path) -> None:
-    made = [jpeg(seed) for seed in range(18)] + [odd.cmyk_jpeg(jpeg(1)), odd.grey_16_bit_png(jpeg(2))]
+def test_the_picture_can_show_odd_files(tmp_path: Path) -> None:
+    made = [jpeg(seed) for seed in range(18)] + [bad_files.cmyk_jpeg(jpeg(1)), bad_files.grey_16_bit_png(jpeg(2))]
     uris = []
     for at, data in enumerate(made):
         (tmp_path / f"{at:02d} é%20.jpg").write_bytes(data)

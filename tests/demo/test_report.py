@@ -1,4 +1,4 @@
-"""The demo's report: every number, and every contradiction."""
+"""The demo's report: every number, and every contradiction between numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagefeatures import schemas, steps
 
 
 def runs_row(partition: str, listed: int, rejected: dict[str, int]) -> dict[str, Any]:
-    """A right row of features.runs, as a table gives it back; validate turned the rejected ones away."""
+    """A consistent row of features.runs, as the table returns it. validate has rejected the quarantined objects."""
     started = dt.datetime(2026, 11, 4, 8, 0, tzinfo=dt.UTC)
     gone = sum(rejected.values())
     row: dict[str, Any] = {
@@ -65,8 +65,10 @@ def test_a_day_must_be_published_once(runs: list[dict[str, Any]]) -> None:
     assert report.check([*runs, runs[1]], DAYS) == ["2026-11-02: 2 rows in features.runs, expected 1"]
 
 
-def test_the_table_names_every_number_and_fits(runs: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
-    runs[0]["featurize_seconds"] = 0.0  # a run may be too quick to measure
+def test_the_report_shows_every_number_and_is_not_too_wide(
+    runs: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs[0]["featurize_seconds"] = 0.0  # a step may be too quick to measure
     report.print_report(runs, {"2026-11-01": {"plan": 0.4, "ingest": 9.25}, "2026-11-02": {"ingest": 8.0}})
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 110

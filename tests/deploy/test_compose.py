@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import stat
@@ -125,11 +126,17 @@ def test_the_image_holds_every_folder_that_its_programs_import() -> None:
     assert not kept & {".env", ".git", "tests", "lake"}
 
 
+def test_every_module_that_a_service_runs_exists() -> None:
+    named = re.findall(r"\bpython3?,? -m,? ([\w.]+)", TEXT)
+    assert {"deploy.compose.bucket", "deploy.local"} <= set(named)
+    assert not [module for module in named if importlib.util.find_spec(module) is None]
+
+
 def test_the_dataset_file_points_into_the_bucket() -> None:
     dataset = load_dataset(REPOSITORY / "deploy" / "compose" / "datasets" / "fruit.yaml")
     embedded = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
     name = env.read(env.EXAMPLE)["BUCKET"]
-    assert dataset.source == f"s3://{name}/photos/fruit/{{partition}}/"
+    assert str(dataset.source) == f"s3://{name}/photos/fruit/{{partition}}/"
     assert dataset.model_copy(update={"source": embedded.source}) == embedded
 
 

@@ -16,6 +16,7 @@ from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import INFLATED_BYTES, METADATA_BYTES
 from support.photos import encoded, jpeg, picture, png_chunk, turned, zeros_stream
+from support.shared import decode
 
 LIMITS = Limits()
 MIB = 2**20
@@ -127,15 +128,15 @@ MUCH_BUT_ALLOWED = {
 @pytest.mark.parametrize("name", MUCH_BUT_ALLOWED)
 def test_metadata_under_the_limit_passes(name: str) -> None:
     data = MUCH_BUT_ALLOWED[name]()
-    header, decoded = images.inspect(data, LIMITS), images.decode(data, LIMITS)
+    header, decoded = images.inspect(data, LIMITS), decode(data, LIMITS)
     assert (header.width, header.height) == (decoded.width, decoded.height) == (64, 48)
 
 
 def test_pillows_own_limits_have_the_same_reason() -> None:
     """Only decode alone reaches these limits: in the pipeline inspect rejects such images before."""
-    assert why(png_with(ztxt(2 * MIB)), images.decode)[0] == "METADATA_TOO_LARGE"
-    assert why(png_with(*[ztxt(MIB)] * 70), images.decode)[0] == "METADATA_TOO_LARGE"
-    assert why(png_with(*[ztxt(MIB)] * 70, before_pixels=False), images.decode)[0] == "METADATA_TOO_LARGE"
+    assert why(png_with(ztxt(2 * MIB)), decode)[0] == "METADATA_TOO_LARGE"
+    assert why(png_with(*[ztxt(MIB)] * 70), decode)[0] == "METADATA_TOO_LARGE"
+    assert why(png_with(*[ztxt(MIB)] * 70, before_pixels=False), decode)[0] == "METADATA_TOO_LARGE"
     assert PngImagePlugin.MAX_TEXT_CHUNK == INFLATED_BYTES
 
 
@@ -176,7 +177,7 @@ def test_every_format_is_refused_for_its_size_before_pillow_opens_it(
 ) -> None:
     monkeypatch.delattr(images.Image, "open")
     detail = "16000 × 16000 = 256,000,000, limits.max_pixels is 50,000,000"
-    for judge in (images.inspect, images.decode, formats.check_header):
+    for judge in (images.inspect, decode, formats.check_header):
         assert why(oversized()[name], judge) == ("TOO_MANY_PIXELS", detail)
 
 

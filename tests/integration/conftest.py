@@ -1,6 +1,6 @@
 """A real deployment for the whole session: Airflow's own processes, Spark, a lake in a temporary folder.
 
-Two days of the demo's photos are backfilled by the scheduler; the tests look at what came of it.
+The scheduler backfills two days of the demo's photos; the tests look at the results.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from support.shared import until
 
 @pytest.fixture(scope="session")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[photos.Day]]:
-    """The demo's photos, laid out; and what each day must come to."""
+    """The folder of the demo's photos, and what a run over each day must give."""
     folder = tmp_path_factory.mktemp("photos")
     return folder, photos.lay_out(photos.fetch_photos(Settings.from_env().cache), folder)
 
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory, layout: tuple[Path, list[photos.Day]]) -> Iterator[Deployment]:
-    """Settings and dataset files of the session's deployment, in the environment while it lasts."""
+    """Settings and dataset files of the session's deployment, set in the environment while it is up."""
     root = tmp_path_factory.mktemp("deployment with a space")
     (root / "datasets").mkdir()
     for name, fields in DATASETS.items():
@@ -48,7 +48,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, layout: tuple[Path, lis
 
 @pytest.fixture(scope="session")
 def api(deployment: Deployment) -> Iterator[Api]:
-    """Airflow, up and running with every good dataset's DAG there and unpaused."""
+    """The running Airflow, with the DAG of every valid dataset present and unpaused."""
     with airflow(deployment.home) as running:
         wanted = {f"features_{name}" for name in DATASETS if name != "broken"}
         until(lambda: wanted <= {d["dag_id"] for d in running.get("/api/v2/dags")["dags"]})
@@ -59,7 +59,7 @@ def api(deployment: Deployment) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def published(api: Api) -> dict[str, dict[str, Any]]:
-    """The session's two runs of `fruit`, backfilled to the end: partition to Airflow's DAG run."""
+    """Partition to Airflow's DAG run: the two days of `fruit`, backfilled to the end."""
     api.post(
         "/api/v2/backfills",
         {

@@ -1,4 +1,4 @@
-"""The published vectors are right: equal to a straight Keras computation, and of use to a classifier."""
+"""The published vectors equal a plain Keras computation, and a classifier can learn from them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.models import reference
 from imagefeatures.models.weights import load_weights
 from support.airflow_session import DAYS, KEPT_BACK, Deployment
+from support.shared import SPEC
 
 Published = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def table(published: Published, deployment: Deployment) -> Any:
-    return read_rows(deployment.settings, "fruit").sort_by("uri")
+    return read.table(deployment.settings, "fruit").sort_by("uri")
 
 
 @pytest.fixture(scope="module")
 def keras_features(deployment: Deployment) -> Callable[[list[Path]], np.ndarray]:
-    """The straight computation, as Keras' own example does it: paths of n RGB photos to float32 [n, 1280]."""
+    """The plain computation of Keras' manual: paths of n RGB photos to float32 [n, 1280]."""
     import keras
     from PIL import Image
 
-    model = reference.build(load_weights("mobilenet_v2", deployment.settings.cache))
+    model = reference.build(load_weights(SPEC, deployment.settings.cache))
 
     def features(paths: list[Path]) -> np.ndarray:
         photos = [Image.open(path).resize((224, 224), Image.Resampling.BICUBIC) for path in paths]
@@ -42,7 +43,7 @@ def keras_features(deployment: Deployment) -> Callable[[list[Path]], np.ndarray]
     return features
 
 
-def test_a_dozen_photos_equal_a_straight_keras_computation(table: Any, keras_features: Any) -> None:
+def test_a_dozen_vectors_equal_a_plain_keras_computation(table: Any, keras_features: Any) -> None:
     rows = [row for row in table.to_pylist() if row["mode"] == "RGB"][:: table.num_rows // 13][:12]
     expected = keras_features([Path(row["uri"].removeprefix("file://")) for row in rows])
     found = np.array([row["features"] for row in rows], np.float32)
@@ -74,10 +75,10 @@ def test_a_linear_probe_tells_the_fourteen_classes_apart(table: Any) -> None:
     assert score >= 0.74
 
 
-def test_a_probe_taught_on_straight_keras_features_knows_the_published_ones(
+def test_a_probe_trained_on_plain_keras_features_classifies_the_published_ones(
     table: Any, keras_features: Any, layout: tuple[Path, Any]
 ) -> None:
-    """Scores 0.93; with swapped colours 0.35, with pixels scaled to [0, 1] 0.77, so neither could pass."""
+    """Scores 0.93. Swapped colours would score 0.35 and pixels scaled to [0, 1] 0.77: both would fail."""
     folder, days = layout
     paths = sorted((folder / "fruit" / KEPT_BACK).glob("*/*.jpg"))
     strange = {name for day in days for name in (*day.bad, *day.odd)}

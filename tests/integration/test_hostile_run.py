@@ -1,4 +1,4 @@
-"""The bad inputs that need no disturbance, over a whole run of the DAG."""
+"""A whole run of the DAG over the bad inputs that need no disturbance."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from pathlib import Path
 
 from demo.photos import Day
 from deploy.local.api import Api
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from support.airflow_session import DAYS, Deployment, ended, trigger
 from support.hostile import FILES, ODD_KEYS, SMALL
 from support.photos import fill, jpeg
 
 
-def test_every_bad_input_has_its_answer_in_a_table(
-    api: Api, deployment: Deployment, layout: tuple[Path, list[Day]]
-) -> None:
+def test_every_bad_input_is_a_row_of_a_table(api: Api, deployment: Deployment, layout: tuple[Path, list[Day]]) -> None:
     bad = {f"bad/{at:02d}{hostile.ending}": hostile for at, hostile in enumerate(FILES.values())}
     bad = {key: hostile for key, hostile in bad.items() if hostile.fields in ({}, SMALL)}
     odd = {f"odd/{key}": jpeg(at) for at, key in enumerate(ODD_KEYS)}
@@ -27,10 +25,10 @@ def test_every_bad_input_has_its_answer_in_a_table(
     assert run["state"] == "success"
 
     quarantine = [
-        row for row in read_rows(deployment.settings, "quarantine").to_pylist() if row["dataset"] == "hostile"
+        row for row in read.table(deployment.settings, "quarantine").to_pylist() if row["dataset"] == "hostile"
     ]
     answers = {row["uri"]: f"{row['step']} {row['reason']} {row['detail']}" for row in quarantine}
-    features = read_rows(deployment.settings, "hostile", ("uri", "mode")).to_pylist()
+    features = read.table(deployment.settings, "hostile", columns=("uri", "mode")).to_pylist()
     assert len(quarantine) + len(features) == len(expected)
     answers |= {row["uri"]: f"resize ok {row['mode']}" for row in features}
     assert set(answers) == {f"file://{source}/{key}" for key in expected}

@@ -1,4 +1,4 @@
-"""Every Python example of the documents, run as it stands against the session's published tables."""
+"""Every Python example of the documents is run unchanged against the session's published tables."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 from demo import photos
 from deploy.local.environment import READERS
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from support.airflow_session import Deployment
 from support.snippets import DOCUMENTS, sections
 
 Snippet = tuple[str, str, int]
-"""Document, section, and which of the section's Python blocks."""
+"""Document, section, and index among the section's Python blocks."""
 
 SNIPPETS: dict[Snippet, str] = {
     (path.name, part.title, at): code
@@ -30,9 +30,10 @@ SNIPPETS: dict[Snippet, str] = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What lies on the disk: the good files' labels by URI, and the bad files' reasons; and the table's own rows.
+    """What the examples must find.
 
-    stray: a features file that no snapshot names, such as a run that failed leaves behind.
+    labels: URI of each good file to its label. reasons: URI of each bad file to its reason. rows: of the table, by URI.
+    stray: URI of a features file that no snapshot names, such as a failed run leaves behind.
     """
 
     labels: dict[str, str]
@@ -59,7 +60,7 @@ def truth(published: dict[str, Any], layout: tuple[Path, list[photos.Day]], depl
                 reasons[f"file://{path}"] = day.bad[name]
             else:
                 labels[f"file://{path}"] = path.parent.name
-    rows = read_rows(deployment.settings, photos.DATASET).sort_by("uri").to_pylist()
+    rows = read.table(deployment.settings, photos.DATASET).sort_by("uri").to_pylist()
     lake = Path(deployment.settings.lake.removeprefix("file://"))
     published_file = next((lake / "warehouse/features/fruit/data").rglob("*.parquet"))
     stray = published_file.with_name("20200101T000000-0badf00d-shard-00000-0badf00d.parquet")
@@ -72,14 +73,14 @@ def truth(published: dict[str, Any], layout: tuple[Path, list[photos.Day]], depl
 def run(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Snippet], dict[str, Any]]:
-    """run(snippet): the names that it leaves behind; `printed` are the lines that it printed."""
+    """run(snippet): the variables that it has set, and as `printed` the lines that it printed."""
 
     def execute(snippet: Snippet) -> dict[str, Any]:
         for name in ("PYSPARK_PYTHON", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS"):
             monkeypatch.setenv(name, deployment.env[name])
         monkeypatch.setenv("IMAGEFEATURES_CATALOG", deployment.settings.catalog)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(READERS)  # a reader has pandas; the service has not
+        monkeypatch.syspath_prepend(READERS)  # a reader has pandas, the service does not
         names: dict[str, Any] = {"__name__": "__main__"}
         try:
             exec(compile(SNIPPETS[snippet], f"{snippet[0]}: {snippet[1]}", "exec"), names)
@@ -98,6 +99,12 @@ def numpy_holds_every_image_once(found: dict[str, Any], truth: Truth) -> None:
     assert found["features"].dtype == np.float32
     order = np.argsort(found["uris"])
     np.testing.assert_array_equal(found["features"][order], vectors(truth))
+
+
+def numpy_streams_one_partition(found: dict[str, Any], truth: Truth) -> None:
+    of_the_day = ["/2026-11-02/" in row["uri"] for row in truth.rows]
+    assert 0 < found["count"] == sum(of_the_day) < len(truth.rows)
+    np.testing.assert_allclose(found["mean"], vectors(truth)[of_the_day].mean(axis=0), rtol=0, atol=1e-4)
 
 
 def pandas_holds_one_partition(found: dict[str, Any], truth: Truth) -> None:
@@ -153,14 +160,15 @@ def only_the_stray_file_is_listed(found: dict[str, Any], truth: Truth) -> None:
 
 
 CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
-    ("tables.md", "NumPy, with pyiceberg", 0): numpy_holds_every_image_once,
+    ("tables.md", "NumPy", 0): numpy_holds_every_image_once,
+    ("tables.md", "NumPy, larger than memory", 0): numpy_streams_one_partition,
     ("tables.md", "pandas, without this package", 0): pandas_holds_one_partition,
     ("tables.md", "DuckDB, over the files", 0): duckdb_counts_and_finds_neighbours,
     ("tables.md", "Spark, over the files", 0): spark_counts,
     ("tables.md", "All runs at a glance", 0): runs_are_printed,
-    ("operating.md", "Reason codes", 0): reasons_are_counted_with_an_example,
-    ("operating.md", "Cleaning up", 0): young_snapshots_are_kept,
-    ("operating.md", "Cleaning up", 1): only_the_stray_file_is_listed,
+    ("troubleshooting.md", "Reason codes", 0): reasons_are_counted_with_an_example,
+    ("maintenance.md", "Replaced rows", 0): young_snapshots_are_kept,
+    ("maintenance.md", "Files of no snapshot", 0): only_the_stray_file_is_listed,
 }
 
 
@@ -169,7 +177,7 @@ def test_every_example_has_a_check() -> None:
 
 
 @pytest.mark.parametrize("snippet", CHECKS, ids=lambda snippet: f"{snippet[1]} {snippet[2] + 1}")
-def test_the_example_does_what_it_says(
+def test_the_example_gives_what_the_text_says(
     snippet: Snippet, run: Callable[[Snippet], dict[str, Any]], truth: Truth
 ) -> None:
     CHECKS[snippet](run(snippet), truth)

@@ -1,4 +1,4 @@
-"""What cannot work is refused: as early as Airflow can, in one line, without a retry, publishing nothing."""
+"""What cannot work is refused early, in one line, without a retry, and publishes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local.api import Api, ApiError
 from deploy.local.run_partition import run_partition
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from support.airflow_session import DAYS, Deployment, trigger
 
 
@@ -29,7 +29,7 @@ from support.airflow_session import DAYS, Deployment, trigger
         ("shard_bytes", 10**12),
     ],
 )
-def test_the_trigger_form_refuses_what_is_out_of_bounds(api: Api, field: str, value: Any) -> None:
+def test_the_trigger_form_refuses_values_out_of_bounds(api: Api, field: str, value: Any) -> None:
     with pytest.raises(ApiError) as refusal:
         trigger(api, "fruit", **{"partition": DAYS[0], field: value})
     assert refusal.value.status == 400
@@ -59,7 +59,7 @@ def test_a_spent_failure_budget_fails_the_run_at_once_and_says_why(
     assert "validate" in seconds
     assert "resize" not in seconds
     assert "tries" not in seconds
-    published = {row["dataset"] for row in read_rows(deployment.settings, "runs").to_pylist()}
+    published = {row["dataset"] for row in read.table(deployment.settings, "runs").to_pylist()}
     assert "strict" not in published
 
 

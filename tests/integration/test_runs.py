@@ -1,4 +1,4 @@
-"""Backfill and trigger, through a real scheduler, to published tables."""
+"""A backfill and a manual trigger, from a real scheduler to the published tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from demo import photos, report
 from deploy.local.api import Api
-from imagefeatures.catalog.tables import published_runs, read_rows
+from imagefeatures import read
 from support.airflow_session import DAYS, Deployment, ended, trigger
 
 Published = dict[str, dict[str, Any]]
@@ -22,12 +22,12 @@ def test_every_listed_object_is_registered_or_quarantined(
     published: Published, deployment: Deployment, layout: Layout
 ) -> None:
     folder, days = layout
-    runs = [row for row in read_rows(deployment.settings, "runs").to_pylist() if row["dataset"] == "fruit"]
+    runs = [row for row in read.table(deployment.settings, "runs").to_pylist() if row["dataset"] == "fruit"]
     assert report.check(sorted(runs, key=lambda row: row["partition_key"]), days[: len(DAYS)]) == []
     laid_out = (path for day in DAYS for path in (folder / photos.DATASET / day).rglob("*") if path.is_file())
     on_disk = {f"file://{path}" for path in laid_out}
-    registered = read_rows(deployment.settings, "fruit", ("uri",))["uri"].to_pylist()
-    quarantine = read_rows(deployment.settings, "quarantine").to_pylist()
+    registered = read.table(deployment.settings, "fruit", columns=("uri",))["uri"].to_pylist()
+    quarantine = read.table(deployment.settings, "quarantine").to_pylist()
     rejected = [row["uri"] for row in quarantine if row["dataset"] == "fruit"]
     assert sorted(registered + rejected) == sorted(on_disk)
 
@@ -39,7 +39,7 @@ def test_each_bad_file_has_its_reason(published: Published, deployment: Deployme
         for day in days[: len(DAYS)]
         for name, reason in day.bad.items()
     }
-    quarantine = read_rows(deployment.settings, "quarantine").to_pylist()
+    quarantine = read.table(deployment.settings, "quarantine").to_pylist()
     assert {row["uri"]: row["reason"] for row in quarantine if row["dataset"] == "fruit"} == expected
 
 
@@ -59,10 +59,10 @@ def test_a_day_triggered_by_hand_replaces_its_rows_with_the_same_vectors(
     published: Published, api: Api, deployment: Deployment
 ) -> None:
     columns = ("partition_key", "uri", "features", "run_id")
-    before = read_rows(deployment.settings, "fruit", columns).to_pylist()
+    before = read.table(deployment.settings, "fruit", columns=columns).to_pylist()
     run = ended(api, trigger(api, "fruit", partition=DAYS[1], reuse=False))
     assert (run["state"], run["run_type"]) == ("success", "manual")
-    after = read_rows(deployment.settings, "fruit", columns).to_pylist()
+    after = read.table(deployment.settings, "fruit", columns=columns).to_pylist()
 
     def vectors(rows: list[dict[str, Any]]) -> list[tuple[str, list[float]]]:
         return sorted((row["uri"], row["features"]) for row in rows)
@@ -70,8 +70,8 @@ def test_a_day_triggered_by_hand_replaces_its_rows_with_the_same_vectors(
     def runs_of(rows: list[dict[str, Any]], day: str) -> set[str]:
         return {row["run_id"] for row in rows if row["partition_key"] == day}
 
-    reused = {row["partition_key"]: row["reused"] for row in published_runs(deployment.settings, "fruit")}
-    assert reused[DAYS[1]] == 0  # they are computed anew
+    reused = {row["partition_key"]: row["reused"] for row in read.runs(deployment.settings, "fruit")}
+    assert reused[DAYS[1]] == 0  # computed again
     assert vectors(after) == vectors(before)
     assert runs_of(after, DAYS[0]) == runs_of(before, DAYS[0])
     assert len(runs_of(after, DAYS[1])) == 1

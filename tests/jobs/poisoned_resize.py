@@ -1,4 +1,4 @@
-"""jobs/resize.py with a decoder that some images kill: a job of the tests', submitted like any other."""
+"""A job for the tests: jobs/resize.py with a decoder that some images kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs under a real Spark: resume, duplicates, reuse, and the last line that says why."""
+"""The jobs under a real Spark: resuming, duplicates, reuse, and the last line that says why a job failed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from deploy.local.environment import environment
-from imagefeatures import manifest, shards, steps, storage
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import manifest, read, shards, steps, storage
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import ingest, validate
@@ -25,7 +24,7 @@ JOBS = REPOSITORY / "jobs"
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Nine small photos, of which two have the same bytes."""
+    """Nine small photos; two of them have the same bytes."""
     folder = tmp_path / "photos" / "grey"
     folder.mkdir(parents=True)
     for at in range(8):
@@ -42,7 +41,9 @@ def submit(step: str, run: Run | str, tmp_path: Path, job: Path | None = None) -
     return subprocess.run(command, env=env, capture_output=True, text=True)
 
 
-def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run, photos: Path, tmp_path: Path) -> None:
+def test_a_step_run_twice_does_nothing_and_a_lost_receipt_costs_one_shard(
+    make_run, photos: Path, tmp_path: Path
+) -> None:
     run = make_run(photos, params={"shard_images": 2}, duplicates="reject", limits={"max_rejected": 0.5})
     first = submit("ingest", run, tmp_path)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -67,7 +68,7 @@ def test_a_step_done_twice_does_nothing_and_a_lost_receipt_is_one_shard(make_run
     assert row["detail"].endswith("grey/3.jpg")
 
 
-def test_a_second_run_takes_what_the_first_has_computed(
+def test_a_second_run_reuses_what_the_first_has_computed(
     make_run, tmp_path: Path, settings: Settings, lake_with_model: str
 ) -> None:
     folder = fill(tmp_path / "photos", {f"grey/{at:02d}.jpg": jpeg(at) for at in range(20)})
@@ -85,13 +86,13 @@ def test_a_second_run_takes_what_the_first_has_computed(
         assert "22 images in, 22 on" + " (21 reused)" * (step == "resize") in done.stdout
     outcome = register(run.layout.run_file, settings)
     assert (outcome.summary["reused"], outcome.summary["computed"]) == (21, 1)
-    rows = read_rows(settings, "photos", ("uri", "features")).to_pylist()
-    # The first run's vectors repeat three numbers; the model's do not.
+    rows = read.table(settings, "photos", columns=("uri", "features")).to_pylist()
+    # The first run's vectors repeat three numbers. The model's vectors do not.
     assert [Path(row["uri"]).name for row in rows if row["features"][:3] != row["features"][3:6]] == ["20.jpg"]
     assert len(rows) == 22
 
 
-def test_poisonous_images_cost_a_spark_job_no_task_and_no_neighbour(make_run, tmp_path: Path) -> None:
+def test_poisonous_images_fail_no_spark_task_and_no_other_image(make_run, tmp_path: Path) -> None:
     kinds = {3: "crash", 4: "hang", 50: "eat", 51: "abort", 90: "crash"}
     expected = poison.lay_out(tmp_path / "photos" / "grey", 100, kinds)
     limits = {"decode_seconds": 3, "max_rejected": 1}
@@ -99,7 +100,7 @@ def test_poisonous_images_cost_a_spark_job_no_task_and_no_neighbour(make_run, tm
     for shard in range(manifest.list_source(run, workers=2).shards):
         ingest.run_shard(run, shard)
         validate.run_shard(run, shard)
-    # local[2] gives a task one attempt: a single failed one would fail the job.
+    # local[2] gives a task one attempt: a single failed task would fail the job.
     done = submit("resize", run, tmp_path, Path(__file__).with_name("poisoned_resize.py"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "100 images in, 95 on" in done.stdout
@@ -108,7 +109,7 @@ def test_poisonous_images_cost_a_spark_job_no_task_and_no_neighbour(make_run, tm
     assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected
 
 
-def test_a_refused_job_ends_with_its_own_exit_status_and_one_line(make_run, photos: Path, tmp_path: Path) -> None:
+def test_a_refused_job_ends_with_exit_status_65_and_one_line(make_run, photos: Path, tmp_path: Path) -> None:
     gone = make_run(photos).layout.run_file.replace("run.json", "other.json")
     refused = submit("ingest", gone, tmp_path)
     assert refused.returncode == 65
@@ -117,7 +118,7 @@ def test_a_refused_job_ends_with_its_own_exit_status_and_one_line(make_run, phot
     )
 
 
-def test_a_damaged_staged_file_stops_the_next_step_by_name(make_run, photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_staged_file_stops_the_next_step_with_the_files_name(make_run, photos: Path, tmp_path: Path) -> None:
     run = make_run(photos, params={"shard_images": 9})
     assert submit("ingest", run, tmp_path).returncode == 0
     victim = shards.read_receipts(run.layout, steps.INGEST)[0].output
@@ -130,7 +131,7 @@ def test_a_damaged_staged_file_stops_the_next_step_by_name(make_run, photos: Pat
     assert victim.uri in stopped.stdout
 
 
-def test_a_source_with_nothing_in_it_is_refused_by_its_place(make_run, tmp_path: Path) -> None:
+def test_an_empty_source_is_refused_with_its_uri(make_run, tmp_path: Path) -> None:
     refused = submit("ingest", make_run(tmp_path / "nowhere"), tmp_path)
     assert refused.returncode == 65
     assert (

@@ -1,4 +1,4 @@
-"""A job of the tests': which GPU a Python worker sees, once it was told what Spark gave to its task."""
+"""A job for the tests: which GPU a Python worker sees after it was told the GPU of its Spark task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imagefeatures.models import gpus
 
 
 def seen(_: int) -> tuple[int, str]:
-    gpus.claim(featurize.gpu_of(TaskContext.get().resources()))
+    gpus.use_gpu(featurize.gpu_of(TaskContext.get().resources()))
     return os.getpid(), os.environ[gpus.VISIBLE]
 
 

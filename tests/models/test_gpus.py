@@ -1,4 +1,4 @@
-"""TensorFlow on a GPU: what can be shown without one, and one test for machines that have one."""
+"""TensorFlow on a GPU: what can be tested without one, and one test for machines with one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ import pytest
 
 from imagefeatures.errors import ModelMismatch, SettingsError
 from imagefeatures.models import engines, gpus, reference
-from imagefeatures.models.engines import Bundle, TensorFlow
+from imagefeatures.models.engines import Bundle, openvino
+from imagefeatures.models.engines import tensorflow as tensorflow_engine
+from imagefeatures.models.engines.tensorflow import TensorFlow
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.settings import REPOSITORY
 from support.photos import picture
-from support.shared import MODEL
+from support.shared import PREPROCESSING, SPEC
 
 
 @pytest.fixture(scope="module")
 def bundle(prepared_lake: str) -> Bundle:
-    return read_bundle(prepared_lake, MODEL)
+    return read_bundle(SPEC, PREPROCESSING, prepared_lake)
 
 
 @pytest.fixture
 def engine(bundle: Bundle) -> TensorFlow:
-    return TensorFlow(bundle)
+    return tensorflow_engine.load(bundle)
 
 
 def drawn(count: int) -> np.ndarray:
@@ -35,7 +37,7 @@ def drawn(count: int) -> np.ndarray:
 
 
 def short_of_memory(engine: TensorFlow, enough: Callable[[int], bool]) -> list[int]:
-    """Let the engine's compiled model run out of memory unless enough(images); returns the batches it was asked for."""
+    """Let the engine's model run out of memory unless enough(images). Returns the batch sizes it is asked for."""
     import tensorflow as tf
 
     run, asked = engine._run, []
@@ -57,19 +59,19 @@ def test_a_batch_that_is_too_large_is_halved_and_nothing_is_lost(engine: TensorF
     found = engine.features(pixels)
     assert asked == [32, 16, 8, 4, 4, 4, 4, 4]
     assert np.abs(found - expected).max() <= 1e-5
-    assert np.abs(expected[:-1] - expected[1:]).max(axis=1).min() > 0.1  # or a wrong order would not show
+    assert np.abs(expected[:-1] - expected[1:]).max(axis=1).min() > 0.1  # else a wrong order would pass
     asked.clear()
     engine.features(pixels[:4])
-    assert asked == [4]  # it does not try again what has failed
+    assert asked == [4]  # a size that has failed is not tried again
 
 
-def test_memory_that_runs_out_in_the_middle_costs_nothing_that_was_computed(engine: TensorFlow) -> None:
+def test_memory_that_runs_out_in_the_middle_loses_no_computed_vector(engine: TensorFlow) -> None:
     pixels = drawn(11)
     expected = engine.features(pixels)
     engine.batch = 4
     asked = short_of_memory(engine, lambda images: len(asked) not in (2, 4))
     assert np.abs(engine.features(pixels) - expected).max() <= 1e-5
-    # The second batch once more as two, the first of which did not fit either.
+    # The second batch is tried again as two halves, of which the first does not fit either.
     assert asked == [4, 4, 2, 2, 1, 1, 1, 1, 1]
 
 
@@ -87,19 +89,19 @@ def test_without_a_gpu_the_batch_is_that_of_a_cpu(engine: TensorFlow) -> None:
 
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow sees a GPU here")
-    assert engine.batch == TensorFlow.BATCH == 32
+    assert engine.batch == tensorflow_engine.BATCH == 32
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
-def test_an_engine_is_proven_on_the_machine_that_loads_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = engines.OpenVino.features
-    monkeypatch.setattr(engines.OpenVino, "features", lambda *given: right(*given) + np.float32(0.002))
+def test_an_engine_is_checked_on_the_machine_that_loads_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = openvino.OpenVino.features
+    monkeypatch.setattr(openvino.OpenVino, "features", lambda *given: right(*given) + np.float32(0.002))
     with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: openvino differs by 0\.002 "):
         engines.load("openvino", bundle)
 
 
 def seen_after(program: str, **variables: str) -> list[str]:
-    """What the lines of a fresh interpreter say; its environment has these variables and no other of CUDA's."""
+    """The words that a new interpreter prints. Of CUDA's variables its environment has only these."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CUDA_")} | variables
     command = [sys.executable, "-c", f"import os, sys\nfrom imagefeatures.models import gpus\n{program}"]
     return subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
@@ -108,23 +110,23 @@ def seen_after(program: str, **variables: str) -> list[str]:
 SAY = "print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ.get('CUDA_DEVICE_ORDER'), 'tensorflow' in sys.modules)"
 
 
-def test_a_process_sees_the_gpu_that_it_was_given_before_tensorflow_is_there() -> None:
-    assert seen_after(f"gpus.claim('3')\n{SAY}") == ["3", "PCI_BUS_ID", "False"]
-    assert seen_after(f"gpus.claim('3')\n{SAY}", CUDA_VISIBLE_DEVICES="0,1,2,3") == ["3", "PCI_BUS_ID", "False"]
-    assert seen_after(f"gpus.claim(None)\n{SAY}", CUDA_VISIBLE_DEVICES="0,1") == ["0,1", "None", "False"]
+def test_a_process_sees_its_gpu_before_tensorflow_is_imported() -> None:
+    assert seen_after(f"gpus.use_gpu('3')\n{SAY}") == ["3", "PCI_BUS_ID", "False"]
+    assert seen_after(f"gpus.use_gpu('3')\n{SAY}", CUDA_VISIBLE_DEVICES="0,1,2,3") == ["3", "PCI_BUS_ID", "False"]
+    assert seen_after(f"gpus.use_gpu(None)\n{SAY}", CUDA_VISIBLE_DEVICES="0,1") == ["0,1", "None", "False"]
 
 
 def test_a_process_that_computes_on_one_gpu_is_not_given_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    import tensorflow  # noqa: F401 - it is there, so which GPUs it sees is settled
+    import tensorflow  # noqa: F401 - once imported, it keeps the GPUs that it sees
 
     monkeypatch.setenv(gpus.VISIBLE, "1")
-    gpus.claim("1")
+    gpus.use_gpu("1")
     with pytest.raises(SettingsError, match=r"^spark\.executor\.resource\.gpu\.amount: must be 1; .* GPU 0 .*=1$"):
-        gpus.claim("0")
+        gpus.use_gpu("0")
     assert os.environ[gpus.VISIBLE] == "1"
 
 
-def test_the_job_passes_on_what_spark_has_given_to_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_passes_on_the_gpu_that_spark_assigned_to_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyspark.resource import ResourceInformation
 
     monkeypatch.syspath_prepend(str(REPOSITORY / "jobs"))
@@ -137,13 +139,14 @@ def test_the_job_passes_on_what_spark_has_given_to_the_task(monkeypatch: pytest.
     assert featurize.gpu_of({"fpga": ResourceInformation("fpga", ["0"])}) is None
 
 
-def test_on_a_gpu_the_numbers_are_the_references(engine: TensorFlow, bundle: Bundle) -> None:
+def test_on_a_gpu_the_vectors_match_the_reference(engine: TensorFlow, bundle: Bundle) -> None:
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow sees no GPU here")
     assert "GPU" in engine._run(np.zeros((1, 224, 224, 3), np.float32)).device
     assert engine.batch == gpus.batch(0) >= 1
-    reference.check_parity("tensorflow", engine.features(reference.golden_pixels()), reference.golden_vectors())
+    golden = engine.features(reference.golden_pixels(SPEC.input_shape))
+    reference.check_parity("tensorflow", golden, bundle.golden_vectors)
     pixels = drawn(engine.batch + 3)
     reference.check_parity("tensorflow", engine.features(pixels), engines.cached("openvino", bundle).features(pixels))

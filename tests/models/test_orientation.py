@@ -5,14 +5,13 @@ import pytest
 from PIL import Image
 
 from imagefeatures.datasets import Limits
-from imagefeatures.images import decode
 from imagefeatures.models import engines
 from imagefeatures.models.prepare import read_bundle
 from support.photos import encoded, real_photos, turned
-from support.shared import MODEL
+from support.shared import PREPROCESSING, SPEC, decode
 
 LEAST_COSINE = 0.99
-STORED = {  # how the pixels of an upright photo have to be stored for each orientation
+STORED = {  # orientation to how the pixels of an upright photo are stored
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,12 +31,12 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 def test_a_photo_stored_in_any_orientation_has_the_features_of_the_upright_one(
     path: object, prepared_lake: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = engines.cached("openvino", read_bundle(prepared_lake, MODEL))
+    engine = engines.cached("openvino", read_bundle(SPEC, PREPROCESSING, prepared_lake))
     with Image.open(path) as opened:
         photo = opened.convert("RGB")
     variants = [photo if turn is None else photo.transpose(turn) for turn in STORED.values()]
     files = [encoded(photo, quality=92, exif=turned(o)) for o, photo in zip(STORED, variants, strict=True)]
-    lying = encoded(variants[5], quality=92)  # as if orientation were not heeded
+    lying = encoded(variants[5], quality=92)  # as if the orientation tag were ignored
     upright, *found, unheeded = engine.features(
         np.stack([decode(data, Limits()).pixels for data in [path.read_bytes(), *files, lying]])
     )
@@ -46,4 +45,4 @@ def test_a_photo_stored_in_any_orientation_has_the_features_of_the_upright_one(
     with capsys.disabled():
         print(f" {alike}/8 orientations, least cosine {min(cosines):.4f} ", end="")
     assert alike == 8
-    assert cosine(upright, unheeded) < LEAST_COSINE  # or the figure above would prove nothing
+    assert cosine(upright, unheeded) < LEAST_COSINE  # else the cosines above would prove nothing

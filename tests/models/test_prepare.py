@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,18 @@ import pytest
 from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_folder
-from imagefeatures.models import MODELS, PREPROCESSING, prepare, reference
-from support.shared import MODEL
+from imagefeatures.models import prepare, reference
+from imagefeatures.preprocessing import Preprocessing
+from support.shared import MODEL, PREPROCESSING, SPEC
 
-FINGERPRINT = MODELS[MODEL].fingerprint
+FINGERPRINT = SPEC.fingerprint(PREPROCESSING)
 
 
 def facts(lake: str) -> dict:
     return json.loads(storage.read(f"{model_folder(lake, FINGERPRINT)}/model.json"))
 
 
-def test_a_prepared_model_lies_in_the_lake_with_what_was_proven(prepared_lake: str) -> None:
+def test_a_prepared_model_lies_in_the_lake_with_its_measurements(prepared_lake: str) -> None:
     found = facts(prepared_lake)
     assert (found["model"], found["fingerprint"], found["width"]) == (MODEL, FINGERPRINT, 1280)
     assert set(found["parity"]) == {"openvino", "tensorflow"}
@@ -36,39 +36,39 @@ def test_a_prepared_model_lies_in_the_lake_with_what_was_proven(prepared_lake: s
 
 def test_a_model_is_prepared_once(lake_with_model: str, tmp_path: Path) -> None:
     before = list(storage.list_objects(f"{lake_with_model}/models"))
-    assert prepare.prepare(MODEL, lake_with_model, tmp_path / "no cache") == facts(lake_with_model)
+    assert prepare.prepare(SPEC, PREPROCESSING, lake_with_model, tmp_path / "no cache") == facts(lake_with_model)
     assert list(storage.list_objects(f"{lake_with_model}/models")) == before
     assert not (tmp_path / "no cache").exists()
 
 
 def test_the_bundle_is_what_was_prepared(prepared_lake: str) -> None:
-    bundle = prepare.read_bundle(prepared_lake, MODEL)
-    assert (bundle.fingerprint, bundle.width) == (FINGERPRINT, 1280)
-    assert hashlib.sha256(bundle.openvino_bin).hexdigest() == facts(prepared_lake)["sha256"]["model.bin"]
+    bundle = prepare.read_bundle(SPEC, PREPROCESSING, prepared_lake)
+    assert (bundle.fingerprint, bundle.spec.width) == (FINGERPRINT, 1280)
+    assert hashlib.sha256(bundle.files["model.bin"]).hexdigest() == facts(prepared_lake)["sha256"]["model.bin"]
 
 
-@pytest.mark.parametrize("name", sorted(prepare.FILES.values()))
-def test_an_altered_file_is_refused_by_its_name(lake_with_model: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["golden.npy", "model.bin", "model.xml", "weights.npz"])
+def test_an_altered_file_is_refused_with_its_name(lake_with_model: str, name: str) -> None:
     uri = f"{model_folder(lake_with_model, FINGERPRINT)}/{name}"
     data = bytearray(storage.read(uri))
     data[len(data) // 2] ^= 1
     storage.write(uri, bytes(data))
     with pytest.raises(ModelMismatch, match=rf"^MODEL_MISMATCH: {uri} is not the file that was proven"):
-        prepare.read_bundle(lake_with_model, MODEL)
+        prepare.read_bundle(SPEC, PREPROCESSING, lake_with_model)
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.bin"])
-def test_a_model_that_is_not_wholly_there_is_refused(lake_with_model: str, name: str) -> None:
+def test_an_incomplete_model_is_refused(lake_with_model: str, name: str) -> None:
     Path(f"{model_folder(lake_with_model, FINGERPRINT)}/{name}".removeprefix("file://")).unlink()
     with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: .* is not prepared .*; run the model task$"):
-        prepare.read_bundle(lake_with_model, MODEL)
+        prepare.read_bundle(SPEC, PREPROCESSING, lake_with_model)
 
 
 def test_vectors_within_the_tolerances_pass() -> None:
     expected = np.random.default_rng(5).random((4, 1280), np.float32)
-    found = prepare.check_parity("engine", expected + np.float32(0.0009), expected)
+    found = reference.check_parity("engine", expected + np.float32(0.0009), expected)
     assert found["max_absolute_difference"] == pytest.approx(0.0009, rel=1e-2)
-    assert prepare.check_parity("engine", expected, expected)["max_absolute_difference"] == 0
+    assert reference.check_parity("engine", expected, expected)["max_absolute_difference"] == 0
 
 
 def off_by_a_little(expected: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def off_by_a_little(expected: np.ndarray) -> np.ndarray:
 
 
 def turned_by_a_little(expected: np.ndarray) -> np.ndarray:
-    # Small vectors: each value is close, the direction is not.
+    # Small vectors: each value is close, the direction differs.
     found = expected.copy()
     found[1] = found[1, ::-1]
     return found
@@ -100,29 +100,24 @@ def test_vectors_beyond_a_tolerance_are_refused(spoil, scale: float) -> None:
     with pytest.raises(
         ModelMismatch, match=r"^MODEL_MISMATCH: openvino differs by .*, cosine .* \(at least 0\.99999\)$"
     ):
-        prepare.check_parity("openvino", spoil(expected), expected)
+        reference.check_parity("openvino", spoil(expected), expected)
 
 
-def test_the_fingerprint_changes_with_everything_that_changes_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = MODELS[MODEL]
-    changed = [
-        replace(model, name="other").fingerprint,
-        replace(model, cut="other").fingerprint,
-        replace(model, weights_sha256="0" * 64).fingerprint,
-    ]
-    monkeypatch.setitem(PREPROCESSING, "version", PREPROCESSING["version"] + 1)
-    changed.append(model.fingerprint)
-    monkeypatch.undo()
-    assert len({model.fingerprint, *changed}) == 5
+def test_the_fingerprint_changes_with_everything_that_changes_the_numbers() -> None:
+    changes = {"name": "other", "cut": "other", "weights_sha256": "0" * 64}
+    changed = [SPEC.model_copy(update={key: value}).fingerprint(PREPROCESSING) for key, value in changes.items()]
+    changed.append(SPEC.fingerprint(PREPROCESSING.model_copy(update={"version": PREPROCESSING.version + 1})))
+    changed.append(SPEC.fingerprint(Preprocessing.standard(224, 192)))
+    assert len({SPEC.fingerprint(PREPROCESSING), *changed}) == 6
 
 
 def test_the_fingerprint_is_the_same_on_every_machine() -> None:
-    """If this fails, vectors of before and after are no longer comparable, and must not look so."""
+    """If this fails, the fingerprint has changed: new vectors are not comparable with those of older runs."""
     assert FINGERPRINT == "63e4fab4295764c4c5a908f0aaaec921"
 
 
 def test_golden_pictures_are_the_same_on_every_machine() -> None:
-    pixels = reference.golden_pixels()
+    pixels = reference.golden_pixels(SPEC.input_shape)
     assert (pixels.shape, pixels.dtype) == ((4, 224, 224, 3), np.uint8)
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "2e0af8b11199b888"
 
@@ -131,5 +126,8 @@ def test_scaling_is_that_of_keras() -> None:
     from keras.applications.mobilenet_v2 import preprocess_input
 
     shades = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
-    assert np.array_equal(reference.scaled(shades), preprocess_input(shades.astype(np.float32)))
-    assert (reference.scaled(shades).min(), reference.scaled(shades).max()) == (-1, 1)
+    assert np.array_equal(reference.scaled(shades, SPEC.value_scale), preprocess_input(shades.astype(np.float32)))
+    assert (reference.scaled(shades, SPEC.value_scale).min(), reference.scaled(shades, SPEC.value_scale).max()) == (
+        -1,
+        1,
+    )

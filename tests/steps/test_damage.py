@@ -1,4 +1,4 @@
-"""Damaged bytes: files cut short, pixels that end early, and bits that flip in what a step has staged."""
+"""Damaged bytes: truncated files, pixel data that ends early, and flipped bits in staged files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 from imagefeatures import manifest
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import AuditFailed, Rejected
-from imagefeatures.images import decode, inspect
+from imagefeatures.images import inspect
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import read_staged
 from imagefeatures.steps import featurize, ingest, resize, validate
 from support.photos import ENCODINGS, encoded, fill, jpeg, png_made, real_photos
-from support.shared import MakeRun
+from support.shared import MakeRun, decode
 
 LIMITS = Limits()
 CUTS = 100
@@ -39,25 +39,23 @@ def test_a_photo_cut_at_any_of_100_points_is_truncated(capsys: pytest.CaptureFix
     refused = {}
     for name, (kind, options) in flavours.items():
         data = encoded(small, kind, **options)
-        points = {
-            12 + at * (len(data) - 13) // (CUTS - 1) for at in range(CUTS)
-        }  # from behind the signature to the end
+        points = {12 + at * (len(data) - 13) // (CUTS - 1) for at in range(CUTS)}  # from the signature to the end
         refused[name] = sum(cut_reason(data[:cut]) == Reason.TRUNCATED for cut in points)
     with capsys.disabled():
         print(f" {sum(refused.values())}/{CUTS * len(flavours)} cuts refused ", end="")
     assert refused == dict.fromkeys(flavours, CUTS)
 
 
-# PNG rows that never came
+# PNGs with missing rows
 
 SIDE = 64
-CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by PNG's colour type
+CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by PNG colour type
 EVERY = ((8, 8), (8, 8), (4, 8), (4, 4), (2, 4), (2, 2), (1, 2))
-"""Every how many columns and rows each of Adam7's passes has a pixel."""
+"""Distance in columns and rows between the pixels of each Adam7 pass."""
 
 
 def pixel_bytes(depth: int, colour: int, interlaced: bool) -> int:
-    """How many bytes a PNG of 64 × 64 needs: for each row its filter's number and its pixels."""
+    """Bytes of the rows of a 64 × 64 PNG: each row has a filter byte and its pixels."""
     passes = EVERY if interlaced else ((1, 1),)
     return sum(SIDE // y * (1 + SIDE // x * CHANNELS[colour] * depth // 8) for x, y in passes)
 
@@ -69,10 +67,10 @@ def pixel_bytes(depth: int, colour: int, interlaced: bool) -> int:
 def test_a_png_whose_rows_end_too_early_is_truncated(depth: int, colour: int, interlaced: bool) -> None:
     whole = pixel_bytes(depth, colour, interlaced)
     black = png_made(SIDE, SIDE, depth, colour, bytes(whole), interlaced)
-    assert not decode(black, LIMITS).pixels.any()  # rightly black to its last row
+    assert not decode(black, LIMITS).pixels.any()  # complete, and black to the last row
     for missing in (1, whole // SIDE, whole // 2):
         short = png_made(SIDE, SIDE, depth, colour, bytes(whole - missing), interlaced)
-        assert inspect(short, LIMITS).width == SIDE  # from outside it looks whole
+        assert inspect(short, LIMITS).width == SIDE  # the headers alone look right
         assert cut_reason(short) == Reason.TRUNCATED
 
 
@@ -83,16 +81,16 @@ def test_a_bright_png_without_its_last_row_is_truncated_too() -> None:
         decode(png_made(SIDE, SIDE, 8, 2, row * (SIDE - 1)), LIMITS)
 
 
-def test_bytes_behind_the_last_row_do_not_matter() -> None:
+def test_bytes_after_the_last_row_are_ignored() -> None:
     data = png_made(SIDE, SIDE, 8, 2, bytes(pixel_bytes(8, 2, False) + 5_000_000))
     assert decode(data, LIMITS).width == SIDE
 
 
-# Bits that flip in staged files
+# Flipped bits in staged files
 
 
 class Engine:
-    """Vectors of the right shape, without a model."""
+    """An engine without a model: vectors of the right shape."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return np.random.default_rng(0).random((len(pixels), 1280), np.float32)

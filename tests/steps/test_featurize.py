@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 from test_resize import resized
 
 from imagefeatures import schemas
-from imagefeatures.models import MODELS
 from imagefeatures.models.engines import Engine, cached
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.plan import Run
@@ -18,16 +17,16 @@ from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from imagefeatures.steps import featurize
 from imagefeatures.storage import names
 from support.photos import encoded, fill, jpeg, picture, png_of, real_photos, turned
-from support.shared import MODEL, PARTITION, MakeRun
+from support.shared import MODEL, PARTITION, PREPROCESSING, SPEC, MakeRun
 
-WIDTH = MODELS[MODEL].width
+WIDTH = SPEC.width
 
 
 @pytest.fixture(scope="module")
 def straight_keras(weights_cache: Path, prepared_lake: str) -> Callable[[Path], np.ndarray]:
-    """An image file to its vector as Keras' manual does it: none of our modules in the way.
+    """An image file to its vector as Keras' manual does it, without any module of ours.
 
-    prepared_lake: only so that the weights are in the cache by now.
+    prepared_lake: makes sure that the weights are in the cache.
     """
     import keras
 
@@ -44,12 +43,12 @@ def straight_keras(weights_cache: Path, prepared_lake: str) -> Callable[[Path], 
 
 @pytest.fixture(params=["openvino", "tensorflow"])
 def engine(request: pytest.FixtureRequest, prepared_lake: str) -> Engine:
-    return cached(request.param, read_bundle(prepared_lake, MODEL))
+    return cached(request.param, read_bundle(SPEC, PREPROCESSING, prepared_lake))
 
 
 @pytest.fixture
 def openvino(prepared_lake: str) -> Engine:
-    return cached("openvino", read_bundle(prepared_lake, MODEL))
+    return cached("openvino", read_bundle(SPEC, PREPROCESSING, prepared_lake))
 
 
 def featurized(run: Run, engine: Engine) -> list[Receipt]:
@@ -61,7 +60,7 @@ def vectors_of(receipts: list[Receipt]) -> dict[str, np.ndarray]:
     return {row["uri"]: np.asarray(row["features"], np.float32) for row in rows}
 
 
-def test_vectors_are_those_of_a_straight_keras_computation(
+def test_vectors_equal_a_plain_keras_computation(
     make_run: MakeRun, tmp_path: Path, engine: Engine, straight_keras: Callable[[Path], np.ndarray]
 ) -> None:
     files = {path.name: path.read_bytes() for path in real_photos()}
@@ -76,7 +75,7 @@ def test_vectors_are_those_of_a_straight_keras_computation(
         assert np.linalg.norm(expected) > 10
 
 
-def test_a_row_says_all_that_the_table_promises(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
+def test_a_row_has_every_column_of_the_table(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
     data = jpeg(3, 100, 80)
     source = fill(tmp_path / "photos", {"pear/1.jpg": data})
     run = make_run(source)
@@ -97,12 +96,12 @@ def test_a_row_says_all_that_the_table_promises(make_run: MakeRun, tmp_path: Pat
         "size": len(data),
         "etag": raw["etag"],
         "model": MODEL,
-        "fingerprint": MODELS[MODEL].fingerprint,
+        "fingerprint": SPEC.fingerprint(PREPROCESSING),
         "run_id": run.run_id,
     }
 
 
-def test_feature_files_lie_where_the_table_will_find_them(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
+def test_feature_files_lie_in_the_tables_folder(make_run: MakeRun, tmp_path: Path, openvino: Engine) -> None:
     run = make_run(fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(3)}))
     receipts = featurized(run, openvino)
     folder = f"{run.lake}/warehouse/features/photos/data/partition_key={PARTITION}"
@@ -136,7 +135,7 @@ def test_a_retry_gives_the_same_file_under_a_new_name(make_run: MakeRun, tmp_pat
 
 
 class Overflowing:
-    """An engine after the protocol: the mean of the pixels, which overflows on bright pictures."""
+    """An engine that repeats the mean of the pixels, and overflows on bright pictures."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         means = pixels.mean(axis=(1, 2, 3))
@@ -146,7 +145,7 @@ class Overflowing:
         return vectors
 
 
-def test_vectors_that_are_not_finite_are_turned_away_alone(make_run: MakeRun, tmp_path: Path) -> None:
+def test_only_the_vectors_that_are_not_finite_are_rejected(make_run: MakeRun, tmp_path: Path) -> None:
     shades = [10, 250, 20, 240, 30, 40, 230, 220, 50, 60, 70, 210]  # four shards of three
     files = {f"{at:02d}.bmp": encoded(np.full((8, 8, 3), shade, np.uint8), "BMP") for at, shade in enumerate(shades)}
     run = make_run(fill(tmp_path / "photos", files), label="none")

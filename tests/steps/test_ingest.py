@@ -1,7 +1,8 @@
+"""ingest freezes bytes, and rejects an object with the reason."""
+
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -10,17 +11,14 @@ from typing import Any
 import pytest
 
 from imagefeatures import manifest, schemas, steps, storage
-from imagefeatures.errors import NoInput, StoreError
-from imagefeatures.layout import Layout
+from imagefeatures.errors import StoreError
 from imagefeatures.plan import Run
 from imagefeatures.shards import pending, read_output, read_receipts, read_staged
 from imagefeatures.steps import ingest
 from imagefeatures.storage import s3 as s3_store
+from support.listing import WORKERS, listed, sparse
 from support.photos import fill, jpeg
 from support.shared import BUCKET, MakeRun
-
-WORKERS = 2
-MIB = 2**20
 
 
 def ingested(run: Run) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[str, str]]]:
@@ -37,12 +35,16 @@ def ingested(run: Run) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[str, 
     return {row["uri"]: row for row in frozen}, {row["uri"]: (row["reason"], row["detail"]) for row in rejected}
 
 
-def listed(run: Run) -> list[str]:
-    shards = manifest.read_listing(run).shards
-    return [uri for shard in range(shards) for uri in manifest.read_manifest(run, shard)["uri"].to_pylist()]
+@pytest.fixture(params=["file", "s3"])
+def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URI of an empty source folder, once in each kind of store."""
+    if request.param == "file":
+        return f"file://{tmp_path}/photos"
+    request.getfixturevalue("s3")
+    return f"s3://{BUCKET}/photos"
 
 
-def test_bytes_are_frozen_with_all_that_identifies_them(make_run: MakeRun, tmp_path: Path) -> None:
+def test_bytes_are_frozen_with_size_digest_label_and_etag(make_run: MakeRun, tmp_path: Path) -> None:
     files = {f"{label}/{at}.jpg": jpeg(at) for label in ("fig", "pear") for at in range(3)}
     source = fill(tmp_path / "photos", files)
     run = make_run(source)
@@ -58,16 +60,6 @@ def test_bytes_are_frozen_with_all_that_identifies_them(make_run: MakeRun, tmp_p
     assert read_output(run.layout, "ingest", 0).schema.remove_metadata() == schemas.RAW.remove_metadata()
 
 
-def test_the_listing_is_made_once_and_read_back_by_a_retry(make_run: MakeRun, tmp_path: Path) -> None:
-    source = fill(tmp_path / "photos", {"1.jpg": b"x", "2.jpg": b"yy"})
-    run = make_run(source)
-    first = manifest.list_source(run, WORKERS)
-    fill(source, {"3.jpg": b"late"})
-    assert manifest.list_source(run, WORKERS) == first == manifest.read_listing(run)
-    assert (first.objects, first.bytes) == (2, 3)
-    assert len(listed(run)) == 2
-
-
 def test_a_retry_does_only_the_shard_whose_receipt_is_gone(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(8)})
     run = make_run(source)
@@ -80,117 +72,8 @@ def test_a_retry_does_only_the_shard_whose_receipt_is_gone(make_run: MakeRun, tm
     after = read_receipts(run.layout, steps.INGEST)
     assert [r for r in after if r.shard != 1] == [r for r in before if r.shard != 1]
     assert after[1] == again
-    assert again.output.sha256 == before[1].output.sha256  # the same rows, in a file of a new name
+    assert again.output.sha256 == before[1].output.sha256  # the same rows, in a file with a new name
     assert again.output.uri != before[1].output.uri
-
-
-def test_pattern_and_folder_markers_decide_what_is_listed(make_run: MakeRun, s3: Any) -> None:
-    for key in ("day/a.jpg", "day/b.png", "day/c.txt", "day/", "day/deep/d.jpg", "day-2/e.jpg"):
-        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
-    run = make_run(f"s3://{BUCKET}/day", pattern=["*.jpg", "*.png"])
-    manifest.list_source(run, WORKERS)
-    assert listed(run) == [f"s3://{BUCKET}/day/{key}" for key in ("a.jpg", "b.png", "deep/d.jpg")]
-
-
-def test_nothing_to_do_is_an_error_or_an_empty_run_as_the_dataset_says(make_run: MakeRun, tmp_path: Path) -> None:
-    source = fill(tmp_path / "photos", {"1.png": b"x"})
-    with pytest.raises(NoInput, match=rf"^NO_INPUT: nothing at file://{source}/ matches \['\*\.jpg'\]$"):
-        manifest.list_source(make_run(source, pattern="*.jpg"), WORKERS)
-    empty = manifest.list_source(make_run(source, pattern="*.jpg", on_empty="skip"), WORKERS)
-    assert empty == manifest.Listing(objects=0, bytes=0, shards=0)
-
-
-# How the listing is shared out
-
-
-def shares(run: Run) -> list[list[int]]:
-    """Sizes of the objects of each shard."""
-    listing = manifest.list_source(run, WORKERS)
-    found = [manifest.read_manifest(run, shard)["size"].to_pylist() for shard in range(listing.shards)]
-    assert sum(map(len, found)) == listing.objects
-    assert sum(map(sum, found)) == listing.bytes
-    assert all(found), "no shard is empty"
-    return found
-
-
-def sparse(folder: Path, sizes: list[int]) -> Path:
-    """Files of these sizes that take no room on the disk."""
-    folder.mkdir()
-    for at, size in enumerate(sizes):
-        with (folder / f"{at:05d}.jpg").open("wb") as file:
-            file.truncate(size)
-    return folder
-
-
-def test_a_small_run_keeps_every_worker_busy(make_run: MakeRun, tmp_path: Path) -> None:
-    found = shares(make_run(sparse(tmp_path / "photos", [1000] * 20)))
-    assert [len(shard) for shard in found] == [5] * (2 * WORKERS)
-
-
-def test_one_object_makes_one_shard(make_run: MakeRun, tmp_path: Path) -> None:
-    assert shares(make_run(sparse(tmp_path / "photos", [1000]))) == [[1000]]
-
-
-def test_no_shard_holds_more_images_than_its_cap(make_run: MakeRun, tmp_path: Path) -> None:
-    found = shares(make_run(sparse(tmp_path / "photos", [10] * 500), {"shard_images": 30}))
-    assert max(map(len, found)) <= 30
-    assert len(found) <= math.ceil(500 / 30) + 1
-
-
-def test_the_cap_on_images_holds_where_the_bytes_lie_elsewhere(make_run: MakeRun, tmp_path: Path) -> None:
-    found = shares(make_run(sparse(tmp_path / "photos", [1] * 100 + [100_000] * 10), {"shard_images": 20}))
-    assert [len(shard) for shard in found[:5]] == [20] * 5
-
-
-def test_no_shard_holds_more_bytes_than_its_cap(make_run: MakeRun, tmp_path: Path) -> None:
-    sizes = [(at * 7919) % (300 * 1024) for at in range(200)]
-    found = shares(make_run(sparse(tmp_path / "photos", sizes), {"shard_bytes": MIB}))
-    assert max(map(sum, found)) <= MIB
-    assert len(found) <= 1.5 * math.ceil(sum(sizes) / MIB)
-
-
-def test_an_object_over_a_shards_cap_is_alone_in_its_shard(make_run: MakeRun, tmp_path: Path) -> None:
-    sizes = [1000, 1000, 3 * MIB, 1000, 1000]
-    run = make_run(sparse(tmp_path / "photos", sizes), {"shard_bytes": MIB})
-    assert [3 * MIB] in shares(run)
-
-
-def test_shards_are_alike_in_bytes_and_in_count(make_run: MakeRun, tmp_path: Path) -> None:
-    sizes = [1000 + (at * 7919) % 9000 for at in range(400)]
-    found = shares(make_run(sparse(tmp_path / "photos", sizes), {"shard_images": 50}))
-    weights = [len(shard) / len(sizes) + sum(shard) / sum(sizes) for shard in found]
-    assert max(weights) < 1.3 * 2 / len(found)
-    assert min(weights[:-1]) > 0.7 * 2 / len(found)
-
-
-def test_a_listing_longer_than_its_buffer_stays_whole_and_in_order(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(manifest, "SPOOL_ROWS", 7)
-    source = sparse(tmp_path / "photos", [1] * 100)
-    run = make_run(source)
-    manifest.list_source(run, WORKERS)
-    assert listed(run) == [f"file://{source}/{at:05d}.jpg" for at in range(100)]
-
-
-# Samples
-
-
-def test_a_sample_is_the_same_at_every_run_and_near_its_share(make_run: MakeRun, tmp_path: Path) -> None:
-    source = sparse(tmp_path / "photos", [0] * 2000)
-    samples = {}
-    for share in (0.1, 0.25, 1.0):
-        runs = [make_run(source, sample=share), make_run(source, {"sample": share})]
-        for run in runs:
-            manifest.list_source(run, WORKERS)
-        assert listed(runs[0]) == listed(runs[1])
-        samples[share] = set(listed(runs[0]))
-        six_sigma = 6 * math.sqrt(2000 * share * (1 - share))
-        assert abs(len(samples[share]) - 2000 * share) <= six_sigma
-    assert samples[0.1] < samples[0.25] < samples[1.0]
-
-
-# What is turned away, and why
 
 
 def test_an_empty_object_is_turned_away(make_run: MakeRun, tmp_path: Path) -> None:
@@ -204,7 +87,7 @@ def test_an_object_over_the_limit_is_turned_away_without_a_download(make_run: Ma
     source = fill(tmp_path / "photos", {"exact.jpg": b"x" * 1000, "over.jpg": b"x" * 1001})
     run = make_run(source, limits={"max_bytes": 1000})
     manifest.list_source(run, WORKERS)
-    (source / "over.jpg").unlink()  # a download would now find nothing
+    (source / "over.jpg").unlink()  # a download would fail now
     frozen, rejected = ingested(run)
     detail = "it has 1,001 bytes, limits.max_bytes is 1,000"
     assert rejected == {f"file://{source}/over.jpg": ("TOO_LARGE", detail)}
@@ -216,15 +99,6 @@ def test_a_huge_object_that_is_not_downloaded_does_not_fill_a_shard(make_run: Ma
     frozen, rejected = ingested(make_run(source, {"shard_images": 3}))
     assert rejected[f"file://{source}/00001.jpg"][0] == "TOO_LARGE"
     assert len(frozen) == 2
-
-
-@pytest.fixture(params=["file", "s3"])
-def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty source folder, once in each kind of store."""
-    if request.param == "file":
-        return f"file://{tmp_path}/photos"
-    request.getfixturevalue("s3")
-    return f"s3://{BUCKET}/photos"
 
 
 def test_an_object_that_is_gone_is_turned_away(make_run: MakeRun, base: str) -> None:
@@ -262,7 +136,7 @@ def test_odd_names_are_frozen_byte_for_byte(make_run: MakeRun, base: str) -> Non
     assert rejected == {}
 
 
-def test_a_name_that_is_no_utf8_is_turned_away_and_stays_readable(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_turned_away_with_a_readable_uri(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"good.jpg": b"x"})
     Path(os.fsdecode(os.fsencode(source) + b"/bad\xff.jpg")).write_bytes(b"x")
     frozen, rejected = ingested(make_run(source))
@@ -272,7 +146,7 @@ def test_a_name_that_is_no_utf8_is_turned_away_and_stays_readable(make_run: Make
     assert set(frozen) == {f"file://{source}/good.jpg"}
 
 
-def test_of_a_mixed_folder_every_object_ends_once(make_run: MakeRun, tmp_path: Path) -> None:
+def test_every_object_of_a_mixed_folder_ends_once(make_run: MakeRun, tmp_path: Path) -> None:
     files = {f"{at % 7}/{at}.jpg": jpeg(at) if at % 5 else b"" for at in range(60)}
     source = fill(tmp_path / "photos", files | {"big.jpg": b"x" * 20_000})
     run = make_run(source, {"shard_images": 7}, limits={"max_bytes": 10_000})
@@ -291,14 +165,9 @@ def test_a_store_that_stays_away_fails_the_shard_and_quarantines_nothing(
     s3.put_object(Bucket=BUCKET, Key="1.jpg", Body=b"x")
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nothing listens there
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port, where nothing listens
     monkeypatch.setattr(s3_store, "RETRY_SECONDS", 0.5)
     storage._store.cache_clear()
     with pytest.raises(StoreError, match="no answer"):
         ingest.run_shard(run, 0)
     assert pending(run.layout, steps.INGEST, 1) == [0]
-
-
-def test_the_layout_of_a_run_is_that_of_its_facts(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path)
-    assert run.layout == Layout(run.lake, "photos", run.partition, run.run_id)

@@ -1,4 +1,4 @@
-"""ingest from a real S3 server through a proxy that spoils answers: nothing is lost, and nothing quarantined for it."""
+"""ingest from a real S3 server through a proxy that injects faults: no object is lost or quarantined."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support.shared import BUCKET, MakeRun
 OBJECTS = 300
 FILES = {f"photo {at}.jpg": hashlib.sha256(b"%d" % at).digest() * (1 + at % 400) for at in range(OBJECTS)}
 UNDISTURBED = OBJECTS + 2
-"""Requests where none fails: a page of the listing for plan, one for ingest, and the objects."""
+"""Requests of a run without faults: one page of the listing for plan, one for ingest, and the objects."""
 
 TWO_MINUTES = 120
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture
 def origin(request: pytest.FixtureRequest, aws_env: pytest.MonkeyPatch) -> str:
-    """Address of an S3 server with FILES in it, below `day/`: MinIO, or moto where MinIO cannot be had."""
+    """Address of an S3 server with FILES below `day/`: MinIO, or moto where MinIO is not available."""
     try:
         servers.minio_binary()
         address = request.getfixturevalue("_real_stores")("minio").address
@@ -47,7 +47,7 @@ def origin(request: pytest.FixtureRequest, aws_env: pytest.MonkeyPatch) -> str:
 
 
 def filled(address: str, session: Any, aws_env: pytest.MonkeyPatch) -> None:
-    """Put FILES there, and point the environment at it."""
+    """Upload FILES, and name the server in the environment."""
     aws_env.setattr("boto3.DEFAULT_SESSION", session)
     client = session.client("s3", endpoint_url=address)
     with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
@@ -60,7 +60,7 @@ def filled(address: str, session: Any, aws_env: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands still is cut after 0.25 s, what drips after 0.5 s, a wait is 0.5 s; in earnest 10, 20 and 4."""
+    """Shorten the limits for a stalled body, an attempt and a wait: 0.25, 0.5 and 0.5 s, not 10, 20 and 4."""
     monkeypatch.setattr(bulk, "STALL_SECONDS", 0.25)
     monkeypatch.setattr(bulk, "ATTEMPT_SECONDS", 0.5)
     monkeypatch.setattr(s3_responses, "ATTEMPT_SECONDS", 0.5)
@@ -70,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def through(address: str, aws_env: pytest.MonkeyPatch) -> None:
-    """Send all further requests there."""
+    """Send all further requests to this address."""
     aws_env.setenv("AWS_ENDPOINT_URL", address)
     storage._store.cache_clear()
 
@@ -88,7 +88,7 @@ def ingested(make_run: MakeRun) -> tuple[dict[str, bytes], int, float]:
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
-def test_of_requests_that_fail_every_way_nothing_is_lost(
+def test_nothing_is_lost_when_requests_fail_in_every_way(
     share: float,
     origin: str,
     quick: None,
@@ -112,7 +112,7 @@ def test_of_requests_that_fail_every_way_nothing_is_lost(
 
 @pytest.fixture
 def minio(tmp_path: Path, _s3_session: Any, aws_env: pytest.MonkeyPatch) -> Iterator[Minio]:
-    """MinIO of the test's own, with FILES in it, to be stopped and started."""
+    """The test's own MinIO with FILES, which the test may stop and start."""
     server = Minio(tmp_path / "minio")
     with contextlib.closing(server):
         filled(server.address, _s3_session, aws_env)
@@ -120,7 +120,7 @@ def minio(tmp_path: Path, _s3_session: Any, aws_env: pytest.MonkeyPatch) -> Iter
 
 
 class Minio:
-    """MinIO that can be paused, or taken down and started again at the same address with the same data."""
+    """A MinIO that can be paused, or killed and started again with the same address and data."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -156,7 +156,7 @@ class Minio:
 
 
 MIDWAY = 150
-"""Of about 300 requests."""
+"""The request at which the store fails, of about 300."""
 
 
 @pytest.mark.parametrize("event", ["paused for 20 s", "killed, and back after 3 s"])
@@ -181,7 +181,7 @@ def test_a_store_that_comes_back_costs_time_and_nothing_else(
     assert (frozen, rejected) == (FILES, 0)
 
 
-def test_a_store_that_stays_away_fails_the_shard_in_one_line_and_no_object_waits_after_another(
+def test_a_store_that_stays_away_fails_the_shard_in_one_line_after_one_wait_for_all_objects(
     origin: str, make_run: MakeRun, aws_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aws_env.setattr(s3_store, "RETRY_SECONDS", 2.0)

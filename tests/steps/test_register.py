@@ -1,4 +1,4 @@
-"""register: nothing is published that does not add up, and what is published is one run's rows, once."""
+"""register publishes only numbers that add up, and the rows of one run, once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import layout, manifest, schemas, shards, storage
+from imagefeatures import layout, manifest, read, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError, TooManyRejected
 from imagefeatures.plan import Run
@@ -33,7 +33,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def finished(make_run: Callable[..., Run], photos: Path) -> Callable[..., Run]:
-    """finished(**fields): a run of the photos with every step done, ready to register."""
+    """finished(**fields): a run over the photos with every step done, ready to register."""
 
     def make(**fields: object) -> Run:
         run = make_run(photos, params={"shard_images": 4}, **{"limits": {"max_rejected": 0.5}, **fields})
@@ -54,25 +54,25 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
     assert outcome.summary["listed"] == 12
     assert outcome.summary["registered"] == 10
     assert outcome.summary["reasons"] == {"EMPTY_OBJECT": 1, "UNSUPPORTED_FORMAT": 1}
-    rows = tables.read_rows(settings, "photos")
+    rows = read.table(settings, "photos")
     assert rows.num_rows == 10
     assert sorted(set(rows["label"].to_pylist())) == ["green", "red"]
-    quarantine = tables.read_rows(settings, "quarantine").to_pylist()
+    quarantine = read.table(settings, "quarantine").to_pylist()
     assert {(Path(r["uri"]).name, r["step"], r["reason"]) for r in quarantine} == {
         ("empty.png", "ingest", "EMPTY_OBJECT"),
         ("text.png", "validate", "UNSUPPORTED_FORMAT"),
     }
     assert list(storage.list_objects(run.layout.run)) == []
-    assert json.dumps(outcome.summary)  # what Airflow keeps of it
+    assert json.dumps(outcome.summary)  # Airflow stores it as JSON
 
 
-def test_uploads_that_nobody_will_finish_are_looked_for_once_all_is_published(
+def test_abandoned_uploads_are_looked_for_after_publication(
     finished, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[tuple[str, int]] = []
 
     def look(folder: str) -> int:
-        looked.append((folder, tables.read_rows(settings, "runs").num_rows))
+        looked.append((folder, read.table(settings, "runs").num_rows))
         return 0
 
     monkeypatch.setattr(storage, "abort_old_uploads", look)
@@ -108,7 +108,7 @@ def test_a_register_that_died_between_two_commits_is_finished_by_its_retry(
         patch.setattr(tables, swap, die)
         register.register(run.layout.run_file, settings)
     assert register.register(run.layout.run_file, settings).state == register.REGISTERED
-    assert [tables.read_rows(settings, name).num_rows for name in ("photos", "quarantine", "runs")] == [10, 2, 1]
+    assert [read.table(settings, name).num_rows for name in ("photos", "quarantine", "runs")] == [10, 2, 1]
 
 
 def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Path, settings: Settings) -> None:
@@ -118,7 +118,7 @@ def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Pat
     later = finished()
     register.register(later.layout.run_file, settings)
     for name, count in (("photos", 9), ("quarantine", 1), ("runs", 1)):
-        rows = tables.read_rows(settings, name)
+        rows = read.table(settings, name)
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {later.run_id}), name
 
 
@@ -129,14 +129,14 @@ def test_two_runs_that_interleave_their_commits_end_with_three_tables_of_one_run
     swap_files, meanwhile = tables.replace_files, iter([second])
 
     def swap_then_let_the_other_run_in(*args: object) -> bool:
-        for other in meanwhile:  # once: right between our quarantine and our features
+        for other in meanwhile:  # once, between the first run's quarantine and its features
             register.register(other.layout.run_file, settings)
         return swap_files(*args)
 
     monkeypatch.setattr(tables, "replace_files", swap_then_let_the_other_run_in)
     assert register.register(first.layout.run_file, settings).state == register.REGISTERED
     for name, count in (("photos", 10), ("quarantine", 2), ("runs", 1)):
-        rows = tables.read_rows(settings, name)
+        rows = read.table(settings, name)
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {first.run_id}), name
 
 
@@ -145,7 +145,7 @@ def test_another_partition_and_another_dataset_are_left_alone(finished, settings
     register.register(finished(partition="2026-11-03").layout.run_file, settings)
     register.register(finished(name="other").layout.run_file, settings)
     register.register(finished().layout.run_file, settings)
-    counts = {name: tables.read_rows(settings, name).num_rows for name in ("photos", "other", "quarantine", "runs")}
+    counts = {name: read.table(settings, name).num_rows for name in ("photos", "other", "quarantine", "runs")}
     assert counts == {"photos": 20, "other": 10, "quarantine": 6, "runs": 3}
 
 
@@ -155,7 +155,7 @@ def test_a_run_over_its_budget_publishes_nothing(finished, settings: Settings) -
         TooManyRejected, match=r"2 of 12 objects rejected, .* allows 10.0%: .*EMPTY_OBJECT 1.*empty.png"
     ):
         register.register(run.layout.run_file, settings)
-    assert tables.read_rows(settings, "runs").num_rows == 0
+    assert read.table(settings, "runs").num_rows == 0
 
 
 def test_a_missing_receipt_refuses_the_run(finished, settings: Settings) -> None:
@@ -163,7 +163,7 @@ def test_a_missing_receipt_refuses_the_run(finished, settings: Settings) -> None
     _path(run.layout.receipt("featurize", 1)).unlink()
     with pytest.raises(AuditFailed, match="featurize: no receipt for 1 of"):
         register.register(run.layout.run_file, settings)
-    assert tables.read_rows(settings, "runs").num_rows == 0
+    assert read.table(settings, "runs").num_rows == 0
 
 
 def test_a_flipped_bit_in_a_features_file_refuses_the_run(finished, settings: Settings) -> None:
@@ -196,7 +196,7 @@ def test_an_image_lost_on_the_way_refuses_the_run(finished, settings: Settings) 
         ("uri", "file:///elsewhere.png", "not in exactly one table"),
     ],
 )
-def test_rows_that_are_not_this_runs_refuse_it(
+def test_rows_of_another_run_refuse_the_run(
     finished, settings: Settings, monkeypatch: pytest.MonkeyPatch, column: str, value: object, words: str
 ) -> None:
     right = featurize.feature_table
@@ -210,7 +210,7 @@ def test_rows_that_are_not_this_runs_refuse_it(
     run = finished()
     with pytest.raises(AuditFailed, match=words):
         register.register(run.layout.run_file, settings)
-    assert tables.read_rows(settings, "runs").num_rows == 0
+    assert read.table(settings, "runs").num_rows == 0
 
 
 def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_run, tmp_path, settings) -> None:
@@ -219,10 +219,10 @@ def test_a_run_that_listed_nothing_leaves_the_partition_as_it_is(finished, make_
     empty = make_run(tmp_path / "nothing", on_empty="skip")
     assert manifest.list_source(empty, workers=2).shards == 0
     assert register.register(empty.layout.run_file, settings).state == register.EMPTY
-    assert tables.read_rows(settings, "photos").num_rows == 10
+    assert read.table(settings, "photos").num_rows == 10
 
 
-def test_a_run_file_that_never_was_is_refused(settings: Settings) -> None:
+def test_a_missing_run_json_is_refused(settings: Settings) -> None:
     place = layout.Layout(settings.lake, "photos", "2026-11-02", "never")
     with pytest.raises(ParamsError, match="there is no"):
         register.register(place.run_file, settings)

@@ -1,23 +1,22 @@
-"""reuse: what the table holds already is not computed again."""
+"""reuse: vectors that the table holds are not computed again."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from imagefeatures import shards, storage
-from imagefeatures.catalog import tables
+from imagefeatures import read, shards, storage
 from imagefeatures.errors import AuditFailed, ParamsError
-from imagefeatures.models import MODELS, engines
+from imagefeatures.models import engines
+from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, register, resize
 from support.photos import fill, jpeg
 from support.reusing import PHOTOS, Done, Make, Spy, begun, finished, local, planner
-from support.shared import MODEL, MakeRun
+from support.shared import MODEL, SPEC, MakeRun
 
 
 @pytest.fixture
@@ -40,16 +39,16 @@ def names(done: Done) -> list[str]:
 def test_a_second_run_over_the_same_images_decodes_and_computes_nothing(make: Make, settings: Settings) -> None:
     first, outcome = published(make(), settings)
     assert (outcome.summary["reused"], outcome.summary["computed"]) == (0, 8)
-    spy = Spy(base=1)  # what this one computed would be seen
+    spy = Spy(base=1)  # its vectors would differ
     second, outcome = published(make(), settings, spy)
     assert (spy.decoded, spy.calls) == (0, 0)
     assert second.vectors == first.vectors
     assert names(second) == names(first)
     assert (outcome.summary["registered"], outcome.summary["reused"], outcome.summary["computed"]) == (8, 8, 0)
     assert " 8 registered (8 reused, 0 computed) + 0 quarantined " in str(outcome)
-    rows = tables.read_rows(settings, "photos")
+    rows = read.table(settings, "photos")
     assert set(rows["run_id"].to_pylist()) == {second.run.run_id}
-    (row,) = tables.read_rows(settings, "runs").to_pylist()
+    (row,) = read.table(settings, "runs").to_pylist()
     assert (row["registered"], row["reused"], row["resize_images"], row["featurize_images"]) == (8, 8, 8, 8)
 
 
@@ -93,7 +92,7 @@ def test_vectors_of_another_fingerprint_are_never_taken(
     make: Make, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setitem(MODELS, MODEL, replace(MODELS[MODEL], cut="somewhere else"))
+        patch.setitem(BACKBONES, MODEL, SPEC.model_copy(update={"cut": "somewhere else"}))
         first, _ = published(make(), settings, Spy(base=1))
     run = make()
     assert first.run.fingerprint != run.fingerprint
@@ -103,16 +102,14 @@ def test_vectors_of_another_fingerprint_are_never_taken(
     assert {row["fingerprint"] for row in second.rows} == {run.fingerprint}
 
 
-def test_a_run_that_was_planned_with_another_fingerprint_does_not_go_on(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_planned_with_another_fingerprint_is_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make()
-    monkeypatch.setitem(MODELS, MODEL, replace(MODELS[MODEL], cut="somewhere else"))
+    monkeypatch.setitem(BACKBONES, MODEL, SPEC.model_copy(update={"cut": "somewhere else"}))
     with pytest.raises(ParamsError, match="is of another fingerprint than this version computes; start a new run"):
         load_run(run.layout.run_file)
 
 
-# The rules of a run hold for known images too
+# Rules that hold for known images too
 
 
 def test_limits_that_became_stricter_reject_a_known_image(make: Make) -> None:
@@ -132,7 +129,7 @@ def test_images_with_the_same_bytes_share_one_known_vector(make: Make, tmp_path:
     assert second.vectors == first.vectors
 
 
-def test_what_was_found_in_two_files_is_taken_from_the_first(make: Make) -> None:
+def test_an_image_found_in_two_files_is_taken_from_the_first(make: Make) -> None:
     first, other = finished(begun(make())), finished(begun(make()), Spy(base=1))
     assert finished(begun(make(), first.files + other.files)).vectors == first.vectors
     assert finished(begun(make(), other.files + first.files)).vectors == other.vectors
@@ -168,12 +165,12 @@ def test_a_reused_image_that_is_lost_on_the_way_refuses_the_run(make: Make, sett
         register.register(done.run.layout.run_file, settings)
 
 
-def test_an_engine_on_demand_is_loaded_with_the_first_pixels_and_not_before(
+def test_a_lazy_engine_is_loaded_at_the_first_pixels_and_not_before(
     make: Make,
 ) -> None:
     first = finished(begun(make()))
     loaded = []
-    engine = engines.OnDemand(lambda: loaded.append("engine") or Spy())
+    engine = engines.LazyEngine(lambda: loaded.append("engine") or Spy())
     run = begun(make(), first.files)
     for shard in range(3):
         resize.run_shard(run, shard)

@@ -1,4 +1,4 @@
-"""reuse: of what is found in the table nothing is believed that does not prove itself."""
+"""reuse takes a row of the table only when it passes every check."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ANYTHING = pa.schema([field.with_nullable(True) for field in schemas.FEATURES])
 
 
 def tampered(file: tuple[str, int]) -> tuple[str, int]:
-    """Write the file again under its own name, with a change to each row but the last. Returns it with its new size."""
+    """Write the file again with a change in each row but the last. Returns its URI and new size."""
     path = local(file[0])
     rows = pq.read_table(path).to_pylist()
     for row, change in zip(rows[:-1], CHANGES.values(), strict=True):
@@ -55,10 +55,10 @@ def tampered(file: tuple[str, int]) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("searched", ["after", "before"])
-def test_a_row_that_is_not_what_it_should_be_is_computed_again_and_its_neighbours_are_not(
+def test_an_invalid_row_is_computed_again_and_valid_rows_are_reused(
     make_run: MakeRun, tmp_path: Path, searched: str
 ) -> None:
-    """searched after: the catalog's statistics lie. before: the rows changed behind the search."""
+    """searched "after": the search reads altered rows. "before": the rows are altered after the search."""
     files = {f"{at:02d} {change}.jpg": jpeg(at) for at, change in enumerate([*CHANGES, "as it was"])}
     source = fill(tmp_path / "many", files)
     first = finished(begun(make_run(source)))
@@ -73,7 +73,7 @@ def test_a_row_that_is_not_what_it_should_be_is_computed_again_and_its_neighbour
 
 
 def flip(path: Path, share: float) -> None:
-    """Flip a bit of the vectors, this far into their column."""
+    """Flip a bit of the vectors at this share of their column."""
     group = pq.ParquetFile(path).metadata.row_group(0)
     column = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema.startswith("features"))
     data = bytearray(path.read_bytes())
@@ -93,7 +93,7 @@ DAMAGES: list[Callable[[Path], object]] = [
 
 
 @pytest.mark.parametrize("searched", ["after", "before"])
-def test_a_file_that_cannot_be_read_is_as_if_it_were_not_there(make: Make, searched: str) -> None:
+def test_a_file_that_cannot_be_read_is_ignored(make: Make, searched: str) -> None:
     one_each = {"shard_images": 1}
     first = finished(begun(make(one_each)))
     run = begun(make(one_each), first.files) if searched == "before" else make(one_each)
@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_read_is_as_if_it_were_not_there(make: Make, searc
 
 
 class Noise(Spy):
-    """Vectors that hardly compress: a flipped bit leaves a file that can be read, with other numbers in it."""
+    """Random vectors, which hardly compress: with a flipped bit the file stays readable and has other numbers."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return np.random.default_rng(len(pixels)).random(super().features(pixels).shape, np.float32)
@@ -123,7 +123,7 @@ def test_a_flipped_bit_is_found_by_the_checksum_that_featurize_wrote(make: Make)
         path.write_bytes(as_written)
 
 
-def test_files_with_addresses_that_only_other_writers_know_are_passed_over(make: Make) -> None:
+def test_files_with_uris_of_other_writers_schemes_are_ignored(make: Make) -> None:
     first = finished(begun(make()))
     others = ["s3a://bucket/file.parquet", "file:/single/slash.parquet", "hdfs://x/y"]
     second = finished(begun(make(), [*((uri, 1000) for uri in others), *first.files]))

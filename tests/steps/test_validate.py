@@ -34,7 +34,7 @@ REASONS = {
 
 
 def validated(run: Run) -> list[Receipt]:
-    """Ingest and validate all shards, with the search for duplicates that the Spark job does by a join."""
+    """Ingest and validate all shards. Duplicates are found here, as the Spark job finds them by a join."""
     shards = range(manifest.list_source(run, workers=2).shards)
     for shard in shards:
         ingest.run_shard(run, shard)
@@ -61,7 +61,7 @@ def turned_away(receipts: list[Receipt]) -> dict[str, dict[str, Any]]:
     return {row["uri"]: row for file in found for row in read_staged(file).to_pylist()}
 
 
-def test_good_images_pass_with_what_their_headers_say(make_run: MakeRun, tmp_path: Path) -> None:
+def test_good_images_pass_with_the_facts_of_their_headers(make_run: MakeRun, tmp_path: Path) -> None:
     turned_png = encoded(picture(90, 60), "PNG", exif=turned(6))
     source = fill(tmp_path / "photos", GOOD | {"good/turned.png": turned_png})
     run = make_run(source)
@@ -116,7 +116,7 @@ def test_a_retry_does_only_the_shard_whose_receipt_is_gone(make_run: MakeRun, tm
 # Duplicates
 
 
-def test_of_equal_objects_the_first_by_uri_is_kept() -> None:
+def test_the_first_by_uri_of_equal_objects_is_kept() -> None:
     same = [("s3://b/c", 0), ("s3://b/a", 7), ("s3://b/b", 0)]
     assert list(validate.duplicates_of(same)) == [(0, ("s3://b/b", "s3://b/a")), (0, ("s3://b/c", "s3://b/a"))]
     assert list(validate.duplicates_of([("s3://b/a", 7)])) == []
@@ -125,7 +125,7 @@ def test_of_equal_objects_the_first_by_uri_is_kept() -> None:
 TWICE = {"a.jpg": jpeg(1), "b.jpg": jpeg(2), "c.jpg": jpeg(1), "d.jpg": jpeg(3), "e.jpg": jpeg(1)}
 
 
-def test_duplicates_are_turned_away_if_asked_across_shards(make_run: MakeRun, tmp_path: Path) -> None:
+def test_duplicates_are_rejected_across_shards_if_the_dataset_says_so(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", TWICE)
     receipts = validated(make_run(source, {"shard_images": 2}, duplicates="reject"))
     assert len(receipts) > 1
@@ -137,12 +137,12 @@ def test_duplicates_are_turned_away_if_asked_across_shards(make_run: MakeRun, tm
     assert set(passed(receipts)) == {f"{base}/{name}" for name in ("a.jpg", "b.jpg", "d.jpg")}
 
 
-def test_duplicates_are_kept_if_not_asked(make_run: MakeRun, tmp_path: Path) -> None:
+def test_duplicates_are_kept_by_default(make_run: MakeRun, tmp_path: Path) -> None:
     receipts = validated(make_run(fill(tmp_path / "photos", TWICE)))
     assert len(passed(receipts)) == 5
 
 
-def test_a_bad_image_that_is_a_duplicate_too_keeps_its_own_reason(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_bad_image_that_is_also_a_duplicate_keeps_its_own_reason(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"a.jpg": b"text", "b.jpg": b"text"})
     receipts = validated(make_run(source, duplicates="reject"))
     assert {row["reason"] for row in turned_away(receipts).values()} == {"UNSUPPORTED_FORMAT"}
@@ -169,7 +169,7 @@ def test_a_spent_budget_says_counts_by_reason_and_the_first_keys(make_run: MakeR
     )
     first = said.partition("; first: ")[2].split(", ")
     assert len(first) == 10
-    assert first[:3] == [f"file://{source}/{at:02d}.jpg" for at in range(3)]  # those that ingest turned away
+    assert first[:3] == [f"file://{source}/{at:02d}.jpg" for at in range(3)]  # rejected by ingest
     assert first[3:] == [f"file://{source}/{at:02d}.jpg" for at in range(3, 10)]
 
 
@@ -186,7 +186,7 @@ def test_the_budget_is_a_share_of_the_listed_objects(
         budget.check_budget(run)
 
 
-def test_with_nothing_rejected_no_budget_is_needed(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_budget_of_zero_passes_when_nothing_is_rejected(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(fill(tmp_path / "photos", GOOD), limits={"max_rejected": 0})
     validated(run)
     budget.check_budget(run)

@@ -29,11 +29,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
+from imagefeatures import images
 from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
-from imagefeatures.images import decode, inspect
+from imagefeatures.images import inspect
 from imagefeatures.settings import REPOSITORY
 from support.photos import ENCODINGS, encoded, lab_tiff, picture, turned
+from support.shared import decode
 
 LIMITS = Limits(max_pixels=2_000_000)
 SECONDS = 20  # for one mutation: longer is a hang
@@ -170,6 +172,7 @@ def fuzz(seed: int, first: int, count: int) -> Findings:
 
 
 def _child(seed: int, first: int, count: int, progress: Path) -> None:
+    images.configure_pillow()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     ends: Counter[str] = Counter()
     bad: list[tuple[int, str]] = []

@@ -19,6 +19,7 @@ from imagefeatures import images
 from imagefeatures.datasets import Limits
 from imagefeatures.isolation import MEMORY_BYTES, Isolated
 from imagefeatures.plan import Run
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.shards import Receipt
 from imagefeatures.steps import resize
 
@@ -26,12 +27,12 @@ KINDS = {"crash": "DECODER_CRASHED", "abort": "DECODER_CRASHED", "hang": "TIMEOU
 """What a poisonous image does: the reason that it must get."""
 
 
-def decode(data: bytes, limits: Limits) -> images.Decoded:
+def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> images.Decoded:
     """images.decode, unless the file ends with a poison mark."""
     kind = data.rpartition(b"poison:")[2].decode("latin-1")
     if kind in ACTS:
         ACTS[kind]()
-    return images.decode(data, limits)
+    return images.decode(data, limits, preprocessing)
 
 
 def _spin() -> None:

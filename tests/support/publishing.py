@@ -1,4 +1,4 @@
-"""Feature files as featurize would write them, and processes that publish them at the same moment."""
+"""Feature files as featurize would write them, tables as other writers leave them, and processes that race."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent, ManifestWriter, ManifestWriterV2
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import _FastAppendFiles
+from pyiceberg.typedef import Record
 
 from imagefeatures import schemas
 from imagefeatures.catalog import tables
@@ -31,6 +38,55 @@ def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3
     path = folder / f"{run_id}-{uuid.uuid4()}.parquet"
     pq.write_table(table, path)
     return f"file://{path}"
+
+
+def publish_older_run(settings: Settings) -> None:
+    """A table features.runs as it was before the column `reused`, with one row."""
+    schema = schemas.RUNS.remove(schemas.RUNS.get_field_index("reused"))
+    blank = {pa.string(): "x", pa.int64(): 7, pa.float64(): 0.5}
+    row = {f.name: blank.get(f.type, [] if pa.types.is_map(f.type) else 0) for f in schema}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(schemas.TABLES, "runs", schema)
+        rows = pa.Table.from_pylist([row | {"dataset": "old"}], schema=schema)
+        table = tables.open_table(tables.open_catalog(settings), settings, "runs")
+        tables.replace_rows(table, "x", "old", rows, "x")
+
+
+class _DeleteManifest(ManifestWriterV2):
+    def content(self) -> ManifestContent:
+        return ManifestContent.DELETES
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return super()._meta | {"content": "deletes"}
+
+
+class _AppendDeletes(_FastAppendFiles):
+    def new_manifest_writer(self, spec: PartitionSpec) -> ManifestWriter:
+        return _DeleteManifest(spec, self.schema(), self.new_manifest_output(), self._snapshot_id, self._compression)
+
+
+def delete_rows(table: Table, file: str, positions: list[int], partition: str = DAY) -> None:
+    """Delete rows of a data file as Spark does with write.delete.mode = merge-on-read: by a file of their positions."""
+    schema = pa.schema(
+        [
+            pa.field("file_path", pa.string(), False, {"PARQUET:field_id": "2147483546"}),
+            pa.field("pos", pa.int64(), False, {"PARQUET:field_id": "2147483545"}),
+        ]
+    )
+    path = Path(file.removeprefix("file://")).with_name(f"{uuid.uuid4()}-deletes.parquet")
+    pq.write_table(pa.table({"file_path": [file] * len(positions), "pos": positions}, schema=schema), path)
+    deletes = DataFile.from_args(
+        content=DataFileContent.POSITION_DELETES,
+        file_path=f"file://{path}",
+        file_format=FileFormat.PARQUET,
+        partition=Record(partition),
+        record_count=len(positions),
+        file_size_in_bytes=path.stat().st_size,
+    )
+    deletes.spec_id = table.spec().spec_id
+    with table.transaction() as change, _AppendDeletes(Operation.DELETE, change, table.io) as snapshot:
+        snapshot.append_data_file(deletes)
 
 
 def swap_in(settings: Settings, folder: str, run_id: str, start: Barrier) -> None:

@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagefeatures import isolation, manifest, shards, storage
+from imagefeatures import batches, isolation, manifest, shards, storage
 from imagefeatures.datasets import Limits
-from imagefeatures.models import MODELS
 from imagefeatures.plan import Run
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.steps import featurize, ingest, resize, reuse, validate
 from support.photos import fill, jpeg
-from support.shared import MODEL, MakeRun
+from support.shared import SPEC, MakeRun
 
 PHOTOS = {f"{'red' if at % 2 else 'green'}/{at}.jpg": jpeg(at, 64, 40 + at) for at in range(8)}
 SMALL_SHARDS = {"shard_images": 3}
-WIDTH = MODELS[MODEL].width
+WIDTH = SPEC.width
 Make = Callable[..., Run]
 
 
@@ -36,9 +36,9 @@ class Spy:
     def __init__(self, base: float = 0) -> None:
         self.decoded, self.featurized, self.calls, self.base = 0, 0, 0, base
 
-    def run(self, datas: Sequence[bytes], limits: Limits) -> isolation.Batch:
+    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
         self.decoded += len(datas)
-        return isolation.decoder().run(datas, limits)
+        return isolation.decoder().run(datas, limits, preprocessing)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         self.featurized, self.calls = self.featurized + len(pixels), self.calls + 1

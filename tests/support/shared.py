@@ -8,9 +8,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from imagefeatures import images
+from imagefeatures.datasets import Limits
+from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run
 
 MODEL = "mobilenet_v2"
+SPEC = BACKBONES[MODEL]
+PREPROCESSING = SPEC.preprocessing
 PARTITION = "2026-11-02"
 BUCKET = "images"
 """The bucket that the `s3` fixture's server has."""
@@ -20,11 +25,16 @@ AWS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", 
 MakeRun = Callable[..., Run]
 
 
+def decode(data: bytes, limits: Limits) -> images.Decoded:
+    """images.decode for the model of the tests."""
+    return images.decode(data, limits, PREPROCESSING)
+
+
 class ColourEngine:
     """A fast engine for tests that do not check its numbers: a vector is the image's mean colour, repeated."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), 1280)).astype(np.float32)
+        return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), SPEC.width)).astype(np.float32)
 
 
 def until(condition: Callable[[], object], timeout_seconds: float = 800) -> None:

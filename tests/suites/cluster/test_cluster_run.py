@@ -10,7 +10,7 @@ import pytest
 
 from demo import photos, report
 from deploy.local.run_partition import run_partition
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.settings import Settings
 from support import watch_secrets
 from support.spark_cluster import BUCKET, DAY, WORKERS, Stack, executors
@@ -22,7 +22,7 @@ def test_the_day_is_published_and_adds_up(
     published: Published, stack: Stack, day: tuple[Path, photos.Day], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert published["state"] == "success", published["tasks"]
-    rows = read_rows(stack.settings, "runs").to_pylist()
+    rows = read.table(stack.settings, "runs").to_pylist()
     assert report.check(rows, [day[1]]) == []
     seconds = ", ".join(f"{task['task_id']} {task['duration']:.0f}" for task in published["tasks"])
     with capsys.disabled():
@@ -67,8 +67,8 @@ def test_the_tables_are_those_of_one_machine(
 def _content(settings: Settings, prefix: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """Both tables without what differs between deployments: uri below the prefix, and no ETag, run or time."""
     columns = ("uri", "image_id", "label", "width", "height", "mode", "size", "fingerprint", "features")
-    features = read_rows(settings, "fruit", columns).to_pylist()
-    rejected = read_rows(settings, "quarantine", ("uri", "step", "reason", "detail")).to_pylist()
+    features = read.table(settings, "fruit", columns=columns).to_pylist()
+    rejected = read.table(settings, "quarantine", columns=("uri", "step", "reason", "detail")).to_pylist()
     assert all(row["uri"].startswith(prefix) for row in features + rejected)
     for row in features + rejected:
         row["uri"] = row["uri"].removeprefix(prefix)

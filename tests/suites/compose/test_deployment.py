@@ -22,7 +22,7 @@ import pytest
 from demo import photos
 from deploy.compose import env
 from deploy.local.api import Api
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
 from support.containers import OURS, WORKERS, Stack, figures
@@ -141,8 +141,8 @@ def test_the_page_shows_what_was_published(api: Api, demo: str) -> None:
 
 
 def test_the_table_can_be_read_from_the_host(stack: Stack, demo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what docs/operating.md says."""
-    text = (REPOSITORY / "docs" / "operating.md").read_text()
+    """By what docs/deploying.md says."""
+    text = (REPOSITORY / "docs" / "deploying.md").read_text()
     (export,) = re.findall(r"(?s)```sh\n(set -a; \. \./\.env; set \+a\n.*?)```", text)
     line = f"{export.replace('./.env', str(stack.env_file))}\nenv -0"
     found = subprocess.run(["bash", "-c", line], stdout=subprocess.PIPE, check=True, text=True).stdout
@@ -150,7 +150,7 @@ def test_the_table_can_be_read_from_the_host(stack: Stack, demo: str, monkeypatc
         pair.split("=", 1) for pair in found.split("\0") if pair.startswith(("AWS_", "IMAGEFEATURES_"))
     ):
         monkeypatch.setenv(name, value)
-    assert read_rows(Settings.from_env(), photos.DATASET, ("uri",)).num_rows == 1396
+    assert read.table(Settings.from_env(), photos.DATASET, columns=("uri",)).num_rows == 1396
 
 
 def test_spark_sql_counts_what_was_registered(stack: Stack, demo: str) -> None:

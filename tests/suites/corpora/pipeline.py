@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from deploy.local.environment import environment
-from imagefeatures.catalog import tables
+from imagefeatures import read
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
@@ -68,9 +68,9 @@ def run_through(dataset: Dataset, partition: str, settings: Settings) -> Outcome
     _tell(f"{partition}: {register(run_file, settings)}")
     outcome.seconds = time.perf_counter() - started
     of_the_run = pc.field("run_id") == run_id
-    published = tables.read_rows(settings, dataset.name).filter(of_the_run).to_pylist()
+    published = read.table(settings, dataset.name).filter(of_the_run).to_pylist()
     outcome.features = {row["uri"]: row for row in published}
-    outcome.quarantine = tables.read_rows(settings, "quarantine").filter(of_the_run).to_pylist()
+    outcome.quarantine = read.table(settings, "quarantine").filter(of_the_run).to_pylist()
     return outcome
 
 

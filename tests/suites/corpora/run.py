@@ -27,6 +27,7 @@ from imagefeatures.errors import InputError
 from imagefeatures.models.prepare import prepare
 from imagefeatures.settings import Settings
 from pipeline import run_through
+from support.shared import PREPROCESSING, SPEC
 from watch import oom_kills
 
 PHOTO_COUNT = 500
@@ -40,7 +41,7 @@ def main(folder: Path) -> int:
     objects = folder / "objects"
     files = [*_lay_out_corpora(archives, objects), *_lay_out_photos(fetch_photos(settings.cache), objects)]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets at length
-    prepare("mobilenet_v2", settings.lake, settings.cache)
+    prepare(SPEC, PREPROCESSING, settings.lake, settings.cache)
     kills = oom_kills()
     mixed = run_through(_dataset(objects, "*"), "mixed", settings)
     alone = run_through(_dataset(objects, f"*/{report.PHOTOS}/*"), "alone", settings)

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import manifest
-from imagefeatures.catalog import tables
+from imagefeatures import manifest, read
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import featurize, ingest, register, resize, validate
@@ -68,7 +67,7 @@ def let_go(process: subprocess.Popen[str]) -> float:
 
 def runs_in(settings: Settings, name: str) -> list[str]:
     """The run_id of every row of a table."""
-    return sorted(tables.read_rows(settings, name, ("run_id",))["run_id"].to_pylist())
+    return sorted(read.table(settings, name, columns=("run_id",))["run_id"].to_pylist())
 
 
 def test_a_killed_register_leaves_the_old_run_or_the_new_one(

@@ -29,8 +29,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagefeatures import manifest, shards, steps
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import manifest, read, shards, steps
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import Settings
@@ -90,8 +89,8 @@ class Published:
 def published(run: Run, settings: Settings) -> Published:
     """Register the run, which looks at every key once more, and read the tables."""
     register.register(run.layout.run_file, settings)
-    rows = read_rows(settings, "photos", ("uri", "features", "run_id")).to_pylist()
-    refused = read_rows(settings, "quarantine", ("uri", "step", "reason", "run_id")).to_pylist()
+    rows = read.table(settings, "photos", columns=("uri", "features", "run_id")).to_pylist()
+    refused = read.table(settings, "quarantine", columns=("uri", "step", "reason", "run_id")).to_pylist()
     assert {row["run_id"] for row in rows + refused} == {run.run_id}
     hashes = [(row["uri"], sha256(np.asarray(row["features"], np.float32).tobytes()).hexdigest()) for row in rows]
     return Published(sorted(hashes), sorted((row["uri"], row["step"], row["reason"]) for row in refused))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imagefeatures import read
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import CatalogRefused
@@ -20,8 +21,8 @@ def test_a_partition_is_replaced_and_read_back(on_rest: Settings, tmp_path: Path
     later = [features_file(tmp_path, "later", rows=2)]
     assert tables.replace_files(table, DAY, later, "later")
     assert not tables.replace_files(table, DAY, later, "later")
-    assert tables.read_rows(on_rest, "photos", ("run_id",))["run_id"].to_pylist() == ["later"] * 2
-    assert tables.published_runs(on_rest) == []
+    assert read.table(on_rest, "photos", columns=("run_id",))["run_id"].to_pylist() == ["later"] * 2
+    assert read.runs(on_rest) == []
     assert table.location() == f"{on_rest.lake}/warehouse/features/photos"
 
 
@@ -30,7 +31,7 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
 ) -> None:
     start = SPAWN.Barrier(3)
     in_processes(swap_in, [(on_rest, str(tmp_path), f"run-{at}", start) for at in range(3)])
-    rows = tables.read_rows(on_rest, "photos", ("run_id",))["run_id"].to_pylist()
+    rows = read.table(on_rest, "photos", columns=("run_id",))["run_id"].to_pylist()
     assert len(rows) == 3
     assert len(set(rows)) == 1
 

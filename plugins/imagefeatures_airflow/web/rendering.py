@@ -1,4 +1,4 @@
-"""How the page "Image features" looks: templates, numbers in words for people, and the headers of every answer."""
+"""How the pages look: the Jinja environment, its filters and functions, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from fastapi import Request
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from imagefeatures.steps import SPARK_STEPS
@@ -18,7 +20,7 @@ STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 HEADERS = {
-    # Nothing may be loaded or run but this very style sheet, and only Airflow's own UI may frame the page.
+    # A browser loads and runs nothing but this style sheet. Only Airflow's UI may show the page in a frame.
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; "
         "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
@@ -29,9 +31,18 @@ HEADERS = {
 }
 
 
-def render(template: str, **facts: Any) -> str:
-    """The page, with every value escaped. A value that the template does not find is an error."""
-    return _ENVIRONMENT.get_template(template).render(facts)
+def page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
+    """A page, with every value escaped. Raises jinja2.UndefinedError when the template uses a value not in `facts`.
+
+    The template knows as `root` where Airflow has mounted the application, below whatever path of the host that is.
+    """
+    root = request.scope["root_path"].rstrip("/")
+    return HTMLResponse(_ENVIRONMENT.get_template(template).render(root=root, **facts), status)
+
+
+def message(request: Request, title: str, text: str, status: int = 404) -> HTMLResponse:
+    """A page of one line: why there is nothing else to show."""
+    return page(request, "message.html", status, title=title, text=text)
 
 
 def path(*parts: str) -> str:
@@ -44,7 +55,7 @@ def path(*parts: str) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A percentage; never 0 % or 100 % of what is not exactly that.
+    """A percentage. It says 0 % and 100 % only where that is exact.
 
     >>> share(1, 8), share(1, 90_000), share(89_999, 90_000), share(0, 5), share(0, 0)
     ('12.5 %', '<0.1 %', '>99.9 %', '0 %', '–')
@@ -60,7 +71,7 @@ def share(part: float, whole: float) -> str:
 
 
 def rate(row: dict[str, Any], step: str) -> str:
-    """Images a second of a step, while it worked.
+    """Images per second of a step, over the time that its workers were busy.
 
     >>> rate({"resize_images": 60, "resize_seconds": 1.2}, "resize"), rate({"x_images": 0, "x_seconds": 0.0}, "x")
     ('50.0', '–')

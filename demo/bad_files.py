@@ -1,7 +1,7 @@
-"""The bad and odd files that real folders hold, each made of a real photo.
+"""Bad and unusual files, as real folders hold them, each made from a photo.
 
-A bad file must end in the quarantine table with its reason; an odd one is a right image in an
-unusual coat and must get right features.
+A bad file must end in the quarantine table with its reason. An odd file is a valid image in an unusual encoding: it
+must get the features of its photo.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from PIL import Image
 from imagefeatures.reasons import Reason
 
 ORIENTATION = 0x0112  # the EXIF tag
-NEARLY_LOSSLESS = {"quality": 95, "subsampling": 0}  # so that the features stay those of the photo
+NEARLY_LOSSLESS = {"quality": 95, "subsampling": 0}  # keeps the features close to the photo's
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file. ending: of the file's name; it says what the file is.
+    """One kind of file.
 
-    make: a photo's bytes to the file's bytes. reason: why it is quarantined; None = it gets features.
+    ending: the end of the file's name, which says what the file is. make: a photo's bytes to the file's bytes.
+    reason: why a run quarantines it; None: it gets features.
     """
 
     ending: str
@@ -32,36 +33,36 @@ class Kind:
 
 
 def truncated_jpeg(photo: bytes) -> bytes:
-    """The first 60 % of a JPEG: a copy that was cut off."""
+    """The first 60 % of a JPEG: an interrupted copy."""
     return photo[: len(photo) * 6 // 10]
 
 
 def text(photo: bytes) -> bytes:
-    """No image at all."""
+    """A text file: no image."""
     return b"The photo that was meant to be here was never taken.\n"
 
 
 def empty(photo: bytes) -> bytes:
-    """0 bytes: an upload that never began."""
+    """0 bytes: an upload that failed."""
     return b""
 
 
 def grey_16_bit_png(photo: bytes) -> bytes:
-    """The photo's luma with 16 bits a pixel. Software that forgets to scale it sees a white sheet."""
+    """The photo's luma with 16 bits per pixel. Software that does not scale it to 8 bits gets white."""
     rgb = np.asarray(_opened(photo), np.float64)
     luma = rgb @ [0.299, 0.587, 0.114] * 257  # 255 → 65535
     return _saved(Image.fromarray(np.rint(luma).astype(np.uint16)), "PNG")
 
 
 def exif_rotated_jpeg(photo: bytes) -> bytes:
-    """Stored lying on its left side, with the EXIF orientation (6) that turns it upright: a phone's portrait."""
+    """The photo rotated by 90 degrees, with the EXIF orientation (6) that turns it upright, as phones store it."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     return _saved(_opened(photo).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, **NEARLY_LOSSLESS)
 
 
 def cmyk_jpeg(photo: bytes) -> bytes:
-    """The photo in a printer's four inks."""
+    """The photo in the four inks of a printer."""
     return _saved(_opened(photo).convert("CMYK"), "JPEG", **NEARLY_LOSSLESS)
 
 
@@ -70,7 +71,7 @@ BY_DAY = (
     (Kind("-text.jpg", text, Reason.UNSUPPORTED_FORMAT), Kind("-16-bit.png", grey_16_bit_png)),
     (Kind("-empty.jpg", empty, Reason.EMPTY_OBJECT), Kind("-cmyk.jpg", cmyk_jpeg)),
 )
-"""Which kinds lie in which of the demo's days: each day has a bad one and an odd one."""
+"""The kinds in each of the demo's days: one bad and one odd file a day."""
 
 
 def _opened(photo: bytes) -> Image.Image:

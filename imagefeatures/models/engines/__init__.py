@@ -1,0 +1,99 @@
+"""Engines: pixels to vectors. All give the reference's numbers (see `prepare`), at different speeds.
+
+openvino    the default on CPUs: one thread, one image at a time, so that one worker a core scales
+tensorflow  the reference's own runtime, on a GPU where it sees one
+
+An engine is a module with `export(model, spec) -> {file name: bytes}`, which turns the Keras model into what the
+engine loads, and `load(bundle) -> Engine`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from imagefeatures.errors import ModelMismatch
+from imagefeatures.models import reference
+
+if TYPE_CHECKING:
+    from imagefeatures.models.spec import ModelSpec
+
+NAMES = ("openvino", "tensorflow")
+GOLDEN_FILE = "golden.npy"
+"""The reference's vectors of the golden pictures: with them every worker proves its engine."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The engine-ready files of one fingerprint: small enough (23 MB) to send to every worker.
+
+    files: name to bytes, those of all engines and GOLDEN_FILE.
+    """
+
+    fingerprint: str
+    spec: ModelSpec
+    files: Mapping[str, bytes]
+
+    @property
+    def golden_vectors(self) -> np.ndarray:
+        """What the reference makes of `reference.golden_pixels`: float32 [4, width]."""
+        vectors: np.ndarray = np.load(io.BytesIO(self.files[GOLDEN_FILE]), allow_pickle=False)
+        return vectors
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """pixels: uint8 [n, height, width, channels]. Returns float32 [n, width]."""
+        ...
+
+
+class LazyEngine:
+    """Loads an engine on first use: a shard of reused vectors never pays for it."""
+
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        self._load = load
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        return self._load().features(pixels)
+
+
+_loaded: dict[tuple[str, str], Engine] = {}
+
+
+def cached(name: str, bundle: Bundle) -> Engine:
+    """The engine, loaded once in this process: Spark reuses its Python workers for many shards."""
+    key = (name, bundle.fingerprint)
+    if key not in _loaded:
+        _loaded[key] = load(name, bundle)
+    return _loaded[key]
+
+
+def load(name: str, bundle: Bundle) -> Engine:
+    """Load an engine by its name in the dataset file, and prove it on this machine.
+
+    The model step has proven it on another one, perhaps without this one's GPU. Raises ModelMismatch when the
+    width or the golden vectors are not the model's.
+    """
+    engine: Engine = module(name).load(bundle)
+    vectors = engine.features(reference.golden_pixels(bundle.spec.input_shape))
+    if (width := vectors.shape[1]) != bundle.spec.width:
+        raise ModelMismatch(
+            f"MODEL_MISMATCH: {name} gives vectors of {width} values, the table holds {bundle.spec.width}"
+        )
+    reference.check_parity(name, vectors, bundle.golden_vectors)
+    return engine
+
+
+def module(name: str) -> ModuleType:
+    """The module of an engine. Imported by name: nothing loads the libraries of an engine that it does not use."""
+    if name not in NAMES:
+        raise ValueError(f"there is no engine {name!r}, only {', '.join(NAMES)}")
+    return importlib.import_module(f"{__name__}.{name}")

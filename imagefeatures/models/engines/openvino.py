@@ -1,0 +1,68 @@
+"""OpenVINO on the CPU in float32."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from imagefeatures.models.engines import Bundle
+    from imagefeatures.models.spec import ModelSpec
+
+XML, BIN = "model.xml", "model.bin"
+
+SETTINGS = {
+    "INFERENCE_NUM_THREADS": 1,
+    "NUM_STREAMS": 1,
+    "INFERENCE_PRECISION_HINT": "f32",  # bf16, the default where the CPU has it, is wrong by up to 0.1 in cosine
+    "ENABLE_CPU_PINNING": False,  # pinned, all workers of a machine sit on the same core
+}
+
+
+def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
+    """The Keras model as OpenVINO files whose input is the uint8 pixels of one image: scaling is part of the graph."""
+    import openvino as ov
+    from openvino.preprocess import PrePostProcessor
+
+    converted = ov.convert_model(model, input=[1, *spec.input_shape])
+    steps = PrePostProcessor(converted)
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    scale = spec.value_scale
+    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(scale.mean).scale(scale.std)
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
+        path = Path(folder) / XML
+        ov.save_model(steps.build(), path, compress_to_fp16=False)
+        return {XML: path.read_bytes(), BIN: path.with_suffix(".bin").read_bytes()}
+
+
+def load(bundle: Bundle) -> OpenVino:
+    """Compile the model for this CPU."""
+    return OpenVino(bundle.files[XML], bundle.files[BIN])
+
+
+class OpenVino:
+    """A compiled model that takes one image at a time. xml, weights: the files that `export` makes."""
+
+    def __init__(self, xml: bytes, weights: bytes) -> None:
+        core = _core()
+        compiled = core.compile_model(core.read_model(model=xml, weights=weights), "CPU", SETTINGS)
+        self._request = compiled.create_infer_request()
+        self._width = compiled.output(0).shape[1]
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        vectors = np.empty((len(pixels), self._width), np.float32)
+        for index in range(len(pixels)):
+            image = pixels[index : index + 1]
+            vectors[index] = self._request.infer({0: image}, share_inputs=True, share_outputs=True)[0][0]
+        return vectors
+
+
+@lru_cache(1)
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()

@@ -1,0 +1,74 @@
+"""Keras on TensorFlow: the reference's own runtime, on a GPU where it sees one."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagefeatures.models import gpus, reference
+
+if TYPE_CHECKING:
+    from imagefeatures.models.engines import Bundle
+    from imagefeatures.models.spec import ModelSpec
+
+WEIGHTS = "weights.npz"
+BATCH = 32
+"""Images at once on a CPU."""
+
+
+def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
+    """The Keras model's arrays, named "<layer>/<position>", in layer order."""
+    arrays = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    sink = io.BytesIO()
+    np.savez(sink, **{f"{layer}/{at}": array for layer, found in arrays.items() for at, array in enumerate(found)})
+    return {WEIGHTS: sink.getvalue()}
+
+
+def load(bundle: Bundle) -> TensorFlow:
+    """Build the model anew from its arrays. Nothing that a file says is executed."""
+    with np.load(io.BytesIO(bundle.files[WEIGHTS]), allow_pickle=False) as stored:
+        arrays: dict[str, list[np.ndarray]] = {}
+        for name in stored.files:
+            arrays.setdefault(name.rpartition("/")[0], []).append(stored[name])
+    return TensorFlow(reference.build(bundle.spec, arrays), bundle.spec)
+
+
+class TensorFlow:
+    """A Keras model, compiled once for a fixed batch (`predict` in a loop retraces and leaks).
+
+    On a GPU the batch is sized to its memory. A batch that does not fit is halved, and stays so; what was computed
+    before is kept. Raises TensorFlow's ResourceExhaustedError when there is no memory for a single image.
+    """
+
+    def __init__(self, model: Any, spec: ModelSpec) -> None:
+        import tensorflow as tf
+
+        self._exhausted = tf.errors.ResourceExhaustedError
+        self._run = tf.function(lambda x: model(x, training=False))  # compiled again only for a smaller batch
+        self._spec = spec
+        self._width = model.output_shape[1]
+        self.batch = gpus.batch(BATCH)
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        vectors = np.empty((len(pixels), self._width), np.float32)
+        index = 0
+        while index < len(pixels):
+            part = pixels[index : index + self.batch]
+            try:
+                vectors[index : index + len(part)] = self._vectors(part)
+            except self._exhausted:
+                if self.batch == 1:
+                    raise
+                self.batch //= 2
+            else:
+                index += len(part)
+        return vectors
+
+    def _vectors(self, part: np.ndarray) -> np.ndarray:
+        """part: at most a batch of pixels. Missing images are filled with zeros: one compiled shape does for all."""
+        padded = np.zeros((self.batch, *part.shape[1:]), np.float32)
+        padded[: len(part)] = reference.scaled(part, self._spec.value_scale)
+        vectors: np.ndarray = self._run(padded).numpy()
+        return vectors[: len(part)]

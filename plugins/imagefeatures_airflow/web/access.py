@@ -1,0 +1,39 @@
+"""Who may see what. Airflow's auth manager decides; this module asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
+from airflow.models.dag import DagModel
+from fastapi import Depends
+
+from imagefeatures import names
+
+KNOWN_USER = Depends(get_user)
+"""The guard of every route: 401 for a user whom Airflow does not know."""
+
+READER_OF_XCOM = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
+"""The guard of a route with `dag_id`: 403 for a user who may not read what the DAG's tasks return."""
+
+User = Annotated[BaseUser, KNOWN_USER]
+
+
+def readable(user: BaseUser, datasets: Iterable[str]) -> set[str]:
+    """The datasets whose DAG the user may read."""
+    dags = {names.dag_id(name): name for name in datasets}
+    teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
+    may = get_auth_manager().is_authorized_dag
+    return {
+        name
+        for dag_id, name in dags.items()
+        if may(method="GET", user=user, details=DagDetails(id=dag_id, team_name=teams.get(dag_id)))
+    }
+
+
+def may_see_import_errors(user: BaseUser) -> bool:
+    return get_auth_manager().is_authorized_view(access_view=AccessView.IMPORT_ERRORS, user=user)

@@ -1,0 +1,35 @@
+"""The application that Airflow's API server mounts at /image-features.
+
+/                                            every dataset: its totals and its latest partitions
+/datasets/{dataset}                          one dataset: all its partitions
+/datasets/{dataset}/partitions/{partition}   one partition
+/dags/{dag_id}/runs/{run_id}                 the partition that a DAG run fills
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+
+from imagefeatures_airflow.web import access, datasets, rendering, run
+
+PAGES = (datasets.router, run.router)
+
+# Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.
+app = FastAPI(title="Image features", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[access.KNOWN_USER])
+for page in PAGES:
+    app.include_router(page)
+
+
+@app.middleware("http")
+async def _send_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    response.headers.update(rendering.HEADERS)
+    return response
+
+
+@app.exception_handler(datasets.Unavailable)
+def _unavailable(request: Request, error: datasets.Unavailable) -> HTMLResponse:
+    return rendering.message(request, "Not available", str(error), status=503)

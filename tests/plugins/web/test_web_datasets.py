@@ -1,0 +1,105 @@
+"""The pages of datasets and partitions: their numbers, and what they say when there is nothing to show."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from imagefeatures.settings import Settings
+from imagefeatures.steps import SPARK_STEPS
+from support.web import FINGERPRINT, Site, dataset_file, publish, runs_row
+
+SECRET = "s3cret-canary"
+
+
+def test_the_first_page_has_totals_and_the_latest_partitions(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "fruit")
+    dataset_file(settings, "herbs", "source: s3://herbs/\nstart_date: 2026-10-05")
+    dataset_file(settings, "broken", "pattern: []")
+    days = [f"2026-11-{day:02}" for day in range(1, 13)]
+    reasons = {"2026-11-12": {"CORRUPT": 2, "TRUNCATED": 1}, "2026-11-01": {"TRUNCATED": 5}}
+    publish(settings, *(runs_row("fruit", day, reasons.get(day, {})) for day in days))
+    page = site.page()
+    totals, latest = page.tables
+    assert totals[1] == [
+        "fruit", "12", "14,400", "14,392", "8", "<0.1 %", "6 TRUNCATED 2 CORRUPT", "2026-11-12", "2026-11-03 00:01 UTC",
+    ]  # fmt: skip
+    assert totals[2] == ["herbs", "0", "0", "0", "0", "–", "nothing published yet"]
+    assert [row[0] for row in latest[2:]] == days[:1:-1]
+    assert latest[2] == [
+        "2026-11-12", "1,200", "1,197", "3", "2 CORRUPT 1 TRUNCATED", "–", "1,200", "600", "400", "90 s",
+        "2026-11-03 00:01 UTC run-of-2026-11-12", "63e4fab4",
+    ]  # fmt: skip
+    assert "All 12 partitions of fruit" in page.text
+    assert "Malformed dataset file broken.yaml: source: is required; pattern: List should have" in page.text
+    assert "airflow backfill create --dag-id features_herbs --from-date 2026-10-05 --to-date 2026-10-05" in page.text
+
+
+def test_the_page_of_a_dataset_has_all_its_partitions(site: Site, settings: Settings) -> None:
+    days = [f"2026-11-{day:02}" for day in range(1, 13)]
+    publish(settings, *(runs_row("fruit", day, {}) for day in days), runs_row("herbs", "2026-11-01", {}))
+    page = site.page("/datasets/fruit")
+    assert [row[0] for row in page.tables[0][2:]] == days[::-1]
+    assert "There is no dataset file of this name any more" in page.text
+    assert "There is no dataset nuts" in site.page("/datasets/nuts", 404).text
+
+
+def test_the_page_of_a_partition_says_where_the_time_went(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("fruit", "2026-11-02", {"CORRUPT": 1, "TRUNCATED": 2}, reused=399))
+    page = site.page("/datasets/fruit/partitions/2026-11-02")
+    steps, quarantined = page.tables
+    assert [row[0] for row in steps[1:]] == list(SPARK_STEPS)
+    assert steps[3] == ["resize", "1,200", "2.0 s", "", "600", "5.0 MB"]
+    assert [row[:2] for row in quarantined[1:]] == [["TRUNCATED", "2"], ["CORRUPT", "1"]]
+    assert "Registered 1,197 99.8 % Reused 399 33.3 %" in page.text
+    assert FINGERPRINT in page.text
+    assert "nothing published for partition 2026-12-24" in site.page("/datasets/fruit/partitions/2026-12-24", 404).text
+
+
+def test_before_the_first_run_the_page_says_what_to_do_and_writes_nothing(site: Site, settings: Settings) -> None:
+    assert "There is no dataset yet, or none" in site.page().text
+    dataset_file(settings, "fruit")
+    for path in ("/", "/datasets/fruit"):
+        assert "Nothing is published yet. To fill a partition" in site.page(path).text
+    assert not list(Path(settings.lake.removeprefix("file://")).iterdir())
+    publish(settings, runs_row("fruit", "2026-11-02", {}))
+    assert "Nothing is published yet" not in site.page().text
+
+
+@pytest.mark.parametrize(
+    "url",  # connection refused; refused, or no driver; malformed; not a database
+    [
+        f"http://user:{SECRET}@127.0.0.1:1/",
+        f"postgresql+psycopg://user:{SECRET}@127.0.0.1:1/catalog",
+        f"postgresql:/user:{SECRET}@127.0.0.1",
+        "sqlite:///{lake}/catalog.db",
+    ],
+)
+def test_an_unreachable_catalog_is_one_line_without_its_password(
+    site: Site, settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lake = settings.lake.removeprefix("file://")
+    Path(lake, "catalog.db").write_bytes(b"not a database")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", url.format(lake=lake))
+    page = site.page("/", 503)
+    assert "The catalog cannot be read now (" in page.text
+    assert page.tags.count("p") == 1
+    assert SECRET not in page.html + "".join(capfd.readouterr())
+
+
+def test_a_catalog_that_does_not_answer_is_a_timeout(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import datasets
+
+    monkeypatch.setattr(datasets, "CATALOG_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        assert "The catalog cannot be read now (TimeoutError)" in site.page("/", 503).text
+
+
+def test_a_malformed_setting_is_named(site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", "ftp://lake")
+    assert "IMAGEFEATURES_LAKE: 'ftp://lake' is neither" in site.page("/", 503).text

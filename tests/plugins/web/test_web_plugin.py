@@ -1,0 +1,26 @@
+"""How Airflow finds the page: the plugin, the menu entry, the button."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from imagefeatures.settings import REPOSITORY
+from support.web import PAGE, PLUGINS, Site
+
+
+def test_importing_the_plugin_imports_no_web_framework(tmp_path: Path) -> None:
+    code = "import sys, imagefeatures_plugin; print(*{'fastapi', 'pyarrow', 'pyiceberg', 'numpy'} & set(sys.modules))"
+    env = {"PATH": "", "PYTHONPATH": f"{PLUGINS}:{REPOSITORY}", "AIRFLOW_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_button_and_the_menu_entry_lead_to_routes_that_exist(site: Site, plugin_app: Any) -> None:
+    from imagefeatures_plugin import ImageFeaturesPlugin
+
+    views = {view["destination"]: "/" + view["href"].lower() for view in ImageFeaturesPlugin.external_views}
+    assert views.keys() == {"nav", "dag_run"}
+    assert set(views.values()) <= {PAGE + route.path for route in plugin_app.routes}

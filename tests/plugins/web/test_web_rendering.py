@@ -1,0 +1,62 @@
+"""What the pages consist of: no script, escaped values, headers, tables that a screen reader can follow."""
+
+from __future__ import annotations
+
+import base64
+import doctest
+import hashlib
+from urllib.parse import quote
+
+from imagefeatures.settings import Settings
+from support.web import PAGE, Site, dataset_file, publish, runs_row
+
+NAUGHTY = """<img src=x onerror="alert(1)">'&quot;"""
+
+
+def test_the_page_may_load_nothing_and_run_nothing(site: Site, settings: Settings) -> None:
+    answer = site.get(PAGE + "/", Cookie=f"_token={site.login}")
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'self'")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_every_value_of_the_tables_is_escaped(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "broken", f"source: s3://photos/\nlabel: '{NAUGHTY.replace(chr(39), chr(39) * 2)}('")
+    dataset_file(settings, "fruit", "source: 's3://photos/<script>alert(1)</script>/{partition}/'")
+    ours = {"run_id": NAUGHTY, "fingerprint": NAUGHTY, "model": NAUGHTY, "versions": [(NAUGHTY, NAUGHTY)]}
+    publish(settings, runs_row(NAUGHTY, NAUGHTY, {NAUGHTY: 3}, **ours))
+    name = quote(NAUGHTY, safe="")
+    for page in (
+        index := site.page(),
+        site.page("/datasets/fruit"),
+        site.page(f"/datasets/{name}"),
+        site.page(f"/datasets/{name}/partitions/{name}"),
+        site.page("/datasets/%3Cscript%3Ealert(1)", 404),
+        site.page("/dags/%3Cscript%3Ealert(1)/runs/x", 404),
+    ):
+        assert not {"script", "img", "iframe", "form", "object", "link", "base"} & set(page.tags)
+        assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
+        assert all(value.startswith(PAGE + "/") for _, name, value in page.attributes if name in ("href", "src"))
+    assert index.text.count(NAUGHTY) >= 6  # dataset, reason (twice), section, partition, run
+    assert ("code", "title", NAUGHTY) in index.attributes
+    assert ("a", "href", f"{PAGE}/datasets/{name}/partitions/{name}") in index.attributes
+    assert "broken.yaml: label: " in index.text
+
+
+def test_tables_have_captions_and_header_scopes(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "fruit")
+    publish(settings, runs_row("fruit", "2026-11-02", {"CORRUPT": 3}))
+    for path in ("/", "/datasets/fruit", "/datasets/fruit/partitions/2026-11-02"):
+        page = site.page(path)
+        assert page.tags.count("table") == page.tags.count("caption") > 0
+        assert page.tags.count("th") == sum(tag == "th" and name == "scope" for tag, name, _ in page.attributes)
+
+
+def test_examples_in_docstrings(site: Site) -> None:
+    from imagefeatures_airflow.web import rendering
+
+    done = doctest.testmod(rendering)
+    assert (done.failed, done.attempted > 5) == (0, True)

@@ -1,0 +1,23 @@
+"""The page of a DAG run: its partition, and its note."""
+
+from __future__ import annotations
+
+from imagefeatures.settings import Settings
+from support.web import Site, publish, return_from_plan, runs_row
+
+
+def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("fruit", "2026-11-02", {}))
+    runs = {"own": "2026-11-02/run-of-2026-11-02", "other": "2026-11-02/other-run", "running": "2026-11-05/a-run"}
+    for dag_run, folder in runs.items():
+        run_file = f"{settings.lake}/staging/fruit/{folder}/run.json"
+        return_from_plan("features_fruit", f"manual__{dag_run}+00:00", run_file)
+    said = {
+        "own": "fruit 2026-11-02 This DAG run published this partition.",
+        "other": "fruit 2026-11-02 Published by another run; this DAG run's own is other-run.",
+        "running": "fruit This DAG run fills partition 2026-11-05, which is not published yet.",
+        "new": "fruit This DAG run has not planned its partition yet.",
+    }
+    for dag_run, note in said.items():
+        assert note in site.page(f"/dags/features_fruit/runs/manual__{dag_run}%2B00:00").text
+    assert "other_dag fills no dataset" in site.page("/dags/other_dag/runs/manual__own", 404).text

@@ -1,0 +1,16 @@
+"""Dataset files for the tests to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+GOOD: dict[str, Any] = {"name": "fruit", "source": "s3://photos/fruit/{partition}/"}
+
+
+def written(folder: Path, content: dict[str, Any] | str, name: str = "fruit.yaml") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+    return path

@@ -1,0 +1,119 @@
+"""Airflow's API server application, called without a socket, and rows for the page to show."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pyarrow as pa
+
+from imagefeatures import schemas
+from imagefeatures.catalog import tables
+from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.steps import SPARK_STEPS
+
+PLUGINS = REPOSITORY / "plugins"
+PAGE = "/image-features"
+START = dt.datetime(2026, 11, 3, 0, 0, 4, tzinfo=dt.UTC)
+FINGERPRINT = "63e4fab4295764c4c5a908f0aaaec921"
+
+
+@dataclass
+class Site:
+    """Airflow's API server application, called without a socket."""
+
+    app: Any
+    login: str  # the token that Airflow's login page hands out
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return request(self.app, "GET", path, headers=headers)
+
+    def page(self, path: str = "/", status: int = 200) -> Page:
+        """The page as a logged-in user gets it."""
+        answer = self.get(PAGE + path, Cookie=f"_token={self.login}")
+        assert answer.status_code == status, answer.text
+        return Page(answer.text)
+
+
+class Page(HTMLParser):
+    """A parsed page: tags, attributes, words, and tables as lists of rows."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html, self.tags, self.attributes, self.words = html, [], [], []
+        self.tables: list[list[list[str]]] = []
+        self._in_cell = False
+        self.feed(html)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if self._in_cell:
+            cells = self.tables[-1][-1]
+            cells[-1] = " ".join(f"{cells[-1]} {data}".split())
+
+
+def request(app: Any, method: str, path: str, **given: Any) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://airflow") as client:
+            return await client.request(method, path, **given)
+
+    return asyncio.run(ask())
+
+
+def runs_row(dataset: str, partition: str, reasons: dict[str, int], **changed: Any) -> dict[str, Any]:
+    """A row of features.runs: 1,200 objects listed, a run of 90 seconds."""
+    quarantined = sum(reasons.values())
+    row = {"partition_key": partition, "dataset": dataset, "run_id": f"run-of-{partition}", "model": "mobilenet_v2"}
+    row |= {"listed": 1200, "registered": 1200 - quarantined, "quarantined": quarantined, "reasons": [*reasons.items()]}
+    row |= {"started_at": START, "finished_at": START + dt.timedelta(seconds=90), "fingerprint": FINGERPRINT}
+    for seconds, step in enumerate(SPARK_STEPS):  # ingest took no time at all
+        row |= {f"{step}_seconds": float(seconds), f"{step}_images": 1200, f"{step}_bytes": 5_000_000}
+    return row | {"versions": [("pillow", "13.0.0")]} | changed
+
+
+def publish(settings: Settings, *rows: dict[str, Any]) -> None:
+    with tables.open_catalog(settings) as opened:
+        tables.open_table(opened, settings, "runs").append(pa.Table.from_pylist(list(rows), schema=schemas.RUNS))
+
+
+def dataset_file(settings: Settings, name: str, text: str = "source: s3://photos/{partition}/") -> None:
+    (settings.datasets / f"{name}.yaml").write_text(f"name: {name}\n{text}\n")
+
+
+def return_from_plan(dag_id: str, run_id: str, value: str) -> None:
+    """Store in Airflow's database what the task `plan` returns."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from airflow.utils.types import DagRunType
+    from sqlalchemy import text
+
+    with create_session() as session:
+        session.execute(text("PRAGMA foreign_keys=OFF"))  # no task instance, no DAG version: the page needs neither
+        session.add(DagRun(dag_id=dag_id, run_id=run_id, run_type=DagRunType.MANUAL, run_after=START))
+        session.flush()
+        XComModel.set("return_value", value, dag_id=dag_id, task_id="plan", run_id=run_id, session=session)

@@ -1,0 +1,157 @@
+"""Refused dataset files and run parameters: every error names the file and the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
+from imagefeatures.errors import DatasetError, ParamsError
+from support.dataset_files import GOOD, written
+
+NAUGHTY: dict[str, list[Any]] = {
+    "name": [
+        "",
+        "Fruit",
+        "1fruit",
+        "fruit-a",
+        "fruit/..",
+        "fruit\n",
+        "é",
+        "f" * 64,
+        "quarantine",
+        "runs",
+        7,
+        None,
+        True,
+    ],
+    "source": [
+        "",
+        "http://x/y",
+        "S3://b/",
+        "s3://",
+        "s3:///x",
+        "file://",
+        "file://a/b",
+        "s3://b/{day}/",
+        "s3://b/{}/",
+        7,
+        None,
+    ],
+    "pattern": [[], 7, None, [7], {"a": 1}],
+    "label": ["(", "no group", "(two)(groups)", 7, None, False],
+    "schedule": ["0 3 * * *", "@daily", "* * * * *", "0 0 * *", "0 0 * * *; rm", "", 7, True],
+    "start_date": ["2026-11-31", "yesterday", "2026-11-01T12:00:00", None, [], True],
+    "model": ["resnet50", "", None, 7],
+    "engine": ["onnx", "OpenVINO", "", None, True],
+    "sample": [0, -0.1, 1.1, "abc", None, True, float("nan"), float("inf")],
+    "limits": [None, 7, [], "none"],
+    "duplicates": ["drop", "", None, True],
+    "keep_rejected": ["maybe", "", None, 7, []],
+    "reuse": ["maybe", "", None, 7, []],
+    "on_empty": ["ignore", "", None, False],
+}
+NAUGHTY_LIMITS: dict[str, list[Any]] = {
+    "max_bytes": [0, -1, 2**31 + 1, 1.5, "abc", None, True, 1e99],
+    "max_pixels": [0, -1, 2**31 + 1, 1.5, "abc", None, True],
+    "max_rejected": [-0.1, 1.1, "abc", None, True, float("nan")],
+    "decode_seconds": [0, -1, 601, "abc", None, True, float("inf"), float("nan")],
+    "formats": [[], ["EPS"], ["jpeg"], "JPEG", None, True, 7],
+}
+NAUGHTY_PARAMS: dict[str, list[Any]] = {
+    "partition": ["", "../x", "a/b", ".hidden", "a b", "2026-11-02\n", "$(id)", "é", "x" * 65, 20261102, True],
+    "sample": [0, -1, 1.01, "abc", True, float("nan")],
+    "max_rejected": [-0.01, 1.01, "abc", True, float("nan")],
+    "decode_seconds": [0, 601, "abc", True],
+    "reuse": ["maybe", "", 7, []],
+    "shard_images": [0, -1, "abc", 1e9, 1.5, None, True],
+    "shard_bytes": [0, -1, 2**20 - 1, 2**30 + 1, "abc", None, True],
+}
+
+
+def each(table: dict[str, list[Any]]) -> list[Any]:
+    return [pytest.param(f, v, id=f"{f}={str(v)[:20]!r}") for f, values in table.items() for v in values]
+
+
+def test_every_field_has_its_naughty_values() -> None:
+    assert set(NAUGHTY) == set(Dataset.model_fields)
+    assert set(NAUGHTY_LIMITS) == set(Limits.model_fields)
+    assert set(NAUGHTY_PARAMS) == set(RunParams.model_fields)
+
+
+@pytest.mark.parametrize(("field", "value"), each(NAUGHTY))
+def test_a_naughty_value_in_a_dataset_file_is_refused_with_file_and_field(
+    field: str, value: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=rf"^fruit\.yaml: {field}(\.\d+)?: [^\n]+\Z"):
+        load_dataset(written(tmp_path, GOOD | {field: value}))
+
+
+@pytest.mark.parametrize(("field", "value"), each(NAUGHTY_LIMITS))
+def test_a_naughty_limit_is_refused_with_file_and_field(field: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=rf"^fruit\.yaml: limits\.{field}: [^\n]+\Z"):
+        load_dataset(written(tmp_path, GOOD | {"limits": {field: value}}))
+
+
+@pytest.mark.parametrize(("field", "value"), each(NAUGHTY_PARAMS))
+def test_a_naughty_parameter_is_refused_with_its_field(field: str, value: Any) -> None:
+    with pytest.raises(ParamsError, match=rf"^{field}: [^\n]+\Z"):
+        RunParams.parse({field: value})
+
+
+def test_a_day_that_does_not_exist_is_refused_with_its_field(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: start_date: .*day value is outside expected range"):
+        load_dataset(written(tmp_path, "name: fruit\nsource: s3://b/\nstart_date: 2026-11-31\n"))
+
+
+def test_unknown_keys_are_named(tmp_path: Path) -> None:
+    content = GOOD | {"patern": "*.jpg", "limits": {"max_byte": 7}}
+    with pytest.raises(DatasetError) as refused:
+        load_dataset(written(tmp_path, content))
+    assert str(refused.value) == "fruit.yaml: limits.max_byte: unknown field; patern: unknown field"
+    with pytest.raises(ParamsError, match=r"^batch: unknown field$"):
+        RunParams.parse({"batch": 32})
+
+
+def test_missing_fields_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: name: is required; source: is required$"):
+        load_dataset(written(tmp_path, {"label": "none"}))
+
+
+def test_one_error_names_all_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"sample: .*; limits\.max_bytes: "):
+        load_dataset(written(tmp_path, GOOD | {"sample": 7, "limits": {"max_bytes": 0}}))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param("name: [fruit", "not YAML", id="unclosed list"),
+        pytest.param("name: fruit\n\tsource: x", "not YAML", id="tab"),
+        pytest.param("name: !!python/object/apply:os.system [id]", "not YAML", id="python tag"),
+        pytest.param("limits: {max_bytes: !!int many}", "not YAML", id="a tag that does not fit"),
+        pytest.param("", "expected a mapping of fields, found NoneType", id="empty"),
+        pytest.param("- name: fruit", "expected a mapping of fields, found list", id="list"),
+        pytest.param("fruit", "expected a mapping of fields, found str", id="text"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(content: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=rf"^fruit\.yaml: {says}") as refused:
+        load_dataset(written(tmp_path, content))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fruit.yaml"
+    path.write_bytes("name: früchte".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: not YAML: .*utf-8"):
+        load_dataset(path)
+
+
+def test_the_dataset_name_must_be_the_file_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"^pears\.yaml: name: must be the file's own name, 'pears' \(got 'fruit'\)$"
+    ):
+        load_dataset(written(tmp_path, GOOD, "pears.yaml"))

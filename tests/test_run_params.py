@@ -1,0 +1,36 @@
+"""How the parameters of a run override its dataset file."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagefeatures.datasets import Dataset, Limits, RunParams
+from support.dataset_files import GOOD
+
+
+def test_parameters_that_are_not_given_leave_the_dataset_as_it_is() -> None:
+    dataset = Dataset.model_validate(GOOD | {"sample": 0.5, "limits": {"max_rejected": 0.2}})
+    assert RunParams.parse({}).applied_to(dataset) == dataset
+
+
+def test_parameters_override_the_dataset_for_one_run() -> None:
+    dataset = Dataset.model_validate(GOOD | {"limits": {"max_bytes": 7, "max_rejected": 0.2}})
+    given = {"partition": "2026-11-02", "sample": 0.25, "max_rejected": 0, "decode_seconds": 3}
+    effective = RunParams.parse(given).applied_to(dataset)
+    assert effective.sample == 0.25
+    assert effective.limits == Limits(max_bytes=7, max_rejected=0, decode_seconds=3)
+    assert dataset.limits.max_rejected == 0.2
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "effective"),
+    [(True, None, True), (False, None, False), (True, False, False), (False, True, True), (True, "false", False)],
+)
+def test_the_parameter_reuse_overrides_the_dataset_file(file: bool, given: bool | str | None, effective: bool) -> None:
+    dataset = Dataset.model_validate(GOOD | {"reuse": file})
+    assert RunParams.parse({"reuse": given}).applied_to(dataset).reuse is effective
+
+
+def test_numbers_may_be_given_as_text() -> None:
+    params = RunParams.parse({"sample": "0.5", "shard_images": "64"})
+    assert (params.sample, params.shard_images) == (0.5, 64)
