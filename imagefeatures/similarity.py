@@ -7,7 +7,9 @@ import numpy as np
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
     """Scale vectors, float32 [n, width], to length 1, so that a dot product is the cosine. A zero vector stays zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: np.ndarray = vectors / np.maximum(lengths, 1e-12)
+    return scaled
 
 
 def nearest(unit: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,4 +39,5 @@ def map_to_plane(unit: np.ndarray) -> np.ndarray:
     # one of them, because each of the thousand rounds waits for the slower thread.
     with threadpool_limits(1):
         components = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
-        return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(components)
+        positions: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(components)
+    return positions

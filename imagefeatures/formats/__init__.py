@@ -25,7 +25,8 @@ def check_header(data: bytes, limits: Limits) -> str:
     """The image's format. Raises Rejected when the format, or the size in the header, is not allowed."""
     kind = detect_format(data, limits.formats)
     if size := _PARSERS[kind].size(data):
-        check_pixels(*size, limits)
+        width, height = size
+        check_pixels(width, height, limits)
     return kind
 
 

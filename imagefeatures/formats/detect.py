@@ -37,7 +37,7 @@ _BRANDS = {  # of the ISO base media file format: what phones write beside, or i
 def detect_format(data: bytes, allowed: Sequence[str] = FORMATS) -> str:
     """The image format of the first bytes. Raises Rejected (UNSUPPORTED_FORMAT) when it is not allowed."""
     kind = _format(data)
-    if kind not in allowed:
+    if kind is None or kind not in allowed:
         found = f"a {kind} image" if kind else _describe(data)
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found {found}, expected one of {', '.join(allowed)}")
     return kind

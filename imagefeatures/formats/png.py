@@ -85,7 +85,7 @@ def _inflated_sizes(data: bytes) -> Iterator[int]:
     for _, kind, content in _chunks(data):
         if kind == b"IDAT":
             for start in range(0, len(content), _PIECE_BYTES):
-                rest = content[start : start + _PIECE_BYTES]
+                rest: bytes | memoryview = content[start : start + _PIECE_BYTES]
                 while rest and not stream.eof:
                     yield len(stream.decompress(rest, INFLATED_BYTES))
                     rest = stream.unconsumed_tail

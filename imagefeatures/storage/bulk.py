@@ -11,9 +11,12 @@ import re
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagefeatures.storage.retry import ATTEMPT_SECONDS, CONNECT_SECONDS, STALL_SECONDS, Transient
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
 
 LARGEST_BYTES = 16 << 20
 """Larger objects are read by boto3: its processor time does not matter for them, and its attempts may take longer."""
@@ -81,7 +84,7 @@ def _open(bucket: str, client: Any) -> Any:
     from obstore.store import S3Store
 
     endpoint, region = client.meta.endpoint_url, client.meta.region_name
-    options: dict[str, Any] = {
+    options: ClientConfig = {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
         "read_timeout": timedelta(seconds=STALL_SECONDS),  # without a byte

@@ -106,7 +106,8 @@ class S3Store:
         data = bytes(data)  # boto3 takes no other buffer
 
         def put() -> dict[str, Any]:
-            return self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
+            response: dict[str, Any] = self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
+            return response
 
         try:
             response = _with_retries(f"s3://{path}", put)

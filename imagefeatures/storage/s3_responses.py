@@ -77,7 +77,8 @@ def check_is_s3(what: str, has_s3_fields: bool) -> None:
 
 def status(error: ClientError) -> int:
     """The HTTP status of an error; 0 if it has none."""
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    number: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return number
 
 
 def error_text(error: ClientError) -> str:

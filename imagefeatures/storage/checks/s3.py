@@ -79,7 +79,7 @@ def _checksum(workspace: Workspace) -> str:
     return _refused(workspace.client.put_object, {400}, **workspace.raw("checksum"), Body=b"bytes", ContentMD5=wrong)
 
 
-def _refused(request: Callable, statuses: set[int], **arguments: object) -> str:
+def _refused(request: Callable[..., object], statuses: set[int], **arguments: object) -> str:
     from botocore.exceptions import ClientError
 
     try:
