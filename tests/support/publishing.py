@@ -34,7 +34,7 @@ def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3
         "partition_key": partition, "image_id": "0" * 64, "label": label, "width": 3, "height": 2, "mode": "RGB",
         "size": 9, "etag": None, "model": "mobilenet_v2", "fingerprint": "f", "features": [0.5] * 4, "run_id": run_id,
     }  # fmt: skip
-    table = pa.Table.from_pylist([{**content, "uri": f"s3://b/{at}"} for at in range(rows)], schema=schemas.FEATURES)
+    table = pa.Table.from_pylist([{**content, "uri": f"s3://b/{row}"} for row in range(rows)], schema=schemas.FEATURES)
     path = folder / f"{run_id}-{uuid.uuid4()}.parquet"
     pq.write_table(table, path)
     return f"file://{path}"

@@ -130,8 +130,8 @@ def started(command: list[str], env: dict[str, str], port: int, **how: Any) -> I
 @functools.cache
 def minio_binary() -> str:
     """MinIO's program, from PATH or built from its Go module into the cache. Skips the test if neither is possible."""
-    if found := shutil.which("minio") or shutil.which("minio", path=BINARIES):
-        return found
+    if program := shutil.which("minio") or shutil.which("minio", path=BINARIES):
+        return program
     if not shutil.which("go"):
         pytest.skip("MinIO is not on PATH, and Go is not installed to build it")
     BINARIES.mkdir(parents=True, exist_ok=True)
@@ -142,8 +142,8 @@ def minio_binary() -> str:
 @functools.cache
 def postgres_programs() -> Path:
     """The folder of initdb and postgres, from PATH or from Debian's package. Skips the test if there is neither."""
-    if found := shutil.which("initdb"):
-        return Path(found).resolve().parent
+    if initdb := shutil.which("initdb"):
+        return Path(initdb).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
     if not versions:
         pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
