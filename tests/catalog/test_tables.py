@@ -1,4 +1,4 @@
-"""The Iceberg tables on SQLite and on PostgreSQL: one partition swapped at once, whoever else writes meanwhile."""
+"""The Iceberg tables on SQLite and on PostgreSQL: partitions are replaced atomically, also with concurrent writers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.publishing import DAY, SPAWN, features_file, in_processes, open_fir
 def make_settings(
     request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Settings]:
-    """make_settings(): a lake of its own, and an empty catalog."""
+    """make_settings(): settings with a new lake and an empty catalog."""
 
     def make() -> Settings:
         lake = Path(settings.lake.removeprefix("file://"), uuid.uuid4().hex)
@@ -39,7 +39,7 @@ def make_settings(
 
 @pytest.fixture
 def empty(make_settings: Callable[[], Settings]) -> Settings:
-    """A deployment with an empty catalog, once on SQLite and once on PostgreSQL."""
+    """Settings with an empty catalog, once on SQLite and once on PostgreSQL."""
     return make_settings()
 
 
@@ -98,7 +98,7 @@ def test_four_first_runs_at_once_all_find_one_and_the_same_table(make_settings: 
 def test_catalog_tables_and_namespace_that_another_run_makes_first_are_used(
     empty: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both runs have looked, and found nothing; the other one's tables and namespace come first."""
+    """Both runs have found nothing, and the other run creates the tables and the namespace first."""
     make_tables, make_namespace = SqlCatalog.create_tables, SqlCatalog.create_namespace
     failures: list[str] = []
 
