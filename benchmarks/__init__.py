@@ -1,22 +1,22 @@
-"""Measurements. `make bench` runs `benchmarks/__main__.py`: limits, our steps and the peers, in one run and one table.
+"""Measurements. `make bench` runs `benchmarks/__main__.py`: limits, pipeline and peers, in one run and one table.
 
-photos      the photos: as many as are wanted, all different
-limits      what the machine can do at most, as bare loops
-ours        our steps through spark-submit, and the whole run through the DAG
-others      the peers, each in a process and an environment of its own; benchmarks/peers holds their code
-arithmetic  medians, spreads, ratios, the fitted line, the targets
-report      the table, the chart, the JSON file
-model       the model that is measured
+    photos         distinct photos, in folders of several sizes
+    limits         the upper limits of the machine, measured by bare loops
+    pipeline       the pipeline: its steps through spark-submit, and the whole run through the DAG
+    peers_runner   the peers, each in a process and an environment of its own; benchmarks/peers holds their code
+    arithmetic     medians, spreads, ratios, the fitted line, the targets
+    report         the table, the chart, the JSON file
+    model          the model that is measured
 
 Each of these is run alone:
 
-breakdown    the parts of the seconds that a shard takes
-isolation    the cost of decoding in a child process
-ingest_s3    the speed of ingest on S3
-listing      the driver's memory while it lists a large source
-many         the memory of the processes that handle a whole run
-full_shards  the memory of Spark's Python workers over full shards
-scale        a billion images, calculated; `counting` counts its requests and bytes
+    breakdown      the parts of the seconds that a shard takes
+    isolation      the cost of decoding in a child process
+    ingest_s3      the speed of ingest on S3
+    listing        the driver's memory while it lists a large source
+    driver_memory  the memory of the processes that handle a whole run
+    worker_memory  the memory of Spark's Python workers over full shards
+    scale          a billion images, calculated; `counting` has its counts of requests and bytes
 
-`memory` and `peaks` read the peaks of processes. `watched_job` is the job that many and full_shards submit.
+`memory` reads the peaks of processes. `measured_job` is the job that driver_memory and worker_memory submit.
 """

@@ -1,4 +1,4 @@
-"""Medians and spreads, ratios and targets, the straight line."""
+"""The benchmark's arithmetic: medians and spreads, ratios and targets, the fitted line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Spread:
-    """A median, and the smallest and the largest of what it is the median of."""
+    """The median of some values, the smallest and the largest of them."""
 
     median: float
     least: float
@@ -25,13 +25,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Our rate by another's, repetition by repetition, and what it should at least be."""
+    """A rate of the pipeline divided by another rate, repetition by repetition, and its target.
+
+    what, by: the two rates. at_least: the target of the median. void: why the comparison does not count, if so.
+    """
 
     what: str
     by: str
     spread: Spread
     at_least: float
-    void: str = ""  # why the comparison says nothing
+    void: str = ""
 
     @property
     def verdict(self) -> str:
@@ -40,21 +43,21 @@ class Ratio:
         return "met" if self.spread.median >= self.at_least else "**not met**"
 
 
-def ratio(ours: Sequence[float], others: Sequence[float]) -> Spread:
-    """Of two columns of rates. Row by row: the two of a row were measured within minutes, under the same load.
+def ratio(rates: Sequence[float], others: Sequence[float]) -> Spread:
+    """The ratios of two columns of rates, row by row: both rates of a repetition are measured under the same load.
 
-    A column that ends sooner was measured in the first repetitions alone.
+    The shorter column was measured only in the first repetitions.
 
     >>> ratio([10, 30], [5, 10])
     Spread(median=2.5, least=2.0, most=3.0)
     >>> ratio([10, 30], [5])
     Spread(median=2.0, least=2.0, most=2.0)
     """
-    return Spread.of([one / other for one, other in zip(ours, others, strict=False)])
+    return Spread.of([rate / other for rate, other in zip(rates, others, strict=False)])
 
 
 def fit(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """Least squares of seconds = fixed + images x each. points: (images, seconds). Returns (fixed, each).
+    """The least-squares line seconds = fixed + images × each. points: (images, seconds). Returns (fixed, each).
 
     >>> [round(x, 3) for x in fit([(100, 12.0), (200, 14.0), (400, 18.0)])]
     [10.0, 0.02]
@@ -64,13 +67,13 @@ def fit(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
     return float(fixed), float(each)
 
 
-def ratios(found: dict[str, Any]) -> list[Ratio]:
-    """Every target, with what was measured. found: the results, as `benchmarks.__main__` collects them."""
-    rates, whole = found["rates"], found["whole_rates"]
+def ratios(results: dict[str, Any]) -> list[Ratio]:
+    """Every target and the measured ratios. results: as `benchmarks.__main__` collects them."""
+    rates, whole = results["rates"], results["whole_rates"]
     void = {
         peer: f"its vectors differ (cosine {cosine:.4f})"
-        for peer, cosine in found["agreement"].items()
-        if cosine < found["least_cosine"]
+        for peer, cosine in results["agreement"].items()
+        if cosine < results["least_cosine"]
     }
     steps = [
         ("featurize", "inference", "the inference loop", 0.9),

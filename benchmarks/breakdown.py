@@ -1,8 +1,9 @@
-"""Where the seconds of a shard go: each step's run_shard in this process, alone, by what it calls.
+"""The seconds that each part of a step takes: run_shard of each step, alone in this process, by the calls it makes.
 
     python -m benchmarks.breakdown [photos]
 
-One shard goes through the four steps twice; the second time counts, so that no import and no child's start is in it.
+The shards go through the four steps twice. Only the second time counts, so that no import and no start of a child
+process is included.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 
-from benchmarks import ours, photos
+from benchmarks import photos, pipeline
 from benchmarks.model import read_bundle
 from imagefeatures import isolation, manifest, storage
 from imagefeatures.models import engines
@@ -44,21 +45,21 @@ PARTS: dict[str, tuple[Any, str]] = {
 
 def main(count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="imagefeatures-bench-") as folder:
-        deployment = ours.Deployment(Path(folder))
-        made = photos.lay_out(photos.read_demo_photos(Settings.from_env().cache), Path(folder) / "photos", [count])
-        deployment.make(made)
+        deployment = pipeline.Deployment(Path(folder))
+        folders = photos.lay_out(photos.read_demo_photos(Settings.from_env().cache), Path(folder) / "photos", [count])
+        deployment.make(folders)
         steps(deployment, count)
-        found = steps(deployment, count)
-    for step, (seconds, parts) in found.items():
+        measured = steps(deployment, count)
+    for step, (seconds, parts) in measured.items():
         print(f"{step}: {1000 * seconds / count:.3f} ms a photo, {count / seconds:,.0f} photos/s on one core")
         rest = seconds - sum(parts.values())
         for part, spent in [*parts.most_common(), ("all else", rest)]:
             print(f"  {part:<20} {1000 * spent / count:7.3f} ms  {spent / seconds:6.1%}")
 
 
-def steps(deployment: ours.Deployment, count: int) -> dict[str, tuple[float, Counter[str]]]:
-    """Seconds of each step over a run's shards, and the seconds of each part."""
-    run = ours.plan(deployment, count)
+def steps(deployment: pipeline.Deployment, count: int) -> dict[str, tuple[float, Counter[str]]]:
+    """Run the steps over all shards of a run. Returns step: (its seconds, the seconds of each of its PARTS)."""
+    run = pipeline.plan(deployment, count)
     shards = manifest.list_source(run, workers=1).shards
     engine = engines.cached("openvino", read_bundle(run.lake))
     work: dict[str, Callable[[int], object]] = {
@@ -67,43 +68,43 @@ def steps(deployment: ours.Deployment, count: int) -> dict[str, tuple[float, Cou
         "resize": partial(resize.run_shard, run),
         "featurize": lambda shard: featurize.run_shard(run, shard, engine),
     }
-    found = {}
+    measured = {}
     for step, run_shard in work.items():
-        with watched() as parts:
+        with timed_parts() as parts:
             start = time.perf_counter()
             for shard in range(shards):
                 run_shard(shard)
-            found[step] = (time.perf_counter() - start, parts)
-    return found
+            measured[step] = (time.perf_counter() - start, parts)
+    return measured
 
 
 @contextmanager
-def watched() -> Iterator[Counter[str]]:
-    """Seconds spent in each of PARTS meanwhile."""
-    spent: Counter[str] = Counter()
+def timed_parts() -> Iterator[Counter[str]]:
+    """Count the seconds spent in each of PARTS while the context lasts."""
+    seconds: Counter[str] = Counter()
     patches = [
-        mock.patch.object(owner, name, _timed(spent, part, owner, name)) for part, (owner, name) in PARTS.items()
+        mock.patch.object(owner, name, _timed(seconds, part, owner, name)) for part, (owner, name) in PARTS.items()
     ]
     for patch in patches:
         patch.start()
     try:
-        yield spent
+        yield seconds
     finally:
         for patch in patches:
             patch.stop()
 
 
-def _timed(spent: Counter[str], part: str, owner: Any, name: str) -> Callable[..., Any]:
-    inner = getattr(owner, name)
+def _timed(seconds: Counter[str], part: str, owner: Any, name: str) -> Callable[..., Any]:
+    function = getattr(owner, name)
 
-    def outer(*args: Any, **named: Any) -> Any:
+    def timed(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
         try:
-            return inner(*args, **named)
+            return function(*args, **kwargs)
         finally:
-            spent[part] += time.perf_counter() - start
+            seconds[part] += time.perf_counter() - start
 
-    return outer
+    return timed
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs over real photos whose requests to the store are counted: each call of the store is one request on S3."""
+"""Runs over real photos, with their requests to the store counted: each call of the store is one request on S3."""
 
 from __future__ import annotations
 
@@ -24,46 +24,47 @@ from imagefeatures.storage.objects import ObjectVersion
 
 
 class Counting(LocalStore):
-    """A local store that counts what S3 would be asked. (A listing is counted nowhere: 1,000 keys a request.)"""
+    """A local store that counts S3's requests, except listings, which take one request for 1,000 keys."""
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
 
     def read(self, path: str) -> bytes:
-        self.asked["GET"] += 1
+        self.requests["GET"] += 1
         return super().read(path)
 
     def read_part(self, path: str, start: int, length: int) -> bytes:
-        self.asked["GET"] += 1
+        self.requests["GET"] += 1
         return super().read_part(path, start, length)
 
-    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[Any]:
-        self.asked["GET"] += len(wanted)
-        return super().fetch_all(wanted)
+    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[Any]:
+        self.requests["GET"] += len(versions)
+        return super().fetch_all(versions)
 
     def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
-        self.asked["PUT"] += 1
+        self.requests["PUT"] += 1
         return super().write(path, data, only_if_absent)
 
 
 def counted_runs(photos: int, shard_images: Sequence[int]) -> list[dict[str, Any]]:
-    """One run over so many photos for each size of shards, each in a lake of its own."""
-    found = []
+    """One run over so many photos for each size of shards, each in a lake of its own. Returns the runs' counts."""
+    counts = []
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
         source = Path(name) / "photos"
         source.mkdir()
-        for at, (_, data) in enumerate(read_demo_photos(Settings.from_env().cache)[:photos]):
-            (source / f"{at}.jpg").write_bytes(data)
+        for number, (_, data) in enumerate(read_demo_photos(Settings.from_env().cache)[:photos]):
+            (source / f"{number}.jpg").write_bytes(data)
         for size in shard_images:
             settings = Settings.from_env({"IMAGEFEATURES_LAKE": f"file://{name}/lake-{size}"})
             prepare_model(settings)
             dataset = Dataset.model_validate({"name": "photos", "source": f"file://{source}/", "reuse": False})
             params = RunParams.parse({"shard_images": size})
-            found.append(_counted(load_run(plan_run(dataset, params, "2026-11-02", settings)), settings))
-    return found
+            counts.append(_counted(load_run(plan_run(dataset, params, "2026-11-02", settings)), settings))
+    return counts
 
 
 def _counted(run: Run, settings: Settings) -> dict[str, Any]:
+    """Take a run through every step. Returns its shards, requests of each step, bytes an image, and Iceberg's files."""
     engine = engines.cached("openvino", read_bundle(settings.lake))
     listing = manifest.list_source(run, workers=0)
     steps = {
@@ -72,8 +73,8 @@ def _counted(run: Run, settings: Settings) -> dict[str, Any]:
         "resize": resize.run_shard,
         "featurize": lambda run, shard: featurize.run_shard(run, shard, engine),
     }
-    asked, sizes = {}, {"source": listing.bytes / listing.objects}
-    manifests = Counter({"PUT": listing.shards})  # the driver of ingest writes one for each shard
+    requests, sizes = {}, {"source": listing.bytes / listing.objects}
+    manifests = Counter({"PUT": listing.shards})  # ingest's driver writes one for each shard
     names = {"ingest": "raw", "validate": "verdicts", "resize": "pixels", "featurize": "features"}
     for step, run_shard in steps.items():
         store = Counting()
@@ -81,16 +82,17 @@ def _counted(run: Run, settings: Settings) -> dict[str, Any]:
             for shard in range(listing.shards):
                 run_shard(run, shard)
             receipts = shards.read_receipts(run.layout, step)  # as the driver does when the step ends
-        asked[step] = store.asked + (manifests if step == "ingest" else Counter())
+        requests[step] = store.requests + (manifests if step == "ingest" else Counter())
         sizes[names[step]] = shards.totals(receipts).bytes / listing.objects
     store = Counting()
     with patch.object(storage, "_store", lambda _: store):
         register(run.layout.run_file, settings)
-    asked["register"] = store.asked
-    return {"shards": listing.shards, "requests": asked, "bytes": sizes, "iceberg": _commit(settings)}
+    requests["register"] = store.requests
+    return {"shards": listing.shards, "requests": requests, "bytes": sizes, "iceberg": _commit(settings)}
 
 
 def _commit(settings: Settings) -> dict[str, int]:
+    """The files and manifests of the table's current snapshot."""
     table = open_catalog(settings).load_table("features.photos")
     manifests = table.current_snapshot().manifests(table.io)
     entries = sum(len(manifest.fetch_manifest_entry(table.io)) for manifest in manifests)

@@ -1,9 +1,10 @@
-"""Reading many small objects from S3: ingest, against a bare pool of boto3 threads on the same server.
+"""The speed of reading many small objects from S3: ingest, and a bare pool of boto3 threads, on the same server.
 
     python -m benchmarks.ingest_s3 [repetitions [objects]]
 
-Starts MinIO for itself (tests/support/servers.py) and puts 5,000 objects of 20 kB there. Interleaved repetitions; the
-median of the pairwise ratios is the figure. Each side runs in a process of its own, whose peak memory is printed.
+Starts its own MinIO (tests/support/servers.py) and writes 5,000 objects of 20 kB. The sides take turns in each
+repetition; the result is the median of the ratios within a repetition. Each side runs in a process of its own, whose
+peak memory is printed.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ def main(repetitions: int, objects: int) -> None:
         rounds = [{side: measured(side) for side in SIDES} for _ in range(repetitions)]
     print(f"{objects} objects of {SIZE:,} bytes, {repetitions} interleaved repetitions, MinIO on the same machine:")
     for side, name in SIDES.items():
-        rate, cpu, peak = (statistics.median(one[side][at] for one in rounds) for at in range(3))
-        ratios = [one[side][0] / one["boto3"][0] for one in rounds]
+        rate, cpu, peak = (
+            statistics.median(column) for column in zip(*(round_[side] for round_ in rounds), strict=True)
+        )
+        ratios = [round_[side][0] / round_["boto3"][0] for round_ in rounds]
         print(
             f"  {name:38} {rate:5.0f} objects/s  {cpu:4.2f} ms of processor time each  {peak:4.0f} MiB at most"
             f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
@@ -56,19 +59,25 @@ def fill(objects: int) -> None:
 
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda at: storage.write(f"s3://{BUCKET}/photos/{at:05d}", os.urandom(SIZE)), range(objects)))
+        list(pool.map(lambda n: storage.write(f"s3://{BUCKET}/photos/{n:05d}", os.urandom(SIZE)), range(objects)))
 
 
 def measured(side: str) -> tuple[float, float, float]:
-    """Objects a second, milliseconds of processor time an object, peak resident memory in MiB."""
+    """Run one side in a process of its own.
+
+    Returns objects a second, milliseconds of processor time an object, and peak resident memory in MiB.
+    """
     command = [sys.executable, "-m", "benchmarks.ingest_s3", side]
     rate, cpu, peak = subprocess.check_output(command, text=True).split()  # noqa: S603 - this very module
     return float(rate), float(cpu), float(peak)
 
 
 def run_side(name: str) -> None:
+    """Measure one side in this process, and print the three figures of `measured`."""
     listed = list(storage.list_objects(f"s3://{BUCKET}/photos/"))
-    {"boto3": by_boto3, "fetch": by_fetch, "ingest": by_fetch}[name](listed[:BOTO3_THREADS])  # connected and loaded
+    {"boto3": by_boto3, "fetch": by_fetch, "ingest": by_fetch}[name](
+        listed[:BOTO3_THREADS]
+    )  # warm-up: connections, imports
     if name == "ingest":
         dataset = Dataset.model_validate({"name": "photos", "source": f"s3://{BUCKET}/photos/"})
         run = load_run(plan_run(dataset, RunParams.parse({}), "2026-11-02", Settings.from_env()))
@@ -89,8 +98,8 @@ def by_boto3(listed: Sequence[storage.StoredObject]) -> int:
 
     client = boto3.client("s3", config=Config(max_pool_connections=BOTO3_THREADS))
 
-    def get(found: storage.StoredObject) -> int:
-        bucket, _, key = found.uri.removeprefix("s3://").partition("/")
+    def get(stored: storage.StoredObject) -> int:
+        bucket, _, key = stored.uri.removeprefix("s3://").partition("/")
         return len(client.get_object(Bucket=bucket, Key=key)["Body"].read())
 
     with ThreadPoolExecutor(BOTO3_THREADS) as pool:
@@ -98,8 +107,8 @@ def by_boto3(listed: Sequence[storage.StoredObject]) -> int:
 
 
 def by_fetch(listed: Sequence[storage.StoredObject]) -> int:
-    shards = [listed[at : at + SHARD] for at in range(0, len(listed), SHARD)]
-    return sum(sum(len(found) for found in storage.fetch_all(shard) if isinstance(found, bytes)) for shard in shards)
+    shards = [listed[start : start + SHARD] for start in range(0, len(listed), SHARD)]
+    return sum(sum(len(data) for data in storage.fetch_all(shard) if isinstance(data, bytes)) for shard in shards)
 
 
 SIDES = {

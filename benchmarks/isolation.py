@@ -1,8 +1,8 @@
-"""What isolation costs: decoding in a child that can die, against the same loop in this process.
+"""The cost of isolation: decoding in a child process, compared with the same loop in this process.
 
     python -m benchmarks.isolation [repetitions]
 
-Interleaved repetitions over the demo's photos; the median of the pairwise ratios is the figure.
+Both take turns in each repetition over the demo's photos; the result is the median of the ratios within a repetition.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def main(repetitions: int) -> None:
 
 
 def rate(work: Callable[[], object]) -> float:
+    """Images a second of a function that decodes all photos."""
     start = time.perf_counter()
     work()
     return PHOTOS / (time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""How much memory a process has needed."""
+"""The peak memory of processes: of this one, and of every process of a Spark job, recorded while it still runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,31 @@ from pathlib import Path
 
 
 def peak_mib(pid: int | None = None) -> float:
-    """Peak resident memory in MiB since a process was started, shared memory included; 0 when it is just ending.
+    """The peak resident memory of a process in MiB, shared memory included; 0 if the process is just ending.
 
-    pid: by default this process's. (getrusage's peak begins with its parent's.)
+    pid: this process by default. (getrusage's peak starts with that of the parent process.)
     """
     status = Path(f"/proc/{pid or 'self'}/status").read_text()
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+    peak = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(peak[1]) / 1024 if peak else 0.0
+
+
+def record_peak(folder: Path, kind: str, pid: int) -> None:
+    """Write the peak of a running process to a file of its own in the folder. kind: worker, driver, …"""
+    if peak := peak_mib(pid):
+        (folder / f"{kind}-{pid}").write_text(str(peak))
+
+
+def recorded_peaks(folder: Path) -> dict[str, float]:
+    """The largest recorded peak of each kind of process, in MiB."""
+    peaks: dict[str, float] = {}
+    for file in folder.iterdir():
+        kind = file.name.partition("-")[0]
+        peaks[kind] = max(peaks.get(kind, 0), float(file.read_text()))
+    return peaks
+
+
+def children(pid: int) -> list[int]:
+    """The running child processes of a process."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

@@ -12,10 +12,10 @@ FINGERPRINT = MODEL.fingerprint(MODEL.preprocessing)
 
 
 def prepare_model(settings: Settings) -> None:
-    """Make sure that the lake holds the model."""
+    """Write the model into the lake, unless it is there."""
     prepare.prepare(MODEL, MODEL.preprocessing, settings.lake, settings.cache)
 
 
 def read_bundle(lake: str) -> Bundle:
-    """The model's files out of the lake."""
+    """Read the model's files from the lake."""
     return prepare.read_bundle(MODEL, MODEL.preprocessing, lake)

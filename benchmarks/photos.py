@@ -1,6 +1,6 @@
-"""The benchmark's photos: the demo's, repeated with a comment of their own, so that no two files are equal.
+"""The benchmark's photos: those of the demo, repeated with a different comment each, so that no two files are equal.
 
-A JPEG comment changes the file and its SHA-256, and no pixel.
+A JPEG comment changes the file and its SHA-256, but no pixel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ START_OF_IMAGE, COMMENT = b"\xff\xd8", b"\xff\xfe"
 
 
 def with_comment(jpeg: bytes, text: str) -> bytes:
-    """The same picture with a COM segment right behind its start. Raises ValueError when it is no JPEG.
+    """The same photo with a COM segment after its first two bytes. Raises ValueError when it is not a JPEG file.
 
     text: ASCII, at most 65 533 characters.
     """
@@ -28,32 +28,32 @@ def with_comment(jpeg: bytes, text: str) -> bytes:
 
 
 def read_demo_photos(cache: Path) -> list[tuple[str, bytes]]:
-    """(label, JPEG bytes) of the demo's 1 393 photos, in the order of the file; equal bytes count once."""
+    """(label, JPEG bytes) of the demo's 1 393 photos, in the order of the file; of equal photos only one."""
     table = pq.read_table(fetch_photos(cache), columns=["finegrained_cat", "image_data"])
-    labels, datas = table.to_pydict().values()
-    return [(label, data) for data, label in dict(zip(datas, labels, strict=True)).items()]
+    labels, blobs = table.to_pydict().values()
+    return [(label, data) for data, label in dict(zip(blobs, labels, strict=True)).items()]
 
 
 def lay_out(photos: list[tuple[str, bytes]], folder: Path, sizes: list[int]) -> dict[int, Path]:
-    """Write as many distinct photos as the largest size wants; returns size to the folder that holds so many.
+    """Write a folder of distinct photos for each size. Returns size: folder.
 
-    Files are `<folder>/<size>/<label>/<number>.jpg`. The smaller folders hold hard links: the same files,
-    in the page cache once.
+    Files are `<folder>/<size>/<label>/<number>.jpg`. The smaller folders hold hard links to the files of the
+    largest, so that the page cache holds each file once.
     """
-    made: dict[int, Path] = {}
+    folders: dict[int, Path] = {}
     largest = max(sizes)
     for size in sorted(set(sizes), reverse=True):
-        place = made[size] = folder / str(size)
+        size_folder = folders[size] = folder / str(size)
         for label in {label for label, _ in photos}:
-            (place / label).mkdir(parents=True, exist_ok=True)
+            (size_folder / label).mkdir(parents=True, exist_ok=True)
         for number in range(size):
             label, data = photos[number % len(photos)]
             name = f"{label}/{number:06d}.jpg"
             if size == largest:
-                (place / name).write_bytes(with_comment(data, f"copy {number}"))
+                (size_folder / name).write_bytes(with_comment(data, f"copy {number}"))
             else:
-                os.link(made[largest] / name, place / name)
+                os.link(folders[largest] / name, size_folder / name)
         for label in {label for label, _ in photos}:
-            if not any((place / label).iterdir()):
-                (place / label).rmdir()
-    return made
+            if not any((size_folder / label).iterdir()):
+                (size_folder / label).rmdir()
+    return folders

@@ -1,15 +1,16 @@
-"""One billion images on paper: what was measured on few, multiplied.
+"""A billion images, calculated from measurements of few.
 
-    python -m benchmarks.scale count        a run of 512 photos, its requests and bytes counted, into results/scale.json
-    python -m benchmarks.scale              results/scale.md and its place in docs/scale.md, from what lies in results
+    python -m benchmarks.scale count        counts the requests and bytes of runs over 512 photos: results/scale.json
+    python -m benchmarks.scale              writes results/scale.md, and its tables into docs/scale.md
 
-Rates come from bench.json (`make bench`), memory from many.json (`python -m benchmarks.many`).
+Rates come from bench.json (`make bench`), memory from many.json (`python -m benchmarks.driver_memory`).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import statistics
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from imagefeatures.steps import SPARK_STEPS
 DOCUMENT = REPOSITORY / "docs" / "scale.md"
 BEGIN, END = "<!-- begin: python -m benchmarks.scale -->\n", "<!-- end -->\n"
 IMAGES = 1_000_000_000
-LIST_PAGE = 1000  # keys that S3 tells with one listing request
+LIST_PAGE = 1000  # keys in one page of an S3 listing
 SHARD_IMAGES = RunParams().shard_images
 STEPS = (*SPARK_STEPS, "register")
 MOVED = {
@@ -33,12 +34,12 @@ MOVED = {
     "featurize": (("pixels",), ("features",)),
     "register": (("features",), ()),
 }
-"""What a step reads of an image and writes of it, by the names in scale.json."""
+"""What each step reads and writes of an image, by the names in scale.json."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What a machine and a store ask for; put in your own. None of them is a fact about any provider."""
+    """Assumed prices of machines and stores, to be replaced by your own. They are not those of any provider."""
 
     core_hour: float = 0.05
     thousand_writes: float = 0.005  # PUT and LIST
@@ -46,14 +47,14 @@ class Prices:
 
 
 def requests(counted: dict[str, Any], step: str, images: int) -> dict[str, float]:
-    """Requests of a step over so many images. counted: scale.json; what is asked for each image and for each shard."""
+    """The requests of a step over so many images. counted: the contents of scale.json."""
     shards = math.ceil(images / SHARD_IMAGES)
-    each = counted["requests"][step]
-    return {kind: each["image"][kind] * images + each["shard"][kind] * shards for kind in ("GET", "PUT")}
+    requests_of = counted["requests"][step]
+    return {kind: requests_of["image"][kind] * images + requests_of["shard"][kind] * shards for kind in ("GET", "PUT")}
 
 
-def markdown(counted: dict[str, Any], bench: dict[str, Any], many: dict[str, Any], prices: Prices) -> str:
-    """The tables of docs/scale.md."""
+def markdown(counted: dict[str, Any], bench: dict[str, Any], memory: dict[str, Any], prices: Prices) -> str:
+    """The tables of docs/scale.md. counted, bench, memory: the contents of scale.json, bench.json and many.json."""
     machine = bench["machine"]
     parts = [
         f"{IMAGES:,} images in shards of {SHARD_IMAGES}: {math.ceil(IMAGES / SHARD_IMAGES):,} shards. Rates: "
@@ -66,7 +67,7 @@ def markdown(counted: dict[str, Any], bench: dict[str, Any], many: dict[str, Any
         table(("Step", "GET", "PUT", "GET a second at 1,000 cores"), _request_rows(counted, bench)),
         table(("Step", "images/s a core", "core-hours a million", "core-years for all"), _core_rows(bench)),
         table(("What", "a million images", "all"), _price_rows(counted, bench, prices)),
-        table(("In one partition", "measured", "for each shard", "for all"), _driver_rows(counted, many)),
+        table(("In one partition", "measured", "for each shard", "for all"), _driver_rows(counted, memory)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -82,18 +83,16 @@ def _byte_rows(counted: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _rate(bench: dict[str, Any], step: str) -> float:
-    """Images a second a core: the median of the repetitions."""
-    found = sorted(bench["rates"][step])
-    middle = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
-    return middle / bench["machine"]["cores"]
+    """Images a second on one core: the median of the repetitions."""
+    return statistics.median(bench["rates"][step]) / bench["machine"]["cores"]
 
 
 def _request_rows(counted: dict[str, Any], bench: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = []
     for step in STEPS:
-        found = requests(counted, step, IMAGES)
-        rate = f"{1000 * _rate(bench, step) * found['GET'] / IMAGES:,.0f}" if step in SPARK_STEPS else ""
-        rows.append((step, f"{found['GET']:,.0f}", f"{found['PUT']:,.0f}", rate))
+        total = requests(counted, step, IMAGES)
+        rate = f"{1000 * _rate(bench, step) * total['GET'] / IMAGES:,.0f}" if step in SPARK_STEPS else ""
+        rows.append((step, f"{total['GET']:,.0f}", f"{total['PUT']:,.0f}", rate))
     return [*rows, ("the listing", f"{IMAGES / LIST_PAGE:,.0f} (LIST)", "0", "")]
 
 
@@ -109,73 +108,70 @@ def _core_rows(bench: dict[str, Any]) -> list[tuple[str, ...]]:
 def _price_rows(counted: dict[str, Any], bench: dict[str, Any], prices: Prices) -> list[tuple[str, ...]]:
     million = 1_000_000
     hours = sum(million / _rate(bench, step) / 3600 for step in SPARK_STEPS)
-    asked = [requests(counted, step, million) for step in STEPS]
-    writes = sum(found["PUT"] for found in asked) + million / LIST_PAGE
-    found = {
+    of_steps = [requests(counted, step, million) for step in STEPS]
+    reads = sum(of_step["GET"] for of_step in of_steps)
+    writes = sum(of_step["PUT"] for of_step in of_steps) + million / LIST_PAGE
+    costs = {
         f"cores, at {prices.core_hour} an hour": hours * prices.core_hour,
-        f"GET, at {prices.thousand_reads} a thousand": sum(a["GET"] for a in asked) / 1000 * prices.thousand_reads,
+        f"GET, at {prices.thousand_reads} a thousand": reads / 1000 * prices.thousand_reads,
         f"PUT and LIST, at {prices.thousand_writes} a thousand": writes / 1000 * prices.thousand_writes,
     }
-    found["together"] = sum(found.values())
-    return [(what, f"{price:,.3f}", f"{price * IMAGES / million:,.0f}") for what, price in found.items()]
+    costs["together"] = sum(costs.values())
+    return [(what, f"{cost:,.3f}", f"{cost * IMAGES / million:,.0f}") for what, cost in costs.items()]
 
 
-def _driver_rows(counted: dict[str, Any], many: dict[str, Any]) -> list[tuple[str, ...]]:
-    few, most = min(many, key=int), max(many, key=int)
-    small, large = many[few], many[most]
+def _driver_rows(counted: dict[str, Any], memory: dict[str, Any]) -> list[tuple[str, ...]]:
+    few, many = min(memory, key=int), max(memory, key=int)
     shards = math.ceil(IMAGES / SHARD_IMAGES)
-    more = math.ceil(int(most) / SHARD_IMAGES) - math.ceil(int(few) / SHARD_IMAGES)
+    more_shards = math.ceil(int(many) / SHARD_IMAGES) - math.ceil(int(few) / SHARD_IMAGES)
     rows = []
     processes = (
         ("driver of validate", "validate", "driver"),
         ("its JVM", "validate", "jvm"),
-        ("register",) * 2 + ("driver",),
+        ("register", "register", "driver"),
     )
     for label, step, kind in processes:
-        each = max(large[step][kind] - small[step][kind], 0) * 1024 / more
-        measured = f"{small[step][kind]:.0f} MiB at {int(few):,}, {large[step][kind]:.0f} MiB at {int(most):,}"
-        whole = (small[step][kind] + each * shards / 1024) / 1024
-        rows.append((label, measured, f"{each:.1f} KiB", f"{whole:,.1f} GiB"))
+        small, large = memory[few][step][kind], memory[many][step][kind]
+        kib_a_shard = max(large - small, 0) * 1024 / more_shards
+        measured = f"{small:.0f} MiB at {int(few):,}, {large:.0f} MiB at {int(many):,}"
+        gib = (small + kib_a_shard * shards / 1024) / 1024
+        rows.append((label, measured, f"{kib_a_shard:.1f} KiB", f"{gib:,.1f} GiB"))
     iceberg = counted["iceberg"]
     entry = iceberg["bytes_an_entry"]
     measured = f"{iceberg['files']} files in {iceberg['manifests']} manifest of {iceberg['manifest_bytes']:,} bytes"
-    return [
-        *rows,
-        (
-            "the commit's manifest",
-            measured,
-            f"{entry:,.0f} bytes",
-            f"{shards * entry / 2**30:.2f} GiB, {shards:,} entries",
-        ),
-    ]
+    total = f"{shards * entry / 2**30:.2f} GiB, {shards:,} entries"
+    return [*rows, ("the commit's manifest", measured, f"{entry:,.0f} bytes", total)]
 
 
 def count() -> dict[str, Any]:
-    """Take 512 photos through every step, once in one shard and once in 32, and count what the store is asked."""
+    """Count the requests and bytes of 512 photos, in one shard and in 32. Returns the contents of scale.json."""
     from benchmarks.counting import counted_runs
 
-    one, many = counted_runs(SHARD_IMAGES, (SHARD_IMAGES, SHARD_IMAGES // 32))
-    more = many["shards"] - one["shards"]
-    grown = many["iceberg"]["manifest_bytes"] - one["iceberg"]["manifest_bytes"]
+    single, split = counted_runs(SHARD_IMAGES, (SHARD_IMAGES, SHARD_IMAGES // 32))
+    more_shards = split["shards"] - single["shards"]
+    more_bytes = split["iceberg"]["manifest_bytes"] - single["iceberg"]["manifest_bytes"]
     return {
         "images": SHARD_IMAGES,
-        "bytes": one["bytes"],
-        "requests": {step: _split(one["requests"][step], many["requests"][step], more) for step in STEPS},
-        "iceberg": many["iceberg"] | {"bytes_an_entry": grown / more},
+        "bytes": single["bytes"],
+        "requests": {step: _split(single["requests"][step], split["requests"][step], more_shards) for step in STEPS},
+        "iceberg": split["iceberg"] | {"bytes_an_entry": more_bytes / more_shards},
     }
 
 
-def _split(one: Counter[str], many: Counter[str], more: int) -> dict[str, dict[str, float]]:
-    """Of requests for 512 images in one shard and in so many more: how many are for a shard, how many for an image."""
-    shard = {kind: (many[kind] - one[kind]) / more for kind in ("GET", "PUT")}
-    # What is left over, less than one an image, is the run's own: a handful, however large the run.
-    return {"shard": shard, "image": {kind: (one[kind] - shard[kind]) // SHARD_IMAGES for kind in ("GET", "PUT")}}
+def _split(single: Counter[str], split: Counter[str], more_shards: int) -> dict[str, dict[str, float]]:
+    """The requests for each shard and for each image.
+
+    single, split: the requests for 512 images in one shard, and in `more_shards` shards more.
+    """
+    shard = {kind: (split[kind] - single[kind]) / more_shards for kind in ("GET", "PUT")}
+    # The rest, less than one request for each image, is a handful for each run, however large it is.
+    return {"shard": shard, "image": {kind: (single[kind] - shard[kind]) // SHARD_IMAGES for kind in ("GET", "PUT")}}
 
 
 def results() -> str:
-    """The tables, from the files that lie in results."""
-    read = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("scale", "bench", "many")}
-    return markdown(read["scale"], read["bench"], read["many"], Prices())
+    """The tables, from the files in the results folder."""
+    files = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("scale", "bench", "many")}
+    return markdown(files["scale"], files["bench"], files["many"], Prices())
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""How the service is run: `local` as plain processes of one machine, `compose` in containers."""
+"""The deployments of the service: `local` as processes of one machine, `compose` in containers."""

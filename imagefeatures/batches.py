@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imagefeatures.errors import Rejected
-from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, for_people
+from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, printable
 
 WAITING, AT_WORK, DONE, REJECTED = range(4)
 
@@ -87,4 +87,4 @@ def rejection(record: np.void) -> Rejected:
 
 
 def note_rejected(batch: Batch, at: int, why: Rejected) -> None:
-    batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), for_people(why.detail).encode())
+    batch.records[at] = (REJECTED, 0, 0, b"", b"", why.reason.encode(), printable(why.detail).encode())

@@ -8,30 +8,30 @@ import pyarrow as pa
 
 from imagefeatures.errors import TooManyRejected
 from imagefeatures.plan import Run
-from imagefeatures.reasons import for_people
+from imagefeatures.reasons import printable
 from imagefeatures.shards import read_receipts, read_staged
 from imagefeatures.steps import INGEST, VALIDATE
 
 
 def check_budget(run: Run) -> None:
-    """Hold what ingest and validate rejected against the failure budget. Raises TooManyRejected."""
+    """Raise TooManyRejected when ingest and validate together have rejected more than the budget allows."""
     receipts = [*read_receipts(run.layout, INGEST), *read_receipts(run.layout, VALIDATE)]
     listed = sum(receipt.rows_in for receipt in receipts if receipt.step == INGEST)
     refuse_if_spent(run, listed, [read_staged(r.rejected) for r in receipts if r.rejected])
 
 
 def refuse_if_spent(run: Run, listed: int, rejected: list[pa.Table]) -> None:
-    """Raises TooManyRejected, with the counts by reason and the first ten URIs, when the budget is spent.
+    """Raise TooManyRejected, with the counts by reason and the first ten URIs, when the budget is exceeded.
 
-    listed: objects of the run. rejected: schemas.REJECTED tables.
+    listed: number of the run's objects. rejected: tables of schemas.REJECTED.
     """
     reasons = Counter(reason for table in rejected for reason in table["reason"].to_pylist())
     allowed = run.dataset.limits.max_rejected
     if reasons.total() <= allowed * listed:
         return
     counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    first = [uri for table in rejected for uri in table["uri"].to_pylist()[:10]][:10]
+    examples = [uri for table in rejected for uri in table["uri"].to_pylist()[:10]][:10]
     raise TooManyRejected(
         f"{reasons.total()} of {listed} objects rejected, limits.max_rejected allows {allowed:.1%}: {counts}; "
-        f"first: {', '.join(for_people(uri) for uri in first)}"
+        f"first: {', '.join(printable(uri) for uri in examples)}"
     )

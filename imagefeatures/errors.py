@@ -1,4 +1,4 @@
-"""Everything that can stop a run, as one tree.
+"""The errors that can stop a run, as one tree; and `Rejected`, which stops only one image.
 
     ImageFeaturesError
     ├── InputError              a retry will not help: Airflow fails the task at once
@@ -8,7 +8,7 @@
     │   ├── StoreRefused        no such bucket, wrong credentials
     │   ├── CatalogRefused      no such database, wrong password, no permission
     │   ├── NoInput             nothing matches (and the dataset says that this is an error)
-    │   ├── TooManyRejected     the failure budget is spent
+    │   ├── TooManyRejected     more objects were rejected than the failure budget allows
     │   ├── ModelMismatch       weights missing, altered, or of another width
     │   └── AuditFailed         the run's numbers do not add up: nothing is published
     ├── DecoderUnavailable      no decode process can be started here
@@ -16,7 +16,7 @@
     ├── CatalogError            the catalog does not answer: a retry may help
     └── StoreError              the store did not answer in time: a retry may help
 
-A bad *image* is none of these: it is a `Rejected`, caught inside its shard and written down as a
+A bad *image* raises none of these: it raises `Rejected`, which its shard catches and writes down as a
 quarantine row.
 """
 
@@ -33,11 +33,11 @@ class ImageFeaturesError(Exception):
 
 
 class InputError(ImageFeaturesError):
-    """What was asked for cannot be done; asking again will not change that."""
+    """The request cannot be fulfilled, and a retry will not change that."""
 
 
 class SettingsError(InputError):
-    """An environment variable, or a setting of Spark, is not right; the text names it."""
+    """An environment variable or a Spark setting is malformed; the text names it."""
 
 
 class DatasetError(InputError):
@@ -49,11 +49,11 @@ class ParamsError(InputError):
 
 
 class StoreRefused(InputError):
-    """The store answered, and the answer was no: missing bucket, wrong credentials."""
+    """The store refused a request: missing bucket, wrong credentials."""
 
 
 class CatalogRefused(InputError):
-    """The Iceberg catalog answered, and the answer was no: missing database, wrong password, no permission."""
+    """The Iceberg catalog refused a request: missing database, wrong password, no permission."""
 
 
 class NoInput(InputError):
@@ -65,15 +65,15 @@ class TooManyRejected(InputError):
 
 
 class ModelMismatch(InputError):
-    """The weights are missing or not the ones that the model is defined by, or an engine differs from the reference."""
+    """The weights are missing or are not the model's own, or an engine differs from the reference."""
 
 
 class AuditFailed(InputError):
-    """The run's files, receipts and listing disagree; register publishes nothing."""
+    """The run's files, receipts and listing disagree; register then publishes nothing."""
 
 
 class DecoderUnavailable(ImageFeaturesError):
-    """A decode process ended before its first image: the machine's trouble, not an image's."""
+    """A decode process ended before its first image: a fault of the machine, not of an image."""
 
 
 class WorkerDied(ImageFeaturesError):
@@ -81,18 +81,18 @@ class WorkerDied(ImageFeaturesError):
 
 
 class CatalogError(ImageFeaturesError):
-    """The Iceberg catalog did not answer, or not now: a retry may help."""
+    """The Iceberg catalog did not answer, or cannot serve at present: a retry may help."""
 
 
 class StoreError(ImageFeaturesError):
-    """The store failed in a way that may pass (timeouts, resets, 5xx), for longer than our own patience."""
+    """The store failed in a way that may pass (timeouts, resets, 5xx), for longer than requests are retried."""
 
 
 class Rejected(Exception):
     """One image cannot become features. Raised and caught inside a shard; never leaves it.
 
     reason: the code that stands in the quarantine table.
-    detail: for a person: what was found and what was expected.
+    detail: what was found and what was expected, for a person to read.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:

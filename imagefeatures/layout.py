@@ -1,10 +1,10 @@
-"""Where everything lies in the lake. No other module joins these names.
+"""The URIs of all files in the lake. No other module puts these names together.
 
 <lake>/staging/<dataset>/<partition>/<run>/run.json
                                           /known.json                                    files with vectors to reuse
-                                          /<step>/shard-00012-<random>.parquet           what the step made
-                                          /<step>/shard-00012-<random>-rejected.parquet  what it rejected, and why
-                                          /<step>/shard-00012-<random>-reused.parquet    what it took from the table
+                                          /<step>/shard-00012-<random>.parquet           the step's output
+                                          /<step>/shard-00012-<random>-rejected.parquet  the rejected rows, with reasons
+                                          /<step>/shard-00012-<random>-reused.parquet    rows with vectors of the table
                                           /<step>/shard-00012.json                       the receipt, written last
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
 <lake>/models/<fingerprint>/
@@ -21,12 +21,12 @@ from imagefeatures.errors import ParamsError
 from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE
 
 LISTING = f"{INGEST}/listing"
-"""The folder, inside a run's, that holds the listed objects: the manifest, one file a shard."""
+"""The manifest's folder inside a run's folder: one file of listed objects for each shard."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of one run.
+    """The URIs of one run's files and folders.
 
     >>> Layout("s3://b/lake", "fruit", "2026-11-02", "r1").receipt("resize", 12)
     's3://b/lake/staging/fruit/2026-11-02/r1/resize/shard-00012.json'
@@ -39,15 +39,15 @@ class Layout:
 
     @classmethod
     def of_run_file(cls, uri: str, lake: str) -> Layout:
-        """The places of the run whose run.json this is, even when the file is gone. Raises ParamsError.
+        """The layout of the run whose run.json has this URI, even if the file is gone. Raises ParamsError.
 
         >>> Layout.of_run_file("s3://b/lake/staging/fruit/2026-11-02/r1/run.json", "s3://b/lake").run_id
         'r1'
         """
-        found = re.fullmatch(re.escape(lake) + r"/staging/([^/]+)/([^/]+)/([^/]+)/run\.json", uri)
-        if not found:
+        match = re.fullmatch(re.escape(lake) + r"/staging/([^/]+)/([^/]+)/([^/]+)/run\.json", uri)
+        if not match:
             raise ParamsError(f"--run: {uri} is not the run.json of a run in {lake}")
-        return cls(lake, *found.groups())
+        return cls(lake, *match.groups())
 
     @property
     def run(self) -> str:
@@ -60,12 +60,12 @@ class Layout:
 
     @property
     def known_files(self) -> str:
-        """The table's data files that may hold vectors of this run's fingerprint; none when nothing shall be reused."""
+        """A list of the table's data files that may hold vectors of this run's fingerprint; empty without reuse."""
         return f"{self.run}/known.json"
 
     @property
     def listing_summary(self) -> str:
-        """Written when the listing is whole: how many shards, objects and bytes."""
+        """The numbers of shards, objects and bytes, written once the listing is complete."""
         return f"{self.run}/{LISTING}.json"
 
     def listing(self, shard: int) -> str:
@@ -81,17 +81,17 @@ class Layout:
         return f"{self.step(VALIDATE)}/duplicates-{shard:05d}.json"
 
     def known_images(self, shard: int) -> str:
-        """Which images of a shard the table knows, and where."""
+        """Where the table holds the vectors of a shard's images, for the images that it knows."""
         return f"{self.step(RESIZE)}/known-{shard:05d}.json"
 
     def rejected_bytes(self, reason: str, image_id: str) -> str:
-        """Where the bytes of a rejected object are kept, when the dataset says so. image_id: their SHA-256."""
+        """Where a rejected object's bytes are kept, when the dataset asks for that. image_id: their SHA-256."""
         return f"{self.lake}/quarantine/{self.dataset}/{self.partition}/{reason}/{image_id}"
 
     def new_output(self, step: str, shard: int) -> str:
-        """A name that no attempt has used or will use, for what a step makes of one shard."""
+        """A fresh name for a step's output for one shard: no other attempt has it."""
         name = f"{shard_name(shard)}-{secrets.token_hex(4)}.parquet"
-        if step == FEATURIZE:  # already in its final place: publishing moves nothing
+        if step == FEATURIZE:  # written where the table will look for it, so that publishing moves no bytes
             return f"{table_folder(self.lake, self.dataset)}/data/partition_key={self.partition}/{self.run_id}-{name}"
         return f"{self.step(step)}/{name}"
 
@@ -101,13 +101,13 @@ def shard_name(shard: int) -> str:
 
 
 def shard_of_receipt(name: str) -> int | None:
-    """The shard number that a receipt's file name carries; None for any other file.
+    """The shard number in a receipt's file name; None for the name of any other file.
 
     >>> shard_of_receipt("shard-00012.json"), shard_of_receipt("shard-00012-ab12cd34.parquet")
     (12, None)
     """
-    found = re.fullmatch(r"shard-(\d{5,})\.json", name)
-    return int(found.group(1)) if found else None
+    match = re.fullmatch(r"shard-(\d{5,})\.json", name)
+    return int(match.group(1)) if match else None
 
 
 def table_folder(lake: str, table: str) -> str:

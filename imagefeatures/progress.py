@@ -1,6 +1,6 @@
-"""Where runs stand, as their staging folders tell it; and the same as lines that a person can follow.
+"""The progress of runs, read from their staging folders: as data, and as lines for a person to follow.
 
-It only reads. Nothing in the runs knows of it, and it may start late, stop early or miss a step.
+It only reads. No run depends on it, and it may start late, stop early or miss a step.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ SHORTEST_BAR = 6
 
 @dataclass(frozen=True)
 class StepStatus:
-    """One step of one run.
+    """The progress of one step of one run.
 
-    done: images that the finished shards took in. total: images that the step has to do; None while
-    the source is not listed yet. passed: images handed on. images_per_second: over the time in
-    which at least one worker was busy.
+    done: number of images in the finished shards. total: number of images that the step gets; None while
+    the source is not listed yet. passed: number of images that the next step gets. images_per_second:
+    over the time in which at least one worker was busy.
     """
 
     step: str
@@ -49,7 +49,7 @@ class StepStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the step still takes if it goes on like this; None while there is nothing to judge by."""
+        """What the step still takes at its rate so far; None before its first shard is done."""
         if self.total is None or not self.images_per_second:
             return None
         return (self.total - self.done) / self.images_per_second
@@ -57,27 +57,27 @@ class StepStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The steps that one run has come to, in order; it stands at the last one. There is always one."""
+    """The steps that a run has reached, in order, at least one. The last one is under way, or all are finished."""
 
     run_id: str
     steps: tuple[StepStatus, ...]
 
     @property
     def registering(self) -> bool:
-        """All shards of all steps are done; what is left is to publish them."""
+        """Whether all shards of all Spark steps are done, so that only register is left."""
         return len(self.steps) == len(SPARK_STEPS) and self.steps[-1].finished
 
     def behind(self, other: Status) -> bool:
-        """Whether less is done here than in another status of the same run."""
+        """Whether this status shows less work done than another status of the same run."""
         return [step.done for step in self.steps] < [step.done for step in other.steps]
 
 
 def read_status(layout: Layout) -> Status | None:
-    """Where the run stands. None when it has no staging folder: not planned yet, or registered already."""
+    """A run's status. None when it has no staging folder: it is not planned yet, or registered already."""
     try:
         storage.read(layout.run_file)
         return Status(layout.run_id, tuple(_steps(layout)))
-    except (storage.ObjectMissing, FileNotFoundError):  # register removes the folder while we look
+    except (storage.ObjectMissing, FileNotFoundError):  # register removes the folder meanwhile
         return None
 
 
@@ -97,31 +97,31 @@ def _steps(layout: Layout) -> list[StepStatus]:
 
 
 class Progress:
-    """Prints how the runs of some partitions get on.
+    """Prints the progress of the runs of some partitions.
 
-    Call `tick` about once a second to have it look for itself, or `update` when the run tells where it stands.
-    On a terminal one line a day is kept up to date in place, so print nothing else there meanwhile.
-    Elsewhere lines are appended: one for each step that ends, and one every two seconds for a day
-    that moves. Make it before the runs start: staging folders that are there already, of runs that
-    failed before, are passed over.
+    Call `tick` about once a second: it reads the staging folders. Or call `update` with the status of a run.
+    On a terminal it updates one line for each partition in place, so print nothing else there meanwhile.
+    Elsewhere it appends lines: one for each step that ends, and at most one every two seconds for a
+    partition that makes progress. Create it before the runs start: it ignores staging folders that exist
+    by then, since they are of runs that failed before.
     """
 
     def __init__(self, lake: str, dataset: str, partitions: Sequence[str], out: TextIO | None = None) -> None:
         """lake: its URI, as in Settings. out: standard output by default."""
         self._out = out or sys.stdout
-        self._days = [_Day(lake, dataset, partition) for partition in partitions]
+        self._partitions = [_Partition(lake, dataset, partition) for partition in partitions]
         self._started = time.monotonic()
         self._drawn = 0
 
     def tick(self) -> None:
-        """Look at the staging folders, and print what changed."""
-        for day in self._days:
-            day.look()
+        """Read the staging folders, and print what has changed."""
+        for partition in self._partitions:
+            partition.refresh()
         self._print()
 
     def update(self, status: Status) -> None:
-        """Take where the run of the first partition stands from the run itself, and print what changed."""
-        self._days[0].status = status
+        """Take the status of the first partition's run as it is given, and print what has changed."""
+        self._partitions[0].status = status
         self._print()
 
     def _print(self) -> None:
@@ -129,98 +129,99 @@ class Progress:
         if self._out.isatty():
             self._redraw(seconds)
             return
-        for day in self._days:
-            for line in day.news(seconds):
+        for partition in self._partitions:
+            for line in partition.new_lines(seconds):
                 print(f"{seconds:5.0f} s  {line}", file=self._out, flush=True)
 
     def _redraw(self, seconds: float) -> None:
         width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be drawn over
-        up = f"\x1b[{self._drawn}F" if self._drawn else ""
+        cursor_up = f"\x1b[{self._drawn}F" if self._drawn else ""
         head = f"{seconds:5.0f} s  "
-        lines = [(head + day.line(width - len(head)))[:width] for day in self._days]
-        self._out.write(up + "".join(f"{line}\x1b[K\n" for line in lines))
+        lines = [(head + partition.line(width - len(head)))[:width] for partition in self._partitions]
+        self._out.write(cursor_up + "".join(f"{line}\x1b[K\n" for line in lines))
         self._out.flush()
         self._drawn = len(lines)
 
 
 @dataclass
-class _Day:
-    """One partition: its newest run, and what was said of it."""
+class _Partition:
+    """One partition: the status of its newest run, and what has been printed about it."""
 
     lake: str
     dataset: str
-    partition: str
+    key: str
     status: Status | None = None
     registered: bool = False
     _before: set[str] = field(default_factory=set)
-    _said: set[tuple[str, str]] = field(default_factory=set)
-    _last: tuple[float, str] = (float("-inf"), "")
+    _printed_steps: set[tuple[str, str]] = field(default_factory=set)
+    _last_line: tuple[float, str] = (float("-inf"), "")
 
     def __post_init__(self) -> None:
         self._before = self._runs()
-        self._last = (float("-inf"), self.line())  # that it waits is no news
+        self._last_line = (float("-inf"), self.line())  # "waiting" is not worth a line
 
-    def look(self) -> None:
-        """Read where the newest run stands. A store that does not answer is no news: the runs say so themselves."""
+    def refresh(self) -> None:
+        """Read the newest run's status. A store that does not answer changes nothing: the run itself reports that."""
         with contextlib.suppress(StoreError):
-            self._look()
+            self._refresh()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         runs = [run for run in self._runs() if run not in self._before]
         if not runs:
             self.registered = self.status is not None
             return
-        found = read_status(Layout(self.lake, self.dataset, self.partition, max(runs)))
-        if found is None:  # a folder that is being made, or being removed
+        status = read_status(Layout(self.lake, self.dataset, self.key, max(runs)))
+        if status is None:  # the folder is being made, or being removed
             return
-        if self.status and self.status.run_id == found.run_id and found.behind(self.status):
+        if self.status and self.status.run_id == status.run_id and status.behind(self.status):
             return  # work is never undone: register is removing the folder, file by file
-        self.status, self.registered = found, False
+        self.status, self.registered = status, False
 
     def line(self, width: int = 200) -> str:
-        """What the day is doing now. width: the characters that there is room for; the bar is shortened for it."""
+        """The current state of the partition. The bar is shortened to fit into `width` characters."""
         if self.registered:
-            return f"{self.partition}  done: registered"
+            return f"{self.key}  done: registered"
         if self.status is None:
-            return f"{self.partition}  waiting"
+            return f"{self.key}  waiting"
         if self.status.registering:
-            return f"{self.partition}  {_name(REGISTER)}"
-        head = f"{self.partition}  "
-        return head + _moving(self.status.steps[-1], width - len(head))
+            return f"{self.key}  {_label(REGISTER)}"
+        head = f"{self.key}  "
+        return head + _running_step(self.status.steps[-1], width - len(head))
 
-    def news(self, seconds: float) -> Iterator[str]:
-        """Lines that were not said yet. seconds: since the start."""
-        for step in self.status.steps if self.status else ():
-            key = (self.status.run_id, step.step) if self.status else ("", "")
-            if step.finished and key not in self._said:
-                self._said.add(key)
-                yield f"{self.partition}  {_ended(step)}"
-        line, (when, last) = self.line(), self._last
+    def new_lines(self, seconds: float) -> Iterator[str]:
+        """Lines that have not been printed yet. seconds: since the start."""
+        if self.status:
+            for step in self.status.steps:
+                printed = (self.status.run_id, step.step)
+                if step.finished and printed not in self._printed_steps:
+                    self._printed_steps.add(printed)
+                    yield f"{self.key}  {_finished_step(step)}"
+        line, (when, last) = self.line(), self._last_line
         if line != last and (self.registered or seconds - when >= SECONDS_BETWEEN_LINES):
-            self._last = (seconds, line)
+            self._last_line = (seconds, line)
             yield line
 
     def _runs(self) -> set[str]:
-        folder = Layout(self.lake, self.dataset, self.partition, "").run
+        folder = Layout(self.lake, self.dataset, self.key, "").run
         try:
-            return {found.uri.removeprefix(folder).partition("/")[0] for found in storage.list_objects(folder)}
-        except FileNotFoundError:  # register removes a folder while we list it
+            return {stored.uri.removeprefix(folder).partition("/")[0] for stored in storage.list_objects(folder)}
+        except FileNotFoundError:  # register removes a folder meanwhile
             return set()
 
 
-def _name(step: str) -> str:
+def _label(step: str) -> str:
     return f"{STEPS.index(step) + 1}/{len(STEPS)} {step:<9}"
 
 
-def _moving(step: StepStatus, width: int) -> str:
+def _running_step(step: StepStatus, width: int) -> str:
     if step.total is None:
-        return f"{_name(step.step)}  starting"
+        return f"{_label(step.step)}  starting"
     rate = f"{step.images_per_second:,.0f} images/s" if step.done else "starting"
     left = "" if step.seconds_left is None else f"  {_duration(step.seconds_left)} left"
     words = f"  {step.done:,} of {step.total:,}  {rate}{left}"
-    length = min(BAR, max(SHORTEST_BAR, width - len(_name(step.step)) - 2 - len(words)))
+    length = min(BAR, max(SHORTEST_BAR, width - len(_label(step.step)) - 2 - len(words)))
     filled = length * step.done // max(step.total, 1)
-    return f"{_name(step.step)}  {'█' * filled}{'░' * (length - filled)}{words}"
+    return f"{_label(step.step)}  {'█' * filled}{'░' * (length - filled)}{words}"
 
 
 def _duration(seconds: float) -> str:
@@ -234,6 +235,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _ended(step: StepStatus) -> str:
+def _finished_step(step: StepStatus) -> str:
     rejected = f", {step.done - step.passed:,} rejected" if step.passed < step.done else ""
-    return f"{_name(step.step)}  {step.done:,} images at {step.images_per_second:,.0f} images/s{rejected}"
+    return f"{_label(step.step)}  {step.done:,} images at {step.images_per_second:,.0f} images/s{rejected}"

@@ -1,4 +1,4 @@
-"""Why an object is in the quarantine table, and how its detail is written."""
+"""The quarantine reason codes, and the form of the detail that goes with each."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ class Reason(StrEnum):
     """A quarantine reason code. The comment says what is true of the object."""
 
     BAD_KEY = "BAD_KEY"  # its name cannot be written as UTF-8
-    NOT_FOUND = "NOT_FOUND"  # it was listed and is gone
+    NOT_FOUND = "NOT_FOUND"  # it was listed, and was gone when it was read
     CHANGED_DURING_RUN = "CHANGED_DURING_RUN"  # it was replaced between listing and reading
     EMPTY_OBJECT = "EMPTY_OBJECT"  # it has 0 bytes
     TOO_LARGE = "TOO_LARGE"  # it is over limits.max_bytes; it was not downloaded
     UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"  # its bytes are not one of the allowed image formats
     TOO_MANY_PIXELS = "TOO_MANY_PIXELS"  # it is over limits.max_pixels; nothing was allocated for it
     METADATA_TOO_LARGE = "METADATA_TOO_LARGE"  # its metadata would take too much memory
-    TRUNCATED = "TRUNCATED"  # its end is missing
+    TRUNCATED = "TRUNCATED"  # its last bytes are missing
     CORRUPT = "CORRUPT"  # its bytes contradict themselves
-    UNSUPPORTED_MODE = "UNSUPPORTED_MODE"  # there is no right way to see it as RGB
+    UNSUPPORTED_MODE = "UNSUPPORTED_MODE"  # its colours have no defined conversion to RGB
     DUPLICATE = "DUPLICATE"  # same bytes as another object of the partition (duplicates: reject)
-    DECODER_CRASHED = "DECODER_CRASHED"  # the decoder died on it
+    DECODER_CRASHED = "DECODER_CRASHED"  # the decoder crashed on it
     TIMEOUT = "TIMEOUT"  # the decoder took longer than limits.decode_seconds
     OUT_OF_MEMORY = "OUT_OF_MEMORY"  # the decoder asked for more memory than it may have
     NOT_FINITE = "NOT_FINITE"  # its features hold NaN or infinity
 
 
-def for_people(text: object) -> str:
+def printable(text: object) -> str:
     """The text on one line, control characters escaped, at most 500 characters.
 
-    >>> for_people("tab\\tand\\nnewline")
+    >>> printable("tab\\tand\\nnewline")
     'tab\\\\tand\\\\nnewline'
     """
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -1,7 +1,7 @@
-"""One shard's files: written data first and receipt last, read back only if they are what was written.
+"""The files of one shard: the data is written first and the receipt last; reading checks the SHA-256 of the data.
 
-A receipt names the files that count. Two attempts of one shard may both finish; the first receipt
-wins and the other attempt's files are never looked at.
+A receipt names the files that count. Two attempts at one shard may both finish; the first receipt
+wins, and the other attempt's files are never read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from imagefeatures import schemas, storage
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.layout import Layout, shard_of_receipt
-from imagefeatures.reasons import for_people
+from imagefeatures.reasons import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A Parquet file of a step: where it is, its rows, its size in bytes, the SHA-256 of its bytes."""
+    """A Parquet file of a step. size: in bytes. sha256: of its bytes, in hexadecimal."""
 
     uri: str
     rows: int
@@ -40,9 +40,9 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a step did with one shard. rows_in = passed + the sum of reasons, always.
+    """The result of a step for one shard. rows_in = passed + the sum of reasons, always.
 
-    reused: rows that passed without being worked on, their vectors taken from the table; resize alone has them.
+    reused: rows that passed without being decoded, because the table has their vectors; only resize writes them.
     """
 
     step: str
@@ -57,15 +57,15 @@ class Receipt:
 
     @property
     def passed(self) -> int:
-        """Rows handed on to the next step."""
+        """How many rows the next step gets."""
         return self.output.rows + (self.reused.rows if self.reused else 0)
 
 
 @dataclass
 class ShardWork:
-    """A step's work on one shard: collects what it turns away, then writes files and receipt.
+    """A step's work on one shard: collects the rejected rows, then writes the files and the receipt.
 
-    The clock of the receipt starts when this object is made.
+    The receipt's seconds are counted from the moment this object is made.
     """
 
     layout: Layout
@@ -77,24 +77,29 @@ class ShardWork:
     _clock: float = field(default_factory=time.perf_counter)
 
     def reject(self, row: Mapping[str, object], why: Rejected, data: bytes | None = None) -> None:
-        """Turn one object away.
+        """Reject one object.
 
-        row: at least its uri; image_id, size, etag and label where known. data: its bytes where they are
-        at hand; they are kept in the lake when the dataset says so.
+        row: at least its uri; image_id, size, etag and label where known. data: its bytes, if the caller
+        has them; they are kept in the lake when the dataset asks for that.
         """
-        known = {name: row.get(name) for name in ("uri", "image_id", "size", "etag", "label")}
-        self._rejected.append({**known, "step": self.step, "reason": str(why.reason), "detail": for_people(why.detail)})
+        rejected = {name: row.get(name) for name in ("uri", "image_id", "size", "etag", "label")}
+        self._rejected.append(
+            {**rejected, "step": self.step, "reason": str(why.reason), "detail": printable(why.detail)}
+        )
         if data and self.keep_rejected:
             storage.write(self.layout.rejected_bytes(str(why.reason), str(row["image_id"])), data)
 
     def finish(self, rows_in: int, output: pa.Table, reused: pa.Table | None = None, **parquet: object) -> Receipt:
-        """Write the output, the rejected and reused rows, and then the receipt; return the receipt that counts."""
+        """Write the output, the rejected and the reused rows, and then the receipt. Returns the receipt that counts.
+
+        That is another attempt's receipt, if one was written before. parquet: options of pyarrow's write_table.
+        """
         written = _write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
         name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
-        beside = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
+        others = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
         files = {
-            what: _write_parquet(f"{self.layout.step(self.step)}/{name}-{what}.parquet", table, compression="zstd")
-            for what, table in beside.items()
+            kind: _write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
+            for kind, table in others.items()
             if table is not None and table.num_rows
         }
         receipt = Receipt(
@@ -115,7 +120,7 @@ class ShardWork:
 
 
 def pending(layout: Layout, step: str, shards: int) -> list[int]:
-    """The shards that the step still has to do: those without a receipt."""
+    """The shards that have no receipt of this step yet, in ascending order."""
     done = {shard_of_receipt(name) for name in storage.names(layout.step(step))}
     return [shard for shard in range(shards) if shard not in done]
 
@@ -130,23 +135,23 @@ def read_receipt(uri: str) -> Receipt:
 
 
 def read_receipts(layout: Layout, step: str) -> list[Receipt]:
-    """All receipts of a step, in order of shard."""
+    """All receipts of a step, in ascending order of shards."""
     shards = sorted(s for name in storage.names(layout.step(step)) if (s := shard_of_receipt(name)) is not None)
-    with ThreadPoolExecutor(8) as pool:  # an object store answers each in milliseconds, one after the other
+    with ThreadPoolExecutor(8) as pool:  # each request to an object store takes milliseconds
         return list(pool.map(lambda shard: read_receipt(layout.receipt(step, shard)), shards))
 
 
 def read_output(layout: Layout, step: str, shard: int, columns: list[str] | None = None) -> pa.Table:
-    """What a step made of one shard, checked. Raises storage.ObjectMissing when the shard is not done."""
+    """A step's output for one shard. Raises storage.ObjectMissing without a receipt, AuditFailed as read_staged."""
     return read_staged(read_receipt(layout.receipt(step, shard)).output, columns)
 
 
 def read_staged(file: StagedFile, columns: list[str] | None = None) -> pa.Table:
-    """Read a staged file. Raises AuditFailed when its bytes are not those that were written."""
+    """Read a staged file. Raises AuditFailed when its bytes or its number of rows are not those of the receipt."""
     data = storage.read(file.uri)
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise AuditFailed(f"{file.uri}: {len(data)} bytes are not the {file.size} that were written (SHA-256 differs)")
-    # Not pq.read_table: it imports pyarrow's dataset machinery, a noticeable part of a short worker's life.
+    # Not pq.read_table: it imports pyarrow.dataset, which takes a noticeable part of a short worker's time.
     table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns)
     if table.num_rows != file.rows:
         raise AuditFailed(f"{file.uri}: {table.num_rows} rows where the receipt says {file.rows}")
@@ -155,11 +160,11 @@ def read_staged(file: StagedFile, columns: list[str] | None = None) -> pa.Table:
 
 @dataclass(frozen=True)
 class Totals:
-    """A step over all its shards.
+    """The sums over all shards of a step.
 
     seconds: time during which at least one worker was busy (overlaps counted once, waiting and
-    start-up not at all). bytes: written for the next step. reused: of those passed, how many without
-    being worked on.
+    start-up not at all). bytes: written for the next step. reused: how many of the passed images
+    have their vectors from the table.
     """
 
     images: int
@@ -174,7 +179,7 @@ class Totals:
 
 
 def totals(receipts: Iterable[Receipt]) -> Totals:
-    """Sum up a step's receipts."""
+    """The sums over a step's receipts."""
     receipts = list(receipts)
     busy, until = 0.0, 0.0
     for start, seconds in sorted((r.started_at, r.seconds) for r in receipts):
@@ -190,23 +195,23 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
 
 
 def _write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
-    # In memory, then one request: a shard is bounded, and a half-written file can never be seen.
-    room = _room_for(table)
-    with pa.FixedSizeBufferWriter(room) as sink:
+    # In memory, then in one request: the size of a shard is bounded, and no reader ever sees half of a file.
+    buffer = _scratch_buffer(table)
+    with pa.FixedSizeBufferWriter(buffer) as sink:
         pq.write_table(table, sink, **options)
         size = sink.tell()
-    data = memoryview(room)[:size]
+    data = memoryview(buffer)[:size]
     storage.write(uri, data)
     return StagedFile(uri, table.num_rows, size, hashlib.sha256(data).hexdigest())
 
 
-_kept = threading.local()
-"""room: what this thread wrote its last file into; new memory costs more than all of the writing into it."""
+_per_thread = threading.local()
+"""buffer: the thread's scratch buffer, kept because allocating a new one costs more than writing a file into it."""
 
 
-def _room_for(table: pa.Table) -> pa.Buffer:
-    """Room for the table as Parquet, whatever the compression makes of it; this thread's, until it asks again."""
+def _scratch_buffer(table: pa.Table) -> pa.Buffer:
+    """A buffer that holds the table as Parquet under any compression. The thread's next call returns it again."""
     most = table.nbytes + table.nbytes // 8 + 64 * table.num_rows * table.num_columns + (1 << 20)
-    if not hasattr(_kept, "room") or _kept.room.size < most:
-        _kept.room = pa.allocate_buffer(most)
-    return _kept.room
+    if not hasattr(_per_thread, "buffer") or _per_thread.buffer.size < most:
+        _per_thread.buffer = pa.allocate_buffer(most)
+    return _per_thread.buffer

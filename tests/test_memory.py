@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import full_shards, many
+from benchmarks import driver_memory, worker_memory
 from imagefeatures import steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY
@@ -72,13 +72,13 @@ def test_receipts_of_a_million_images_take_little_memory(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("photos", full_shards.KINDS)
+@pytest.mark.parametrize("photos", worker_memory.LARGEST_PHOTO)
 def test_a_worker_stays_below_700_megabytes_over_full_shards(
     photos: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real jobs over four shards, each filled to the byte cap. Takes half a minute."""
     without_the_sessions_store(monkeypatch)
-    peaks = full_shards.measure(photos, tmp_path)
+    peaks = worker_memory.measure(photos, tmp_path)
     with capsys.disabled():
         print(f"\n{photos} photos a shard: {json.dumps(peaks)}")
     assert list(peaks) == list(steps.SPARK_STEPS)
@@ -96,7 +96,7 @@ def test_the_driver_needs_little_more_for_a_million_images_than_for_a_hundred_th
     for keys in (100_000, 1_000_000):
         folder = tmp_path / str(keys)
         folder.mkdir()
-        peaks[keys] = many.measure(keys, folder)
+        peaks[keys] = driver_memory.measure(keys, folder)
         with capsys.disabled():
             print(f"\n{keys:,}: {json.dumps(peaks[keys])}")
     few, all_of_them = peaks[100_000], peaks[1_000_000]

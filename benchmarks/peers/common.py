@@ -1,6 +1,6 @@
-"""What the peers share: the engine and the preprocessing, which are ours, and the report.
+"""The code that all peers share: the pipeline's engine and preprocessing, and the report.
 
-Imported by interpreters that hold no more than NumPy, Pillow and OpenVINO.
+It must run in environments that have only NumPy, Pillow and OpenVINO.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 def timed(request: Request, query: Callable[[], None], packages: tuple[str, ...]) -> None:
-    """Run the query, and report its seconds from its first line to the Parquet files, with the versions."""
+    """Run the query. Report its seconds, from its first line to the Parquet files, and the packages' versions."""
     start = time.perf_counter()
     query()
     seconds = time.perf_counter() - start

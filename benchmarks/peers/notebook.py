@@ -1,9 +1,9 @@
-"""The notebook that everyone copies: `binaryFile`, a SCALAR_ITER pandas UDF, Keras `predict`, Parquet.
+"""The widely copied notebook: `binaryFile`, a SCALAR_ITER pandas UDF, Keras `predict`, Parquet.
 
 After Databricks' "Featurization for transfer learning with TensorFlow": weights are broadcast, the
 model is built once for each iterator of batches, an image is resized by Pillow's default (bicubic),
 1024 records make an Arrow batch, and the files are spread over 16 partitions. Model and preprocessing
-are MobileNetV2's. Run by spark-submit in our own environment.
+are those of MobileNetV2. spark-submit runs it in the pipeline's own environment.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def query(spark: SparkSession, request: Request) -> None:
             yield pd.Series(list(vectors))
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # SCALAR_ITER is the old name of what type hints say today
+        warnings.simplefilter("ignore")  # SCALAR_ITER is deprecated in favour of type hints
         featurize_udf = pandas_udf(featurize, "array<float>")
     images = spark.read.format("binaryFile").option("pathGlobFilter", "*.jpg").option("recursiveFileLookup", "true")
     (

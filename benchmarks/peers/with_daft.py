@@ -1,12 +1,12 @@
 """Daft, on its native runner.
 
-After Daft's documentation, "Stateful Class UDFs with @daft.cls" (docs/custom-code/cls.md): the model is
-loaded once an instance, `@daft.method.batch` with a `batch_size` to be found by trying, as many instances as
-there are cores (`max_concurrency`), and `use_process=True` "to improve performance by avoiding GIL contention".
+After Daft's documentation, "Stateful Class UDFs with @daft.cls" (docs/custom-code/cls.md): each instance loads
+the model once, `@daft.method.batch` has a `batch_size` found by trial, there are as many instances as cores
+(`max_concurrency`), and `use_process=True` "to improve performance by avoiding GIL contention".
 
-Tried as well: `decode_image` by Daft itself, as its guide to images and its own benchmark have it. It stays within
-a cosine of 0.9998, was not seen to be faster, and with processes and batches of 16 the query stood still. Daft's own
-resize makes other pixels (cosine down to 0.989). So Daft lists and downloads, and Pillow decodes where the model runs.
+Daft lists and downloads, and Pillow decodes where the model runs. Daft's own `decode_image`, which its guide to images
+and its own benchmark use, was tried: it stays within a cosine of 0.9998, was not faster, and with processes and
+batches of 16 the query hung. Daft's own resize makes different pixels (cosine down to 0.989).
 """
 
 from __future__ import annotations

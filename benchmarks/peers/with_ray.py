@@ -1,14 +1,14 @@
-"""Ray Data, on a local Ray of its own.
+"""Ray Data, on a local Ray instance.
 
 After Ray's documentation, "Working with Images" (docs.ray.io/en/latest/data/working-with-images.html): files are
 read with their paths, `map_batches` gets a class that loads the model once, on an `ActorPoolStrategy` of as many
 actors as there are cores, and `write_parquet` ends the query.
 
-The files are read as bytes and decoded where the model runs. With `read_images` and a `map` that resizes, as that page
-begins, whole pictures pass through the object store: tried, and slower.
+The files are read as bytes and decoded where the model runs. `read_images` with a `map` that resizes, with which that
+page begins, was tried and is slower, because decoded images pass through the object store.
 
-An actor asks for half a core by name: with the default of one the actors hold all cores of a small machine, and
-reading waits for one for ever.
+An actor requests half a core. With the default of one core the actors occupy all cores of a small machine, and
+reading waits for a core for ever.
 """
 
 from __future__ import annotations

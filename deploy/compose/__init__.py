@@ -1,13 +1,13 @@
-"""What docker-compose.yml needs besides the service itself.
+"""The files and programs that docker-compose.yml needs besides the service itself.
 
     Dockerfile     the one image of Airflow and Spark
-    jvm.options    of every JVM: quick to start, since none of them does the work itself
-    postgres.sql   the two databases and their users, made with the volume
-    datasets       the dataset files of this deployment: their photos come from its bucket
-    env            .env with fresh secrets (on the host, before anything runs)
-    bucket         the bucket, if it is missing
-    passwords      the file from which Airflow's Simple auth manager takes the admin's password
-    healthy        health checks
+    jvm.options    options of every JVM, for a quick start: no JVM does heavy work
+    postgres.sql   the two databases and their users, created with the volume
+    datasets       the dataset files of this deployment; their photos are in its bucket
+    env            writes .env with fresh secrets (on the host, before anything runs)
+    bucket         creates the bucket if it is missing
+    passwords      writes the file from which Airflow's Simple auth manager reads the admin's password
+    healthy        the health checks
 
-The standard library alone, and boto3 for the bucket.
+The programs use the standard library alone; `bucket` also uses boto3 and imagefeatures.settings.
 """

@@ -1,4 +1,4 @@
-"""Make the bucket that the lake lies in, if it is missing: python -m deploy.compose.bucket"""
+"""Creates the lake's bucket if it is missing: python -m deploy.compose.bucket"""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from imagefeatures.settings import Settings
 
 def main() -> None:
     bucket = urlsplit(Settings.from_env().lake).netloc
-    store = boto3.client("s3")
+    client = boto3.client("s3")
     try:
-        store.head_bucket(Bucket=bucket)
-        print(f"bucket {bucket}: is there")
+        client.head_bucket(Bucket=bucket)
+        print(f"bucket {bucket}: exists")
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
-        store.create_bucket(Bucket=bucket)
-        print(f"bucket {bucket}: made")
+        client.create_bucket(Bucket=bucket)
+        print(f"bucket {bucket}: created")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Make .env, with a fresh secret for every line of .env.example that has no value: python -m deploy.compose.env
+"""Writes .env, with a fresh secret for every line of .env.example that has no value: python -m deploy.compose.env
 
-Runs on the host, on any Python 3, before anything is installed. An .env that is there is left alone:
-python -m deploy.compose.env --announce says how to log in to what was started with it.
+Runs on the host, on any Python 3, before anything is installed. An existing .env is never changed.
+python -m deploy.compose.env --announce prints how to log in to the containers.
 """
 
 from __future__ import annotations
@@ -31,27 +31,28 @@ def main() -> int:
             "  password  AIRFLOW_ADMIN_PASSWORD in .env\n\nmake down-compose stops it."
         )
     elif target.exists():
-        print(".env is there already")
+        print(".env exists already")
     else:
         write(target)
-        print(".env: made, with fresh secrets")
+        print(".env: created, with fresh secrets")
     return 0
 
 
 def write(target: Path) -> None:
-    """The example with its secrets filled in, readable by this user alone. Raises FileExistsError."""
+    """Write .env.example with fresh secrets to a file that only this user may read. Raises FileExistsError."""
     text = SECRET_LINE.sub(lambda line: f"{line[1]}={fresh(line[1])}", EXAMPLE.read_text(encoding="utf-8"))
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def fresh(name: str) -> str:
-    """A secret of that name: hexadecimal, so that it means the same in a URL, in a shell and in YAML."""
-    # Fernet, which encrypts what Airflow stores, takes 32 bytes in this form and no other.
+    """A fresh secret for that variable: hexadecimal, so that a URL, a shell and YAML need no quoting."""
+    # Fernet, with which Airflow encrypts stored values, takes 32 bytes in this form only.
     return base64.urlsafe_b64encode(os.urandom(32)).decode() if name == FERNET_KEY else secrets.token_hex(20)
 
 
 def names_of_secrets() -> list[str]:
+    """The variables of .env.example that have no value."""
     return SECRET_LINE.findall(EXAMPLE.read_text(encoding="utf-8"))
 
 

@@ -1,6 +1,8 @@
-"""Whether a part of Airflow is alive, as the API server sees its heartbeats: python -m deploy.compose.healthy scheduler
+"""The health check of Airflow's services, by the heartbeats that the API server reports.
 
-Every service of Airflow is checked so. Airflow's own `airflow jobs check` says the same after seconds of imports.
+    python -m deploy.compose.healthy scheduler
+
+Airflow's own `airflow jobs check` reports the same, but takes seconds to import.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from urllib.request import urlopen
 def main(part: str) -> int:
     address = urljoin(os.environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"], "/api/v2/monitor/health")
     try:
-        with urlopen(address, timeout=8) as answer:  # noqa: S310 - the deployment's own address
-            status = json.load(answer)[part]["status"]
+        with urlopen(address, timeout=8) as response:  # noqa: S310 - the deployment's own address
+            status = json.load(response)[part]["status"]
     except OSError as error:
         status = str(error)
     print(status)

@@ -1,8 +1,8 @@
-"""Write the file from which Airflow's Simple auth manager takes the admin's password.
+"""Writes the file from which Airflow's Simple auth manager reads the admin's password.
 
-python -m deploy.compose.passwords
+    python -m deploy.compose.passwords
 
-Without it Airflow would make up a password and print it to its log.
+Without the file Airflow would generate a password and print it to its log.
 """
 
 from __future__ import annotations

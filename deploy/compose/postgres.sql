@@ -1,5 +1,5 @@
--- Run once by the postgres image, when its volume is new: two databases, and for each a user who owns it.
--- The passwords come from the environment; \getenv keeps them off every command line.
+-- The postgres image runs this once, when its volume is new: two databases, each owned by a user of its own.
+-- The passwords come from the environment by \getenv, so that no command line shows them.
 \getenv airflow_password AIRFLOW_DB_PASSWORD
 \getenv catalog_password CATALOG_DB_PASSWORD
 
@@ -8,5 +8,5 @@ CREATE ROLE catalog LOGIN PASSWORD :'catalog_password';
 CREATE DATABASE airflow OWNER airflow;
 CREATE DATABASE catalog OWNER catalog;
 
--- By default every user may enter every database.
+-- By default every user may connect to every database.
 REVOKE CONNECT ON DATABASE airflow, catalog, postgres FROM PUBLIC;

@@ -1,4 +1,4 @@
-"""python -m deploy.local up | run DATASET PARTITION | spark-sql | airflow … | spark-start"""
+"""The local deployment: python -m deploy.local up | run DATASET PARTITION | spark-sql | airflow … | spark-start"""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up_command = commands.add_parser("up", help="Airflow's UI and scheduler, until Ctrl-C")
     up_command.add_argument("--port", type=int, default=8080)
-    run_command = commands.add_parser("run", help="one partition to the end")
+    run_command = commands.add_parser("run", help="run one partition to the end")
     run_command.add_argument("dataset")
     run_command.add_argument("partition")
     airflow_command = commands.add_parser("airflow", help="Airflow's own command line, in this deployment")
     airflow_command.add_argument("words", nargs=argparse.REMAINDER)
-    commands.add_parser("spark-sql", help="Spark SQL on the tables: a shell, or the answer to the variable QUERY")
-    commands.add_parser("spark-start", help="make what lets Spark start sooner")
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, as_ctrl_c)
+    commands.add_parser("spark-sql", help="Spark SQL on the tables: a shell, or the result of the variable QUERY")
+    commands.add_parser("spark-start", help="make the files that let Spark start sooner")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupt)
     try:
-        if given.command == "up":
-            return up(given.port)
-        if given.command == "run":
-            # A database of its own: the scheduler of a running `make up` would take this run's tasks for its own.
-            return run_partition(HOME / "run", given.dataset, given.partition)
-        if given.command == "airflow":
-            os.execvpe("airflow", ["airflow", *given.words], environment(HOME, 0))  # noqa: S606, S607
-        if given.command == "spark-sql":
-            # From the environment: what a user typed is then no part of any command line.
+        if arguments.command == "up":
+            return up(arguments.port)
+        if arguments.command == "run":
+            # A database of its own, or the scheduler of a running `make up` would pick up this run's tasks.
+            return run_partition(HOME / "run", arguments.dataset, arguments.partition)
+        if arguments.command == "airflow":
+            os.execvpe("airflow", ["airflow", *arguments.words], environment(HOME, 0))  # noqa: S606, S607
+        if arguments.command == "spark-sql":
+            # From the environment, so that no command line contains what a user typed.
             return spark_sql(Settings.from_env(), os.environ.get("QUERY") or None, HOME)
         spark_start.make()
         return 0
@@ -62,8 +62,8 @@ def up(port: int) -> int:
     return 0
 
 
-def as_ctrl_c(*_: object) -> None:
-    """A polite `kill` does what Ctrl-C does: whatever was started is stopped first."""
+def interrupt(*_: object) -> None:
+    """Handle SIGTERM like Ctrl-C: stop all started processes first."""
     raise KeyboardInterrupt
 
 

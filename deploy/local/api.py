@@ -1,4 +1,4 @@
-"""A client of Airflow's REST API: four verbs over urllib, in place of command lines that take seconds to start."""
+"""A client of Airflow's REST API over urllib, because Airflow's command line takes seconds to start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imagefeatures.errors import ImageFeaturesError
 
 
 class ApiError(ImageFeaturesError):
-    """Airflow answers a request with an error. status: of HTTP; the text names request and reason."""
+    """Airflow refused a request. status: of HTTP. The text names the request and the reason."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -22,10 +22,10 @@ class ApiError(ImageFeaturesError):
 
 
 class Api:
-    """Airflow's REST API as its admin.
+    """Airflow's REST API, used as the admin.
 
-    address: http://host:port. password: gives the admin's; asked at the first request that needs it, since a server
-    that makes one up does so when it starts.
+    address: http://host:port. password: returns the admin's password. It is called at the first request that needs
+    it, because a server may generate the password only when it starts.
     """
 
     def __init__(self, address: str, password: Callable[[], str]) -> None:
@@ -38,7 +38,7 @@ class Api:
         return self._password()
 
     def healthy(self) -> bool:
-        """Whether the server answers and scheduler and DAG processor are alive."""
+        """Whether the server responds, and the scheduler and the DAG processor are alive."""
         try:
             health = self._request("GET", "/api/v2/monitor/health", token=False)
         except (OSError, ApiError):
@@ -49,7 +49,7 @@ class Api:
         return self._request("GET", path)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Repeats what a busy SQLite answers with 503."""
+        """Send a POST request; repeat it while Airflow responds with 503 because its SQLite database is busy."""
         for pause in (1, 2, 4, 8):
             try:
                 return self._request("POST", path, body)
@@ -79,8 +79,8 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, headers, method=method)  # noqa: S310 - loopback
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                return json.loads(answer.read() or b"null")
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+                return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             reason = " ".join(error.read().decode(errors="replace").split())[:500]
             text = f"Airflow answers {error.code} to {method} {self.address}{path}: {reason}"

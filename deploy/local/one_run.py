@@ -1,14 +1,16 @@
-"""One partition through the DAG in this process, without a scheduler.
+"""Runs one partition through the DAG in this process, without a scheduler.
 
-python -m deploy.local.one_run DATASET PARTITION OUT
+    python -m deploy.local.one_run DATASET PARTITION OUT
 
-Writes to the file OUT, as JSON, how the run ended and the seconds of each task. Run by `deploy.local.run_partition`.
+Writes the state of the run, and the tries and times of each task, to the file OUT as JSON. `deploy.local.run_partition`
+starts it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import BundleDagBag
@@ -25,13 +27,14 @@ def main(dataset: str, partition: str, out: Path) -> None:
     tasks = [
         {"task": ti.task_id, "tries": ti.try_number, "start": _epoch(ti.start_date), "end": _epoch(ti.end_date)}
         for ti in run.get_task_instances()
-        if ti.state in ("success", "failed", "skipped")  # the others never ran
+        if ti.state in ("success", "failed", "skipped")  # all other tasks never ran
     ]
     out.write_text(json.dumps({"state": run.state, "tasks": tasks}))
 
 
-def _epoch(moment: object) -> float | None:
-    return moment.timestamp() if moment else None  # type: ignore[attr-defined]
+def _epoch(moment: datetime | None) -> float | None:
+    """Seconds since the epoch."""
+    return moment.timestamp() if moment else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One partition to the end, told as it happens: what `make run` does."""
+"""`make run`: runs one partition to the end, and prints its progress."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from imagefeatures.datasets import RunParams, find_dataset
 from imagefeatures.progress import Progress
 from imagefeatures.settings import REPOSITORY, Settings
 
-ERROR_LINE = re.compile(rf"\b(?:{'|'.join(n for n in vars(errors) if isinstance(vars(errors)[n], type))}): .*")
+ERROR_NAMES = [name for name, value in vars(errors).items() if isinstance(value, type)]
+ERROR_LINE = re.compile(rf"\b(?:{'|'.join(ERROR_NAMES)}): .*")
 
 
 def run_partition(home: Path, dataset: str, partition: str) -> int:
-    """Run it through the DAG in one process, without a scheduler. Returns the exit status: 0 when it is published."""
+    """Run a partition through the DAG in one process, without a scheduler. Returns the exit status: 0 if published.
+
+    home: Airflow's folder for such runs. Raises SettingsError, DatasetError or ParamsError before anything runs.
+    """
     settings = Settings.from_env()
     find_dataset(settings.datasets, dataset)
     RunParams.parse({"partition": partition})
@@ -32,8 +36,8 @@ def run_partition(home: Path, dataset: str, partition: str) -> int:
     with log.open("wb") as sink:
         migrate = ["airflow", "db", "migrate"]
         one_run = [sys.executable, "-m", "deploy.local.one_run", dataset, partition, str(out)]
-        done = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
-        run = subprocess.Popen(one_run, env=env, stdout=sink, stderr=sink) if done else None  # noqa: S603
+        migrated = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
+        run = subprocess.Popen(one_run, env=env, stdout=sink, stderr=sink) if migrated else None  # noqa: S603
         while run and run.poll() is None:
             progress.tick()
             time.sleep(0.5)
@@ -59,9 +63,9 @@ def _seconds(task: dict[str, Any]) -> str:
 
 
 def _print_result(log: Path) -> None:
-    """The line that register printed, or the last one that names one of our errors."""
+    """Print the line that register has printed, or else the last line that names an error of imagefeatures."""
     text = log.read_text(errors="replace")
     published = [line for line in text.splitlines() if re.match(r"(registered|already registered): ", line)]
-    refused = ERROR_LINE.findall(text)
-    if published or refused:
-        print((published or refused)[-1])
+    lines = published or ERROR_LINE.findall(text)
+    if lines:
+        print(lines[-1])

@@ -1,4 +1,4 @@
-"""Airflow's processes on this machine: started together, watched, and stopped together."""
+"""Airflow's processes on this machine, started and stopped together."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ STOP_SECONDS = 15
 
 
 class ServiceFailed(ImageFeaturesError):
-    """One of Airflow's processes did not start, or ended; the text names its log."""
+    """One of Airflow's processes did not start, or ended early; the text names its log."""
 
 
 @contextlib.contextmanager
 def airflow(home: Path, port: int | None = None) -> Iterator[Api]:
-    """A running Airflow: the one that `home` already has, or one that lives as long as this context.
+    """A running Airflow: the one that already runs in `home`, or else a new one that ends with this context.
 
-    port: of the UI and API; None takes any free one.
+    home: Airflow's folder. port: of the UI and API; None takes any free port. Raises ServiceFailed.
     """
     if running := _running(home):
         yield running
@@ -68,15 +68,15 @@ def _running(home: Path) -> Api | None:
 
 
 def _password(home: Path) -> str:
-    """The admin's, as the API server made it up and wrote it down."""
+    """The admin's password, which the API server has generated and written to this file."""
     return json.loads((home / PASSWORDS).read_text())["admin"]
 
 
 def _migrate(home: Path, env: dict[str, str]) -> None:
     with log_file(home, "db-migrate").open("wb") as log:
-        done = subprocess.run(["airflow", "db", "migrate"], env=env, stdout=log, stderr=log)  # noqa: S607
-    if done.returncode:
-        raise ServiceFailed(f"Airflow's database could not be made; see {log_file(home, 'db-migrate')}")
+        migrate = subprocess.run(["airflow", "db", "migrate"], env=env, stdout=log, stderr=log)  # noqa: S607
+    if migrate.returncode:
+        raise ServiceFailed(f"Airflow's database could not be created; see {log_file(home, 'db-migrate')}")
 
 
 def _start(name: str, home: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -87,13 +87,13 @@ def _start(name: str, home: Path, env: dict[str, str]) -> subprocess.Popen[bytes
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # its children (workers, JVMs) get its signals, ours do not get Ctrl-C
+            start_new_session=True,  # a group of its own: Ctrl-C does not reach it, _stop reaches its children
             preexec_fn=_end_with_parent,
         )
 
 
 def _end_with_parent() -> None:
-    """Linux: have this process ended when the one that started it dies, however it dies."""
+    """On Linux: let the kernel send SIGTERM to this process as soon as its parent dies."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
@@ -107,24 +107,24 @@ def _wait_until_healthy(api: Api, home: Path, processes: dict[str, subprocess.Po
                     f"airflow {name} ended with status {process.returncode}; see {log_file(home, name)}"
                 )
         if time.monotonic() > deadline:
-            raise ServiceFailed(f"Airflow did not come up in {START_SECONDS} s; see {home / 'logs'}")
+            raise ServiceFailed(f"Airflow did not start within {START_SECONDS} s; see {home / 'logs'}")
         time.sleep(0.5)
 
 
 def _stop(processes: Collection[subprocess.Popen[bytes]]) -> None:
-    """End the services and all that they started: politely, all at once, then not."""
+    """End the services and their children: SIGTERM to all of them, and SIGKILL after STOP_SECONDS."""
     for process in processes:
         _signal_group(process, signal.SIGTERM)
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-        _signal_group(process, signal.SIGKILL)  # also children that outlived it
+        _signal_group(process, signal.SIGKILL)  # also to children that outlived it
         process.wait()
 
 
-def _signal_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, how)
+        os.killpg(process.pid, number)
 
 
 def _free_port() -> int:

@@ -1,8 +1,8 @@
-"""Spark SQL on the tables of this deployment: what `make spark-sql` opens.
+"""`make spark-sql`: Spark's SQL shell on the tables of this deployment.
 
-Spark's own shell, with Iceberg's runtime and the catalog of the settings as its default catalog, so that
-`SELECT label, count(*) FROM features.fruit GROUP BY label` works as written. It is for reading; who writes with it goes
-round the audit, and round the promise that `registered + quarantined = listed`.
+The shell has Iceberg's runtime, and the catalog of the settings as its default catalog, so that
+`SELECT label, count(*) FROM features.fruit GROUP BY label` works as written. It is meant for reading: rows that it
+writes bypass the audit, and with it the promise that `registered + quarantined = listed`.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from imagefeatures.catalog.tables import open_catalog
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
-# Spark's Ivy resolves them, by default from Maven Central, and keeps them in ~/.ivy2.5.2.
+# Spark downloads these packages with Ivy, by default from Maven Central, into ~/.ivy2.5.2.
 ICEBERG = "1.12.0"
-RUNTIME = f"org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:{ICEBERG}"  # for the Spark that is pinned
+RUNTIME = f"org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:{ICEBERG}"  # fits the pinned version of Spark
 AWS_BUNDLE = f"org.apache.iceberg:iceberg-aws-bundle:{ICEBERG}"
 DRIVERS = {"sqlite": "org.xerial:sqlite-jdbc:3.54.1.0", "postgresql": "org.postgresql:postgresql:42.7.14"}
 
 PREFIX = f"spark.sql.catalog.{names.CATALOG}"
-SHARED_BY_DRIVERS = ("sslmode", "sslrootcert")  # what libpq and the JDBC driver call by the same name
-REST_PROPERTIES = ("warehouse", "token", "credential", "scope", "oauth2-server-uri")  # pyiceberg's names, and Java's
+SHARED_BY_DRIVERS = ("sslmode", "sslrootcert")  # in libpq and in the JDBC driver
+REST_PROPERTIES = ("warehouse", "token", "credential", "scope", "oauth2-server-uri")  # in pyiceberg and in Java
 
 
 def spark_sql(settings: Settings, query: str | None, home: Path) -> int:
-    """Open the shell; or, given a query (or several, with `;` between), print its rows and end. Returns the status.
+    """Open the shell, or run a query (or several, separated by `;`) and print its rows. Returns the exit status.
 
-    home: Airflow's folder of the deployment. The first start downloads the jars: 60 MB, and 70 MB more for an S3 lake.
+    home: Airflow's folder in the deployment. The first start downloads the jars: 60 MB, and 70 MB more for an S3 lake.
     Raises SettingsError, CatalogRefused or CatalogError before a JVM is started.
     """
     with open_catalog(settings) as catalog:
@@ -61,31 +61,32 @@ def spark_sql(settings: Settings, query: str | None, home: Path) -> int:
 def configuration(settings: Settings, catalog: Catalog, env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Spark's configuration for the lake and the catalog of the settings.
 
-    Neither S3 credentials nor a database's password are in it. The AWS SDK finds the former in the environment, as
-    boto3 does; PostgreSQL's driver the latter in a file of its own (Spark would expand a `${…}` and trim spaces).
+    It contains neither S3 credentials, which the AWS SDK finds in the environment as boto3 does, nor the database's
+    password, which PostgreSQL's driver reads from a file (Spark would expand `${…}` in it and trim its spaces).
     """
     packages = [RUNTIME]
     if connect.is_rest(settings.catalog):
-        given = {key: str(catalog.properties[key]) for key in REST_PROPERTIES if key in catalog.properties}
-        ours = {"type": "rest", "uri": settings.catalog, **given}
+        shared = {key: str(catalog.properties[key]) for key in REST_PROPERTIES if key in catalog.properties}
+        properties = {"type": "rest", "uri": settings.catalog, **shared}
     else:
         url = connect.sql_url(settings.catalog)
         packages.append(_driver(url))
-        ours = {"type": "jdbc", "jdbc.schema-version": "V1", "warehouse": layout.warehouse(settings.lake), **_jdbc(url)}
+        warehouse = layout.warehouse(settings.lake)
+        properties = {"type": "jdbc", "jdbc.schema-version": "V1", "warehouse": warehouse, **_jdbc(url)}
     if settings.lake.startswith("s3://"):
         packages.append(AWS_BUNDLE)
-        ours |= {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO", **_s3(env)}
+        properties |= {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO", **_s3(env)}
     else:
-        ours["io-impl"] = "org.apache.iceberg.hadoop.HadoopFileIO"
+        properties["io-impl"] = "org.apache.iceberg.hadoop.HadoopFileIO"
     return {
         "spark.master": "local[*]",
         "spark.ui.enabled": "false",
         "spark.jars.packages": ",".join(packages),
-        "spark.sql.catalogImplementation": "in-memory",  # or a Hive metastore is made in the current folder
+        "spark.sql.catalogImplementation": "in-memory",  # `hive` would create a metastore in the current folder
         "spark.sql.cli.print.header": "true",
         "spark.sql.defaultCatalog": names.CATALOG,
         PREFIX: "org.apache.iceberg.spark.SparkCatalog",
-        **{f"{PREFIX}.{key}": value for key, value in ours.items()},
+        **{f"{PREFIX}.{key}": value for key, value in properties.items()},
     }
 
 
@@ -97,47 +98,47 @@ def _driver(url: URL) -> str:
 
 
 def _jdbc(url: URL) -> dict[str, str]:
-    """A SQLAlchemy URL in the words of Iceberg's JDBC catalog."""
+    """The properties of Iceberg's JDBC catalog for a SQLAlchemy URL."""
     if url.get_backend_name() == "sqlite":
         path = (url.database or "").removeprefix("file:")
         return {"uri": f"jdbc:sqlite:file:{quote(path)}"}
     host = f"[{url.host}]" if ":" in (url.host or "") else url.host or "localhost"
     shared = "&".join(f"{key}={quote(str(url.query[key]))}" for key in SHARED_BY_DRIVERS if key in url.query)
-    found = {
-        "uri": f"jdbc:postgresql://{host}:{url.port or 5432}/{quote(url.database or '')}" + f"?{shared}" * bool(shared),
-    }
-    return found | ({"jdbc.user": url.username} if url.username else {})
+    address = f"jdbc:postgresql://{host}:{url.port or 5432}/{quote(url.database or '')}"
+    user = {"jdbc.user": url.username} if url.username else {}
+    return {"uri": address + f"?{shared}" * bool(shared), **user}
 
 
 def _s3(env: Mapping[str, str]) -> dict[str, str]:
-    pyicebergs = iceberg_s3_properties(env)
-    found = {"client.region": pyicebergs["s3.region"]}
-    if endpoint := pyicebergs.get("s3.endpoint"):
-        # A store that is not Amazon's has no name of its own for each bucket.
-        found |= {"s3.endpoint": endpoint, "s3.path-style-access": "true"}
-    return found
+    """The properties of Iceberg's S3FileIO in Java, from those of pyiceberg."""
+    for_pyiceberg = iceberg_s3_properties(env)
+    properties = {"client.region": for_pyiceberg["s3.region"]}
+    if endpoint := for_pyiceberg.get("s3.endpoint"):
+        # Stores other than Amazon's have no host name for each bucket.
+        properties |= {"s3.endpoint": endpoint, "s3.path-style-access": "true"}
+    return properties
 
 
 def _password_line(catalog: str) -> str:
-    """PostgreSQL's password file: one line, for every host, port, database and user."""
+    """PostgreSQL's password file: one line for every host, port, database and user; "" without a password."""
     password = None if connect.is_rest(catalog) else connect.sql_url(catalog).password
     return "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", str(password)) + "\n" if password else ""
 
 
 def _private(path: Path, text: str) -> Path:
-    """Write a file that its owner alone may read. On a command line, everyone could."""
+    """Write a file that only its owner may read, since every user may read a command line."""
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def _as_java_properties(values: dict[str, str]) -> str:
-    # JSON's escapes are Java's.
+    # A properties file has JSON's escapes.
     return "".join(f"{key}={json.dumps(value)[1:-1]}\n" for key, value in values.items())
 
 
 def _run_shell(command: list[str], env: dict[str, str]) -> int:
-    # Ctrl-C is the shell's: it stops a statement. Not SIG_IGN, which the shell would inherit.
+    # Ctrl-C is for the shell, which stops a statement. Not SIG_IGN, because the shell would inherit it.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         return subprocess.run(command, env=env).returncode  # noqa: S603
@@ -146,13 +147,13 @@ def _run_shell(command: list[str], env: dict[str, str]) -> int:
 
 
 def _run_query(command: list[str], env: dict[str, str]) -> int:
-    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603
-    if done.returncode:
-        print(_without_noise(done.stderr), file=sys.stderr)
-    return done.returncode
+    query = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    if query.returncode:
+        print(_without_noise(query.stderr), file=sys.stderr)
+    return query.returncode
 
 
 def _without_noise(log: str) -> str:
-    """What Spark said, without what Ivy resolved before it, and without the stacks of Java's errors."""
-    said = log.rpartition("Application Id:")[2] if "Application Id:" in log else log
-    return "\n".join(line for line in said.splitlines()[1:] if line.strip() and not line.startswith("\t"))[:4000]
+    """Spark's own messages, without Ivy's messages before them and without Java's stack traces."""
+    messages = log.rpartition("Application Id:")[2] if "Application Id:" in log else log
+    return "\n".join(line for line in messages.splitlines()[1:] if line.strip() and not line.startswith("\t"))[:4000]

@@ -1,6 +1,6 @@
-"""What lets Spark start sooner: a home without Python archives, and an archive of its Java classes.
+"""The files that let Spark start sooner: a home without Python archives, and an archive of its Java classes.
 
-Without either everything works, a few seconds later a job (docs/decisions/0003).
+Spark works without them, but each job starts a few seconds later (docs/decisions/0003).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.local.environment import CLASS_ARCHIVE, QUICK_START, SPARK_HOME, environment
 
-# What every job of ours does, so that its classes are in the archive: start, broadcast, map, shuffle, collect.
+# A job that does what all our jobs do (start, broadcast, map, shuffle, collect): its classes go into the archive.
 TYPICAL_JOB = """
 from pyspark import SparkConf, SparkContext
 context = SparkContext(conf=SparkConf().setAppName("archive").set("spark.ui.enabled", "false"))
@@ -24,7 +24,7 @@ context.stop()
 
 
 def make(home: Path = SPARK_HOME, archive: Path = CLASS_ARCHIVE) -> None:
-    """Make what is not there yet. home: to be Spark's SPARK_HOME, at this very path, or the archive is of no use."""
+    """Make the home and, unless it exists, the archive. home: Spark's later SPARK_HOME: the archive holds its path."""
     _make_home(home)
     if not archive.is_file():
         _make_archive(home, archive)
@@ -33,8 +33,8 @@ def make(home: Path = SPARK_HOME, archive: Path = CLASS_ARCHIVE) -> None:
 def _make_home(home: Path) -> None:
     """PySpark's programs and jars, without python/lib.
 
-    Spark puts the zip archives of that folder on the path of every Python process it starts, in front of the installed
-    package. Modules load slower from there, and a worker reads their directories sixteen times before each task.
+    Spark puts the zip archives in that folder on the path of every Python process, before the installed package.
+    Modules load slower from an archive, and a worker reads the archives' directories sixteen times before each task.
     """
     spec = find_spec("pyspark")
     if spec is None or spec.origin is None:
@@ -52,13 +52,13 @@ def _make_archive(home: Path, archive: Path) -> None:
         job.write_text(TYPICAL_JOB)
         options = f"{QUICK_START} -XX:ArchiveClassesAtExit={draft}"
         env = environment(Path(folder), 0) | {"SPARK_HOME": str(home), "SPARK_SUBMIT_OPTS": options}
-        done = subprocess.run(  # noqa: S603
+        archiving = subprocess.run(  # noqa: S603
             ["spark-submit", "--master", "local[2]", str(job)],  # noqa: S607
             env=env,
             capture_output=True,
             text=True,
         )
-        if done.returncode:
-            raise SystemExit(f"Spark does not run here:\n{done.stderr[-2000:]}")
+        if archiving.returncode:
+            raise SystemExit(f"Spark does not run here:\n{archiving.stderr[-2000:]}")
     if draft.is_file():
         draft.replace(archive)

@@ -1,7 +1,7 @@
-"""How to reach the Iceberg catalog, and one line that says why it cannot be reached.
+"""The connection to the Iceberg catalog: its properties, and one readable line for each error.
 
-Drivers speak in tracebacks that quote the URL, or in several lines; what leaves here names the place (kind, database,
-host) and never the password.
+The drivers' own messages have several lines or quote the URL. The messages made here name the catalog (kind, database,
+host) and never contain the password.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from imagefeatures.errors import CatalogError, CatalogRefused, SettingsError
 
 CONNECT_SECONDS = 10
-"""How long a server may take to let us in, before it counts as unreachable."""
+"""The longest that a server may take to accept a connection."""
 
 ANSWER_SECONDS = 30
-"""How long a REST catalog may take over its first answer."""
+"""The longest that a REST catalog may take for its first answer."""
 
 VARIABLE = "IMAGEFEATURES_CATALOG"
-LONGEST = 300
+LONGEST_MESSAGE = 300
 
-# The answers that another try would not change. libpq gives no code for a connection that failed, only its words; all
-# others (starting up, too many clients, no route to it) may pass.
-FINAL_WORDS = (
+# A retry does not change these errors. libpq gives a failed connection no code, only a message; its other messages
+# (the server is starting up, has too many clients, cannot be reached) mean a state that may pass.
+FINAL_MESSAGES = (
     "authentication failed", "no password supplied", "not permitted to log in", "no pg_hba.conf entry",
     "permission denied", "does not exist", "does not support SSL", "invalid connection option", "invalid sslmode",
     "unable to open database file", "file is not a database", "readonly database",
@@ -37,7 +37,7 @@ FINAL_STATES = ("28", "3D", "42")  # SQLSTATE classes: authorization, no such da
 
 
 def is_rest(catalog: str) -> bool:
-    """Whether the setting names a REST catalog, and not a database.
+    """Whether the setting is the URL of a REST catalog, not of a database.
 
     >>> is_rest("https://catalog:8181"), is_rest("sqlite:////lake/catalog.db")
     (True, False)
@@ -46,7 +46,7 @@ def is_rest(catalog: str) -> bool:
 
 
 def sql_url(catalog: str) -> URL:
-    """The setting as SQLAlchemy's URL. Raises SettingsError, which does not quote it: it may hold a password.
+    """The setting as SQLAlchemy's URL. Raises SettingsError, without quoting the setting: it may hold a password.
 
     >>> sql_url("postgresql+psycopg://user:p%40ss@db/features").password
     'p@ss'
@@ -69,7 +69,7 @@ def sql_url(catalog: str) -> URL:
 
 
 def describe(catalog: str) -> str:
-    """Where the catalog is, for a person; without user and password.
+    """The catalog's kind, name and host, for a person to read; without user and password.
 
     >>> describe("postgresql+psycopg://user:secret@db:5433/features")
     'postgresql database features on db:5433'
@@ -85,12 +85,12 @@ def describe(catalog: str) -> str:
 
 
 def properties(catalog: str, warehouse: str) -> dict[str, str]:
-    """What pyiceberg is to be told of the catalog. Raises SettingsError, or CatalogError for a silent REST server.
+    """pyiceberg's properties of the catalog. Raises SettingsError; requests' errors where a REST server is silent.
 
-    A REST catalog gets no warehouse: to most servers that is a name of their own, and tables say where they lie.
+    A REST catalog gets no warehouse: most servers take it for a name of their own, and each table has a location.
     """
     if is_rest(catalog):
-        # pyiceberg itself would wait for ever; who is refused is told so by the requests that follow.
+        # pyiceberg has no timeout, so a silent server is found here. A refusal is reported by its later requests.
         requests.head(catalog, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), allow_redirects=False)
         return {"type": "rest", "uri": catalog}
     url = sql_url(catalog)
@@ -101,34 +101,35 @@ def properties(catalog: str, warehouse: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def readable_errors(catalog: str) -> Iterator[None]:
-    """Turn what drivers raise into SettingsError, CatalogRefused (a retry will not help) or CatalogError (it may)."""
+    """Translate drivers' errors into SettingsError, CatalogRefused (a retry will not help) or CatalogError (it may)."""
     try:
         yield
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
         primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)  # without the SQL statement
-        words = _line(primary or error.orig, catalog)
-        final = state.startswith(FINAL_STATES) or (not state and any(known in words for known in FINAL_WORDS))
-        raise (CatalogRefused if final else CatalogError)(f"{describe(catalog)}: {words}") from None
+        message = _message(primary or error.orig, catalog)
+        final = state.startswith(FINAL_STATES) or (not state and any(text in message for text in FINAL_MESSAGES))
+        raise (CatalogRefused if final else CatalogError)(f"{describe(catalog)}: {message}") from None
     except (ServerError, ServiceUnavailableError, TooManyRequestsError) as error:
-        raise CatalogError(f"{describe(catalog)}: {_line(error, catalog)}") from None
+        raise CatalogError(f"{describe(catalog)}: {_message(error, catalog)}") from None
     except RESTError as error:
-        raise CatalogRefused(f"{describe(catalog)}: {type(error).__name__}: {_line(error, catalog)}") from None
+        raise CatalogRefused(f"{describe(catalog)}: {type(error).__name__}: {_message(error, catalog)}") from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
         raise SettingsError(f"{VARIABLE}: not a URL of a REST catalog: {describe(catalog)}") from None
     except requests.exceptions.JSONDecodeError:
-        raise CatalogRefused(f"{describe(catalog)}: what answers there is no REST catalog") from None
+        raise CatalogRefused(f"{describe(catalog)}: the server there is not a REST catalog") from None
     except requests.exceptions.RequestException as error:
         raise CatalogError(f"{describe(catalog)}: no answer ({type(error).__name__})") from None
     except ValueError:
         if not is_rest(catalog):
             raise
-        raise CatalogRefused(f"{describe(catalog)}: what answers there is no REST catalog") from None
+        raise CatalogRefused(f"{describe(catalog)}: the server there is not a REST catalog") from None
 
 
-def _line(error: object, catalog: str) -> str:
+def _message(error: object, catalog: str) -> str:
+    """The error's message on one line, without the catalog's password."""
     text = " ".join(str(error).split())
     password = urlsplit(catalog).password if is_rest(catalog) else sql_url(catalog).password
     if password:
         text = text.replace(str(password), "***")
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"

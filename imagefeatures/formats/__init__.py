@@ -1,12 +1,12 @@
-"""What image containers say of themselves, from bytes alone: format, size, metadata, and whether the end is there.
+"""The container formats of images, parsed from bytes alone: format, size, metadata, and whether the file is complete.
 
-    detect     which format the first bytes show
-    limits     how many pixels and how much metadata are allowed
+    detect     the format, by the first bytes
+    limits     the most pixels and the most metadata of one image
     jpeg, png, webp, gif, bmp, tiff
-               one format each: `size(data)` reads its header, `check(data)` walks it to its end
+               one format each: `size(data)` reads the header, `check(data)` walks the file to its end
 
-Nothing is decoded, and no more is allocated than limits.INFLATED_BYTES at a time. What cannot be seen
-from outside (an error inside the compressed pixels) is found by the decoder.
+Nothing is decoded, and no more than limits.INFLATED_BYTES is allocated at a time. Errors inside the
+compressed pixels are left to the decoder.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from imagefeatures.formats.limits import check_pixels
 
 __all__ = ["FORMATS", "check", "check_header", "detect_format"]
 
-_WALKER = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "GIF": gif, "BMP": bmp, "TIFF": tiff}
+_PARSERS = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "GIF": gif, "BMP": bmp, "TIFF": tiff}
 
 
 def check_header(data: bytes, limits: Limits) -> str:
-    """The image's format, once its first bytes and the size in its header are allowed. Raises Rejected."""
+    """The image's format. Raises Rejected when the format, or the size in the header, is not allowed."""
     kind = detect_format(data, limits.formats)
-    if size := _WALKER[kind].size(data):
-        check_pixels(*size, limits)
+    if size := _PARSERS[kind].size(data):
+        width, height = size
+        check_pixels(width, height, limits)
     return kind
 
 
 def check(data: bytes, limits: Limits) -> str:
-    """The image's format, once its header is allowed and its container is whole. Raises Rejected."""
+    """The image's format. Raises Rejected when its header is not allowed, or its container is incomplete or corrupt."""
     kind = check_header(data, limits)
-    _WALKER[kind].check(data)
+    _PARSERS[kind].check(data)
     return kind

@@ -1,4 +1,4 @@
-"""Which format the first bytes show: names and content types are never asked."""
+"""The detection of a format by its first bytes: names and content types are ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from imagefeatures.datasets import FORMATS
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
-_OTHERS = (  # only to name in the detail what was found instead
+_OTHER_FORMATS = (  # for the detail of a rejection, which names what was found instead
     (b"%PDF-", "a PDF document"),
     (b"<svg", "an SVG drawing"),
     (b"<!doctype html", "an HTML page"),
@@ -16,14 +16,14 @@ _OTHERS = (  # only to name in the detail what was found instead
     (b"<?xml", "an XML document"),
     (b"8BPS", "a Photoshop document"),
     (b"%!PS", "a PostScript document"),
-    (b"\xc5\xd0\xd3\xc6", "a PostScript document"),  # as DOS programs wrapped it
+    (b"\xc5\xd0\xd3\xc6", "a PostScript document"),  # in the wrapper of DOS programs
     (b"SIMPLE  =", "a FITS image"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip file"),
     (b"{", "JSON text"),
     (b"[", "JSON text"),
 )
-_BRANDS = {  # of the ISO base media file format: what a phone may put beside, or in place of, a JPEG
+_BRANDS = {  # of the ISO base media file format: what phones write beside, or instead of, a JPEG
     b"heic": "a HEIC image",
     b"heix": "a HEIC image",
     b"mif1": "a HEIF image",
@@ -35,10 +35,10 @@ _BRANDS = {  # of the ISO base media file format: what a phone may put beside, o
 
 
 def detect_format(data: bytes, allowed: Sequence[str] = FORMATS) -> str:
-    """The image format that the first bytes show. Raises Rejected (UNSUPPORTED_FORMAT) when it is not allowed."""
+    """The image format of the first bytes. Raises Rejected (UNSUPPORTED_FORMAT) when it is not allowed."""
     kind = _format(data)
-    if kind not in allowed:
-        found = f"a {kind} image" if kind else _guess(data)
+    if kind is None or kind not in allowed:
+        found = f"a {kind} image" if kind else _describe(data)
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found {found}, expected one of {', '.join(allowed)}")
     return kind
 
@@ -59,12 +59,13 @@ def _format(data: bytes) -> str | None:
     return None
 
 
-def _guess(data: bytes) -> str:
+def _describe(data: bytes) -> str:
+    """What the bytes seem to be, for the detail of a rejection."""
     if data[4:8] == b"ftyp" and data[8:12] in _BRANDS:
         return _BRANDS[data[8:12]]
-    data = data[:600].removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as some editors put before text
+    data = data[:600].removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors put before text
     head = data[:512].lstrip().lower()
-    for start, name in _OTHERS:
+    for start, name in _OTHER_FORMATS:
         if head.startswith(start.lower()):
             return "an SVG drawing" if start == b"<?xml" and b"<svg" in head else name
     try:

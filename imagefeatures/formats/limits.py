@@ -1,4 +1,4 @@
-"""How much an image may ask for before anything is decoded: pixels by its header, bytes of metadata."""
+"""The limits that are checked before an image is decoded: pixels by its header, and bytes of metadata."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
 METADATA_BYTES = 16 * 2**20
-"""Most metadata (profiles, EXIF, XMP, texts, tags) that one image may carry, counted as it is once inflated."""
+"""The most metadata (profiles, EXIF, XMP, texts, tags) of one image, counted after decompression."""
 
 INFLATED_BYTES = 2**20
-"""Most that one compressed piece of metadata may inflate to: Pillow's own limit for a PNG's chunk."""
+"""The most bytes that one compressed piece of metadata may inflate to: Pillow's own limit for a PNG chunk."""
 
 
 def check_pixels(width: int, height: int, limits: Limits) -> None:
-    """Raises Rejected (TOO_MANY_PIXELS) with both sides and the limit."""
+    """Raise Rejected (TOO_MANY_PIXELS), with both sides and the limit, for an image with too many pixels."""
     if width * height > limits.max_pixels:
         raise Rejected(
             Reason.TOO_MANY_PIXELS,
@@ -23,14 +23,14 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
 
 
 class Metadata:
-    """The metadata met so far in one image."""
+    """A running count of one image's bytes of metadata. kind: the format, for the detail of a rejection."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._bytes = 0
 
     def add(self, size: int) -> None:
-        """Count this many bytes. Raises Rejected (METADATA_TOO_LARGE) when they are too many together."""
+        """Add `size` bytes to the count. Raises Rejected (METADATA_TOO_LARGE) when the sum is over the limit."""
         self._bytes += size
         if self._bytes > METADATA_BYTES:
             raise Rejected(

@@ -1,4 +1,4 @@
-"""TIFF: a directory of tags that says where everything lies. EXIF is one too, inside other formats."""
+"""TIFF: a directory of tags with the positions of all other parts. EXIF blocks of other formats are TIFF too."""
 
 from __future__ import annotations
 
@@ -11,50 +11,53 @@ from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import Metadata
 from imagefeatures.reasons import Reason
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}  # bytes, by type
-_PLACES = {273: 279, 324: 325}  # tags: where the strips or tiles lie, and how long each is
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}  # bytes of a type
+_OFFSETS_AND_LENGTHS = {273: 279, 324: 325}  # the tags of the strips' or tiles' offsets: of their lengths
 _WIDTH, _HEIGHT = 256, 257
-_NUMBERS = {3: "u2", 4: "u4"}
+_INTEGERS = {3: "u2", 4: "u4"}  # NumPy's names of the types of whole numbers
 
 
 def size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as the first directory says."""
+    """Width and height from the first directory; None if it is incomplete."""
     try:
-        found = {
-            tag: int(_numbers(data, kind, 1, at)[0])
-            for tag, kind, count, at in _entries(data)
-            if tag in (_WIDTH, _HEIGHT) and count and kind in _NUMBERS
+        sides = {
+            tag: int(_integers(data, kind, 1, start)[0])
+            for tag, kind, count, start in _entries(data)
+            if tag in (_WIDTH, _HEIGHT) and count and kind in _INTEGERS
         }
     except (struct.error, ValueError):
         return None
-    return (found[_WIDTH], found[_HEIGHT]) if len(found) == 2 else None
+    return (sides[_WIDTH], sides[_HEIGHT]) if len(sides) == 2 else None
 
 
 def check(data: bytes) -> None:
-    """Whether all that the first directory names is there, and its tags' bytes. Raises Rejected."""
-    metadata, said, numbers = Metadata("TIFF"), 8, {}
+    """Check that the file holds everything its first directory refers to, and count the bytes of the tags.
+
+    Raises Rejected (TRUNCATED, METADATA_TOO_LARGE).
+    """
+    metadata, needed, integers = Metadata("TIFF"), 8, {}
     try:
-        for tag, kind, count, at in _entries(data):
+        for tag, kind, count, start in _entries(data):
             size = count * _SIZES.get(kind, 0)
             metadata.add(min(size, len(data)))
-            said = max(said, at + size)
-            if tag in (*_PLACES, *_PLACES.values()) and kind in _NUMBERS:
-                numbers[tag] = _numbers(data, kind, count, at)
+            needed = max(needed, start + size)
+            if tag in (*_OFFSETS_AND_LENGTHS, *_OFFSETS_AND_LENGTHS.values()) and kind in _INTEGERS:
+                integers[tag] = _integers(data, kind, count, start)
     except (struct.error, ValueError):
         raise Rejected(Reason.TRUNCATED, f"TIFF of {len(data):,} bytes without its whole directory") from None
-    for starts, lengths in _PLACES.items():
-        if starts in numbers and lengths in numbers:
-            both = min(len(numbers[starts]), len(numbers[lengths]))
-            ends = numbers[starts][:both].astype(np.uint64) + numbers[lengths][:both]
-            said = max(said, int(ends.max(initial=0)))
-    if len(data) < said:
-        raise Rejected(Reason.TRUNCATED, f"TIFF says {said:,} bytes, {len(data):,} are there")
+    for offsets, lengths in _OFFSETS_AND_LENGTHS.items():
+        if offsets in integers and lengths in integers:
+            count = min(len(integers[offsets]), len(integers[lengths]))
+            ends = integers[offsets][:count].astype(np.uint64) + integers[lengths][:count]
+            needed = max(needed, int(ends.max(initial=0)))
+    if len(data) < needed:
+        raise Rejected(Reason.TRUNCATED, f"TIFF of {len(data):,} bytes, its directory refers to {needed:,} bytes")
 
 
 def check_exif(block: bytes, metadata: Metadata) -> None:
-    """Count what the tags of an EXIF block claim: many may name the same bytes, and each is read on its own.
+    """Count the bytes of an EXIF block's tags, each on its own: decoders read the bytes that tags share once for each.
 
-    Raises Rejected (METADATA_TOO_LARGE); a block that cannot be read is no fault.
+    Raises Rejected (METADATA_TOO_LARGE). An unreadable block is ignored.
     """
     while block.startswith(b"Exif\0\0"):
         block = block[6:]
@@ -66,26 +69,24 @@ def check_exif(block: bytes, metadata: Metadata) -> None:
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(tag, type, count of values, where they stand) of the first directory. Raises struct.error when it is cut."""
+    """(tag, type, number of values, their position) of the first directory. Raises struct.error if it is incomplete."""
     order = "<" if data.startswith(b"I") else ">"
-    big = data[2:4] in (b"+\0", b"\0+")  # BigTIFF: wider words; as EXIF, decoders read it
+    big = data[2:4] in (b"+\0", b"\0+")  # BigTIFF has wider words; decoders accept it as EXIF
     start, number, entry, word, step = (8, "Q", "HHQ", "Q", 20) if big else (4, "H", "HHI", "I", 12)
     (directory,) = struct.unpack_from(order + word, data, start)
     (count,) = struct.unpack_from(order + number, data, directory)
     first = directory + struct.calcsize(order + number)
     end = first + step * count
-    for at in range(first, end, step):
-        tag, kind, values = struct.unpack_from(order + entry, data, at)
-        value_at = at + struct.calcsize(order + entry)
-        if values * _SIZES.get(kind, 0) > struct.calcsize(
-            order + word
-        ):  # else the values stand in place of their address
-            (value_at,) = struct.unpack_from(order + word, data, value_at)
-        yield tag, kind, values, value_at
-    struct.unpack_from(order + word, data, end)  # where the next directory stands
+    for entry_start in range(first, end, step):
+        tag, kind, values = struct.unpack_from(order + entry, data, entry_start)
+        start = entry_start + struct.calcsize(order + entry)
+        if values * _SIZES.get(kind, 0) > struct.calcsize(order + word):  # fewer bytes stand in place of their offset
+            (start,) = struct.unpack_from(order + word, data, start)
+        yield tag, kind, values, start
+    struct.unpack_from(order + word, data, end)  # the offset of the next directory
 
 
-def _numbers(data: bytes, kind: int, count: int, at: int) -> np.ndarray:
-    """The values of a tag that holds whole numbers. Raises ValueError when they are not all there."""
+def _integers(data: bytes, kind: int, count: int, start: int) -> np.ndarray:
+    """The values of a tag that holds whole numbers. Raises ValueError if the data ends before them."""
     order = "<" if data.startswith(b"I") else ">"
-    return np.frombuffer(data, order + _NUMBERS[kind], count, at)
+    return np.frombuffer(data, order + _INTEGERS[kind], count, start)

@@ -1,4 +1,4 @@
-"""WebP: RIFF, whose first words say how long the file is."""
+"""WebP: a RIFF file, whose header holds the file's length, and chunks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 
 
 def size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of the canvas as the first chunk says."""
+    """Width and height of the canvas from the first chunk; None if it is incomplete or unknown."""
     head = data[12:30]
     if len(head) < 18:
         return None
@@ -28,12 +28,12 @@ def size(data: bytes) -> tuple[int, int] | None:
 
 
 def check(data: bytes) -> None:
-    """Its length, and its metadata. Raises Rejected."""
-    said = int.from_bytes(data[4:8], "little") + 8
-    if len(data) < said:
-        raise Rejected(Reason.TRUNCATED, f"WebP says {said:,} bytes, {len(data):,} are there")
+    """Check the length, and count the metadata. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE)."""
+    declared = int.from_bytes(data[4:8], "little") + 8
+    if len(data) < declared:
+        raise Rejected(Reason.TRUNCATED, f"WebP of {len(data):,} bytes, its header declares {declared:,} bytes")
     metadata = Metadata("WebP")
-    for kind, content in _chunks(data, said):
+    for kind, content in _chunks(data, declared):
         if kind not in _PIXELS:
             metadata.add(8 + len(content))
         if kind == b"EXIF":
@@ -41,8 +41,8 @@ def check(data: bytes) -> None:
 
 
 def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, memoryview]]:
-    view, at = memoryview(data), 12
-    while at + 8 <= end:
-        length = int.from_bytes(data[at + 4 : at + 8], "little")
-        yield data[at : at + 4], view[at + 8 : at + 8 + length]
-        at += 8 + length + length % 2
+    view, position = memoryview(data), 12
+    while position + 8 <= end:
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        yield data[position : position + 4], view[position + 8 : position + 8 + length]
+        position += 8 + length + length % 2

@@ -1,12 +1,12 @@
 """List, read and write objects by URI, the same for `file://` and `s3://`.
 
 A URI is scheme, bucket and key exactly as the store lists it, never percent-encoded:
-`file:///data/é 1+%20#.jpg`. Whatever may pass on its own (5xx, resets, timeouts, short bodies) is
-retried with back-off under a deadline and then raised as StoreError; only what is true of the
-object itself is raised as ObjectMissing or ObjectChanged.
+`file:///data/é 1+%20#.jpg`. Transient failures (5xx, resets, timeouts, short bodies) are retried with
+back-off until a deadline, and then raised as StoreError. ObjectMissing and ObjectChanged are never
+retried: they state a fact about the object.
 
-Writes are whole or not at all: a local file is linked into place, an S3 object is one PUT of bytes
-held in memory (an upload stream would publish a short object when an exception passes through it).
+Writes are atomic: a local file is linked into place, an S3 object is one PUT of bytes held in memory
+(an exception inside an upload stream would publish a truncated object).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = [
 
 
 def list_objects(prefix: str) -> Iterator[StoredObject]:
-    """Stream every object below a folder URI, in the order of their keys' bytes. Nothing there: nothing is yielded.
+    """Stream every object below a folder URI, in the order of their keys' bytes; none for a missing folder.
 
     Raises StoreRefused (no such bucket, wrong credentials) or StoreError.
     """
     scheme, path = _split(prefix)
     if not path.endswith("/"):
-        path += "/"  # or the folder `day-1` of a bucket would take in the folder `day-10`
+        path += "/"  # without it the folder `day-1` would include the folder `day-10`
     for name, size, etag in _store(scheme).list_objects(path):
         yield StoredObject(f"{scheme}://{name}", size, etag)
 
@@ -55,7 +55,7 @@ def read(uri: str) -> bytes:
 
 
 def read_part(uri: str, start: int, length: int) -> bytes:
-    """`length` bytes of the object from `start` on; fewer where it ends. Raises as `read` does."""
+    """`length` bytes of the object from `start` on; fewer at its end. Raises what `read` raises."""
     scheme, path = _split(uri)
     return _store(scheme).read_part(path, start, length)
 
@@ -73,33 +73,33 @@ def fetch(listed: StoredObject) -> bytes:
 
 
 def fetch_all(listed: Sequence[StoredObject]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
-    """What `fetch` returns, or raises as true of the object, for each of many objects of one store, in their order.
+    """For each of many objects of one store, in order: its bytes, or the ObjectMissing or ObjectChanged of `fetch`.
 
-    Many are fetched at a time, and those that are not yet asked for are held in memory. Raises StoreRefused; or
-    StoreError for all of them, once one of them has been waited for in vain.
+    Objects are fetched concurrently and held in memory until the caller takes them. Raises StoreRefused; raises
+    StoreError for all objects as soon as the retries of one of them have reached their deadline.
     """
     if not listed:
         return
     scheme, _ = _split(listed[0].uri)
-    wanted = [ObjectVersion(found.uri.removeprefix(f"{scheme}://"), found.etag, found.size) for found in listed]
-    for found, fetched in zip(listed, _store(scheme).fetch_all(wanted), strict=True):
-        if isinstance(fetched, bytes) and len(fetched) != found.size:
-            yield ObjectChanged(f"{found.etag} with {len(fetched)} bytes instead of {found.size}")
+    versions = [ObjectVersion(stored.uri.removeprefix(f"{scheme}://"), stored.etag, stored.size) for stored in listed]
+    for stored, fetched in zip(listed, _store(scheme).fetch_all(versions), strict=True):
+        if isinstance(fetched, bytes) and len(fetched) != stored.size:
+            yield ObjectChanged(f"{stored.etag} with {len(fetched)} bytes instead of {stored.size}")
         else:
             yield fetched
 
 
 def write(uri: str, data: bytes | memoryview, *, only_if_absent: bool = False) -> bool:
-    """Write an object, whole. With only_if_absent an existing one is left alone and False returned.
+    """Write an object. With only_if_absent an existing object is kept, and False is returned.
 
-    (A store that does not know conditional writes overwrites it instead; nothing here relies on more.)
+    A store without conditional writes overwrites the object instead; nothing in the pipeline relies on more.
     """
     scheme, path = _split(uri)
     return _store(scheme).write(path, data, only_if_absent)
 
 
 def exists(uri: str) -> bool:
-    """Whether there is such an object."""
+    """Whether the object exists. Reads it whole."""
     try:
         read(uri)
     except ObjectMissing:
@@ -108,22 +108,22 @@ def exists(uri: str) -> bool:
 
 
 def names(folder: str) -> list[str]:
-    """The names of the objects right inside a folder, sorted."""
+    """The names of the objects directly inside a folder, sorted."""
     folder = folder.rstrip("/") + "/"
-    inside = (o.uri.removeprefix(folder) for o in list_objects(folder))
-    return sorted(name for name in inside if "/" not in name)
+    paths = (stored.uri.removeprefix(folder) for stored in list_objects(folder))
+    return sorted(path for path in paths if "/" not in path)
 
 
 def delete_folder(uri: str) -> None:
-    """Remove every object below a folder URI; no such folder is no error."""
+    """Remove every object below a folder URI. A missing folder is not an error."""
     scheme, path = _split(uri)
     _store(scheme).delete_folder(path.rstrip("/") + "/")
 
 
 def abort_old_uploads(folder: str) -> int:
-    """Abort multipart uploads below a folder URI that nobody has finished in a day. Returns how many.
+    """Abort multipart uploads below a folder URI that are unfinished after a day. Returns how many.
 
-    Raises nothing of the store's: where it does not list or abort uploads, they stay.
+    Raises no error of the store: if it cannot list or abort uploads, they stay.
     """
     scheme, path = _split(folder)
     return _store(scheme).abort_old_uploads(path.rstrip("/") + "/")

@@ -1,4 +1,4 @@
-"""Files, as an object store."""
+"""The file:// store: folders and files as an object store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVe
 
 
 class LocalStore:
-    """Files. The ETag is modification time and size, so a replaced file shows."""
+    """A file system as a store. An ETag is modification time and size, so a replaced file has another one."""
 
     def list_objects(self, path: str) -> Iterator[tuple[str, int, str]]:
         try:
@@ -27,7 +27,7 @@ class LocalStore:
             raise StoreRefused(f"file://{path} is a file, not a folder") from None
         except PermissionError:
             raise StoreRefused(f"file://{path}: permission denied") from None
-        except OSError as error:  # a loop of links, a disk that fails
+        except OSError as error:  # for example a loop of links, or a failing disk
             raise StoreError(f"file://{path}: {error.strerror}") from error
         for entry in entries:
             if entry.is_dir():
@@ -37,21 +37,21 @@ class LocalStore:
             elif entry.is_file():
                 try:
                     status = entry.stat()
-                except FileNotFoundError:  # removed since its folder was read
+                except FileNotFoundError:  # removed after its folder was read
                     continue
                 yield entry.path, status.st_size, _local_etag(status)
 
     def read(self, path: str) -> bytes:
         return _read(path)[0]
 
-    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
-        for path, listed, _ in wanted:  # the page cache answers; threads would only take turns
+    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
+        for path, etag, _ in versions:  # mostly from the page cache: threads would gain nothing
             try:
-                data, etag = _read(path)
+                data, current_etag = _read(path)
             except ObjectMissing as missing:
                 yield missing
             else:
-                yield data if etag == listed else ObjectChanged(etag)
+                yield data if current_etag == etag else ObjectChanged(current_etag)
 
     def read_part(self, path: str, start: int, length: int) -> bytes:
         with _opened(path) as file:
@@ -83,20 +83,20 @@ class LocalStore:
             shutil.rmtree(path)
 
     def abort_old_uploads(self, path: str) -> int:
-        return 0  # files are not uploaded in parts
+        return 0  # a file system has no multipart uploads
 
 
 def _read(path: str) -> tuple[bytes, str]:
-    """A file's bytes, and the ETag that they have now."""
+    """A file's bytes, and their ETag."""
     with _opened(path) as file:
         data = file.read()
-        # Taken after reading: bytes written while we read change the time of modification.
+        # The ETag is taken after reading: a write meanwhile changes the modification time.
         return data, _local_etag(os.fstat(file.fileno()))
 
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
-    """A file to read. Raises what a store raises, for opening and for reading."""
+    """Open a file for reading. Translates OSError from opening and reading into the errors of a store."""
     try:
         with Path(path).open("rb") as file:
             yield file
@@ -109,13 +109,13 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 
 def _put_if_absent(draft: Path, target: Path) -> None:
-    """Give the draft its name unless that is taken. Raises FileExistsError."""
+    """Link the draft under the target's name. Raises FileExistsError if the target exists."""
     try:
-        os.link(draft, target)  # fails where rename would replace
+        os.link(draft, target)  # unlike a rename, this fails when the target exists
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
             raise
-        # A file system without hard links (FAT, some mounts): not atomic there, but never an overwrite.
+        # A file system without hard links (FAT, some mounts): not atomic, but never an overwrite.
         with target.open("xb") as file:
             file.write(draft.read_bytes())
 

@@ -1,4 +1,4 @@
-"""What stores speak of: objects, and what may be true of one."""
+"""The types that all stores share: an object, its version, its errors, and the `Store` protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One listed object. etag: the store's word for this version of the bytes."""
+    """One listed object. size: in bytes. etag: the store's identifier of this version of its bytes."""
 
     uri: str
     size: int
@@ -17,7 +17,7 @@ class StoredObject:
 
 
 class ObjectVersion(NamedTuple):
-    """One version of one object, to be fetched. path: as in Store."""
+    """One version of one object, to be fetched. path: as in Store. size: in bytes."""
 
     path: str
     etag: str
@@ -25,11 +25,11 @@ class ObjectVersion(NamedTuple):
 
 
 class ObjectMissing(Exception):
-    """There is no such object (any more)."""
+    """The object does not exist, or no longer."""
 
 
 class ObjectChanged(Exception):
-    """The object is not the version that was listed. etag: what it is now."""
+    """The object is no longer the version that was listed. etag: that of the current version."""
 
     def __init__(self, etag: str) -> None:
         super().__init__(etag)
@@ -37,11 +37,11 @@ class ObjectChanged(Exception):
 
 
 class Store(Protocol):
-    """What a store can do. `path` is what stands behind the scheme: /folder/file or bucket/key."""
+    """The operations of a store. path: a URI without its scheme, such as /folder/file or bucket/key."""
 
     def list_objects(self, path: str) -> Iterator[tuple[str, int, str]]: ...
     def read(self, path: str) -> bytes: ...
-    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]: ...
+    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]: ...
     def read_part(self, path: str, start: int, length: int) -> bytes: ...
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool: ...
     def delete_folder(self, path: str) -> None: ...

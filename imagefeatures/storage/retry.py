@@ -13,20 +13,19 @@ from imagefeatures.errors import StoreError
 T = TypeVar("T")
 
 LONGEST_WAIT_SECONDS = 4.0
-"""Between two tries. In a minute that makes about thirty of them: enough where every second one fails."""
+"""The longest wait between two attempts: about thirty attempts a minute, enough if every second one fails."""
 
 CONNECT_SECONDS = 5.0
 """The longest that a store may take to accept a connection."""
 
 ATTEMPT_SECONDS = 20.0
-"""The longest that one try may take, whatever it has delivered by then; a larger body has a second more a MiB."""
+"""The longest that one attempt may take, even if bytes still arrive; boto3 has one second more for each MiB."""
 
 LIST_SECONDS = 30.0
 """The longest that one page of a listing may take."""
 
 STALL_SECONDS = 10.0
-"""The longest that a body may stand still in the bulk reader."""
-
+"""The longest that the bulk reader waits for the next bytes of a body."""
 
 AGAIN_SECONDS = 15.0
 """How long a request is retried in a task whose earlier attempt has already spent a whole deadline."""
@@ -34,13 +33,13 @@ AGAIN_SECONDS = 15.0
 _shortened = threading.Event()
 
 
-def shorten_retries(yes: bool) -> None:
-    """Use AGAIN_SECONDS as the deadline from now on (yes), or each caller's own (no).
+def shorten_retries(shorten: bool) -> None:
+    """From now on use AGAIN_SECONDS as the deadline if `shorten`, otherwise each caller's own.
 
     A second attempt of a task shortens its retries: four attempts of a minute each would hide an outage for four
     minutes.
     """
-    (_shortened.set if yes else _shortened.clear)()
+    (_shortened.set if shorten else _shortened.clear)()
 
 
 class Transient(Exception):
@@ -98,18 +97,18 @@ def with_retries(what: str, seconds: float, once: Callable[[], T], deadline: Sha
 def within(seconds: float, request: Callable[[], T]) -> T:
     """Run a request in a thread and abandon the thread after `seconds`. Raises the request's errors, or Transient.
 
-    boto3 has no limit for the whole of an answer. Not for writes: an abandoned write may still happen.
+    boto3 has no time limit for a whole response. Not for writes: an abandoned write may still take effect.
     """
-    answer: Future[T] = Future()
+    result: Future[T] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(request())
+            result.set_result(request())
         except BaseException as error:
-            answer.set_exception(error)
+            result.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
     try:
-        return answer.result(seconds)
+        return result.result(seconds)
     except TimeoutError as error:
-        raise Transient(f"no whole answer in {seconds:.0f} s") from error
+        raise Transient(f"no complete response in {seconds:.0f} s") from error

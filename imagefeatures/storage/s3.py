@@ -1,4 +1,4 @@
-"""S3-compatible stores: boto3 lists, writes and says what went wrong; obstore reads small objects in bulk."""
+"""The s3:// store: boto3 for everything but bulk reads of small objects, which go through obstore."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 from imagefeatures.errors import StoreError, StoreRefused
@@ -16,29 +17,32 @@ from imagefeatures.storage import uploads
 from imagefeatures.storage.bulk import BulkReader
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion
 from imagefeatures.storage.retry import CONNECT_SECONDS, LIST_SECONDS, SharedDeadline, Transient, with_retries, within
-from imagefeatures.storage.s3_responses import check_that_s3_answers, read_body, status, translate_errors
+from imagefeatures.storage.s3_responses import check_is_s3, read_body, status, translate_errors
 
 T = TypeVar("T")
 
 RETRY_SECONDS = 60.0
-"""How long one request is retried before it is a StoreError; outlives a restart of the store."""
+"""How long one request is retried before StoreError is raised: longer than a store takes to restart."""
 
 READ_SECONDS = 20
-"""The longest that a store may keep silent; a paused one comes back."""
+"""The longest that a store may send nothing: long enough for a short pause of the store."""
 
 FETCH_THREADS = 16
 """How many objects one worker fetches at a time."""
 
+KEYS_PER_DELETE = 1000
+"""The most keys that S3 takes in one request to delete objects."""
+
 
 class S3Store:
-    """An S3-compatible store, configured by what configures boto3 alone: the AWS_* variables, a profile."""
+    """An S3-compatible store, configured only as boto3 is: by AWS_* variables or a profile."""
 
     def __init__(self) -> None:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
-        # Our own retry wraps request and body together, so botocore's (which cannot) is off.
+        # botocore's retries are off, since they do not cover the body; with_retries covers request and body.
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
@@ -47,7 +51,7 @@ class S3Store:
         )
         try:
             self._client = boto3.client("s3", config=config)
-        except (ValueError, BotoCoreError) as error:  # an endpoint that is no URL, a profile that does not exist
+        except (ValueError, BotoCoreError) as error:  # for example a malformed endpoint or an unknown profile
             raise StoreRefused(f"s3: {' '.join(str(error).split())}") from None
         self._lock = threading.Lock()
         self._bulk_readers: dict[str, BulkReader | None] = {}
@@ -57,11 +61,11 @@ class S3Store:
         bucket, prefix = _bucket_and_key(path)
         request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         while True:
-            ask = partial(within, LIST_SECONDS, partial(self._client.list_objects_v2, **request))
-            page = _with_retries(f"s3://{bucket}", ask)
-            check_that_s3_answers(f"s3://{bucket}", "Name" in page or "IsTruncated" in page)
-            for found in page.get("Contents", []):
-                yield f"{bucket}/{found['Key']}", found["Size"], found["ETag"].strip('"')
+            get_page = partial(within, LIST_SECONDS, partial(self._client.list_objects_v2, **request))
+            page = _with_retries(f"s3://{bucket}", get_page)
+            check_is_s3(f"s3://{bucket}", "Name" in page or "IsTruncated" in page)
+            for entry in page.get("Contents", []):
+                yield f"{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"')
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
@@ -69,17 +73,17 @@ class S3Store:
     def read(self, path: str) -> bytes:
         return _with_retries(f"s3://{path}", lambda: self._get(path, None))
 
-    def fetch_all(self, wanted: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
+    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
         deadline = SharedDeadline()
 
-        def fetch(one: ObjectVersion) -> bytes | ObjectMissing | ObjectChanged:
+        def fetch(version: ObjectVersion) -> bytes | ObjectMissing | ObjectChanged:
             try:
-                return self._fetch(one, deadline)
-            except (ObjectMissing, ObjectChanged) as verdict:
-                return verdict
+                return self._fetch(version, deadline)
+            except (ObjectMissing, ObjectChanged) as missing_or_changed:
+                return missing_or_changed
 
-        with ThreadPoolExecutor(min(FETCH_THREADS, max(len(wanted), 1))) as pool:
-            yield from pool.map(fetch, wanted)
+        with ThreadPoolExecutor(min(FETCH_THREADS, max(len(versions), 1))) as pool:
+            yield from pool.map(fetch, versions)
 
     def read_part(self, path: str, start: int, length: int) -> bytes:
         if length <= 0:
@@ -87,12 +91,12 @@ class S3Store:
         bucket, key = _bucket_and_key(path)
 
         def get() -> bytes:
-            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}")
-            check_that_s3_answers(f"s3://{path}", "ETag" in answer and "ContentLength" in answer)
-            if "ContentRange" in answer:
-                answer.pop("ChecksumCRC32", None)  # the whole object's
-                return read_body(answer)
-            return read_body(answer)[start : start + length]  # a store that ignores ranges
+            response = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}")
+            check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
+            if "ContentRange" in response:
+                response.pop("ChecksumCRC32", None)  # it is the whole object's
+                return read_body(response)
+            return read_body(response)[start : start + length]  # the store ignores ranges
 
         return _with_retries(f"s3://{path}", get)
 
@@ -102,37 +106,29 @@ class S3Store:
         data = bytes(data)  # boto3 takes no other buffer
 
         def put() -> dict[str, Any]:
-            return self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
+            response: dict[str, Any] = self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
+            return response
 
         try:
-            answer = _with_retries(f"s3://{path}", put)
+            response = _with_retries(f"s3://{path}", put)
         except ObjectChanged:
             return False
         except StoreRefused as refusal:
             if not (condition and "NotImplemented" in str(refusal)):
                 raise
-            return self.write(path, data, only_if_absent=False)  # a store that knows no conditional writes
-        check_that_s3_answers(f"s3://{path}", "ETag" in answer)
+            return self.write(path, data, only_if_absent=False)  # the store has no conditional writes
+        check_is_s3(f"s3://{path}", "ETag" in response)
         return True
 
     def delete_folder(self, path: str) -> None:
         bucket, _ = _bucket_and_key(path)
-        batch: list[dict[str, str]] = []
-
-        def flush() -> None:
-            if batch:
-                request = {"Bucket": bucket, "Delete": {"Objects": batch, "Quiet": True}}
-                answer = _with_retries(f"s3://{bucket}", lambda: self._client.delete_objects(**request))
-                if errors := answer.get("Errors"):
-                    first = f"{errors[0].get('Key')}: {errors[0].get('Code')}"
-                    raise StoreError(f"s3://{bucket}: {len(errors)} objects could not be deleted, first {first}")
-                batch.clear()
-
-        for name, _, _ in self.list_objects(path):
-            batch.append({"Key": name.partition("/")[2]})
-            if len(batch) == 1000:  # the most that one request may name
-                flush()
-        flush()
+        keys = (name.partition("/")[2] for name, _, _ in self.list_objects(path))
+        while batch := [{"Key": key} for key in islice(keys, KEYS_PER_DELETE)]:
+            request = {"Bucket": bucket, "Delete": {"Objects": batch, "Quiet": True}}
+            response = _with_retries(f"s3://{bucket}", partial(self._client.delete_objects, **request))
+            if errors := response.get("Errors"):
+                first = f"{errors[0].get('Key')}: {errors[0].get('Code')}"
+                raise StoreError(f"s3://{bucket}: {len(errors)} objects could not be deleted, first {first}")
 
     def abort_old_uploads(self, path: str) -> int:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -142,49 +138,49 @@ class S3Store:
         try:
             return within(LIST_SECONDS, partial(uploads.abort_old_uploads, self._client, bucket, prefix))
         except (Transient, ClientError, BotoCoreError, HTTPError, OSError, LookupError, TypeError, ValueError) as error:
-            # Not allowed, not known to this store, no answer just now: whatever it is, the next run tries again.
+            # Whatever the reason (no permission, an unknown operation, no answer), the next run tries again.
             logging.getLogger(__name__).info("s3://%s: unfinished uploads stay (%s)", bucket, error)
             return 0
 
-    def _fetch(self, wanted: ObjectVersion, deadline: SharedDeadline) -> bytes:
-        """The bytes of the version that was listed: first by obstore, then by boto3, until they are whole."""
-        bucket, key = _bucket_and_key(wanted.path)
-        readers = [self._bulk_reader(bucket)]
+    def _fetch(self, version: ObjectVersion, deadline: SharedDeadline) -> bytes:
+        """The bytes of the listed version. The first attempt uses obstore, all later ones use boto3."""
+        bucket, key = _bucket_and_key(version.path)
+        bulk_readers = [self._bulk_reader(bucket)]
         digests: set[str] = set()
 
-        def once() -> bytes:
-            bulk = readers.pop() if readers else None
-            data = bulk.get(key, wanted.etag, wanted.size) if bulk else None
+        def attempt() -> bytes:
+            bulk = bulk_readers.pop() if bulk_readers else None
+            data = bulk.get(key, version.etag, version.size) if bulk else None
             if data is None:
-                data = self._get(wanted.path, wanted.etag)
-            self._check_md5(bucket, wanted.etag, data, digests)
+                data = self._get(version.path, version.etag)
+            self._check_md5(bucket, version.etag, data, digests)
             return data
 
-        return _with_retries(f"s3://{wanted.path}", once, deadline)
+        return _with_retries(f"s3://{version.path}", attempt, deadline)
 
     def _get(self, path: str, etag: str | None) -> bytes:
+        """The bytes of an object through boto3. Raises ObjectChanged when it has another ETag than the one given."""
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(path)
         condition = {"IfMatch": f'"{etag}"'} if etag else {}
         try:
-            answer = self._client.get_object(Bucket=bucket, Key=key, **condition)
+            response = self._client.get_object(Bucket=bucket, Key=key, **condition)
         except ClientError as error:
             if status(error) != 412:
                 raise
-            now = self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
-            raise ObjectChanged(now) from None
-        check_that_s3_answers(f"s3://{path}", "ETag" in answer and "ContentLength" in answer)
-        now = answer["ETag"].strip('"')
-        if etag and now != etag:  # a store that ignores If-Match
-            raise ObjectChanged(now)
-        return read_body(answer)
+            raise ObjectChanged(self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')) from None
+        check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
+        current_etag = response["ETag"].strip('"')
+        if etag and current_etag != etag:  # the store ignores If-Match
+            raise ObjectChanged(current_etag)
+        return read_body(response)
 
     def _check_md5(self, bucket: str, etag: str, data: bytes, digests: set[str]) -> None:
-        """Raise Transient for bytes that are not those of the ETag, where an ETag is an MD5.
+        """Raise Transient for bytes whose MD5 differs from the ETag, if the bucket's ETags are MD5 digests.
 
-        It is not everywhere: with some encryption it only looks like one. So bytes that come twice alike are
-        believed, and the bucket's ETags no more. digests: those of the earlier tries at this object.
+        With some kinds of encryption an ETag only looks like an MD5. So if two attempts return the same bytes, the
+        bytes are accepted, and the bucket's ETags are not checked again. digests: of earlier attempts at this object.
         """
         if bucket in self._etag_is_no_md5 or not re.fullmatch("[0-9a-f]{32}", etag):
             return
@@ -201,13 +197,13 @@ class S3Store:
             if bucket not in self._bulk_readers:
                 try:
                     self._bulk_readers[bucket] = BulkReader(bucket, self._client)
-                except ValueError:  # boto3 will say what is wrong, if it is wrong for boto3 as well
+                except ValueError:  # boto3 reports the error, unless it can reach the bucket
                     self._bulk_readers[bucket] = None
             return self._bulk_readers[bucket]
 
 
 def _with_retries(what: str, request: Callable[[], T], deadline: SharedDeadline | None = None) -> T:
-    """Run a request until it works, is refused, or RETRY_SECONDS have passed."""
+    """Run a request until it succeeds, is refused, or RETRY_SECONDS have passed."""
     return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request), deadline)
 
 

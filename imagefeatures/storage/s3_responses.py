@@ -1,4 +1,4 @@
-"""What an S3 store's answers mean: may they pass, are they true of the object, or is it a no?"""
+"""The meaning of S3 responses: a transient failure, a fact about the object, a refusal, or a complete body."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 def translate_errors(what: str, request: Callable[[], T]) -> T:
-    """Run one request of boto3. Raises Transient, StoreRefused, ObjectMissing or ObjectChanged, and nothing of boto3's.
+    """Run one boto3 request. Translates boto3's errors into Transient, StoreRefused, ObjectMissing or ObjectChanged.
 
-    what: the URI to speak of.
+    what: the URI that the error's text names.
     """
     from botocore.exceptions import (
         BotoCoreError,
@@ -36,7 +36,7 @@ def translate_errors(what: str, request: Callable[[], T]) -> T:
         return request()
     except ClientError as error:
         _raise_if_final(what, error)
-        raise Transient(text(error)) from error
+        raise Transient(error_text(error)) from error
     except NoCredentialsError:
         raise StoreRefused(f"{what}: no credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)") from None
     except (ParamValidationError, PartialCredentialsError) as error:
@@ -45,45 +45,50 @@ def translate_errors(what: str, request: Callable[[], T]) -> T:
         raise Transient(f"{type(error).__name__}: {error}") from error
 
 
-def read_body(answer: Mapping[str, Any]) -> bytes:
-    """The body of a GET, whole. Raises Transient when it is short, too slow, or not what its CRC32 says."""
-    size = answer["ContentLength"]
+def read_body(response: Mapping[str, Any]) -> bytes:
+    """The complete body of a GET. Raises Transient when it is short, too slow, or differs from its CRC32."""
+    size = response["ContentLength"]
     seconds = ATTEMPT_SECONDS + size / 2**20
     deadline = time.monotonic() + seconds
     parts = []
-    with answer["Body"] as raw:  # urllib3's own: botocore's waits for the last byte, however slowly it comes
+    with response["Body"] as raw:  # urllib3's stream: botocore's own has no time limit for the whole body
         while part := raw.read1(1 << 20):
             parts.append(part)
             if time.monotonic() > deadline:
-                raise Transient(f"{sum(map(len, parts))} of {size} bytes came in {seconds:.0f} s")
+                raise Transient(f"{sum(map(len, parts))} of {size} bytes arrived in {seconds:.0f} s")
     data = b"".join(parts)
     if len(data) != size:
-        raise Transient(f"{len(data)} of {size} bytes came")
+        raise Transient(f"{len(data)} of {size} bytes arrived")
     crc = base64.b64encode(zlib.crc32(data).to_bytes(4)).decode()
-    if answer.get("ChecksumType") != "COMPOSITE" and answer.get("ChecksumCRC32", crc) != crc:
-        raise Transient(f"bytes with CRC32 {crc} instead of {answer['ChecksumCRC32']}")
+    if response.get("ChecksumType") != "COMPOSITE" and response.get("ChecksumCRC32", crc) != crc:
+        raise Transient(f"bytes with CRC32 {crc} instead of {response['ChecksumCRC32']}")
     return data
 
 
-def check_that_s3_answers(what: str, is_so: bool) -> None:
-    """A store's web console, or a proxy's page, says 200 to everything: to boto3 an empty listing, a finished write."""
-    if not is_so:
-        raise StoreRefused(f"{what}: what answers there is no S3 store (see AWS_ENDPOINT_URL)")
+def check_is_s3(what: str, has_s3_fields: bool) -> None:
+    """Raise StoreRefused for a response that lacks the fields which every S3 store sends.
+
+    A web console or a proxy's page answers every request with 200. boto3 takes that for an empty listing, or for a
+    write that succeeded.
+    """
+    if not has_s3_fields:
+        raise StoreRefused(f"{what}: the server there is not an S3 store (see AWS_ENDPOINT_URL)")
 
 
 def status(error: ClientError) -> int:
-    """The HTTP status, 0 where there is none."""
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    """The HTTP status of an error; 0 if it has none."""
+    number: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return number
 
 
-def text(error: ClientError) -> str:
-    """The store's own code and words."""
+def error_text(error: ClientError) -> str:
+    """The store's own error code and message."""
     details = error.response.get("Error", {})
     return f"{details.get('Code', '?')}: {details.get('Message', '')}".strip(": ")
 
 
 def _raise_if_final(what: str, error: ClientError) -> None:
-    """Raise what the store's answer means, when asking again would not change it."""
+    """Raise the meaning of an error response that a retry would not change; return for any other."""
     code = error.response.get("Error", {}).get("Code", "")
     number = status(error)
     if code == "NoSuchBucket":
@@ -91,6 +96,6 @@ def _raise_if_final(what: str, error: ClientError) -> None:
     if number == 404:
         raise ObjectMissing(what) from None
     if number == 412:
-        raise ObjectChanged(text(error)) from None
+        raise ObjectChanged(error_text(error)) from None
     if number == 501 or (400 <= number < 500 and number not in (408, 409, 429)):  # 409: another write was under way
-        raise StoreRefused(f"{what}: the store refuses ({text(error)})") from None
+        raise StoreRefused(f"{what}: the store refuses ({error_text(error)})") from None

@@ -1,4 +1,4 @@
-"""The benchmark's plumbing: its photos, its arithmetic, its bare loops, its table. Nothing here is timed."""
+"""The benchmark's photos, arithmetic and report. Nothing here is timed."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def test_what_is_no_jpeg_gets_no_comment() -> None:
 
 def test_photos_are_laid_out_in_every_size_and_all_differ(tmp_path: Path) -> None:
     some = [("apple", jpeg("red")), ("pear", jpeg("green"))]
-    made = photos.lay_out(some, tmp_path, [5, 2])
-    found = {size: sorted(place.rglob("*.jpg")) for size, place in made.items()}
-    assert {size: len(files) for size, files in found.items()} == {5: 5, 2: 2}
-    assert len({file.read_bytes() for file in found[5]}) == 5
-    assert all(file.stat().st_nlink == 2 for file in found[2])
-    assert {file.parent.name for file in found[5]} == {"apple", "pear"}
+    folders = photos.lay_out(some, tmp_path, [5, 2])
+    files = {size: sorted(folder.rglob("*.jpg")) for size, folder in folders.items()}
+    assert {size: len(listed) for size, listed in files.items()} == {5: 5, 2: 2}
+    assert len({file.read_bytes() for file in files[5]}) == 5
+    assert all(file.stat().st_nlink == 2 for file in files[2])
+    assert {file.parent.name for file in files[5]} == {"apple", "pear"}
 
 
 def test_ratios_are_taken_row_by_row() -> None:

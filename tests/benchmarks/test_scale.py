@@ -1,4 +1,4 @@
-"""docs/scale.md is what the script makes of what was measured, and the script's arithmetic is right."""
+"""docs/scale.md holds what benchmarks.scale writes, and the arithmetic of benchmarks.scale."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def test_the_document_holds_what_the_script_says() -> None:
     assert scale.BEGIN + text + scale.END in scale.DOCUMENT.read_text()
 
 
-def test_requests_are_told_apart_by_what_they_are_for() -> None:
-    # 2 for a shard and 1 for an image: 514 in one shard, 576 in 32.
-    found = scale._split(Counter(GET=514, PUT=2), Counter(GET=576, PUT=64), 31)
-    assert found["shard"] == {"GET": 2, "PUT": 2}
-    assert found["image"] == {"GET": 1, "PUT": 0}
-    asked = scale.requests({"requests": {"ingest": found}}, "ingest", 1_000_000)
-    assert asked == {"GET": 1_000_000 + 2 * 1954, "PUT": 2 * 1954}
+def test_requests_are_split_into_those_for_shards_and_for_images() -> None:
+    # 2 for each shard and 1 for each image: 514 with one shard, 576 with 32.
+    split = scale._split(Counter(GET=514, PUT=2), Counter(GET=576, PUT=64), 31)
+    assert split["shard"] == {"GET": 2, "PUT": 2}
+    assert split["image"] == {"GET": 1, "PUT": 0}
+    total = scale.requests({"requests": {"ingest": split}}, "ingest", 1_000_000)
+    assert total == {"GET": 1_000_000 + 2 * 1954, "PUT": 2 * 1954}
 
 
-def test_what_was_counted_is_of_whole_requests() -> None:
+def test_counted_requests_are_whole_numbers() -> None:
     counted = json.loads((RESULTS / "scale.json").read_text())
     for step, each in counted["requests"].items():
         for kind in ("GET", "PUT"):

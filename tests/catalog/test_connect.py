@@ -1,4 +1,4 @@
-"""A catalog that cannot be opened refuses the run in the plan: one line with host and database, and no password."""
+"""An unusable catalog: plan refuses the run in one line that names host and database, and no password."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Plan = Callable[[str], str]
 
 @pytest.fixture
 def plan(settings: Settings, tmp_path: Path) -> Plan:
-    """plan(catalog): the line by which the plan refuses a run with that catalog; and that it leaves nothing behind."""
+    """plan(catalog): the one-line error of a plan with that catalog, which has written no run.json."""
 
     def refused(url: str, kind: type[ImageFeaturesError] = CatalogRefused) -> str:
         with pytest.raises(kind) as stopped:
@@ -47,19 +47,23 @@ def test_a_password_may_hold_any_character(settings: Settings, make_database: Ca
     assert tables.open_table(tables.open_catalog(odd), odd, "photos").name() == ("features", "photos")
 
 
-def test_a_wrong_password_a_missing_database_and_user(plan: Plan, make_database: Callable[..., str]) -> None:
+def test_a_wrong_password_a_missing_database_and_a_missing_user_are_refused(
+    plan: Plan, make_database: Callable[..., str]
+) -> None:
     url = make_database()
     host, name = url.rpartition("@")[2].split("/")
-    place = f"postgresql database {name} on {host}: "
+    description = f"postgresql database {name} on {host}: "
     user, password = urlsplit(url).username, urlsplit(url).password
-    assert plan(url.replace(f"{password}@", "canary-wrong@")).startswith(place)
+    assert plan(url.replace(f"{password}@", "canary-wrong@")).startswith(description)
     assert f'password authentication failed for user "{user}"' in plan(url.replace(f"{password}@", "canary-wrong@"))
     assert '"nobody"' in plan(url.replace(f"//{user}:", "//nobody:"))
     assert 'database "no_such" does not exist' in plan(url.replace(name, "no_such"))
     assert "SSL" in plan(url + "?sslmode=require")
 
 
-def test_a_user_who_may_not_make_the_catalogs_tables(plan: Plan, make_database: Callable[..., str]) -> None:
+def test_a_user_who_may_not_create_the_catalogs_tables_is_refused(
+    plan: Plan, make_database: Callable[..., str]
+) -> None:
     url, other = make_database(), make_database("canary-of-another")
     theirs = other.rpartition("/")[0] + "/" + url.rpartition("/")[2]
     assert plan(theirs).endswith(": permission denied for schema public")
@@ -81,14 +85,14 @@ def test_a_server_out_of_reach_may_pass(plan: Plan, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://u:canary@{host}/db?connect_timeout=2", "http://{host}/db"])
-def test_a_server_that_says_nothing_is_not_waited_for(plan: Plan, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_given_up_after_a_timeout(plan: Plan, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect, "ANSWER_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         assert host in plan(url.format(host=host), CatalogError)
 
 
-def test_the_wait_for_postgresql_has_an_end_unless_the_setting_has_another() -> None:
+def test_postgresql_has_a_timeout_unless_the_setting_has_one() -> None:
     url = "postgresql+psycopg://u:p%40@h/db"
     assert connect.properties(url, "w")["uri"] == f"{url}?connect_timeout={connect.CONNECT_SECONDS}"
     assert connect.properties(f"{url}?connect_timeout=3", "w")["uri"] == f"{url}?connect_timeout=3"
@@ -96,7 +100,7 @@ def test_the_wait_for_postgresql_has_an_end_unless_the_setting_has_another() -> 
 
 @pytest.fixture
 def web_server() -> Iterator[Callable[[int, bytes], str]]:
-    """web_server(status, body): the address of a server that always answers so."""
+    """web_server(status, body): the address of a server that sends this response to every request."""
     running: list[HTTPServer] = []
 
     def serve(status: int, body: bytes) -> str:
@@ -150,7 +154,7 @@ def test_what_is_no_catalog_is_refused_by_the_settings_name(plan: Plan, url: str
     assert plan(url, SettingsError).startswith("IMAGEFEATURES_CATALOG: ")
 
 
-def test_sqlite_without_its_folder_or_with_something_else_in_its_place(plan: Plan, tmp_path: Path) -> None:
+def test_sqlite_without_its_folder_or_with_another_file_is_refused(plan: Plan, tmp_path: Path) -> None:
     assert plan("sqlite:////no/such/folder/c.db").startswith("sqlite database /no/such/folder/c.db: unable to open")
     (tmp_path / "c.db").write_text("not a database" * 100)
     assert plan(f"sqlite:///{tmp_path}/c.db").endswith("file is not a database")

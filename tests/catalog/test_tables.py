@@ -1,4 +1,4 @@
-"""The Iceberg tables on SQLite and on PostgreSQL: one partition swapped at once, whoever else writes meanwhile."""
+"""The Iceberg tables on SQLite and on PostgreSQL: partitions are replaced atomically, also with concurrent writers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.publishing import DAY, SPAWN, features_file, in_processes, open_fir
 def make_settings(
     request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Settings]:
-    """make_settings(): a lake of its own, and an empty catalog."""
+    """make_settings(): settings with a new lake and an empty catalog."""
 
     def make() -> Settings:
         lake = Path(settings.lake.removeprefix("file://"), uuid.uuid4().hex)
@@ -39,7 +39,7 @@ def make_settings(
 
 @pytest.fixture
 def empty(make_settings: Callable[[], Settings]) -> Settings:
-    """A deployment with an empty catalog, once on SQLite and once on PostgreSQL."""
+    """Settings with an empty catalog, once on SQLite and once on PostgreSQL."""
     return make_settings()
 
 
@@ -80,7 +80,7 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
     empty: Settings, tmp_path: Path
 ) -> None:
     start = SPAWN.Barrier(3)
-    in_processes(swap_in, [(empty, str(tmp_path), f"run-{at}", start) for at in range(3)])
+    in_processes(swap_in, [(empty, str(tmp_path), f"run-{number}", start) for number in range(3)])
     rows = read.table(empty, "photos", columns=("uri", "run_id"))
     assert rows.num_rows == 3
     assert len(set(rows["run_id"].to_pylist())) == 1
@@ -89,16 +89,16 @@ def test_three_runs_that_publish_one_partition_at_once_leave_exactly_one_runs_ro
 @pytest.mark.long
 def test_four_first_runs_at_once_all_find_one_and_the_same_table(make_settings: Callable[[], Settings]) -> None:
     rounds = [make_settings() for _ in range(12)]
-    found, start = SPAWN.Queue(), SPAWN.Barrier(4)
-    in_processes(open_first, [(rounds, found, start)] * 4)
-    seen = Counter(found.get() for _ in range(4 * len(rounds)))
+    results, start = SPAWN.Queue(), SPAWN.Barrier(4)
+    in_processes(open_first, [(rounds, results, start)] * 4)
+    seen = Counter(results.get() for _ in range(4 * len(rounds)))
     assert sorted(seen.values()) == [4] * len(rounds)
 
 
 def test_catalog_tables_and_namespace_that_another_run_makes_first_are_used(
     empty: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both runs have looked, and found nothing; the other one's tables and namespace come first."""
+    """Both runs have found nothing, and the other run creates the tables and the namespace first."""
     make_tables, make_namespace = SqlCatalog.create_tables, SqlCatalog.create_namespace
     failures: list[str] = []
 
@@ -142,8 +142,8 @@ def test_rows_of_a_dataset_are_replaced_beside_those_of_another(empty: Settings,
             "detail": "",
             "run_id": run_id,
         }
-        found = [{**row, "uri": f"s3://b/{at}", "quarantined_at": 0} for at in range(count)]
-        return pa.Table.from_pylist(found, schema=schemas.QUARANTINE)
+        rejected = [{**row, "uri": f"s3://b/{number}", "quarantined_at": 0} for number in range(count)]
+        return pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE)
 
     assert tables.replace_rows(table, DAY, dataset, rows(dataset, "one", 3), "one")
     assert tables.replace_rows(table, DAY, dataset + "2", rows(dataset + "2", "two", 2), "two")
@@ -157,7 +157,7 @@ def test_a_table_of_an_older_version_gets_the_missing_column_and_keeps_its_rows(
     (seen,) = read.runs(settings)
     assert (seen["dataset"], seen["registered"], seen["reused"]) == ("old", 7, None)
     opened = tables.open_catalog(settings)
-    assert "reused" not in opened.load_table("features.runs").schema().column_names  # who looks changes nothing
+    assert "reused" not in opened.load_table("features.runs").schema().column_names  # reading changes nothing
     row = {name: value for name, value in seen.items() if name != "reused"} | {"dataset": "new", "reused": 3}
     rows = pa.Table.from_pylist([row | {"run_id": "y"}], schema=schemas.RUNS)
     table = tables.open_table(opened, settings, "runs")

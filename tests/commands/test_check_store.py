@@ -1,4 +1,4 @@
-"""`imagefeatures check-store` against real stores: what each answers, exactly, and that nothing is left."""
+"""`imagefeatures check-store` against real stores: the exact results of each, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from imagefeatures.storage import s3 as s3_store
 from imagefeatures.storage.checks import CHECKS, check_store
 from support.shared import BUCKET
 
-ALL = {question.name for question in CHECKS}
-S3_ONLY = {question.name for question in CHECKS if question.s3_only}
+ALL = {check.name for check in CHECKS}
+S3_ONLY = {check.name for check in CHECKS if check.s3_only}
 
 BOTH = "a key that is also a folder: a and a/b"
 CONTROL = "keys with a newline or a tab"
@@ -26,10 +26,11 @@ IF_MATCH = "conditional get: a stale If-Match is refused"
 
 
 def noes(uri: str) -> set[str]:
-    answers = list(check_store(uri))
-    assert {answer.name for answer in answers} == (ALL if uri.startswith("s3://") else ALL - S3_ONLY)
-    assert all(answer.costs and bool(answer.seen) != answer.yes for answer in answers)
-    return {answer.name for answer in answers if not answer.yes}
+    """The names of the checks that a store fails, once all of them have run."""
+    results = list(check_store(uri))
+    assert {result.name for result in results} == (ALL if uri.startswith("s3://") else ALL - S3_ONLY)
+    assert all(result.costs and bool(result.seen) != result.yes for result in results)
+    return {result.name for result in results if not result.yes}
 
 
 def test_moto_does_all_but_two_things(s3: Any) -> None:
@@ -47,11 +48,11 @@ def test_a_real_store_does_all_but_what_is_documented(
 ) -> None:
     import boto3
 
-    monkeypatch.setattr(s3_store, "RETRY_SECONDS", 1.0)  # to `a/b` beside `a` rclone says 500, for ever
+    monkeypatch.setattr(s3_store, "RETRY_SECONDS", 1.0)  # rclone answers `a/b` beside `a` with 500 every time
     assert noes(store) == expected
     assert list(storage.list_objects(store)) == []
     left = boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-    assert [one["Key"] for one in left if "imagefeatures-check" in one["Key"]] == []
+    assert [upload["Key"] for upload in left if "imagefeatures-check" in upload["Key"]] == []
 
 
 def test_a_folder_does_all_but_one_thing(tmp_path: Path) -> None:
@@ -60,13 +61,13 @@ def test_a_folder_does_all_but_one_thing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["/", "/in/a/folder"])
-def test_the_probe_stays_below_the_uri_and_touches_nothing_else(s3: Any, end: str) -> None:
+def test_the_checks_stay_below_the_uri_and_touch_nothing_else(s3: Any, end: str) -> None:
     s3.put_object(Bucket=BUCKET, Key="in/a/folder/mine", Body=b"mine")
-    for at, _ in enumerate(check_store(f"s3://{BUCKET}{end}")):
-        if not at:
-            found = [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"] if o["Key"] != "in/a/folder/mine"]
-            assert found
-            assert all(key.startswith(f"{end}/imagefeatures-check-".replace("//", "/")[1:]) for key in found)
+    for index, _ in enumerate(check_store(f"s3://{BUCKET}{end}")):
+        if not index:
+            keys = [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"] if o["Key"] != "in/a/folder/mine"]
+            assert keys
+            assert all(key.startswith(f"{end}/imagefeatures-check-".replace("//", "/")[1:]) for key in keys)
     assert storage.read(f"s3://{BUCKET}/in/a/folder/mine") == b"mine"
     assert [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["in/a/folder/mine"]
 
@@ -74,13 +75,13 @@ def test_the_probe_stays_below_the_uri_and_touches_nothing_else(s3: Any, end: st
 # The command
 
 
-def test_a_line_for_each_question_and_what_a_no_costs(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_for_each_check_and_what_a_no_costs(s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-store", f"s3://{BUCKET}/"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert len(lines) == len(CHECKS)
     assert [line[:3] for line in lines].count("no ") == 2
     (line,) = (line for line in lines if CHECKSUM in line)
-    assert line == f"no   nice    {CHECKSUM} -- bytes damaged on their way in are noticed only when read (accepted)"
+    assert line == f"no   nice    {CHECKSUM} -- bytes damaged during an upload are noticed only when read (accepted)"
     assert last == f"s3://{BUCKET}/: does all that is needed, and all that is nice but 2"
 
 
@@ -97,7 +98,7 @@ def test_a_needed_thing_that_a_store_does_not_do_is_status_1(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_probe_that_is_stopped_removes_its_folder(
+def test_a_check_that_is_stopped_removes_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(uri: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What docker-compose.yml says, and the small programs beside it. The containers themselves: `make test-compose`."""
+"""docker-compose.yml, and the small programs in deploy/compose. `make test-compose` tests the containers themselves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / ".env"
 
 
-def test_the_env_file_has_fresh_secrets_and_is_ones_own(written: Path, tmp_path: Path) -> None:
+def test_the_env_file_has_fresh_secrets_and_is_private(written: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
     variables = env.read(written)
     assert all(variables.values())
@@ -99,7 +99,7 @@ def test_ports_are_published_on_this_machine_alone() -> None:
     assert len(ports) == 4  # Airflow, the catalog, and one of two stores
 
 
-def test_services_of_ours_have_no_rights_and_one_builds_their_image() -> None:
+def test_our_services_have_no_capabilities_and_one_builds_the_image() -> None:
     for service in OURS.values():
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
@@ -107,13 +107,13 @@ def test_services_of_ours_have_no_rights_and_one_builds_their_image() -> None:
     assert "\nUSER imagefeatures\n" in (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
 
 
-def test_whatever_stays_up_is_checked_and_started_again() -> None:
+def test_every_lasting_service_has_a_health_check_and_is_restarted() -> None:
     once = {"airflow-init", "demo", "spark-sql"}
     assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == once
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == once
 
 
-def test_a_heartbeat_may_fail_as_often_as_in_the_embedded_deployment() -> None:
+def test_a_heartbeat_may_fail_as_often_as_in_the_local_deployment() -> None:
     from deploy.local.environment import environment
 
     name = "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"
@@ -145,8 +145,8 @@ def test_the_bucket_is_made_once(s3: Any, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv("IMAGEFEATURES_CATALOG", "sqlite://")
     bucket.main()
     bucket.main()
-    assert capsys.readouterr().out == "bucket fresh-one: made\nbucket fresh-one: is there\n"
-    assert "fresh-one" in {found["Name"] for found in s3.list_buckets()["Buckets"]}
+    assert capsys.readouterr().out == "bucket fresh-one: created\nbucket fresh-one: exists\n"
+    assert "fresh-one" in {listed["Name"] for listed in s3.list_buckets()["Buckets"]}
 
 
 def test_airflow_reads_the_password_that_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,21 +165,21 @@ def test_a_server_that_does_not_answer_is_not_healthy(monkeypatch: pytest.Monkey
 
 
 def test_the_photos_go_into_the_bucket_once(s3: Any, tmp_path: Path) -> None:
-    rows = [{"finegrained_cat": f"L{at % 7}", "image_data": jpeg(at)} for at in range(42)]
+    rows = [{"finegrained_cat": f"L{seed % 7}", "image_data": jpeg(seed)} for seed in range(42)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "photos.parquet")
     folder = f"s3://{s3.list_buckets()['Buckets'][0]['Name']}/photos"
     days = photos.upload(tmp_path / "photos.parquet", folder)
     assert days == photos.lay_out(tmp_path / "photos.parquet", tmp_path / "photos")
-    found = {one.uri.removeprefix(folder): storage.read(one.uri) for one in storage.list_objects(folder)}
-    place = tmp_path / "photos"
-    assert found == {f"/{path.relative_to(place)}": path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    uploaded = {stored.uri.removeprefix(folder): storage.read(stored.uri) for stored in storage.list_objects(folder)}
+    local = tmp_path / "photos"
+    assert uploaded == {f"/{path.relative_to(local)}": path.read_bytes() for path in local.rglob("*") if path.is_file()}
 
-    spoiled = f"{folder}{min(found)}"
+    spoiled = f"{folder}{min(uploaded)}"
     storage.write(spoiled, b"spoiled")
-    before = {one["Key"]: one["LastModified"] for one in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
+    before = {o["Key"]: o["LastModified"] for o in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
     photos.upload(tmp_path / "photos.parquet", folder)
-    after = {one["Key"]: one["LastModified"] for one in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
-    assert storage.read(spoiled) == found[min(found)]
+    after = {o["Key"]: o["LastModified"] for o in s3.list_objects_v2(Bucket=folder.split("/")[2])["Contents"]}
+    assert storage.read(spoiled) == uploaded[min(uploaded)]
     assert {key for key in after if after[key] != before[key]} <= {spoiled.split("/", 3)[3]}
 
     storage.write(f"{folder}/fruit/2026-11-01/mine.jpg", b"precious")

@@ -1,4 +1,4 @@
-"""What Spark SQL is told of the deployment, and where a secret is on the way: in private files, while it runs."""
+"""Spark SQL's configuration for a deployment, and the private files that hold its secrets while it runs."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from imagefeatures.settings import Settings
 SQL_CATALOG: Any = SimpleNamespace(properties={})
 
 
-def told(settings: Settings, catalog: Any = SQL_CATALOG, **env: str) -> dict[str, str]:
-    """What is said of the catalog, by its own names."""
-    found = spark_sql.configuration(settings, catalog, env)
-    assert found["spark.sql.defaultCatalog"] == "imagefeatures"
+def catalog_conf(settings: Settings, catalog: Any = SQL_CATALOG, **env: str) -> dict[str, str]:
+    """Spark's configuration, with the catalog's properties by their own names, and all of it as text in `all`."""
+    conf = spark_sql.configuration(settings, catalog, env)
+    assert conf["spark.sql.defaultCatalog"] == "imagefeatures"
     prefix = "spark.sql.catalog.imagefeatures."
-    return {name.removeprefix(prefix): value for name, value in found.items()} | {"all": str(found)}
+    return {name.removeprefix(prefix): value for name, value in conf.items()} | {"all": str(conf)}
 
 
 def test_a_local_lake_needs_no_bundle_for_s3(settings: Settings) -> None:
-    found = told(dataclasses.replace(settings, catalog="sqlite:////a b%2525/é?timeout=60"))
-    assert found["uri"] == "jdbc:sqlite:file:/a%20b%2525/%C3%A9"
-    assert (found["type"], found["jdbc.schema-version"]) == ("jdbc", "V1")
-    assert found["io-impl"].endswith("HadoopFileIO")
-    assert found["spark.jars.packages"].count(":") == 4
-    assert "sqlite-jdbc" in found["spark.jars.packages"]
+    conf = catalog_conf(dataclasses.replace(settings, catalog="sqlite:////a b%2525/é?timeout=60"))
+    assert conf["uri"] == "jdbc:sqlite:file:/a%20b%2525/%C3%A9"
+    assert (conf["type"], conf["jdbc.schema-version"]) == ("jdbc", "V1")
+    assert conf["io-impl"].endswith("HadoopFileIO")
+    assert conf["spark.jars.packages"].count(":") == 4
+    assert "sqlite-jdbc" in conf["spark.jars.packages"]
 
 
-def test_an_s3_lake_in_a_store_of_another_make(settings: Settings) -> None:
+def test_an_s3_lake_in_a_store_that_is_not_amazons(settings: Settings) -> None:
     lake = dataclasses.replace(settings, lake="s3://bucket/lake", catalog="postgresql+psycopg://u:canary@[::1]/d b")
     secrets = {"AWS_ACCESS_KEY_ID": "canary-id", "AWS_SECRET_ACCESS_KEY": "canary-key"}
-    found = told(lake, AWS_ENDPOINT_URL="http://store:9000", AWS_REGION="eu-west-1", **secrets)
-    assert found["uri"] == "jdbc:postgresql://[::1]:5432/d%20b"
-    assert found["warehouse"] == "s3://bucket/lake/warehouse"
-    assert (found["s3.endpoint"], found["s3.path-style-access"]) == ("http://store:9000", "true")
-    assert found["client.region"] == "eu-west-1"
-    assert "iceberg-aws-bundle" in found["spark.jars.packages"]
-    assert "canary" not in found["all"]
-    assert "s3.endpoint" not in told(lake)
+    conf = catalog_conf(lake, AWS_ENDPOINT_URL="http://store:9000", AWS_REGION="eu-west-1", **secrets)
+    assert conf["uri"] == "jdbc:postgresql://[::1]:5432/d%20b"
+    assert conf["warehouse"] == "s3://bucket/lake/warehouse"
+    assert (conf["s3.endpoint"], conf["s3.path-style-access"]) == ("http://store:9000", "true")
+    assert conf["client.region"] == "eu-west-1"
+    assert "iceberg-aws-bundle" in conf["spark.jars.packages"]
+    assert "canary" not in conf["all"]
+    assert "s3.endpoint" not in catalog_conf(lake)
 
 
-def test_ssl_is_asked_of_both_drivers(settings: Settings) -> None:
+def test_ssl_parameters_go_to_both_drivers(settings: Settings) -> None:
     url = "postgresql+psycopg://u@db:5433/c?sslmode=verify-full&sslrootcert=/etc/ca%20x.pem&connect_timeout=3"
-    found = told(dataclasses.replace(settings, catalog=url))
-    assert found["uri"] == "jdbc:postgresql://db:5433/c?sslmode=verify-full&sslrootcert=/etc/ca%20x.pem"
+    conf = catalog_conf(dataclasses.replace(settings, catalog=url))
+    assert conf["uri"] == "jdbc:postgresql://db:5433/c?sslmode=verify-full&sslrootcert=/etc/ca%20x.pem"
 
 
-def test_a_rest_catalog_is_told_what_pyiceberg_was_told(settings: Settings) -> None:
+def test_a_rest_catalog_has_pyicebergs_properties(settings: Settings) -> None:
     catalog: Any = SimpleNamespace(properties={"token": "t", "warehouse": "w", "uri": "x", "s3.endpoint": "y"})
-    found = told(dataclasses.replace(settings, catalog="https://rest:8181"), catalog)
-    assert (found["type"], found["uri"], found["token"], found["warehouse"]) == ("rest", "https://rest:8181", "t", "w")
-    assert "jdbc" not in found["all"]
+    conf = catalog_conf(dataclasses.replace(settings, catalog="https://rest:8181"), catalog)
+    assert (conf["type"], conf["uri"], conf["token"], conf["warehouse"]) == ("rest", "https://rest:8181", "t", "w")
+    assert "jdbc" not in conf["all"]
 
 
 def test_a_database_that_spark_has_no_driver_for_is_refused() -> None:
@@ -67,7 +67,7 @@ def test_a_database_that_spark_has_no_driver_for_is_refused() -> None:
         spark_sql._driver(make_url("oracle+oracledb://u:canary@h/x"))
 
 
-def test_query_and_password_are_in_private_files_that_go(
+def test_query_and_password_are_in_private_files_that_are_removed(
     settings: Settings, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: dict[str, str] = {}

@@ -1,3 +1,5 @@
+"""The container formats: every one is detected, checked to its end, and told from other files."""
+
 from __future__ import annotations
 
 import gzip
@@ -15,7 +17,7 @@ from support.photos import ENCODINGS, encoded, jpeg, picture, png_chunk, turned
 
 LIMITS = Limits()
 MAGIC = {"JPEG": 3, "PNG": 8, "WEBP": 12, "GIF": 6, "BMP": 2, "TIFF": 4}
-"""How many bytes it takes to know each format."""
+"""Format: how many first bytes identify it."""
 
 
 def whole(name: str) -> tuple[str, bytes]:
@@ -46,7 +48,7 @@ def test_a_file_cut_at_any_byte_is_truncated(name: str) -> None:
     magic = MAGIC[kind]
     verdicts = [verdict(data[:cut]) for cut in range(len(data))]
     assert set(verdicts[:magic]) == {"UNSUPPORTED_FORMAT"}
-    wrong = {cut: found for cut, found in enumerate(verdicts[magic:], magic) if found != "TRUNCATED"}
+    wrong = {cut: reason for cut, reason in enumerate(verdicts[magic:], magic) if reason != "TRUNCATED"}
     assert wrong == {}
 
 
@@ -83,20 +85,20 @@ def test_a_jpeg_with_restart_markers_and_fill_bytes_is_whole() -> None:
 
 
 @pytest.mark.parametrize("endless", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0\0" * 100, b"\xff\xd8" + b"\xff" * 100_000])
-def test_a_jpeg_that_leads_nowhere_is_truncated(endless: bytes) -> None:
+def test_a_jpeg_without_an_image_is_truncated(endless: bytes) -> None:
     assert verdict(endless) == "TRUNCATED"
 
 
 def test_a_png_with_a_wrong_crc_is_corrupt_and_names_the_chunk() -> None:
     data = encoded(picture(), "PNG")
-    at = data.index(b"IDAT")
-    for flipped in (at, at + 10, len(data) - 13):  # its name, its data, the CRC before IEND's chunk
+    name = data.index(b"IDAT")
+    for flipped in (name, name + 10, len(data) - 13):  # the name, the data, the CRC before the chunk IEND
         bad = data[:flipped] + bytes([data[flipped] ^ 1]) + data[flipped + 1 :]
         with pytest.raises(Rejected, match="has a wrong CRC") as why:
             check(bad, LIMITS)
         assert why.value.reason is Reason.CORRUPT
-    with pytest.raises(Rejected, match=f"PNG chunk 'IDAT' at byte {at - 4} has a wrong CRC"):
-        check(data[: at + 10] + bytes([data[at + 10] ^ 1]) + data[at + 11 :], LIMITS)
+    with pytest.raises(Rejected, match=f"PNG chunk 'IDAT' at byte {name - 4} has a wrong CRC"):
+        check(data[: name + 10] + bytes([data[name + 10] ^ 1]) + data[name + 11 :], LIMITS)
 
 
 def test_a_png_without_its_end_chunk_is_truncated() -> None:

@@ -1,3 +1,5 @@
+"""Mutated images: a few thousand of those that `make fuzz` tries."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""Metadata and sizes that would cost too much: refused from the bytes, without inflating or allocating them."""
+"""Oversized metadata and images: refused by their bytes, without inflating or allocating them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def why(data: bytes, judge: Callable[[bytes, Limits], object] = images.inspect) 
 
 def png_with(*chunks: bytes, before_pixels: bool = True) -> bytes:
     data = encoded(picture(), "PNG")
-    at = data.index(b"IDAT") - 4 if before_pixels else data.index(b"IEND") - 4
-    return data[:at] + b"".join(chunks) + data[at:]
+    start = data.index(b"IDAT") - 4 if before_pixels else data.index(b"IEND") - 4
+    return data[:start] + b"".join(chunks) + data[start:]
 
 
 def ztxt(size: int, name: bytes = b"Comment") -> bytes:
@@ -55,7 +55,7 @@ def webp_with(kind: bytes, size: int) -> bytes:
 
 def gif_with(comments: int) -> bytes:
     data = encoded(picture(), "GIF")
-    comment = b"!\xfe" + (b"\xff" + b"c" * 255) * 4096 + b"\0"  # a MiB and a bit
+    comment = b"!\xfe" + (b"\xff" + b"c" * 255) * 4096 + b"\0"  # a little over 1 MiB
     return data[:-1] + comment * comments + b";"
 
 
@@ -64,14 +64,14 @@ def tiff_with(size: int) -> bytes:
 
 
 def exif_bomb(tags: int, size: int) -> bytes:
-    """EXIF whose tags all name the same bytes."""
-    entries = b"".join(struct.pack("<HHII", 0x8000 + at, 7, size, 0) for at in range(tags))
+    """EXIF whose tags all refer to the same bytes."""
+    entries = b"".join(struct.pack("<HHII", 0x8000 + number, 7, size, 0) for number in range(tags))
     return b"II*\0\x08\0\0\0" + struct.pack("<H", tags) + entries + b"\0\0\0\0" + bytes(size)
 
 
 def big_exif_bomb(tags: int, size: int) -> bytes:
-    """The same as BigTIFF, which Pillow reads there too."""
-    entries = b"".join(struct.pack("<HHQQ", 0x8000 + at, 7, size, 0) for at in range(tags))
+    """The same as BigTIFF, which Pillow accepts as EXIF too."""
+    entries = b"".join(struct.pack("<HHQQ", 0x8000 + number, 7, size, 0) for number in range(tags))
     return b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, tags) + entries + bytes(8) + bytes(size)
 
 
@@ -105,10 +105,10 @@ def test_metadata_over_the_limit_is_refused_from_the_bytes(name: str) -> None:
     make, detail = TOO_LARGE[name]
     data = make()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    reason, said = why(data)
+    reason, text = why(data)
     assert reason == "METADATA_TOO_LARGE"
-    assert said.startswith(detail)
-    assert f"{INFLATED_BYTES:,}" in said or f"{METADATA_BYTES:,}" in said
+    assert text.startswith(detail)
+    assert f"{INFLATED_BYTES:,}" in text or f"{METADATA_BYTES:,}" in text
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 3 * METADATA_BYTES
 
 
@@ -133,21 +133,22 @@ def test_metadata_under_the_limit_passes(name: str) -> None:
 
 
 def test_pillows_own_limits_have_the_same_reason() -> None:
-    """What decode alone meets; inspect is there before it."""
+    """Only decode alone reaches these limits: in the pipeline inspect rejects such images before."""
     assert why(png_with(ztxt(2 * MIB)), decode)[0] == "METADATA_TOO_LARGE"
     assert why(png_with(*[ztxt(MIB)] * 70), decode)[0] == "METADATA_TOO_LARGE"
     assert why(png_with(*[ztxt(MIB)] * 70, before_pixels=False), decode)[0] == "METADATA_TOO_LARGE"
     assert PngImagePlugin.MAX_TEXT_CHUNK == INFLATED_BYTES
 
 
-def _size(data: bytes, at: int, packing: str, *values: int) -> bytes:
+def _size(data: bytes, start: int, packing: str, *values: int) -> bytes:
+    """The data with the packed values in place of its bytes from `start` on."""
     packed = struct.pack(packing, *values)
-    return data[:at] + packed + data[at + len(packed) :]
+    return data[:start] + packed + data[start + len(packed) :]
 
 
 @lru_cache
 def oversized() -> dict[str, bytes]:
-    """Whole small files whose headers say 16000 × 16000."""
+    """Small, complete files whose headers declare 16000 × 16000 pixels."""
     side, small = 16_000, picture()
     png, gif, bmp, tiff = (encoded(small, kind) for kind in ("PNG", "GIF", "BMP", "TIFF"))
     lossy, lossless = encoded(small, "WEBP"), encoded(small, "WEBP", lossless=True)
@@ -183,6 +184,6 @@ def test_every_format_is_refused_for_its_size_before_pillow_opens_it(
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_a_size_is_read_as_pillow_reads_it(kind: str) -> None:
     data = encoded(picture(61, 47), kind)
-    assert formats._WALKER[kind].size(data) == (61, 47)
+    assert formats._PARSERS[kind].size(data) == (61, 47)
     for end in range(12, len(data), 7):
-        formats._WALKER[kind].size(data[:end])  # a cut header is no error here
+        formats._PARSERS[kind].size(data[:end])  # an incomplete header is no error here

@@ -1,4 +1,4 @@
-"""A store or lake that cannot be used refuses the run in the plan: one line with bucket or address, and no secret."""
+"""An unusable store or lake: plan refuses the run in one line that names the bucket or address, and no secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_missing_bucket_of_the_lake_is_refused_by_the_plan(settings: Settings)
 
 @pytest.fixture(scope="module")
 def minio_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MinIO, with a bucket `photos` and a bucket `lake`."""
+    """The address of a MinIO with the buckets `photos` and `lake`."""
     with servers.minio(tmp_path_factory.mktemp("minio")) as server:
         keys = {"aws_access_key_id": AWS["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": AWS["AWS_SECRET_ACCESS_KEY"]}
         client = boto3.session.Session(**keys, region_name="us-east-1").client("s3", endpoint_url=server.address)
@@ -41,7 +41,7 @@ def minio_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def store(minio_address: str, aws_env: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The environment, with MinIO in it."""
+    """The environment, with MinIO's address in it."""
     aws_env.setenv("AWS_ENDPOINT_URL", minio_address)
     return aws_env
 
@@ -59,14 +59,14 @@ def test_wrong_credentials_are_refused_by_the_plan_for_source_and_lake(
 def test_a_bucket_that_may_be_read_and_not_written_is_no_lake(settings: Settings, store: pytest.MonkeyPatch) -> None:
     reading = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::*"]}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [reading]})
-    found = boto3.client("sts").assume_role(RoleArn="arn:aws:iam::1:role/x", RoleSessionName="reader", Policy=policy)
-    store.setenv("AWS_ACCESS_KEY_ID", found["Credentials"]["AccessKeyId"])
-    store.setenv("AWS_SECRET_ACCESS_KEY", found["Credentials"]["SecretAccessKey"])
-    store.setenv("AWS_SESSION_TOKEN", found["Credentials"]["SessionToken"])
+    role = boto3.client("sts").assume_role(RoleArn="arn:aws:iam::1:role/x", RoleSessionName="reader", Policy=policy)
+    store.setenv("AWS_ACCESS_KEY_ID", role["Credentials"]["AccessKeyId"])
+    store.setenv("AWS_SECRET_ACCESS_KEY", role["Credentials"]["SecretAccessKey"])
+    store.setenv("AWS_SESSION_TOKEN", role["Credentials"]["SessionToken"])
     store.setattr("boto3.DEFAULT_SESSION", None)
     lake = dataclasses.replace(settings, lake="s3://lake/here")
     text = refused(lambda: plan(lake, "s3://photos/x/"), "StoreRefused", "s3://lake/here/", "AccessDenied")
-    assert not any(secret in text for secret in map(str, found["Credentials"].values()))
+    assert not any(secret in text for secret in map(str, role["Credentials"].values()))
     assert plan(settings, "s3://photos/x/").startswith(settings.lake)
 
 
@@ -80,7 +80,7 @@ def test_an_endpoint_that_is_no_store_is_refused_by_the_plan(
 
 
 def refused(call: Callable[[], object], error: str, *words: str) -> str:
-    """Expect that error, an InputError in one line with these words. Returns its text."""
+    """Expect this error, an InputError of one line that contains these words. Returns its text."""
     with pytest.raises(ImageFeaturesError) as stopped:
         call()
     assert type(stopped.value).__name__ == error

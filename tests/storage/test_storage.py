@@ -1,3 +1,5 @@
+"""The storage functions on every store: local files, moto, rclone and MinIO."""
+
 from __future__ import annotations
 
 import os
@@ -37,20 +39,21 @@ ODD_NAMES = [
 ]
 
 
-KNOWS_IF_NONE_MATCH = ["file", "moto", "minio"]
-"""All but rclone: there a second writer overwrites, as `storage.write` says."""
+WITH_CONDITIONAL_WRITES = ["file", "moto", "minio"]
+"""All but rclone, on which a second writer overwrites the first, as `storage.write` documents."""
 
 
 def listed(prefix: str) -> list[str]:
-    return [found.uri for found in storage.list_objects(prefix)]
+    return [stored.uri for stored in storage.list_objects(prefix)]
 
 
 def only(prefix: str) -> StoredObject:
-    (found,) = storage.list_objects(prefix)
-    return found
+    """The one object below a URI."""
+    (stored,) = storage.list_objects(prefix)
+    return stored
 
 
-# Both stores alike
+# Every store
 
 
 def test_what_was_written_is_read_back(store: str) -> None:
@@ -71,21 +74,21 @@ def test_an_empty_object_is_an_object(store: str) -> None:
 
 def test_a_listing_goes_down_every_folder_in_the_order_of_the_keys_bytes(store: str) -> None:
     keys = ["b", "a/z", "a/b/c", "a.jpg", "a-b/x", "a0", "B", "ä", "é", "😀", "~", "a/b.c"]
-    for at, key in enumerate(keys):
-        storage.write(f"{store}/{key}", b"x" * at)
-    found = list(storage.list_objects(f"{store}/"))
-    assert [o.uri.removeprefix(f"{store}/") for o in found] == sorted(keys, key=str.encode)
-    assert {o.uri: o.size for o in found} == {f"{store}/{key}": at for at, key in enumerate(keys)}
+    for size, key in enumerate(keys):
+        storage.write(f"{store}/{key}", b"x" * size)
+    objects = list(storage.list_objects(f"{store}/"))
+    assert [o.uri.removeprefix(f"{store}/") for o in objects] == sorted(keys, key=str.encode)
+    assert {o.uri: o.size for o in objects} == {f"{store}/{key}": size for size, key in enumerate(keys)}
 
 
-def test_a_folders_listing_holds_no_sibling_that_begins_alike(store: str) -> None:
+def test_a_folders_listing_holds_no_neighbour_with_the_same_prefix(store: str) -> None:
     storage.write(f"{store}/2026-11-02/1.jpg", b"")
     storage.write(f"{store}/2026-11-02-extra/2.jpg", b"")
     storage.write(f"{store}/2026-11-02.jpg", b"")
     assert listed(f"{store}/2026-11-02") == listed(f"{store}/2026-11-02/") == [f"{store}/2026-11-02/1.jpg"]
 
 
-def test_nothing_there_lists_as_nothing(store: str) -> None:
+def test_a_missing_folder_lists_as_empty(store: str) -> None:
     assert listed(f"{store}/nowhere/") == []
 
 
@@ -93,20 +96,20 @@ def test_nothing_there_lists_as_nothing(store: str) -> None:
 def test_odd_names_stay_byte_for_byte(store: str, name: str) -> None:
     uri = f"{store}/{name}/{name}.jpg"
     storage.write(uri, name.encode())
-    found = only(f"{store}/{name}/")
-    assert found.uri == uri
-    assert found.uri.encode() == uri.encode()
-    assert storage.fetch(found) == name.encode()
+    stored = only(f"{store}/{name}/")
+    assert stored.uri == uri
+    assert stored.uri.encode() == uri.encode()
+    assert storage.fetch(stored) == name.encode()
     assert storage.names(f"{store}/{name}") == [f"{name}.jpg"]
 
 
-@pytest.mark.parametrize("store", ["file", "rclone", "minio"], indirect=True)  # moto does not know such keys
+@pytest.mark.parametrize("store", ["file", "rclone", "minio"], indirect=True)  # moto does not accept such keys
 @pytest.mark.parametrize("name", ["new\nline", "new\r\nline", "\x7f", "/".join(["d" * 200] * 4)])
 def test_odder_names_stay_byte_for_byte(store: str, name: str) -> None:
     storage.write(f"{store}/{name}/x", name.encode())
-    found = only(f"{store}/{name}/")
-    assert found.uri.encode() == f"{store}/{name}/x".encode()
-    assert storage.fetch(found) == name.encode()
+    stored = only(f"{store}/{name}/")
+    assert stored.uri.encode() == f"{store}/{name}/x".encode()
+    assert storage.fetch(stored) == name.encode()
 
 
 def test_names_that_differ_in_normal_form_alone_are_two_objects(store: str) -> None:
@@ -133,16 +136,16 @@ def test_an_object_that_was_replaced_is_not_fetched(store: str, later: bytes) ->
 
 def test_another_length_under_the_same_etag_is_a_change_too(store: str) -> None:
     storage.write(f"{store}/file", b"bytes")
-    found = only(store)
+    stored = only(store)
     with pytest.raises(ObjectChanged, match="with 5 bytes instead of 6"):
-        storage.fetch(StoredObject(found.uri, 6, found.etag))
+        storage.fetch(StoredObject(stored.uri, 6, stored.etag))
 
 
 def test_a_part_of_an_object_is_read(store: str) -> None:
     storage.write(f"{store}/file", bytes(range(100)))
     parts = [(0, 10), (90, 10), (90, 1000), (40, 1), (40, 0)]
-    found = [storage.read_part(f"{store}/file", start, length) for start, length in parts]
-    assert found == [bytes(range(start, min(start + length, 100))) for start, length in parts]
+    read = [storage.read_part(f"{store}/file", start, length) for start, length in parts]
+    assert read == [bytes(range(start, min(start + length, 100))) for start, length in parts]
     with pytest.raises(ObjectMissing):
         storage.read_part(f"{store}/other", 0, 1)
 
@@ -158,15 +161,16 @@ def test_an_object_is_a_file_to_seek_in(store: str) -> None:
 
 def test_an_object_that_is_gone_is_missing(store: str) -> None:
     storage.write(f"{store}/folder/file", b"bytes")
-    found = only(store)
+    stored = only(store)
     storage.delete_folder(f"{store}/folder")
-    for absent in (lambda: storage.fetch(found), lambda: storage.read(found.uri), lambda: storage.read(f"{store}/no")):
+    reads = (lambda: storage.fetch(stored), lambda: storage.read(stored.uri), lambda: storage.read(f"{store}/no"))
+    for read in reads:
         with pytest.raises(ObjectMissing):
-            absent()
-    assert not storage.exists(found.uri)
+            read()
+    assert not storage.exists(stored.uri)
 
 
-@pytest.mark.parametrize("store", KNOWS_IF_NONE_MATCH, indirect=True)
+@pytest.mark.parametrize("store", WITH_CONDITIONAL_WRITES, indirect=True)
 def test_only_if_absent_leaves_what_is_there(store: str) -> None:
     assert storage.write(f"{store}/file", b"first", only_if_absent=True)
     assert not storage.write(f"{store}/file", b"second", only_if_absent=True)
@@ -174,15 +178,15 @@ def test_only_if_absent_leaves_what_is_there(store: str) -> None:
     assert listed(store) == [f"{store}/file"]  # and no draft beside it
 
 
-@pytest.mark.parametrize("store", KNOWS_IF_NONE_MATCH, indirect=True)
+@pytest.mark.parametrize("store", WITH_CONDITIONAL_WRITES, indirect=True)
 def test_of_many_writers_only_if_absent_lets_one_win(store: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(lambda at: storage.write(f"{store}/one", b"%d" % at, only_if_absent=True), range(24)))
-    assert sum(won) == 1
-    assert storage.read(f"{store}/one") == b"%d" % won.index(True)
+        created = list(pool.map(lambda n: storage.write(f"{store}/one", b"%d" % n, only_if_absent=True), range(24)))
+    assert sum(created) == 1
+    assert storage.read(f"{store}/one") == b"%d" % created.index(True)
 
 
-def test_names_are_those_right_inside_a_folder(store: str) -> None:
+def test_names_are_those_directly_inside_a_folder(store: str) -> None:
     for key in ("b", "a", "folder/c", "folder/d/e"):
         storage.write(f"{store}/{key}", b"")
     assert storage.names(store) == storage.names(f"{store}/") == ["a", "b"]
@@ -209,7 +213,7 @@ def test_other_kinds_of_address_are_refused(uri: str) -> None:
 
 
 def test_a_folder_of_more_keys_than_a_page_is_listed_and_deleted_whole(s3: Any) -> None:
-    keys = [f"many/{at:04d}" for at in range(1003)]
+    keys = [f"many/{number:04d}" for number in range(1003)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=b""), [*keys, "kept"]))
     assert listed(f"s3://{BUCKET}/many") == [f"s3://{BUCKET}/{key}" for key in keys]
@@ -223,7 +227,7 @@ def test_the_whole_bucket_can_be_a_folder(s3: Any) -> None:
 
 
 def refused_at_once(text: str, *, of: str) -> None:
-    """Every kind of request to the bucket is refused in words, long before patience ends."""
+    """Expect StoreRefused with this text for every kind of request to the bucket, long before retries would end."""
     for request in (
         lambda: listed(of),
         lambda: storage.read(f"{of}/key"),
@@ -238,7 +242,7 @@ def refused_at_once(text: str, *, of: str) -> None:
         assert "secret" not in str(refused.value)
 
 
-def test_a_store_that_ignores_ranges_gives_the_part_all_the_same(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_read_from_a_store_that_ignores_ranges(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.write(f"s3://{BUCKET}/file", b"0123456789")
     client = storage._store("s3")._client  # type: ignore[attr-defined]
     get = client.get_object

@@ -1,4 +1,4 @@
-"""Which client reads what from S3, set up how, and which bytes are believed."""
+"""Fetching from S3: which client reads an object, how both are configured, and which bytes are accepted."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def listed(key: str, size: int = 1, etag: str = "v1") -> StoredObject:
 
 
 def clients(store: ScriptedStore) -> list[str]:
-    """Which client made each request."""
+    """The client of each request."""
     return ["boto3" if "Boto3" in headers["User-Agent"] else "obstore" for headers in store.headers]
 
 
-# Which client
+# The client that reads an object
 
 
 CHARACTERS = [*map(chr, range(1, 128)), "\x80", "\xff", "\u0301", "\u2028", "\ufeff", "\ufffe", "\U0001f600"]
@@ -56,7 +56,8 @@ SLASHES = [
     "a/...",
     "%2Fx",
 ]
-ODD_KEYS = sorted({form.format(one) for form in ("{}", "a{}b", "d/{}/e") for one in CHARACTERS} - {"/"} | {*SLASHES})
+FORMS = ("{}", "a{}b", "d/{}/e")
+ODD_KEYS = sorted({form.format(character) for form in FORMS for character in CHARACTERS} - {"/"} | {*SLASHES})
 
 
 def test_every_key_is_asked_for_byte_for_byte(scripted: ScriptedStore) -> None:
@@ -64,7 +65,7 @@ def test_every_key_is_asked_for_byte_for_byte(scripted: ScriptedStore) -> None:
     fetched = list(storage.fetch_all([listed(key) for key in ODD_KEYS]))
     assert fetched == [b"x"] * len(ODD_KEYS)
     keys = sorted(unquote(path.removeprefix(f"/{BUCKET}/"), errors="strict") for path in scripted.paths)
-    assert keys == ODD_KEYS  # each once: what obstore would not ask for so, it is not asked at all
+    assert keys == ODD_KEYS  # each once: obstore gets no key that it would alter
     assert set(clients(scripted)) == {"boto3", "obstore"}
 
 
@@ -97,7 +98,7 @@ def test_what_obstore_does_not_deliver_is_asked_of_boto3(scripted: ScriptedStore
     assert clients(scripted) == ["obstore", "boto3"] * 3 + ["obstore"]
 
 
-def test_where_obstore_never_gets_through_it_is_not_asked_for_ever(
+def test_obstore_is_given_up_after_many_failures_in_a_row(
     scripted: ScriptedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries = bulk.TRIES_WITHOUT_SUCCESS
@@ -108,22 +109,22 @@ def test_where_obstore_never_gets_through_it_is_not_asked_for_ever(
     assert [record.message for record in caplog.records] == [f"s3://{BUCKET}: read by boto3 from now on, obstore fails"]
 
 
-def test_each_of_many_gets_its_own_answer_in_their_order(s3: object) -> None:
-    names = [f"{at}" for at in range(40)]
+def test_many_objects_are_fetched_in_order_each_with_its_own_result(s3: object) -> None:
+    names = [f"{number}" for number in range(40)]
     for name in names:
         storage.write(f"s3://{BUCKET}/{name}", name.encode())
-    found = {o.uri.rsplit("/", 1)[-1]: o for o in storage.list_objects(f"s3://{BUCKET}")}
+    objects = {o.uri.rsplit("/", 1)[-1]: o for o in storage.list_objects(f"s3://{BUCKET}")}
     storage.delete_folder(f"s3://{BUCKET}")
     for name in names[10:]:
         storage.write(f"s3://{BUCKET}/{name}", name.encode() if int(name) < 30 else b"another")
-    fetched = list(storage.fetch_all([found[name] for name in names]))
-    assert all(isinstance(one, ObjectMissing) for one in fetched[:10])
+    fetched = list(storage.fetch_all([objects[name] for name in names]))
+    assert all(isinstance(result, ObjectMissing) for result in fetched[:10])
     assert fetched[10:30] == [name.encode() for name in names[10:30]]
-    assert all(isinstance(one, ObjectChanged) for one in fetched[30:])
+    assert all(isinstance(result, ObjectChanged) for result in fetched[30:])
     assert list(storage.fetch_all([])) == []
 
 
-# Set up how
+# The configuration of both clients
 
 
 def test_both_clients_ask_with_the_same_credentials_and_region(
@@ -168,7 +169,7 @@ def test_variables_that_only_obstore_knows_change_nothing(scripted: ScriptedStor
     assert "Authorization" in scripted.headers[0]
 
 
-def test_an_authority_of_ones_own_is_trusted_by_both_and_by_none_without_it(
+def test_both_clients_trust_a_private_authority_only_when_it_is_configured(
     aws_env: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with scripted_store(tls=private_tls(tmp_path)) as store:
@@ -186,7 +187,7 @@ def test_an_authority_of_ones_own_is_trusted_by_both_and_by_none_without_it(
 
 
 def private_tls(folder: Path) -> ssl.SSLContext:
-    """A server's context for 127.0.0.1, signed by an authority of its own: ca.pem in the folder."""
+    """A TLS context for a server on 127.0.0.1, certified by a private authority: ca.pem in the folder."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -219,7 +220,7 @@ def test_an_impossible_bucket_is_refused_as_by_boto3(s3: object) -> None:
         storage.fetch(StoredObject("s3://my bucket/key", 1, "v1"))
 
 
-# Which bytes are believed
+# The bytes that are accepted
 
 
 MD5 = hashlib.md5(b"right").hexdigest()
@@ -229,7 +230,7 @@ def answer(data: bytes) -> tuple[int, dict[str, str], bytes]:
     return 200, {"ETag": f'"{MD5}"'}, data
 
 
-def test_bytes_that_are_not_those_of_their_md5_are_asked_for_again(scripted: ScriptedStore) -> None:
+def test_bytes_that_differ_from_their_md5_are_requested_again(scripted: ScriptedStore) -> None:
     scripted.script = [answer(b"wrong"), answer(b"WRONG"), answer(b"right")]
     assert storage.fetch(listed("a", 5, MD5)) == b"right"
     assert scripted.script == []
@@ -243,7 +244,7 @@ def test_an_etag_that_only_looks_like_an_md5_costs_its_bucket_one_more_request(s
     assert len(scripted.asked) == 3
 
 
-def test_a_staged_file_is_held_against_its_crc32(scripted: ScriptedStore) -> None:
+def test_bytes_that_differ_from_their_crc32_are_requested_again(scripted: ScriptedStore) -> None:
     crc = {"ETag": '"v1"', "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(b"right").to_bytes(4)).decode()}
     scripted.script = [(200, crc, b"wrong"), (200, crc, b"right")]
     assert storage.read(f"s3://{BUCKET}/a") == b"right"
@@ -252,7 +253,7 @@ def test_a_staged_file_is_held_against_its_crc32(scripted: ScriptedStore) -> Non
 
 @pytest.mark.parametrize("fault", [STALLED, DRIPS])
 @pytest.mark.parametrize("key", ["by obstore", "by\nboto3"])
-def test_a_body_that_does_not_come_to_an_end_is_cut(
+def test_an_endless_body_is_abandoned_and_requested_again(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch, fault: str, key: str
 ) -> None:
     data = b"x" * 2000
@@ -268,21 +269,21 @@ def test_a_body_that_does_not_come_to_an_end_is_cut(
         assert proxy.done[fault] >= 2
 
 
-# Many at a time
+# Many objects at a time
 
 
 def test_no_more_threads_read_than_are_allowed(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedStore) -> None:
     monkeypatch.setattr(s3_store, "FETCH_THREADS", 3)
     scripted.always = WHOLE
-    most, others = 0, set(threading.enumerate())  # pools of other tests may live on
-    for _ in storage.fetch_all([listed(f"{at}") for at in range(200)]):
+    most, others = 0, set(threading.enumerate())  # for example pools of other tests
+    for _ in storage.fetch_all([listed(f"{number}") for number in range(200)]):
         new = set(threading.enumerate()) - others
         most = max(most, sum(thread.name.startswith("ThreadPoolExecutor") for thread in new))
     assert 0 < most <= 3
 
 
 def test_a_panic_inside_obstore_is_one_more_failure(scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    panic = type("PanicException", (BaseException,), {})  # as obstore raises it: no Exception
+    panic = type("PanicException", (BaseException,), {})  # like obstore's, which is not an Exception
 
     def get(*_: object, **__: object) -> None:
         raise panic("called `Result::unwrap()` on an `Err` value")

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to an S3 store: a real server that answers by script."""
+"""Faults between the client and an S3 store, by a real server whose responses are scripted."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from support.shared import BUCKET
 
 
 def listing(*keys: str) -> bytes:
-    found = "".join(f"<Contents><Key>{key}</Key><Size>10</Size><ETag>v1</ETag></Contents>" for key in keys)
-    return f"<ListBucketResult><Name>{BUCKET}</Name>{found}</ListBucketResult>".encode()
+    contents = "".join(f"<Contents><Key>{key}</Key><Size>10</Size><ETag>v1</ETag></Contents>" for key in keys)
+    return f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode()
 
 
 WHOLE = (200, {"ETag": '"v1"'}, b"0123456789")
 CUT = (200, {"ETag": '"v1"', "Content-Length": "10"}, b"01234")
 KEY = StoredObject(f"s3://{BUCKET}/key", 10, "v1")
 BULK_FIRST = ["GET", "GET"]
-"""How a fetch that fails asks: the bulk reader once, then boto3, whose answer counts."""
+"""The requests of a fetch that fails: one by the bulk reader, then one by boto3, whose response counts."""
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ BULK_FIRST = ["GET", "GET"]
     [no(503, "SlowDown"), no(500, "InternalError"), no(429, "TooManyRequests"), no(408, "RequestTimeout"), CUT],
     ids=["503", "500", "429", "408", "cut body"],
 )
-def test_a_failure_that_passes_is_outlived(scripted: ScriptedStore, failure: Any) -> None:
+def test_a_transient_failure_is_retried_until_it_passes(scripted: ScriptedStore, failure: Any) -> None:
     scripted.script = [failure, failure, failure, WHOLE]
     assert storage.fetch(KEY) == b"0123456789"
     assert scripted.script == []
 
 
-def test_a_page_of_a_listing_that_is_no_xml_is_asked_for_again(scripted: ScriptedStore) -> None:
+def test_a_page_of_a_listing_that_is_no_xml_is_requested_again(scripted: ScriptedStore) -> None:
     page = listing("key")
     scripted.script = [(200, {}, page[:-9])] * 3 + [(200, {}, page)]
     assert list(storage.list_objects(f"s3://{BUCKET}")) == [KEY]
@@ -47,7 +47,7 @@ def test_a_page_of_a_listing_that_is_no_xml_is_asked_for_again(scripted: Scripte
 
 
 @pytest.mark.parametrize("page", [b"<html>Sign in</html>", b""], ids=["a web page", "nothing"])
-def test_a_server_that_says_200_to_everything_is_no_store(scripted: ScriptedStore, page: bytes) -> None:
+def test_a_server_that_answers_everything_with_200_is_not_a_store(scripted: ScriptedStore, page: bytes) -> None:
     scripted.script = [(200, {}, page)] * 5
     for request in (
         lambda: list(storage.list_objects(f"s3://{BUCKET}")),
@@ -55,26 +55,26 @@ def test_a_server_that_says_200_to_everything_is_no_store(scripted: ScriptedStor
         lambda: storage.read(KEY.uri),
         lambda: storage.write(KEY.uri, b"bytes"),
     ):
-        with pytest.raises(StoreRefused, match=r"what answers there is no S3 store \(see AWS_ENDPOINT_URL\)$"):
+        with pytest.raises(StoreRefused, match=r"the server there is not an S3 store \(see AWS_ENDPOINT_URL\)$"):
             request()
     assert scripted.asked == ["GET", *BULK_FIRST, "GET", "PUT"]
 
 
 def test_no_request_to_delete_names_more_than_1000_keys(scripted: ScriptedStore) -> None:
-    keys = [f"folder/{at}" for at in range(2001)]
+    keys = [f"folder/{number}" for number in range(2001)]
     scripted.script = [(200, {}, listing(*keys)), *[(200, {}, b"<DeleteResult></DeleteResult>")] * 3]
     storage.delete_folder(f"s3://{BUCKET}/folder")
     assert [body.count(b"<Key>") for body in scripted.bodies] == [0, 1000, 1000, 1]
     assert all(f"<Key>{key}</Key>".encode() in b"".join(scripted.bodies) for key in keys)
 
 
-def test_another_writers_conflict_is_no_sign_that_the_object_is_there(scripted: ScriptedStore) -> None:
+def test_a_conflict_with_another_writer_does_not_mean_that_the_object_exists(scripted: ScriptedStore) -> None:
     scripted.script = [no(409, "ConditionalRequestConflict"), (200, {"ETag": '"v1"'}, b"")]
     assert storage.write(KEY.uri, b"bytes", only_if_absent=True)
     assert scripted.asked == ["PUT", "PUT"]
 
 
-def test_a_failure_that_stays_is_an_error_once_patience_ends(
+def test_a_lasting_failure_is_an_error_at_the_deadline(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_store, "RETRY_SECONDS", 1.0)
@@ -84,7 +84,7 @@ def test_a_failure_that_stays_is_an_error_once_patience_ends(
     assert len(scripted.asked) > 2
 
 
-def test_a_later_attempt_of_a_task_waits_less_for_what_was_waited_for_before(
+def test_a_later_attempt_of_a_task_retries_for_a_shorter_time(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "AGAIN_SECONDS", 1.0)
@@ -99,14 +99,14 @@ def test_a_later_attempt_of_a_task_waits_less_for_what_was_waited_for_before(
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
-def test_a_no_is_taken_for_a_no_after_one_request(scripted: ScriptedStore, code: str) -> None:
+def test_a_refusal_is_final_after_one_request(scripted: ScriptedStore, code: str) -> None:
     scripted.script = [no(403, code)] * 2
     with pytest.raises(StoreRefused, match=rf"^s3://images/key: the store refuses \({code}\)$"):
         storage.fetch(KEY)
     assert scripted.asked == BULK_FIRST
 
 
-def test_a_store_that_ignores_conditions_is_seen_through_by_the_etag(scripted: ScriptedStore) -> None:
+def test_a_store_that_ignores_conditions_is_detected_by_the_etag(scripted: ScriptedStore) -> None:
     scripted.script = [(200, {"ETag": '"v2"'}, b"0123456789")] * 2
     with pytest.raises(ObjectChanged) as changed:
         storage.fetch(KEY)
@@ -120,7 +120,7 @@ def test_an_object_deleted_after_it_had_changed_is_missing(scripted: ScriptedSto
     assert scripted.asked == [*BULK_FIRST, "HEAD"]
 
 
-def test_an_endpoint_without_a_server_is_an_error_once_patience_ends(aws_env: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_without_a_server_is_an_error_at_the_deadline(aws_env: pytest.MonkeyPatch) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         address = f"http://127.0.0.1:{closed.server_port}"
     aws_env.setenv("AWS_ENDPOINT_URL", address)

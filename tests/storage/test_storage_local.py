@@ -1,4 +1,4 @@
-"""What is true of files alone, as a store."""
+"""The file:// store: what only local files have, such as links and folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.photos import fill
 
 
 def listed(prefix: str) -> list[str]:
-    return [found.uri for found in storage.list_objects(prefix)]
+    return [stored.uri for stored in storage.list_objects(prefix)]
 
 
 def test_a_file_name_with_a_newline_stays_as_it_is(tmp_path: Path) -> None:
@@ -32,9 +32,9 @@ def test_links_are_followed_and_dangling_ones_are_no_objects(tmp_path: Path) -> 
     (source / "folder").symlink_to(tmp_path / "elsewhere")
     (source / "file.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
     (source / "nowhere.jpg").symlink_to(tmp_path / "nowhere")
-    found = list(storage.list_objects(f"file://{source}/"))
-    assert [o.uri for o in found] == [f"file://{source}/file.jpg", f"file://{source}/folder/1.jpg"]
-    assert [storage.fetch(o) for o in found] == [b"one", b"one"]
+    objects = list(storage.list_objects(f"file://{source}/"))
+    assert [o.uri for o in objects] == [f"file://{source}/file.jpg", f"file://{source}/folder/1.jpg"]
+    assert [storage.fetch(o) for o in objects] == [b"one", b"one"]
 
 
 @pytest.mark.parametrize("target", [".", "..", "../.."])
@@ -79,13 +79,13 @@ def test_a_failed_local_write_leaves_no_draft(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
-def test_where_files_cannot_be_linked_an_existing_one_is_left_alone_too(
+def test_only_if_absent_works_where_files_cannot_be_linked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def cannot(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "link", cannot)  # as FAT and some mounted folders do
+    monkeypatch.setattr(os, "link", fail)  # as on FAT and some mounts
     assert storage.write(f"file://{tmp_path}/file", b"first", only_if_absent=True)
     assert not storage.write(f"file://{tmp_path}/file", b"second", only_if_absent=True)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]

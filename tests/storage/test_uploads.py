@@ -1,4 +1,4 @@
-"""Unfinished multipart uploads: those that nobody will finish are aborted, all others are left alone."""
+"""Abandoned multipart uploads: old ones below a folder are aborted, all others stay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def client(store: str) -> Any:
 
 
 def begun(client: Any, *uris: str) -> None:
-    """Begin an upload of each, send a part, and go no further."""
+    """Begin an upload for each URI, send one part, and leave it unfinished."""
     for uri in uris:
         name = {"Bucket": BUCKET, "Key": uri.removeprefix(f"s3://{BUCKET}/")}
         upload = client.create_multipart_upload(**name)["UploadId"]
@@ -31,8 +31,8 @@ def begun(client: Any, *uris: str) -> None:
 
 
 def unfinished(client: Any, folder: str) -> list[str]:
-    found = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-    uris = [f"s3://{BUCKET}/{one['Key']}" for one in found]
+    uploads = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    uris = [f"s3://{BUCKET}/{upload['Key']}" for upload in uploads]
     return sorted(uri.removeprefix(folder) for uri in uris if uri.startswith(folder))
 
 
@@ -59,21 +59,21 @@ def test_old_uploads_of_the_folder_are_aborted_and_no_others(
     assert storage.abort_old_uploads(f"{store}/lake/warehouse") == 0
 
 
-def test_files_have_none(tmp_path: Any) -> None:
+def test_local_files_have_no_uploads(tmp_path: Any) -> None:
     assert storage.abort_old_uploads(f"file://{tmp_path}") == 0
 
 
 def page(*keys: str, age: dt.timedelta, more: bool) -> tuple[int, dict[str, str], bytes]:
     begun = f"{dt.datetime.now(dt.UTC) - age:%Y-%m-%dT%H:%M:%S.000Z}"
-    found = "".join(
+    uploads = "".join(
         f"<Upload><Key>{key}</Key><UploadId>id</UploadId><Initiated>{begun}</Initiated></Upload>" for key in keys
     )
-    more_ = f"<IsTruncated>{str(more).lower()}</IsTruncated><NextKeyMarker>{keys[-1]}</NextKeyMarker>"
-    text = f"<ListMultipartUploadsResult><Bucket>b</Bucket>{found}{more_}</ListMultipartUploadsResult>"
+    end = f"<IsTruncated>{str(more).lower()}</IsTruncated><NextKeyMarker>{keys[-1]}</NextKeyMarker>"
+    text = f"<ListMultipartUploadsResult><Bucket>b</Bucket>{uploads}{end}</ListMultipartUploadsResult>"
     return 200, {}, text.encode()
 
 
-def test_what_is_a_day_old_is_old_on_every_page(scripted: ScriptedStore) -> None:
+def test_uploads_older_than_a_day_are_aborted_on_every_page(scripted: ScriptedStore) -> None:
     scripted.script = [
         page("lake/1", "other/2", age=dt.timedelta(hours=25), more=True),
         page("lake/3", age=dt.timedelta(hours=23), more=True),
@@ -84,7 +84,7 @@ def test_what_is_a_day_old_is_old_on_every_page(scripted: ScriptedStore) -> None
     assert scripted.asked == ["GET", "GET", "GET", "DELETE", "DELETE"]
 
 
-def test_a_list_without_end_is_left_some_time(scripted: ScriptedStore) -> None:
+def test_only_so_many_pages_are_read(scripted: ScriptedStore) -> None:
     scripted.script = [page("other/2", age=dt.timedelta(days=2), more=True)] * 100
     assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 0
     assert len(scripted.asked) == uploads.PAGES
@@ -95,12 +95,12 @@ def test_a_list_without_end_is_left_some_time(scripted: ScriptedStore) -> None:
     [no(403, "AccessDenied"), no(501, "NotImplemented"), no(503, "SlowDown"), (200, {}, b"<html>"), (200, {}, b"")],
     ids=["403", "501", "503", "a web page", "nothing"],
 )
-def test_a_store_that_does_not_list_them_fails_nothing(scripted: ScriptedStore, answer: Any) -> None:
+def test_a_store_that_cannot_list_uploads_is_no_error(scripted: ScriptedStore, answer: Any) -> None:
     scripted.script = [answer]
     assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 0
     assert len(scripted.asked) == 1
 
 
-def test_an_upload_that_may_not_be_aborted_fails_nothing(scripted: ScriptedStore) -> None:
+def test_an_upload_that_may_not_be_aborted_is_no_error(scripted: ScriptedStore) -> None:
     scripted.script = [page("lake/1", age=dt.timedelta(days=2), more=False), no(403, "AccessDenied")]
     assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 0

@@ -1,1 +1,1 @@
-"""What the tests share: servers they start, pictures they draw, runs they make. No test is in here."""
+"""Code that tests share: the servers that they start, the images and runs that they make. It contains no test."""

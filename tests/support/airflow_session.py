@@ -1,4 +1,4 @@
-"""The words in which the tests speak to the session's deployment (conftest.py makes it)."""
+"""The deployment of the integration tests' session, which conftest.py starts: its datasets, and how to trigger runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from support.shared import until
 
 DAYS = photos.PARTITIONS[:2]
 KEPT_BACK = photos.PARTITIONS[2]
-"""The day whose photos are laid out and never published."""
+"""The day whose photos are laid out but never published."""
 
 DATASETS = {
     "fruit": "source: file://{photos}/fruit/{{partition}}/",
-    # The demo's bad files are a few in hundreds: no share at all is allowed here, so that they are too many.
+    # A few of the demo's hundreds of files are bad. With a budget of 0 they are too many.
     "strict": "source: file://{photos}/fruit/{{partition}}/\nlimits: {{max_rejected: 0}}",
-    # Every bad input that needs no disturbance; all of them may be rejected.
+    # Every bad input that is only a file; all of them may be rejected.
     "hostile": "source: file://{photos}/hostile/\nlimits: {{max_rejected: 1, max_bytes: 1000000}}",
     "broken": "source: file:///data/\nlimits: {{max_bytes: -1}}",
 }
@@ -28,7 +28,7 @@ DATASETS = {
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where the session's deployment is. env: for processes that shall see the same one."""
+    """The session's deployment. env: the variables of processes that use it too."""
 
     home: Path
     settings: Settings
@@ -36,12 +36,12 @@ class Deployment:
 
 
 def trigger(api: Api, dataset: str, **conf: Any) -> dict[str, Any]:
-    """What the UI's Trigger button sends."""
+    """Trigger a run with the request that the UI's Trigger button sends. Returns the run."""
     return api.post(f"/api/v2/dags/features_{dataset}/dagRuns", {"logical_date": None, "conf": conf})
 
 
 def ended(api: Api, run: dict[str, Any]) -> dict[str, Any]:
-    """The run, once it has succeeded or failed."""
+    """Wait until the run has succeeded or failed. Returns it."""
     path = f"/api/v2/dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'], safe='')}"
     until(lambda: api.get(path)["state"] in ("success", "failed"))
     return api.get(path)

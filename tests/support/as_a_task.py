@@ -1,4 +1,4 @@
-"""What an Airflow task of a Spark step does, without the rest of Airflow: the DAG's own operator runs spark-submit."""
+"""Runs spark-submit with the operator of a Spark step's Airflow task, without the rest of Airflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deployment by docker-compose.yml under a name, with secrets and on ports of its own: nobody else's is touched."""
+"""A deployment by docker-compose.yml for tests, with a project name, secrets and ports of its own."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from imagefeatures.settings import REPOSITORY
 PROJECT = "image-features-test"
 WORKERS = 2
 OURS = ("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "spark-master")
-"""Services of the project's image; and spark-worker, of which there are more than one."""
+"""The services that run the project's image, except spark-worker, which has several containers."""
 
 figures: list[str] = []
-"""What was measured; printed at the end."""
+"""Measurements, printed at the end of the tests."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The deployment. env_file: what it uses in place of .env."""
+    """The deployment. env_file: used instead of .env."""
 
     env_file: Path
 
@@ -50,21 +50,21 @@ class Stack:
     def secrets(self) -> dict[str, str]:
         return {name: self.variables[name] for name in env.names_of_secrets()}
 
-    def compose(self, *words: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[Any]:
-        """docker compose … of this deployment. Its environment is the env file alone."""
-        command = ["docker", "compose", "--env-file", str(self.env_file), "--project-name", PROJECT, *words]
-        clean = {name: value for name, value in os.environ.items() if name not in self.variables}
-        return subprocess.run(command, cwd=REPOSITORY, env=clean, check=check, **options)
+    def compose(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[Any]:
+        """Run `docker compose …` on this deployment, whose variables come only from the env file."""
+        command = ["docker", "compose", "--env-file", str(self.env_file), "--project-name", PROJECT, *arguments]
+        env = {name: value for name, value in os.environ.items() if name not in self.variables}
+        return subprocess.run(command, cwd=REPOSITORY, env=env, check=check, **options)
 
-    def output(self, *words: str) -> bytes:
-        return self.compose(*words, stdout=subprocess.PIPE).stdout
+    def output(self, *arguments: str) -> bytes:
+        return self.compose(*arguments, stdout=subprocess.PIPE).stdout
 
-    def inside(self, service: str, *words: str, index: int = 1) -> bytes:
-        """What a command prints in a service's container."""
-        return self.output("exec", "-T", "--index", str(index), service, *words)
+    def inside(self, service: str, *arguments: str, index: int = 1) -> bytes:
+        """The output of a command in a service's container."""
+        return self.output("exec", "-T", "--index", str(index), service, *arguments)
 
     def containers(self) -> list[dict[str, Any]]:
-        """What `docker inspect` says of every container."""
+        """The output of `docker inspect` for every container."""
         ids = self.output("ps", "--all", "--quiet").decode().split()
         return json.loads(subprocess.run(["docker", "inspect", *ids], stdout=subprocess.PIPE, check=True).stdout)
 

@@ -1,4 +1,4 @@
-"""Photos for the tests of what the demo and a person see."""
+"""Photos for the tests of the demo, the progress and the web pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def jpeg(seed: int) -> bytes:
-    """A photo like no other: smooth, coloured, not square, and darker to the right so that a turn shows."""
+    """A photo, different for each seed: smooth, coloured, not square, darker to the right so that rotations show."""
     y, x = np.mgrid[0:60, 0:90]
     red, green, blue = (seed * 37 % 200 + 40, seed * 59 % 180 + 40, 250 - seed * 23 % 200)
     shade = 1 - x / 120 - y / 600

@@ -1,7 +1,7 @@
-"""A proxy in front of a real S3 server that does to its answers what networks and busy stores do.
+"""A proxy in front of a real S3 server that adds the faults of networks and busy stores to its responses.
 
-Which request suffers what is a hash of seed, path and how often that path was asked for before: the same in every run,
-whatever the threads do.
+The fault of a request depends only on the seed, the path and the number of earlier requests for that path. So it is
+the same in every run, independent of the order of threads.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from urllib.parse import urlsplit
 SLOW_DOWN = "503 SlowDown"
 RESET = "connection reset"
 CUT = "body cut short"
-STALLED = "body stands still"
-DRIPS = "body drips"
+STALLED = "body stalls"
+DRIPS = "body comes byte by byte"
 FLIPPED = "a bit of the body flipped"
 FAULTS = (SLOW_DOWN, RESET, CUT, STALLED, DRIPS, FLIPPED)
 DRIP_SECONDS = 0.05
-"""Between two bytes of a body that drips."""
+"""The time between two bytes of a body that comes byte by byte."""
 
 
 @dataclass
 class Plan:
-    """What happens to requests. share: how many of them suffer one of `faults`, 0 to 1.
+    """The faults to add. share: the share of requests that get one of `faults`, 0 to 1.
 
-    at: what to do when the nth request has come in, before it is served.
+    at: number of a request: an action to take when that request has arrived, before it is forwarded.
     """
 
     share: float = 0.0
@@ -47,7 +47,7 @@ class Plan:
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Forwards every request to `upstream` (http://host:port) and spoils answers as `plan` says."""
+    """Forwards every request to `upstream` (http://host:port), and adds faults to the responses as `plan` says."""
 
     daemon_threads = True
 
@@ -58,7 +58,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.requests = 0
         self.turns: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
-        """How often each fault was done."""
+        """Fault: how often it was added."""
         self.lock = threading.Lock()
         self.closing = threading.Event()
 
@@ -78,7 +78,7 @@ class FaultProxy(ThreadingHTTPServer):
         return fault
 
     def handle_error(self, *_: object) -> None:
-        """A client or the store hung up: that is what happens here."""
+        """Ignore connections that the client or the store has closed: they are expected here."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -89,31 +89,31 @@ class _Handler(BaseHTTPRequestHandler):
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.server.next_fault(self.path)
         if fault == SLOW_DOWN:
-            self._answer(503, [("Content-Type", "application/xml")], b"<Error><Code>SlowDown</Code></Error>")
+            self._respond(503, [("Content-Type", "application/xml")], b"<Error><Code>SlowDown</Code></Error>")
         elif fault == RESET:
             self._reset()
         else:
             try:
-                answer, body = self._forwarded(sent)
-            except (OSError, http.client.HTTPException):  # the store is down, or hung up
+                response, body = self._forward(sent)
+            except (OSError, http.client.HTTPException):  # the store is down, or has closed the connection
                 self._reset()
                 return
-            self._answer(answer.status, answer.getheaders(), body, fault)
+            self._respond(response.status, response.getheaders(), body, fault)
 
     do_PUT = do_POST = do_HEAD = do_DELETE = do_GET
 
-    def _forwarded(self, sent: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+    def _forward(self, sent: bytes) -> tuple[http.client.HTTPResponse, bytes]:
         connection = http.client.HTTPConnection(self.server.upstream, timeout=120)
         with contextlib.closing(connection):
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                if name.lower() not in ("expect", "connection"):  # hop by hop; neither is signed
+                if name.lower() not in ("expect", "connection"):  # hop-by-hop headers, which are not signed
                     connection.putheader(name, value)
             connection.endheaders(sent)
-            answer = connection.getresponse()
-            return answer, answer.read()
+            response = connection.getresponse()
+            return response, response.read()
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, fault: str | None = None) -> None:
+    def _respond(self, status: int, headers: list[tuple[str, str]], body: bytes, fault: str | None = None) -> None:
         self.send_response_only(status)
         length = dict(headers).get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
         for name, value in headers:
@@ -128,8 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == STALLED:
             self.server.closing.wait(60)
         elif fault == DRIPS:
-            for at in range(half, len(body)):
-                self.wfile.write(body[at : at + 1])
+            for position in range(half, len(body)):
+                self.wfile.write(body[position : position + 1])
                 if self.server.closing.wait(DRIP_SECONDS):
                     return
         elif fault == FLIPPED and body:
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def fault_proxy(upstream: str, plan: Plan | None = None) -> Iterator[FaultProxy]:
-    """The proxy, running, until the context ends."""
+    """A running proxy that stops when the context ends."""
     with FaultProxy(upstream, plan or Plan()) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, args=(0.05,))
         thread.start()

@@ -1,10 +1,10 @@
-"""Mutated images against `inspect` and `decode`: nothing but a result or Rejected may ever come out.
+"""Mutated images for `inspect` and `decode`, which must either return a result or raise Rejected.
 
     PYTHONPATH=.:tests python -m support.fuzz_images --count 50000
 
-Every mutation is made of the seed and its number alone, so that a finding is repeated by
-`--first NUMBER --count 1`. The work happens in a child process: if it crashes, hangs or runs out of
-memory, that number is a finding as well, and the next child goes on behind it.
+A mutation depends only on the seed and its number, so that `--first NUMBER --count 1` reproduces a finding.
+The work happens in a child process. A mutation that crashes it, hangs it or exhausts its memory is a finding
+too, and the next child continues with the next number.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ WORDS += [
 
 @dataclass
 class Findings:
-    """What came out of a run. ends: how often which end; bad: number and what happened."""
+    """The results of a run. ends: a reason or "passed": how often. bad: (number, what happened) of each finding."""
 
     runs: int = 0
     ends: Counter[str] = field(default_factory=Counter)
@@ -94,57 +94,57 @@ def originals() -> list[tuple[str, bytes]]:
 
 
 def mutated(seed: int, number: int) -> tuple[str, bytes]:
-    """The name of the file that it was, and the bytes that it became."""
+    """A mutation: the name of the original, and the mutated bytes."""
     chance = random.Random(f"{seed}/{number}")
     name, data = chance.choice(originals())
     bad = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 3, 8))):
-        at = _place(chance, len(bad))
+        position = _position(chance, len(bad))
         length = chance.choice((1, 2, 4, 16, 200))
         match chance.randrange(9):
             case 0:
-                bad[at] ^= 1 << chance.randrange(8)
+                bad[position] ^= 1 << chance.randrange(8)
             case 1:
-                bad[at] = chance.randrange(256)
+                bad[position] = chance.randrange(256)
             case 2:
                 word = chance.choice(WORDS)
-                bad[at : at + len(word)] = word
+                bad[position : position + len(word)] = word
             case 3:
-                bad[at:at] = chance.choice(WORDS)
+                bad[position:position] = chance.choice(WORDS)
             case 4:
-                del bad[at : at + length]
+                del bad[position : position + length]
             case 5:
-                bad[at:at] = bad[at : at + length]
+                bad[position:position] = bad[position : position + length]
             case 6:
                 other = chance.choice(originals())[1]
                 start = chance.randrange(len(other))
-                bad[at : at + length] = other[start : start + length]
+                bad[position : position + length] = other[start : start + length]
             case 7:
-                bad[at : at + length] = chance.randbytes(length)
+                bad[position : position + length] = chance.randbytes(length)
             case 8:
-                del bad[max(at, 16) :]
+                del bad[max(position, 16) :]
         if not bad:
             bad = bytearray(data)
     if bad.startswith(b"\x89PNG") and chance.random() < 0.8:
-        _mend_crcs(bad)  # or nothing but the CRC would ever be tested
+        _mend_crcs(bad)  # with wrong CRCs nothing else would be tested
     return name, bytes(bad)
 
 
 def try_one(data: bytes) -> str:
-    """How it ended: a reason, or "passed". Anything raised beside Rejected comes through."""
+    """The result for one file: a reason, or "passed". Raises everything except Rejected."""
     end = ""
     for judge in (inspect, decode):
         try:
-            found = judge(data, LIMITS)
-            if judge is decode and (found.pixels.shape, found.pixels.dtype) != ((224, 224, 3), np.uint8):
-                raise AssertionError(f"pixels of {found.pixels.shape}, {found.pixels.dtype}")
+            result = judge(data, LIMITS)
+            if judge is decode and (result.pixels.shape, result.pixels.dtype) != ((224, 224, 3), np.uint8):
+                raise AssertionError(f"pixels of {result.pixels.shape}, {result.pixels.dtype}")
         except Rejected as why:
             end = end or str(why.reason)
     return end or "passed"
 
 
 def fuzz(seed: int, first: int, count: int) -> Findings:
-    """Try a range of mutations, in children that may die."""
+    """Try `count` mutations from number `first` on, in child processes."""
     findings, number, end = Findings(), first, first + count
     with tempfile.TemporaryDirectory() as folder:
         progress = Path(folder) / "progress"
@@ -159,15 +159,15 @@ def fuzz(seed: int, first: int, count: int) -> Findings:
                 capture_output=True,
                 text=True,
             )
-            at, ends, bad = json.loads(progress.read_text())
+            reached, ends, bad = json.loads(progress.read_text())
             findings.ends.update(ends)
-            findings.bad += [tuple(one) for one in bad]
+            findings.bad += [tuple(finding) for finding in bad]
             if child.returncode:
-                died = signal.Signals(-child.returncode).name if child.returncode < 0 else child.stderr[-500:]
-                findings.bad.append((at, f"the process ended: {died}"))
-                at += 1
-            findings.runs += at - number
-            number = at
+                cause = signal.Signals(-child.returncode).name if child.returncode < 0 else child.stderr[-500:]
+                findings.bad.append((reached, f"the process ended: {cause}"))
+                reached += 1
+            findings.runs += reached - number
+            number = reached
     return findings
 
 
@@ -195,23 +195,23 @@ def _child(seed: int, first: int, count: int, progress: Path) -> None:
         note(first + count)
 
 
-def _place(chance: random.Random, length: int) -> int:
-    """A position: half of them among the first 200 bytes, where the headers stand."""
+def _position(chance: random.Random, length: int) -> int:
+    """A random position; half of the time among the first 200 bytes, where the headers are."""
     return chance.randrange(min(length, 200) if chance.random() < 0.5 else length)
 
 
 def _mend_crcs(data: bytearray) -> None:
-    at = 8
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        if at + 12 + length > len(data):
+    start = 8
+    while start + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, start)
+        if start + 12 + length > len(data):
             return
-        struct.pack_into(">I", data, at + 8 + length, zlib.crc32(data[at + 4 : at + 8 + length]))
-        at += 12 + length
+        struct.pack_into(">I", data, start + 8 + length, zlib.crc32(data[start + 4 : start + 8 + length]))
+        start += 12 + length
 
 
 def main() -> int:
-    """The command line. Exit status 1 when anything was found."""
+    """The command line. Returns the exit status: 1 when there are findings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)

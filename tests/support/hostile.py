@@ -1,4 +1,4 @@
-"""Files that nobody wants, each with the one answer that it must get."""
+"""Bad and unusual files, each with the one result that it must get."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from support.photos import ENCODINGS, encoded, lab_tiff, picture, png_chunk, png
 
 @dataclass(frozen=True)
 class Hostile:
-    """A file, and its answer.
+    """A file and its expected result.
 
-    number: in the list of twenty bad inputs (docs/reliability.md). answer: step, reason or "ok", and a pattern
-    of the detail or the mode. fields: of the dataset file, where its answer depends on them.
+    number: in the list of twenty bad inputs (docs/reliability.md). answer: the step, the reason or "ok", and a
+    pattern for the detail or the mode. fields: of the dataset file, if the result depends on them.
     """
 
     number: int
@@ -40,8 +40,8 @@ def wrong_crc() -> bytes:
 
 def with_chunk(*chunks: bytes) -> bytes:
     data = encoded(picture(), "PNG")
-    at = data.index(b"IDAT") - 4
-    return data[:at] + b"".join(chunks) + data[at:]
+    start = data.index(b"IDAT") - 4
+    return data[:start] + b"".join(chunks) + data[start:]
 
 
 def four() -> Image.Image:
@@ -151,5 +151,5 @@ ODD_KEYS = [
     "two\nlines.jpg",
     "tab\tand\\backslash.jpg",
     "{partition}{{ ds }}${HOME}.jpg",
-    "/".join(["d" * 200] * 5)[:1000] + "/" + "e" * 19 + ".jpg",  # 1,024 bytes, the most that S3 allows
+    "/".join(["d" * 200] * 5)[:1000] + "/" + "e" * 19 + ".jpg",  # 1,024 bytes, the longest key of S3
 ]

@@ -1,4 +1,4 @@
-"""What a run has listed, and files to list."""
+"""The objects that a run has listed, and files to list."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ WORKERS = 2
 
 
 def listed(run: Run) -> list[str]:
+    """The URIs in a run's manifest."""
     shards = manifest.read_listing(run).shards
     return [uri for shard in range(shards) for uri in manifest.read_manifest(run, shard)["uri"].to_pylist()]
 
 
 def sparse(folder: Path, sizes: list[int]) -> Path:
-    """Sparse files of these sizes, in bytes."""
+    """Write sparse files of these sizes in bytes. Returns the folder."""
     folder.mkdir()
-    for at, size in enumerate(sizes):
-        with (folder / f"{at:05d}.jpg").open("wb") as file:
+    for number, size in enumerate(sizes):
+        with (folder / f"{number:05d}.jpg").open("wb") as file:
             file.truncate(size)
     return folder

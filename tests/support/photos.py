@@ -1,4 +1,4 @@
-"""Small real images for the tests: drawn by integer arithmetic, encoded by Pillow, the same at every run."""
+"""Small images for the tests: drawn by integer arithmetic, encoded by Pillow, the same in every run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ENCODINGS = {
     "tiff": ("TIFF", {}),
     "lzw tiff": ("TIFF", {"compression": "tiff_lzw"}),
 }
-"""Every allowed format in the flavours that are cut, sniffed and decoded in different ways."""
+"""Every allowed format, in all variants that are parsed or decoded differently."""
 
 ORIENTATION = 0x0112
 
 
 def picture(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
-    """A ramp with a disc on it, another for each seed: uint8 [height, width, 3]."""
+    """A ramp with a disc on it, different for each seed: uint8 [height, width, 3]."""
     y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
     ramp = x * (3 + seed % 5) + y * (c + 2) + 40 * c + 17 * seed
     disc = (x - width // 3) ** 2 + (y - height // 2) ** 2 < (min(width, height) // 3) ** 2
@@ -36,7 +36,7 @@ def picture(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
 
 
 def encoded(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: object) -> bytes:
-    """The image as a file of that format."""
+    """The image as the bytes of a file of that format."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     sink = io.BytesIO()
@@ -45,19 +45,19 @@ def encoded(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: obje
 
 
 def jpeg(seed: int = 0, width: int = 64, height: int = 48) -> bytes:
-    """A small JPEG file, another for each seed."""
+    """A small JPEG file, different for each seed."""
     return encoded(picture(width, height, seed), quality=90)
 
 
 def turned(orientation: object) -> Image.Exif:
-    """An EXIF block that says this orientation and nothing else."""
+    """An EXIF block with this orientation and nothing else."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     return exif
 
 
 def lab_tiff() -> bytes:
-    """A TIFF file in CIELAB, a mode without one right conversion to RGB."""
+    """A TIFF file in CIELAB, a mode without a defined conversion to RGB."""
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     return encoded(ImageCms.applyTransform(Image.fromarray(picture()), to_lab), "TIFF")
 
@@ -65,7 +65,7 @@ def lab_tiff() -> bytes:
 def png_of(
     width: int, height: int, idat: bytes = b"", depth: int = 1, colour: int = 0, interlaced: bool = False
 ) -> bytes:
-    """A PNG file that claims this size (1 bit grey), with any image data at all: its chunks and CRCs are right."""
+    """A PNG file with this size in its header (1-bit grey) and any image data. Its chunks and CRCs are valid."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     chunks = [(b"IHDR", header), (b"IDAT", idat), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, data) for kind, data in chunks)
@@ -77,16 +77,16 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_made(width: int, height: int, depth: int, colour: int, rows: bytes, interlaced: bool = False) -> bytes:
-    """A PNG file of any depth and colour type. rows: each with the number of its filter before it."""
+    """A PNG file of any depth and colour type. rows: each with its filter type before it."""
     return png_of(width, height, zlib.compress(rows), depth, colour, interlaced)
 
 
 def zeros_stream(count: int) -> bytes:
-    """A zlib stream of that many zeros, made in no time: the same compressed MiB over and over."""
-    squeeze = zlib.compressobj(9, wbits=-15)
-    block = squeeze.compress(bytes(2**20)) + squeeze.flush(zlib.Z_FULL_FLUSH)
-    rest = zlib.compressobj(9, wbits=-15)
-    end = rest.compress(bytes(count % 2**20)) + rest.flush()
+    """A zlib stream of that many zeros, made quickly: the same compressed MiB is repeated."""
+    block_stream = zlib.compressobj(9, wbits=-15)
+    block = block_stream.compress(bytes(2**20)) + block_stream.flush(zlib.Z_FULL_FLUSH)
+    end_stream = zlib.compressobj(9, wbits=-15)
+    end = end_stream.compress(bytes(count % 2**20)) + end_stream.flush()
     checksum = (count % 65521) << 16 | 1  # Adler-32 of zeros
     return b"\x78\xda" + block * (count // 2**20) + end + struct.pack(">I", checksum)
 
@@ -100,7 +100,7 @@ def real_photos() -> list[Path]:
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> Path:
-    """Write files, by their path inside the folder. Returns the folder."""
+    """Write files. files: path inside the folder: bytes. Returns the folder."""
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Images that kill their decoder, for the tests: a decoder with a weakness, and rows that hit it.
+"""Images that crash, hang or exhaust their decoder: a decoder with a weakness, and photos that trigger it.
 
-Nothing outside the tests can reach it: a decoder is named by the code that makes it, never by data.
+Only tests can reach this decoder, since code names the decoder, never data.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from imagefeatures.shards import Receipt
 from imagefeatures.steps import resize
 
 KINDS = {"crash": "DECODER_CRASHED", "abort": "DECODER_CRASHED", "hang": "TIMEOUT", "eat": "OUT_OF_MEMORY"}
-"""What a poisonous image does, and the reason that it must get."""
+"""What a poisonous image does: the reason that it must get."""
 
 
 def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> images.Decoded:
-    """images.decode, but for a poison mark behind the end of the file."""
+    """images.decode, unless the file ends with a poison mark."""
     kind = data.rpartition(b"poison:")[2].decode("latin-1")
     if kind in ACTS:
         ACTS[kind]()
@@ -49,16 +49,19 @@ ACTS: dict[str, Callable[[], object]] = {
 
 
 def lay_out(folder: Path, count: int, poison: dict[int, str]) -> dict[str, str]:
-    """Write `count` small photos; those at the given positions are poisonous. Returns file name to expected reason."""
+    """Write `count` small photos, some of them poisonous. poison: photo's index: kind.
+
+    Returns file name: expected reason.
+    """
     folder.mkdir(parents=True)
     expected = {}
-    for at in range(count):
+    for index in range(count):
         buffer = io.BytesIO()
-        Image.new("RGB", (24, 16), (at % 256, at // 256, 99)).save(buffer, "PNG")
-        kind = poison.get(at)
-        (folder / f"{at:05d}.png").write_bytes(buffer.getvalue() + (b"poison:" + kind.encode() if kind else b""))
+        Image.new("RGB", (24, 16), (index % 256, index // 256, 99)).save(buffer, "PNG")
+        kind = poison.get(index)
+        (folder / f"{index:05d}.png").write_bytes(buffer.getvalue() + (b"poison:" + kind.encode() if kind else b""))
         if kind:
-            expected[f"{at:05d}.png"] = KINDS[kind]
+            expected[f"{index:05d}.png"] = KINDS[kind]
     return expected
 
 
@@ -68,5 +71,5 @@ def decoder() -> Isolated:
 
 
 def resize_shard(run: Run, shard: int) -> Receipt:
-    """resize.run_shard with the weak decoder; by name, so that Spark can hand it to its workers."""
+    """resize.run_shard with the weak decoder; a module's function, so that Spark can send it to its workers."""
     return resize.run_shard(run, shard, decoder())

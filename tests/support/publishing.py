@@ -34,7 +34,7 @@ def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3
         "partition_key": partition, "image_id": "0" * 64, "label": label, "width": 3, "height": 2, "mode": "RGB",
         "size": 9, "etag": None, "model": "mobilenet_v2", "fingerprint": "f", "features": [0.5] * 4, "run_id": run_id,
     }  # fmt: skip
-    table = pa.Table.from_pylist([{**content, "uri": f"s3://b/{at}"} for at in range(rows)], schema=schemas.FEATURES)
+    table = pa.Table.from_pylist([{**content, "uri": f"s3://b/{row}"} for row in range(rows)], schema=schemas.FEATURES)
     path = folder / f"{run_id}-{uuid.uuid4()}.parquet"
     pq.write_table(table, path)
     return f"file://{path}"
@@ -90,21 +90,23 @@ def delete_rows(table: Table, file: str, positions: list[int], partition: str = 
 
 
 def swap_in(settings: Settings, folder: str, run_id: str, start: Barrier) -> None:
+    """Publish a features file of a run as soon as all the others are ready."""
     file = features_file(Path(folder), run_id)
     start.wait()
     table = tables.open_table(tables.open_catalog(settings), settings, "photos")
     tables.replace_files(table, DAY, [file], run_id)
 
 
-def open_first(rounds: list[Settings], found: Queue, start: Barrier) -> None:
-    for at, settings in enumerate(rounds):
+def open_first(rounds: list[Settings], results: Queue, start: Barrier) -> None:
+    """Open a table that may not exist yet, in each round. Puts (round, the table's UUID) into the queue."""
+    for number, settings in enumerate(rounds):
         start.wait()
         table = tables.open_table(tables.open_catalog(settings), settings, "photos")
-        found.put((at, str(table.metadata.table_uuid)))
+        results.put((number, str(table.metadata.table_uuid)))
 
 
 def in_processes(work: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
-    """Call `work` with each of the arguments, all at once, each in a fresh process. All must succeed."""
+    """Call `work` once with each tuple of arguments, in as many processes at the same time. All must succeed."""
     workers = [SPAWN.Process(target=work, args=given) for given in arguments]
     for worker in workers:
         worker.start()

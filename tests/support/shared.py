@@ -20,7 +20,7 @@ SPEC = BACKBONES[MODEL]
 PREPROCESSING = SPEC.preprocessing
 PARTITION = "2026-11-02"
 BUCKET = "images"
-"""The bucket that exists in the `s3` fixture's server."""
+"""The bucket that the `s3` fixture's server has."""
 
 AWS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -33,7 +33,7 @@ def decode(data: bytes, limits: Limits) -> images.Decoded:
 
 
 class ColourEngine:
-    """An engine that is quick, and right enough for everything but its numbers: the mean colour, repeated."""
+    """A fast engine for tests that do not check its numbers: a vector is the image's mean colour, repeated."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), SPEC.width)).astype(np.float32)
@@ -43,10 +43,10 @@ THIS_PROCESS = ThisProcess(StepRunner(ColourEngine()))
 """For local.run_steps: shards one after the other in this process, with that engine."""
 
 
-def until(true: Callable[[], object], patience_seconds: float = 800) -> None:
-    """Wait until true() is; fail when that takes too long."""
-    deadline = time.monotonic() + patience_seconds
-    while not true():
+def until(condition: Callable[[], object], timeout_seconds: float = 800) -> None:
+    """Wait until condition() is true. Fails the test after the timeout."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"not so after {patience_seconds:g} s")
+            pytest.fail(f"the condition is not true after {timeout_seconds:g} s")
         time.sleep(0.5)

@@ -21,9 +21,9 @@ _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)", re.DOTALL)
 
 @dataclass
 class Section:
-    """What stands between two headings. text: the prose and tables, without fenced code.
+    """A heading and what follows it up to the next heading. text: the prose and tables, without fenced code.
 
-    blocks: the fenced code, (language, code) each, as if it stood at the margin.
+    blocks: (language, code) of each fenced block, the code without its indentation.
     """
 
     title: str
@@ -32,9 +32,11 @@ class Section:
 
     @property
     def tables(self) -> list[list[list[str]]]:
-        """The section's tables, each as rows of cells, without head and rule."""
+        """The section's tables, each as rows of cells, without the header and the line below it."""
         lines = self.text.splitlines()
-        starts = [at for at, line in enumerate(lines) if re.fullmatch(r"[|\s:-]*-{3}[|\s:-]*", line) and "|" in line]
+        starts = [
+            index for index, line in enumerate(lines) if re.fullmatch(r"[|\s:-]*-{3}[|\s:-]*", line) and "|" in line
+        ]
         tables = []
         for start in starts:
             rows = []
@@ -47,8 +49,8 @@ class Section:
 
 
 def sections(path: Path) -> list[Section]:
-    """A document's sections, in order; what precedes the first heading has the title ""."""
-    found = [Section("")]
+    """A document's sections, in order; the text before the first heading has the title ""."""
+    parts = [Section("")]
     fence: list[str] | None = None
     language = ""
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -56,39 +58,39 @@ def sections(path: Path) -> list[Section]:
         if mark and fence is None:
             fence, language = [], mark[2]
         elif mark:
-            found[-1].blocks.append((language, textwrap.dedent("\n".join(fence or [])) + "\n"))
+            parts[-1].blocks.append((language, textwrap.dedent("\n".join(fence or [])) + "\n"))
             fence = None
         elif fence is not None:
             fence.append(line)
         elif heading := _HEADING.fullmatch(line):
-            found.append(Section(plain(heading[1])))
+            parts.append(Section(plain(heading[1])))
         else:
-            found[-1].text += line + "\n"
+            parts[-1].text += line + "\n"
     assert fence is None, f"{path}: a fence is not closed"
-    return found
+    return parts
 
 
 def section(path: Path, title: str) -> Section:
     """The section with that title."""
-    (found,) = [section for section in sections(path) if section.title == title]
-    return found
+    (match,) = [part for part in sections(path) if part.title == title]
+    return match
 
 
 def plain(text: str) -> str:
-    """The words that a reader sees: without code marks, link targets, emphasis and escapes."""
+    """The text as a reader sees it: without code marks, link targets, emphasis and escapes."""
     return _LINK.sub(r"\1", text).replace("`", "").replace("**", "").replace("\\", "").strip()
 
 
 def codes(path: Path) -> list[str]:
-    """Everything that is set as code in running text and tables."""
+    """The inline code in a document's prose and tables."""
     return [code for part in sections(path) for code in re.findall(r"`([^`\n]+)`", part.text)]
 
 
 def links(path: Path) -> list[str]:
-    """The targets of all links and pictures."""
+    """The targets of a document's links and images."""
     return [target for part in sections(path) for _, target in _LINK.findall(part.text)]
 
 
 def anchors(path: Path) -> set[str]:
-    """The fragments by which a document's headings can be linked to."""
+    """The link fragments of a document's headings."""
     return {re.sub(r"[^\w -]", "", part.title.lower()).replace(" ", "-") for part in sections(path)}

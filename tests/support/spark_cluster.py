@@ -1,4 +1,4 @@
-"""The words in which the tests speak of the deployment, and its Spark cluster: a master and workers from the wheel."""
+"""The deployment of the cluster tests, and its Spark cluster: a master and workers from the PySpark package."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DAY = photos.PARTITIONS[0]
 WORKERS = 2
 SPARK_SECRET = "canary-of-spark-51c0"
 SECRECY = {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
-"""Only who knows the secret may speak to the cluster; it is read from the variable _SPARK_AUTH_SECRET alone."""
+"""Connections to the cluster need the secret, which is read only from the variable _SPARK_AUTH_SECRET."""
 NO_SECRET = {"spark.authenticate.secret": "in-the-environment"}
-"""The driver insists on a value; _SPARK_AUTH_SECRET wins over it."""
+"""The driver requires a value; _SPARK_AUTH_SECRET takes precedence over it."""
 
 SPARK_CLASS = str(Path(sys.executable).parent / "spark-class")
 DEPLOY = "org.apache.spark.deploy"
@@ -27,7 +27,7 @@ DEPLOY = "org.apache.spark.deploy"
 
 @dataclass(frozen=True)
 class Stack:
-    """Where the deployment is. work: the Spark workers' folders. events: Spark's event logs. database: Airflow's."""
+    """The deployment. work: the Spark workers' folders. events: Spark's event logs. database: the URL of Airflow's."""
 
     home: Path
     work: Path
@@ -38,10 +38,10 @@ class Stack:
 
 @contextlib.contextmanager
 def spark_cluster(folder: Path, workers: int, names: tuple[str, ...] = ("127.0.0.1",)) -> Iterator[str]:
-    """Workers of one core each. Yields the master's address, spark://127.0.0.1:port.
+    """A cluster with workers of one core each. Yields the master's address, spark://127.0.0.1:port.
 
-    folder: where the workers keep what the executors print (worker-0/…).
-    names: of 127.0.0.1, given to the workers in turn. To Spark each is a host of its own.
+    folder: for the executors' output (worker-0/…). names: host names of 127.0.0.1, assigned to the workers in turn;
+    Spark takes each name for another host.
     """
     port = free_port()
     settings = folder / "spark.conf"
@@ -51,15 +51,15 @@ def spark_cluster(folder: Path, workers: int, names: tuple[str, ...] = ("127.0.0
     with contextlib.ExitStack() as running:
         master = [SPARK_CLASS, f"{DEPLOY}.master.Master", "--host", "127.0.0.1", "--port", str(port), *own]
         running.enter_context(started(master, env, port))
-        for at in range(workers):
-            port_of_worker, place = free_port(), folder / f"worker-{at}"
-            address = ["--host", names[at % len(names)], "--port", str(port_of_worker)]
+        for number in range(workers):
+            worker_port, worker_folder = free_port(), folder / f"worker-{number}"
+            address = ["--host", names[number % len(names)], "--port", str(worker_port)]
             worker = [SPARK_CLASS, f"{DEPLOY}.worker.Worker", *address, *own]
-            limits = ["--cores", "1", "--memory", "1g", "--work-dir", str(place)]
-            running.enter_context(started([*worker, *limits, f"spark://127.0.0.1:{port}"], env, port_of_worker))
+            limits = ["--cores", "1", "--memory", "1g", "--work-dir", str(worker_folder)]
+            running.enter_context(started([*worker, *limits, f"spark://127.0.0.1:{port}"], env, worker_port))
         yield f"spark://127.0.0.1:{port}"
 
 
 def executors(folder: Path) -> dict[str, int]:
-    """How many executors each worker has run: each left a folder of its own."""
-    return {place.name: len(list(place.glob("app-*/*"))) for place in sorted(folder.glob("worker-*"))}
+    """Worker: how many executors it has run. Each executor leaves a folder."""
+    return {worker.name: len(list(worker.glob("app-*/*"))) for worker in sorted(folder.glob("worker-*"))}

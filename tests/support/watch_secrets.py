@@ -1,4 +1,4 @@
-"""Where a secret could have gone: files, objects, database rows, command lines."""
+"""The search for leaked secrets in files, objects, databases and command lines."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ SECRETS = tuple(text.encode() for text in (AWS["AWS_SECRET_ACCESS_KEY"], POSTGRE
 
 
 def in_files(folder: Path, *names: str) -> list[str]:
-    """The files below a folder that hold a secret; names: patterns of those to look at, all by default."""
-    found = {path for name in names or ("*",) for path in folder.rglob(name) if path.is_file()}
-    return [str(path) for path in sorted(found) if _holds_one(path.read_bytes())]
+    """The files below a folder that contain a secret. names: patterns of the files to search; all by default."""
+    files = {path for name in names or ("*",) for path in folder.rglob(name) if path.is_file()}
+    return [str(path) for path in sorted(files) if _has_secret(path.read_bytes())]
 
 
 def in_objects(prefix: str) -> list[str]:
-    """The objects below a URI that hold a secret."""
-    return [found.uri for found in storage.list_objects(prefix) if _holds_one(storage.read(found.uri))]
+    """The objects below a URI that contain a secret."""
+    return [stored.uri for stored in storage.list_objects(prefix) if _has_secret(storage.read(stored.uri))]
 
 
 def in_database(url: str) -> list[str]:
-    """The lines of a PostgreSQL database's dump that hold a secret."""
+    """The lines of a PostgreSQL database's dump that contain a secret."""
     dump = [postgres_programs() / "pg_dump", "--inserts", url.replace("+psycopg", "")]
     lines = subprocess.run(dump, check=True, capture_output=True).stdout.splitlines()
     assert any(line.startswith(b"INSERT INTO") for line in lines)
-    return [line.decode()[:200] for line in lines if _holds_one(line)]
+    return [line.decode()[:200] for line in lines if _has_secret(line)]
 
 
 @contextlib.contextmanager
 def watched_command_lines() -> Iterator[set[str]]:
-    """The command lines of this machine that hold a secret, collected while the context lasts."""
+    """The command lines on this machine that contain a secret, collected while the context lasts."""
     seen: set[str] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.2):
-            seen.update(_telling(Path("/proc").glob("[0-9]*/cmdline")))
+            seen.update(_with_secret(Path("/proc").glob("[0-9]*/cmdline")))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -54,12 +54,12 @@ def watched_command_lines() -> Iterator[set[str]]:
         watcher.join()
 
 
-def _telling(files: Iterable[Path]) -> Iterator[str]:
+def _with_secret(files: Iterable[Path]) -> Iterator[str]:
     for file in files:
         with contextlib.suppress(OSError):  # the process has ended
-            if _holds_one(line := file.read_bytes()):
+            if _has_secret(line := file.read_bytes()):
                 yield line.decode(errors="replace")
 
 
-def _holds_one(data: bytes) -> bool:
+def _has_secret(data: bytes) -> bool:
     return any(secret in data for secret in SECRETS)

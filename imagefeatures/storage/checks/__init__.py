@@ -1,8 +1,8 @@
-"""What a store does and does not do: one check after another, in a fresh folder that is removed at the end.
+"""The checks of `imagefeatures check-store`: what a store does, tested in a fresh folder that is removed at the end.
 
-The pipeline relies on what the *needed* checks test; a missing *nice* feature costs something. A check goes through
-`imagefeatures.storage`, as the pipeline does, or through a bare client where that would hide the store's answer.
-The checks measure no speed, and they hold for today: a store behind a cache may behave otherwise under load.
+The pipeline relies on what the *needed* checks test; without a *nice* feature it runs at a cost. A check uses
+`imagefeatures.storage`, as the pipeline does, or a bare client where `storage` would hide the store's response.
+The checks measure no speed, and show only the moment: a store behind a cache may behave differently under load.
 
     workspace  the folder that the checks write to
     common     the checks of every store
@@ -28,7 +28,7 @@ CHECKS = [*common.CHECKS, *s3.CHECKS]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check. seen: what was seen instead of a yes; costs: what a no costs the pipeline."""
+    """The result of one check. seen: what was seen instead, for a no. costs: what a no costs the pipeline."""
 
     name: str
     needed: bool
@@ -38,7 +38,7 @@ class CheckResult:
 
 
 def check_store(uri: str) -> Iterator[CheckResult]:
-    """Run every check on a bucket, or on a folder in one (`s3://…`, `file:///…`); yields each result as it comes.
+    """Run every check in a bucket or a folder (`s3://…`, `file:///…`). Yields each result as soon as it is known.
 
     Raises StoreRefused (missing bucket or folder, wrong credentials) before the first result; StoreError when the
     store does not answer at all, or when the workspace could not be removed.
@@ -48,13 +48,13 @@ def check_store(uri: str) -> Iterator[CheckResult]:
     failures = (ClientError, BotoCoreError, ImageFeaturesError, ObjectMissing, ObjectChanged)
     workspace = Workspace(f"{uri if uri.endswith('/') else uri + '/'}imagefeatures-check-{secrets.token_hex(6)}")
     if uri.startswith("file://") and not Path(uri.removeprefix("file://")).is_dir():
-        raise StoreRefused(f"{uri}: there is no such folder")  # a write would make it
-    next(storage.list_objects(uri), None)  # a missing bucket and a wrong secret are refused here
+        raise StoreRefused(f"{uri}: there is no such folder")  # a write would create it
+    next(storage.list_objects(uri), None)  # raises StoreRefused for a missing bucket or wrong credentials
     try:
         try:
             storage.write(workspace("hello"), b"")
         except (ObjectMissing, ObjectChanged) as error:
-            raise StoreRefused(f"{uri}: the store takes no object there ({error})") from None
+            raise StoreRefused(f"{uri}: the store accepts no object there ({error})") from None
         for check in CHECKS:
             if check.s3_only and not workspace.is_s3:
                 continue

@@ -1,4 +1,4 @@
-"""The checks that `imagefeatures check-store` makes on every store, and what a no costs here."""
+"""The checks of every store, and what a no to each of them costs the pipeline."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from imagefeatures.storage.checks.workspace import Workspace
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a store may or may not do.
+    """One feature that a store may have or lack.
 
-    costs: what a no costs here. needed: the pipeline relies on it. s3_only: means nothing of files.
-    run: returns "" for a yes, or what was seen instead; what the store raises is a no as well.
+    costs: what a no costs the pipeline. needed: whether the pipeline relies on the feature. s3_only: whether the
+    check is skipped for a folder of files. run: returns "" for a yes, or what was seen instead; an error that the
+    store raises is a no too.
     """
 
     name: str
@@ -34,7 +35,7 @@ CHECKS: list[Check] = []
 def check(
     name: str, costs: str, *, needed: bool = False, s3_only: bool = False, into: list[Check] = CHECKS
 ) -> Callable[[Run], Run]:
-    """Make the decorated function the next of the checks. into: the list that it is added to."""
+    """Append the decorated function to the checks. into: the list to append it to."""
 
     def register(run: Run) -> Run:
         into.append(Check(name, costs, needed, s3_only, run))
@@ -53,40 +54,43 @@ def _bytes(workspace: Workspace) -> str:
 
 
 @check(
-    "list: all keys of a folder, their sizes, no neighbour's", "photos are left out, or strangers taken in", needed=True
+    "list: all keys of a folder, their sizes, no neighbour's",
+    "photos are missed, or others' files taken in",
+    needed=True,
 )
 def _list(workspace: Workspace) -> str:
     names = {"list/1": 0, "list/deep/2": 1, "list/deep/er/3": 2}
     for name, size in {**names, "list-2/1": 3, "list.jpg": 4}.items():
         storage.write(workspace(name), b"x" * size)
-    found = {o.uri.removeprefix(f"{workspace.uri}/"): o.size for o in storage.list_objects(f"{workspace.uri}/list/")}
-    return "" if found == names else f"wrote {names}, listed {found}"
+    stored = storage.list_objects(f"{workspace.uri}/list/")
+    listed = {item.uri.removeprefix(f"{workspace.uri}/"): item.size for item in stored}
+    return "" if listed == names else f"wrote {names}, listed {listed}"
 
 
-@check("read after write, overwrite and delete", "a step reads an older file than the one before it wrote", needed=True)
+@check("read after write, overwrite and delete", "a step reads older files than the last step wrote", needed=True)
 def _consistent_reads(workspace: Workspace) -> str:
     for turn in range(5):
         for data in (b"first %d" % turn, b"second %d" % turn):
             storage.write(workspace("turn/file"), data)
-            if (found := storage.read(workspace("turn/file"))) != data:
-                return f"wrote {data!r}, read {found!r}"
+            if (read := storage.read(workspace("turn/file"))) != data:
+                return f"wrote {data!r}, read {read!r}"
         storage.delete_folder(workspace.uri + "/turn")
         if storage.exists(workspace("turn/file")):
-            return "a deleted object is still read"
+            return "a deleted object can still be read"
     return ""
 
 
-@check("list after write and delete", "a step does not see the shards of the one before it", needed=True)
+@check("list after write and delete", "a step does not see the last step's shards", needed=True)
 def _consistent_lists(workspace: Workspace) -> str:
     for turn in range(5):
         storage.write(workspace(f"seen/{turn}"), b"")
         if f"seen/{turn}" not in workspace.listed("seen"):
-            return "an object just written is not listed"
+            return "an object that was just written is not listed"
     storage.delete_folder(f"{workspace.uri}/seen")
     return same([], workspace.listed("seen"))
 
 
-@check("delete: a folder and nothing beside it", "old runs stay, and are paid for", needed=True)
+@check("delete: a folder and nothing beside it", "files of old runs stay and are billed", needed=True)
 def _delete(workspace: Workspace) -> str:
     for name in ("gone/1", "gone/deep/2", "gone-not/3"):
         storage.write(workspace(name), b"")
@@ -94,35 +98,37 @@ def _delete(workspace: Workspace) -> str:
     return same(["gone-not/3"], workspace.listed("gone") + workspace.listed("gone-not"))
 
 
-@check("keys with spaces, quotes and + %20 # ? & =", "photos so named are lost or quarantined", needed=True)
+@check("keys with spaces, quotes and + %20 # ? & =", "photos with such names are lost or quarantined", needed=True)
 def _punctuation(workspace: Workspace) -> str:
-    return _kept(
+    return _keeps_names(
         workspace, "marks", ["a b", "a+b", "a%20b", "a%2Bb", "a#b", "a?b", "a&b=c", "a'b\"c", "a;b,c@d:e", "<a>"]
     )
 
 
-@check("keys beyond ASCII; é composed and decomposed are two", "photos so named are lost or mixed up", needed=True)
+@check(
+    "keys beyond ASCII; é composed and decomposed are two", "photos with such names are lost or mixed up", needed=True
+)
 def _beyond_ascii(workspace: Workspace) -> str:
-    return _kept(workspace, "text", ["\u00e9", "e\u0301", "\uff5e", "\U0001f600", "\u65e5\u672c"])
+    return _keeps_names(workspace, "text", ["\u00e9", "e\u0301", "\uff5e", "\U0001f600", "\u65e5\u672c"])
 
 
-@check("keys with a newline or a tab", "photos so named are lost: rename them first")
+@check("keys with a newline or a tab", "photos with such names are lost: rename them first")
 def _control(workspace: Workspace) -> str:
-    return _kept(workspace, "control", ["a\nb", "a\tb"])
+    return _keeps_names(workspace, "control", ["a\nb", "a\tb"])
 
 
-@check("keys of 1,024 bytes", "photos in folders so deep are lost: shorten their names first")
+@check("keys of 1,024 bytes", "photos with such long keys are lost: shorten them first")
 def _long(workspace: Workspace) -> str:
-    room = max(1024 - len(f"{workspace.key}/long/".encode()), 1)
-    return _kept(workspace, "long", [("/".join(["x" * 200] * 6))[: room - 1] + "x"])
+    length = max(1024 - len(f"{workspace.key}/long/".encode()), 1)
+    return _keeps_names(workspace, "long", [("/".join(["x" * 200] * 6))[: length - 1] + "x"])
 
 
-@check("a key that is also a folder: a and a/b", "of such a pair only one photo is seen: rename the other")
+@check("a key that is also a folder: a and a/b", "only one photo of such a pair is listed: rename one")
 def _both(workspace: Workspace) -> str:
-    return _kept(workspace, "both", ["a", "a/b"])
+    return _keeps_names(workspace, "both", ["a", "a/b"])
 
 
-@check("listed in the order of the keys' bytes", "shards hold other photos; the features are the same")
+@check("listed in the order of the keys' bytes", "photos are cut into shards differently; the features are the same")
 def _order(workspace: Workspace) -> str:
     names = sorted((f"order/{n}" for n in ("B", "a/z", "a-b", "a.b", "\u00e9", "\uff5e", "\U0001f600")), key=str.encode)
     for name in names:
@@ -130,19 +136,19 @@ def _order(workspace: Workspace) -> str:
     return same(names, workspace.listed("order"))
 
 
-@check("conditional put: the second If-None-Match: * is refused", "of two attempts at one shard the later one's stays")
+@check("conditional put: the second If-None-Match: * is refused", "of two attempts at one shard the later one counts")
 def _create_once(workspace: Workspace) -> str:
     if not storage.write(workspace("once"), b"first", only_if_absent=True):
         return "the first was refused"
     if storage.write(workspace("once"), b"second", only_if_absent=True) or storage.read(workspace("once")) != b"first":
         return "the second overwrote the first"
     with ThreadPoolExecutor(8) as pool:
-        won = sum(pool.map(lambda n: storage.write(workspace("race"), b"%d" % n, only_if_absent=True), range(8)))
-    return "" if won == 1 else f"of 8 at once {won} were told that they created it"
+        created = sum(pool.map(lambda n: storage.write(workspace("race"), b"%d" % n, only_if_absent=True), range(8)))
+    return "" if created == 1 else f"{created} of 8 concurrent writers were told that they created the object"
 
 
-def _kept(workspace: Workspace, folder: str, names: list[str]) -> str:
-    """Put, list and get: are the names the same, byte for byte, and is each its own object?"""
+def _keeps_names(workspace: Workspace, folder: str, names: list[str]) -> str:
+    """Put, list and get objects: "" if the names come back byte for byte, and each with its own object."""
     names = [f"{folder}/{name}" for name in names]
     for name in names:
         storage.write(workspace(name), name.encode())
@@ -153,7 +159,7 @@ def _kept(workspace: Workspace, folder: str, names: list[str]) -> str:
     )
 
 
-def same(expected: Iterable[str], found: Iterable[str]) -> str:
+def same(expected: Iterable[str], seen: Iterable[str]) -> str:
     """The result of a check that compares two lists."""
-    expected, found = list(expected), list(found)
-    return "" if found == expected else f"expected {expected}, found {found}"
+    expected, seen = list(expected), list(seen)
+    return "" if seen == expected else f"expected {expected}, found {seen}"

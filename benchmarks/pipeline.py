@@ -1,4 +1,4 @@
-"""Our side: the four jobs through spark-submit, as Airflow submits them, and the whole run through the DAG."""
+"""Measures the pipeline: its four jobs through spark-submit, as Airflow submits them, and whole runs by the DAG."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from imagefeatures.steps import SPARK_STEPS
 
 PARTITION = "2026-11-02"
 EQUAL_WORK = ("ingest", "resize", "featurize")
-"""The steps that do what a peer does: files in, feature Parquet out. The peers validate nothing."""
+"""The steps that together do a peer's work: files in, feature Parquet out. The peers validate nothing."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment of the benchmark's own below one folder: lake, catalog, datasets, Airflow's home."""
+    """The benchmark's own deployment, inside one folder: lake, catalog, datasets, Airflow's home."""
 
     folder: Path
 
@@ -43,24 +43,25 @@ class Deployment:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a process of this deployment: the embedded one, as `make run` has it."""
+        """The variables of a process of this deployment: those of the local deployment, as for `make run`."""
         return environment(self.folder / "airflow", 0) | self.variables | {"PYTHONPATH": str(REPOSITORY)}
 
     def make(self, photos: dict[int, Path]) -> None:
-        """Write a dataset file for each size, and prepare the model: once for each lake, not once for each run."""
+        """Write a dataset file for each size, and prepare the model once for all runs. photos: size: its folder."""
         (self.folder / "datasets").mkdir(parents=True, exist_ok=True)
         (self.folder / "lake").mkdir(exist_ok=True)
-        for size, place in photos.items():
-            text = f"name: photos{size}\nsource: file://{place}/\nlabel: parent\nstart_date: 2026-11-01\n"
-            text += "reuse: false\n"  # or every repetition but the first would find its vectors in the table
+        for size, folder in photos.items():
+            text = f"name: photos{size}\nsource: file://{folder}/\nlabel: parent\nstart_date: 2026-11-01\n"
+            text += "reuse: false\n"  # with reuse every repetition but the first would find its vectors in the table
             (self.folder / "datasets" / f"photos{size}.yaml").write_text(text)
         prepare_model(self.settings)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One job. wall: seconds from spark-submit's start to its end. work: from the first shard that was handed out to
-    the last receipt, Python workers' start included. busy: while a worker was busy. rate: images a busy second.
+    """The times of one job. wall: seconds from spark-submit's start to its end. work: seconds from the first shard's
+    start to the last receipt, the start of the Python workers included. busy: seconds in which at least one worker
+    was busy. rate: images in each busy second.
     """
 
     wall: float
@@ -70,21 +71,21 @@ class Step:
 
 
 def plan(deployment: Deployment, size: int) -> Run:
-    """A run over that many photos."""
+    """Plan a run over that many photos."""
     settings = deployment.settings
     dataset = find_dataset(settings.datasets, f"photos{size}")
     return load_run(plan_run(dataset, RunParams.parse({"partition": PARTITION}), None, settings))
 
 
 def run_steps(deployment: Deployment, size: int) -> tuple[dict[str, Step], Run]:
-    """Run the four jobs one after the other. Returns their figures, and the run, whose staging folder still stands."""
+    """Run the four jobs one after the other. Returns their times and the run, whose staging folder is kept."""
     run = plan(deployment, size)
     steps = {step: _submit(deployment, run, step) for step in SPARK_STEPS}
     return steps, run
 
 
 def list_seconds(deployment: Deployment, size: int, workers: int) -> float:
-    """What listing the source takes, on a run of its own: ingest's job does it before it hands out a shard."""
+    """Seconds of listing the source, in a run of its own: the job of ingest lists before it starts a shard."""
     run = plan(deployment, size)
     start = time.perf_counter()
     manifest.list_source(run, workers)
@@ -95,12 +96,16 @@ def list_seconds(deployment: Deployment, size: int, workers: int) -> float:
 
 def features_of(run: Run) -> list[str]:
     """The Parquet files that the run's featurize job wrote, as paths."""
-    return [r.output.uri.removeprefix("file://") for r in shards.read_receipts(run.layout, "featurize")]
+    receipts = shards.read_receipts(run.layout, "featurize")
+    return [receipt.output.uri.removeprefix("file://") for receipt in receipts]
 
 
 @dataclass(frozen=True)
 class WholeRun:
-    """A whole run. wall: seconds from the command's start to its end; tasks: seconds of each Airflow task."""
+    """The times of a whole run. wall: seconds from the command's start to its end. tasks: seconds of each Airflow task.
+
+    busy: seconds of each step in which at least one worker was busy.
+    """
 
     wall: float
     tasks: dict[str, float]
@@ -108,7 +113,7 @@ class WholeRun:
 
 
 def whole_run(deployment: Deployment, size: int) -> WholeRun:
-    """One partition through the DAG, as `make run` does it. Raises RuntimeError when it is not published."""
+    """Run one partition through the DAG, as `make run` does. Raises RuntimeError when it is not published."""
     code = (
         "import sys, pathlib; from deploy.local.run_partition import run_partition; "
         "sys.exit(run_partition(pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]))"
@@ -118,11 +123,11 @@ def whole_run(deployment: Deployment, size: int) -> WholeRun:
     start = time.perf_counter()
     done = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: S603
     wall = time.perf_counter() - start
-    told = re.search(r"^\d+ s: (.*)$", done.stdout, re.MULTILINE)
-    if done.returncode or not told or f"{size} listed = {size} registered" not in done.stdout:
+    tasks = re.search(r"^\d+ s: (.*)$", done.stdout, re.MULTILINE)
+    if done.returncode or not tasks or f"{size} listed = {size} registered" not in done.stdout:
         raise RuntimeError(f"the run over {size} photos was not published:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     busy = done.stdout.rpartition("workers busy:")[2]
-    return WholeRun(wall, _seconds_by_name(told.group(1)), _seconds_by_name(busy))
+    return WholeRun(wall, _seconds_by_name(tasks.group(1)), _seconds_by_name(busy))
 
 
 def _submit(deployment: Deployment, run: Run, step: str) -> Step:

@@ -1,4 +1,4 @@
-"""The peers: each runs in a process of its own, under the interpreter of its own environment."""
+"""Runs the peers, each in a process of its own with the interpreter of its own environment, and compares vectors."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PEERS = {"daft": "Daft", "ray": "Ray Data", "notebook": "the notebook"}
 ENVIRONMENTS = REPOSITORY / ".bench"
 SAMPLE = 64
 LEAST_COSINE = 0.999
-"""Below it a peer has not computed the same thing, and its speed says nothing."""
+"""Below it a peer has computed something else, so that its speed does not count."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a peer is to do. photos: folder of so many files; model: folder with the engine's files; cores: to use."""
+    """The work of a peer. photos: a folder of `count` files. model: the engine's folder. cores: to use."""
 
     photos: Path
     count: int
@@ -35,8 +35,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """query: seconds from the query's first line to the Parquet files, in a process that stands already.
-    wall: seconds of the whole process.
+    """The times of a peer. wall: seconds of the whole process.
+
+    query: seconds from the query's first line to the Parquet files, without the start of the process.
     """
 
     query: float
@@ -45,9 +46,9 @@ class Outcome:
 
 
 def run(peer: str, job: Job, out: Path) -> Outcome:
-    """Run a peer. out: a folder that is not there yet, for its Parquet files.
+    """Run a peer. out: a folder that does not exist yet, for its Parquet files.
 
-    Raises RuntimeError when it fails, or writes fewer rows than there are photos.
+    Raises RuntimeError when the peer fails, or does not write one row for each photo.
     """
     report = out.with_suffix(".json")
     arguments = [str(job.photos), str(job.model), str(out), str(job.cores), str(report)]
@@ -61,32 +62,32 @@ def run(peer: str, job: Job, out: Path) -> Outcome:
     rows = sum(pq.ParquetFile(file).metadata.num_rows for file in out.rglob("*.parquet"))
     if rows != job.count:
         raise RuntimeError(f"{PEERS[peer]} wrote {rows} rows for {job.count} photos")
-    told = json.loads(report.read_text())
-    return Outcome(told["seconds"], wall, told["versions"])
+    reported = json.loads(report.read_text())
+    return Outcome(reported["seconds"], wall, reported["versions"])
 
 
-def agreement(ours: list[str], theirs: Path) -> float:
-    """The smallest cosine between our vector of a photo and theirs, over a sample spread over all photos.
+def agreement(pipeline_files: list[str], peer_folder: Path) -> float:
+    """The smallest cosine between the pipeline's and the peer's vector of a photo, over an even sample of the photos.
 
-    ours: Parquet files with `uri` and `features`. theirs: folder of Parquet files with `path` and `features`.
+    pipeline_files: Parquet files with `uri` and `features`. peer_folder: Parquet files with `path` and `features`.
     """
-    expected = _vectors(ours, "uri")
-    found = _vectors([str(file) for file in theirs.rglob("*.parquet")], "path")
-    names = sorted(expected)
-    sample = names[:: max(1, len(names) // SAMPLE)]
-    return min(_cosine(expected[name], found[name]) for name in sample)
+    expected = _vectors(pipeline_files, "uri")
+    computed = _vectors([str(file) for file in peer_folder.rglob("*.parquet")], "path")
+    photos = sorted(expected)
+    sample = photos[:: max(1, len(photos) // SAMPLE)]
+    return min(_cosine(expected[photo], computed[photo]) for photo in sample)
 
 
 def _command(peer: str) -> list[str]:
     if peer == "notebook":
-        # Four gigabytes: image bytes pass through the JVM, and its default of one is not enough for them.
+        # 4 GB, because image bytes pass through the JVM, and its default of 1 GB is not enough for them.
         submit = [str(Path(sys.executable).parent / "spark-submit"), "--master", "local[*]", "--driver-memory", "4g"]
         return [*submit, str(REPOSITORY / "benchmarks" / "peers" / "notebook.py")]
     return [str(ENVIRONMENTS / peer / "bin" / "python"), "-m", f"benchmarks.peers.with_{peer}"]
 
 
 def _environment(peer: str) -> dict[str, str]:
-    """Nothing of our own tuning: the class archive and the JVM's options would not suit a JVM that carries images."""
+    """A peer's variables, without the pipeline's JVM options: they do not suit a JVM that image bytes pass through."""
     return os.environ | {
         "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{READERS}" if peer == "notebook" else str(REPOSITORY),
         "PYSPARK_PYTHON": sys.executable,
@@ -98,15 +99,16 @@ def _environment(peer: str) -> dict[str, str]:
     }
 
 
-def _vectors(files: list[str], key: str) -> dict[str, np.ndarray]:
-    found = {}
+def _vectors(files: list[str], path_column: str) -> dict[str, np.ndarray]:
+    """A photo's label and file name: its vector, float64 [width]."""
+    vectors = {}
     for file in files:
-        table = pq.ParquetFile(file).read(columns=[key, "features"])
-        for path, vector in zip(table[key].to_pylist(), table["features"], strict=True):
+        table = pq.ParquetFile(file).read(columns=[path_column, "features"])
+        for path, vector in zip(table[path_column].to_pylist(), table["features"], strict=True):
             label, name = path.split("/")[-2:]
-            found[f"{label}/{name}"] = np.asarray(vector.values, np.float64)
-    return found
+            vectors[f"{label}/{name}"] = np.asarray(vector.values, np.float64)
+    return vectors
 
 
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

@@ -1,0 +1,54 @@
+"""One of the four Spark jobs, with the peak memory of each of its processes recorded.
+
+`benchmarks.driver_memory` submits it. MEASURED_STEP names the step, MEASURED_PEAKS the folder for the peaks. With
+MEASURED_SIMULATED the workers only simulate the work on a shard; the driver does its usual work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from pyspark import SparkContext
+
+import spread
+from benchmarks.driver_memory import simulate_shard
+from benchmarks.memory import children, record_peak
+from imagefeatures.plan import Run
+from imagefeatures.shards import Receipt
+
+STEP = os.environ["MEASURED_STEP"]
+PEAKS = Path(os.environ["MEASURED_PEAKS"])
+
+
+def measured_spread(
+    context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], Receipt]
+) -> None:
+    """spread.spread with workers that record their own peak, and their decode child's, after each shard."""
+    process_shard = partial(simulate_shard, run, step) if os.environ.get("MEASURED_SIMULATED") else run_shard
+
+    def measured_shard(shard: int) -> Receipt:
+        receipt = process_shard(shard)
+        record_peak(PEAKS, "worker", os.getpid())
+        for child in children(os.getpid()):
+            record_peak(PEAKS, "decoder", child)
+        return receipt
+
+    real_spread(context, run, step, count, measured_shard)
+
+
+def work(context: SparkContext, run: Run) -> None:
+    job.work(context, run)
+    record_peak(PEAKS, "driver", os.getpid())
+    record_peak(PEAKS, "jvm", os.getppid())
+
+
+if __name__ == "__main__":
+    job = importlib.import_module(STEP)
+    real_spread, job.spread = spread.spread, measured_spread
+    sys.argv[0] = str(Path(job.__file__))
+    spread.main(STEP, work)
