@@ -141,7 +141,7 @@ def run_steps(
 def find_duplicates(run: Run) -> None:
     """Tell each shard which of its objects have the bytes of an earlier one: jobs/validate.py's join.
 
-    Holds hash and URI of every object of the run: about 500 bytes each, half a gigabyte for a million.
+    Holds hash and URI of every object of the run: about 450 bytes each, 450 MB for a million.
     """
     same: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for shard in range(manifest.read_listing(run).shards):
@@ -158,7 +158,7 @@ def find_duplicates(run: Run) -> None:
 def find_known(run: Run, todo: Sequence[int]) -> None:
     """Tell each of these shards where the table has vectors of its images: jobs/resize.py's join.
 
-    Holds the hashes of these shards' images, about 300 bytes each, however large the table is.
+    Holds the hashes of these shards' images, about 400 bytes each, however large the table is.
     """
     files = reuse.known_files(run)
     if not files:

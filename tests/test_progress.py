@@ -118,7 +118,7 @@ def test_on_a_terminal_the_lines_are_redrawn_in_place(run: Any, monkeypatch: pyt
     assert all(len(line.removesuffix("\x1b[K")) < 40 for line in first.splitlines())
 
 
-@pytest.mark.parametrize(("columns", "bar"), [(200, 20), (83, 6)])
+@pytest.mark.parametrize(("columns", "bar"), [(200, 20), (81, 6)])
 def test_the_time_left_is_shown_as_long_as_there_is_room(
     run: Any, monkeypatch: pytest.MonkeyPatch, columns: int, bar: int
 ) -> None:
