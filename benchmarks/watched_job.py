@@ -15,18 +15,18 @@ from pathlib import Path
 
 from pyspark import SparkContext
 
-import spread
 from benchmarks.many import next_to_nothing
 from benchmarks.peaks import children, note
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
+from imagefeatures_spark import distribute
 
 STEP = os.environ["WATCHED_STEP"]
 PEAKS = Path(os.environ["WATCHED_PEAKS"])
 
 
 def watched(context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], Receipt]) -> None:
-    """spread.spread, with a worker that notes its own peak, and its decode child's, after each shard."""
+    """distribute.spread, with a worker that notes its own peak, and its decode child's, after each shard."""
     does = partial(next_to_nothing, run, step) if os.environ.get("WATCHED_EMPTY") else run_shard
 
     def noted(shard: int) -> Receipt:
@@ -46,7 +46,7 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    job = importlib.import_module(STEP)
-    real_spread, job.spread = spread.spread, watched
+    job = importlib.import_module(f"imagefeatures_spark.{STEP}")
+    real_spread, job.spread = distribute.spread, watched
     sys.argv[0] = str(Path(job.__file__))
-    spread.main(STEP, work)
+    distribute.main(STEP, work)
