@@ -15,7 +15,7 @@ export DATASET PARTITION URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS 
 LOCKS := requirements.txt requirements/dev.txt
 
 .PHONY: help demo up run up-compose demo-compose down-compose check-store spark-sql
-.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz bench lint format lock setup clean
+.PHONY: test test-cluster test-sql test-kills test-corpora test-compose test-wheel fuzz bench lint format lock wheel setup clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ test-corpora: setup  ## six imaging libraries' test images among 500 good photos
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
 
+test-wheel: setup  ## the wheel in an empty environment: a DAG file of three lines, a scheduler, the page (minutes)
+	@$(BIN)/python -m pytest tests/suites/wheel --timeout 1800
+
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.fuzz_images --count "$$COUNT"
 
@@ -86,6 +89,9 @@ format: setup  ## let ruff write the code's layout
 
 lock: setup  ## compile requirements.txt, requirements/dev.txt and the peers' anew
 	@scripts/lock
+
+wheel: setup  ## dist/imagefeatures-….whl, for an Airflow and a Spark that you have already
+	@scripts/wheel $(BIN)/python dist
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 

@@ -23,6 +23,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
 from imagefeatures import names
+from imagefeatures.errors import SettingsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 from imagefeatures_airflow import pages, published
@@ -84,8 +85,9 @@ async def _send_headers(request: Request, call_next: Callable[[Request], Awaitab
     return response
 
 
+@app.exception_handler(SettingsError)
 @app.exception_handler(published.Unavailable)
-def _unavailable(request: Request, error: published.Unavailable) -> HTMLResponse:
+def _unavailable(request: Request, error: Exception) -> HTMLResponse:
     return _message(request, "Not available", str(error), status=503)
 
 

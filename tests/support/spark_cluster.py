@@ -21,7 +21,6 @@ SECRECY = {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
 NO_SECRET = {"spark.authenticate.secret": "in-the-environment"}
 """The driver insists on a value; _SPARK_AUTH_SECRET wins over it."""
 
-SPARK_CLASS = str(Path(sys.executable).parent / "spark-class")
 DEPLOY = "org.apache.spark.deploy"
 
 
@@ -37,24 +36,28 @@ class Stack:
 
 
 @contextlib.contextmanager
-def spark_cluster(folder: Path, workers: int, names: tuple[str, ...] = ("127.0.0.1",)) -> Iterator[str]:
+def spark_cluster(
+    folder: Path, workers: int, names: tuple[str, ...] = ("127.0.0.1",), python: str = sys.executable
+) -> Iterator[str]:
     """Workers of one core each. Yields the master's address, spark://127.0.0.1:port.
 
     folder: where the workers keep what the executors print (worker-0/…).
     names: of 127.0.0.1, given to the workers in turn. To Spark each is a host of its own.
+    python: of the environment whose Spark it is, and of the executors.
     """
+    spark_class = str(Path(python).parent / "spark-class")
     port = free_port()
     settings = folder / "spark.conf"
     settings.write_text("\n".join(["spark.master.rest.enabled false", *(" ".join(pair) for pair in SECRECY.items())]))
-    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "_SPARK_AUTH_SECRET": SPARK_SECRET}
+    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python, "_SPARK_AUTH_SECRET": SPARK_SECRET}
     own = ["--webui-port", "0", "--properties-file", str(settings)]
     with contextlib.ExitStack() as running:
-        master = [SPARK_CLASS, f"{DEPLOY}.master.Master", "--host", "127.0.0.1", "--port", str(port), *own]
+        master = [spark_class, f"{DEPLOY}.master.Master", "--host", "127.0.0.1", "--port", str(port), *own]
         running.enter_context(started(master, env, port))
         for at in range(workers):
             port_of_worker, place = free_port(), folder / f"worker-{at}"
             address = ["--host", names[at % len(names)], "--port", str(port_of_worker)]
-            worker = [SPARK_CLASS, f"{DEPLOY}.worker.Worker", *address, *own]
+            worker = [spark_class, f"{DEPLOY}.worker.Worker", *address, *own]
             limits = ["--cores", "1", "--memory", "1g", "--work-dir", str(place)]
             running.enter_context(started([*worker, *limits, f"spark://127.0.0.1:{port}"], env, port_of_worker))
         yield f"spark://127.0.0.1:{port}"
