@@ -54,7 +54,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz
+.PHONY: test test-cluster test-sql test-kills test-corpora test-compose test-wheel fuzz
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -75,11 +75,14 @@ test-corpora: setup  ## six imaging libraries' test images among 500 good photos
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
 
+test-wheel: setup  ## the wheel in an empty environment: a DAG file of three lines, a scheduler, the page (minutes)
+	@$(BIN)/python -m pytest tests/suites/wheel --timeout 1800
+
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.fuzz_images --count "$$COUNT"
 
 ##@ Development
-.PHONY: setup lint format lock bench clean help
+.PHONY: setup lint format lock wheel bench clean help
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 
@@ -94,6 +97,9 @@ format: setup  ## let ruff write the code's layout
 
 lock: setup  ## compile requirements.txt, requirements/dev.txt and the peers' anew
 	@scripts/lock
+
+wheel: setup  ## dist/imagefeatures-….whl, for an Airflow and a Spark that you have already
+	@scripts/wheel $(BIN)/python dist
 
 bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
 	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \

@@ -9,7 +9,7 @@ import numpy as np
 
 from demo.scatter import draw_map
 from imagefeatures import images, similarity, storage
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
 
 if TYPE_CHECKING:

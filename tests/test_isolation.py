@@ -16,8 +16,8 @@ import pytest
 from pebble import ProcessExpired
 
 from imagefeatures import batches, images, isolation, manifest
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.steps import featurize, ingest, register, validate
 from support import poison

@@ -14,7 +14,8 @@ import pytest
 
 from imagefeatures import batches, isolation, manifest, read, schemas
 from imagefeatures.catalog import tables
-from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
+from imagefeatures.datasets import Dataset, RunParams, load_dataset
+from imagefeatures.limits import Limits
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import read_bundle

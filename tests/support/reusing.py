@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import batches, isolation, manifest, shards, storage
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.steps import featurize, ingest, resize, reuse, validate
