@@ -12,14 +12,18 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
+export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
 LOCKS := requirements.txt requirements/dev.txt
 
 ##@ Try it
-.PHONY: demo
+.PHONY: demo features
 
 demo: setup  ## real photos to a table and a picture: three days backfilled by a real Airflow
 	@$(BIN)/python -m demo
+
+features: setup  ## the images of one folder to a table and a picture: make features FOLDER="~/My Photos"
+	@test -n "$$FOLDER" || { echo 'say which: make features FOLDER="~/My Photos"'; exit 2; }
+	@$(BIN)/imagefeatures folder -- "$$FOLDER"
 
 ##@ Your images
 .PHONY: up run check-store spark-sql
@@ -89,8 +93,8 @@ setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 $(READY): $(LOCKS) requirements/readers.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
-lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml; mypy, strict for imagefeatures
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: setup  ## let ruff write the code's layout
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -5,8 +5,7 @@
     backfill   runs the three days through a real scheduler
     report     the table at the end, and the check of its numbers
     outcome    prints that report for what a backfill has published
-    picture    a map of the features, drawn by `scatter`, and nearest neighbours
     deployed   all of it but the picture, in a deployment that is already up: `python -m demo.deployed`
 
-`python -m demo` starts Airflow and runs them all.
+`python -m demo` starts Airflow, runs them all, and draws the picture.
 """

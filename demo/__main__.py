@@ -6,11 +6,11 @@ import os
 import sys
 import time
 
-from demo import outcome, photos, picture
+from demo import outcome, photos
 from demo.backfill import backfill
 from deploy.local.environment import HOME
 from deploy.local.services import airflow
-from imagefeatures import read
+from imagefeatures import picture, read
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.weights import load_weights

@@ -12,6 +12,7 @@
     │   ├── ModelMismatch       weights missing, altered, or of another width
     │   └── AuditFailed         the run's numbers do not add up: nothing is published
     ├── DecoderUnavailable      no decode process can be started here
+    ├── WorkerDied              a worker process of a local run ended in the middle of a shard
     ├── CatalogError            the catalog does not answer: a retry may help
     └── StoreError              the store did not answer in time: a retry may help
 
@@ -73,6 +74,10 @@ class AuditFailed(InputError):
 
 class DecoderUnavailable(ImageFeaturesError):
     """A decode process ended before its first image: a fault of the machine, not of an image."""
+
+
+class WorkerDied(ImageFeaturesError):
+    """A worker process of a local run ended in the middle of a shard: killed, or crashed in native code."""
 
 
 class CatalogError(ImageFeaturesError):

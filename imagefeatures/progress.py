@@ -21,6 +21,8 @@ from imagefeatures.steps import REGISTER, SPARK_STEPS, STEPS
 
 SECONDS_BETWEEN_LINES = 2.0
 BAR = 20
+SHORTEST_BAR = 6
+"""Characters of the bar: as wide as the terminal lets it be between the two."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class StepStatus:
     passed: int = 0
     images_per_second: float = 0.0
     finished: bool = False
+
+    @classmethod
+    def of(cls, step: str, receipts: Sequence[shards.Receipt], total: int | None, count: int) -> StepStatus:
+        """The step as its receipts tell it. count: how many shards the run has."""
+        sums = shards.totals(receipts)
+        return cls(step, sums.images, total, sums.passed, sums.images_per_second, len(receipts) >= count)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the step still takes at its rate so far; None before its first shard is done."""
+        if self.total is None or not self.images_per_second:
+            return None
+        return (self.total - self.done) / self.images_per_second
 
 
 @dataclass(frozen=True)
@@ -74,19 +89,17 @@ def _steps(layout: Layout) -> list[StepStatus]:
     steps: list[StepStatus] = []
     total = listing["objects"]
     for step in SPARK_STEPS:
-        receipts = shards.read_receipts(layout, step)
-        sums = shards.totals(receipts)
-        finished = len(receipts) >= listing["shards"]
-        steps.append(StepStatus(step, sums.images, total, sums.passed, sums.images_per_second, finished))
-        if not finished:
+        steps.append(StepStatus.of(step, shards.read_receipts(layout, step), total, listing["shards"]))
+        if not steps[-1].finished:
             break
-        total = sums.passed
+        total = steps[-1].passed
     return steps
 
 
 class Progress:
-    """Prints the progress of the runs of some partitions; call `tick` about once a second.
+    """Prints the progress of the runs of some partitions.
 
+    Call `tick` about once a second: it reads the staging folders. Or call `update` with the status of a run.
     On a terminal it updates one line for each partition in place, so print nothing else there meanwhile.
     Elsewhere it appends lines: one for each step that ends, and at most one every two seconds for a
     partition that makes progress. Create it before the runs start: it ignores staging folders that exist
@@ -102,9 +115,17 @@ class Progress:
 
     def tick(self) -> None:
         """Read the staging folders, and print what has changed."""
-        seconds = time.monotonic() - self._started
         for partition in self._partitions:
             partition.refresh()
+        self._print()
+
+    def update(self, status: Status) -> None:
+        """Take the status of the first partition's run as it is given, and print what has changed."""
+        self._partitions[0].status = status
+        self._print()
+
+    def _print(self) -> None:
+        seconds = time.monotonic() - self._started
         if self._out.isatty():
             self._redraw(seconds)
             return
@@ -115,7 +136,8 @@ class Progress:
     def _redraw(self, seconds: float) -> None:
         width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be drawn over
         cursor_up = f"\x1b[{self._drawn}F" if self._drawn else ""
-        lines = [f"{seconds:5.0f} s  {partition.line()}"[:width] for partition in self._partitions]
+        head = f"{seconds:5.0f} s  "
+        lines = [(head + partition.line(width - len(head)))[:width] for partition in self._partitions]
         self._out.write(cursor_up + "".join(f"{line}\x1b[K\n" for line in lines))
         self._out.flush()
         self._drawn = len(lines)
@@ -155,15 +177,16 @@ class _Partition:
             return  # work is never undone: register is removing the folder, file by file
         self.status, self.registered = status, False
 
-    def line(self) -> str:
-        """The current state of the partition."""
+    def line(self, width: int = 200) -> str:
+        """The current state of the partition. The bar is shortened to fit into `width` characters."""
         if self.registered:
             return f"{self.key}  done: registered"
         if self.status is None:
             return f"{self.key}  waiting"
         if self.status.registering:
             return f"{self.key}  {_label(REGISTER)}"
-        return f"{self.key}  {_running_step(self.status.steps[-1])}"
+        head = f"{self.key}  "
+        return head + _running_step(self.status.steps[-1], width - len(head))
 
     def new_lines(self, seconds: float) -> Iterator[str]:
         """Lines that have not been printed yet. seconds: since the start."""
@@ -190,13 +213,26 @@ def _label(step: str) -> str:
     return f"{STEPS.index(step) + 1}/{len(STEPS)} {step:<9}"
 
 
-def _running_step(step: StepStatus) -> str:
+def _running_step(step: StepStatus, width: int) -> str:
     if step.total is None:
         return f"{_label(step.step)}  starting"
-    filled = BAR * step.done // max(step.total, 1)
     rate = f"{step.images_per_second:,.0f} images/s" if step.done else "starting"
-    bar = "█" * filled + "░" * (BAR - filled)
-    return f"{_label(step.step)}  {bar}  {step.done:,} of {step.total:,} images  {rate}"
+    left = "" if step.seconds_left is None else f"  {_duration(step.seconds_left)} left"
+    words = f"  {step.done:,} of {step.total:,}  {rate}{left}"
+    length = min(BAR, max(SHORTEST_BAR, width - len(_label(step.step)) - 2 - len(words)))
+    filled = length * step.done // max(step.total, 1)
+    return f"{_label(step.step)}  {'█' * filled}{'░' * (length - filled)}{words}"
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(7.4), _duration(100), _duration(7_300)
+    ('7 s', '2 min', '2 h 2 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _finished_step(step: StepStatus) -> str:

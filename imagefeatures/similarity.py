@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+LEAST_FOR_A_MAP = 5
+"""t-SNE needs that many photos."""
+
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
     """Scale vectors, float32 [n, width], to length 1, so that a dot product is the cosine. A zero vector stays zero."""
@@ -28,7 +31,7 @@ def map_to_plane(unit: np.ndarray) -> np.ndarray:
 
     unit: float32 [n, width], rows of length 1. Returns float [n, 2], the same for the same input.
     """
-    if len(unit) < 5:  # too few for t-SNE: in a row, side by side
+    if len(unit) < LEAST_FOR_A_MAP:  # too few for t-SNE: in a row, side by side
         return np.column_stack([np.arange(len(unit)), np.zeros(len(unit))]).astype(float)
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE

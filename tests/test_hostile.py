@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import budget, manifest, storage
+from imagefeatures import manifest, storage
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams, load_dataset
 from imagefeatures.errors import InputError, StoreError
+from imagefeatures.local import run_steps
 from imagefeatures.models.weights import read_weights
 from imagefeatures.plan import Run, plan_run
 from imagefeatures.settings import Settings
@@ -29,7 +30,7 @@ from support import poison
 from support.hostile import FILES, ODD_KEYS, Hostile
 from support.photos import fill, jpeg
 from support.servers import rclone
-from support.shared import MODEL, SPEC, MakeRun
+from support.shared import MODEL, SPEC, THIS_PROCESS, MakeRun
 
 GOOD = "good.jpg"
 
@@ -189,10 +190,7 @@ def malformed_dataset_file(world: World) -> str:
 def too_many_rejected(world: World) -> str:
     files = {f"{at:02d}.jpg": b"" if at % 2 else b"{}" for at in range(12)}
     run = world.make_run(fill(world.folder, files))
-    for shard in range(manifest.list_source(run, workers=1).shards):
-        ingest.run_shard(run, shard)
-        validate.run_shard(run, shard)
-    answer = refusal(lambda: budget.check_budget(run))
+    answer = refusal(lambda: run_steps(run, THIS_PROCESS))
     assert answer.count(".jpg") == 10
     return answer
 

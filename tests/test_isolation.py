@@ -18,8 +18,11 @@ from pebble import ProcessExpired
 from imagefeatures import batches, images, isolation, manifest
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
+from imagefeatures.local import run_steps
 from imagefeatures.reasons import Reason
-from imagefeatures.steps import featurize, ingest, register, validate
+from imagefeatures.step_runner import StepRunner
+from imagefeatures.steps import register
+from imagefeatures.workers import ThisProcess
 from support import poison
 from support.photos import jpeg
 from support.shared import PREPROCESSING, ColourEngine, MakeRun, decode
@@ -39,13 +42,9 @@ def test_each_poisonous_image_in_a_thousand_is_one_rejection(
     run = make_run(tmp_path / "photos", params={"shard_images": shard_images}, limits=limits)
     lives = lives_of_the_child(monkeypatch)
     started = time.monotonic()
-    shards = manifest.list_source(run, workers=1).shards
-    for shard in range(shards):
-        ingest.run_shard(run, shard)
-        validate.run_shard(run, shard)
-        poison.resize_shard(run, shard)
-        featurize.run_shard(run, shard, ColourEngine())
+    run_steps(run, ThisProcess(StepRunner(ColourEngine(), poison.decoder())))
     seconds = time.monotonic() - started
+    shards = manifest.read_listing(run).shards
     audit = register.audit_run(run)  # checks by URI that all thousand are accounted for
     rows = [row for table in audit.rejected for row in table.to_pylist()]
     assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected

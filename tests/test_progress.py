@@ -116,3 +116,25 @@ def test_on_a_terminal_the_lines_are_redrawn_in_place(run: Any, monkeypatch: pyt
     first, second = out.getvalue().split("\x1b[2F")
     assert first.count("\n") == second.count("\n") == 2
     assert all(len(line.removesuffix("\x1b[K")) < 40 for line in first.splitlines())
+
+
+@pytest.mark.parametrize(("columns", "bar"), [(200, 20), (83, 6)])
+def test_the_time_left_is_shown_as_long_as_there_is_room(
+    run: Any, monkeypatch: pytest.MonkeyPatch, columns: int, bar: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+    told = progress.Progress(run.lake, "photos", ["2026-11-02"], out)
+    told.update(progress.Status("r", (progress.StepStatus("ingest", 500, 2000, 500, 50.0),)))
+    (line,) = out.getvalue().splitlines()
+    line = line.removesuffix("\x1b[K")
+    assert line.endswith("  500 of 2,000  50 images/s  30 s left")
+    assert len(line) < columns
+    assert line.count("█") + line.count("░") == bar
+    assert line.count("█") == bar // 4
+
+
+def test_there_is_no_time_left_to_tell_before_the_first_shard_is_done() -> None:
+    assert progress.StepStatus("ingest", 0, 2000).seconds_left is None
+    assert progress.StepStatus("ingest").seconds_left is None
+    assert progress.StepStatus("ingest", 2000, 2000, images_per_second=50.0).seconds_left == 0

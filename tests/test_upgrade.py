@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagefeatures import batches, isolation, manifest, read, schemas
+from imagefeatures import batches, isolation, read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset, RunParams, load_dataset
 from imagefeatures.limits import Limits
@@ -23,9 +23,9 @@ from imagefeatures.models.reference import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENC
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.settings import Settings
-from imagefeatures.steps import featurize, register, resize
+from imagefeatures.steps import register
 from support import lakes
-from support.reusing import begun
+from support.reusing import begun, resized_and_featurized
 from support.shared import PREPROCESSING, SPEC
 
 VERSION = "0.1.0"
@@ -82,9 +82,7 @@ def run_again(
     dataset: Dataset, partition: str, settings: Settings, engine: Engine, decoder: Any = None, **params: Any
 ) -> register.Outcome:
     run = begun(load_run(plan_run(dataset, RunParams.parse(params), partition, settings)))
-    for shard in range(manifest.read_listing(run).shards):
-        resize.run_shard(run, shard, decoder)
-        featurize.run_shard(run, shard, engine)
+    resized_and_featurized(run, engine, decoder)
     return register.register(run.layout.run_file, settings)
 
 

@@ -159,6 +159,17 @@ def only_the_stray_file_is_listed(found: dict[str, Any], truth: Truth) -> None:
     assert found["printed"] == [truth.stray]
 
 
+def a_local_run_gives_what_airflow_and_spark_gave(found: dict[str, Any], truth: Truth) -> None:
+    """Every vector is reused; all else is made anew, and is the same but for the run."""
+    day = "2026-11-01"
+    expected = [row | {"run_id": ""} for row in truth.rows if row["partition_key"] == day]
+    summary = found["done"].outcome.summary
+    assert summary["registered"] == summary["reused"] == len(expected)
+    rows = read.table(found["settings"], photos.DATASET, partitions=(day,)).sort_by("uri").to_pylist()
+    assert {row["run_id"] for row in rows} == {summary["run_id"]}
+    assert [row | {"run_id": ""} for row in rows] == expected
+
+
 CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "NumPy", 0): numpy_holds_every_image_once,
     ("tables.md", "NumPy, larger than memory", 0): numpy_streams_one_partition,
@@ -169,6 +180,7 @@ CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("troubleshooting.md", "Reason codes", 0): reasons_are_counted_with_an_example,
     ("maintenance.md", "Replaced rows", 0): young_snapshots_are_kept,
     ("maintenance.md", "Files of no snapshot", 0): only_the_stray_file_is_listed,
+    ("local.md", "From a notebook or a debugger", 0): a_local_run_gives_what_airflow_and_spark_gave,
 }
 
 

@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 
 from deploy.local.environment import environment
-from imagefeatures import manifest, read, shards, steps, storage
+from imagefeatures import read, shards, steps, storage
+from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
-from imagefeatures.steps import ingest, validate
 from imagefeatures.steps.register import register
 from support import poison
 from support.photos import fill, jpeg
 from support.reusing import begun, finished
+from support.shared import THIS_PROCESS
 
 JOBS = REPOSITORY / "jobs"
 
@@ -78,9 +79,7 @@ def test_a_second_run_reuses_what_the_first_has_computed(
     register(first.layout.run_file, settings)
     fill(folder, {"grey/20.jpg": jpeg(20), "grey/twin.jpg": jpeg(3)})
     run = make_run(folder, params={"shard_images": 6})
-    for shard in range(manifest.list_source(run, workers=2).shards):
-        ingest.run_shard(run, shard)
-        validate.run_shard(run, shard)
+    run_steps(run, THIS_PROCESS, (steps.INGEST, steps.VALIDATE))
     for step in ("resize", "featurize"):
         done = submit(step, run, tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -98,9 +97,7 @@ def test_poisonous_images_fail_no_spark_task_and_no_other_image(make_run, tmp_pa
     expected = poison.lay_out(tmp_path / "photos" / "grey", 100, kinds)
     limits = {"decode_seconds": 3, "max_rejected": 1}
     run = make_run(tmp_path / "photos", params={"shard_images": 30}, limits=limits)
-    for shard in range(manifest.list_source(run, workers=2).shards):
-        ingest.run_shard(run, shard)
-        validate.run_shard(run, shard)
+    run_steps(run, THIS_PROCESS, (steps.INGEST, steps.VALIDATE))
     # local[2] gives a task one attempt: a single failed task would fail the job.
     done = submit("resize", run, tmp_path, Path(__file__).with_name("poisoned_resize.py"))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,15 @@ import pyarrow.parquet as pq
 
 from imagefeatures import batches, isolation, manifest, shards, storage
 from imagefeatures.limits import Limits
+from imagefeatures.local import find_known, run_steps
+from imagefeatures.models.engines import Engine
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Preprocessing
-from imagefeatures.steps import featurize, ingest, resize, reuse, validate
+from imagefeatures.step_runner import StepRunner
+from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE
+from imagefeatures.workers import ThisProcess
 from support.photos import fill, jpeg
-from support.shared import SPEC, MakeRun
+from support.shared import SPEC, THIS_PROCESS, MakeRun
 
 PHOTOS = {f"{'red' if at % 2 else 'green'}/{at}.jpg": jpeg(at, 64, 40 + at) for at in range(8)}
 SMALL_SHARDS = {"shard_images": 3}
@@ -61,36 +64,29 @@ class Done:
 
 
 def begun(run: Run, files: Sequence[tuple[str, int]] | None = None) -> Run:
-    """Ingest, validate, and the join that jobs/resize.py does with Spark.
+    """Ingest, validate, and the join with the table.
 
     files: of the table, in place of those that plan has found.
     """
-    for shard in range(manifest.list_source(run, workers=1).shards):
-        ingest.run_shard(run, shard)
-        validate.run_shard(run, shard)
+    run_steps(run, THIS_PROCESS, (INGEST, VALIDATE))
     if files is not None:
         storage.write(run.layout.known_files, json.dumps(files).encode())
-    known, wanted, found = defaultdict(list), defaultdict(list), defaultdict(list)
-    for numbered in enumerate(reuse.known_files(run)):
-        for image_id, place in reuse.places(run, numbered):
-            known[image_id].append(place)
-    for shard in range(manifest.read_listing(run).shards):
-        for image_id, number in reuse.identities(run, shard):
-            wanted[image_id].append(number)
-    for image_id in known.keys() | wanted.keys():
-        for shard, place in reuse.matches((known[image_id], wanted[image_id])):
-            found[shard].append(place)
-    for shard, there in found.items():
-        reuse.write_matches(run, shard, there)
+    find_known(run, range(manifest.read_listing(run).shards))
     return run
+
+
+def resized_and_featurized(run: Run, engine: Engine, decoder: Any = None) -> None:
+    """The rest of a run that is `begun`. Not by run_steps: the join is done, and a test may have disturbed it since."""
+    workers = ThisProcess(StepRunner(engine, decoder))
+    for step in (RESIZE, FEATURIZE):
+        for _ in workers.run_shards(run, step, range(manifest.read_listing(run).shards)):
+            pass
 
 
 def finished(run: Run, spy: Spy | None = None) -> Done:
     """Resize and featurize. What was decoded must be what was featurized."""
     spy = spy or Spy()
-    for shard in range(manifest.read_listing(run).shards):
-        resize.run_shard(run, shard, spy)  # type: ignore[arg-type]
-        featurize.run_shard(run, shard, spy)
+    resized_and_featurized(run, spy, spy)
     assert spy.decoded == spy.featurized
     outputs = [receipt.output for receipt in shards.read_receipts(run.layout, "featurize")]
     rows = pa.concat_tables([shards.read_staged(output) for output in outputs]).to_pylist()

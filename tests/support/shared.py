@@ -12,6 +12,8 @@ from imagefeatures import images
 from imagefeatures.limits import Limits
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run
+from imagefeatures.step_runner import StepRunner
+from imagefeatures.workers import ThisProcess
 
 MODEL = "mobilenet_v2"
 SPEC = BACKBONES[MODEL]
@@ -35,6 +37,10 @@ class ColourEngine:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return np.resize(pixels.mean(axis=(1, 2)), (len(pixels), SPEC.width)).astype(np.float32)
+
+
+THIS_PROCESS = ThisProcess(StepRunner(ColourEngine()))
+"""For local.run_steps: shards one after the other in this process, with that engine."""
 
 
 def until(condition: Callable[[], object], timeout_seconds: float = 800) -> None:

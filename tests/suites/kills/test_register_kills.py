@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import manifest, read
+from imagefeatures import read
+from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
-from imagefeatures.steps import featurize, ingest, register, resize, validate
+from imagefeatures.steps import register
 from support.photos import fill, jpeg
-from support.shared import ColourEngine, MakeRun
+from support.shared import THIS_PROCESS, MakeRun
 
 KILLS = int(os.environ.get("KILLS") or "100")
 SEED = int(os.environ.get("SEED") or "0")
@@ -40,10 +41,7 @@ register.register(sys.argv[1], settings)
 def finished(make_run: MakeRun, photos: Path) -> Run:
     """A run with every step done, ready to register; one object of it is rejected."""
     run = make_run(photos, {"shard_images": 4, "reuse": False}, limits={"max_rejected": 0.5})
-    for shard in range(manifest.list_source(run, workers=1).shards):
-        for step in (ingest, validate, resize):
-            step.run_shard(run, shard)
-        featurize.run_shard(run, shard, ColourEngine())
+    run_steps(run, THIS_PROCESS)
     return run
 
 

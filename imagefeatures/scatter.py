@@ -1,4 +1,4 @@
-"""The left half of the demo's picture: the features as points on a plane, coloured and named by label."""
+"""The left half of the picture: the features as points on a plane, coloured and named by label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from imagefeatures.lettering import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +25,15 @@ REST = ("#b5b5b5", ".")
 REST_NAME = "other labels"
 
 
+NAME_CHARACTERS, LEGEND_CHARACTERS = 22, 19
+"""What there is room for, beside the points and in each of the legend's columns."""
+
+
 def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    """points: float [n, 2]; labels: n strings. The fourteen most frequent get a colour, the others are grey."""
+    """points: float [n, 2]; labels: n strings, all "" where there are none.
+
+    The fourteen most frequent labels get a colour, the others are grey. A single one is not written beside its points.
+    """
     counts = Counter(labels.tolist())
     named = sorted(name for name, _ in counts.most_common(len(STYLES)))
     rest = ~np.isin(labels, named)
@@ -32,20 +41,37 @@ def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     axes.margins(0.05)
     handles = []
     if rest.any():
-        handles.append(_points(axes, points[rest], REST, f"{REST_NAME}  {rest.sum():,}"))
+        handles.append(_points(axes, points[rest], REST, _entry(REST_NAME, int(rest.sum()))))
     styles = dict(zip(named, STYLES, strict=False))
-    handles += [_points(axes, points[labels == name], styles[name], f"{name}  {counts[name]:,}") for name in named]
+    handles += [_points(axes, points[labels == name], styles[name], _entry(name, counts[name])) for name in named]
+    if named == [""]:
+        return
+    longest = max(len(str(handle.get_label())) for handle in handles)
     axes.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=4, fontsize=10.5, frameon=False,
-        handletextpad=0.1, columnspacing=1.2, labelspacing=0.45, markerscale=1.5, borderaxespad=0.2,
+        handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=4, fontsize=10.5 if longest < 22 else 8.5,
+        frameon=False, handletextpad=0.1, columnspacing=1.2, labelspacing=0.45, markerscale=1.5, borderaxespad=0.2,
     )  # fmt: skip
-    _write_names(axes, points, labels, {name: styles[name][0] for name in named})
+    if len(named) > 1:
+        _write_names(axes, points, labels, {name: styles[name][0] for name in named})
+
+
+def _entry(name: str, count: int) -> str:
+    # The space keeps a label that begins with an underscore: matplotlib would leave it out.
+    return f" {shortened(name, LEGEND_CHARACTERS)}  {count:,}"
 
 
 def _points(axes: Axes, points: np.ndarray, style: tuple[str, str], name: str) -> PathCollection:
     colour, marker = style
     return axes.scatter(
-        *points.T, s=28, c=colour, marker=marker, alpha=0.85, linewidths=0.3, edgecolors="white", label=name
+        points[:, 0],
+        points[:, 1],
+        s=28,
+        c=colour,
+        marker=marker,
+        alpha=0.85,
+        linewidths=0.3,
+        edgecolors="white",
+        label=name,
     )
 
 
@@ -57,17 +83,19 @@ def _write_names(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: di
     figure = axes.figure
     figure.canvas.draw()
     pixels = axes.transData.transform(points)
-    bounds = axes.get_window_extent().extents
+    bounds = np.array(axes.get_window_extent().extents)
     taken: list[np.ndarray] = []
     for name, colour in colours.items():
         own = labels == name
         dark = np.array(to_rgb(colour)) * 0.72  # letters are thinner than markers
-        text = axes.text(0, 0, name, fontsize=11.5, weight="bold", color=dark, ha="center", va="center", zorder=5)
+        short = shortened(name, NAME_CHARACTERS)
+        text = axes.text(0, 0, short, fontsize=11.5, weight="bold", color=dark, ha="center", va="center", zorder=5)
         text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])
         candidates = _candidates(_size(text), pixels[own], bounds)
         box = min(candidates, key=lambda found: _cost(found, pixels[own], pixels[~own], taken))[0]
         taken.append(box)
-        text.set_position(axes.transData.inverted().transform(box.reshape(2, 2).mean(axis=0)))
+        x, y = axes.transData.inverted().transform(box.reshape(2, 2).mean(axis=0))
+        text.set_position((x, y))
 
 
 def _size(text: Text) -> np.ndarray:

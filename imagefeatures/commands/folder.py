@@ -1,0 +1,186 @@
+"""`imagefeatures folder PATH`: the images of one folder to a table and a picture. Nothing else is needed."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from imagefeatures.commands import local_run
+from imagefeatures.commands.printing import say
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.errors import ImageFeaturesError, TooManyRejected
+from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.settings import REPOSITORY, Settings
+
+HELP = "the images of one folder to a table and a picture: no dataset file, no partition"
+EXAMPLES = 4
+"""How many rejected files are named for each reason."""
+
+SYSTEM_FILES = (".DS_Store", "._*", "Thumbs.db", "ehthumbs.db", "desktop.ini", ".directory")
+"""What operating systems leave in folders of photos."""
+
+Rejections = Sequence[dict[str, Any]]
+"""Rows of schemas.REJECTED."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="the folder; all folders in it count too")
+    parser.add_argument("--name", help="name of the dataset and its table; by default made of the folder's name")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="where the picture goes; by default out/NAME.png of the repository"
+    )
+    local_run.add_arguments(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Run the folder, and print what came of it. Raises TooManyRejected when no file of it is a good image."""
+    from imagefeatures import folder_dataset
+
+    started = time.perf_counter()
+    settings = Settings.from_env()
+    dataset = folder_dataset.dataset_of(parsed.path, settings, parsed.name)
+    labels = "labels are the names of its subfolders" if dataset.label == "parent" else "without labels"
+    local_run.announce(f"{_path(dataset)} to features.{dataset.name}, {labels}", parsed.workers)
+    words = f"imagefeatures folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
+    with local_run.resumable(settings, dataset.name, folder_dataset.PARTITION, words):
+        summary, rejected = _published(dataset, settings, parsed.workers, parsed.resume)
+    seconds = time.perf_counter() - started
+    say()
+    say(
+        f"{summary['listed']:,} files = {summary['registered']:,} images with features + {summary['quarantined']:,} "
+        f"rejected, in {seconds:.1f} s ({summary['listed'] / seconds:,.0f} files/s)"
+        + f"; {summary['reused']:,} vectors were known from before"
+        * bool(summary["reused"])
+    )
+    for line in _about_rejected(rejected, dataset):
+        say(line)
+    for line in _about_table(dataset, settings):
+        say(line)
+    say(_draw(dataset, settings, parsed.picture or REPOSITORY / "out" / f"{dataset.name}.png"))
+    say()
+    say(f"To have it done every day, save this as {settings.datasets / dataset.name}.yaml:")
+    say()
+    for line in folder_dataset.dataset_file(dataset).splitlines():
+        say(f"    {line}")
+    return 0
+
+
+def _published(dataset: Dataset, settings: Settings, workers: int, resume: bool) -> tuple[dict[str, Any], Rejections]:
+    """Run the dataset to the end. Returns register's summary, and what was rejected."""
+    from imagefeatures import local, shards, storage
+    from imagefeatures.folder_dataset import PARTITION
+    from imagefeatures.plan import load_run, plan_run
+    from imagefeatures.progress import Progress
+    from imagefeatures.step_runner import prepare_model
+    from imagefeatures.steps import FEATURIZE, SPARK_STEPS
+    from imagefeatures.steps.register import register
+
+    progress = Progress(settings.lake, dataset.name, [PARTITION])
+    if resume:
+        run = load_run(local.unfinished_run(settings, dataset.name, PARTITION))
+    else:
+        run = load_run(plan_run(dataset, RunParams(), PARTITION, settings))
+    with local.open_workers(workers) as opened:
+        prepare_model(run, settings)
+        local.run_steps(run, opened, progress=progress.update)
+    receipts = {step: shards.read_receipts(run.layout, step) for step in SPARK_STEPS}
+    files = [receipt.rejected for found in receipts.values() for receipt in found if receipt.rejected]
+    rejected = [row for file in files for row in shards.read_staged(file).to_pylist()]
+    if not any(receipt.output.rows for receipt in receipts[FEATURIZE]):
+        storage.delete_folder(run.layout.run)
+        for line in _about_rejected(rejected, dataset, published=False):
+            say(line)
+        raise TooManyRejected(f"none of the {len(rejected):,} files in {_path(dataset)} is a good image")
+    return register(run.layout.run_file, settings).summary, rejected
+
+
+def _about_rejected(rejected: Rejections, dataset: Dataset, published: bool = True) -> Iterator[str]:
+    if not rejected:
+        return
+    yield ""
+    yield "Rejected:"
+    for reason, count in Counter(row["reason"] for row in rejected).most_common():
+        yield f"  {count:,} × {reason}"
+        rows = [row for row in rejected if row["reason"] == reason]
+        rows.sort(key=lambda row: (_is_system_file(row["uri"]), row["uri"]))
+        for row in rows[:EXAMPLES]:
+            yield f"      {_inside(row['uri'], dataset)}: {row['detail']}"
+        if count > EXAMPLES:
+            yield f"      … and {count - EXAMPLES:,} more"
+    if left := sum(_is_system_file(row["uri"]) for row in rejected):
+        yield f"  {left:,} of them are files that operating systems leave behind ({', '.join(SYSTEM_FILES[:3])}, …)."
+    if published:
+        yield "  To see all of them, in Python:"
+        yield from _python(f""""quarantine", where="dataset = '{dataset.name}'").to_pylist()  # uri, reason, detail""")
+
+
+def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
+    from imagefeatures.catalog import connect
+    from imagefeatures.layout import table_folder
+
+    yield ""
+    yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
+    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, in Python:"
+    width = BACKBONES[dataset.model].width
+    yield from _python(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
+
+
+def _python(rest: str) -> Iterator[str]:
+    """Lines that read a table. rest: what follows the settings in the call."""
+    yield ""
+    yield "    from imagefeatures import read"
+    yield "    from imagefeatures.settings import Settings"
+    yield f"    rows = read.table(Settings.from_env(), {rest}"
+    yield ""
+
+
+def _draw(dataset: Dataset, settings: Settings, target: Path) -> str:
+    """Draw the picture. Returns the line about it: the table is published, with a picture or without."""
+    from imagefeatures import picture
+
+    try:
+        features, labels, uris, total = _sampled(dataset, settings)
+        picture.draw(features, labels, uris, target, total)
+    except (ImageFeaturesError, OSError) as error:
+        return f"The picture could not be drawn: {error}"
+    return f"The picture: {target}"
+
+
+def _sampled(dataset: Dataset, settings: Settings) -> tuple[Any, list[str | None], list[str], int]:
+    """Features float32 [n, width], labels and URIs of the picture's photos; and how many the table holds.
+
+    One batch of the table is held at a time, beside the sample.
+    """
+    import pyarrow as pa
+
+    from imagefeatures import picture, read
+    from imagefeatures.folder_dataset import PARTITION
+
+    columns = ("uri", "label", "features")
+    sample: list[pa.Table] = []
+    total = 0
+    for batch in read.batches(settings, dataset.name, columns=columns, partitions=(PARTITION,)):
+        total += batch.num_rows
+        both = pa.concat_tables([*sample, pa.Table.from_batches([batch])])
+        sample = [both.take(picture.sample(both["uri"].to_pylist()))]
+    (kept,) = sample  # something was registered
+    return read.vectors(kept), kept["label"].to_pylist(), kept["uri"].to_pylist(), total
+
+
+def _path(dataset: Dataset) -> str:
+    return str(dataset.source).removeprefix("file://")
+
+
+def _inside(uri: str, dataset: Dataset) -> str:
+    return uri.removeprefix(str(dataset.source))
+
+
+def _is_system_file(uri: str) -> bool:
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(uri.rsplit("/", 1)[-1], pattern) for pattern in SYSTEM_FILES)

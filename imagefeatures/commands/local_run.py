@@ -1,0 +1,55 @@
+"""What the commands that run on this machine have in common: options, and how to go on after an interruption."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from imagefeatures.commands.printing import say
+from imagefeatures.errors import ImageFeaturesError, InputError
+from imagefeatures.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=_at_least_one, default=usable_cores(), metavar="N",
+        help="processes that work at the same time; by default one for each core (here %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the newest run that did not come to its end, by its own rules"
+    )
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: what `taskset` and container runtimes have left of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def announce(what: str, workers: int) -> None:
+    """Say what begins, and why nothing may move at first."""
+    say(f"{what}; {workers} workers" if workers > 1 else f"{what}; in this process")
+    say("the model: from the lake, or downloaded and proven now (once, about 20 s) …")
+
+
+@contextlib.contextmanager
+def resumable(settings: Settings, dataset: str, partition: str, command: str) -> Iterator[None]:
+    """Say by which command to go on, when a run is interrupted or fails in a way that may pass."""
+    from imagefeatures import local
+
+    try:
+        yield
+    except (KeyboardInterrupt, ImageFeaturesError) as error:
+        if not isinstance(error, InputError):
+            with contextlib.suppress(ImageFeaturesError):  # it had not begun
+                local.unfinished_run(settings, dataset, partition)
+                say(f"Finished shards are kept. To go on: {command} --resume", file=sys.stderr)
+        raise
+
+
+def _at_least_one(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1 (got {count})")
+    return count

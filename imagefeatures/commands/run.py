@@ -1,0 +1,51 @@
+"""`imagefeatures run DATASET PARTITION`: one partition to the end on this machine, without Airflow and Spark."""
+
+from __future__ import annotations
+
+import argparse
+
+from imagefeatures.commands import local_run
+from imagefeatures.commands.printing import say
+from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.errors import ParamsError
+from imagefeatures.settings import Settings
+
+HELP = "one partition of a dataset to the end on this machine, without Airflow and Spark"
+PARAMS = [name for name in RunParams.model_fields if name != "partition"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="name of a dataset file")
+    parser.add_argument("partition", metavar="PARTITION", help="what to fill, such as 2026-11-02")
+    local_run.add_arguments(parser)
+    parameters = parser.add_argument_group("run parameters", "By default as the dataset file says.")
+    for name in PARAMS:
+        described = RunParams.model_fields[name].description
+        parameters.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=described)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Run the partition, show how it gets on, and print what register said and the seconds of each step."""
+    from imagefeatures import local
+    from imagefeatures.progress import Progress
+
+    settings, partition = Settings.from_env(), str(parsed.partition)
+    dataset = find_dataset(settings.datasets, parsed.dataset)
+    given = {name: value for name in PARAMS if (value := getattr(parsed, name)) is not None}
+    params = RunParams.parse({**given, "partition": partition})
+    if parsed.resume and given:
+        raise ParamsError(f"--resume: the run goes on by its own parameters; leave out {', '.join(given)}")
+    local_run.announce(f"{dataset.name} {partition}", parsed.workers)
+    progress = Progress(settings.lake, dataset.name, [partition]).update
+    with local_run.resumable(settings, dataset.name, partition, f"imagefeatures run {dataset.name} {partition}"):
+        if parsed.resume:
+            run_file = local.unfinished_run(settings, dataset.name, partition)
+            result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
+        else:
+            result = local.run_partition(
+                dataset, params, settings, partition, workers=parsed.workers, progress=progress
+            )
+    say(str(result.outcome))
+    by_step = ", ".join(f"{step} {seconds:.1f}" for step, seconds in result.seconds.items())
+    say(f"{sum(result.seconds.values()):.1f} s: {by_step}")
+    return 0

@@ -1,0 +1,135 @@
+"""A dataset for a folder that somebody points at: no file to write, no partitions.
+
+Its name comes from the folder's, its labels from subfolders where there are any, and no share of bad files stops it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from imagefeatures import names, storage
+from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, find_dataset, one_line
+from imagefeatures.errors import DatasetError, NoInput, ParamsError
+from imagefeatures.settings import Settings
+
+PARTITION = "all"
+"""The one partition of such a dataset: what it holds is replaced by each run."""
+
+LONGEST_NAME = 56
+"""Of a name that is made of a folder's: there is room for _ and six digits behind it."""
+
+
+def dataset_of(path: str, settings: Settings, name: str | None = None) -> Dataset:
+    """The dataset of a folder. path: as a person types it, with ~ or relative. name: in place of the folder's own.
+
+    Raises ParamsError when this is no folder or cannot be a source, NoInput when there is no file in it.
+    """
+    folder = _folder(path, settings)
+    source = f"file://{folder}/"
+    labels = _label_rule(source)
+    try:
+        dataset = Dataset.model_validate(
+            {"name": name or name_of(folder.name), "source": source, "label": labels, "limits": {"max_rejected": 1}}
+        )
+    except ValidationError as error:
+        raise ParamsError(f"{folder}: cannot be a dataset: {one_line(error)}") from None
+    if not _is_taken(dataset, settings):
+        return dataset
+    if name:
+        raise ParamsError(f"--name: {name} is another dataset already; choose another name")
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    return dataset.model_copy(update={"name": f"{dataset.name}_{digest[:6]}"})
+
+
+def name_of(folder: str) -> str:
+    """A valid dataset name that is as much like the folder's name as it can be.
+
+    >>> [name_of(folder) for folder in ("My Photos (2)", "Été à Nîmes", "2024-05", "写真", "Quarantine")]
+    ['my_photos_2', 'ete_a_nimes', 'photos_2024_05', 'photos', 'photos_quarantine']
+    """
+    plain = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode().lower()
+    name = "_".join(re.findall("[a-z0-9]+", plain))[:LONGEST_NAME].rstrip("_")
+    if re.fullmatch(NAME, name) and name not in RESERVED_NAMES:
+        return name
+    return f"photos_{name}"[:LONGEST_NAME].rstrip("_")
+
+
+def dataset_file(dataset: Dataset) -> str:
+    """The dataset as a file that a schedule runs each midnight: YAML, to be saved as `<name>.yaml`."""
+    content = {
+        "name": dataset.name,
+        "source": str(dataset.source),
+        "label": dataset.label,
+        "schedule": "0 0 * * *",
+        "limits": {"max_rejected": dataset.limits.max_rejected},
+    }
+    head = (
+        "# Each midnight (UTC) the whole folder, as the partition of the day that has ended; photos that the table\n"
+        "# knows are not computed again. With a folder for each day, end the source in {partition}/.\n"
+    )
+    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _folder(path: str, settings: Settings) -> Path:
+    """The folder's absolute path; links in it stay what the user wrote. Raises ParamsError."""
+    try:
+        folder = Path(os.path.normpath(Path(path).expanduser().absolute()))
+        is_there, is_folder = bool(path) and folder.exists(), folder.is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long, no permission to look; ~ of nobody
+        raise ParamsError(f"{path!r}: {getattr(error, 'strerror', None) or error}") from None
+    if not is_there:
+        raise ParamsError(f"there is no folder {path!r}")
+    if not is_folder:
+        raise ParamsError(f"{folder} is a file, not a folder")
+    if re.search("[{}]", str(folder)):
+        raise ParamsError(f"{folder}: braces cannot stand in a source; rename the folder, or make a link to it")
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ParamsError(f"{str(folder)!r} is not UTF-8; rename the folder, or make a link to it") from None
+    lake = Path(settings.lake.removeprefix("file://"))
+    if settings.lake.startswith("file://") and lake.resolve().is_relative_to(folder.resolve()):
+        raise ParamsError(f"{folder} holds the lake, {lake}; choose a folder of photos alone")
+    return folder
+
+
+def _label_rule(source: str) -> str:
+    """parent when a file lies in a subfolder, else none. Raises NoInput when there is no file at all."""
+    empty = True
+    for found in storage.list_objects(source):
+        if "/" in found.uri.removeprefix(source):
+            return "parent"
+        empty = False
+    if empty:
+        raise NoInput(f"NO_INPUT: there is no file in {source.removeprefix('file://')}")
+    return "none"
+
+
+def _is_taken(dataset: Dataset, settings: Settings) -> bool:
+    """Whether the dataset's name is that of a dataset file, or of a table, of another source."""
+    if any((settings.datasets / f"{dataset.name}{suffix}").exists() for suffix in (".yaml", ".yml")):
+        try:
+            return str(find_dataset(settings.datasets, dataset.name).source) != str(dataset.source)
+        except DatasetError:  # it is malformed: somebody else's all the same
+            return True
+    known = _published_uri(dataset.name, settings)
+    return known is not None and not known.startswith(str(dataset.source))
+
+
+def _published_uri(name: str, settings: Settings) -> str | None:
+    """The URI of one object of a dataset, registered or quarantined; None when nothing of it is published."""
+    from imagefeatures import read
+
+    if not read.runs(settings, name):
+        return None
+    for table, where in ((name, None), (names.QUARANTINE, f"dataset = '{name}'")):
+        for rows in read.batches(settings, table, columns=("uri",), where=where):
+            return str(rows.column("uri")[0])
+    return None

@@ -1,0 +1,75 @@
+"""What a worker of a local run does with a shard, and the model that it needs for that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imagefeatures.isolation import Isolated
+from imagefeatures.models import engines
+from imagefeatures.models.engines import Engine
+from imagefeatures.models.prepare import prepare, read_bundle
+from imagefeatures.plan import Run
+from imagefeatures.settings import Settings
+from imagefeatures.shards import Receipt
+from imagefeatures.steps import INGEST, RESIZE, VALIDATE, featurize, ingest, resize, validate
+
+
+@dataclass(frozen=True)
+class StepRunner:
+    """Does one shard of one step by the step's own `run_shard`.
+
+    engine, decoder: in place of those that the run's dataset names. A decoder cannot be given to other processes.
+    """
+
+    engine: Engine | None = None
+    decoder: Isolated | None = None
+
+    def __call__(self, run: Run, step: str, shard: int) -> Receipt:
+        if step == INGEST:
+            return ingest.run_shard(run, shard)
+        if step == VALIDATE:
+            return validate.run_shard(run, shard)
+        if step == RESIZE:
+            return resize.run_shard(run, shard, self.decoder)
+        return featurize.run_shard(run, shard, self.engine or engines.LazyEngine(lambda: _engine_of(run)))
+
+
+# The model: no other lines of a local run know how one is prepared or loaded.
+
+
+def prepare_model(run: Run, settings: Settings) -> None:
+    """Make sure that the lake holds the run's model, proven: once for a fingerprint, in about ten seconds.
+
+    Standard error is closed meanwhile: TensorFlow writes banners there, past all of Python's logging.
+    """
+    with _standard_error_closed():
+        prepare(run.model, run.preprocessing, run.lake, settings.cache)
+
+
+_engines: dict[tuple[str, str, str], Engine] = {}
+
+
+def _engine_of(run: Run) -> Engine:
+    """The run's engine, loaded once in this process. A shard of reused vectors never asks for it."""
+    key = (run.lake, run.fingerprint, run.dataset.engine)
+    if key not in _engines:
+        _engines[key] = engines.cached(run.dataset.engine, read_bundle(run.model, run.preprocessing, run.lake))
+    return _engines[key]
+
+
+@contextlib.contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

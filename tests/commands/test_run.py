@@ -1,0 +1,148 @@
+"""`imagefeatures run`: one partition from the command line, and how to go on with one that was interrupted."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from imagefeatures import local, read, storage
+from imagefeatures.cli import main
+from imagefeatures.commands import local_run
+from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError
+from imagefeatures.layout import Layout
+from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.steps import STEPS
+from support.photos import fill, jpeg
+from support.shared import PARTITION
+
+IMAGES = 24
+
+
+@pytest.fixture
+def dataset(settings: Settings, lake_with_model: str, tmp_path: Path) -> str:
+    """A dataset file, and some photos and an empty file of one partition. Its name."""
+    files = {f"{PARTITION}/{at % 2}/{at:02d}.jpg": jpeg(at) for at in range(IMAGES)}
+    folder = fill(tmp_path / "photos", files | {f"{PARTITION}/0/empty.jpg": b""})
+    text = f"name: birds\nsource: file://{folder}/{{partition}}/\nlimits: {{max_rejected: 0}}\n"
+    (settings.datasets / "birds.yaml").write_text(text)
+    return "birds"
+
+
+def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", dataset, PARTITION, "--workers", "1", "--max-rejected", "0.1"]) == 0
+    out, err = capsys.readouterr()
+    first, *lines, result, seconds = out.splitlines()
+    assert err == ""
+    assert first == f"birds {PARTITION}; in this process"
+    assert [line for line in lines if f"{PARTITION}  1/5 ingest     25 images at " in line]
+    assert [line for line in lines if f"{PARTITION}  4/5 featurize  24 images at " in line]
+    assert "\x1b" not in out  # no terminal: plain lines
+    counts = "25 listed = 24 registered (0 reused, 24 computed) + 1 quarantined (EMPTY_OBJECT 1); "
+    assert result.startswith(f"registered: features.birds {PARTITION}: {counts}")
+    number = r"\d+\.\d"
+    by_step = [f"{step} {number}" for step in ("plan", "model", *STEPS)]
+    assert re.fullmatch(rf"{number} s: {', '.join(by_step)}", seconds)
+    assert read.table(settings, "birds").num_rows == IMAGES
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["nobody", PARTITION], "no dataset file for 'nobody' in "),
+        (["birds", "2026/11/02"], "partition: String should match pattern"),
+        (["birds", PARTITION, "--max-rejected", "2"], "max_rejected: Input should be less than or equal to 1 (got "),
+        (["birds", PARTITION, "--reuse", "perhaps"], "reuse: Input should be a valid boolean"),
+        (["birds", PARTITION, "--shard-images", "0"], "shard_images: Input should be greater than or equal to 1"),
+        (["birds", PARTITION, "--resume"], f"there is no unfinished run of birds {PARTITION} in file://"),
+        (["birds", PARTITION, "--resume", "--sample", "0.1"], "--resume: the run goes on by its own parameters"),
+        (["birds", "2026-12-24"], "NO_INPUT: nothing at file://"),
+        (["birds", PARTITION], "1 of 25 objects rejected, limits.max_rejected allows 0.0%: EMPTY_OBJECT 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_input_error_is_one_line_and_status_65(
+    dataset: str, capsys: pytest.CaptureFixture[str], words: list[str], text: str
+) -> None:
+    assert main(["run", *words, "--workers", "1"]) == EXIT_INPUT_ERROR
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"imagefeatures: {text}")
+
+
+def test_every_run_parameter_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--help"])
+    assert ended.value.code == 0
+    options = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
+    assert options == {
+        "--workers", "--resume", "--sample", "--max-rejected", "--decode-seconds", "--reuse", "--shard-images",
+        "--shard-bytes",
+    }  # fmt: skip
+
+
+def test_a_count_of_workers_below_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "birds", PARTITION, "--workers", "0"])
+    assert ended.value.code == 2
+    assert "--workers: must be at least 1 (got 0)" in capsys.readouterr().err
+
+
+def test_as_many_workers_as_there_are_cores() -> None:
+    assert local_run.usable_cores() == len(os.sched_getaffinity(0))
+
+
+def test_what_may_pass_is_status_1_and_says_how_to_go_on(
+    dataset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("s3://b: no answer in 60 s")
+
+    monkeypatch.setattr(local, "prepare_model", away)
+    assert main(["run", dataset, PARTITION, "--workers", "1"]) == 1
+    hint, error = capsys.readouterr().err.splitlines()
+    assert hint == f"Finished shards are kept. To go on: imagefeatures run birds {PARTITION} --resume"
+    assert error == "imagefeatures: s3://b: no answer in 60 s"
+
+
+def test_ctrl_c_leaves_receipts_and_no_process_and_resume_goes_on(
+    dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", dataset, PARTITION, "--workers", "2", "--shard-images", "1", "--max-rejected", "0.1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imagefeatures.cli", *words], cwd=REPOSITORY, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while len(receipts := receipts_of(settings, "resize")) < 3:  # the engine is still to be loaded
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == f"Finished shards are kept. To go on: imagefeatures run birds {PARTITION} --resume\n"
+    deadline = time.monotonic() + 20
+    while left := [other for other in psutil.process_iter() if group_of(other) == process.pid]:
+        assert time.monotonic() < deadline, [(other.pid, other.cmdline()) for other in left]
+        time.sleep(0.1)
+    assert main(["run", dataset, PARTITION, "--workers", "1", "--resume"]) == 0
+    assert "24 registered" in capsys.readouterr().out
+    assert receipts
+    assert list(storage.list_objects(f"{settings.lake}/staging")) == []
+
+
+def receipts_of(settings: Settings, step: str) -> list[Path]:
+    staging = Path(Layout(settings.lake, "birds", PARTITION, "").run.removeprefix("file://"))
+    return list(staging.glob(f"*/{step}/shard-?????.json"))
+
+
+def group_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None

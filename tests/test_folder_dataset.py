@@ -1,0 +1,115 @@
+"""The dataset of any folder: its name, its labels, and the file that would do the same every day."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from imagefeatures.datasets import NAME, RESERVED_NAMES, load_dataset
+from imagefeatures.errors import NoInput, ParamsError
+from imagefeatures.folder_dataset import LONGEST_NAME, dataset_file, dataset_of, name_of
+from imagefeatures.settings import Settings
+from support.photos import fill
+
+
+@pytest.mark.parametrize(
+    ("path", "cwd"),
+    [
+        ("{home}/My Photos", "/"),
+        ("~/My Photos/", "/"),
+        ("My Photos", "{home}"),
+        ("./My Photos/../My Photos//", "{home}"),
+        (".", "{home}/My Photos"),
+    ],
+)
+def test_a_folder_is_the_same_however_it_is_typed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, cwd: str
+) -> None:
+    home = fill(tmp_path / "home", {"My Photos/a.jpg": b"a"})
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(cwd.format(home=home))
+    dataset = dataset_of(path.format(home=home), settings)
+    assert (dataset.name, str(dataset.source)) == ("my_photos", f"file://{home}/My Photos/")
+    assert (dataset.label, dataset.limits.max_rejected) == ("none", 1)
+
+
+def test_labels_are_subfolders_where_a_file_lies_in_one(settings: Settings, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", {"a.jpg": b"a"})
+    (folder / "empty").mkdir()
+    assert dataset_of(str(folder), settings).label == "none"
+    fill(folder, {"zebras/deep/b.jpg": b"b"})
+    dataset = dataset_of(str(folder), settings)
+    assert dataset.label == "parent"
+    assert dataset.label_of(f"file://{folder}/zebras/deep/b.jpg") == "deep"
+
+
+def test_a_name_is_valid_whatever_the_folder_is_called() -> None:
+    for folder in (
+        "",
+        " ",
+        "..",
+        "2024",
+        "_x_",
+        "x" * 300,
+        "写真",
+        "runs",
+        "QUARANTINE",
+        "a b-c",
+        "é",
+        "İstanbul",
+        "ß",
+    ):
+        name = name_of(folder)
+        assert re.fullmatch(NAME, name)
+        assert len(name) <= LONGEST_NAME
+        assert name not in RESERVED_NAMES
+
+
+def test_the_name_of_another_dataset_is_not_taken(settings: Settings, tmp_path: Path) -> None:
+    one, two = (fill(tmp_path / at / "fruit", {"a.jpg": b"a"}) for at in ("one", "two"))
+    (settings.datasets / "fruit.yaml").write_text(f"name: fruit\nsource: file://{one}/\n")
+    assert dataset_of(str(one), settings).name == "fruit"  # the file is about this very folder
+    other = dataset_of(str(two), settings).name
+    assert re.fullmatch(r"fruit_[0-9a-f]{6}", other)
+    assert dataset_of(str(two), settings).name == other  # the same the next time
+    (settings.datasets / "fruit.yaml").write_text("name: [")
+    assert dataset_of(str(one), settings).name != "fruit"
+    with pytest.raises(ParamsError, match="--name: fruit is another dataset already"):
+        dataset_of(str(two), settings, "fruit")
+    assert dataset_of(str(two), settings, "mine").name == "mine"
+    with pytest.raises(ParamsError, match="cannot be a dataset: name: String should match"):
+        dataset_of(str(two), settings, "Mine!")
+
+
+def test_what_is_no_folder_of_photos_is_refused_in_words(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file.jpg").write_bytes(b"a")
+    fill(tmp_path, {"with {braces}/a.jpg": b"a", "lake/x/a.jpg": b"a"})
+    odd = os.fsdecode(b"caf\xe9")
+    (tmp_path / odd).mkdir()
+    (tmp_path / "nothing" / "in here").mkdir(parents=True)
+    for path, error, text in (
+        ("", ParamsError, "there is no folder ''"),
+        (f"{tmp_path}/missing", ParamsError, f"there is no folder '{tmp_path}/missing'"),
+        (f"{tmp_path}/file.jpg", ParamsError, "file.jpg is a file, not a folder"),
+        (f"{tmp_path}/file.jpg/x", ParamsError, "there is no folder"),
+        ("~nobody-of-this-name/x", ParamsError, "~nobody-of-this-name/x"),
+        (f"{tmp_path}/{'x' * 300}", ParamsError, "File name too long"),
+        (f"{tmp_path}/with {{braces}}", ParamsError, "braces cannot stand in a source"),
+        (f"{tmp_path}/{odd}", ParamsError, "is not UTF-8"),
+        (f"{tmp_path}", ParamsError, "holds the lake"),
+        (f"{tmp_path}/lake", ParamsError, "holds the lake"),
+        (f"{tmp_path}/nothing", NoInput, f"NO_INPUT: there is no file in {tmp_path}/nothing/"),
+    ):
+        with pytest.raises(error, match=re.escape(text)):
+            dataset_of(path, settings)
+
+
+def test_the_file_is_a_dataset_file(settings: Settings, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "it's: #1 – “été” 写真 \\ 100%", {"sub/a.jpg": b"a"})
+    dataset = dataset_of(str(folder), settings)
+    path = settings.datasets / f"{dataset.name}.yaml"
+    path.write_text(dataset_file(dataset), encoding="utf-8")
+    assert load_dataset(path) == dataset.model_copy(update={"schedule": "0 0 * * *"})
