@@ -28,9 +28,9 @@ print(json.dumps([ours, plugins_manager.get_import_errors()]))
 """
 ROWS = """
 import json
-from imagefeatures.catalog.tables import read_rows
+from imagefeatures import read
 from imagefeatures.settings import Settings
-rows = read_rows(Settings.from_env(), "runs").to_pylist()
+rows = read.runs(Settings.from_env())
 print(json.dumps({row["partition_key"]: [row["listed"], row["registered"], row["quarantined"]] for row in rows}))
 """
 
@@ -87,7 +87,7 @@ def test_a_day_is_run_by_the_scheduler_and_both_workers_of_a_spark_cluster(own: 
 
 
 def test_the_malformed_file_is_an_import_error_in_the_ui(api: Api) -> None:
-    until(lambda: api.get("/api/v2/importErrors")["import_errors"], patience_seconds=120)
+    until(lambda: api.get("/api/v2/importErrors")["import_errors"], timeout_seconds=120)
     (error,) = api.get("/api/v2/importErrors")["import_errors"]
     assert error["filename"] == "malformed_datasets.py"
     assert "bad.yaml: limts: unknown field" in error["stack_trace"]
