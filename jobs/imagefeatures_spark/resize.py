@@ -26,7 +26,7 @@ def work(context: SparkContext, run: Run) -> None:
 def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], todo: list[int]) -> None:
     """Join the table with the run by hash; what each shard finds is written down for the worker that does it."""
     slices = min(len(files), FILES_AT_ONCE * context.defaultParallelism)
-    known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.places, run))
+    known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.row_locations, run))
     images = context.parallelize(todo, len(todo)).flatMap(partial(reuse.identities, run))
     matches = known.cogroup(images).values().flatMap(reuse.matches)
     matches.groupByKey().foreach(lambda found: reuse.write_matches(run, *found))

@@ -39,9 +39,9 @@ class Spy:
     def __init__(self, base: float = 0) -> None:
         self.decoded, self.featurized, self.calls, self.base = 0, 0, 0, base
 
-    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
-        self.decoded += len(datas)
-        return isolation.decoder().run(datas, limits, preprocessing)
+    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
+        self.decoded += len(blobs)
+        return isolation.decoder().run(blobs, limits, preprocessing)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         self.featurized, self.calls = self.featurized + len(pixels), self.calls + 1
