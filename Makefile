@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-corpora test-compose fuzz
+.PHONY: test test-cluster test-sql test-kills test-corpora test-compose test-wheel fuzz
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -79,25 +79,31 @@ test-corpora: setup  ## six imaging libraries' test images among 500 good photos
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
 
+test-wheel: setup  ## the wheel in an empty environment: a DAG file of three lines, a scheduler, the page (minutes)
+	@$(BIN)/python -m pytest tests/suites/wheel --timeout 1800
+
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.fuzz_images --count "$$COUNT"
 
 ##@ Development
-.PHONY: setup lint format lock bench clean help
+.PHONY: setup lint format lock wheel bench clean help
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 
 $(READY): $(LOCKS) requirements/readers.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
-lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml; mypy, strict for imagefeatures
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: setup  ## let ruff write the code's layout
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 lock: setup  ## compile requirements.txt, requirements/dev.txt and the peers' anew
 	@scripts/lock
+
+wheel: setup  ## dist/imagefeatures-….whl, for an Airflow and a Spark that you have already
+	@scripts/wheel $(BIN)/python dist
 
 bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
 	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \

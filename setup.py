@@ -3,6 +3,7 @@
 from setuptools import Extension, setup
 
 setup(
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for every Python from 3.11 on
     ext_modules=[
         Extension(
             "imagefeatures._bicubic",
@@ -12,5 +13,5 @@ setup(
             py_limited_api=True,
             optional=True,  # without a C compiler Pillow does it: the same pixels, later
         )
-    ]
+    ],
 )

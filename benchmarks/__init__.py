@@ -11,6 +11,7 @@
 Each of these is run alone:
 
     breakdown      the parts of the seconds that a shard takes
+    local_run      imagefeatures run, the fused loop and Daft
     isolation      the cost of decoding in a child process
     ingest_s3      the speed of ingest on S3
     listing        the driver's memory while it lists a large source

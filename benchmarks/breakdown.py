@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -28,11 +27,11 @@ from imagefeatures import isolation, manifest, storage
 from imagefeatures.models import engines
 from imagefeatures.models.engines import openvino
 from imagefeatures.settings import Settings
-from imagefeatures.steps import featurize, ingest, resize, validate
+from imagefeatures.step_runner import StepRunner
+from imagefeatures.steps import SPARK_STEPS
 
 PHOTOS = 512
 PARTS: dict[str, tuple[Any, str]] = {
-    "source files read": (storage, "fetch"),
     "lake files read": (storage, "read"),
     "lake files written": (storage, "write"),
     "SHA-256": (hashlib, "sha256"),
@@ -61,19 +60,13 @@ def steps(deployment: pipeline.Deployment, count: int) -> dict[str, tuple[float,
     """Run the steps over all shards of a run. Returns step: (its seconds, the seconds of each of its PARTS)."""
     run = pipeline.plan(deployment, count)
     shards = manifest.list_source(run, workers=1).shards
-    engine = engines.cached("openvino", read_bundle(run.lake))
-    work: dict[str, Callable[[int], object]] = {
-        "ingest": partial(ingest.run_shard, run),
-        "validate": partial(validate.run_shard, run),
-        "resize": partial(resize.run_shard, run),
-        "featurize": lambda shard: featurize.run_shard(run, shard, engine),
-    }
+    run_shard = StepRunner(engines.cached("openvino", read_bundle(run.lake)))
     measured = {}
-    for step, run_shard in work.items():
+    for step in SPARK_STEPS:
         with timed_parts() as parts:
             start = time.perf_counter()
             for shard in range(shards):
-                run_shard(shard)
+                run_shard(run, step, shard)
             measured[step] = (time.perf_counter() - start, parts)
     return measured
 

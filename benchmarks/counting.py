@@ -17,7 +17,8 @@ from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.models import engines
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import Settings
-from imagefeatures.steps import featurize, ingest, resize, validate
+from imagefeatures.step_runner import StepRunner
+from imagefeatures.steps import SPARK_STEPS
 from imagefeatures.steps.register import register
 from imagefeatures.storage.local import LocalStore
 from imagefeatures.storage.objects import ObjectVersion
@@ -65,22 +66,16 @@ def counted_runs(photos: int, shard_images: Sequence[int]) -> list[dict[str, Any
 
 def _counted(run: Run, settings: Settings) -> dict[str, Any]:
     """Take a run through every step. Returns its shards, requests of each step, bytes an image, and Iceberg's files."""
-    engine = engines.cached("openvino", read_bundle(settings.lake))
+    run_shard = StepRunner(engines.cached("openvino", read_bundle(settings.lake)))
     listing = manifest.list_source(run, workers=0)
-    steps = {
-        "ingest": ingest.run_shard,
-        "validate": validate.run_shard,
-        "resize": resize.run_shard,
-        "featurize": lambda run, shard: featurize.run_shard(run, shard, engine),
-    }
     requests, sizes = {}, {"source": listing.bytes / listing.objects}
     manifests = Counter({"PUT": listing.shards})  # ingest's driver writes one for each shard
     names = {"ingest": "raw", "validate": "verdicts", "resize": "pixels", "featurize": "features"}
-    for step, run_shard in steps.items():
+    for step in SPARK_STEPS:
         store = Counting()
         with patch.object(storage, "_store", lambda _, store=store: store):
             for shard in range(listing.shards):
-                run_shard(run, shard)
+                run_shard(run, step, shard)
             receipts = shards.read_receipts(run.layout, step)  # as the driver does when the step ends
         requests[step] = store.requests + (manifests if step == "ingest" else Counter())
         sizes[names[step]] = shards.totals(receipts).bytes / listing.objects

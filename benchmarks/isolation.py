@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from benchmarks.model import MODEL
 from demo.photos import fetch_photos
 from imagefeatures import images, isolation
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.settings import Settings
 
 PHOTOS = 512  # one shard's worth

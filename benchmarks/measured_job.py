@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pyspark import SparkContext
 
-import spread
 from benchmarks.driver_memory import simulate_shard
 from benchmarks.memory import children, record_peak
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
+from imagefeatures_spark import distribute
 
 STEP = os.environ["MEASURED_STEP"]
 PEAKS = Path(os.environ["MEASURED_PEAKS"])
@@ -28,7 +28,7 @@ PEAKS = Path(os.environ["MEASURED_PEAKS"])
 def measured_spread(
     context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], Receipt]
 ) -> None:
-    """spread.spread with workers that record their own peak, and their decode child's, after each shard."""
+    """distribute.spread with workers that record their own peak, and their decode child's, after each shard."""
     process_shard = partial(simulate_shard, run, step) if os.environ.get("MEASURED_SIMULATED") else run_shard
 
     def measured_shard(shard: int) -> Receipt:
@@ -48,7 +48,7 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    job = importlib.import_module(STEP)
-    real_spread, job.spread = spread.spread, measured_spread
+    job = importlib.import_module(f"imagefeatures_spark.{STEP}")
+    real_spread, job.spread = distribute.spread, measured_spread
     sys.argv[0] = str(Path(job.__file__))
-    spread.main(STEP, work)
+    distribute.main(STEP, work)

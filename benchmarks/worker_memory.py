@@ -21,7 +21,8 @@ from PIL import Image
 from benchmarks.driver_memory import submit
 from benchmarks.model import prepare_model
 from imagefeatures import steps
-from imagefeatures.datasets import Dataset, Limits, RunParams
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.limits import Limits
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 

@@ -4,11 +4,6 @@ A file of its own: Airflow neither schedules nor triggers any DAG of a file that
 error, and one bad dataset must not stop the others.
 """
 
-from __future__ import annotations
+from imagefeatures_airflow import check_feature_dags
 
-from imagefeatures.datasets import load_datasets
-from imagefeatures.errors import DatasetError
-from imagefeatures.settings import Settings
-
-if errors := load_datasets(Settings.from_env().datasets)[1]:
-    raise DatasetError("; ".join(str(error) for error in errors)) from None
+check_feature_dags()

@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -39,12 +40,14 @@ from PIL import (
 )
 
 from imagefeatures import formats
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png
 from imagefeatures.formats.limits import check_pixels
-from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
+
+if TYPE_CHECKING:
+    from imagefeatures.preprocessing import Preprocessing
 
 try:
     _bicubic: ModuleType | None = importlib.import_module("imagefeatures._bicubic")

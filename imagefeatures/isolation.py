@@ -39,8 +39,8 @@ from imagefeatures.batches import (
     note_rejected,
     rejection,
 )
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
+from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.reasons import Reason
 

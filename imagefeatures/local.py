@@ -167,12 +167,12 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
     for shard in todo:
         for image_id, number in reuse.identities(run, shard):
             wanted[image_id].append(number)
-    first: dict[str, reuse.Place] = {}
+    first: dict[str, reuse.RowLocation] = {}
     for numbered in enumerate(files):
-        for image_id, place in reuse.places(run, numbered):
+        for image_id, place in reuse.row_locations(run, numbered):
             if image_id in wanted:
                 first[image_id] = min(place, first.get(image_id, place))
-    found: dict[int, list[reuse.Place]] = defaultdict(list)
+    found: dict[int, list[reuse.RowLocation]] = defaultdict(list)
     for image_id, place in first.items():
         for shard, match in reuse.matches(([place], wanted[image_id])):
             found[shard].append(match)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imagefeatures import images, similarity, storage
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.lettering import families, lettered, shortened
+from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.scatter import draw_map
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST = 2000
 """Photos in one picture: of more, the map would take minutes and its points would hide each other."""
 
-THUMBNAIL = Preprocessing.standard(224, 224)
+THUMBNAIL = Preprocessing.standard(256, 256)
 QUERIES = 5
 NEIGHBOURS = 5
 NO_LABEL = "no label"
@@ -124,7 +124,7 @@ def _photos(features: np.ndarray, labels: list[str | None], uris: list[str]) -> 
 
 def _title_of_map(count: int, total: int, width: int) -> tuple[str, str]:
     photos = f"{count:,} of {total:,} photos" if total > count else f"{count:,} photos"
-    title = f"{photos} as MobileNetV2 sees them" if total > 1 else "One photo as MobileNetV2 sees it"
+    title = f"{photos} as the model sees them" if total > 1 else "One photo as the model sees it"
     if count < similarity.LEAST_FOR_A_MAP:
         return title, f"{width:,} numbers a photo; a map of them wants {similarity.LEAST_FOR_A_MAP} photos"
     return title, f"{width:,} numbers a photo, flattened (t-SNE) so that photos that look alike lie together"

@@ -1,13 +1,16 @@
 """Where things are: the only module that reads the environment.
 
-    IMAGEFEATURES_LAKE      file:///… or s3://bucket/prefix; default file://<repository>/lake
+    IMAGEFEATURES_LAKE      file:///… or s3://bucket/prefix; default in a checkout: file://<repository>/lake
     IMAGEFEATURES_CATALOG   SQLAlchemy URL of the Iceberg catalog, or http(s)://… of a REST catalog;
                             default SQLite inside a local lake
-    IMAGEFEATURES_DATASETS  folder of dataset files; default <repository>/datasets
+    IMAGEFEATURES_DATASETS  folder of dataset files; default in a checkout: <repository>/datasets
     IMAGEFEATURES_CACHE     folder for downloaded weights; default ~/.cache/imagefeatures
 
 S3 credentials, region and endpoint come from the standard AWS_* variables, which boto3 reads by
 itself; `iceberg_s3_properties` hands the same ones to pyiceberg, which does not.
+
+A checkout has a lake and a datasets folder of its own. An installed package has neither: site-packages is no place
+for data, so there the two variables are required, each by whatever first needs it.
 """
 
 from __future__ import annotations
@@ -22,16 +25,26 @@ from urllib.parse import quote
 from imagefeatures.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+"""The checkout's root; where the package is installed, site-packages, which holds no other file of the project."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The deployment's four places. Make one with `Settings.from_env()`."""
+    """The deployment's four places. Make one with `Settings.from_env()`.
+
+    datasets_folder: None when the variable is not set. A reader of the tables needs no dataset files; whoever does
+    asks for `datasets`.
+    """
 
     lake: str
     catalog: str
-    datasets: Path
+    datasets_folder: Path | None
     cache: Path
+
+    @property
+    def datasets(self) -> Path:
+        """The folder of dataset files. Raises SettingsError naming the variable when it must be set."""
+        return self.datasets_folder or _in_checkout("IMAGEFEATURES_DATASETS", "datasets")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
@@ -40,7 +53,7 @@ class Settings:
         >>> Settings.from_env({"IMAGEFEATURES_LAKE": "file:///data/lake"}).catalog
         'sqlite:////data/lake/catalog.db?timeout=60'
         """
-        lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{REPOSITORY}/lake").rstrip("/")
+        lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{_in_checkout('IMAGEFEATURES_LAKE', 'lake')}").rstrip("/")
         if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
             raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
         if "?" in lake or "#" in lake:  # tables would silently lie beside the lake
@@ -48,8 +61,8 @@ class Settings:
         return cls(
             lake=lake,
             catalog=env.get("IMAGEFEATURES_CATALOG") or _default_catalog(lake),
-            datasets=_folder(env, "IMAGEFEATURES_DATASETS", REPOSITORY / "datasets"),
-            cache=_folder(env, "IMAGEFEATURES_CACHE", Path.home() / ".cache" / "imagefeatures"),
+            datasets_folder=_folder(env, "IMAGEFEATURES_DATASETS"),
+            cache=_folder(env, "IMAGEFEATURES_CACHE") or Path.home() / ".cache" / "imagefeatures",
         )
 
 
@@ -75,11 +88,32 @@ def _default_catalog(lake: str) -> str:
     return f"sqlite:///{quote(lake.removeprefix('file://'), safe='/ ')}/catalog.db?timeout=60"
 
 
-def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
+def _folder(env: Mapping[str, str], name: str) -> Path | None:
     value = env.get(name)
     if not value:
-        return default
+        return None
     path = Path(value.removeprefix("file://")).expanduser()
     if not path.is_absolute():
         raise SettingsError(f"{name}: {value!r} is not an absolute path")
     return path
+
+
+def _in_checkout(variable: str, folder: str) -> Path:
+    """A folder of the checkout, for a variable that is not set. Raises SettingsError where there is no checkout."""
+    if not _is_checkout(REPOSITORY):
+        raise SettingsError(
+            f"{variable}: must be set. imagefeatures is installed in {REPOSITORY}; "
+            f"only a checkout has a {folder} folder of its own"
+        )
+    return REPOSITORY / folder
+
+
+def _is_checkout(folder: Path) -> bool:
+    """Whether this project's pyproject.toml is there. The name counts: some packages leave theirs in site-packages."""
+    import tomllib  # only a checkout without variables gets here
+
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):
+        return False
+    return bool(project.get("name") == "imagefeatures")

@@ -1,21 +1,5 @@
 """List the source and freeze the bytes of every object: spark-submit jobs/ingest.py --run URI"""
 
-from __future__ import annotations
+import runpy
 
-from functools import partial
-
-from pyspark import SparkContext
-
-from imagefeatures import manifest, steps
-from imagefeatures.plan import Run
-from imagefeatures.steps import ingest
-from spread import main, spread
-
-
-def work(context: SparkContext, run: Run) -> None:
-    listing = manifest.list_source(run, workers=context.defaultParallelism)
-    spread(context, run, steps.INGEST, listing.shards, partial(ingest.run_shard, run))
-
-
-if __name__ == "__main__":
-    main(steps.INGEST, work)
+runpy.run_module("imagefeatures_spark.ingest", run_name="__main__")

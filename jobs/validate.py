@@ -1,31 +1,5 @@
 """Judge every frozen object without decoding it: spark-submit jobs/validate.py --run URI"""
 
-from __future__ import annotations
+import runpy
 
-from functools import partial
-
-from pyspark import SparkContext
-
-from imagefeatures import budget, manifest, steps
-from imagefeatures.plan import Run
-from imagefeatures.steps import validate
-from spread import main, spread
-
-
-def work(context: SparkContext, run: Run) -> None:
-    count = manifest.read_listing(run).shards
-    if run.dataset.duplicates == "reject":
-        find_duplicates(context, run, count)
-    spread(context, run, steps.VALIDATE, count, partial(validate.run_shard, run))
-    budget.check_budget(run)
-
-
-def find_duplicates(context: SparkContext, run: Run, count: int) -> None:
-    """Join the whole partition by hash; each shard's duplicates are written down for the worker that judges it."""
-    images = context.parallelize(range(count), max(count, 1)).flatMap(partial(validate.identities, run))
-    same = images.groupByKey().values().flatMap(validate.duplicates_of)
-    same.groupByKey().foreach(lambda found: validate.write_duplicates(run, *found))
-
-
-if __name__ == "__main__":
-    main(steps.VALIDATE, work)
+runpy.run_module("imagefeatures_spark.validate", run_name="__main__")

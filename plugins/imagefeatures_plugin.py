@@ -1,41 +1,14 @@
-"""Registers the project with Airflow. Everything it names lives in imagefeatures_airflow/.
+"""Registers the project with Airflow where the package is not installed; the plugin is imagefeatures_airflow/plugin.py.
 
-Every Airflow process imports this file, tasks included: nothing heavy at module level.
+An installed package registers it by its entry point. Airflow reads this folder first, and would then skip the entry
+point's as a second plugin of the same name, and show that as an error.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.metadata import distributions
 
-from airflow.plugins_manager import AirflowPlugin
-
-from imagefeatures_airflow.timetables import OnDemandPartitionTimetable
-
-PREFIX = "image-features"
-
-
-class ImageFeaturesPlugin(AirflowPlugin):
-    name = "image_features"
-    timetables = [OnDemandPartitionTimetable]  # noqa: RUF012 - Airflow's own way to declare it
-    # No slash in front: the UI reads these addresses from its own base, which may be a folder of the host.
-    external_views = [  # noqa: RUF012
-        {
-            "name": "Image features",
-            "destination": "nav",
-            "href": f"{PREFIX}/",
-            "url_route": PREFIX,
-        },
-        {
-            "name": "Image features",
-            "destination": "dag_run",
-            "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
-            "url_route": f"{PREFIX}-run",
-        },
-    ]
-
-    @property
-    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The web page. Imported when the API server asks: no other process needs a web framework."""
-        from imagefeatures_airflow.web.app import app
-
-        return [{"name": "Image features", "app": app, "url_prefix": f"/{PREFIX}"}]
+if not any(
+    point.group == "airflow.plugins" for found in distributions(name="imagefeatures") for point in found.entry_points
+):
+    from imagefeatures_airflow.plugin import ImageFeaturesPlugin  # noqa: F401 - Airflow finds it by its class

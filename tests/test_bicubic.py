@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from imagefeatures import images, isolation
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from support.shared import PREPROCESSING
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures.datasets import Dataset, Limits, find_dataset, load_dataset, load_datasets
+from imagefeatures.datasets import Dataset, find_dataset, load_dataset, load_datasets
 from imagefeatures.errors import DatasetError
+from imagefeatures.limits import Limits
 from support.dataset_files import GOOD, written
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
+from imagefeatures.datasets import Dataset, RunParams, load_dataset
 from imagefeatures.errors import DatasetError, ParamsError
+from imagefeatures.limits import Limits
 from support.dataset_files import GOOD, written
 
 NAUGHTY: dict[str, list[Any]] = {

@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel
 
 from imagefeatures import errors, schemas, steps
-from imagefeatures.datasets import Dataset, Limits, RunParams
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from imagefeatures import images
-from imagefeatures.datasets import Limits
 from imagefeatures.images import inspect
+from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import VERSION
 from support.photos import ENCODINGS, ORIENTATION, encoded, picture, real_photos, turned
 from support.shared import decode

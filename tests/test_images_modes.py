@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from imagefeatures import images
-from imagefeatures.datasets import Limits
 from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY, inspect
+from imagefeatures.limits import Limits
 from imagefeatures.settings import REPOSITORY
 from support.photos import encoded, picture, png_made
 from support.shared import decode

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.images import inspect
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
 from support.hostile import FILES
@@ -167,7 +167,7 @@ def test_metadata_that_pillow_warns_about_gives_no_warning(recwarn: pytest.Warni
 
 LISTENER = """
 import json, pathlib, subprocess, sys
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures import images
 from imagefeatures.preprocessing import Preprocessing

@@ -16,8 +16,8 @@ import pytest
 from pebble import ProcessExpired
 
 from imagefeatures import batches, images, isolation, manifest
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import DecoderUnavailable, Rejected
+from imagefeatures.limits import Limits
 from imagefeatures.local import run_steps
 from imagefeatures.reasons import Reason
 from imagefeatures.step_runner import StepRunner
@@ -65,22 +65,22 @@ def lives_of_the_child(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_neighbours_of_a_poisonous_image_have_the_right_pixels(tmp_path: Path) -> None:
     poison.lay_out(tmp_path / "photos", 8, {3: "crash", 5: "hang"})
-    datas = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    blobs = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
     limits = Limits(decode_seconds=DECODE_SECONDS)
-    batch = poison.decoder().run(datas, limits, PREPROCESSING)
+    batch = poison.decoder().run(blobs, limits, PREPROCESSING)
     good = [at for at in range(8) if at not in (3, 5)]
     assert [int(record["state"]) for record in batch.records[good]] == [isolation.DONE] * 6
     for at in good:
-        np.testing.assert_array_equal(batch.pixels[at], decode(datas[at], limits).pixels)
+        np.testing.assert_array_equal(batch.pixels[at], decode(blobs[at], limits).pixels)
     assert batch.decoded_pixels().shape == (6, 224, 224, 3)
 
 
 def test_an_image_that_hangs_is_ended_after_its_limit_and_not_before(tmp_path: Path) -> None:
     poison.lay_out(tmp_path / "photos", 2, {1: "hang"})
-    datas = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
-    poison.decoder().run(datas[:1], Limits(), PREPROCESSING)  # starts the child
+    blobs = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    poison.decoder().run(blobs[:1], Limits(), PREPROCESSING)  # starts the child
     started = time.monotonic()
-    batch = poison.decoder().run(datas, Limits(decode_seconds=1), PREPROCESSING)
+    batch = poison.decoder().run(blobs, Limits(decode_seconds=1), PREPROCESSING)
     seconds = time.monotonic() - started
     print(f"a hang with a limit of 1 s took {seconds:.2f} s")
     assert seconds >= 1

@@ -83,14 +83,14 @@ ALL_ALIKE = "of the photos in the first column. For 100% of all photos the neare
 @pytest.mark.parametrize(
     ("labels", "total", "title", "neighbours"),
     [
-        ([None], None, "One photo as MobileNetV2 sees it", "there are none: it is the only photo"),
-        (["a"], None, "One photo as MobileNetV2 sees it", "there are none: it is the only photo"),
-        ([None] * 2, None, "2 photos as MobileNetV2 sees them", "of the photos in the first column"),
-        ([None] * 30, None, "30 photos as MobileNetV2 sees them", "of the photos in the first column"),
-        (["one"] * 30, None, "30 photos as MobileNetV2 sees them", "of the photos in the first column"),
-        (["a", "b"] * 15, None, "30 photos as MobileNetV2 sees them", ALL_ALIKE),
-        (["a", "b"] * 15, 12345, "30 of 12,345 photos as MobileNetV2 sees them", ALL_ALIKE),
-        (["a", "b", None] * 9, None, "27 photos as MobileNetV2 sees them", ALL_ALIKE.replace("all", "the labelled")),
+        ([None], None, "One photo as the model sees it", "there are none: it is the only photo"),
+        (["a"], None, "One photo as the model sees it", "there are none: it is the only photo"),
+        ([None] * 2, None, "2 photos as the model sees them", "of the photos in the first column"),
+        ([None] * 30, None, "30 photos as the model sees them", "of the photos in the first column"),
+        (["one"] * 30, None, "30 photos as the model sees them", "of the photos in the first column"),
+        (["a", "b"] * 15, None, "30 photos as the model sees them", ALL_ALIKE),
+        (["a", "b"] * 15, 12345, "30 of 12,345 photos as the model sees them", ALL_ALIKE),
+        (["a", "b", None] * 9, None, "27 photos as the model sees them", ALL_ALIKE.replace("all", "the labelled")),
     ],
     ids=["one", "one with a label", "two", "no labels", "one label", "labels", "a sample", "some without a label"],
 )

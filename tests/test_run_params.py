@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from imagefeatures.datasets import Dataset, Limits, RunParams
+from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.limits import Limits
 from support.dataset_files import GOOD
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from imagefeatures import settings as module
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import REPOSITORY, Settings, iceberg_s3_properties
 
@@ -16,6 +17,36 @@ def test_without_variables_everything_lies_in_the_repository_and_the_home_folder
     assert settings.cache == Path.home() / ".cache" / "imagefeatures"
     assert settings.catalog.startswith("sqlite:///")
     assert (REPOSITORY / "imagefeatures" / "settings.py").is_file()
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package as if it lay in site-packages. tests/suites/wheel has it there for real."""
+    monkeypatch.setattr(module, "REPOSITORY", tmp_path)
+    return tmp_path
+
+
+def test_an_installed_package_has_no_lake_of_its_own(installed: Path) -> None:
+    with pytest.raises(SettingsError, match=rf"^IMAGEFEATURES_LAKE: must be set\..* installed in {installed}; "):
+        Settings.from_env({})
+
+
+def test_an_installed_package_wants_a_datasets_folder_only_from_who_reads_dataset_files(installed: Path) -> None:
+    lake = {"IMAGEFEATURES_LAKE": "file:///data/lake"}
+    reader = Settings.from_env(lake)
+    assert reader.catalog.startswith("sqlite:////data/lake/")
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_DATASETS: must be set\."):
+        _ = reader.datasets
+    assert Settings.from_env(lake | {"IMAGEFEATURES_DATASETS": "/data/sets"}).datasets == Path("/data/sets")
+
+
+@pytest.mark.parametrize("stray", ['[project]\nname = "another"\n', "[tool.black]\n", "no TOML"])
+def test_another_projects_file_in_site_packages_makes_no_checkout_of_it(installed: Path, stray: str) -> None:
+    (installed / "pyproject.toml").write_text(stray)
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_LAKE: must be set\."):
+        Settings.from_env({})
+    (installed / "pyproject.toml").write_bytes((REPOSITORY / "pyproject.toml").read_bytes())
+    assert Settings.from_env({}).lake == f"file://{installed}/lake"
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

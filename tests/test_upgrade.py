@@ -14,7 +14,8 @@ import pytest
 
 from imagefeatures import batches, isolation, read, schemas
 from imagefeatures.catalog import tables
-from imagefeatures.datasets import Dataset, Limits, RunParams, load_dataset
+from imagefeatures.datasets import Dataset, RunParams, load_dataset
+from imagefeatures.limits import Limits
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import read_bundle
@@ -40,9 +41,9 @@ Rows = list[dict[str, Any]]
 class Idle:
     """A decoder and an engine that fail when they are given an image."""
 
-    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
-        assert not datas, "an image was decoded"
-        return isolation.decoder().run(datas, limits, preprocessing)
+    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
+        assert not blobs, "an image was decoded"
+        return isolation.decoder().run(blobs, limits, preprocessing)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         raise AssertionError("a vector was computed")

@@ -67,6 +67,6 @@ def environment(home: Path, port: int) -> dict[str, str]:
 
 def spark_options() -> str:
     """Options of the driver's JVM. With the class archive, if it exists, the JVM starts in two thirds of the time."""
-    quiet = f"-Dlog4j2.configurationFile={(REPOSITORY / 'jobs' / 'log4j2.properties').as_uri()}"
+    quiet = f"-Dlog4j2.configurationFile={(REPOSITORY / 'jobs' / 'imagefeatures_spark' / 'log4j2.properties').as_uri()}"
     archive = [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-Xlog:cds=off"] if CLASS_ARCHIVE.is_file() else []
     return " ".join([QUICK_START, quiet, *archive])

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,16 +29,19 @@ class ServiceFailed(ImageFeaturesError):
 
 
 @contextlib.contextmanager
-def airflow(home: Path, port: int | None = None) -> Iterator[Api]:
+def airflow(
+    home: Path, port: int | None = None, variables: Callable[[Path, int], dict[str, str]] = environment
+) -> Iterator[Api]:
     """A running Airflow: the one that already runs in `home`, or else a new one that ends with this context.
 
-    home: Airflow's folder. port: of the UI and API; None takes any free port. Raises ServiceFailed.
+    home: Airflow's folder. port: of the UI and API; None takes any free port. variables: makes the processes'
+    environment of home and port; the `airflow` that runs is the one on its PATH. Raises ServiceFailed.
     """
     if running := _running(home):
         yield running
         return
     port = port or _free_port()
-    env = environment(home, port)
+    env = variables(home, port)
     (home / "logs").mkdir(parents=True, exist_ok=True)
     _migrate(home, env)
     api = Api(f"http://127.0.0.1:{port}", partial(_password, home))

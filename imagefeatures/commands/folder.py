@@ -14,6 +14,7 @@ from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import ImageFeaturesError, TooManyRejected
+from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.settings import REPOSITORY, Settings
 
 HELP = "the images of one folder to a table and a picture: no dataset file, no partition"
@@ -125,7 +126,8 @@ def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
     yield ""
     yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
     yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, in Python:"
-    yield from _python(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, 1280]')
+    width = BACKBONES[dataset.model].width
+    yield from _python(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
 
 
 def _python(rest: str) -> Iterator[str]:

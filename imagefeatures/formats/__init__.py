@@ -11,10 +11,10 @@ compressed pixels are left to the decoder.
 
 from __future__ import annotations
 
-from imagefeatures.datasets import FORMATS, Limits
 from imagefeatures.formats import bmp, gif, jpeg, png, tiff, webp
 from imagefeatures.formats.detect import detect_format
 from imagefeatures.formats.limits import check_pixels
+from imagefeatures.limits import FORMATS, Limits
 
 __all__ = ["FORMATS", "check", "check_header", "detect_format"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imagefeatures.datasets import FORMATS
 from imagefeatures.errors import Rejected
+from imagefeatures.limits import FORMATS
 from imagefeatures.reasons import Reason
 
 _OTHER_FORMATS = (  # for the detail of a rejection, which names what was found instead

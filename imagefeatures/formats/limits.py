@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 METADATA_BYTES = 16 * 2**20

@@ -20,7 +20,7 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     """
     work = ShardWork(run.layout, RESIZE, shard, run.dataset.keep_rejected)
     verdicts = read_output(run.layout, VALIDATE, shard)
-    reused, unknown = reuse.part(verdicts, reuse.known_images(run, shard))
+    reused, unknown = reuse.split_known(verdicts, reuse.known_images(run, shard))
     rows = unknown.select(schemas.DECODED.names).to_pylist()
     data_of = _frozen_bytes(run, shard) if rows else {}
     blobs = [data_of[row["uri"]] for row in rows]

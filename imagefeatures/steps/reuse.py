@@ -40,7 +40,7 @@ class KnownFile(NamedTuple):
     size: int
 
 
-Place = tuple[int, int]
+RowLocation = tuple[int, int]
 """Where a row of the table stands: the number of its file in `known_files`, and its row there."""
 
 
@@ -54,7 +54,7 @@ def known_files(run: Run) -> list[KnownFile]:
         return []
 
 
-def places(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, Place]]:
+def row_locations(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, RowLocation]]:
     """(image_id, place) of each row of a file that says it is of the run's fingerprint."""
     number, file = numbered
     for first, table in _batches(file, ["image_id", "fingerprint"]):
@@ -70,7 +70,7 @@ def identities(run: Run, shard: int) -> Iterator[tuple[str, int]]:
         yield image_id, shard
 
 
-def matches(found: tuple[Iterable[Place], Iterable[int]]) -> Iterator[tuple[int, Place]]:
+def matches(found: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
     """Of one image_id: (shard, place) for each shard that has such an image. Of several places it is the first.
 
     >>> list(matches(([(1, 7), (0, 9)], [3, 5, 3])))
@@ -81,7 +81,7 @@ def matches(found: tuple[Iterable[Place], Iterable[int]]) -> Iterator[tuple[int,
     return iter([]) if place is None else ((shard, place) for shard in sorted(set(wanted)))
 
 
-def write_matches(run: Run, shard: int, found: Iterable[Place]) -> None:
+def write_matches(run: Run, shard: int, found: Iterable[RowLocation]) -> None:
     """Write down where the table has a shard's images, for its `run_shard`. The same bytes however often it is done."""
     storage.write(run.layout.known_images(shard), json.dumps(sorted(found)).encode())
 
@@ -91,17 +91,17 @@ def known_images(run: Run, shard: int) -> pa.Table:
 
     Raises StoreError when the store stays away; what else is wrong with a file or row leaves it out.
     """
-    sound = [KNOWN.empty_table()]
+    valid = [KNOWN.empty_table()]
     if files := known_files(run):
         for number, there in groupby(_read_matches(run, shard), key=lambda place: place[0]):
             rows = [row for _, row in there]
             for first, table in _batches(files[number], KNOWN.names, rows):
                 if here := [row - first for row in rows if first <= row < first + table.num_rows]:
-                    sound.append(_sound(run, table.take(here)))
-    return pa.concat_tables(sound)
+                    valid.append(_valid_rows(run, table.take(here)))
+    return pa.concat_tables(valid)
 
 
-def part(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
+def split_known(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Part a shard's images: schemas.REUSED of those that are known, and the verdicts of the others.
 
     Both keep their order. What an image is called comes from its verdict; what was seen in its pixels, and
@@ -116,7 +116,7 @@ def part(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
     return pa.table(columns, schema=schemas.REUSED), verdicts.filter(at.is_null())
 
 
-def _sound(run: Run, table: pa.Table) -> pa.Table:
+def _valid_rows(run: Run, table: pa.Table) -> pa.Table:
     """Those rows (KNOWN) of which nothing speaks against taking their vectors."""
     width = run.model.width
     right = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.dataset.model))
@@ -144,9 +144,9 @@ def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     return [(field.name, field.type) for field in schema]
 
 
-def _read_matches(run: Run, shard: int) -> list[Place]:
+def _read_matches(run: Run, shard: int) -> list[RowLocation]:
     try:
-        found: list[Place] = json.loads(storage.read(run.layout.known_images(shard)))
+        found: list[RowLocation] = json.loads(storage.read(run.layout.known_images(shard)))
     except storage.ObjectMissing:
         return []
     return found

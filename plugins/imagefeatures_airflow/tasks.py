@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -11,10 +12,9 @@ from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
 
 
-def plan(dataset: str, params: dict[str, Any], partition_key: str | None) -> str:
-    """Settle the run. Returns the URI of its run.json."""
-    settings = Settings.from_env()
-    return plan_run(find_dataset(settings.datasets, dataset), RunParams.parse(dict(params)), partition_key, settings)
+def plan(folder: Path, dataset: str, params: dict[str, Any], partition_key: str | None) -> str:
+    """Settle the run of a dataset whose file is in that folder. Returns the URI of its run.json."""
+    return plan_run(find_dataset(folder, dataset), RunParams.parse(dict(params)), partition_key, Settings.from_env())
 
 
 def model(run_file: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks import arithmetic, photos, report
 from benchmarks.arithmetic import Ratio, Spread
 from imagefeatures import images
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.settings import REPOSITORY
 from support.shared import decode
 

@@ -16,8 +16,9 @@ from PIL import Image
 
 from demo import bad_files, photos
 from imagefeatures import images, reasons
-from imagefeatures.datasets import Limits, load_dataset
+from imagefeatures.datasets import load_dataset
 from imagefeatures.errors import InputError, Rejected
+from imagefeatures.limits import Limits
 from imagefeatures.models import weights
 from imagefeatures.settings import REPOSITORY
 from support.demo_photos import jpeg

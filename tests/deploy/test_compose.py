@@ -132,6 +132,12 @@ def test_every_module_that_a_service_runs_exists() -> None:
     assert not [module for module in named if importlib.util.find_spec(module) is None]
 
 
+def test_every_file_of_the_image_that_the_compose_file_names_is_in_the_repository() -> None:
+    named = set(re.findall(r"/opt/imagefeatures/([\w./-]+)", TEXT))
+    assert {name for name in named if not (REPOSITORY / name).exists()} == set()
+    assert "jobs/imagefeatures_spark/log4j2.properties" in named
+
+
 def test_the_dataset_file_points_into_the_bucket() -> None:
     dataset = load_dataset(REPOSITORY / "deploy" / "compose" / "datasets" / "fruit.yaml")
     embedded = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")

@@ -9,9 +9,9 @@ import zipfile
 import pytest
 from PIL import Image
 
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import FORMATS, check, detect_format
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from support.photos import ENCODINGS, encoded, jpeg, picture, png_chunk, turned
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagefeatures.datasets import FORMATS
+from imagefeatures.limits import FORMATS
 from imagefeatures.reasons import Reason
 from support.fuzz_images import fuzz, mutated, originals
 

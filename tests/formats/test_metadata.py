@@ -12,9 +12,9 @@ import pytest
 from PIL import PngImagePlugin
 
 from imagefeatures import formats, images
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import INFLATED_BYTES, METADATA_BYTES
+from imagefeatures.limits import Limits
 from support.photos import encoded, jpeg, picture, png_chunk, turned, zeros_stream
 from support.shared import decode
 

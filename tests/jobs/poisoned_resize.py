@@ -8,7 +8,7 @@ from pyspark import SparkContext
 
 from imagefeatures import manifest, steps
 from imagefeatures.plan import Run
-from spread import main, spread
+from imagefeatures_spark.distribute import main, spread
 from support import poison
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,15 @@ def test_poisonous_images_fail_no_spark_task_and_no_other_image(make_run, tmp_pa
     receipts = shards.read_receipts(run.layout, "resize")
     rows = [row for r in receipts if r.rejected for row in shards.read_staged(r.rejected).to_pylist()]
     assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected
+
+
+def test_a_job_runs_as_a_module_and_leaves_no_spark_behind(make_run, photos: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "imagefeatures_spark.ingest", "--run", make_run(photos).layout.run_file]
+    env = environment(tmp_path, 0) | {"PYTHONPATH": os.pathsep.join(map(str, (REPOSITORY, JOBS)))}
+    # It returns when the JVM, too, has let go of what it prints to.
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 images in, 9 on" in done.stdout.splitlines()[-1]
 
 
 def test_a_refused_job_ends_with_exit_status_65_and_one_line(make_run, photos: Path, tmp_path: Path) -> None:

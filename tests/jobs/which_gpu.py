@@ -6,8 +6,8 @@ import os
 
 from pyspark import SparkConf, SparkContext, TaskContext
 
-import featurize
 from imagefeatures.models import gpus
+from imagefeatures_spark import featurize
 
 
 def seen(_: int) -> tuple[int, str]:

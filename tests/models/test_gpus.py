@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,14 +125,11 @@ def test_a_process_that_computes_on_one_gpu_is_not_given_another(monkeypatch: py
     assert os.environ[gpus.VISIBLE] == "1"
 
 
-def test_the_job_passes_on_the_gpu_that_spark_assigned_to_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_passes_on_the_gpu_that_spark_assigned_to_the_task() -> None:
     from pyspark.resource import ResourceInformation
 
-    monkeypatch.syspath_prepend(str(REPOSITORY / "jobs"))
-    monkeypatch.delitem(sys.modules, "featurize", raising=False)
-    import featurize
+    from imagefeatures_spark import featurize
 
-    assert Path(featurize.__file__).parent == REPOSITORY / "jobs"
     assert featurize.gpu_of({"gpu": ResourceInformation("gpu", ["2"])}) == "2"
     assert featurize.gpu_of({}) is None
     assert featurize.gpu_of({"fpga": ResourceInformation("fpga", ["0"])}) is None

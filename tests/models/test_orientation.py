@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.models import engines
 from imagefeatures.models.prepare import read_bundle
 from support.photos import encoded, real_photos, turned

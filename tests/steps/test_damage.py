@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from imagefeatures import manifest
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.images import inspect
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import read_staged
 from imagefeatures.steps import featurize, ingest, resize, validate

@@ -139,7 +139,7 @@ def test_a_store_that_does_not_answer_stops_the_step(make: Make, monkeypatch: py
 
     monkeypatch.setattr(storage, "read_part", silent)
     with pytest.raises(StoreError, match="no answer in 60 s"):
-        list(reuse.places(run, (0, reuse.KnownFile(*first.files[0]))))
+        list(reuse.row_locations(run, (0, reuse.KnownFile(*first.files[0]))))
     with pytest.raises(StoreError, match="no answer in 60 s"):
         resize.run_shard(run, 0)
 
@@ -168,6 +168,6 @@ def test_the_search_reads_two_columns_and_no_vector(make: Make, monkeypatch: pyt
         return real(uri, start, length)
 
     monkeypatch.setattr(storage, "read_part", noted)
-    found = list(reuse.places(run, (4, reuse.KnownFile(uri, size))))
+    found = list(reuse.row_locations(run, (4, reuse.KnownFile(uri, size))))
     assert found == [(image_id, (4, row)) for row, image_id in enumerate(image_ids)]
     assert sum(read) < size / 15

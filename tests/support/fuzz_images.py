@@ -30,9 +30,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from imagefeatures import images
-from imagefeatures.datasets import Limits
 from imagefeatures.errors import Rejected
 from imagefeatures.images import inspect
+from imagefeatures.limits import Limits
 from imagefeatures.settings import REPOSITORY
 from support.photos import ENCODINGS, encoded, lab_tiff, picture, turned
 from support.shared import decode

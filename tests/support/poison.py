@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from imagefeatures import images
-from imagefeatures.datasets import Limits
 from imagefeatures.isolation import MEMORY_BYTES, Isolated
+from imagefeatures.limits import Limits
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.shards import Receipt

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import batches, isolation, manifest, shards, storage
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.local import find_known, run_steps
 from imagefeatures.models.engines import Engine
 from imagefeatures.plan import Run
@@ -39,9 +39,9 @@ class Spy:
     def __init__(self, base: float = 0) -> None:
         self.decoded, self.featurized, self.calls, self.base = 0, 0, 0, base
 
-    def run(self, datas: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
-        self.decoded += len(datas)
-        return isolation.decoder().run(datas, limits, preprocessing)
+    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
+        self.decoded += len(blobs)
+        return isolation.decoder().run(blobs, limits, preprocessing)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         self.featurized, self.calls = self.featurized + len(pixels), self.calls + 1

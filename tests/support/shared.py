@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imagefeatures import images
-from imagefeatures.datasets import Limits
+from imagefeatures.limits import Limits
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run
 from imagefeatures.step_runner import StepRunner

@@ -21,7 +21,6 @@ SECRECY = {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
 NO_SECRET = {"spark.authenticate.secret": "in-the-environment"}
 """The driver requires a value; _SPARK_AUTH_SECRET takes precedence over it."""
 
-SPARK_CLASS = str(Path(sys.executable).parent / "spark-class")
 DEPLOY = "org.apache.spark.deploy"
 
 
@@ -37,24 +36,27 @@ class Stack:
 
 
 @contextlib.contextmanager
-def spark_cluster(folder: Path, workers: int, names: tuple[str, ...] = ("127.0.0.1",)) -> Iterator[str]:
+def spark_cluster(
+    folder: Path, workers: int, names: tuple[str, ...] = ("127.0.0.1",), python: str = sys.executable
+) -> Iterator[str]:
     """A cluster with workers of one core each. Yields the master's address, spark://127.0.0.1:port.
 
     folder: for the executors' output (worker-0/…). names: host names of 127.0.0.1, assigned to the workers in turn;
-    Spark takes each name for another host.
+    Spark takes each name for another host. python: of the environment whose Spark it is, and of the executors.
     """
+    spark_class = str(Path(python).parent / "spark-class")
     port = free_port()
     settings = folder / "spark.conf"
     settings.write_text("\n".join(["spark.master.rest.enabled false", *(" ".join(pair) for pair in SECRECY.items())]))
-    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "_SPARK_AUTH_SECRET": SPARK_SECRET}
+    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python, "_SPARK_AUTH_SECRET": SPARK_SECRET}
     own = ["--webui-port", "0", "--properties-file", str(settings)]
     with contextlib.ExitStack() as running:
-        master = [SPARK_CLASS, f"{DEPLOY}.master.Master", "--host", "127.0.0.1", "--port", str(port), *own]
+        master = [spark_class, f"{DEPLOY}.master.Master", "--host", "127.0.0.1", "--port", str(port), *own]
         running.enter_context(started(master, env, port))
         for number in range(workers):
             worker_port, worker_folder = free_port(), folder / f"worker-{number}"
             address = ["--host", names[number % len(names)], "--port", str(worker_port)]
-            worker = [SPARK_CLASS, f"{DEPLOY}.worker.Worker", *address, *own]
+            worker = [spark_class, f"{DEPLOY}.worker.Worker", *address, *own]
             limits = ["--cores", "1", "--memory", "1g", "--work-dir", str(worker_folder)]
             running.enter_context(started([*worker, *limits, f"spark://127.0.0.1:{port}"], env, worker_port))
         yield f"spark://127.0.0.1:{port}"

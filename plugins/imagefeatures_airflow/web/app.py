@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
+from imagefeatures.errors import SettingsError
 from imagefeatures_airflow.web import access, datasets, rendering, run
 
 PAGES = (datasets.router, run.router)
@@ -30,6 +31,7 @@ async def _send_headers(request: Request, call_next: Callable[[Request], Awaitab
     return response
 
 
+@app.exception_handler(SettingsError)
 @app.exception_handler(datasets.Unavailable)
-def _unavailable(request: Request, error: datasets.Unavailable) -> HTMLResponse:
+def _unavailable(request: Request, error: Exception) -> HTMLResponse:
     return rendering.message(request, "Not available", str(error), status=503)

@@ -103,3 +103,11 @@ def test_a_catalog_that_does_not_answer_is_a_timeout(
 def test_a_malformed_setting_is_named(site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEFEATURES_LAKE", "ftp://lake")
     assert "IMAGEFEATURES_LAKE: 'ftp://lake' is neither" in site.page("/", 503).text
+
+
+def test_an_installed_page_names_the_setting_that_it_lacks(
+    site: Site, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagefeatures.settings.REPOSITORY", tmp_path)
+    monkeypatch.delenv("IMAGEFEATURES_DATASETS")
+    assert "IMAGEFEATURES_DATASETS: must be set" in site.page("/", 503).text

@@ -12,14 +12,15 @@ from support.web import PAGE, PLUGINS, Site
 
 
 def test_importing_the_plugin_imports_no_web_framework(tmp_path: Path) -> None:
-    code = "import sys, imagefeatures_plugin; print(*{'fastapi', 'pyarrow', 'pyiceberg', 'numpy'} & set(sys.modules))"
+    heavy = {"fastapi", "pyarrow", "pyiceberg", "numpy", "airflow.providers.apache.spark.operators"}
+    code = f"import sys, imagefeatures_airflow.plugin; print(*{heavy!r} & set(sys.modules))"
     env = {"PATH": "", "PYTHONPATH": f"{PLUGINS}:{REPOSITORY}", "AIRFLOW_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
 def test_the_button_and_the_menu_entry_lead_to_routes_that_exist(site: Site, plugin_app: Any) -> None:
-    from imagefeatures_plugin import ImageFeaturesPlugin
+    from imagefeatures_airflow.plugin import ImageFeaturesPlugin
 
     views = {view["destination"]: "/" + view["href"].lower() for view in ImageFeaturesPlugin.external_views}
     assert views.keys() == {"nav", "dag_run"}

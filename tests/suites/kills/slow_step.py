@@ -14,15 +14,15 @@ from pathlib import Path
 
 from pyspark import SparkContext, TaskContext
 
-import spread
 from imagefeatures import shards
 from imagefeatures.plan import Run
+from imagefeatures_spark import distribute
 
-JOB = Path(spread.__file__).with_name(f"{os.environ['SLOW_STEP']}.py")
+JOB = Path(distribute.__file__).with_name(f"{os.environ['SLOW_STEP']}.py")
 SLOW = int(os.environ["SLOW_SHARD"])
 FOLDER = Path(os.environ["SLOW_FOLDER"])
 PATIENCE_SECONDS = 60
-plain_spread = spread.spread
+plain_spread = distribute.spread
 
 RunShard = Callable[[int], shards.Receipt]
 
@@ -52,5 +52,5 @@ def slowly(context: SparkContext, run: Run, step: str, count: int, run_shard: Ru
 
 
 if __name__ == "__main__":
-    spread.spread = slowly
+    distribute.spread = slowly
     runpy.run_path(str(JOB), run_name="__main__")

@@ -1,0 +1,29 @@
+"""What one object may cost, and how many of a run's objects may be rejected: `limits:` of a dataset file."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from imagefeatures.strict import StrictModel
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""The image formats that there is a container check and a decoder for."""
+
+
+class Limits(StrictModel):
+    """What one object may cost, and how many of a run's objects may be rejected."""
+
+    max_bytes: int = Field(32 * 2**20, ge=1, le=2**31, description="Largest object that is downloaded, in bytes")
+    max_pixels: int = Field(50_000_000, ge=1, le=2**31, description="Largest width × height that is decoded")
+    max_rejected: float = Field(
+        0.05, ge=0, le=1, description="Failure budget: share of the listed objects that may be rejected"
+    )
+    decode_seconds: float = Field(10, ge=0.1, le=600, description="Longest time one image may take to decode")
+    formats: tuple[str, ...] = Field(FORMATS, min_length=1, description="Image formats that may be opened")
+
+    @field_validator("formats")
+    @classmethod
+    def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(formats) - set(FORMATS):
+            raise ValueError(f"there is no decoder for {sorted(unknown)}, only for {list(FORMATS)}")
+        return formats

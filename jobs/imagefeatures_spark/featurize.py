@@ -1,0 +1,40 @@
+"""Run the model over the resized images: spark-submit featurize.py --run URI"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark import SparkContext, TaskContext
+from pyspark.broadcast import Broadcast
+from pyspark.resource import ResourceInformation
+
+from imagefeatures import manifest, steps
+from imagefeatures.models import engines, gpus, prepare
+from imagefeatures.plan import Run
+from imagefeatures.shards import Receipt
+from imagefeatures.steps import featurize
+from imagefeatures_spark.distribute import main, spread
+
+
+def work(context: SparkContext, run: Run) -> None:
+    # Read once by the driver and handed from executor to executor: no worker asks the store for the model.
+    bundle = context.broadcast(prepare.read_bundle(run.model, run.preprocessing, run.lake))
+    spread(
+        context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundle)
+    )
+
+
+def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
+    gpus.use_gpu(gpu_of(TaskContext.get().resources()))
+    engine = engines.LazyEngine(lambda: engines.cached(run.dataset.engine, bundle.value))
+    return featurize.run_shard(run, shard, engine)
+
+
+def gpu_of(resources: Mapping[str, ResourceInformation]) -> str | None:
+    """The address of the GPU that Spark has given to a task; None when it gives out none."""
+    addresses = resources["gpu"].addresses if "gpu" in resources else []
+    return addresses[0] if addresses else None
+
+
+if __name__ == "__main__":
+    main(steps.FEATURIZE, work)

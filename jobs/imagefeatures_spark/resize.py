@@ -1,0 +1,36 @@
+"""Decode the images and make the model's input of them: spark-submit resize.py --run URI"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pyspark import SparkContext
+
+from imagefeatures import manifest, shards, steps
+from imagefeatures.plan import Run
+from imagefeatures.steps import resize, reuse
+from imagefeatures_spark.distribute import main, spread
+
+FILES_AT_ONCE = 4
+"""How many slices of the table's files each core gets: one slow file then delays little."""
+
+
+def work(context: SparkContext, run: Run) -> None:
+    count = manifest.read_listing(run).shards
+    todo = shards.pending(run.layout, steps.RESIZE, count)
+    if todo and (files := reuse.known_files(run)):
+        find_known(context, run, files, todo)
+    spread(context, run, steps.RESIZE, count, partial(resize.run_shard, run))
+
+
+def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], todo: list[int]) -> None:
+    """Join the table with the run by hash; what each shard finds is written down for the worker that does it."""
+    slices = min(len(files), FILES_AT_ONCE * context.defaultParallelism)
+    known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.row_locations, run))
+    images = context.parallelize(todo, len(todo)).flatMap(partial(reuse.identities, run))
+    matches = known.cogroup(images).values().flatMap(reuse.matches)
+    matches.groupByKey().foreach(lambda found: reuse.write_matches(run, *found))
+
+
+if __name__ == "__main__":
+    main(steps.RESIZE, work)

@@ -1,0 +1,52 @@
+"""What the DAGs of this service are made of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import Asset, CronPartitionTimetable, XComArg
+
+from imagefeatures import names
+from imagefeatures_airflow.retries import RefuseInputErrors
+from imagefeatures_airflow.timetables import OnDemandPartitionTimetable
+
+JOBS = "imagefeatures_spark"
+
+
+def asset(dataset: str) -> Asset:
+    """The table of a dataset, as Airflow knows it: `register` updates it, and other DAGs may be scheduled on it."""
+    return Asset(names.table_name(dataset), uri=f"iceberg://{names.NAMESPACE}/{dataset}")
+
+
+def calendar(cron: str | None) -> CronPartitionTimetable | OnDemandPartitionTimetable:
+    """One partition a day: a run at midnight fills the day that has just ended. None: nothing starts by itself."""
+    if cron:
+        return CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+    return OnDemandPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+
+
+def default_args() -> dict[str, Any]:
+    """What all tasks share: two retries, and none of what a retry cannot mend."""
+    return {"retries": 2, "retry_delay": timedelta(seconds=20), "retry_policy": RefuseInputErrors()}
+
+
+def submit(step: str, dataset: str, run_file: XComArg) -> SparkSubmitOperator:
+    """The Spark job of a step, sent to the cluster of the connection `spark_default`.
+
+    run_file: the URI of run.json, as `plan` returns it; the job's only argument.
+    """
+    return SparkSubmitOperator(
+        task_id=step, name=f"{dataset}-{step}", application=_script(step), application_args=["--run", run_file]
+    )
+
+
+def _script(step: str) -> str:
+    """The file of a job, in the checkout or in site-packages. It is found, not imported: Airflow never runs Spark."""
+    spec = find_spec(JOBS)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"the package {JOBS} is not installed here", name=JOBS)
+    return str(Path(spec.submodule_search_locations[0]) / f"{step}.py")

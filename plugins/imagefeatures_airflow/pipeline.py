@@ -1,0 +1,74 @@
+"""### Image features
+
+Turns one partition of a dataset, a day's images, into rows of the Iceberg table `features.<dataset>`:
+one MobileNetV2 vector for each image.
+
+**Run it.** Scheduled runs fill yesterday at midnight UTC. *Trigger* asks for a `partition`, such as
+`2026-11-02`. Fill a range with `airflow backfill create --dag-id features_<dataset> --from-date … --to-date …`.
+
+**The promise.** Every listed object ends in `features.<dataset>` or, with a reason, in
+`features.quarantine`; numbers that do not add up are never published. Running a partition again
+replaces its rows in one commit: nothing is added twice, and readers see the old rows or the new
+ones. Any task may be retried; only unfinished shards are done again.
+
+**Configure it** in the dataset file `<dataset>.yaml`; docs/configuration.md explains each line.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, dag, task
+
+from imagefeatures import names
+from imagefeatures.datasets import Dataset
+from imagefeatures.steps import SPARK_STEPS
+from imagefeatures_airflow.building_blocks import asset, calendar, default_args, submit
+from imagefeatures_airflow.form import trigger_form
+
+
+def features_dag(dataset: Dataset, folder: Path) -> DAG:
+    """The DAG of one dataset. folder: where `plan` finds the dataset file, when the run starts."""
+    table = asset(dataset.name)
+
+    @dag(
+        dag_id=names.dag_id(dataset.name),
+        description=f"{dataset.source} to {names.table_name(dataset.name)}",
+        doc_md=__doc__,
+        schedule=calendar(dataset.schedule),
+        start_date=datetime.combine(dataset.start_date, time(), UTC),
+        catchup=False,
+        params=trigger_form(dataset),
+        default_args=default_args(),
+        tags=["image features"],
+    )
+    def pipeline() -> None:
+        @task
+        def plan(params: dict[str, Any], partition_key: str | None = None) -> str:
+            from imagefeatures_airflow import tasks
+
+            return tasks.plan(folder, dataset.name, params, partition_key)
+
+        @task
+        def model(run_file: str) -> dict[str, Any]:
+            from imagefeatures_airflow import tasks
+
+            return tasks.model(run_file)
+
+        @task(outlets=[table])
+        def register(run_file: str, *, outlet_events: Any) -> dict[str, Any]:
+            from imagefeatures_airflow import tasks
+
+            summary = tasks.register(run_file)
+            outlet_events[table].add_partitions(summary["partition_key"])
+            outlet_events[table].extra = summary
+            return summary
+
+        run_file = plan()
+        ingest, validate, resize, featurize = (submit(step, dataset.name, run_file) for step in SPARK_STEPS)
+        run_file >> ingest >> validate >> resize >> featurize >> register(run_file)
+        model(run_file) >> featurize
+
+    return pipeline()

@@ -1,0 +1,42 @@
+"""Registers the project with Airflow: timetable, web page, its places in the UI.
+
+The entry point `airflow.plugins` of an installed package names this class. Every Airflow process imports this module,
+tasks included: nothing heavy at module level.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from imagefeatures_airflow.timetables import OnDemandPartitionTimetable
+
+PREFIX = "image-features"
+
+
+class ImageFeaturesPlugin(AirflowPlugin):
+    name = "image_features"
+    timetables = [OnDemandPartitionTimetable]  # noqa: RUF012 - Airflow's own way to declare it
+    # No slash in front: the UI reads these addresses from its own base, which may be a folder of the host.
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Image features",
+            "destination": "nav",
+            "href": f"{PREFIX}/",
+            "url_route": PREFIX,
+        },
+        {
+            "name": "Image features",
+            "destination": "dag_run",
+            "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
+            "url_route": f"{PREFIX}-run",
+        },
+    ]
+
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The web page. Imported when the API server asks: no other process needs a web framework."""
+        from imagefeatures_airflow.web.app import app
+
+        return [{"name": "Image features", "app": app, "url_prefix": f"/{PREFIX}"}]
