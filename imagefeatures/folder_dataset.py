@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from imagefeatures import names, storage
 from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, find_dataset, one_line
-from imagefeatures.errors import DatasetError, NoInput, ParamsError
+from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsError
 from imagefeatures.settings import Settings
 
 PARTITION = "all"
@@ -77,6 +77,14 @@ def dataset_file(dataset: Dataset) -> str:
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
 
 
+def datasets_folder(settings: Settings) -> Path | None:
+    """The folder of dataset files; None where the package is installed and its variable is not set."""
+    try:
+        return settings.datasets
+    except SettingsError:
+        return None
+
+
 def _folder(path: str, settings: Settings) -> Path:
     """The folder's absolute path; links in it stay what the user wrote. Raises ParamsError."""
     try:
@@ -114,9 +122,10 @@ def _label_rule(source: str) -> str:
 
 def _is_taken(dataset: Dataset, settings: Settings) -> bool:
     """Whether the dataset's name is that of a dataset file, or of a table, of another source."""
-    if any((settings.datasets / f"{dataset.name}{suffix}").exists() for suffix in (".yaml", ".yml")):
+    files = datasets_folder(settings)
+    if files and any((files / f"{dataset.name}{suffix}").exists() for suffix in (".yaml", ".yml")):
         try:
-            return str(find_dataset(settings.datasets, dataset.name).source) != str(dataset.source)
+            return str(find_dataset(files, dataset.name).source) != str(dataset.source)
         except DatasetError:  # it is malformed: somebody else's all the same
             return True
     known = _published_uri(dataset.name, settings)

@@ -100,7 +100,7 @@ def _folder(env: Mapping[str, str], name: str) -> Path | None:
 
 def _in_checkout(variable: str, folder: str) -> Path:
     """A folder of the checkout, for a variable that is not set. Raises SettingsError where there is no checkout."""
-    if not _is_checkout(REPOSITORY):
+    if not is_checkout(REPOSITORY):
         raise SettingsError(
             f"{variable}: must be set. imagefeatures is installed in {REPOSITORY}; "
             f"only a checkout has a {folder} folder of its own"
@@ -108,7 +108,7 @@ def _in_checkout(variable: str, folder: str) -> Path:
     return REPOSITORY / folder
 
 
-def _is_checkout(folder: Path) -> bool:
+def is_checkout(folder: Path) -> bool:
     """Whether this project's pyproject.toml is there. The name counts: some packages leave theirs in site-packages."""
     import tomllib  # only a checkout without variables gets here
 

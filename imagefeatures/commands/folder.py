@@ -15,7 +15,7 @@ from imagefeatures.commands.printing import say
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import ImageFeaturesError, TooManyRejected
 from imagefeatures.models.backbones import BACKBONES
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.settings import REPOSITORY, Settings, is_checkout
 
 HELP = "the images of one folder to a table and a picture: no dataset file, no partition"
 EXAMPLES = 4
@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="the folder; all folders in it count too")
     parser.add_argument("--name", help="name of the dataset and its table; by default made of the folder's name")
     parser.add_argument(
-        "--picture", type=Path, metavar="FILE", help="where the picture goes; by default out/NAME.png of the repository"
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="where the picture goes; by default out/NAME.png of the checkout, or NAME.png here",
     )
     local_run.add_arguments(parser)
 
@@ -61,9 +64,10 @@ def run(parsed: argparse.Namespace) -> int:
         say(line)
     for line in _about_table(dataset, settings):
         say(line)
-    say(_draw(dataset, settings, parsed.picture or REPOSITORY / "out" / f"{dataset.name}.png"))
+    say(_draw(dataset, settings, parsed.picture or _place_of_picture(dataset)))
     say()
-    say(f"To have it done every day, save this as {settings.datasets / dataset.name}.yaml:")
+    place = folder_dataset.datasets_folder(settings) or Path("datasets")
+    say(f"To have it done every day, save this as {place / dataset.name}.yaml:")
     say()
     for line in folder_dataset.dataset_file(dataset).splitlines():
         say(f"    {line}")
@@ -149,6 +153,14 @@ def _draw(dataset: Dataset, settings: Settings, target: Path) -> str:
     except (ImageFeaturesError, OSError) as error:
         return f"The picture could not be drawn: {error}"
     return f"The picture: {target}"
+
+
+def _place_of_picture(dataset: Dataset) -> Path:
+    """In the checkout's out/; else here, but not inside the folder, where the next run would list it."""
+    if is_checkout(REPOSITORY):
+        return REPOSITORY / "out" / f"{dataset.name}.png"
+    folder, here = Path(_path(dataset)), Path.cwd()
+    return (folder.parent if here.is_relative_to(folder) else here) / f"{dataset.name}.png"
 
 
 def _sampled(dataset: Dataset, settings: Settings) -> tuple[Any, list[str | None], list[str], int]:

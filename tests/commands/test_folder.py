@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from imagefeatures import read, storage
+from imagefeatures import settings as settings_module
 from imagefeatures.cli import main
+from imagefeatures.commands import folder as folder_module
 from imagefeatures.datasets import load_dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.settings import REPOSITORY, Settings
@@ -173,6 +175,23 @@ def test_a_picture_that_cannot_be_drawn_costs_only_the_picture(
     assert folder_command(folder, tmp_path / "one" / "a.jpg" / "x.png") == 0
     assert "The picture could not be drawn: " in capsys.readouterr().out
     assert read.table(settings, "one").num_rows == 1
+
+
+@pytest.mark.parametrize("cwd", ["elsewhere", "photos", "photos/sub"])
+def test_an_installed_package_needs_neither_a_checkout_nor_a_datasets_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cwd: str
+) -> None:
+    for module in (folder_module, settings_module):
+        monkeypatch.setattr(module, "REPOSITORY", tmp_path / "site-packages")
+    monkeypatch.delenv("IMAGEFEATURES_DATASETS")
+    folder = fill(tmp_path / "photos", {"sub/a.jpg": jpeg(1)})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / cwd)
+    assert main(["folder", "--workers", "1", str(folder)]) == 0
+    picture = tmp_path / ("elsewhere" if cwd == "elsewhere" else "") / "photos.png"
+    assert f"The picture: {picture}" in (out := capsys.readouterr().out)
+    assert picture.is_file()
+    assert "save this as datasets/photos.yaml:" in out
 
 
 def test_a_refused_folder_is_one_line_and_status_65(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
