@@ -57,13 +57,14 @@ def run(parsed: argparse.Namespace) -> int:
     say(
         f"{summary['listed']:,} files = {summary['registered']:,} images with features + {summary['quarantined']:,} "
         f"rejected, in {seconds:.1f} s ({summary['listed'] / seconds:,.0f} files/s)"
-        + f"; {summary['reused']:,} vectors were known from before"
+        + f"; vectors known from before: {summary['reused']:,}"
         * bool(summary["reused"])
     )
     for line in _about_rejected(rejected, dataset):
         say(line)
     for line in _about_table(dataset, settings):
         say(line)
+    say()
     say(_draw(dataset, settings, parsed.picture or _place_of_picture(dataset)))
     say()
     place = folder_dataset.datasets_folder(settings) or Path("datasets")
@@ -140,7 +141,6 @@ def _python(rest: str) -> Iterator[str]:
     yield "    from imagefeatures import read"
     yield "    from imagefeatures.settings import Settings"
     yield f"    rows = read.table(Settings.from_env(), {rest}"
-    yield ""
 
 
 def _draw(dataset: Dataset, settings: Settings, target: Path) -> str:

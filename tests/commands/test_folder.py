@@ -134,7 +134,7 @@ def test_a_second_run_replaces_the_rows_and_computes_only_what_is_new(
     (folder / "a.jpg").unlink()
     fill(folder, {"c.jpg": jpeg(3)})
     assert folder_command(folder, tmp_path / "two.png") == 0
-    assert "; 1 vectors were known from before" in capsys.readouterr().out
+    assert "; vectors known from before: 1" in capsys.readouterr().out
     rows = read.table(settings, "two").to_pylist()
     assert sorted(Path(row["uri"]).name for row in rows) == ["b.jpg", "c.jpg"]
     assert {row["label"] for row in rows} == {None}
