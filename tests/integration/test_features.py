@@ -33,7 +33,7 @@ def keras_features(deployment: Deployment) -> Callable[[list[Path]], np.ndarray]
     import keras
     from PIL import Image
 
-    model = reference.build(load_weights(SPEC, deployment.settings.cache))
+    model = reference.build(SPEC, load_weights(SPEC, deployment.settings.cache))
 
     def features(paths: list[Path]) -> np.ndarray:
         photos = [Image.open(path).resize((224, 224), Image.Resampling.BICUBIC) for path in paths]
