@@ -137,4 +137,4 @@ def test_two_files_with_one_name_are_one_dataset_and_one_error(tmp_path: Path) -
         (tmp_path / f"fruit.{suffix}").write_text("name: fruit\nsource: s3://b/\n")
     datasets, errors = load_datasets(tmp_path)
     assert [dataset.name for dataset in datasets] == ["fruit"]
-    assert [str(error) for error in errors] == ["fruit.yml: name: there is a fruit.yaml too; one of them must go"]
+    assert [str(error) for error in errors] == ["fruit.yml: name: there is a fruit.yaml too; remove one of them"]
