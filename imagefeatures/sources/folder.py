@@ -58,7 +58,7 @@ class Folder(FrozenModel):
     def beside(self, folder: Path) -> Folder:
         if "://" in self.uri:
             return self
-        # normpath and not resolve(): a link in the path stays what the user wrote.
+        # normpath and not resolve(), which would replace symbolic links in the path.
         absolute = posixpath.normpath((folder / self.uri).absolute())
         return self.model_copy(update={"uri": f"file://{absolute}" + ("/" if self.uri.endswith("/") else "")})
 
