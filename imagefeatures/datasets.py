@@ -244,7 +244,7 @@ def find_dataset(folder: Path, name: str) -> Dataset:
         if re.fullmatch(NAME, name) and (path := folder / f"{name}{suffix}").is_file():
             return load_dataset(path)
     known = ", ".join(sorted(p.stem for p in folder.glob("*.y*ml"))) or "none"
-    raise DatasetError(f"no dataset file for {name!r} in {folder} (there: {known})")
+    raise DatasetError(f"no dataset file for {name!r} in {folder} (known: {known})")
 
 
 class _Loader(yaml.SafeLoader):

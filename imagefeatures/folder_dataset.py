@@ -90,7 +90,7 @@ def _folder(path: str, settings: Settings) -> Path:
     if not is_folder:
         raise ParamsError(f"{folder} is a file, not a folder")
     if re.search("[{}]", str(folder)):
-        raise ParamsError(f"{folder}: braces cannot stand in a source; rename the folder, or make a link to it")
+        raise ParamsError(f"{folder}: a source cannot have braces in its path; rename the folder, or make a link to it")
     try:
         str(folder).encode()
     except UnicodeEncodeError:

@@ -126,8 +126,8 @@ def _title_of_map(count: int, total: int, width: int) -> tuple[str, str]:
     photos = f"{count:,} of {total:,} photos" if total > count else f"{count:,} photos"
     title = f"{photos} as the model sees them" if total > 1 else "One photo as the model sees it"
     if count < similarity.LEAST_FOR_A_MAP:
-        return title, f"{width:,} numbers a photo; a map of them wants {similarity.LEAST_FOR_A_MAP} photos"
-    return title, f"{width:,} numbers a photo, flattened (t-SNE) so that photos that look alike lie together"
+        return title, f"{width:,} numbers a photo; a map needs at least {similarity.LEAST_FOR_A_MAP} photos"
+    return title, f"{width:,} numbers a photo, flattened (t-SNE) so that photos that look alike are close together"
 
 
 def _about_neighbours(photos: Photos) -> str:

@@ -95,7 +95,7 @@ def test_a_dataset_is_found_by_its_name_in_either_suffix(tmp_path: Path) -> None
 def test_the_error_for_an_unknown_dataset_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     written(tmp_path, GOOD)
     (tmp_path / "sub").mkdir()
-    with pytest.raises(DatasetError, match=r"^no dataset file for .* \(there: fruit\)$"):
+    with pytest.raises(DatasetError, match=r"^no dataset file for .* \(known: fruit\)$"):
         find_dataset(tmp_path / "sub" / "..", name)
 
 

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that work at the same time; by default one for each core (here %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the newest run that did not come to its end, by its own rules"
+        "--resume", action="store_true", help="resume the newest unfinished run, with its own parameters"
     )
 
 

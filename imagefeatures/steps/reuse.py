@@ -69,22 +69,22 @@ def identities(run: Run, shard: int) -> Iterator[tuple[str, int]]:
         yield image_id, shard
 
 
-def matches(found: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
+def matches(pair: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
     """For one image_id: (shard, location) for each shard that has the image; the first of several locations.
 
-    found: the locations of the image in the table, and the shards that have it.
+    pair: the locations of the image in the table, and the shards that have it.
 
     >>> list(matches(([(1, 7), (0, 9)], [3, 5, 3])))
     [(3, (0, 9)), (5, (0, 9))]
     """
-    known, wanted = found
+    known, wanted = pair
     location = min(known, default=None)
     return iter([]) if location is None else ((shard, location) for shard in sorted(set(wanted)))
 
 
-def write_matches(run: Run, shard: int, found: Iterable[RowLocation]) -> None:
+def write_matches(run: Run, shard: int, locations: Iterable[RowLocation]) -> None:
     """Write down where the table has a shard's images, for its `run_shard`. Each attempt writes the same bytes."""
-    storage.write(run.layout.known_images(shard), json.dumps(sorted(found)).encode())
+    storage.write(run.layout.known_images(shard), json.dumps(sorted(locations)).encode())
 
 
 def known_images(run: Run, shard: int) -> pa.Table:

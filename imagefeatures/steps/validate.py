@@ -56,9 +56,9 @@ def duplicates_of(same: Iterable[tuple[str, int]]) -> Iterator[tuple[int, tuple[
         yield shard, (uri, kept)
 
 
-def write_duplicates(run: Run, shard: int, found: Iterable[tuple[str, str]]) -> None:
+def write_duplicates(run: Run, shard: int, duplicates: Iterable[tuple[str, str]]) -> None:
     """Write down a shard's duplicates, for its `run_shard`. Each attempt writes the same bytes."""
-    storage.write(run.layout.duplicates(shard), json.dumps(dict(sorted(found))).encode())
+    storage.write(run.layout.duplicates(shard), json.dumps(dict(sorted(duplicates))).encode())
 
 
 def _read_duplicates(run: Run, shard: int) -> dict[str, str]:

@@ -29,7 +29,7 @@ def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], to
     known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.row_locations, run))
     images = context.parallelize(todo, len(todo)).flatMap(partial(reuse.identities, run))
     matches = known.cogroup(images).values().flatMap(reuse.matches)
-    matches.groupByKey().foreach(lambda found: reuse.write_matches(run, *found))
+    matches.groupByKey().foreach(lambda of_shard: reuse.write_matches(run, *of_shard))
 
 
 if __name__ == "__main__":
