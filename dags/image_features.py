@@ -3,8 +3,8 @@
     plan >> ingest >> validate >> resize >> featurize >> register
     plan >> model >> featurize
 
-Its manual, which the UI shows, and its code are `imagefeatures_airflow/pipeline.py`, an import away: whoever installs
-the package has them, and writes the lines below into a DAG file of their own.
+Its code and its manual, which the UI shows, are in `imagefeatures_airflow/pipeline.py`, a part of the package. An
+installation without this checkout needs a DAG file with the two lines below.
 """
 
 from imagefeatures_airflow import feature_dags

@@ -1,7 +1,7 @@
 """Shows malformed dataset files as an import error of the DAGs folder.
 
-A file of its own: Airflow neither schedules nor triggers any DAG of a file that has an import
-error, and one bad dataset must not stop the others.
+This is a separate DAG file, because Airflow neither schedules nor triggers any DAG of a file that has an import error,
+and one malformed dataset must not stop the others.
 """
 
 from imagefeatures_airflow import check_feature_dags

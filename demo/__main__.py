@@ -1,4 +1,4 @@
-"""Real photos to a table and a picture: what `make demo` does."""
+"""The work of `make demo`: real photos to a table and a picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURE = REPOSITORY / "out" / "fruit.png"
 
 
 def main() -> int:
-    os.environ["IMAGEFEATURES_DATASETS"] = str(REPOSITORY / "datasets")  # the demo is about fruit, wherever yours are
+    os.environ["IMAGEFEATURES_DATASETS"] = str(REPOSITORY / "datasets")  # the demo has its own dataset file
     started = time.perf_counter()
     settings = Settings.from_env()
     say("photos and weights: from the cache, or downloaded into it …")

@@ -1,4 +1,4 @@
-"""What a backfill of the demo came to: the report printed, and whether its numbers add up."""
+"""The result of the demo's backfill: prints the report, and checks that its numbers add up."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from imagefeatures.settings import Settings
 
 
 def report_and_check(settings: Settings, dag_runs: Sequence[dict[str, Any]], days: Sequence[photos.Day]) -> bool:
-    """Print the report of what is published now, and on standard error every number that is not as it must be.
+    """Print the report of what is published now, and every wrong number on standard error.
 
-    dag_runs: as `backfill` returns them. days: what each day must come to. True when nothing is wrong.
+    dag_runs: as `backfill` returns them. days: the expected numbers. Returns True when no number is wrong.
     """
     runs = days_published(settings)
     report.print_report(runs, {run["partition_key"]: task_seconds(run) for run in dag_runs})

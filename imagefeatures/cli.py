@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"imagefeatures: {error}", file=sys.stderr)
         return EXIT_INPUT_ERROR if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        return INTERRUPTED  # whatever the command had begun is ended by now
+        return INTERRUPTED  # the command has ended all processes that it started
     return status
 
 

@@ -1,7 +1,7 @@
 """What a user writes: the dataset file, and the parameters of one run.
 
-Both are pydantic models, and every bound stands here once: the DAG builds its trigger form from
-`RunParams`, `plan` checks with it, and the jobs receive what passed.
+Both are pydantic models. Every bound is defined once, in this module: the DAG builds its trigger form from
+`RunParams`, `plan` validates with it, and the jobs receive the validated values.
 
 This module is imported whenever Airflow parses the DAG file: pydantic and YAML only, nothing heavy.
 """
@@ -25,8 +25,8 @@ from imagefeatures.sources import AnySource, Folder
 from imagefeatures.strict import StrictModel
 
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
-RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # tables of their own in the same namespace
-PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # one path segment that no store or shell reads as more
+RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
+PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # one path segment, without a character special to stores or shells
 
 
 class Dataset(StrictModel):
@@ -46,7 +46,7 @@ class Dataset(StrictModel):
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
     keep_rejected: bool = Field(False, description="Keep rejected bytes in the lake, for a person to look at")
-    reuse: bool = Field(True, description="Take the vectors of images that the table knows already from there")
+    reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
     on_empty: Literal["fail", "skip"] = "fail"
 
     @field_validator("name")
@@ -79,14 +79,14 @@ class Dataset(StrictModel):
     @classmethod
     def _pattern_stands_once(cls, pattern: list[str] | None, info: ValidationInfo) -> list[str] | None:
         if pattern and "pattern" in getattr(info.data.get("source"), "model_fields_set", ()):
-            raise ValueError("stands in source too; one of them must go")
+            raise ValueError("is set in source too; remove one of them")
         return pattern
 
     @model_validator(mode="after")
     def _pattern_is_the_sources(self) -> Self:
         if self.pattern is None:
             return self
-        # object's own: the model is frozen for everybody else. pydantic takes no other instance from here.
+        # The model is frozen, so only object's own __setattr__ can set a field. pydantic ignores a new instance.
         object.__setattr__(self, "source", self.source.model_copy(update={"pattern": tuple(self.pattern)}))
         object.__setattr__(self, "pattern", None)
         return self
@@ -124,7 +124,7 @@ class Dataset(StrictModel):
         return self.source.for_partition(partition)
 
     def label_of(self, uri: str) -> str | None:
-        """The label that the object's URI says.
+        """The label that the dataset's rule finds in the object's URI; None when it finds none.
 
         >>> Dataset(name="d", source="s3://b/").label_of("s3://b/2026-11-01/pear/17.jpg")
         'pear'
@@ -136,12 +136,12 @@ class Dataset(StrictModel):
         if self.label == "parent":
             path = uri.partition("://")[2].split("/")
             return path[-2] if len(path) > 2 else None
-        found = re.search(self.label, uri)
-        return found.group(1) if found else None
+        match = re.search(self.label, uri)
+        return match.group(1) if match else None
 
 
 class RunParams(StrictModel):
-    """What a trigger, a backfill's conf or a command line may set for one run. None = as the dataset file says."""
+    """What a trigger, a backfill's conf or a command line may set for one run. None: the dataset file's value."""
 
     partition: str | None = Field(
         None,
@@ -169,7 +169,7 @@ class RunParams(StrictModel):
     reuse: bool | None = Field(
         None,
         title="Reuse",
-        description="Take the vectors of images that the table knows already from there; off: compute every one anew",
+        description="Take vectors from the table for images that it already has; off: compute every vector again",
     )
     shard_images: int = Field(
         512,
@@ -195,7 +195,7 @@ class RunParams(StrictModel):
             raise ParamsError(one_line(error)) from None
 
     def applied_to(self, dataset: Dataset) -> Dataset:
-        """The dataset as this run shall see it."""
+        """The dataset with this run's parameters in place of the file's values."""
         given = {name: value for name in self.overridden(dataset) if (value := getattr(self, name)) is not None}
         limits = {name: given.pop(name) for name in list(given) if name in Limits.model_fields}
         return dataset.model_copy(update=given | {"limits": dataset.limits.model_copy(update=limits)})
@@ -226,12 +226,12 @@ def load_dataset(path: Path) -> Dataset:
 
 
 def load_datasets(folder: Path) -> tuple[list[Dataset], list[DatasetError]]:
-    """Every dataset file of a folder, in order of name: those that are right, and what is wrong with the others."""
+    """Every dataset file of a folder, in order of name: the valid datasets, and the errors of the other files."""
     datasets, errors = [], []
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         try:
             if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
-                raise DatasetError(f"{path.name}: name: there is a {path.stem}.yaml too; one of them must go")
+                raise DatasetError(f"{path.name}: name: there is a {path.stem}.yaml too; remove one of them")
             datasets.append(load_dataset(path))
         except DatasetError as error:
             errors.append(error)
@@ -244,11 +244,11 @@ def find_dataset(folder: Path, name: str) -> Dataset:
         if re.fullmatch(NAME, name) and (path := folder / f"{name}{suffix}").is_file():
             return load_dataset(path)
     known = ", ".join(sorted(p.stem for p in folder.glob("*.y*ml"))) or "none"
-    raise DatasetError(f"no dataset file for {name!r} in {folder} (there: {known})")
+    raise DatasetError(f"no dataset file for {name!r} in {folder} (known: {known})")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose dates stay text: pydantic reads them, and names the field when there is no such day."""
+    """YAML that leaves dates as text: pydantic parses them, and names the field of a date that does not exist."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - never changed
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]

@@ -91,7 +91,7 @@ class StoreError(ImageFeaturesError):
 class Rejected(Exception):
     """One image cannot become features. Raised and caught inside a shard; never leaves it.
 
-    reason: the code that stands in the quarantine table.
+    reason: the code in the quarantine table.
     detail: what was found and what was expected, for a person to read.
     """
 

@@ -1,6 +1,7 @@
-"""A dataset for a folder that somebody points at: no file to write, no partitions.
+"""A dataset for one folder, without a dataset file and without a partition for each day.
 
-Its name comes from the folder's, its labels from subfolders where there are any, and no share of bad files stops it.
+Its name is made from the folder's name. Its labels are the names of subfolders, if there are any. No share of
+rejected files stops its run.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsErr
 from imagefeatures.settings import Settings
 
 PARTITION = "all"
-"""The one partition of such a dataset: what it holds is replaced by each run."""
+"""The only partition of such a dataset. Each run replaces its rows."""
 
 LONGEST_NAME = 56
-"""Of a name that is made of a folder's: there is room for _ and six digits behind it."""
+"""The longest name made from a folder's name, in characters: there is room for _ and six digits after it."""
 
 
 def dataset_of(path: str, settings: Settings, name: str | None = None) -> Dataset:
-    """The dataset of a folder. path: as a person types it, with ~ or relative. name: in place of the folder's own.
+    """The dataset of a folder. path: may be relative, or begin with ~. name: in place of one made from the folder's.
 
-    Raises ParamsError when this is no folder or cannot be a source, NoInput when there is no file in it.
+    Raises ParamsError when the path is not a folder or cannot be a source, NoInput when the folder has no file.
     """
     folder = _folder(path, settings)
     source = f"file://{folder}/"
@@ -49,7 +50,7 @@ def dataset_of(path: str, settings: Settings, name: str | None = None) -> Datase
 
 
 def name_of(folder: str) -> str:
-    """A valid dataset name that is as much like the folder's name as it can be.
+    """A valid dataset name that is as close to the folder's name as possible.
 
     >>> [name_of(folder) for folder in ("My Photos (2)", "Été à Nîmes", "2024-05", "写真", "Quarantine")]
     ['my_photos_2', 'ete_a_nimes', 'photos_2024_05', 'photos', 'photos_quarantine']
@@ -71,8 +72,8 @@ def dataset_file(dataset: Dataset) -> str:
         "limits": {"max_rejected": dataset.limits.max_rejected},
     }
     head = (
-        "# Each midnight (UTC) the whole folder, as the partition of the day that has ended; photos that the table\n"
-        "# knows are not computed again. With a folder for each day, end the source in {partition}/.\n"
+        "# Each midnight (UTC) the whole folder is run as the partition of the day that has ended. Photos that the\n"
+        "# table has already are not computed again. With a folder for each day, end the source in {partition}/.\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
 
@@ -86,18 +87,18 @@ def datasets_folder(settings: Settings) -> Path | None:
 
 
 def _folder(path: str, settings: Settings) -> Path:
-    """The folder's absolute path; links in it stay what the user wrote. Raises ParamsError."""
+    """The folder's absolute path, with its symbolic links unresolved. Raises ParamsError."""
     try:
         folder = Path(os.path.normpath(Path(path).expanduser().absolute()))
-        is_there, is_folder = bool(path) and folder.exists(), folder.is_dir()
-    except (OSError, RuntimeError) as error:  # a name too long, no permission to look; ~ of nobody
+        exists, is_folder = bool(path) and folder.exists(), folder.is_dir()
+    except (OSError, RuntimeError) as error:  # the name is too long, no permission, ~ of an unknown user
         raise ParamsError(f"{path!r}: {getattr(error, 'strerror', None) or error}") from None
-    if not is_there:
+    if not exists:
         raise ParamsError(f"there is no folder {path!r}")
     if not is_folder:
         raise ParamsError(f"{folder} is a file, not a folder")
     if re.search("[{}]", str(folder)):
-        raise ParamsError(f"{folder}: braces cannot stand in a source; rename the folder, or make a link to it")
+        raise ParamsError(f"{folder}: a source cannot have braces in its path; rename the folder, or make a link to it")
     try:
         str(folder).encode()
     except UnicodeEncodeError:
@@ -109,10 +110,10 @@ def _folder(path: str, settings: Settings) -> Path:
 
 
 def _label_rule(source: str) -> str:
-    """parent when a file lies in a subfolder, else none. Raises NoInput when there is no file at all."""
+    """`parent` when a file is in a subfolder, else `none`. Raises NoInput when there is no file at all."""
     empty = True
-    for found in storage.list_objects(source):
-        if "/" in found.uri.removeprefix(source):
+    for stored in storage.list_objects(source):
+        if "/" in stored.uri.removeprefix(source):
             return "parent"
         empty = False
     if empty:

@@ -1,21 +1,21 @@
-"""From bytes to pixels: the only module that knows Pillow.
+"""From bytes to pixels: the only module that uses Pillow.
 
-`inspect` judges an image by its container and header, without decoding a pixel; `decode` makes the
-model's input of it. Both raise Rejected for what is wrong with the image, and nothing else.
+`inspect` checks an image's container and header without decoding a pixel; `decode` turns the image into the
+model's input. Both raise Rejected for a fault of the image, and no other error.
 
-What becomes of each mode (VERSION in imagefeatures.preprocessing is this table's version):
+How each mode is converted (VERSION in imagefeatures.preprocessing is this table's version):
 
-| mode as decoded | rule | then |
+| mode as decoded | rule | remark |
 |---|---|---|
-| RGB | as it is; of 16-bit colour the high byte | |
+| RGB | unchanged; 16-bit colour keeps its high byte | |
 | L, 1, P, YCbCr, HSV | Pillow's conversion to RGB; a palette's transparency is ignored | as Keras' load_img |
-| RGBA, RGBX, LA, PA, La, RGBa | the colours as stored, alpha ignored; of 16 bits the high byte | as Keras' load_img |
+| RGBA, RGBX, LA, PA, La, RGBa | the stored colours, alpha ignored; 16 bits keep the high byte | as Keras' load_img |
 | CMYK (and Adobe's YCCK) | Pillow's conversion to RGB, without a colour profile | as Keras' load_img |
-| I;16, I;16L, I;16B, I;16N | scaled by 255/65535 to 8 bits | Pillow alone would turn all ≥ 256 into white |
-| I, F, LAB and any other | rejected: UNSUPPORTED_MODE | there is no one right range |
+| I;16, I;16L, I;16B, I;16N | scaled by 255/65535 to 8 bits | Pillow's conversion makes every value ≥ 256 white |
+| I, F, LAB and any other | rejected: UNSUPPORTED_MODE | the range of values is not defined |
 
-Of an animation the first frame is taken. Which transforms follow decoding, and in which order, is the run's
-`preprocessing`; they are made of the functions here.
+Only the first frame of an animation is used. The run's `preprocessing` says which transforms follow decoding, and in
+which order; the transforms call functions of this module.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import (
     Image,
-    MpoImagePlugin,  # noqa: F401 - registers it: Pillow looks for it when a JPEG is not plain
+    MpoImagePlugin,  # noqa: F401 - registers the plugin, which Pillow needs for a JPEG file of several pictures
     UnidentifiedImageError,
     _imaging,
 )
@@ -55,7 +55,7 @@ except ImportError:  # no compiler where this was installed
     _bicubic = None
 
 PILLOW_CONVERTS = {"RGB", "L", "1", "P", "YCbCr", "HSV", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK"}
-PREMULTIPLIED = {"La", "RGBa"}  # which Pillow converts only to LA and RGBA, their plain forms
+PREMULTIPLIED = {"La", "RGBa"}  # Pillow converts these only to LA and RGBA
 SIXTEEN_BIT_GREY = {"I;16", "I;16L", "I;16B", "I;16N"}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,7 +66,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What sets an image upright, by its EXIF orientation."""
+"""The transposition that turns an image upright, by its EXIF orientation."""
 
 PILLOW_NAME = {"JPEG": ("JPEG", "MPO")} | {name: (name,) for name in ("PNG", "WEBP", "GIF", "BMP", "TIFF")}
 """The Pillow plugins that may open each allowed format. Phones' JPEG files often open as MPO."""
@@ -74,7 +74,7 @@ PILLOW_NAME = {"JPEG": ("JPEG", "MPO")} | {name: (name,) for name in ("PNG", "WE
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself. width, height: pixels, after EXIF orientation."""
+    """What an image's header says. width, height: in pixels, after EXIF orientation."""
 
     format: str
     width: int
@@ -84,7 +84,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: uint8 [height, width, channels], the model's input. width, height, mode: the original's, upright."""
+    """pixels: uint8 [height, width, channels], the model's input. The others: as in Header, of the original."""
 
     pixels: np.ndarray
     width: int
@@ -93,20 +93,20 @@ class Decoded:
 
 
 def inspect(data: bytes, limits: Limits) -> Header:
-    """Judge an image without decoding it. Raises Rejected."""
+    """Check an image without decoding it. Raises Rejected."""
     kind = formats.check(data, limits)
     with _opened(data, kind) as image:
         check_pixels(*image.size, limits)
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
         width, height = image.size
-        if _orientation(image) >= 5 and kind != "TIFF":  # lying on its side; Pillow has swapped a TIFF's already
+        if _orientation(image) >= 5 and kind != "TIFF":  # turned by 90°; Pillow has already swapped a TIFF's
             width, height = height, width
         return Header(kind, width, height, image.mode)
 
 
 def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
-    """Make the model's input of an image. Raises Rejected."""
+    """Decode an image and turn it into the model's input. Raises Rejected."""
     kind = formats.check_header(data, limits)
     with _opened(data, kind) as image:
         check_pixels(*image.size, limits)
@@ -122,37 +122,40 @@ def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded
 
 def configure_pillow() -> None:
     """Set Pillow's globals. The process that decodes calls it once, before its first image."""
-    # The most that limits.max_pixels may be: check_pixels holds each dataset's own limit, before a pixel is decoded.
+    # The largest value of limits.max_pixels: check_pixels enforces the dataset's own limit before a pixel is decoded.
     Image.MAX_IMAGE_PIXELS = 2**31
-    # All pixels of an image in one piece, however large: so they can be lent to code that is not Pillow's.
+    # All pixels of an image in one block of memory, whatever its size, so that other code can read them in place.
     _imaging.set_use_block_allocator(1)
 
 
 def resized(image: Image.Image, height: int, width: int) -> np.ndarray:
-    """An RGB image as uint8 [height, width, 3], bicubic: Pillow's pixels, from compiled code where there is some."""
+    """An RGB image resized to uint8 [height, width, 3]: the pixels of Pillow's bicubic filter.
+
+    Compiled code makes the same pixels faster, where it is installed.
+    """
     if height == width and _compiled_bicubic_is_pillows(height):
-        with suppress(ValueError):  # too few rows for it, or pixels in several blocks
+        with suppress(ValueError):  # the image has too few rows, or its pixels are in several blocks
             return _compiled(image, height)
     return _pillows(image, height, width)
 
 
 @lru_cache
 def _compiled_bicubic_is_pillows(side: int) -> bool:
-    """Whether the compiled code is here, and gives Pillow's pixels of this size on this processor."""
+    """Whether the compiled code is installed, and gives Pillow's pixels at this size on this processor."""
     if _bicubic is None:
         return False
     noise = np.random.default_rng(0)
-    tries = [Image.fromarray(noise.integers(0, 256, (*shape, 3), np.uint8)) for shape in ((61, 47), (500, 301))]
-    return all(np.array_equal(_compiled(image, side), _pillows(image, side, side)) for image in tries)
+    samples = [Image.fromarray(noise.integers(0, 256, (*shape, 3), np.uint8)) for shape in ((61, 47), (500, 301))]
+    return all(np.array_equal(_compiled(image, side), _pillows(image, side, side)) for image in samples)
 
 
 def _compiled(image: Image.Image, side: int) -> np.ndarray:
     if _bicubic is None:
-        raise ValueError("it was not compiled here")
-    small = np.empty((side, side, 3), np.uint8)
-    lent = pa.array(image).buffers()[-1]  # four bytes a pixel, no copy
-    _bicubic.bicubic(memoryview(lent), (image.height, image.width), small, side)
-    return small
+        raise ValueError("the compiled code is not installed")
+    pixels = np.empty((side, side, 3), np.uint8)
+    original = pa.array(image).buffers()[-1]  # four bytes a pixel, no copy
+    _bicubic.bicubic(memoryview(original), (image.height, image.width), pixels, side)
+    return pixels
 
 
 def _pillows(image: Image.Image, height: int, width: int) -> np.ndarray:
@@ -161,10 +164,10 @@ def _pillows(image: Image.Image, height: int, width: int) -> np.ndarray:
 
 @contextmanager
 def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
-    """An opened, not yet decoded image; whatever Pillow raises meanwhile becomes Rejected."""
+    """Open an image without decoding it. Errors that Pillow raises inside the context become Rejected."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata: the pixels are what counts
+            warnings.simplefilter("ignore")  # about invalid metadata: only the pixels are used
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=PILLOW_NAME[kind]) as image:
                 yield image
@@ -176,8 +179,8 @@ def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
         raise Rejected(Reason.CORRUPT, f"starts as {kind}, but its header cannot be read") from None
     except MemoryError:
         raise Rejected(Reason.OUT_OF_MEMORY, "the decoder asked for more memory than there is") from None
-    except Exception as error:  # Pillow's plugins raise nearly everything on hostile bytes
-        if "MAX_TEXT_" in str(error):  # Pillow's own limits of a PNG's texts
+    except Exception as error:  # Pillow's plugins raise almost any type of error on hostile bytes
+        if "MAX_TEXT_" in str(error):  # Pillow's own limits for the texts in a PNG
             raise Rejected(Reason.METADATA_TOO_LARGE, str(error)) from None
         reason = Reason.TRUNCATED if "truncated" in str(error).lower() else Reason.CORRUPT
         raise Rejected(reason, f"{type(error).__name__}: {error}") from None
@@ -185,7 +188,7 @@ def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        # Not image.getexif(): a PNG's decodes all pixels first, in case that EXIF stands behind them.
+        # Not image.getexif(): for a PNG it decodes all pixels first, because the EXIF chunk may follow them.
         value = Image.Image.getexif(image).get(0x0112, 1)
     except Exception:
         return 1
@@ -194,16 +197,17 @@ def _orientation(image: Image.Image) -> int:
 
 def upright(image: Image.Image) -> Image.Image:
     """The image turned and mirrored as its EXIF orientation says."""
-    # Not ImageOps.exif_transpose(): it also writes the EXIF block anew, which unreadable tags beside this one prevent.
+    # Not ImageOps.exif_transpose(): it also rewrites the EXIF block, and fails when another tag is unreadable.
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def _load_png(image: Image.Image, data: bytes) -> None:
-    """Decode, and see to it that all rows came: Pillow does not ask when the compressed stream ends early.
+    """Decode a PNG and check that no row is missing: Pillow does not notice a compressed stream that ends early.
 
-    The last row is painted in noise beforehand. If the noise is still there, the rows are counted out,
-    which takes a good part of a decoding more. Interlaced pictures end elsewhere: always counted.
+    The last row is filled with noise first. If the noise is still there after decoding, the rows are counted, which
+    takes a large part of another decoding. The last row of an interlaced image is not decoded last, so its rows are
+    always counted.
     """
     width, height = image.size
     last_row = (0, height - 1, width, height)
@@ -211,7 +215,7 @@ def _load_png(image: Image.Image, data: bytes) -> None:
     zeros = canvas.crop(last_row).tobytes()
     noise = Image.frombytes(image.mode, (width, 1), np.random.default_rng(0).bytes(len(zeros)))
     canvas.paste(noise, last_row)
-    image.im = canvas.im  # the decoder writes into an image that is there already
+    image.im = canvas.im  # the decoder writes into an image that exists already
     image.load()
     if image.info.get("interlace") or image.crop(last_row).tobytes() == noise.tobytes():
         png.check_rows(data)
@@ -226,4 +230,4 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
     if image.mode in PREMULTIPLIED:
         image = image.convert(image.mode.upper())
-    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+    return image if image.mode == "RGB" else image.convert("RGB")  # convert would copy RGB

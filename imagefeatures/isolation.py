@@ -1,9 +1,8 @@
-"""Pillow in a process that can die: a crash, a hang or a hunger for memory costs one image, never its neighbours.
+"""Pillow in a child process: a crash, a hang or excessive use of memory rejects one image and no other.
 
-The child works through a batch and notes in shared memory how far it has come: pixels, verdicts, and
-which image it is at. When it dies or stands still, the parent therefore knows the culprit, gives that
-image its reason, and hands the rest to a new child. Nothing is done twice, and no pixel is copied
-between processes.
+The child processes a batch, and writes pixels, results and its progress to shared memory. When it dies or hangs,
+the parent therefore knows which image was at fault. It rejects that image with a reason, and hands the rest to a
+new child. No image is processed twice, and no pixel is copied between processes.
 
 The child is started by `spawn`, before its parent has loaded any engine, and ends with its parent.
 """
@@ -47,10 +46,10 @@ from imagefeatures.reasons import Reason
 __all__ = ["DONE", "REJECTED", "Batch", "Isolated", "decoder", "inspector", "rejection"]
 
 MEMORY_BYTES = 2 * 2**30
-"""Most private memory of the child: 50 million pixels decoded, turned and converted, with room to spare."""
+"""The most private memory of the child: more than enough to decode, turn and convert 50 million pixels."""
 
 START_SECONDS = 60.0
-"""How long a new child may take to begin with its first image, imports included."""
+"""The longest time until a new child begins its first image, imports included."""
 
 POLL_SECONDS = 0.05
 
@@ -59,9 +58,9 @@ Work = Callable[..., images.Header | images.Decoded]
 
 
 class Isolated:
-    """A decode child and what to do when it dies. One for each process that works on shards.
+    """A decode child, and what to do when it dies. A process that works on shards keeps one for each kind of work.
 
-    work: what the child does with an image; a function that can be imported by name.
+    work: the function that the child calls for each image; it can be imported by name.
     """
 
     def __init__(self, work: Work) -> None:
@@ -70,11 +69,11 @@ class Isolated:
         self._buffer: SharedBuffer | None = None
 
     def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing | None = None) -> Batch:
-        """Work through n images. Every record of the returned batch is DONE or REJECTED.
+        """Process n images. Every record of the returned batch is DONE or REJECTED.
 
-        preprocessing: what makes pixels of a decoded image; None for work that makes none. What the batch holds is
-        good until the next run, which writes into the same memory. Raises DecoderUnavailable when a child dies at no
-        image, and the one after it as well.
+        preprocessing: turns a decoded image into pixels; None for work that makes no pixels. The batch is valid until
+        the next call of `run`, which writes into the same memory. Raises DecoderUnavailable when two children in a
+        row die before they begin an image.
         """
         shape = preprocessing.shape if preprocessing else (0,)
         batch = Batch(self._buffer_for(len(blobs), math.prod(shape)), len(blobs), shape)
@@ -84,7 +83,7 @@ class Isolated:
         while index < len(blobs):
             try:
                 index = self._go_on(batch, index, blobs[index:], job)
-            except BrokenProcessPool as error:  # the child died while it waited: no image's fault, nor the shard's
+            except BrokenProcessPool as error:  # the child died while it was idle: no image is at fault
                 if restarted_at == index:
                     raise DecoderUnavailable(f"no decode process lives: {error}") from error
                 restarted_at = index
@@ -95,10 +94,10 @@ class Isolated:
     def _go_on(self, batch: Batch, first: int, blobs: Sequence[bytes], job: Job) -> int:
         """Give the rest of a batch to the child. Returns the index of the first image still to be done."""
         batch.pid[0] = 0
-        place = (batch.buffer, batch.count, batch.shape)
+        memory = (batch.buffer, batch.count, batch.shape)
         try:
-            future = self._pool.schedule(_child, args=(job, place, first, blobs))
-        except RuntimeError as error:  # what pebble says when the pool broke before
+            future = self._pool.schedule(_child, args=(job, memory, first, blobs))
+        except RuntimeError as error:  # pebble's error for a pool that broke before
             raise BrokenProcessPool(str(error)) from error
         death = _watch(future, batch, first, job.limits)
         return batch.count if death is None else _blame(batch, first, death)
@@ -113,12 +112,12 @@ class Isolated:
         self._pool.join()
 
     def _buffer_for(self, count: int, image_bytes: int) -> SharedBuffer:
-        # Kept from batch to batch: new memory costs more than the decoder's writing into it, page by page.
-        kept = self._buffer
-        if kept is None or kept.capacity < count or kept.image_bytes != image_bytes:
+        # Kept for the next batch: allocating new memory, page by page, costs more than the decoder's writes into it.
+        buffer = self._buffer
+        if buffer is None or buffer.capacity < count or buffer.image_bytes != image_bytes:
             self._close_buffer()
-            self._buffer = kept = SharedBuffer.make(count, image_bytes)
-        return kept
+            self._buffer = buffer = SharedBuffer.make(count, image_bytes)
+        return buffer
 
     def _close_buffer(self) -> None:
         if self._buffer:
@@ -128,7 +127,7 @@ class Isolated:
 
 @dataclass(frozen=True)
 class Job:
-    """What the child does with each image of a batch, and by which rules."""
+    """The work on each image of a batch, and its rules."""
 
     work: Work
     limits: Limits
@@ -157,8 +156,8 @@ def inspector() -> Isolated:
     return Isolated(images.inspect)
 
 
-def _child(job: Job, place: tuple[SharedBuffer, int, tuple[int, ...]], first: int, blobs: Sequence[bytes]) -> None:
-    batch = Batch(*place)
+def _child(job: Job, memory: tuple[SharedBuffer, int, tuple[int, ...]], first: int, blobs: Sequence[bytes]) -> None:
+    batch = Batch(*memory)
     batch.pid[0] = os.getpid()
     for index, data in enumerate(blobs, first):
         batch.records["state"][index] = AT_WORK
@@ -185,18 +184,19 @@ def _child(job: Job, place: tuple[SharedBuffer, int, tuple[int, ...]], first: in
 
 @dataclass(frozen=True)
 class Death:
-    """Why a child died. late: the image for which it was ended; None when it died by itself."""
+    """Why a child died. late: index of the image that took too long; None when the child died by itself."""
 
     why: Rejected
     late: int | None = None
 
 
-def _watch(future: ProcessFuture[None], batch: Batch, at: int, limits: Limits) -> Death | None:
-    """Wait for the child; end it when an image takes too long. Returns why it died, None when it is through.
+def _watch(future: ProcessFuture[None], batch: Batch, index: int, limits: Limits) -> Death | None:
+    """Wait for the child; kill it when an image takes too long. Returns why it died, None when it is done.
 
-    Raises DecoderUnavailable when no child begins in time, BrokenProcessPool when it died before it was given anything.
+    index: of the first image still to be done. Raises DecoderUnavailable when no child begins in time,
+    BrokenProcessPool when the child died before it was given any image.
     """
-    ended: Death | None = None
+    killed: Death | None = None
     begun, since = False, time.monotonic()
     while True:
         try:
@@ -205,41 +205,41 @@ def _watch(future: ProcessFuture[None], batch: Batch, at: int, limits: Limits) -
         except NotYet:
             pass
         except ProcessExpired as died:
-            return ended or Death(_cause_of_death(died.exitcode))
+            return killed or Death(_cause_of_death(died.exitcode))
         if not begun:
             begun, waited = bool(batch.pid[0]), time.monotonic() - since
             if waited > START_SECONDS:
                 future.cancel()
                 raise DecoderUnavailable(f"no decode process has begun within {START_SECONDS:g} s")
-            since = time.monotonic() if begun else since  # its start is not its first image's time
-        while at < batch.count and batch.records["state"][at] >= DONE:
-            at, since = at + 1, time.monotonic()
-        if begun and ended is None and at < batch.count and time.monotonic() - since > limits.decode_seconds:
+            since = time.monotonic() if begun else since  # the child's start is not part of its first image's time
+        while index < batch.count and batch.records["state"][index] >= DONE:
+            index, since = index + 1, time.monotonic()
+        if begun and killed is None and index < batch.count and time.monotonic() - since > limits.decode_seconds:
             why = f"it took longer than limits.decode_seconds = {limits.decode_seconds:g} s"
-            ended = Death(Rejected(Reason.TIMEOUT, why), at)
+            killed = Death(Rejected(Reason.TIMEOUT, why), index)
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(batch.pid[0]), signal.SIGKILL)  # C code that spins hears nothing less
+                os.kill(int(batch.pid[0]), signal.SIGKILL)  # no other signal ends an endless loop in C code
 
 
 def _blame(batch: Batch, first: int, death: Death) -> int:
-    """Give the image that the child died at its reason. Returns the index of the first image still to be done.
+    """Reject the image at which the child died. Returns the index of the first image still to be done.
 
-    Raises BrokenProcessPool when it died at no image.
+    Raises BrokenProcessPool when the child had not begun an image.
     """
     undone = np.flatnonzero(batch.records["state"][first:] < DONE)
-    if not len(undone):  # it died behind its last image
+    if not len(undone):  # it died after its last image
         return batch.count
-    at = first + int(undone[0])
-    if death.late not in (None, at):  # the late one came through in the moment of the kill: no fault of its neighbour
-        return at
-    if batch.records["state"][at] == WAITING:
+    index = first + int(undone[0])
+    if death.late not in (None, index):  # the late image was done just before the kill: the next is not at fault
+        return index
+    if batch.records["state"][index] == WAITING:
         raise BrokenProcessPool(f"it died before its first image: {death.why.detail}")
-    note_rejected(batch, at, death.why)
-    return at + 1
+    note_rejected(batch, index, death.why)
+    return index + 1
 
 
 def _cause_of_death(status: int) -> Rejected:
-    """What an exit status says. The kernel's out-of-memory killer is the only one that kills with SIGKILL."""
+    """The reason for an exit status. SIGKILL without a timeout comes from the kernel's out-of-memory killer."""
     if status == -signal.SIGKILL:
         return Rejected(Reason.OUT_OF_MEMORY, "the decode process was killed by the system, most likely for its memory")
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
@@ -247,12 +247,12 @@ def _cause_of_death(status: int) -> Rejected:
 
 
 def _prepare_child(parent: int) -> None:
-    """In the child: no more memory than it may have, no core files, and no life after the parent's."""
+    """Runs in the child: limits its memory, turns off core files, and makes it end with its parent."""
     images.configure_pillow()
-    # Private data only: the pixels that it shares with its parent are the parent's.
+    # Private data only: the pixels that the child shares with its parent are the parent's.
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, where there is one
-    if os.getppid() != parent:  # it died meanwhile
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, where the system has it
+    if os.getppid() != parent:  # the parent has died meanwhile
         os._exit(1)

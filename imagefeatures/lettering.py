@@ -1,18 +1,18 @@
-"""Labels and file names as a picture can show them: short, on one line, in letters that some installed font has."""
+"""Labels and file names in a form that a picture can show: short, on one line, in glyphs of installed fonts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 FAMILY = "DejaVu Sans"
-"""matplotlib ships it: Latin, Greek, Cyrillic, Hebrew, Arabic, and more. Other scripts want an installed font."""
+"""matplotlib ships it: Latin, Greek, Cyrillic, Hebrew, Arabic, and more. Other scripts need an installed font."""
 
 NO_FONTS = ("Last Resort",)
-"""Begins the name of a font that has a box for every character there is, and a letter for none."""
+"""The names of fonts that draw a box for every character begin with one of these."""
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters; the middle goes, as names often differ only at their end.
+    """The text in at most `most` characters. The middle is left out: names often differ only at their end.
 
     >>> shortened("holiday pictures 2024 (1)", 16), shortened("fig", 16)
     ('holiday p…24 (1)', 'fig')
@@ -24,7 +24,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def families(texts: Iterable[str]) -> list[str]:
-    """Font families, FAMILY first, that together have as many of the texts' characters as the installed fonts do."""
+    """Font families, FAMILY first, that together have every character of the texts that an installed font has."""
     from matplotlib import font_manager
 
     chosen = [FAMILY]
@@ -32,9 +32,9 @@ def families(texts: Iterable[str]) -> list[str]:
     for font in font_manager.fontManager.ttflist:
         if not missing:
             break
-        if font.name not in chosen and not font.name.startswith(NO_FONTS) and (here := missing & _glyphs(font.fname)):
+        if font.name not in chosen and not font.name.startswith(NO_FONTS) and (new := missing & _glyphs(font.fname)):
             chosen.append(font.name)
-            missing -= here
+            missing -= new
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""What one object may cost, and how many of a run's objects may be rejected: `limits:` of a dataset file."""
+"""The limits for one object, and the share of a run's objects that may be rejected: `limits:` of a dataset file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pydantic import Field, field_validator
 from imagefeatures.strict import StrictModel
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""The image formats that there is a container check and a decoder for."""
+"""The image formats with a container check and a decoder."""
 
 
 class Limits(StrictModel):
-    """What one object may cost, and how many of a run's objects may be rejected."""
+    """The limits for one object, and the share of a run's objects that may be rejected."""
 
     max_bytes: int = Field(32 * 2**20, ge=1, le=2**31, description="Largest object that is downloaded, in bytes")
     max_pixels: int = Field(50_000_000, ge=1, le=2**31, description="Largest width × height that is decoded")

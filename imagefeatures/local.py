@@ -1,14 +1,14 @@
-"""A whole run without Airflow and Spark: in this process, or in a few processes of this machine.
+"""A complete run without Airflow and Spark: in this process, or in several processes of this machine.
 
-The same plan, run.json, steps, receipts, audit and publication as on a cluster, so the tables are the same, and a run
-may change hands: whatever has no receipt yet is done by whoever goes on with it.
+Plan, run.json, steps, receipts, audit and publication are the same as on a cluster, and so are the tables. A run that
+one of the two has begun can be finished by the other: shards that have a receipt are not done again.
 
     run_partition  one partition of a dataset, from plan to publication
-    finish_run     what is left to do of a planned run: after an interruption, for instance
+    finish_run     the rest of a planned run, for instance after an interruption
     run_steps      the steps that work on shards, or some of them; register is steps.register.register
 
-A shard is tried once: a store gets as much patience as storage.retry has, and then the run ends with its error.
-In place of Spark's two joins stand find_duplicates and find_known, which hold dicts in memory.
+A shard is tried once: when the retries of storage.retry have failed, the run ends with the store's error.
+find_duplicates and find_known replace Spark's two joins by dicts in memory.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from imagefeatures.steps.register import Outcome, register
 from imagefeatures.workers import ThisProcess, Work, WorkerProcesses, Workers
 
 Tell = Callable[[Status], object]
-"""Is told where the run stands: at the start of each step, and after each shard."""
+"""Gets the run's status, at the start and after each shard."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """outcome: what register said. seconds: by the clock, for each step from plan (or model) to register."""
+    """outcome: of register. seconds: wall time of each step, from plan (or model) to register."""
 
     outcome: Outcome
     seconds: dict[str, float]
@@ -53,22 +53,22 @@ def run_partition(
     workers: int = 1,
     progress: Tell | None = None,
 ) -> Result:
-    """Run one partition to the end. Rows that it held before are replaced.
+    """Run one partition to the end. Its previous rows are replaced.
 
-    workers: processes that work at the same time; with 1 it is this process alone (decoding has a child of its own
-    in any case). Raises what the steps raise; what has a receipt by then is kept for `finish_run`.
+    workers: processes that work at the same time; 1 is this process alone (decoding always has a child process).
+    Raises what the steps raise; shards that have a receipt by then are kept for `finish_run`.
     """
     started = time.perf_counter()
     run_file = plan_run(dataset, params, partition, settings)
     planned = time.perf_counter() - started
-    done = finish_run(run_file, settings, workers=workers, progress=progress)
-    return Result(done.outcome, {"plan": planned} | done.seconds)
+    result = finish_run(run_file, settings, workers=workers, progress=progress)
+    return Result(result.outcome, {"plan": planned} | result.seconds)
 
 
 def finish_run(run_file: str, settings: Settings, *, workers: int = 1, progress: Tell | None = None) -> Result:
-    """Do what is left of a planned run, and publish it. Shards with a receipt are not done again.
+    """Do the rest of a planned run, and publish it. Shards with a receipt are not done again.
 
-    run_file: URI of its run.json. Raises ParamsError when there is none (any more), or when it is of another version.
+    run_file: URI of its run.json. Raises ParamsError when the file is missing, or of another version.
     """
     run = load_run(run_file)
     seconds: dict[str, float] = {}
@@ -84,17 +84,17 @@ def finish_run(run_file: str, settings: Settings, *, workers: int = 1, progress:
 def unfinished_run(settings: Settings, dataset: str, partition: str) -> str:
     """URI of run.json of the partition's newest run that was not published. Raises ParamsError when there is none."""
     folder = Layout(settings.lake, dataset, partition, "").run
-    planned = [found.uri for found in storage.list_objects(folder) if found.uri.endswith("/run.json")]
+    planned = [stored.uri for stored in storage.list_objects(folder) if stored.uri.endswith("/run.json")]
     if not planned:
         raise ParamsError(f"there is no unfinished run of {dataset} {partition} in {settings.lake}")
-    return max(planned)  # run_ids begin with the time of their plan
+    return max(planned)  # a run_id begins with the time of the plan
 
 
 @contextlib.contextmanager
 def open_workers(count: int, work: Work | None = None) -> Iterator[Workers]:
-    """This process for a count of 1, else so many processes, which end with the context.
+    """Workers of a run: this process for a count of 1, else that many processes, which end with the context.
 
-    work: does a shard; by default as the run's dataset says.
+    work: does one shard; by default with the decoder and the engine of the run.
     """
     work = work or StepRunner()
     if count == 1:
@@ -115,10 +115,10 @@ def run_steps(
     progress: Tell | None = None,
     seconds: dict[str, float] | None = None,
 ) -> None:
-    """Do the shards that have no receipt yet, one step after the other, as the Spark jobs do.
+    """Do the shards that have no receipt yet, step by step, as the Spark jobs do.
 
-    only: some of the steps, in their order. seconds: is given each step's, by the clock. featurize wants the model
-    prepared (`prepare_model`), unless the workers have an engine of their own.
+    only: some of the steps, in their order. seconds: receives the wall time of each step. featurize needs a prepared
+    model (`prepare_model`), unless the workers have an engine of their own.
     """
     if progress and (status := read_status(run.layout)):
         progress(status)
@@ -139,24 +139,24 @@ def run_steps(
 
 
 def find_duplicates(run: Run) -> None:
-    """Tell each shard which of its objects have the bytes of an earlier one: jobs/validate.py's join.
+    """Write down for each shard which of its objects have the bytes of an earlier one: the join of jobs/validate.py.
 
     Holds hash and URI of every object of the run: about 450 bytes each, 450 MB for a million.
     """
-    same: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    by_bytes: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for shard in range(manifest.read_listing(run).shards):
-        for image_id, place in validate.identities(run, shard):
-            same[image_id].append(place)
-    found: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for places in same.values():
-        for shard, duplicate in validate.duplicates_of(places):
-            found[shard].append(duplicate)
-    for shard, duplicates in found.items():
+        for image_id, uri_and_shard in validate.identities(run, shard):
+            by_bytes[image_id].append(uri_and_shard)
+    by_shard: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for same in by_bytes.values():
+        for shard, duplicate in validate.duplicates_of(same):
+            by_shard[shard].append(duplicate)
+    for shard, duplicates in by_shard.items():
         validate.write_duplicates(run, shard, duplicates)
 
 
 def find_known(run: Run, todo: Sequence[int]) -> None:
-    """Tell each of these shards where the table has vectors of its images: jobs/resize.py's join.
+    """Write down for each of these shards where the table has vectors of its images: the join of jobs/resize.py.
 
     Holds the hashes of these shards' images, about 400 bytes each, however large the table is.
     """
@@ -169,29 +169,29 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
             wanted[image_id].append(number)
     first: dict[str, reuse.RowLocation] = {}
     for numbered in enumerate(files):
-        for image_id, place in reuse.row_locations(run, numbered):
+        for image_id, location in reuse.row_locations(run, numbered):
             if image_id in wanted:
-                first[image_id] = min(place, first.get(image_id, place))
-    found: dict[int, list[reuse.RowLocation]] = defaultdict(list)
-    for image_id, place in first.items():
-        for shard, match in reuse.matches(([place], wanted[image_id])):
-            found[shard].append(match)
-    for shard, matches in found.items():
+                first[image_id] = min(location, first.get(image_id, location))
+    by_shard: dict[int, list[reuse.RowLocation]] = defaultdict(list)
+    for image_id, location in first.items():
+        for shard, match in reuse.matches(([location], wanted[image_id])):
+            by_shard[shard].append(match)
+    for shard, matches in by_shard.items():
         reuse.write_matches(run, shard, matches)
 
 
 def _told(run: Run, step: str, done: Iterator[Receipt], progress: Tell) -> Iterator[Receipt]:
-    """Pass the receipts of a step on, and tell after each where the run stands."""
+    """Yield the receipts of a step, and report the run's status after each."""
     status = read_status(run.layout)
-    *before, now = status.steps if status else (StepStatus(step),)
-    if now.step != step or now.total is None:  # a step that was done before
+    *before, current = status.steps if status else (StepStatus(step),)
+    if current.step != step or current.total is None:  # a step that was done before
         yield from done
         return
     count = manifest.read_listing(run).shards
     receipts = shards.read_receipts(run.layout, step)
     for receipt in done:
         receipts.append(receipt)
-        progress(Status(run.run_id, (*before, StepStatus.of(step, receipts, now.total, count))))
+        progress(Status(run.run_id, (*before, StepStatus.of(step, receipts, current.total, count))))
         yield receipt
 
 

@@ -1,7 +1,7 @@
-"""The manifest: the source listed once, and shared out in shards.
+"""The manifest: the listing of the source, made once and divided into shards.
 
-The listing streams: it is spooled to a local temporary file, because how to share it out is known
-only at its end, and then written as one small file a shard.
+The listing is streamed to a local temporary file, because the division into shards is known only at its end. It is
+then written as one small file for each shard.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SPOOL_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Listing:
-    """What the source holds for this run: how many objects, their bytes, and the shards they make."""
+    """The totals of a run's listing: the number of objects, their size in bytes, and the number of shards."""
 
     objects: int
     bytes: int
@@ -38,10 +38,10 @@ class Listing:
 
 
 def list_source(run: Run, workers: int) -> Listing:
-    """List the source and write the manifest, or read back what an earlier attempt listed.
+    """List the source and write the manifest, or read the listing of an earlier attempt.
 
-    workers: how many shards can be worked on at once; a small run makes enough to keep all busy.
-    Raises NoInput when nothing matches and the dataset says that this is an error.
+    workers: how many shards can be processed at the same time; a small run is cut into enough shards for all of them.
+    Raises NoInput when nothing matches and the dataset's on_empty is "fail".
     """
     summary = run.layout.listing_summary
     if storage.exists(summary):
@@ -58,7 +58,7 @@ def list_source(run: Run, workers: int) -> Listing:
 
 
 def read_listing(run: Run) -> Listing:
-    """The listing that an ingest job has made for this run."""
+    """The totals of the listing that `list_source` made for this run. Raises storage.ObjectMissing before that."""
     return Listing(**json.loads(storage.read(run.layout.listing_summary)))
 
 
@@ -68,12 +68,12 @@ def read_manifest(run: Run, shard: int) -> pa.Table:
 
 
 def item_of(row: dict[str, Any]) -> Item:
-    """A row of the manifest as its source listed it."""
+    """A row of the manifest as the Item that its source listed."""
     return Item(**{field.name: row[field.name] for field in dataclasses.fields(Item)})
 
 
 def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
-    """How many shards to cut: under both caps, and two for each worker when there is little to do."""
+    """The number of shards: enough to stay under both caps, and two for each worker if there are enough objects."""
     by_cap = max(math.ceil(objects / run.shard_images), math.ceil(size / run.shard_bytes))
     return max(by_cap, min(objects, 2 * workers))
 
@@ -100,7 +100,7 @@ def _listed(run: Run, item: Item) -> dict[str, Any]:
     try:
         uri.encode()
     except UnicodeEncodeError:
-        bad_key = "its name is not UTF-8; it stands here with the odd bytes escaped"
+        bad_key = "its name is not UTF-8; it is shown with the invalid bytes escaped"
         uri = uri.encode("utf-8", "backslashreplace").decode()
     label = run.dataset.label_of(uri) if item.label is None else item.label
     return dataclasses.asdict(item) | {"uri": uri, "label": label, "bad_key": bad_key}
@@ -115,12 +115,12 @@ def _sampled(run: Run, uri: str) -> bool:
 
 
 def _write_manifest(run: Run, spool: Path, wanted: int, objects: int, size: int) -> int:
-    """Cut the spooled listing into `wanted` shards of like bytes and like count, each under both caps.
+    """Cut the spooled listing into `wanted` shards of similar size and count, each under both caps.
 
-    An object weighs its share of all bytes plus its share of the count, so shards are alike in both.
-    Returns how many shards were made: a cap may have cut a few more.
+    The weight of an object is its share of all bytes plus its share of the count, so shards are similar in both.
+    Returns the number of shards, which the caps may raise above `wanted`.
     """
-    weight_of_all = 2 - 1e-9  # a hair less than the sum, so that rounding never cuts a shard one object late
+    weight_of_all = 2 - 1e-9  # slightly less than the sum, so that rounding never cuts a shard one object late
     done, shard = 0.0, 0
     rows: list[dict[str, Any]] = []
     held = 0
@@ -135,7 +135,7 @@ def _write_manifest(run: Run, spool: Path, wanted: int, objects: int, size: int)
 
     for row in _spooled(spool):
         size_of_row = row["size"] or 0
-        # An object that ingest will not download weighs nothing in a worker's memory.
+        # An object that ingest will not download takes no memory in a worker.
         weight = size_of_row if size_of_row <= run.dataset.limits.max_bytes else 0
         full = len(rows) >= run.shard_images or held + weight > run.shard_bytes
         if rows and (full or done >= (shard + 1) * weight_of_all / wanted):

@@ -1,4 +1,4 @@
-"""The names by which Airflow, Spark and readers know what this service makes. Each stands here once."""
+"""The names that Airflow, Spark and readers share. Each is defined once, in this module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of a table: a map of the features, and what lies nearest to a few of the photos."""
+"""A picture of a table: a map of the features, and the nearest neighbours of a few photos."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import SubplotSpec
 
 MOST = 2000
-"""Photos in one picture: of more, the map would take minutes and its points would hide each other."""
+"""The most photos in one picture: with more, the map would take minutes and its points would hide each other."""
 
 THUMBNAIL = Preprocessing.standard(256, 256)
 QUERIES = 5
 NEIGHBOURS = 5
 NO_LABEL = "no label"
 NAME_SIZES = (8.8, 7.6)
-"""Of the letters above a photo, in points: the second where the first are too wide. Then the name is shortened."""
+"""Font sizes of the name above a photo, in points: the second if the first is too wide. Then the name is shortened."""
 
 INK, FAINT, RIGHT, WRONG = "#1b1b1b", "#5f5f5f", "#00805c", "#c1440e"
 
 
 @dataclass(frozen=True)
 class Photos:
-    """The photos of the picture, in order of URI. unit: float32 [n, width], rows of length 1. labels: None = has none.
+    """The photos of the picture, in order of URI. unit: float32 [n, width], rows of length 1. labels: None without one.
 
-    near: int [n, k], each one's nearest others, best first. cosines: float32 [n, k].
+    near: int [n, k], the nearest other photos of each, best first. cosines: float32 [n, k].
     """
 
     unit: np.ndarray
@@ -49,18 +49,18 @@ class Photos:
 
     @property
     def comparable(self) -> bool:
-        """Whether it says anything that two photos have the same label."""
+        """Whether there are at least two labels: only then does it mean anything that two photos share one."""
         return len(set(self.labels) - {None}) > 1
 
 
 def draw(
     features: np.ndarray, labels: list[str | None], uris: list[str], target: Path, total: int | None = None
 ) -> None:
-    """Write one PNG: left a 2-D map coloured by label, right query photos with their nearest neighbours.
+    """Write one PNG: a 2-D map coloured by label on the left, query photos with their nearest neighbours on the right.
 
-    features: float32 [n, width], n >= 1; labels (None: it has none) and uris: n each, in any order.
-    total: how many photos there are, when these are a sample. Of more than MOST a sample is drawn.
-    Nearness is the cosine everywhere. The same rows give the same picture. A photo that is gone is a grey square.
+    features: float32 [n, width], n >= 1; labels (None without one) and uris: n each, in any order.
+    total: how many photos there are, when these are a sample. A sample is drawn of more than MOST.
+    Neighbours are nearest by cosine. The same rows give the same picture. A photo that is gone is a grey square.
     """
     import matplotlib as mpl
 
@@ -69,7 +69,7 @@ def draw(
 
     total = total or len(uris)
     kept = sample(uris)
-    photos = _photos(features[kept], [labels[at] for at in kept], [uris[at] for at in kept])
+    photos = _photos(features[kept], [labels[index] for index in kept], [uris[index] for index in kept])
     fonts = families([*(label or "" for label in photos.labels), *map(_file_name, photos.uris)])
     with plt.rc_context({"font.family": fonts, "text.color": INK, "text.parse_math": False}):
         figure = plt.figure(figsize=(16, 9), dpi=128, facecolor="white")
@@ -80,7 +80,7 @@ def draw(
         if len(photos.uris) < similarity.LEAST_FOR_A_MAP:
             _draw_all(figure, left, photos, fonts)
         else:
-            map_only = left.subgridspec(2, 1, height_ratios=(1, 0.125), hspace=0)  # the legend hangs below
+            map_only = left.subgridspec(2, 1, height_ratios=(1, 0.125), hspace=0)  # the legend is drawn below it
             names = [lettered(label or NO_LABEL, fonts) for label in photos.labels]
             names = names if set(photos.labels) != {None} else [""] * len(names)
             draw_map(figure.add_subplot(map_only[0]), similarity.map_to_plane(photos.unit), np.array(names))
@@ -91,43 +91,43 @@ def draw(
 
 
 def sample(uris: list[str], most: int = MOST) -> list[int]:
-    """Indices of all photos, or of `most` that are chosen by the hash of their URI: the same ones in any order."""
+    """Indices of all photos, or of `most` that are chosen by the hash of their URI: the order does not matter."""
     if len(uris) <= most:
         return list(range(len(uris)))
-    by_hash = sorted(range(len(uris)), key=lambda at: hashlib.sha256(uris[at].encode()).digest())
+    by_hash = sorted(range(len(uris)), key=lambda index: hashlib.sha256(uris[index].encode()).digest())
     return sorted(by_hash[:most])
 
 
 def queries(labels: list[str]) -> list[int]:
-    """Up to QUERIES photos of as many labels as there are, spread evenly over the labels' names and over each label's.
+    """Indices of up to QUERIES photos of as many labels as possible, spread evenly over the labels and their photos.
 
     >>> queries(["fig"] * 9 + ["pear"])
     [1, 4, 7, 9]
     """
     names = sorted(set(labels))
     count = min(QUERIES, len(names))
-    found: list[int] = []
+    chosen: list[int] = []
     for i in range(count):
-        own = [at for at, label in enumerate(labels) if label == names[i * len(names) // count]]
+        own = [index for index, label in enumerate(labels) if label == names[i * len(names) // count]]
         rows = min(len(own), QUERIES // count + (i < QUERIES % count))
-        found += [own[int((row + 0.5) * len(own) / rows)] for row in range(rows)]
-    return found
+        chosen += [own[int((row + 0.5) * len(own) / rows)] for row in range(rows)]
+    return chosen
 
 
 def _photos(features: np.ndarray, labels: list[str | None], uris: list[str]) -> Photos:
-    """The same rows in order of URI: a table may give them in any order."""
+    """The photos in order of URI: a table may give its rows in any order."""
     order = np.argsort(uris).tolist()
     unit = similarity.unit_length(features[order])
     near, cosines = similarity.nearest(unit, min(NEIGHBOURS, len(unit) - 1))
-    return Photos(unit, [labels[at] for at in order], [uris[at] for at in order], near, cosines)
+    return Photos(unit, [labels[index] for index in order], [uris[index] for index in order], near, cosines)
 
 
 def _title_of_map(count: int, total: int, width: int) -> tuple[str, str]:
     photos = f"{count:,} of {total:,} photos" if total > count else f"{count:,} photos"
     title = f"{photos} as the model sees them" if total > 1 else "One photo as the model sees it"
     if count < similarity.LEAST_FOR_A_MAP:
-        return title, f"{width:,} numbers a photo; a map of them wants {similarity.LEAST_FOR_A_MAP} photos"
-    return title, f"{width:,} numbers a photo, flattened (t-SNE) so that photos that look alike lie together"
+        return title, f"{width:,} numbers a photo; a map needs at least {similarity.LEAST_FOR_A_MAP} photos"
+    return title, f"{width:,} numbers a photo, flattened (t-SNE) so that photos that look alike are close together"
 
 
 def _about_neighbours(photos: Photos) -> str:
@@ -150,41 +150,41 @@ def _write_title(figure: Figure, spec: SubplotSpec, title: str, below: str) -> N
 
 
 def _draw_all(figure: Figure, spec: SubplotSpec, photos: Photos, fonts: list[str]) -> None:
-    """In place of the map: the photos themselves, which are few."""
+    """Draw the photos themselves in place of the map: there are too few for one."""
     grid = spec.subgridspec(2, 2, hspace=0.12, wspace=0.06)
-    for at, uri in enumerate(photos.uris):
-        axes = figure.add_subplot(grid[at // 2, at % 2])
+    for index, uri in enumerate(photos.uris):
+        axes = figure.add_subplot(grid[index // 2, index % 2])
         _draw_photo(axes, uri)
-        _frame(axes, _name(photos, at, fonts), INK, 1.2)
+        _frame(axes, _name(photos, index, fonts), INK, 1.2)
 
 
 def _draw_neighbours(figure: Figure, spec: SubplotSpec, photos: Photos, fonts: list[str]) -> None:
     if len(photos.uris) == 1:
         return
     rows = queries([label or NO_LABEL for label in photos.labels])
-    # A narrow empty column stands between the query and its neighbours.
+    # A narrow empty column separates the query from its neighbours.
     ratios = [1, 0.12, *[1] * NEIGHBOURS]
     grid = spec.subgridspec(max(len(rows), 4), len(ratios), width_ratios=ratios, hspace=0.24, wspace=0.05)
     for row, query in enumerate(rows):
         _draw_photo(figure.add_subplot(grid[row, 0]), photos.uris[query])
         _frame(figure.axes[-1], _name(photos, query, fonts), INK, 1.2)
-        for column, (at, cosine) in enumerate(zip(photos.near[query], photos.cosines[query], strict=True), 2):
+        for column, (near, cosine) in enumerate(zip(photos.near[query], photos.cosines[query], strict=True), 2):
             axes = figure.add_subplot(grid[row, column])
-            _draw_photo(axes, photos.uris[at])
+            _draw_photo(axes, photos.uris[near])
             _write_cosine(axes, cosine)
-            name = _name(photos, at, fonts)
-            if not photos.comparable or None in (photos.labels[at], photos.labels[query]):
+            name = _name(photos, near, fonts)
+            if not photos.comparable or None in (photos.labels[near], photos.labels[query]):
                 _frame(axes, name, FAINT, 1.2)
-            elif photos.labels[at] == photos.labels[query]:
+            elif photos.labels[near] == photos.labels[query]:
                 _frame(axes, f"✓ {name}", RIGHT, 2.2)
             else:
                 _frame(axes, f"✗ {name}", WRONG, 2.2)
 
 
-def _name(photos: Photos, at: int, fonts: list[str]) -> str:
-    """What stands above a photo: its label where that tells photos apart, else its file's name."""
-    label = photos.labels[at] or NO_LABEL
-    return lettered(label if photos.comparable else _file_name(photos.uris[at]), fonts)
+def _name(photos: Photos, index: int, fonts: list[str]) -> str:
+    """The name above a photo: its label if there are several labels, else its file's name."""
+    label = photos.labels[index] or NO_LABEL
+    return lettered(label if photos.comparable else _file_name(photos.uris[index]), fonts)
 
 
 def _file_name(uri: str) -> str:
@@ -194,7 +194,7 @@ def _file_name(uri: str) -> str:
 def _draw_photo(axes: Axes, uri: str) -> None:
     try:
         pixels = images.decode(storage.read(uri), Limits(), THUMBNAIL).pixels
-    except (storage.ObjectMissing, Rejected):  # it was there when its features were computed
+    except (storage.ObjectMissing, Rejected):  # the photo has gone or changed since its features were computed
         axes.set_facecolor("#dddddd")
         axes.set_box_aspect(1)
         axes.text(0.5, 0.5, "gone", transform=axes.transAxes, ha="center", va="center", fontsize=9, color=FAINT)

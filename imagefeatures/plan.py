@@ -1,6 +1,6 @@
-"""plan: settle every fact of a run, once, in one file that all other steps read.
+"""plan: settles every fact of a run once, in one file that all other steps read.
 
-The file holds no secret: the catalog and the credentials stay in the environment of those who need them.
+The file holds no secrets: each process takes the catalog and the credentials from its own environment.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SOFTWARE = (
 
 
 class Run(BaseModel):
-    """run.json: what is to be done, by which rules, where. Frozen for the life of the run."""
+    """run.json: what a run does, by which rules, and where. It does not change during the run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,9 +58,9 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     """Settle a run and write its run.json. Returns the file's URI: the only argument of every job.
 
     partition_key: the key that Airflow gave the run, None for a manual trigger.
-    Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake not be written;
-    SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened: here, in one line, and not
-    after a JVM has been started.
+    Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
+    SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened. It opens the catalog so that
+    these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
     from imagefeatures.catalog.tables import files_with, open_catalog
@@ -90,7 +90,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     try:
         with open_catalog(settings) as catalog:
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
-        storage.write(run.layout.known_files, json.dumps(known).encode())  # the jobs do not ask the catalog
+        storage.write(run.layout.known_files, json.dumps(known).encode())  # the jobs need no catalog
     except ImageFeaturesError:
         storage.delete_folder(run.layout.run)
         raise
@@ -98,7 +98,11 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
 
 
 def load_run(uri: str) -> Run:
-    """Read a run.json. Raises ParamsError when there is none: its run is already registered, or never was."""
+    """Read a run.json.
+
+    Raises ParamsError when the file is missing (its run is registered already, or was never planned), is of another
+    version, or has a fingerprint that this version does not compute.
+    """
     try:
         run = Run.model_validate_json(storage.read(uri))
     except storage.ObjectMissing:
@@ -106,13 +110,13 @@ def load_run(uri: str) -> Run:
     except ValidationError as error:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
     current = run.model == BACKBONES[run.dataset.model] and run.preprocessing.version == VERSION
-    if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # its vectors would be others
+    if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # other vectors
         raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
     return run
 
 
 def settle_partition(params: RunParams, partition_key: str | None) -> str:
-    """The one partition that a run fills. Raises ParamsError when there is none, or two.
+    """The one partition that a run fills. Raises ParamsError when none is given, or two different ones.
 
     >>> settle_partition(RunParams(partition="2026-11-02"), None)
     '2026-11-02'
@@ -130,7 +134,7 @@ def settle_partition(params: RunParams, partition_key: str | None) -> str:
 
 @contextlib.contextmanager
 def _no_store_is_refused() -> Iterator[None]:
-    # A web server that is no store knows neither the bucket nor S3's word for that: a listing, too, is "not found".
+    # A web server that is not a store answers 404 without S3's code for a missing bucket, so a listing is "not found".
     try:
         yield
     except storage.ObjectMissing as missing:
@@ -138,8 +142,8 @@ def _no_store_is_refused() -> Iterator[None]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in SOFTWARE:
-        with contextlib.suppress(PackageNotFoundError):  # tensorflow goes by two names
-            found[package] = version(package)
-    return found
+        with contextlib.suppress(PackageNotFoundError):  # tensorflow has two package names
+            versions[package] = version(package)
+    return versions

@@ -1,7 +1,7 @@
 """How a decoded image becomes the model's input: a declared chain of transforms.
 
-The chain stands in run.json and goes into the fingerprint, so two vectors of one fingerprint were made from pixels
-by the same rules. Scaling of pixel values belongs to the model (`imagefeatures.models.spec`).
+The chain is part of run.json and of the fingerprint, so all vectors of one fingerprint were made from pixels by the
+same rules. Scaling of pixel values belongs to the model (`imagefeatures.models.spec`).
 
 This module is light: the transforms import `imagefeatures.images`, and with it Pillow, when they are called.
 """
@@ -15,13 +15,13 @@ from pydantic import Field
 from imagefeatures.strict import FrozenModel
 
 VERSION = 1
-"""Raise it when imagefeatures/images.py would make other pixels of the same bytes.
+"""Raise it when imagefeatures/images.py makes other pixels from the same bytes than before.
 
 tests/test_images.py holds digests of its output, so that this cannot be forgotten.
 """
 
 Shape = tuple[int | None, int | None, int | None]
-"""Height, width, channels; None: as the image has them."""
+"""Height, width, channels; None: those of the image."""
 
 
 class Upright(FrozenModel):
@@ -98,9 +98,9 @@ class Preprocessing(FrozenModel):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what the chain makes, whatever the image was.
+        """Height, width and channels of the chain's output, the same for every image.
 
-        Raises ValueError when the chain does not settle one of them.
+        Raises ValueError when the chain leaves one of them open.
         """
         shape: Shape = (None, None, None)
         for transform in self.chain:
@@ -112,7 +112,7 @@ class Preprocessing(FrozenModel):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the fingerprint holds of it."""
+        """The facts that are part of the fingerprint."""
         facts: dict[str, Any] = {"version": self.version}
         for transform in self.chain:
             facts |= transform.facts()

@@ -88,8 +88,8 @@ def table(
     snapshot: int | None = None,
 ) -> pa.Table:
     """What `batches` reads, at once: a million vectors of 1280 values take 5 GB."""
-    found = batches(settings, dataset, columns=columns, partitions=partitions, where=where, snapshot=snapshot)
-    return pa.Table.from_batches(found, schema=_schema(dataset, columns))
+    rows = batches(settings, dataset, columns=columns, partitions=partitions, where=where, snapshot=snapshot)
+    return pa.Table.from_batches(rows, schema=_schema(dataset, columns))
 
 
 def files(
@@ -114,8 +114,9 @@ def runs(settings: Settings, dataset: str | None = None) -> list[dict[str, Any]]
     from imagefeatures.catalog.filters import equal
 
     rows = table(settings, names.RUNS, where=None if dataset is None else equal("dataset", dataset))
-    found: list[dict[str, Any]] = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")]).to_pylist()
-    return found
+    ordered = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")])
+    dicts: list[dict[str, Any]] = ordered.to_pylist()
+    return dicts
 
 
 def vectors(rows: pa.RecordBatch | pa.Table) -> np.ndarray:
@@ -176,7 +177,7 @@ def _schema(dataset: str, columns: Sequence[str] | None = None) -> pa.Schema:
 
 
 def _in_order(
-    found: Sequence[SnapshotFile], read: Callable[[SnapshotFile], Iterator[pa.RecordBatch]]
+    files: Sequence[SnapshotFile], read: Callable[[SnapshotFile], Iterator[pa.RecordBatch]]
 ) -> Iterator[pa.RecordBatch]:
     """The batches of each file, file by file. Small files are read ahead, a larger one when its turn has come."""
     pool = ThreadPoolExecutor(FILES_AHEAD)
@@ -184,7 +185,7 @@ def _in_order(
     def begun(file: SnapshotFile) -> Callable[[], Iterable[pa.RecordBatch]]:
         return partial(read, file) if file.size > SMALL_FILE else pool.submit(list, read(file)).result
 
-    waiting = iter(found)
+    waiting = iter(files)
     try:
         ahead = deque(map(begun, islice(waiting, FILES_AHEAD)))
         while ahead:
@@ -216,9 +217,9 @@ def _read(file: SnapshotFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch
 
 def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the columns and types of the schema; a column that it lacks is null."""
-    there = set(batch.schema.names)
+    present = set(batch.schema.names)
     columns = [
-        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(batch.num_rows, field.type)
+        batch.column(field.name).cast(field.type) if field.name in present else pa.nulls(batch.num_rows, field.type)
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)

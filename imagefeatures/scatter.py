@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.text import Text
 
-# Neighbours in this row differ in hue and lightness, and no colour meets the same marker twice, so
-# that a colour-blind eye (or a grey print) still has the shape to go by.
+# Consecutive styles differ in hue and in lightness. Similar colours have different markers, so that labels can be told
+# apart by colour-blind people and in a grey print.
 STYLES = (
     ("#0072b2", "o"), ("#e69f00", "^"), ("#009e73", "s"), ("#c2559d", "D"), ("#d55e00", "v"), ("#4aa8e0", "P"),
     ("#6a3d9a", "X"), ("#8c6d1f", "o"), ("#f0902b", "s"), ("#93b82b", "D"), ("#c1121f", "^"), ("#e8669a", "P"),
@@ -26,13 +26,14 @@ REST_NAME = "other labels"
 
 
 NAME_CHARACTERS, LEGEND_CHARACTERS = 22, 19
-"""What there is room for, beside the points and in each of the legend's columns."""
+"""The longest name beside the points, and the longest name in a column of the legend."""
 
 
 def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    """points: float [n, 2]; labels: n strings, all "" where there are none.
+    """points: float [n, 2]; labels: n strings, all "" when the photos have none.
 
-    The fourteen most frequent labels get a colour, the others are grey. A single one is not written beside its points.
+    The fourteen most frequent labels get a colour; the others are grey. If there is only one label, it is written in
+    the legend but not beside its points.
     """
     counts = Counter(labels.tolist())
     named = sorted(name for name, _ in counts.most_common(len(STYLES)))
@@ -76,7 +77,7 @@ def _points(axes: Axes, points: np.ndarray, style: tuple[str, str], name: str) -
 
 
 def _write_names(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: dict[str, str]) -> None:
-    """Write each label beside the thick of its photos, where it hides few points and no other name."""
+    """Write each label near the densest group of its points, where it hides few points and no other name."""
     from matplotlib.colors import to_rgb
     from matplotlib.patheffects import withStroke
 
@@ -92,7 +93,7 @@ def _write_names(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: di
         text = axes.text(0, 0, short, fontsize=11.5, weight="bold", color=dark, ha="center", va="center", zorder=5)
         text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])
         candidates = _candidates(_size(text), pixels[own], bounds)
-        box = min(candidates, key=lambda found: _cost(found, pixels[own], pixels[~own], taken))[0]
+        box = min(candidates, key=lambda candidate: _cost(candidate, pixels[own], pixels[~own], taken))[0]
         taken.append(box)
         x, y = axes.transData.inverted().transform(box.reshape(2, 2).mean(axis=0))
         text.set_position((x, y))
@@ -104,20 +105,20 @@ def _size(text: Text) -> np.ndarray:
 
 
 def _candidates(size: np.ndarray, own: np.ndarray, bounds: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """Boxes [left, bottom, right, top] around the thick of a label's points, and how far from it; all pixels."""
-    thick = own[np.argmax((np.linalg.norm(own[:, None] - own[None], axis=2) < 60).sum(axis=1))]
+    """Boxes [left, bottom, right, top] around the densest point of a label, and their distance from it; in pixels."""
+    densest = own[np.argmax((np.linalg.norm(own[:, None] - own[None], axis=2) < 60).sum(axis=1))]
     low, high = bounds[:2] + size / 2, bounds[2:] - size / 2
-    found = []
+    boxes = []
     for radius in range(0, 200, 8):
         for angle in np.linspace(0, 2 * np.pi, 24, endpoint=False):
-            centre = np.clip(thick + radius * np.array([np.cos(angle), np.sin(angle)]), low, high)
-            found.append((np.concatenate([centre - size / 2, centre + size / 2]), radius))
-    return found
+            centre = np.clip(densest + radius * np.array([np.cos(angle), np.sin(angle)]), low, high)
+            boxes.append((np.concatenate([centre - size / 2, centre + size / 2]), radius))
+    return boxes
 
 
-def _cost(found: tuple[np.ndarray, int], own: np.ndarray, others: np.ndarray, taken: list[np.ndarray]) -> float:
-    """How bad a place for a name is: what it hides, what crowds it, how far it is from its photos."""
-    box, radius = found
+def _cost(candidate: tuple[np.ndarray, int], own: np.ndarray, others: np.ndarray, taken: list[np.ndarray]) -> float:
+    """The cost of a place for a name: points and names that it hides, points close to it, distance from its own."""
+    box, radius = candidate
     clash = any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken)
     wide = box + np.array([-14, -14, 14, 14])
     return _inside(own, box) + 3 * _inside(others, box) + _inside(others, wide) + radius / 4 + 1000 * clash

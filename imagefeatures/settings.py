@@ -1,4 +1,4 @@
-"""Where things are: the only module that reads the environment.
+"""The settings of a deployment: the only module that reads the environment.
 
     IMAGEFEATURES_LAKE      file:///… or s3://bucket/prefix; default in a checkout: file://<repository>/lake
     IMAGEFEATURES_CATALOG   SQLAlchemy URL of the Iceberg catalog, or http(s)://… of a REST catalog;
@@ -6,11 +6,11 @@
     IMAGEFEATURES_DATASETS  folder of dataset files; default in a checkout: <repository>/datasets
     IMAGEFEATURES_CACHE     folder for downloaded weights; default ~/.cache/imagefeatures
 
-S3 credentials, region and endpoint come from the standard AWS_* variables, which boto3 reads by
-itself; `iceberg_s3_properties` hands the same ones to pyiceberg, which does not.
+S3 credentials, region and endpoint come from the standard AWS_* variables. boto3 reads them by itself; pyiceberg
+does not, so `iceberg_s3_properties` passes them on.
 
-A checkout has a lake and a datasets folder of its own. An installed package has neither: site-packages is no place
-for data, so there the two variables are required, each by whatever first needs it.
+A checkout has its own lake and datasets folder. An installed package has neither, because site-packages is no place
+for data: each of the two variables is then required when its folder is first needed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from urllib.parse import quote
 from imagefeatures.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-"""The checkout's root; where the package is installed, site-packages, which holds no other file of the project."""
+"""The root of the checkout. For an installed package: site-packages, which holds no other file of the project."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The deployment's four places. Make one with `Settings.from_env()`.
+    """The deployment's four locations. Make one with `Settings.from_env()`.
 
-    datasets_folder: None when the variable is not set. A reader of the tables needs no dataset files; whoever does
-    asks for `datasets`.
+    datasets_folder: None when the variable is not set. A reader of the tables needs no dataset files; code that
+    needs them uses `datasets`.
     """
 
     lake: str
@@ -56,7 +56,7 @@ class Settings:
         lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{_in_checkout('IMAGEFEATURES_LAKE', 'lake')}").rstrip("/")
         if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
             raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
-        if "?" in lake or "#" in lake:  # tables would silently lie beside the lake
+        if "?" in lake or "#" in lake:  # tables would silently be written outside the lake
             raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, at which pyiceberg would cut it")
         return cls(
             lake=lake,
@@ -67,16 +67,16 @@ class Settings:
 
 
 def iceberg_s3_properties(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The AWS_* variables in pyiceberg's words (its S3 reader ignores AWS_ENDPOINT_URL)."""
-    names = {
+    """The AWS_* variables as properties of pyiceberg (its S3 reader ignores AWS_ENDPOINT_URL)."""
+    properties = {
         "s3.endpoint": env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
         "s3.access-key-id": env.get("AWS_ACCESS_KEY_ID"),
         "s3.secret-access-key": env.get("AWS_SECRET_ACCESS_KEY"),
         "s3.session-token": env.get("AWS_SESSION_TOKEN"),
-        # Without a region pyiceberg asks AWS for it: six seconds, and a warning, on any other store.
+        # Without a region pyiceberg asks AWS for it, which takes six seconds and logs a warning on any other store.
         "s3.region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
     }
-    return {name: value for name, value in names.items() if value}
+    return {name: value for name, value in properties.items() if value}
 
 
 def _default_catalog(lake: str) -> str:
@@ -84,7 +84,7 @@ def _default_catalog(lake: str) -> str:
         raise SettingsError(
             f"IMAGEFEATURES_CATALOG: must be set when the lake is {lake} (for example postgresql+psycopg://…)"
         )
-    # SQLite lets one writer in at a time; the others wait this long before they say "locked".
+    # SQLite allows one writer at a time; the others wait this many seconds before they fail with "locked".
     return f"sqlite:///{quote(lake.removeprefix('file://'), safe='/ ')}/catalog.db?timeout=60"
 
 
@@ -109,8 +109,8 @@ def _in_checkout(variable: str, folder: str) -> Path:
 
 
 def is_checkout(folder: Path) -> bool:
-    """Whether this project's pyproject.toml is there. The name counts: some packages leave theirs in site-packages."""
-    import tomllib  # only a checkout without variables gets here
+    """Whether the folder has this project's pyproject.toml, by its name: some packages put theirs in site-packages."""
+    import tomllib  # needed only when a variable is not set
 
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})

@@ -1,4 +1,4 @@
-"""What a worker of a local run does with a shard, and the model that it needs for that."""
+"""The work of a local run's workers: one shard of one step. And the model for it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from imagefeatures.steps import INGEST, RESIZE, VALIDATE, featurize, ingest, res
 
 @dataclass(frozen=True)
 class StepRunner:
-    """Does one shard of one step by the step's own `run_shard`.
+    """Does one shard of one step with the step's own `run_shard`.
 
-    engine, decoder: in place of those that the run's dataset names. A decoder cannot be given to other processes.
+    engine: in place of the one that the dataset names. decoder: in place of this process's own; a decoder cannot be
+    passed to other processes.
     """
 
     engine: Engine | None = None
@@ -38,13 +39,13 @@ class StepRunner:
         return featurize.run_shard(run, shard, self.engine or engines.LazyEngine(lambda: _engine_of(run)))
 
 
-# The model: no other lines of a local run know how one is prepared or loaded.
+# The model: a local run prepares and loads it only by these functions.
 
 
 def prepare_model(run: Run, settings: Settings) -> None:
-    """Make sure that the lake holds the run's model, proven: once for a fingerprint, in about ten seconds.
+    """Make sure that the lake holds the run's model, verified. The first time takes about ten seconds a fingerprint.
 
-    Standard error is closed meanwhile: TensorFlow writes banners there, past all of Python's logging.
+    Standard error is closed meanwhile: TensorFlow writes banners to it without Python's logging.
     """
     with _standard_error_closed():
         prepare(run.model, run.preprocessing, run.lake, settings.cache)
@@ -54,7 +55,7 @@ _engines: dict[tuple[str, str, str], Engine] = {}
 
 
 def _engine_of(run: Run) -> Engine:
-    """The run's engine, loaded once in this process. A shard of reused vectors never asks for it."""
+    """The run's engine, loaded once in this process. A shard of reused vectors does not need it."""
     key = (run.lake, run.fingerprint, run.dataset.engine)
     if key not in _engines:
         _engines[key] = engines.cached(run.dataset.engine, read_bundle(run.model, run.preprocessing, run.lake))
@@ -64,12 +65,12 @@ def _engine_of(run: Run) -> Engine:
 @contextlib.contextmanager
 def _standard_error_closed() -> Iterator[None]:
     sys.stderr.flush()
-    kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
+    standard_error = os.dup(2)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        os.dup2(null_device, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(null_device)

@@ -1,8 +1,8 @@
-"""What does the shards of a local run: this process, or processes that it starts and keeps.
+"""The workers of a local run: this process, or processes that it starts and keeps.
 
-Either is handed shards one by one, so that a long shard holds up no other. Processes are spawned, never forked: a fork
-would inherit locks and threads of libraries that are loaded already. All that a worker has finished lies in the lake,
-so it may be stopped at any moment: receipts stay, and a shard without one is done again.
+Workers are given shards one by one, so that a long shard delays no other. Processes are spawned, never forked: a fork
+would inherit locks and threads of libraries that are loaded already. All finished work is in the lake, so a worker
+may be stopped at any moment: receipts stay, and a shard without one is done again.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ Work = Callable[[Run, str, int], Receipt]
 """Does one shard of one step: (run, step, shard)."""
 
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # one worker a core already; threads of their own would fight over it
+    "OMP_NUM_THREADS": "1",  # each core has a worker already; more threads would compete for it
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-"""Variables of every worker process, where the user has not set them."""
+"""Environment variables of every worker process, unless the user has set them."""
 
 STOP_SECONDS = 3.0
-"""How long a worker that is asked to end may take to leave its shard and end its decode children; then it is killed."""
+"""How long a worker may take to leave its shard and end its decode children. After that it is killed."""
 
 
 class Workers(Protocol):
-    """Workers that shards can be given to. count: how many work at the same time."""
+    """Workers that process shards. count: how many work at the same time."""
 
     count: int
 
@@ -50,7 +50,7 @@ class Workers(Protocol):
 
 
 class ThisProcess:
-    """This process alone, one shard after another: a breakpoint in any step is reached, and errors keep their stack."""
+    """This process alone, one shard after another: breakpoints in the steps work, and errors keep their stack."""
 
     count = 1
 
@@ -63,9 +63,9 @@ class ThisProcess:
 
 
 class WorkerProcesses:
-    """Processes that are kept over all steps, so that each loads the engine and starts its decode children once.
+    """Processes that are kept for all steps, so that each loads the engine and starts its decode children once.
 
-    work: can be pickled. Call `stop` when done.
+    work: must be picklable. Call `stop` when done.
     """
 
     def __init__(self, count: int, work: Work) -> None:
@@ -74,11 +74,11 @@ class WorkerProcesses:
         context = multiprocessing.get_context("spawn")
         with _inherited_by_workers():
             for _ in range(count):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs, work), name="imagefeatures-worker")
+                connection, worker_end = context.Pipe()
+                process = context.Process(target=_serve, args=(worker_end, work), name="imagefeatures-worker")
                 process.start()
-                theirs.close()  # or the end of the process would not end the pipe
-                self._processes[ours] = process
+                worker_end.close()  # else the pipe would stay open after the process has ended
+                self._processes[connection] = process
 
     def run_shards(self, run: Run, step: str, shards: Sequence[int]) -> Iterator[Receipt]:
         """Raises WorkerDied, naming the shard, when a process ends in the middle of one."""
@@ -87,7 +87,7 @@ class WorkerProcesses:
             while todo and idle:
                 worker, shard = idle.pop(), todo.popleft()
                 at_work[worker] = shard
-                with contextlib.suppress(OSError):  # it has died: its answer will say so
+                with contextlib.suppress(OSError):  # the worker has died: `_answer` will raise WorkerDied
                     worker.send((run, step, shard))
             ready = wait(list(at_work))
             for worker in [worker for worker in at_work if worker in ready]:
@@ -96,7 +96,7 @@ class WorkerProcesses:
                 yield receipt
 
     def stop(self) -> None:
-        """End the processes at once, whatever they are doing."""
+        """End the processes at once, even in the middle of a shard."""
         for process in self._processes.values():
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -121,8 +121,8 @@ class WorkerProcesses:
 
 
 def _serve(connection: Connection, work: Work) -> None:
-    """In a worker: do what is asked for until the parent ends it, or is gone."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # not the end by default: drafts are removed on the way out
+    """The loop of a worker process: do the shards that the parent sends, until the parent ends it or is gone."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # unlike the default handler, this lets drafts be removed
     try:
         while True:
             run, step, shard = connection.recv()
@@ -134,19 +134,19 @@ def _serve(connection: Connection, work: Work) -> None:
             connection.send(answer)
     except (EOFError, OSError):
         pass
-    finally:  # one that is just starting would else complain on standard error that its parent is gone
+    finally:  # else a child that is just starting would report on standard error that its parent is gone
         for child in (isolation.inspector, isolation.decoder):
             if child.cache_info().currsize:
                 child().stop()
 
 
 def _portable(error: Exception) -> Exception:
-    """The error as the parent can raise it, with this process's stack as a note."""
+    """The error in a form that the parent can raise, with this process's stack as a note."""
     stack = "".join(traceback.format_exception(error))
     error.add_note(f"In a worker process:\n{stack}")
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - what was pickled on the same line
-    except Exception:  # its class wants other arguments than the ones that it keeps
+    except Exception:  # its class cannot be built from the arguments that it keeps
         return RuntimeError(f"{type(error).__name__}: {error}\nIn a worker process:\n{stack}")
     return error
 
@@ -161,18 +161,18 @@ def _end_of(status: int | None) -> str:
 
 @contextlib.contextmanager
 def _inherited_by_workers() -> Iterator[None]:
-    """Set for the time in which workers are started: ENVIRONMENT, and Ctrl-C ignored.
+    """While workers are started, set ENVIRONMENT and ignore Ctrl-C: the workers inherit both.
 
-    A terminal sends Ctrl-C to every process; only the parent shall hear it, and then stop the workers.
+    A terminal sends Ctrl-C to every process. Only the parent may react to it: it stops the workers.
     """
     added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
     os.environ.update(added)
-    main = threading.current_thread() is threading.main_thread()  # the only one that may set signal handlers
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    in_main_thread = threading.current_thread() is threading.main_thread()  # no other may set signal handlers
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     try:
         yield
     finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
         for name in added:
             os.environ.pop(name, None)

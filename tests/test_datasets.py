@@ -95,7 +95,7 @@ def test_a_dataset_is_found_by_its_name_in_either_suffix(tmp_path: Path) -> None
 def test_the_error_for_an_unknown_dataset_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     written(tmp_path, GOOD)
     (tmp_path / "sub").mkdir()
-    with pytest.raises(DatasetError, match=r"^no dataset file for .* \(there: fruit\)$"):
+    with pytest.raises(DatasetError, match=r"^no dataset file for .* \(known: fruit\)$"):
         find_dataset(tmp_path / "sub" / "..", name)
 
 
@@ -137,4 +137,4 @@ def test_two_files_with_one_name_are_one_dataset_and_one_error(tmp_path: Path) -
         (tmp_path / f"fruit.{suffix}").write_text("name: fruit\nsource: s3://b/\n")
     datasets, errors = load_datasets(tmp_path)
     assert [dataset.name for dataset in datasets] == ["fruit"]
-    assert [str(error) for error in errors] == ["fruit.yml: name: there is a fruit.yaml too; one of them must go"]
+    assert [str(error) for error in errors] == ["fruit.yml: name: there is a fruit.yaml too; remove one of them"]

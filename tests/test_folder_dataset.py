@@ -97,7 +97,7 @@ def test_what_is_no_folder_of_photos_is_refused_in_words(settings: Settings, tmp
         (f"{tmp_path}/file.jpg/x", ParamsError, "there is no folder"),
         ("~nobody-of-this-name/x", ParamsError, "~nobody-of-this-name/x"),
         (f"{tmp_path}/{'x' * 300}", ParamsError, "File name too long"),
-        (f"{tmp_path}/with {{braces}}", ParamsError, "braces cannot stand in a source"),
+        (f"{tmp_path}/with {{braces}}", ParamsError, "a source cannot have braces in its path"),
         (f"{tmp_path}/{odd}", ParamsError, "is not UTF-8"),
         (f"{tmp_path}", ParamsError, "holds the lake"),
         (f"{tmp_path}/lake", ParamsError, "holds the lake"),

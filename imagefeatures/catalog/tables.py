@@ -1,4 +1,4 @@
-"""The Iceberg tables: opened, and one partition of them replaced at once."""
+"""The Iceberg tables: opens them, and replaces one partition in one commit."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from imagefeatures.catalog import connect
 from imagefeatures.catalog.filters import equal
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
-# A commit that finds the table changed must fail here, and not be tried again underneath us: an append that is
-# repeated by the library lands beside the other run's rows, where ours looks at the table afresh.
+# A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
+# beside the other run's. `_until_committed` reads the table again first.
 TABLE_PROPERTIES = {"commit.retry.num-retries": "0"}
 DUPLICATE_TABLE = "42P07"
 T = TypeVar("T")
@@ -44,8 +44,8 @@ T = TypeVar("T")
 def open_catalog(settings: Settings) -> Catalog:
     """Connect to the catalog; an empty one gets its tables and namespace. Safe when two runs do so at once.
 
-    Raises SettingsError (what the setting says is no catalog), CatalogRefused (wrong password, no such database, no
-    permission) or CatalogError (no answer in time), each in one line.
+    Raises SettingsError (the setting does not name a catalog), CatalogRefused (wrong password, no such database, no
+    permission) or CatalogError (no answer in time), each with a message of one line.
     """
     with connect.readable_errors(settings.catalog):
         properties = connect.properties(settings.catalog, layout.warehouse(settings.lake))
@@ -56,9 +56,9 @@ def open_catalog(settings: Settings) -> Catalog:
 
 
 def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
-    """The table features.<name>, made when it does not exist, with the columns that an older version did not know.
+    """The table features.<name>, created when it does not exist, and extended by columns that it lacks.
 
-    Safe when two runs make or extend it at once.
+    Safe when two runs create or extend it at once.
     """
     schema = schemas.TABLES.get(name, schemas.FEATURES)
     identifier = (names.NAMESPACE, name)
@@ -82,10 +82,10 @@ def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
 
 
 def replace_files(table: Table, partition: str, files: list[str], run_id: str) -> bool:
-    """Make `files` the partition's only files, in one commit. False when they already are.
+    """Make `files` the partition's only files, in one commit. Returns False when they already are.
 
-    Readers see the old rows or the new ones. When another run replaces the same partition meanwhile,
-    this one starts again from what that one left: the later commit stands.
+    Readers see the old rows or the new ones. When another run replaces the same partition meanwhile, this one starts
+    again from the table as that run left it: the later commit wins.
     """
     where = equal("partition_key", partition)
 
@@ -105,7 +105,7 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
 
 
 def replace_rows(table: Table, partition: str, dataset: str, rows: pa.Table, run_id: str) -> bool:
-    """Make `rows` the only ones of (dataset, partition), in one commit. False when they already are."""
+    """Make `rows` the only rows of (dataset, partition), in one commit. Returns False when they already are."""
     where = _of(partition, dataset)
 
     def swap() -> bool:
@@ -129,15 +129,15 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
     def run_ids(name: str, where: BooleanExpression) -> Counter[str]:
         scan = tables[name].refresh().scan(row_filter=where, selected_fields=("run_id",))
         counts: Counter[str] = Counter()
-        for batch in scan.to_arrow_batch_reader():  # a million strings of Python's would be 80 MB
-            for found in pc.value_counts(batch["run_id"]).to_pylist():
-                counts[found["values"]] += found["counts"]
+        for batch in scan.to_arrow_batch_reader():  # a million Python strings would take 80 MB
+            for value in pc.value_counts(batch["run_id"]).to_pylist():
+                counts[value["values"]] += value["counts"]
         return counts
 
-    found = tables[names.RUNS].refresh().scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
-    if len(found) != 1:
+    rows = tables[names.RUNS].refresh().scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
+    if len(rows) != 1:
         return False
-    (row,) = found
+    (row,) = rows
     quarantined = run_ids(names.QUARANTINE, _of(partition, dataset))
     registered = run_ids(dataset, equal("partition_key", partition))
     run_id = row["run_id"]
@@ -145,16 +145,16 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
 
 
 def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:
-    """The row of features.runs of the run that (dataset, partition) holds now; None when it was never published."""
+    """The row of features.runs of the run that (dataset, partition) holds now; None when none was published."""
     runs = open_table(catalog, settings, names.RUNS)
-    found = runs.scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
-    return found[0] if found else None
+    rows = runs.scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
+    return rows[0] if rows else None
 
 
 def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[str, int]]:
     """The data files of features.<dataset> that may hold rows of this fingerprint: (URI, bytes), sorted.
 
-    Makes no table. A file of which single rows were deleted is left out.
+    Creates no table. A file with single deleted rows is left out.
     """
     try:
         table = catalog.load_table((names.NAMESPACE, dataset))
@@ -165,7 +165,7 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[s
 
 
 def _with_all_columns(table: Table, schema: pa.Schema) -> Table:
-    """The table, once it has all columns of the schema."""
+    """The table, extended by the columns of the schema that it lacks."""
 
     def extend() -> Table:
         table.refresh()
@@ -187,29 +187,29 @@ def _signed(run_id: str) -> dict[str, str]:
 
 
 def _unless_made_meanwhile(make: Callable[[], T]) -> T:
-    """Do again what failed because another run made the same catalog table or row between the look and the making.
+    """Repeat a creation that failed because another run created the same catalog table or row at the same moment.
 
-    "CREATE TABLE IF NOT EXISTS" would not help: PostgreSQL's own fails when two sessions say it at once.
+    "CREATE TABLE IF NOT EXISTS" would not help: in PostgreSQL it fails when two sessions run it at once.
     """
 
     def made_meanwhile(error: BaseException) -> bool:
         if isinstance(error, IntegrityError):  # the row; or PostgreSQL's own row for a table or its type
             return True
-        known = isinstance(error, DBAPIError) and error.orig
-        return getattr(known, "sqlstate", None) == DUPLICATE_TABLE or "already exists" in str(known)
+        original = isinstance(error, DBAPIError) and error.orig
+        return getattr(original, "sqlstate", None) == DUPLICATE_TABLE or "already exists" in str(original)
 
-    looks = Retrying(
+    attempts = Retrying(
         retry=retry_if_exception(made_meanwhile), wait=wait_random(0, 0.2), stop=stop_after_attempt(10), reraise=True
     )
-    return looks(make)
+    return attempts(make)
 
 
 def _until_committed(swap: Callable[[], T]) -> T:
-    """Repeat a swap that lost a race; each time it looks at the table afresh."""
-    races = Retrying(
+    """Repeat a swap whose commit lost a race. Each attempt reads the table again."""
+    attempts = Retrying(
         retry=retry_if_exception_type((CommitFailedException, ValidationException)),
         wait=wait_random_exponential(multiplier=0.1, max=5),
         stop=stop_after_attempt(20),
         reraise=True,
     )
-    return races(swap)
+    return attempts(swap)

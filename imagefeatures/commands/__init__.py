@@ -1,8 +1,8 @@
-"""The commands of `imagefeatures`, a module each.
+"""The commands of `imagefeatures`, one module for each.
 
 HELP                     the command in a few words
-add_arguments(parser)    what may be given
-run(parsed) -> int       do it; returns the exit status, or raises an ImageFeaturesError
+add_arguments(parser)    declares its arguments
+run(parsed) -> int       runs it; returns the exit status, or raises an ImageFeaturesError
 
-The modules are all imported for any command: what is heavy they import when they run.
+Every command imports all of these modules, so they import heavy libraries only in `run`.
 """

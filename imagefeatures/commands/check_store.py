@@ -1,4 +1,4 @@
-"""`imagefeatures check-store URI`: what a store does, before it is trusted with data."""
+"""`imagefeatures check-store URI`: checks what a store does, before it is trusted with data."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Print one line for each check of a store. Returns 1 when the pipeline needs something that it does not do."""
+    """Print one line for each check of a store. Returns 1 when the store lacks something that the pipeline needs."""
     from imagefeatures.storage import checks
 
     uri: str = parsed.uri
-    noes = {True: 0, False: 0}
+    missing = {True: 0, False: 0}  # by whether it is needed
     for result in checks.check_store(uri):
         level = "needed" if result.needed else "nice"
         say(f"{'yes' if result.yes else 'no ':3}  {level:6}  {result.name}" + _why_not(result.seen, result.costs))
-        noes[result.needed] += not result.yes
-    if noes[True]:
-        say(f"{uri}: not fit for this pipeline, {noes[True]} of what it needs missing")
+        missing[result.needed] += not result.yes
+    if missing[True]:
+        say(f"{uri}: not fit for this pipeline, {missing[True]} of what it needs missing")
     else:
-        say(f"{uri}: does all that is needed, and all that is nice" + f" but {noes[False]}" * bool(noes[False]))
-    return 1 if noes[True] else 0
+        say(f"{uri}: does all that is needed, and all that is nice" + f" but {missing[False]}" * bool(missing[False]))
+    return 1 if missing[True] else 0
 
 
 def _why_not(seen: str, costs: str) -> str:

@@ -29,8 +29,8 @@ Rejections = Sequence[dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="the folder; all folders in it count too")
-    parser.add_argument("--name", help="name of the dataset and its table; by default made of the folder's name")
+    parser.add_argument("path", metavar="PATH", help="the folder; its subfolders are included")
+    parser.add_argument("--name", help="name of the dataset and its table; by default made from the folder's name")
     parser.add_argument(
         "--picture",
         type=Path,
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Run the folder, and print what came of it. Raises TooManyRejected when no file of it is a good image."""
+    """Run the folder, and print the result. Raises TooManyRejected when none of its files is a good image."""
     from imagefeatures import folder_dataset
 
     started = time.perf_counter()
@@ -49,8 +49,8 @@ def run(parsed: argparse.Namespace) -> int:
     dataset = folder_dataset.dataset_of(parsed.path, settings, parsed.name)
     labels = "labels are the names of its subfolders" if dataset.label == "parent" else "without labels"
     local_run.announce(f"{_path(dataset)} to features.{dataset.name}, {labels}", parsed.workers)
-    words = f"imagefeatures folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
-    with local_run.resumable(settings, dataset.name, folder_dataset.PARTITION, words):
+    command = f"imagefeatures folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
+    with local_run.resumable(settings, dataset.name, folder_dataset.PARTITION, command):
         summary, rejected = _published(dataset, settings, parsed.workers, parsed.resume)
     seconds = time.perf_counter() - started
     say()
@@ -76,7 +76,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _published(dataset: Dataset, settings: Settings, workers: int, resume: bool) -> tuple[dict[str, Any], Rejections]:
-    """Run the dataset to the end. Returns register's summary, and what was rejected."""
+    """Run the dataset to the end. Returns register's summary and the rejected rows."""
     from imagefeatures import local, shards, storage
     from imagefeatures.folder_dataset import PARTITION
     from imagefeatures.plan import load_run, plan_run
@@ -94,7 +94,7 @@ def _published(dataset: Dataset, settings: Settings, workers: int, resume: bool)
         prepare_model(run, settings)
         local.run_steps(run, opened, progress=progress.update)
     receipts = {step: shards.read_receipts(run.layout, step) for step in SPARK_STEPS}
-    files = [receipt.rejected for found in receipts.values() for receipt in found if receipt.rejected]
+    files = [receipt.rejected for of_step in receipts.values() for receipt in of_step if receipt.rejected]
     rejected = [row for file in files for row in shards.read_staged(file).to_pylist()]
     if not any(receipt.output.rows for receipt in receipts[FEATURIZE]):
         storage.delete_folder(run.layout.run)
@@ -136,7 +136,7 @@ def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
 
 
 def _python(rest: str) -> Iterator[str]:
-    """Lines that read a table. rest: what follows the settings in the call."""
+    """Lines of Python that read a table. rest: the arguments after the settings."""
     yield ""
     yield "    from imagefeatures import read"
     yield "    from imagefeatures.settings import Settings"
@@ -144,7 +144,7 @@ def _python(rest: str) -> Iterator[str]:
 
 
 def _draw(dataset: Dataset, settings: Settings, target: Path) -> str:
-    """Draw the picture. Returns the line about it: the table is published, with a picture or without."""
+    """Draw the picture. Returns the line about it; an error is only reported, since the table is published already."""
     from imagefeatures import picture
 
     try:
@@ -164,9 +164,9 @@ def _place_of_picture(dataset: Dataset) -> Path:
 
 
 def _sampled(dataset: Dataset, settings: Settings) -> tuple[Any, list[str | None], list[str], int]:
-    """Features float32 [n, width], labels and URIs of the picture's photos; and how many the table holds.
+    """Features, float32 [n, width], labels and URIs of the picture's photos; and how many photos the table holds.
 
-    One batch of the table is held at a time, beside the sample.
+    Holds the sample and one batch of the table at a time.
     """
     import pyarrow as pa
 
@@ -180,7 +180,7 @@ def _sampled(dataset: Dataset, settings: Settings) -> tuple[Any, list[str | None
         total += batch.num_rows
         both = pa.concat_tables([*sample, pa.Table.from_batches([batch])])
         sample = [both.take(picture.sample(both["uri"].to_pylist()))]
-    (kept,) = sample  # something was registered
+    (kept,) = sample  # there is a batch: at least one image was registered
     return read.vectors(kept), kept["label"].to_pylist(), kept["uri"].to_pylist(), total
 
 

@@ -1,4 +1,4 @@
-"""What the commands that run on this machine have in common: options, and how to go on after an interruption."""
+"""What the commands that run on this machine share: options, and the advice how to resume after an interruption."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that work at the same time; by default one for each core (here %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the newest run that did not come to its end, by its own rules"
+        "--resume", action="store_true", help="resume the newest unfinished run, with its own parameters"
     )
 
 
 def usable_cores() -> int:
-    """How many cores this process may use: what `taskset` and container runtimes have left of the machine's."""
+    """How many cores this process may use: `taskset` and container runtimes may allow less than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def announce(what: str, workers: int) -> None:
-    """Say what begins, and why nothing may move at first."""
+    """Print what begins, and why it may take a while."""
     say(f"{what}; {workers} workers" if workers > 1 else f"{what}; in this process")
     say("the model: from the lake, or downloaded and proven now (once, about 20 s) …")
 
 
 @contextlib.contextmanager
 def resumable(settings: Settings, dataset: str, partition: str, command: str) -> Iterator[None]:
-    """Say by which command to go on, when a run is interrupted or fails in a way that may pass."""
+    """Print the command that resumes the run, when it is interrupted or fails in a way that may pass."""
     from imagefeatures import local
 
     try:
         yield
     except (KeyboardInterrupt, ImageFeaturesError) as error:
         if not isinstance(error, InputError):
-            with contextlib.suppress(ImageFeaturesError):  # it had not begun
+            with contextlib.suppress(ImageFeaturesError):  # the run had not begun
                 local.unfinished_run(settings, dataset, partition)
                 say(f"Finished shards are kept. To go on: {command} --resume", file=sys.stderr)
         raise

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Run the partition, show how it gets on, and print what register said and the seconds of each step."""
+    """Run the partition, show its progress, and print register's outcome and the seconds of each step."""
     from imagefeatures import local
     from imagefeatures.progress import Progress
 

@@ -1,10 +1,10 @@
-"""The models: what defines each one's numbers, and the fingerprint that stands beside every vector.
+"""The models: what defines the numbers of each, and the fingerprint that every vector carries.
 
 spec       what a model is: architecture, input, scale, cut, width, weights; and its fingerprint
 backbones  the models by name
-weights    find the file, read its arrays, check their digest
+weights    finds the file, reads its arrays, checks their digest
 reference  the model in Keras: the numbers that every engine must reproduce
-engines    pixels to vectors, fast: one module an engine
+engines    pixels to vectors, fast: one module for each engine
 gpus       which GPU a process computes on, and how many images at once
-prepare    the model step: build, prove, and keep the engine-ready files in the lake
+prepare    the model step: builds, verifies and writes the engine-ready files in the lake
 """

@@ -1,8 +1,7 @@
-"""The model step: weights in, engine-ready files in the lake out, once for each fingerprint.
+"""The model step: turns weights into engine-ready files in the lake, once for each fingerprint.
 
-Before a file is written every engine must reproduce the reference on the golden pictures, and the
-reference must reproduce the golden vectors that the package keeps. `model.json` is written last: a
-folder without it does not count.
+Before a file is written, every engine must reproduce the reference on the golden pictures, and the reference must
+reproduce the golden vectors of the package. `model.json` is written last: a folder without it is not used.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from imagefeatures.preprocessing import Preprocessing
 
 
 def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Path) -> dict[str, Any]:
-    """Make sure that the lake holds the model, proven. Returns model.json's content: what was measured.
+    """Make sure that the lake holds the model, verified. Returns the content of model.json: what was measured.
 
     Raises ModelMismatch when the weights or an engine's numbers are wrong.
     """
     fingerprint = spec.fingerprint(preprocessing)
     folder = model_folder(lake, fingerprint)
-    if (facts := _read_facts(folder)) and GOLDEN_FILE in facts["sha256"]:  # older versions kept no golden vectors there
+    if (facts := _read_facts(folder)) and GOLDEN_FILE in facts["sha256"]:  # older versions wrote no golden vectors
         return facts
     model = reference.build(spec, load_weights(spec, cache))
     pixels = reference.golden_pixels(spec.input_shape)
@@ -61,7 +60,7 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
 
 
 def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bundle:
-    """The prepared files. Raises ModelMismatch when they are missing or not those that were proven."""
+    """The prepared files. Raises ModelMismatch when one is missing, or is not the file that was verified."""
     fingerprint = spec.fingerprint(preprocessing)
     folder = model_folder(lake, fingerprint)
     facts = _read_facts(folder)

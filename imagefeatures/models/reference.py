@@ -57,19 +57,19 @@ def golden_pixels(shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def kept_golden_vectors(spec: ModelSpec) -> np.ndarray | None:
-    """What the reference made of `golden_pixels` when this version was released: float32 [4, width].
+    """The reference's vectors of `golden_pixels` when this version was released: float32 [4, width].
 
-    They are kept beside this module for the models that the package brings; None for any other.
+    The package has them for its own models; None for any other.
     """
     path = GOLDEN / f"{spec.name}.npy"
     return np.load(path, allow_pickle=False) if path.is_file() else None
 
 
-def check_parity(name: str, found: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    """Compare float32 [n, width] with the reference. Raises ModelMismatch beyond the tolerances."""
-    difference = float(np.abs(found - expected).max())
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    cosine = float(((found.astype(np.float64) * expected).sum(axis=1) / lengths).min())
+def check_parity(name: str, vectors: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+    """Compare vectors, float32 [n, width], with the expected ones. Raises ModelMismatch beyond the tolerances."""
+    difference = float(np.abs(vectors - expected).max())
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
+    cosine = float(((vectors.astype(np.float64) * expected).sum(axis=1) / lengths).min())
     if not (difference <= MOST_ABSOLUTE_DIFFERENCE and cosine >= LEAST_COSINE):
         raise ModelMismatch(
             f"MODEL_MISMATCH: {name} differs by {difference:.2g} (at most {MOST_ABSOLUTE_DIFFERENCE:g}), "

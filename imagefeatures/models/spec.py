@@ -13,7 +13,7 @@ from imagefeatures.strict import FrozenModel
 
 @dataclass(frozen=True)
 class ValueScale:
-    """How a model wants the values of its pixels: (x - mean) / std, from uint8 to float32. formula: for people."""
+    """How pixel values are scaled for a model: (x - mean) / std, from uint8 to float32. formula: the same as text."""
 
     formula: str
     mean: float
@@ -25,7 +25,7 @@ VALUE_SCALES = {"tf": ValueScale("x / 127.5 - 1", mean=127.5, std=127.5)}
 
 
 class ModelSpec(FrozenModel):
-    """What defines a model's numbers. plan settles it in run.json; no step looks it up again.
+    """What defines a model's numbers. plan writes it to run.json; all steps read it from there.
 
     architecture: the class of keras.applications. input_shape: height, width, channels. cut: where the vector is
     taken. width: length of a vector. weights: name of the Keras file. weights_sha256: SHA-256 of all arrays in layer
@@ -61,6 +61,6 @@ class ModelSpec(FrozenModel):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What makes this model's input where the dataset says nothing else."""
+        """The preprocessing that makes this model's input."""
         height, width, _ = self.input_shape
         return Preprocessing.standard(height, width)

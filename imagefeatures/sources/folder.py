@@ -39,12 +39,12 @@ class Folder(FrozenModel):
         if separator and (scheme not in ("file", "s3") or not rest.strip("/")):
             raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
         if scheme == "file" and separator and not rest.startswith("/"):
-            raise ValueError("file:// wants three slashes: file:///absolute/path/")
+            raise ValueError("file:// needs three slashes: file:///absolute/path/")
         if scheme == "s3" and rest.startswith("/"):
-            raise ValueError("s3:// wants two slashes and a bucket: s3://bucket/folder/")
+            raise ValueError("s3:// needs two slashes and a bucket: s3://bucket/folder/")
         fields = re.findall(r"\{([^{}]*)\}", uri)
         if set(fields) - {"partition"}:
-            raise ValueError(f"only {{partition}} may stand in braces, found {fields}")
+            raise ValueError(f"only {{partition}} may be in braces, found {fields}")
         return uri
 
     @field_validator("pattern", mode="before")
@@ -58,7 +58,7 @@ class Folder(FrozenModel):
     def beside(self, folder: Path) -> Folder:
         if "://" in self.uri:
             return self
-        # normpath and not resolve(): a link in the path stays what the user wrote.
+        # normpath and not resolve(), which would replace symbolic links in the path.
         absolute = posixpath.normpath((folder / self.uri).absolute())
         return self.model_copy(update={"uri": f"file://{absolute}" + ("/" if self.uri.endswith("/") else "")})
 

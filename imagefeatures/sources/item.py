@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Item:
     """One row of the manifest.
 
-    uri: unique in a partition; what the tables show. size: in bytes; None when it is known only once the bytes are
-    read. etag: the store's mark of this version. label: where the source says one; None leaves it to the dataset's
-    rule. key: joins back to the table that the item came from. locator: for the source alone, such as an offset.
+    uri: unique in a partition; the tables show it. size: in bytes; None when it is not known before the bytes are
+    read. etag: the store's mark of this version. label: from the source; None applies the dataset's rule. key: joins
+    back to the table that the item came from. locator: for the source's own use, such as an offset.
     """
 
     uri: str

@@ -1,12 +1,12 @@
-"""The steps of a run that work on images: their names here, each one's work in the module of its name.
+"""The steps of a run that work on images. This module names them; the work of each is in the module of its name.
 
 ingest     freezes the bytes of every listed object
-validate   judges each object by its headers
-resize     decodes, and makes the model's input; `reuse` finds vectors that the table holds already
+validate   checks each object by its headers
+resize     decodes, and makes the model's input; `reuse` finds vectors that the table already holds
 featurize  computes the vectors
 register   audits the run and publishes it
 
-No step imports another. They meet in the lake: each reads what the one before it wrote.
+No step imports another. Each reads from the lake what the step before it wrote.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""featurize: pixels through the model, into Parquet files that already lie where the table will find them."""
+"""featurize: computes the vectors, and writes them to Parquet files in the table's own folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from imagefeatures.steps import FEATURIZE, RESIZE
 def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     """Featurize one shard: schemas.FEATURES, in the order of the listing.
 
-    Vectors that resize took from the table are passed on as they are. engine: not called when there is
-    nothing but them.
+    Vectors that resize took from the table are passed on unchanged. engine: not called when all vectors are reused.
     """
     work = ShardWork(run.layout, FEATURIZE, shard)
     resized = read_receipt(run.layout.receipt(RESIZE, shard))
@@ -28,16 +27,15 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     shape, width = run.preprocessing.shape, run.model.width
     vectors = engine.features(as_pixels(table, shape)) if table.num_rows else np.empty((0, width), np.float32)
     finite = np.isfinite(vectors).all(axis=1)
-    for at in np.flatnonzero(~finite).tolist():
-        row = table.slice(at, 1).select(schemas.REJECTED.names[:5]).to_pylist()[0]
-        work.reject(
-            row, Rejected(Reason.NOT_FINITE, f"{np.count_nonzero(~np.isfinite(vectors[at]))} values are not finite")
-        )
+    for index in np.flatnonzero(~finite).tolist():
+        row = table.slice(index, 1).select(schemas.REJECTED.names[:5]).to_pylist()[0]
+        count = np.count_nonzero(~np.isfinite(vectors[index]))
+        work.reject(row, Rejected(Reason.NOT_FINITE, f"{count} values are not finite"))
     kept = table.drop_columns(["pixels"]).filter(pa.array(finite))
     features = feature_table(run, kept, vectors[finite])
     if resized.reused:
         features = _in_listed_order(run, shard, features, read_staged(resized.reused))
-    # The checksums are for whoever takes these vectors from the table later on: reuse.
+    # The checksums are for later runs that reuse these vectors.
     return work.finish(resized.passed, features, compression="zstd", write_page_checksum=True)
 
 
@@ -61,8 +59,6 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
 
 def _in_listed_order(run: Run, shard: int, computed: pa.Table, reused: pa.Table) -> pa.Table:
     """computed: schemas.FEATURES. reused: schemas.REUSED. Returns both as schemas.FEATURES."""
-    old = feature_table(run, reused.drop_columns(["features"]), read.vectors(reused))
-    both = pa.concat_tables([computed, old])
-    listed = {uri: at for at, uri in enumerate(read_manifest(run, shard)["uri"].to_pylist())}
-    places = [listed[uri] for uri in both["uri"].to_pylist()]
-    return both.take(np.argsort(places))
+    both = pa.concat_tables([computed, feature_table(run, reused.drop_columns(["features"]), read.vectors(reused))])
+    position = {uri: index for index, uri in enumerate(read_manifest(run, shard)["uri"].to_pylist())}
+    return both.take(np.argsort([position[uri] for uri in both["uri"].to_pylist()]))

@@ -1,4 +1,4 @@
-"""ingest: freeze the bytes of every object of the manifest."""
+"""ingest: freezes the bytes of every object of the manifest."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from imagefeatures.steps import INGEST
 
 
 def run_shard(run: Run, shard: int) -> Receipt:
-    """Freeze one shard: every listed object ends as a row with its bytes, or rejected with a reason.
+    """Freeze one shard: every listed object becomes a row with its bytes, or is rejected with a reason.
 
-    Raises StoreError when the store stays away: that is nobody's image's fault.
+    Raises StoreError when the store does not answer: that is not the fault of an image.
     """
     work = ShardWork(run.layout, INGEST, shard)
     listed = read_manifest(run, shard).to_pylist()
@@ -38,19 +38,19 @@ def run_shard(run: Run, shard: int) -> Receipt:
 
 
 def _fetch_all(run: Run, listed: list[dict[str, Any]]) -> Iterator[bytes | Rejected]:
-    """Each object's bytes, or why it is rejected. What needs no download is decided without one."""
-    refused = [_refusal(run, row["size"], row["bad_key"]) for row in listed]
-    wanted = [item_of(row) for row, why in zip(listed, refused, strict=True) if not why]
+    """Each object's bytes, or why it is rejected. Only objects that pass the checks of name and size are downloaded."""
+    refusals = [_refusal(run, row["size"], row["bad_key"]) for row in listed]
+    wanted = [item_of(row) for row, refusal in zip(listed, refusals, strict=True) if not refusal]
     fetched = run.source.fetch(wanted)
-    for row, why in zip(listed, refused, strict=True):
-        data = why or next(fetched)
+    for row, refusal in zip(listed, refusals, strict=True):
+        data = refusal or next(fetched)
         if isinstance(data, bytes) and row["size"] is None:
             data = _refusal(run, len(data), None) or data
         yield data
 
 
 def _refusal(run: Run, size: int | None, bad_key: str | None) -> Rejected | None:
-    """Why an object is rejected for its name or its size. size: in bytes; None: not known yet."""
+    """Why an object is rejected for its name or its size. size: in bytes; None when it is not known yet."""
     cap = run.dataset.limits.max_bytes
     if bad_key:
         return Rejected(Reason.BAD_KEY, bad_key)

@@ -1,4 +1,4 @@
-"""register: check that every listed object is accounted for, then publish the run by swapping its partition."""
+"""register: checks that every listed object is accounted for, then publishes the run by swapping its partition."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to reg
 
 @dataclass
 class Audit:
-    """What a whole run amounts to, once every number of it agrees with every other."""
+    """The totals of a run, and its files and rejected rows, after all of its numbers were found to agree."""
 
     listed: int = 0
     registered: int = 0
@@ -44,69 +44,69 @@ class Audit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What register did: one of REGISTERED, ALREADY and EMPTY; and, unless EMPTY, the run's row of features.runs."""
+    """The result of register: one of REGISTERED, ALREADY and EMPTY; unless EMPTY, the run's row of features.runs."""
 
     state: str
     row: dict[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the run came to, in types that JSON knows."""
-        kept = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "fingerprint")
-        of_both = {"computed": self.computed, "reasons": dict(self.row["reasons"])}
-        return {name: self.row[name] for name in kept} | of_both
+        """The numbers of the run, in types that JSON has."""
+        columns = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "fingerprint")
+        derived = {"computed": self.computed, "reasons": dict(self.row["reasons"])}
+        return {name: self.row[name] for name in columns} | derived
 
     @property
     def computed(self) -> int | None:
-        """Registered rows whose vector this run has computed; None when it is of a version that did not count them."""
+        """How many registered vectors the run has computed; None for a run of a version that did not count them."""
         return None if self.row["reused"] is None else self.row["registered"] - self.row["reused"]
 
     def __str__(self) -> str:
         row = self.row
         if not row:
             return self.state
-        wall = (row["finished_at"] - row["started_at"]).total_seconds()
+        seconds = (row["finished_at"] - row["started_at"]).total_seconds()
         reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
         made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed)"
         busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in SPARK_STEPS)
         return (
             f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
             f"{row['registered']} registered{made} + {row['quarantined']} quarantined ({reasons}); "
-            f"{wall:.0f} s since plan, workers busy: {busy}"
+            f"{seconds:.0f} s since plan, workers busy: {busy}"
         )
 
 
 def register(run_file: str, settings: Settings) -> Outcome:
     """Audit and publish a run, then remove its staging folder.
 
-    Doing it again changes nothing: not after a success that was never reported, not even when the
-    staging folder is gone. A run that listed nothing leaves the published partition as it is.
+    A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
+    A run that listed nothing leaves the published partition unchanged.
     Raises AuditFailed (nothing was published) or TooManyRejected.
     """
-    place = Layout.of_run_file(run_file, settings.lake)
+    layout = Layout.of_run_file(run_file, settings.lake)
     catalog = tables.open_catalog(settings)
-    standing = tables.published(catalog, settings, place.dataset, place.partition)
-    if standing and standing["run_id"] == place.run_id:
-        storage.delete_folder(place.run)
-        return Outcome(ALREADY, standing)
+    published = tables.published(catalog, settings, layout.dataset, layout.partition)
+    if published and published["run_id"] == layout.run_id:
+        storage.delete_folder(layout.run)
+        return Outcome(ALREADY, published)
     run = load_run(run_file)
     if not manifest.read_listing(run).objects:
-        storage.delete_folder(place.run)
+        storage.delete_folder(layout.run)
         return Outcome(EMPTY)
     audit = audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
     _publish(run, audit, row, catalog, settings)
-    storage.delete_folder(place.run)
-    storage.abort_old_uploads(warehouse(settings.lake))  # of registers that were killed in the middle of a write
+    storage.delete_folder(layout.run)
+    storage.abort_old_uploads(warehouse(settings.lake))  # of register tasks that were killed during a write
     return Outcome(REGISTERED, row)
 
 
 def _publish(run: Run, audit: Audit, row: dict[str, Any], catalog: Catalog, settings: Settings) -> None:
     """Swap the run into the three tables, until all three hold one and the same run.
 
-    Each swap is atomic, the three together are not: two runs of one partition that publish at the same
-    moment could leave one's quarantine beside the other's features. Whoever looks last sees that, and
+    Each swap is atomic, but the three together are not: two runs that publish the same partition at the same time
+    could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
     publishes again.
     """
     name, partition = run.dataset.name, run.partition
@@ -116,30 +116,27 @@ def _publish(run: Run, audit: Audit, row: dict[str, Any], catalog: Catalog, sett
     for attempt in range(PUBLISH_ATTEMPTS):
         tables.replace_rows(opened[names.QUARANTINE], partition, name, rejected, run.run_id)
         tables.replace_files(opened[name], partition, audit.files, run.run_id)
-        # Last: the row in features.runs is what says that this run is published.
+        # Last, because the row in features.runs says that this run is published.
         tables.replace_rows(opened[names.RUNS], partition, name, runs, run.run_id)
         if tables.agree(opened, name, partition):
             return
-        time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - so that two do not keep step
+        time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - random, so that two runs do not keep colliding
     raise StoreError(f"{partition} of {name} is being published by other runs over and over; try again")
 
 
 def audit_run(run: Run) -> Audit:
-    """Add a run up, object by object. Raises AuditFailed with the first thing that does not fit.
-
-    One shard is held at a time.
-    """
+    """Add up a run, object by object, one shard in memory at a time. Raises AuditFailed with the first disagreement."""
     listing = manifest.read_listing(run)
     receipts = {step: {r.shard: r for r in shards.read_receipts(run.layout, step)} for step in SPARK_STEPS}
-    for step, found in receipts.items():
-        if missing := set(range(listing.shards)) - set(found):
+    for step, of_shard in receipts.items():
+        if missing := set(range(listing.shards)) - set(of_shard):
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
     audit = Audit()
     for shard in range(listing.shards):
         _audit_shard(run, shard, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
     if audit.listed != listing.objects:
         raise AuditFailed(f"the manifest holds {audit.listed} objects, {listing.objects} were listed")
-    audit.steps = {step: shards.totals(found.values()) for step, found in receipts.items()}
+    audit.steps = {step: shards.totals(of_shard.values()) for step, of_shard in receipts.items()}
     return audit
 
 
@@ -158,8 +155,8 @@ def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audi
     features = receipts[FEATURIZE].output
     accounted = [*_checked_uris(run, features), *(uri for table in rejected for uri in table["uri"].to_pylist())]
     if Counter(accounted) != Counter(listed):
-        odd = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))
-        raise AuditFailed(f"shard {shard}: {len(odd)} objects are not in exactly one table, first {odd[0]}")
+        wrong = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))
+        raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {wrong[0]}")
     audit.listed += len(listed)
     audit.registered += features.rows
     audit.reused += shards.totals(receipts.values()).reused
@@ -171,14 +168,14 @@ def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audi
 
 
 def _checked_uris(run: Run, file: StagedFile) -> Iterator[str]:
-    """The URIs of a features file whose every row is fit to publish. Raises AuditFailed."""
+    """The URIs in a features file, after a check of all its rows. Raises AuditFailed when one must not be published."""
     table = shards.read_staged(file)
     if not table.schema.equals(schemas.FEATURES):
         raise AuditFailed(f"{file.uri}: columns are not those of features.{run.dataset.name}")
     constants = {"partition_key": run.partition, "fingerprint": run.fingerprint, "run_id": run.run_id}
     for column, value in constants.items():
-        if table.num_rows and (found := table[column].unique().to_pylist()) != [value]:
-            raise AuditFailed(f"{file.uri}: {column} holds {found}, this run's is {value}")
+        if table.num_rows and (values := table[column].unique().to_pylist()) != [value]:
+            raise AuditFailed(f"{file.uri}: {column} holds {values}, this run's is {value}")
     vectors = table["features"].combine_chunks()
     width = run.model.width
     if table.num_rows and set(vectors.value_lengths().unique().to_pylist()) != {width}:
@@ -217,6 +214,6 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "finished_at": finished,
         "versions": sorted(run.versions.items()),
     }
-    for step, done in audit.steps.items():
-        row |= {f"{step}_seconds": done.seconds, f"{step}_images": done.images, f"{step}_bytes": done.bytes}
+    for step, totals in audit.steps.items():
+        row |= {f"{step}_seconds": totals.seconds, f"{step}_images": totals.images, f"{step}_bytes": totals.bytes}
     return row

@@ -1,4 +1,4 @@
-"""resize: decode what validate let through, and make the model's input of it. The only step that decodes."""
+"""resize: decodes the images that validate passed, and makes the model's input. The only step that decodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imagefeatures.steps import INGEST, RESIZE, VALIDATE, reuse
 def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     """Decode one shard: schemas.pixels, in the order of the listing.
 
-    Images whose vectors the table holds are not decoded: schemas.REUSED, in a file of their own.
+    Images whose vectors the table holds are not decoded: their rows, schemas.REUSED, go to a file of their own.
     decoder: the process that decodes; by default this process's own.
     """
     work = ShardWork(run.layout, RESIZE, shard, run.dataset.keep_rejected)

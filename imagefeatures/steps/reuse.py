@@ -1,9 +1,8 @@
-"""reuse: find the vectors that the table holds of a run's images already, and prove each before it is taken.
+"""reuse: finds vectors of a run's images that the table already holds, and checks each before it is used.
 
 plan writes down which data files may hold vectors of the run's fingerprint. The resize job joins their image_ids with
-the run's, by hash, and tells each shard where to look. Of what is found nothing is believed: a row counts only if it
-says itself that it is of the same bytes, the same model and the same fingerprint, and if its vector is whole. An image
-without such a row is computed.
+the run's, by hash, and writes down for each shard where its images are. No such note is trusted: a row is used only if
+it has the same SHA-256, model and fingerprint, and a complete vector. The vectors of all other images are computed.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ KNOWN = pa.schema(
     [(n, schemas.FEATURES.field(n).type) for n in ("image_id", "width", "height", "mode", "model", "fingerprint")]
     + [("features", pa.list_(pa.float32()))]
 )
-"""What is read of a row of the table. Anything may be null: it is not known yet who wrote it."""
+"""The columns that are read from the table. Any value may be null: the row may be another writer's."""
 
 UNREADABLE = (storage.ObjectMissing, StoreRefused, pa.ArrowException, OSError, KeyError)
-"""What a file raises that is gone, or is not what it was. (A store that does not answer raises StoreError.)"""
+"""The errors of a file that is gone or has changed. (A store that does not answer raises StoreError.)"""
 
 
 class KnownFile(NamedTuple):
@@ -41,11 +40,11 @@ class KnownFile(NamedTuple):
 
 
 RowLocation = tuple[int, int]
-"""Where a row of the table stands: the number of its file in `known_files`, and its row there."""
+"""The location of a row of the table: the number of its file in `known_files`, and its number in the file."""
 
 
 def known_files(run: Run) -> list[KnownFile]:
-    """The data files that plan has found to reuse vectors from; none when the run shall compute everything."""
+    """The data files in which plan found vectors to reuse; none when the run computes all vectors."""
     if not run.dataset.reuse:
         return []
     try:
@@ -55,82 +54,86 @@ def known_files(run: Run) -> list[KnownFile]:
 
 
 def row_locations(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, RowLocation]]:
-    """(image_id, place) of each row of a file that says it is of the run's fingerprint."""
+    """(image_id, location) of each row of a file that has the run's fingerprint. numbered: the file and its number."""
     number, file = numbered
     for first, table in _batches(file, ["image_id", "fingerprint"]):
-        right = pc.equal(table["fingerprint"], run.fingerprint).to_pylist()
-        for row, (image_id, is_right) in enumerate(zip(table["image_id"].to_pylist(), right, strict=True), first):
-            if image_id and is_right:
+        usable = pc.equal(table["fingerprint"], run.fingerprint).to_pylist()
+        for row, (image_id, is_usable) in enumerate(zip(table["image_id"].to_pylist(), usable, strict=True), first):
+            if image_id and is_usable:
                 yield image_id, (number, row)
 
 
 def identities(run: Run, shard: int) -> Iterator[tuple[str, int]]:
-    """(image_id, shard) of every image that validate let through."""
+    """(image_id, shard) of every image that validate passed."""
     for image_id in read_output(run.layout, VALIDATE, shard, columns=["image_id"])["image_id"].to_pylist():
         yield image_id, shard
 
 
-def matches(found: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
-    """Of one image_id: (shard, place) for each shard that has such an image. Of several places it is the first.
+def matches(pair: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
+    """For one image_id: (shard, location) for each shard that has the image; the first of several locations.
+
+    pair: the locations of the image in the table, and the shards that have it.
 
     >>> list(matches(([(1, 7), (0, 9)], [3, 5, 3])))
     [(3, (0, 9)), (5, (0, 9))]
     """
-    known, wanted = found
-    place = min(known, default=None)
-    return iter([]) if place is None else ((shard, place) for shard in sorted(set(wanted)))
+    known, wanted = pair
+    location = min(known, default=None)
+    return iter([]) if location is None else ((shard, location) for shard in sorted(set(wanted)))
 
 
-def write_matches(run: Run, shard: int, found: Iterable[RowLocation]) -> None:
-    """Write down where the table has a shard's images, for its `run_shard`. The same bytes however often it is done."""
-    storage.write(run.layout.known_images(shard), json.dumps(sorted(found)).encode())
+def write_matches(run: Run, shard: int, locations: Iterable[RowLocation]) -> None:
+    """Write down where the table has a shard's images, for its `run_shard`. Each attempt writes the same bytes."""
+    storage.write(run.layout.known_images(shard), json.dumps(sorted(locations)).encode())
 
 
 def known_images(run: Run, shard: int) -> pa.Table:
-    """The rows of the table that hold images of a shard: KNOWN, every row proven, an image_id at most once.
+    """The rows of the table that hold images of a shard: KNOWN, every row checked, an image_id at most once.
 
-    Raises StoreError when the store stays away; what else is wrong with a file or row leaves it out.
+    Leaves out invalid rows and files that cannot be read. Raises StoreError when the store does not answer.
     """
     valid = [KNOWN.empty_table()]
     if files := known_files(run):
-        for number, there in groupby(_read_matches(run, shard), key=lambda place: place[0]):
-            rows = [row for _, row in there]
+        for number, locations in groupby(_read_matches(run, shard), key=lambda location: location[0]):
+            rows = [row for _, row in locations]
             for first, table in _batches(files[number], KNOWN.names, rows):
-                if here := [row - first for row in rows if first <= row < first + table.num_rows]:
-                    valid.append(_valid_rows(run, table.take(here)))
+                if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
+                    valid.append(_valid_rows(run, table.take(in_batch)))
     return pa.concat_tables(valid)
 
 
 def split_known(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Part a shard's images: schemas.REUSED of those that are known, and the verdicts of the others.
+    """Split a shard's images: schemas.REUSED of those that are known, and the verdicts of the others.
 
-    Both keep their order. What an image is called comes from its verdict; what was seen in its pixels, and
-    its vector, from the known row.
+    Both keep their order. Width, height, mode and vector of a known image are those of its known row; the other
+    columns are those of its verdict.
     """
-    # The first of equal ones: whatever stands twice in `known` is the same vector anyway.
-    at = pc.index_in(verdicts["image_id"].combine_chunks(), known["image_id"].combine_chunks())
-    old = known.take(at.drop_null())
-    named = verdicts.filter(at.is_valid())
-    seen = ("width", "height", "mode", "features")
-    columns = [(old if name in seen else named)[name].cast(kind) for name, kind in _types(schemas.REUSED)]
-    return pa.table(columns, schema=schemas.REUSED), verdicts.filter(at.is_null())
+    # Of rows with the same image_id the first: their vectors are the same.
+    index = pc.index_in(verdicts["image_id"].combine_chunks(), known["image_id"].combine_chunks())
+    known_rows = known.take(index.drop_null())
+    known_verdicts = verdicts.filter(index.is_valid())
+    from_row = ("width", "height", "mode", "features")
+    columns = [
+        (known_rows if name in from_row else known_verdicts)[name].cast(kind) for name, kind in _types(schemas.REUSED)
+    ]
+    return pa.table(columns, schema=schemas.REUSED), verdicts.filter(index.is_null())
 
 
 def _valid_rows(run: Run, table: pa.Table) -> pa.Table:
-    """Those rows (KNOWN) of which nothing speaks against taking their vectors."""
+    """The rows (KNOWN) whose vectors may be used."""
     width = run.model.width
-    right = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.dataset.model))
-    right = pc.and_(right, pc.equal(pc.list_value_length(table["features"]), width))
+    valid = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.dataset.model))
+    valid = pc.and_(valid, pc.equal(pc.list_value_length(table["features"]), width))
     for name in ("image_id", "width", "height", "mode"):
-        right = pc.and_(right, pc.is_valid(table[name]))
-    table = table.filter(right)  # what is null is not right
+        valid = pc.and_(valid, pc.is_valid(table[name]))
+    table = table.filter(valid)  # a null counts as false
     return table.filter(pa.array(np.isfinite(read.vectors(table)).all(axis=1)))
 
 
 def _batches(file: KnownFile, columns: list[str], rows: list[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """(number of its first row, rows as KNOWN has them) of a file, in parts: a compacted one may exceed the memory.
+    """(number of the first row, rows in columns of KNOWN) of a file, in batches: a compacted file may exceed memory.
 
-    rows: only row groups that hold one of them. What cannot be read is left out.
+    rows: only row groups that hold one of these. A file that cannot be read ends the iteration.
     """
     schema = pa.schema([KNOWN.field(name) for name in columns])
     try:
@@ -146,7 +149,7 @@ def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
 
 def _read_matches(run: Run, shard: int) -> list[RowLocation]:
     try:
-        found: list[RowLocation] = json.loads(storage.read(run.layout.known_images(shard)))
+        locations: list[RowLocation] = json.loads(storage.read(run.layout.known_images(shard)))
     except storage.ObjectMissing:
         return []
-    return found
+    return locations

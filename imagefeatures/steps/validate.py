@@ -1,4 +1,4 @@
-"""validate: judge every frozen object by its container and header, without decoding a pixel."""
+"""validate: checks the container and header of every frozen object, without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imagefeatures.steps import INGEST, VALIDATE
 
 
 def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receipt:
-    """Judge one shard: schemas.VERDICT for what passes, a reason for what does not.
+    """Check one shard: schemas.VERDICT for the objects that pass, a reason for each other.
 
     inspector: the process that reads headers; by default this process's own.
     """
@@ -39,14 +39,14 @@ def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receip
 
 
 def identities(run: Run, shard: int) -> Iterator[tuple[str, tuple[str, int]]]:
-    """(image_id, (uri, shard)) of every frozen object: what a search for duplicates is made of."""
+    """(image_id, (uri, shard)) of every frozen object: the input of the search for duplicates."""
     table = read_output(run.layout, INGEST, shard, columns=["image_id", "uri"])
     for image_id, uri in zip(*table.to_pydict().values(), strict=True):
         yield image_id, (uri, shard)
 
 
 def duplicates_of(same: Iterable[tuple[str, int]]) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Of objects with the same bytes the first by URI is kept; (shard, (uri, kept uri)) for each other.
+    """(shard, (uri, kept uri)) for each of the objects with the same bytes, except the first by URI, which is kept.
 
     >>> list(duplicates_of([("b", 7), ("a", 3)]))
     [(7, ('b', 'a'))]
@@ -56,16 +56,16 @@ def duplicates_of(same: Iterable[tuple[str, int]]) -> Iterator[tuple[int, tuple[
         yield shard, (uri, kept)
 
 
-def write_duplicates(run: Run, shard: int, found: Iterable[tuple[str, str]]) -> None:
-    """Write down a shard's duplicates for its `run_shard`. The same bytes however often it is done."""
-    storage.write(run.layout.duplicates(shard), json.dumps(dict(sorted(found))).encode())
+def write_duplicates(run: Run, shard: int, duplicates: Iterable[tuple[str, str]]) -> None:
+    """Write down a shard's duplicates, for its `run_shard`. Each attempt writes the same bytes."""
+    storage.write(run.layout.duplicates(shard), json.dumps(dict(sorted(duplicates))).encode())
 
 
 def _read_duplicates(run: Run, shard: int) -> dict[str, str]:
     if run.dataset.duplicates == "keep":
         return {}
     try:
-        found: dict[str, str] = json.loads(storage.read(run.layout.duplicates(shard)))
+        duplicates: dict[str, str] = json.loads(storage.read(run.layout.duplicates(shard)))
     except storage.ObjectMissing:
         return {}
-    return found
+    return duplicates

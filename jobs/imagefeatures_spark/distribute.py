@@ -1,7 +1,7 @@
-"""What the four jobs share: one argument in, shards spread over Spark, receipts and one honest last line out.
+"""The shared part of the four jobs: the argument, the distribution of shards over Spark, and the last line of output.
 
-Only shard numbers and receipts pass through Spark. The RDD interface is used because it starts a
-small job two seconds sooner than the first DataFrame query (docs/decisions/0003).
+Only shard numbers and receipts pass through Spark. The jobs use RDDs because a small job starts two seconds sooner
+than with a first DataFrame query (docs/decisions/0003).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from imagefeatures import errors, shards, storage
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import Run, load_run
 
-SETTINGS = {  # what the connection or spark-defaults.conf sets wins over these
+SETTINGS = {  # the connection and spark-defaults.conf override these
     "spark.ui.enabled": "false",  # a job lasts seconds; the web server would take one of them
-    "spark.python.worker.faulthandler.enabled": "true",  # a native crash says where
+    "spark.python.worker.faulthandler.enabled": "true",  # prints the stack of a native crash
 }
 
 
 def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
-    """Run a job: parse --run, start Spark, do the work, print what it came to. Ends the process."""
+    """Run a job: parse --run, start Spark, do the work, print the result. Ends the process."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote")
     uri = parser.parse_args().run
@@ -38,7 +38,7 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
         try:
             work(context, run)
         finally:
-            # Not context.stop(): when Spark has stopped, it waits a second more for a thread of its own.
+            # Not context.stop(): after Spark has stopped, it waits another second for a thread of PySpark.
             context._jsc.stop()
     except Exception as error:
         name, reason = _reason(error)
@@ -50,22 +50,21 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
 def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], shards.Receipt]) -> None:
     """Do the shards that have no receipt yet, one Spark task each.
 
-    count: how many shards the run has. run_shard: pickled to the workers, so a function of the
-    installed package, or a partial of one.
+    count: how many shards the run has. run_shard: pickled for the workers.
     """
     todo = shards.pending(run.layout, step, count)
     started = time.perf_counter()
 
     def attempt(shard: int) -> shards.Receipt:
         storage.shorten_retries(TaskContext.get().attemptNumber() > 0)
-        # A process that multiprocessing spawns imports its parent's main module first: here PySpark, half a second, for
-        # a child that decodes pictures. It spares itself that for a package's __main__.
+        # A process that multiprocessing spawns first imports its parent's main module: here PySpark, which takes half a
+        # second and is useless to a decode child. It skips the import of a package's __main__.
         sys.modules["__main__"].__spec__ = ModuleSpec("worker.__main__", None)
         try:
             return run_shard(shard)
         finally:
-            # Before each task Spark has Python look again at what it knows of every archive on its path. Spark's own
-            # jar is one: 0.07 s a shard, for nothing. What Python has forgotten, it learns when it next needs it.
+            # Before each task Spark makes Python read again every archive on its path that it has cached. Spark's own
+            # jar is one, which costs 0.07 s a shard. An archive that is not cached is read when it is next needed.
             for path, finder in list(sys.path_importer_cache.items()):
                 if isinstance(finder, zipimport.zipimporter):
                     del sys.path_importer_cache[path]
@@ -73,18 +72,18 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
     if todo:
         context.parallelize(todo, len(todo)).map(attempt).collect()
     seconds = time.perf_counter() - started
-    done = shards.totals(shards.read_receipts(run.layout, step))
-    reused = f" ({done.reused} reused)" if done.reused else ""
+    sums = shards.totals(shards.read_receipts(run.layout, step))
+    reused = f" ({sums.reused} reused)" if sums.reused else ""
     print(
-        f"{step}: {done.images} images in, {done.passed} on{reused}, {count} shards ({count - len(todo)} done before); "
-        f"busy {done.seconds:.1f} s, {done.images_per_second:.0f} images/s; "
+        f"{step}: {sums.images} images in, {sums.passed} on{reused}, {count} shards ({count - len(todo)} done before); "
+        f"busy {sums.seconds:.1f} s, {sums.images_per_second:.0f} images/s; "
         f"Spark up in {_start_seconds(context) - seconds:.1f} s, work {seconds:.1f} s",
         flush=True,
     )
 
 
 def _end(status: int) -> NoReturn:
-    """End this process without what it would tidy up first: threads that wait for a Spark that has stopped."""
+    """End this process without Python's cleanup, which would wait for threads of a Spark that has stopped."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -104,7 +103,7 @@ def _start_seconds(context: SparkContext) -> float:
 
 
 def _reason(error: Exception) -> tuple[str, str]:
-    """The name of the error, and its one line: a worker's Python traceback ends with them, deep inside a Java one."""
+    """The name and the message of an error. For a worker's error they are inside a Java stack trace."""
     if isinstance(error, errors.ImageFeaturesError):
         return type(error).__name__, str(error)
     lines = [line.strip() for line in str(error).splitlines()]

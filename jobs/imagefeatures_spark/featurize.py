@@ -17,7 +17,7 @@ from imagefeatures_spark.distribute import main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
-    # Read once by the driver and handed from executor to executor: no worker asks the store for the model.
+    # The driver reads the model once, and Spark passes it from executor to executor: no worker reads it from the store.
     bundle = context.broadcast(prepare.read_bundle(run.model, run.preprocessing, run.lake))
     spread(
         context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundle)
@@ -31,7 +31,7 @@ def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receip
 
 
 def gpu_of(resources: Mapping[str, ResourceInformation]) -> str | None:
-    """The address of the GPU that Spark has given to a task; None when it gives out none."""
+    """The address of the GPU that Spark has given to a task; None when Spark has no GPUs."""
     addresses = resources["gpu"].addresses if "gpu" in resources else []
     return addresses[0] if addresses else None
 

@@ -12,7 +12,7 @@ from imagefeatures.steps import resize, reuse
 from imagefeatures_spark.distribute import main, spread
 
 FILES_AT_ONCE = 4
-"""How many slices of the table's files each core gets: one slow file then delays little."""
+"""How many slices of the table's files each core gets. More slices: a slow file delays the others less."""
 
 
 def work(context: SparkContext, run: Run) -> None:
@@ -24,12 +24,12 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], todo: list[int]) -> None:
-    """Join the table with the run by hash; what each shard finds is written down for the worker that does it."""
+    """Join the table with the run by hash, and write down the matches of each shard for the worker that does it."""
     slices = min(len(files), FILES_AT_ONCE * context.defaultParallelism)
     known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.row_locations, run))
     images = context.parallelize(todo, len(todo)).flatMap(partial(reuse.identities, run))
     matches = known.cogroup(images).values().flatMap(reuse.matches)
-    matches.groupByKey().foreach(lambda found: reuse.write_matches(run, *found))
+    matches.groupByKey().foreach(lambda of_shard: reuse.write_matches(run, *of_shard))
 
 
 if __name__ == "__main__":

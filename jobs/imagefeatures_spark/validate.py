@@ -21,10 +21,10 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 def find_duplicates(context: SparkContext, run: Run, count: int) -> None:
-    """Join the whole partition by hash; each shard's duplicates are written down for the worker that judges it."""
+    """Join the whole partition by hash, and write down the duplicates of each shard for the worker that does it."""
     images = context.parallelize(range(count), max(count, 1)).flatMap(partial(validate.identities, run))
     same = images.groupByKey().values().flatMap(validate.duplicates_of)
-    same.groupByKey().foreach(lambda found: validate.write_duplicates(run, *found))
+    same.groupByKey().foreach(lambda of_shard: validate.write_duplicates(run, *of_shard))
 
 
 if __name__ == "__main__":

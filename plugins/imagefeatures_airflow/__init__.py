@@ -1,4 +1,4 @@
-"""What Airflow needs to know of image features: the DAGs, the trigger form, retries, the tasks' bodies, the web page.
+"""The Airflow side of image features: the DAGs, the trigger form, retries, the bodies of the tasks, the web page.
 
 A DAG file of three lines makes the DAG of each dataset file:
 
@@ -6,7 +6,7 @@ A DAG file of three lines makes the DAG of each dataset file:
 
     globals().update(feature_dags("/etc/imagefeatures/datasets"))
 
-Every Airflow process imports this package for its plugin, so it imports nothing itself before it is called.
+Every Airflow process imports this package for its plugin, so its functions import what they need when they are called.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 def feature_dags(folder: str | Path | None = None) -> dict[str, DAG]:
-    """The DAG of each dataset file, by its id. For a DAG file, which hands them to Airflow by `globals().update(…)`.
+    """The DAG of each dataset file, by its id. A DAG file passes them to Airflow by `globals().update(…)`.
 
-    folder: of dataset files, an absolute path; None: the one that the settings name. Tasks read it too, so the workers
-    of Airflow need it at the same path. Raises SettingsError when there is no such folder.
+    folder: absolute path of a folder of dataset files; None: the folder of the settings. Tasks read it too, so
+    Airflow's workers need it at the same path. Raises SettingsError when there is no such folder.
 
-    Malformed files are passed over, or one would stop all: Airflow runs no DAG of a file that has an import error.
+    Malformed files are skipped, because Airflow runs no DAG of a DAG file that has an import error.
     `check_feature_dags` reports them.
     """
     from imagefeatures import names
     from imagefeatures.datasets import load_datasets
     from imagefeatures_airflow.pipeline import features_dag
 
-    place = _existing(folder)
-    return {names.dag_id(dataset.name): features_dag(dataset, place) for dataset in load_datasets(place)[0]}
+    path = _existing(folder)
+    return {names.dag_id(dataset.name): features_dag(dataset, path) for dataset in load_datasets(path)[0]}
 
 
 def check_feature_dags(folder: str | Path | None = None) -> None:
     """Raise DatasetError when there are malformed dataset files; its text names each file and field.
 
-    For a DAG file of its own, which makes no DAG: Airflow then shows the text as this file's import error. folder: as
-    for `feature_dags`.
+    Call it in a DAG file of its own, without DAGs: Airflow then shows the text as the import error of that file.
+    folder: as for `feature_dags`.
     """
     from imagefeatures.datasets import load_datasets
     from imagefeatures.errors import DatasetError

@@ -1,4 +1,4 @@
-"""What the DAGs of this service are made of."""
+"""The parts of this service's DAGs: asset, timetable, default arguments, Spark jobs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ JOBS = "imagefeatures_spark"
 
 
 def asset(dataset: str) -> Asset:
-    """The table of a dataset, as Airflow knows it: `register` updates it, and other DAGs may be scheduled on it."""
+    """The table of a dataset as an Airflow asset: `register` updates it, and other DAGs may be scheduled on it."""
     return Asset(names.table_name(dataset), uri=f"iceberg://{names.NAMESPACE}/{dataset}")
 
 
 def calendar(cron: str | None) -> CronPartitionTimetable | OnDemandPartitionTimetable:
-    """One partition a day: a run at midnight fills the day that has just ended. None: nothing starts by itself."""
+    """One partition a day: a run at midnight fills the day that has just ended. cron: None for no scheduled runs."""
     if cron:
         return CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
     return OnDemandPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
 
 
 def default_args() -> dict[str, Any]:
-    """What all tasks share: two retries, and none of what a retry cannot mend."""
+    """The arguments of all tasks: two retries, except of errors that a retry cannot fix."""
     return {"retries": 2, "retry_delay": timedelta(seconds=20), "retry_policy": RefuseInputErrors()}
 
 
@@ -45,7 +45,7 @@ def submit(step: str, dataset: str, run_file: XComArg) -> SparkSubmitOperator:
 
 
 def _script(step: str) -> str:
-    """The file of a job, in the checkout or in site-packages. It is found, not imported: Airflow never runs Spark."""
+    """The file of a job, in the checkout or in site-packages. It is not imported: Airflow itself never runs Spark."""
     spec = find_spec(JOBS)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"the package {JOBS} is not installed here", name=JOBS)

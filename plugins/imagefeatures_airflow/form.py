@@ -17,7 +17,7 @@ def trigger_form(dataset: Dataset) -> dict[str, Param]:
 
 
 def _flat(field: dict[str, Any]) -> dict[str, Any]:
-    """The schema as the form needs it. pydantic writes "a number or null" as two schemas, the form wants two types."""
+    """The schema as the form needs it. For "a number or null" pydantic has two schemas, the form one with two types."""
     schema = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
     for alternative in field.get("anyOf", []):
         types = [*schema.get("type", []), alternative["type"]]

@@ -1,7 +1,7 @@
-"""Registers the project with Airflow: timetable, web page, its places in the UI.
+"""Registers the project with Airflow: the timetable, the web page, and its links in the UI.
 
-The entry point `airflow.plugins` of an installed package names this class. Every Airflow process imports this module,
-tasks included: nothing heavy at module level.
+The entry point `airflow.plugins` of an installed package names the class. Every Airflow process imports this module,
+tasks included, so it imports nothing heavy at module level.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PREFIX = "image-features"
 class ImageFeaturesPlugin(AirflowPlugin):
     name = "image_features"
     timetables = [OnDemandPartitionTimetable]  # noqa: RUF012 - Airflow's own way to declare it
-    # No slash in front: the UI reads these addresses from its own base, which may be a folder of the host.
+    # No leading slash: the UI resolves these addresses against its own base path, which may not be the host's root.
     external_views = [  # noqa: RUF012
         {
             "name": "Image features",
@@ -36,7 +36,7 @@ class ImageFeaturesPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The web page. Imported when the API server asks: no other process needs a web framework."""
+        """The web page. It is imported only in the API server: no other process needs a web framework."""
         from imagefeatures_airflow.web.app import app
 
         return [{"name": "Image features", "app": app, "url_prefix": f"/{PREFIX}"}]

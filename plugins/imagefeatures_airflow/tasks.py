@@ -1,4 +1,4 @@
-"""The bodies of the tasks that run in Airflow's own workers; the work itself is imagefeatures'."""
+"""The bodies of the tasks that run in Airflow's own workers. They call imagefeatures, which does the work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def plan(folder: Path, dataset: str, params: dict[str, Any], partition_key: str 
 
 
 def model(run_file: str) -> dict[str, Any]:
-    """Make sure that the lake holds the run's model, proven. Returns what was measured."""
+    """Make sure that the lake holds the run's model, verified. Returns what was measured."""
     from imagefeatures.models.prepare import prepare
 
     settings, run = Settings.from_env(), load_run(run_file)

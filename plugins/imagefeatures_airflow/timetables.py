@@ -11,8 +11,8 @@ from airflow.timetables.trigger import CronPartitionTimetable
 class OnDemandPartitionTimetable(CronPartitionTimetable):
     """One partition a day, run by hand or by a backfill, never by the scheduler.
 
-    A backfill asks the timetable for the partitions, so a DAG without one cannot be backfilled. Airflow refuses a
-    schedule beside `allowed_run_types` that leave out scheduled runs.
+    A backfill gets its partitions from the timetable, so a DAG without one cannot be backfilled. `allowed_run_types`
+    without scheduled runs is no alternative: Airflow refuses it beside a schedule.
     """
 
     @property

@@ -117,7 +117,7 @@ def test_ctrl_c_leaves_receipts_and_no_process_and_resume_goes_on(
     words = ["run", dataset, PARTITION, "--workers", "2", "--shard-images", "1", "--max-rejected", "0.1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "imagefeatures.cli", *words], cwd=REPOSITORY, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_hear_ctrl_c,
     )  # fmt: skip
     while len(receipts := receipts_of(settings, "resize")) < 3:  # the engine is still to be loaded
         assert process.poll() is None
@@ -134,6 +134,11 @@ def test_ctrl_c_leaves_receipts_and_no_process_and_resume_goes_on(
     assert "24 registered" in capsys.readouterr().out
     assert receipts
     assert list(storage.list_objects(f"{settings.lake}/staging")) == []
+
+
+def _hear_ctrl_c() -> None:
+    """A shell's background job ignores Ctrl-C, and all that it starts does too: not so the command under test."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def receipts_of(settings: Settings, step: str) -> list[Path]:

@@ -65,11 +65,13 @@ def test_a_spent_failure_budget_fails_the_run_at_once_and_says_why(
 
 def test_an_unknown_parameter_is_refused_by_name(deployment: Deployment) -> None:
     code = (
-        "import json, sys; from imagefeatures_airflow import tasks\n"
-        "try: tasks.plan('fruit', json.loads(sys.argv[1]), None)\n"
+        "import json, sys; from pathlib import Path; from imagefeatures_airflow import tasks\n"
+        "try: tasks.plan(Path(sys.argv[2]), 'fruit', json.loads(sys.argv[1]), None)\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     given = json.dumps({"partition": DAYS[0], "shard_imagez": 5})
     env = deployment.env | {"PYTHONPATH": deployment.env["AIRFLOW__CORE__PLUGINS_FOLDER"]}
-    done = subprocess.run([sys.executable, "-c", code, given], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, given, str(deployment.settings.datasets)], env=env, capture_output=True, text=True
+    )
     assert "ParamsError shard_imagez: unknown field" in done.stdout

@@ -38,7 +38,7 @@ def test_a_dataset_survives_json_whichever_form_it_had() -> None:
 @pytest.mark.parametrize(
     ("given", "refusal"),
     [
-        ({"source": {"uri": "s3://b/", "pattern": "*.jpg"}, "pattern": "*.png"}, "pattern: .*stands in source too"),
+        ({"source": {"uri": "s3://b/", "pattern": "*.jpg"}, "pattern": "*.png"}, "pattern: .*is set in source too"),
         ({"source": {"uri": "s3://"}}, "source.uri: .*must be s3://bucket"),
         ({"source": {"kind": "zip", "uri": "s3://b/"}}, "source.kind: Input should be 'folder'"),
         ({"source": {"uri": "s3://b/", "recursive": True}}, "source.recursive: unknown field"),

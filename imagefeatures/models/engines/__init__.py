@@ -1,10 +1,10 @@
 """Engines: pixels to vectors. All give the reference's numbers (see `prepare`), at different speeds.
 
-openvino    the default on CPUs: one thread, one image at a time, so that one worker a core scales
-tensorflow  the reference's own runtime, on a GPU where it sees one
+openvino    the default on CPUs: one thread, one image at a time, so that one worker for each core scales
+tensorflow  the reference's own runtime, on a GPU if it sees one
 
-An engine is a module with `export(model, spec) -> {file name: bytes}`, which turns the Keras model into what the
-engine loads, and `load(bundle) -> Engine`.
+An engine is a module with `export(model, spec) -> {file name: bytes}`, which turns the Keras model into the files of
+the engine, and `load(bundle) -> Engine`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 NAMES = ("openvino", "tensorflow")
 GOLDEN_FILE = "golden.npy"
-"""The reference's vectors of the golden pictures: with them every worker proves its engine."""
+"""The reference's vectors of the golden pictures: every worker checks its engine with them."""
 
 
 @dataclass(frozen=True)
 class Bundle:
     """The engine-ready files of one fingerprint: small enough (23 MB) to send to every worker.
 
-    files: name to bytes, those of all engines and GOLDEN_FILE.
+    files: name to bytes; the files of all engines, and GOLDEN_FILE.
     """
 
     fingerprint: str
@@ -42,7 +42,7 @@ class Bundle:
 
     @property
     def golden_vectors(self) -> np.ndarray:
-        """What the reference makes of `reference.golden_pixels`: float32 [4, width]."""
+        """The reference's vectors of `reference.golden_pixels`: float32 [4, width]."""
         vectors: np.ndarray = np.load(io.BytesIO(self.files[GOLDEN_FILE]), allow_pickle=False)
         return vectors
 
@@ -77,9 +77,9 @@ def cached(name: str, bundle: Bundle) -> Engine:
 
 
 def load(name: str, bundle: Bundle) -> Engine:
-    """Load an engine by its name in the dataset file, and prove it on this machine.
+    """Load an engine by its name in the dataset file, and verify it on this machine.
 
-    The model step has proven it on another one, perhaps without this one's GPU. Raises ModelMismatch when the
+    The model step has verified it, but perhaps on a machine without this one's GPU. Raises ModelMismatch when the
     width or the golden vectors are not the model's.
     """
     engine: Engine = module(name).load(bundle)
@@ -93,7 +93,7 @@ def load(name: str, bundle: Bundle) -> Engine:
 
 
 def module(name: str) -> ModuleType:
-    """The module of an engine. Imported by name: nothing loads the libraries of an engine that it does not use."""
+    """The module of an engine, imported by name, so that the libraries of an unused engine are not loaded."""
     if name not in NAMES:
         raise ValueError(f"there is no engine {name!r}, only {', '.join(NAMES)}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -18,8 +18,8 @@ XML, BIN = "model.xml", "model.bin"
 SETTINGS = {
     "INFERENCE_NUM_THREADS": 1,
     "NUM_STREAMS": 1,
-    "INFERENCE_PRECISION_HINT": "f32",  # bf16, the default where the CPU has it, is wrong by up to 0.1 in cosine
-    "ENABLE_CPU_PINNING": False,  # pinned, all workers of a machine sit on the same core
+    "INFERENCE_PRECISION_HINT": "f32",  # bf16, the default on CPUs that have it, is wrong by up to 0.1 in cosine
+    "ENABLE_CPU_PINNING": False,  # with pinning all workers of a machine run on the same core
 }
 
 
@@ -45,7 +45,7 @@ def load(bundle: Bundle) -> OpenVino:
 
 
 class OpenVino:
-    """A compiled model that takes one image at a time. xml, weights: the files that `export` makes."""
+    """A compiled model for one image at a time. xml, weights: the files that `export` makes."""
 
     def __init__(self, xml: bytes, weights: bytes) -> None:
         core = _core()

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: the reference's own runtime, on a GPU where it sees one."""
+"""Keras on TensorFlow: the reference's own runtime, on a GPU if it sees one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
     """The Keras model's arrays, named "<layer>/<position>", in layer order."""
     arrays = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     sink = io.BytesIO()
-    np.savez(sink, **{f"{layer}/{at}": array for layer, found in arrays.items() for at, array in enumerate(found)})
+    named = {f"{layer}/{index}": array for layer, own in arrays.items() for index, array in enumerate(own)}
+    np.savez(sink, **named)
     return {WEIGHTS: sink.getvalue()}
 
 
 def load(bundle: Bundle) -> TensorFlow:
-    """Build the model anew from its arrays. Nothing that a file says is executed."""
+    """Build the model from its arrays. No code from a file is executed."""
     with np.load(io.BytesIO(bundle.files[WEIGHTS]), allow_pickle=False) as stored:
         arrays: dict[str, list[np.ndarray]] = {}
         for name in stored.files:
@@ -38,8 +39,8 @@ def load(bundle: Bundle) -> TensorFlow:
 class TensorFlow:
     """A Keras model, compiled once for a fixed batch (`predict` in a loop retraces and leaks).
 
-    On a GPU the batch is sized to its memory. A batch that does not fit is halved, and stays so; what was computed
-    before is kept. Raises TensorFlow's ResourceExhaustedError when there is no memory for a single image.
+    On a GPU the batch is sized to the memory. A batch that does not fit is halved, for all later batches too; vectors
+    computed before are kept. Raises TensorFlow's ResourceExhaustedError when a single image does not fit.
     """
 
     def __init__(self, model: Any, spec: ModelSpec) -> None:
@@ -67,7 +68,7 @@ class TensorFlow:
         return vectors
 
     def _vectors(self, part: np.ndarray) -> np.ndarray:
-        """part: at most a batch of pixels. Missing images are filled with zeros: one compiled shape does for all."""
+        """part: at most a batch of pixels. It is filled up with zeros, so that all batches have one compiled shape."""
         padded = np.zeros((self.batch, *part.shape[1:]), np.float32)
         padded[: len(part)] = reference.scaled(part, self._spec.value_scale)
         vectors: np.ndarray = self._run(padded).numpy()
