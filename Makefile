@@ -113,7 +113,7 @@ bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the 
 	@scripts/peer $* $(BIN)/python && touch $@
 
 clean:  ## remove .venv, Airflow's folder, the demo's photos and picture; the lake stays
-	rm -rf $(VENV) .bench .airflow photos out .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .bench .airflow photos out .pytest_cache .ruff_cache .mypy_cache *.egg-info
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' \
