@@ -24,12 +24,13 @@ from demo.photos import fetch_photos
 from fetch import CORPORA, fetch_archives, unpack
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import InputError
+from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.prepare import prepare
 from imagefeatures.settings import Settings
 from pipeline import run_through
-from support.shared import PREPROCESSING, SPEC
 from watch import oom_kills
 
+MODEL = BACKBONES[DEFAULT]
 PHOTO_COUNT = 500
 LABEL = r"/objects/[0-9a-f]{2}/([^/]+)/"  # the corpus
 
@@ -41,7 +42,7 @@ def main(folder: Path) -> int:
     objects = folder / "objects"
     files = [*_lay_out_corpora(archives, objects), *_lay_out_photos(fetch_photos(settings.cache), objects)]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets at length
-    prepare(SPEC, PREPROCESSING, settings.lake, settings.cache)
+    prepare(MODEL, MODEL.preprocessing, settings.lake, settings.cache)
     kills = oom_kills()
     mixed = run_through(_dataset(objects, "*"), "mixed", settings)
     alone = run_through(_dataset(objects, f"*/{report.PHOTOS}/*"), "alone", settings)
