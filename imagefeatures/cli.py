@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImageFeaturesError as error:
         say(f"imagefeatures: {error}", file=sys.stderr)
         return EXIT_INPUT_ERROR if isinstance(error, InputError) else 1
+    except BrokenPipeError:  # such as `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end would complain
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED  # the command has ended all processes that it started
     return status

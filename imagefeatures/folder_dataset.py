@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from imagefeatures import names, storage
+from imagefeatures import layout, storage
 from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, find_dataset, one_line
 from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsError
 from imagefeatures.settings import Settings
@@ -41,12 +41,15 @@ def dataset_of(path: str, settings: Settings, name: str | None = None) -> Datase
         )
     except ValidationError as error:
         raise ParamsError(f"{folder}: cannot be a dataset: {one_line(error)}") from None
-    if not _is_taken(dataset, settings):
+    if _reserve(dataset, settings):
         return dataset
     if name:
         raise ParamsError(f"--name: {name} is another dataset already; choose another name")
     digest = hashlib.sha256(source.encode()).hexdigest()
-    return dataset.model_copy(update={"name": f"{dataset.name}_{digest[:6]}"})
+    dataset = dataset.model_copy(update={"name": f"{dataset.name}_{digest[:6]}"})
+    if not _reserve(dataset, settings):
+        raise ParamsError(f"{folder}: {dataset.name} is another dataset already; choose a name with --name")
+    return dataset
 
 
 def name_of(folder: str) -> str:
@@ -121,25 +124,30 @@ def _label_rule(source: str) -> str:
     return "none"
 
 
-def _is_taken(dataset: Dataset, settings: Settings) -> bool:
-    """Whether the dataset's name is that of a dataset file, or of a table, of another source."""
+def _reserve(dataset: Dataset, settings: Settings) -> bool:
+    """Reserve the dataset's name for its source. Returns False when the name belongs to another source.
+
+    The source is written down in the lake before the first run, since a table does not tell it: objects of a subfolder
+    are objects of the folder too.
+    """
     files = datasets_folder(settings)
     if files and any((files / f"{dataset.name}{suffix}").exists() for suffix in (".yaml", ".yml")):
         try:
-            return str(find_dataset(files, dataset.name).source) != str(dataset.source)
-        except DatasetError:  # it is malformed: somebody else's all the same
-            return True
-    known = _published_uri(dataset.name, settings)
-    return known is not None and not known.startswith(str(dataset.source))
+            return str(find_dataset(files, dataset.name).source) == str(dataset.source)
+        except DatasetError:  # malformed, but the name is in use
+            return False
+    reservation = layout.folder_reservation(settings.lake, dataset.name)
+    try:
+        return storage.read(reservation).decode() == str(dataset.source)
+    except storage.ObjectMissing:
+        pass
+    if _is_published(dataset.name, settings):  # by a dataset file that is gone
+        return False
+    storage.write(reservation, str(dataset.source).encode(), only_if_absent=True)
+    return storage.read(reservation).decode() == str(dataset.source)
 
 
-def _published_uri(name: str, settings: Settings) -> str | None:
-    """The URI of one object of a dataset, registered or quarantined; None when nothing of it is published."""
+def _is_published(name: str, settings: Settings) -> bool:
     from imagefeatures import read
 
-    if not read.runs(settings, name):
-        return None
-    for table, where in ((name, None), (names.QUARANTINE, f"dataset = '{name}'")):
-        for rows in read.batches(settings, table, columns=("uri",), where=where):
-            return str(rows.column("uri")[0])
-    return None
+    return bool(read.runs(settings, name))

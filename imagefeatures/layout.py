@@ -8,6 +8,7 @@
                                           /<step>/shard-00012.json                       the receipt, written last
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
 <lake>/models/<fingerprint>/
+<lake>/folders/<dataset>                     the source of a dataset without a dataset file
 """
 
 from __future__ import annotations
@@ -120,3 +121,8 @@ def warehouse(lake: str) -> str:
 
 def model_folder(lake: str, fingerprint: str) -> str:
     return f"{lake}/models/{fingerprint}"
+
+
+def folder_reservation(lake: str, dataset: str) -> str:
+    """Holds the source of a dataset that has no dataset file: the name is reserved for this source."""
+    return f"{lake}/folders/{dataset}"

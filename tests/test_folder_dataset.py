@@ -113,3 +113,24 @@ def test_the_file_is_a_dataset_file(settings: Settings, tmp_path: Path) -> None:
     path = settings.datasets / f"{dataset.name}.yaml"
     path.write_text(dataset_file(dataset), encoding="utf-8")
     assert load_dataset(path) == dataset.model_copy(update={"schedule": "0 0 * * *"})
+
+
+@pytest.mark.parametrize("order", [("outer", "inner"), ("inner", "outer")])
+def test_a_folder_and_its_subfolder_of_the_same_name_are_two_datasets(
+    settings: Settings, tmp_path: Path, order: tuple[str, str]
+) -> None:
+    outer = fill(tmp_path / "art", {"a.jpg": b"a", "art/b.jpg": b"b"})
+    folders = {"outer": str(outer), "inner": str(outer / "art")}
+    first, second = (dataset_of(folders[which], settings).name for which in order)
+    assert first == "art"
+    assert re.fullmatch(r"art_[0-9a-f]{6}", second)
+    assert [dataset_of(folders[which], settings).name for which in order] == [first, second]
+
+
+def test_a_name_is_reserved_before_anything_is_published(settings: Settings, tmp_path: Path) -> None:
+    one, two, three = (fill(tmp_path / str(at) / "trip", {"a.jpg": b"a"}) for at in range(3))
+    names = [dataset_of(str(folder), settings).name for folder in (one, two, three)]
+    assert names[0] == "trip"
+    assert len(set(names)) == 3
+    with pytest.raises(ParamsError, match="--name: trip is another dataset already"):
+        dataset_of(str(two), settings, "trip")

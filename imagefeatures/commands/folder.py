@@ -13,7 +13,7 @@ from typing import Any
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
 from imagefeatures.datasets import Dataset, RunParams
-from imagefeatures.errors import ImageFeaturesError, TooManyRejected
+from imagefeatures.errors import ImageFeaturesError, ParamsError, TooManyRejected
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.settings import REPOSITORY, Settings, is_checkout
 
@@ -88,6 +88,8 @@ def _published(dataset: Dataset, settings: Settings, workers: int, resume: bool)
     progress = Progress(settings.lake, dataset.name, [PARTITION])
     if resume:
         run = load_run(local.unfinished_run(settings, dataset.name, PARTITION))
+        if run.source != dataset.source:
+            raise ParamsError(f"--resume: the unfinished run of {dataset.name} is of {run.source}; leave --resume out")
     else:
         run = load_run(plan_run(dataset, RunParams(), PARTITION, settings))
     with local.open_workers(workers) as opened:

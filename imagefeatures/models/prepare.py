@@ -67,7 +67,7 @@ def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bun
     try:
         if facts is None:
             raise storage.ObjectMissing(f"{folder}/model.json")
-        files = {name: storage.read(f"{folder}/{name}") for name in facts["sha256"]}
+        files = {name: storage.read(f"{folder}/{name}") for name in {GOLDEN_FILE, *facts["sha256"]}}
     except storage.ObjectMissing as error:
         raise ModelMismatch(f"MODEL_MISMATCH: {folder} is not prepared ({error}); run the model task") from None
     for name, data in files.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from imagefeatures import read, storage
 from imagefeatures import settings as settings_module
 from imagefeatures.cli import main
 from imagefeatures.commands import folder as folder_module
-from imagefeatures.datasets import load_dataset
+from imagefeatures.datasets import Dataset, RunParams, load_dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR
+from imagefeatures.plan import plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 from support.photos import encoded, fill, jpeg, picture, real_photos
 
@@ -151,6 +153,29 @@ def test_two_folders_of_one_name_are_two_tables(
     assert names[0] == names[2] == "photos"
     assert names[1].startswith("photos_")
     assert [read.table(settings, name).num_rows for name in names] == [1, 1, 1]
+
+
+def test_an_unfinished_run_of_another_source_is_not_resumed(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = fill(tmp_path / "trip", {"1.jpg": jpeg(1)})
+    elsewhere = Dataset.model_validate({"name": "trip", "source": f"file://{tmp_path}/elsewhere/"})
+    plan_run(elsewhere, RunParams(), "all", settings)
+    assert folder_command(photos, tmp_path / "a.png", "--resume") == EXIT_INPUT_ERROR
+    err = capsys.readouterr().err
+    assert "--resume: the unfinished run of trip is of file://" in err
+    assert err.count("\n") == 1
+    assert read.runs(settings) == []
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(tmp_path: Path) -> None:
+    photos = fill(tmp_path / "trip", {"1.jpg": jpeg(1)})
+    command = [sys.executable, "-m", "imagefeatures.cli", "folder", "--workers", "1", str(photos)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 1
 
 
 def test_a_folder_of_bad_files_alone_is_an_error_that_lists_them(
