@@ -69,7 +69,7 @@ def read_manifest(run: Run, shard: int) -> pa.Table:
 
 def item_of(row: dict[str, Any]) -> Item:
     """A row of the manifest as the Item that its source listed."""
-    return Item(**{field.name: row[field.name] for field in dataclasses.fields(Item)})
+    return Item(row["uri"], row["size"], row["etag"], row["label"], row["key"], row["locator"])
 
 
 def shard_count(run: Run, objects: int, size: int, workers: int) -> int:

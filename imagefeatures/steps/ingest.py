@@ -23,16 +23,24 @@ def run_shard(run: Run, shard: int) -> Receipt:
     Raises StoreError when the store does not answer: that is not the fault of an image.
     """
     work = ShardWork(run.layout, INGEST, shard)
-    listed = read_manifest(run, shard).to_pylist()
-    frozen = []
-    for row, fetched in zip(listed, _fetch_all(run, listed), strict=True):
+    manifest = read_manifest(run, shard)
+    listed = manifest.to_pylist()
+    kept: list[int] = []
+    blobs: list[bytes] = []
+    for index, fetched in enumerate(_fetch_all(run, listed)):
         if isinstance(fetched, Rejected):
-            work.reject(row, fetched)
+            work.reject(listed[index], fetched)
         else:
-            image_id = hashlib.sha256(fetched).hexdigest()
-            frozen.append({**row, "size": len(fetched), "image_id": image_id, "data": fetched})
-    raw = pa.Table.from_pylist(frozen, schema=schemas.RAW)
-    frozen.clear()  # the table has the bytes now
+            kept.append(index)
+            blobs.append(fetched)
+    rows = manifest.take(pa.array(kept, pa.int64()))
+    columns = {
+        "image_id": pa.array([hashlib.sha256(data).hexdigest() for data in blobs], pa.string()),
+        "size": pa.array([len(data) for data in blobs], pa.int64()),
+        "data": pa.array(blobs, pa.binary()),
+    }
+    blobs.clear()  # the table has the bytes now
+    raw = pa.table([columns[name] if name in columns else rows[name] for name in schemas.RAW.names], schema=schemas.RAW)
     # The bytes are compressed images already.
     return work.finish(len(listed), raw, compression="none", use_dictionary=False)
 
