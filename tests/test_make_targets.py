@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from imagefeatures.settings import REPOSITORY
+from support.making import make
 from support.snippets import DOCUMENTS, codes, plain, section, sections
 
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
@@ -30,7 +30,9 @@ def test_every_phony_target_has_a_description_and_no_other() -> None:
 
 
 def test_make_alone_prints_every_target_once_under_its_heading() -> None:
-    printed = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    done = make()
+    assert done.returncode == 0
+    printed = done.stdout
     assert re.findall(r"^  make ([a-z-]+) ", printed, re.MULTILINE) == TARGETS
     headings = re.findall(r"^##@ (.+)$", MAKEFILE, re.MULTILINE)
     assert re.findall(r"^(\S.*)$", printed, re.MULTILINE) == headings

@@ -20,6 +20,7 @@ from imagefeatures.datasets import Dataset, RunParams, load_dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import plan_run
 from imagefeatures.settings import REPOSITORY, Settings
+from support.making import make
 from support.photos import encoded, fill, jpeg, picture, real_photos
 
 Out = list[str]
@@ -230,9 +231,9 @@ def test_make_hands_the_folder_on_as_it_was_typed(tmp_path: Path) -> None:
     program = tmp_path / "imagefeatures"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
-    make = ["make", "features", f"BIN={tmp_path}", "-o", "setup"]
+    features = ("features", f"BIN={tmp_path}", "-o", "setup")
     typed = '~/it\'s a "b"; `c` & #1 – é'
-    done = subprocess.run([*make, f"FOLDER={typed}"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["folder", "--", typed]
-    done = subprocess.run(make, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = make(*features, f"FOLDER={typed}")
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["folder", "--", typed])
+    done = make(*features)
     assert (done.returncode, done.stdout) == (2, 'say which: make features FOLDER="~/My Photos"\n')
