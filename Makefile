@@ -93,7 +93,7 @@ setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 $(READY): $(LOCKS) requirements/readers.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
-lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml; mypy, strict for imagefeatures
+lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml; mypy, strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: setup  ## let ruff write the code's layout

@@ -42,7 +42,7 @@ class Counting(LocalStore):
         self.requests["GET"] += len(versions)
         return super().fetch_all(versions)
 
-    def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
+    def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         self.requests["PUT"] += 1
         return super().write(path, data, only_if_absent)
 
@@ -89,7 +89,10 @@ def _counted(run: Run, settings: Settings) -> dict[str, Any]:
 def _commit(settings: Settings) -> dict[str, int]:
     """The files and manifests of the table's current snapshot."""
     table = open_catalog(settings).load_table("features.photos")
-    manifests = table.current_snapshot().manifests(table.io)
+    snapshot = table.current_snapshot()
+    if not snapshot:
+        raise LookupError("nothing was published")
+    manifests = snapshot.manifests(table.io)
     entries = sum(len(manifest.fetch_manifest_entry(table.io)) for manifest in manifests)
     size = sum(manifest.manifest_length for manifest in manifests)
     return {"files": entries, "manifests": len(manifests), "manifest_bytes": size}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -61,7 +62,7 @@ def run(work: Work, cores: int) -> float:
 
 def _loop(work: Work, number: int, barrier: Barrier, taken: Synchronized[int]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    process_photo = {"inference": _inference, "decode": _decode, "fused": _fused}[work.loop](work)
+    process_photo: Callable[[int], Any] = {"inference": _inference, "decode": _decode, "fused": _fused}[work.loop](work)
     portions = _portions(len(work.files), taken)
     process_photo(0)  # warm-up
     barrier.wait()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pyspark import SparkContext
 
@@ -48,7 +49,7 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    job = importlib.import_module(f"imagefeatures_spark.{STEP}")
+    job: Any = importlib.import_module(f"imagefeatures_spark.{STEP}")
     real_spread, job.spread = distribute.spread, measured_spread
     sys.argv[0] = str(Path(job.__file__))
     distribute.main(STEP, work)

@@ -101,7 +101,7 @@ def _ratio_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _rate_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, label in NAMES.items():
         label = label if name not in CONTESTANTS[1:] else f"equal work: {label}"
         rates, walls = Spread.of(results["rates"][name]), Spread.of(results["walls"][name])

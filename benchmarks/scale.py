@@ -84,7 +84,7 @@ def _byte_rows(counted: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def _rate(bench: dict[str, Any], step: str) -> float:
     """Images a second on one core: the median of the repetitions."""
-    return statistics.median(bench["rates"][step]) / bench["machine"]["cores"]
+    return float(statistics.median(bench["rates"][step]) / bench["machine"]["cores"])
 
 
 def _request_rows(counted: dict[str, Any], bench: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -40,10 +40,10 @@ def query(spark: SparkSession, request: Request) -> None:
     weights = spark.sparkContext.broadcast(load_weights(MODEL, Settings.from_env().cache))
 
     def preprocess(content: bytes) -> np.ndarray:
-        return scaled(np.asarray(Image.open(io.BytesIO(content)).resize([224, 224])))
+        return scaled(np.asarray(Image.open(io.BytesIO(content)).resize([224, 224])), MODEL.value_scale)
 
     def featurize(series: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        model = build(weights.value)
+        model = build(MODEL, weights.value)
         for contents in series:
             vectors = model.predict(np.stack(contents.map(preprocess)))
             yield pd.Series(list(vectors))

@@ -67,7 +67,9 @@ class Api:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
-        return self.get(f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances")["task_instances"]
+        found = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances")
+        tasks: list[dict[str, Any]] = found["task_instances"]
+        return tasks
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None, *, token: bool = True) -> Any:
         headers = {"Content-Type": "application/json"}

@@ -41,7 +41,7 @@ def run_partition(home: Path, dataset: str, partition: str) -> int:
         while run and run.poll() is None:
             progress.tick()
             time.sleep(0.5)
-    outcome = json.loads(out.read_text()) if out.is_file() else {"state": "failed", "tasks": []}
+    outcome: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"state": "failed", "tasks": []}
     out.unlink(missing_ok=True)
     _print_tasks(outcome["tasks"])
     _print_result(log)

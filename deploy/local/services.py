@@ -72,7 +72,7 @@ def _running(home: Path) -> Api | None:
 
 def _password(home: Path) -> str:
     """The admin's password, which the API server has generated and written to this file."""
-    return json.loads((home / PASSWORDS).read_text())["admin"]
+    return str(json.loads((home / PASSWORDS).read_text())["admin"])
 
 
 def _migrate(home: Path, env: dict[str, str]) -> None:
@@ -133,4 +133,4 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])

@@ -13,7 +13,7 @@ import time
 import zipimport
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
 
@@ -56,7 +56,8 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
     started = time.perf_counter()
 
     def attempt(shard: int) -> shards.Receipt:
-        storage.shorten_retries(TaskContext.get().attemptNumber() > 0)
+        task = TaskContext.get()
+        storage.shorten_retries(task is not None and task.attemptNumber() > 0)
         # A process that multiprocessing spawns first imports its parent's main module: here PySpark, which takes half a
         # second and is useless to a decode child. It skips the import of a package's __main__.
         sys.modules["__main__"].__spec__ = ModuleSpec("worker.__main__", None)
@@ -98,8 +99,9 @@ def _start(name: str) -> SparkContext:
 
 def _start_seconds(context: SparkContext) -> float:
     """Seconds since the JVM was started."""
-    runtime = context._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()
-    return runtime.getUptime() / 1000
+    jvm: Any = context._jvm
+    runtime = jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()
+    return float(runtime.getUptime() / 1000)
 
 
 def _reason(error: Exception) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pyspark import SparkContext, TaskContext
-from pyspark.broadcast import Broadcast
+from pyspark.core.broadcast import Broadcast
 from pyspark.resource import ResourceInformation
 
 from imagefeatures import manifest, steps
@@ -25,7 +25,8 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
-    gpus.use_gpu(gpu_of(TaskContext.get().resources()))
+    task = TaskContext.get()
+    gpus.use_gpu(gpu_of(task.resources() if task else {}))
     engine = engines.LazyEngine(lambda: engines.cached(run.dataset.engine, bundle.value))
     return featurize.run_shard(run, shard, engine)
 
