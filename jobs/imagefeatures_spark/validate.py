@@ -1,4 +1,4 @@
-"""Judge every frozen object without decoding it: spark-submit validate.py --run URI"""
+"""Check every frozen object without decoding it: spark-submit validate.py --run URI"""
 
 from __future__ import annotations
 

@@ -140,10 +140,10 @@ def test_every_file_of_the_image_that_the_compose_file_names_is_in_the_repositor
 
 def test_the_dataset_file_points_into_the_bucket() -> None:
     dataset = load_dataset(REPOSITORY / "deploy" / "compose" / "datasets" / "fruit.yaml")
-    embedded = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
+    local = load_dataset(REPOSITORY / "datasets" / "fruit.yaml")
     name = env.read(env.EXAMPLE)["BUCKET"]
     assert str(dataset.source) == f"s3://{name}/photos/fruit/{{partition}}/"
-    assert dataset.model_copy(update={"source": embedded.source}) == embedded
+    assert dataset.model_copy(update={"source": local.source}) == local
 
 
 def test_the_bucket_is_made_once(s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """The deployment that the project is named for, without containers: MinIO, PostgreSQL, a Spark cluster, Airflow.
 
-No line of the pipeline differs from the embedded one; all that differs is the environment made here.
+No line of the pipeline differs from that of one machine; all that differs is the environment made here.
 """
 
 from __future__ import annotations
