@@ -12,7 +12,6 @@ import sys
 import time
 import zipimport
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
 from typing import NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
@@ -57,9 +56,6 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
 
     def attempt(shard: int) -> shards.Receipt:
         storage.shorten_retries(TaskContext.get().attemptNumber() > 0)
-        # A process that multiprocessing spawns first imports its parent's main module: here PySpark, which takes half a
-        # second and is useless to a decode child. It skips the import of a package's __main__.
-        sys.modules["__main__"].__spec__ = ModuleSpec("worker.__main__", None)
         try:
             return run_shard(shard)
         finally:
