@@ -60,7 +60,9 @@ def counted_runs(photos: int, shard_images: Sequence[int]) -> list[dict[str, Any
             prepare_model(settings)
             dataset = Dataset.model_validate({"name": "photos", "source": f"file://{source}/", "reuse": False})
             params = RunParams.parse({"shard_images": size})
-            counts.append(_counted(load_run(plan_run(dataset, params, "2026-11-02", settings)), settings))
+            counts.append(
+                _counted(load_run(plan_run(dataset, params, "2026-11-02", settings), settings.lake), settings)
+            )
     return counts
 
 

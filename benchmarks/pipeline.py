@@ -13,7 +13,8 @@ from pathlib import Path
 from benchmarks.model import prepare_model
 from deploy.local.environment import environment
 from imagefeatures import manifest, shards, storage
-from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.datasets import RunParams
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
@@ -74,7 +75,7 @@ def plan(deployment: Deployment, size: int) -> Run:
     """Plan a run over that many photos."""
     settings = deployment.settings
     dataset = find_dataset(settings.datasets, f"photos{size}")
-    return load_run(plan_run(dataset, RunParams.parse({"partition": PARTITION}), None, settings))
+    return load_run(plan_run(dataset, RunParams.parse({"partition": PARTITION}), None, settings), settings.lake)
 
 
 def run_steps(deployment: Deployment, size: int) -> tuple[dict[str, Step], Run]:

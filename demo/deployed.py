@@ -13,7 +13,7 @@ from pathlib import Path
 from demo import outcome, photos
 from demo.backfill import backfill
 from deploy.local.api import Api
-from imagefeatures.datasets import find_dataset
+from imagefeatures.dataset_files import find_dataset
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.weights import load_weights

@@ -1,9 +1,9 @@
-"""What a user writes: the dataset file, and the parameters of one run.
+"""What a user writes: the fields of a dataset file, and the parameters of one run.
 
-Both are pydantic models. Every bound is defined once, in this module: the DAG builds its trigger form from
-`RunParams`, `plan` validates with it, and the jobs receive the validated values.
+Both are pydantic models; `imagefeatures.dataset_files` reads the files. Every bound is defined once, in this module:
+the DAG builds its trigger form from `RunParams`, `plan` validates with it, and the jobs receive the validated values.
 
-This module is imported whenever Airflow parses the DAG file: pydantic and YAML only, nothing heavy.
+This module is imported whenever Airflow parses the DAG file: pydantic only, nothing heavy.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names
-from imagefeatures.errors import DatasetError, ParamsError
+from imagefeatures.errors import ParamsError
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
+from imagefeatures.reasons import printable
 from imagefeatures.sources import AnySource, Folder
 from imagefeatures.strict import StrictModel
 
-NAME = r"^[a-z][a-z0-9_]{0,62}$"
+NAME = names.DATASET_NAME
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
-PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # one path segment, without a character special to stores or shells
+FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # beyond them the calendars of Airflow overflow
+
+MONTHS = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
+CRON_WORDS = MONTHS | {"mon", "tue", "wed", "thu", "fri", "sat", "sun", "l"}  # l: the last day of a month
 
 
 class Dataset(StrictModel):
@@ -39,7 +41,9 @@ class Dataset(StrictModel):
     )
     label: str = Field("parent", description="parent, none, or a regular expression with one group")
     schedule: str | None = Field(None, description="A midnight cron expression; null = manual and backfill only")
-    start_date: dt.date = Field(dt.date(2020, 1, 1), description="Midnight from which scheduled runs begin")
+    start_date: dt.date = Field(
+        dt.date(2020, 1, 1), ge=FIRST_DAY, le=LAST_DAY, description="Midnight from which scheduled runs begin"
+    )
     model: str = Field(backbones.DEFAULT, json_schema_extra={"enum": list(backbones.BACKBONES)})
     engine: Literal["openvino", "tensorflow"] = "openvino"
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
@@ -105,7 +109,7 @@ class Dataset(StrictModel):
             return label
         try:
             groups = re.compile(label).groups
-        except re.error as error:
+        except Exception as error:  # not re.error alone: deep nesting and large counts raise others
             raise ValueError(f"neither parent, none nor a regular expression: {error}") from None
         if groups != 1:
             raise ValueError(f"the regular expression needs exactly one group, it has {groups}")
@@ -115,8 +119,14 @@ class Dataset(StrictModel):
     @classmethod
     def _schedule_is_at_midnight(cls, schedule: str | None) -> str | None:
         # A partition is a day: backfill bounds compare as instants, and any later hour would drop the last day.
-        if schedule is not None and not re.fullmatch(r"0 0( [0-9*/,A-Za-z-]+){3}", schedule):
+        if schedule is None:
+            return None
+        if not re.fullmatch(r"0 0( [0-9*/,A-Za-z-]+){3}", schedule):
             raise ValueError('must be a cron expression at midnight, such as "0 0 * * *"')
+        # Else croniter chooses: R is a random day, H one by a hash.
+        if unknown := set(re.findall("[a-z]+", schedule.lower())) - CRON_WORDS:
+            raise ValueError(f"is not a cron expression: {min(unknown)!r} is neither a month nor a weekday")
+        _check_cron(schedule)
         return schedule
 
     def source_for(self, partition: str) -> AnySource:
@@ -145,7 +155,7 @@ class RunParams(StrictModel):
 
     partition: str | None = Field(
         None,
-        pattern=PARTITION,
+        pattern=names.PARTITION,
         title="Partition",
         description="The day to run, such as 2026-11-02. Leave empty in a backfill: each run knows its own day.",
     )
@@ -207,67 +217,42 @@ class RunParams(StrictModel):
         return {name: fields[name] for name in cls.model_fields if name in fields}
 
 
-def load_dataset(path: Path) -> Dataset:
-    """Read one dataset file. Raises DatasetError naming the file and the field."""
+def _check_cron(schedule: str) -> None:
+    """Raise ValueError when Airflow would refuse the expression, or find no day for it: by the library that it uses."""
+    from croniter import croniter  # when a schedule is set
+
+    start = dt.datetime(2026, 1, 1)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-        if not isinstance(content, dict):
-            raise DatasetError(f"{path.name}: expected a mapping of fields, found {type(content).__name__}")
-        dataset = Dataset.model_validate(content)
-    except ValidationError as error:
-        raise DatasetError(f"{path.name}: {one_line(error)}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise DatasetError(f"{path.name}: not YAML: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise DatasetError(f"{path.name}: cannot be read: {error.strerror}") from None
-    if dataset.name != path.stem:
-        raise DatasetError(f"{path.name}: name: must be the file's own name, {path.stem!r} (got {dataset.name!r})")
-    return dataset.model_copy(update={"source": dataset.source.beside(path.parent)})
+        croniter(schedule, start).get_next(dt.datetime)
+        croniter(schedule, start).get_prev(dt.datetime)
+    except Exception as error:  # it raises more than its own errors
+        raise ValueError(f"is not a cron expression: {error}") from None
 
 
-def load_datasets(folder: Path) -> tuple[list[Dataset], list[DatasetError]]:
-    """Every dataset file of a folder, in order of name: the valid datasets, and the errors of the other files."""
-    datasets, errors = [], []
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        try:
-            if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
-                raise DatasetError(f"{path.name}: name: there is a {path.stem}.yaml too; remove one of them")
-            datasets.append(load_dataset(path))
-        except DatasetError as error:
-            errors.append(error)
-    return datasets, errors
-
-
-def find_dataset(folder: Path, name: str) -> Dataset:
-    """The dataset of that name. Raises DatasetError when there is none."""
-    for suffix in (".yaml", ".yml"):
-        if re.fullmatch(NAME, name) and (path := folder / f"{name}{suffix}").is_file():
-            return load_dataset(path)
-    known = ", ".join(sorted(p.stem for p in folder.glob("*.y*ml"))) or "none"
-    raise DatasetError(f"no dataset file for {name!r} in {folder} (known: {known})")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that leaves dates as text: pydantic parses them, and names the field of a date that does not exist."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - never changed
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+MOST_SENTENCES = 20
 
 
 def one_line(error: ValidationError) -> str:
     """A pydantic error as `field: what is wrong (got …)`, several joined by semicolons."""
-    return "; ".join(_sentences(error))
+    sentences = list(_sentences(error))
+    more = len(sentences) - MOST_SENTENCES
+    return "; ".join(sentences[:MOST_SENTENCES]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _sentences(error: ValidationError) -> Iterable[str]:
     for part in error.errors(include_url=False):
-        field = ".".join(str(step) for step in part["loc"])
+        field = printable(".".join(str(step) for step in part["loc"]))
         if part["type"] == "extra_forbidden":
             yield f"{field}: unknown field"
         elif part["type"] == "missing":
             yield f"{field}: is required"
         else:
-            given = repr(part["input"])
-            yield f"{field}: {part['msg']} (got {given[:80]}{'…' if len(given) > 80 else ''})"
+            yield f"{field}: {printable(part['msg'])} (got {_shown(part['input'])})"
+
+
+def _shown(given: object) -> str:
+    try:
+        text = repr(given)
+    except Exception:  # Python writes no whole number of more than 4,300 digits
+        return f"a value of type {type(given).__name__}"
+    return f"{text[:80]}{'…' if len(text) > 80 else ''}"

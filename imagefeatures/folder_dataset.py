@@ -16,7 +16,8 @@ import yaml
 from pydantic import ValidationError
 
 from imagefeatures import layout, storage
-from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, find_dataset, one_line
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, one_line
 from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsError
 from imagefeatures.settings import Settings
 

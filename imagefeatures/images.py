@@ -71,6 +71,9 @@ _TURNS = {
 PILLOW_NAME = {"JPEG": ("JPEG", "MPO")} | {name: (name,) for name in ("PNG", "WEBP", "GIF", "BMP", "TIFF")}
 """The Pillow plugins that may open each allowed format. Phones' JPEG files often open as MPO."""
 
+PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
+"""The modules of these plugins, before `ImagePlugin`."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -121,7 +124,14 @@ def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded
 
 
 def configure_pillow() -> None:
-    """Set Pillow's globals. The process that decodes calls it once, before its first image."""
+    """Set Pillow's globals, and import what Pillow and NumPy would import only when an image needs it.
+
+    The process that decodes calls it once, before its first image: after that it cannot open a file.
+    """
+    Image.preinit()
+    for plugin in PLUGINS:
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    np.random.default_rng(0)
     # The largest value of limits.max_pixels: check_pixels enforces the dataset's own limit before a pixel is decoded.
     Image.MAX_IMAGE_PIXELS = 2**31
     # All pixels of an image in one block of memory, whatever its size, so that other code can read them in place.

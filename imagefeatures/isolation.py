@@ -1,60 +1,45 @@
 """Pillow in a child process: a crash, a hang or excessive use of memory rejects one image and no other.
 
-The child processes a batch, and writes pixels, results and its progress to shared memory. When it dies or hangs,
-the parent therefore knows which image was at fault. It rejects that image with a reason, and hands the rest to a
-new child. No image is processed twice, and no pixel is copied between processes.
+The child (`imagefeatures.decode_child`) processes a batch, and writes pixels, results and its progress to shared
+memory. When it dies or hangs, the parent therefore knows which image was at fault. It rejects that image with a
+reason, and hands the rest to a new child. No image is processed twice, and no pixel is copied between processes.
 
-The child is started by `spawn`, before its parent has loaded any engine, and ends with its parent.
+Bytes may also take the decoder over. So the child has nothing: an environment without settings and keys, no
+descriptor but its connection, and no system call by which it could open a file or reach anybody. And it is not
+believed: the parent reads single bytes from it and records that it checks, and unpickles nothing. What a child that
+was taken over can still do is in docs/decisions/0022-decode-child.md.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
-import multiprocessing
-import os
-import resource
-import signal
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import TimeoutError as NotYet
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from imagefeatures import images
 from imagefeatures.batches import (
     AT_WORK,
     DONE,
-    RECORD,
     REJECTED,
     WAITING,
     Batch,
     SharedBuffer,
+    impossible,
     note_rejected,
     rejection,
 )
+from imagefeatures.decode_child import FINISHED, MEMORY_BYTES, MISTAKE, MISTAKES, READY, UNCONFINED, Job, Work
+from imagefeatures.decode_process import LIAR, START_SECONDS, DecodeProcess, ProcessLost, warn_that_it_is_not_confined
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
-from imagefeatures.reasons import Reason
+from imagefeatures.reasons import Reason, printable
 
-__all__ = ["DONE", "REJECTED", "Batch", "Isolated", "decoder", "inspector", "rejection"]
-
-MEMORY_BYTES = 2 * 2**30
-"""The most private memory of the child: more than enough to decode, turn and convert 50 million pixels."""
-
-START_SECONDS = 60.0
-"""The longest time until a new child begins its first image, imports included."""
-
-POLL_SECONDS = 0.05
-
-Work = Callable[..., images.Header | images.Decoded]
-"""images.inspect(data, limits), or images.decode(data, limits, preprocessing)."""
+__all__ = ["DONE", "MEMORY_BYTES", "REJECTED", "Batch", "Isolated", "decoder", "inspector", "rejection"]
 
 
 class Isolated:
@@ -65,83 +50,74 @@ class Isolated:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._pool = _new_pool()
+        self._child: DecodeProcess | None = None
         self._buffer: SharedBuffer | None = None
 
     def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing | None = None) -> Batch:
         """Process n images. Every record of the returned batch is DONE or REJECTED.
 
-        preprocessing: turns a decoded image into pixels; None for work that makes no pixels. The batch is valid until
-        the next call of `run`, which writes into the same memory. Raises DecoderUnavailable when two children in a
-        row die before they begin an image.
+        preprocessing: turns a decoded image into pixels; None for work that makes no pixels. The pixels are valid
+        until the next call of `run`, which writes into the same memory. Raises DecoderUnavailable when two children
+        in a row die before they begin an image, NameError or ImportError when the work does.
         """
         shape = preprocessing.shape if preprocessing else (0,)
-        batch = Batch(self._buffer_for(len(blobs), math.prod(shape)), len(blobs), shape)
-        batch.records[:] = np.zeros((), RECORD)
-        job = Job(self._work, limits, preprocessing)
+        buffer = self._buffer_for(len(blobs), math.prod(shape), sum(map(len, blobs)))
+        batch = Batch(buffer, len(blobs), shape)
+        job = Job(limits, preprocessing, buffer.sizes, len(blobs), shape, 0)
         index, restarted_at = 0, -1
         while index < len(blobs):
             try:
-                index = self._go_on(batch, index, blobs[index:], job)
-            except BrokenProcessPool as error:  # the child died while it was idle: no image is at fault
+                index = self._go_on(batch, blobs[index:], replace(job, first=index))
+            except ProcessLost as lost:  # it died while it was idle, or as it started: no image is at fault
                 if restarted_at == index:
-                    raise DecoderUnavailable(f"no decode process lives: {error}") from error
+                    raise DecoderUnavailable(f"no decode process lives: {lost}") from None
                 restarted_at = index
-                self._end_pool()
-                self._pool = _new_pool()
         return batch
 
-    def _go_on(self, batch: Batch, first: int, blobs: Sequence[bytes], job: Job) -> int:
+    def _go_on(self, batch: Batch, blobs: Sequence[bytes], job: Job) -> int:
         """Give the rest of a batch to the child. Returns the index of the first image still to be done."""
-        batch.pid[0] = 0
-        memory = (batch.buffer, batch.count, batch.shape)
+        if self._child is None:
+            self._child = DecodeProcess(self._work)
+        # Anew for each child: the one before may have written anything into the memory.
+        batch.hand_out(job.first, blobs)
+        batch.pid[0] = self._child.pid
         try:
-            future = self._pool.schedule(_child, args=(job, memory, first, blobs))
-        except RuntimeError as error:  # pebble's error for a pool that broke before
-            raise BrokenProcessPool(str(error)) from error
-        death = _watch(future, batch, first, job.limits)
-        return batch.count if death is None else _blame(batch, first, death)
+            self._child.begin(job, batch.buffer)
+            death = _watch(self._child, batch, job.first, job.limits)
+        except BaseException:  # it may still be at work, and would answer when the next batch is asked about
+            self._end_child()
+            raise
+        # A copy: whatever is still running could change what it has written between the check and the use.
+        written = batch.written[job.first :].copy()
+        if death is None and impossible(written, job.limits).any():
+            death = Death(LIAR)
+        if death is not None:
+            self._end_child()
+        return _settle(batch, job.first, written, death, job.limits)
 
     def stop(self) -> None:
         """End the child."""
-        self._end_pool()
-        self._close_buffer()
-
-    def _end_pool(self) -> None:
-        self._pool.stop()
-        self._pool.join()
-
-    def _buffer_for(self, count: int, image_bytes: int) -> SharedBuffer:
-        # Kept for the next batch: allocating new memory, page by page, costs more than the decoder's writes into it.
-        buffer = self._buffer
-        if buffer is None or buffer.capacity < count or buffer.image_bytes != image_bytes:
-            self._close_buffer()
-            self._buffer = buffer = SharedBuffer.make(count, image_bytes)
-        return buffer
-
-    def _close_buffer(self) -> None:
+        self._end_child()
         if self._buffer:
             self._buffer.close()
             self._buffer = None
 
+    def _end_child(self) -> None:
+        if self._child:
+            self._child.end()
+            self._child = None
 
-@dataclass(frozen=True)
-class Job:
-    """The work on each image of a batch, and its rules."""
-
-    work: Work
-    limits: Limits
-    preprocessing: Preprocessing | None
-
-    def __call__(self, data: bytes) -> images.Header | images.Decoded:
-        if self.preprocessing is None:
-            return self.work(data, self.limits)
-        return self.work(data, self.limits, self.preprocessing)
-
-
-def _new_pool() -> ProcessPool:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=1, initializer=_prepare_child, initargs=(os.getpid(),), context=context)
+    def _buffer_for(self, count: int, image_bytes: int, source_bytes: int) -> SharedBuffer:
+        # Kept for the next batch: allocating new memory, page by page, costs more than the decoder's writes into it.
+        buffer = self._buffer
+        if buffer:
+            has = buffer.sizes
+            if has.image_bytes == image_bytes and has.capacity >= count and has.source_bytes >= source_bytes:
+                return buffer
+            count, source_bytes = max(count, has.capacity), max(source_bytes, has.source_bytes)
+            buffer.close()
+        self._buffer = SharedBuffer.make(count, image_bytes, source_bytes)
+        return self._buffer
 
 
 @lru_cache
@@ -156,32 +132,6 @@ def inspector() -> Isolated:
     return Isolated(images.inspect)
 
 
-def _child(job: Job, memory: tuple[SharedBuffer, int, tuple[int, ...]], first: int, blobs: Sequence[bytes]) -> None:
-    batch = Batch(*memory)
-    batch.pid[0] = os.getpid()
-    for index, data in enumerate(blobs, first):
-        batch.records["state"][index] = AT_WORK
-        try:
-            result = job(data)
-        except Rejected as why:
-            note_rejected(batch, index, why)
-        except MemoryError:
-            note_rejected(
-                batch, index, Rejected(Reason.OUT_OF_MEMORY, f"it asked for more than {MEMORY_BYTES:,} bytes")
-            )
-        except (NameError, ImportError):
-            raise  # a mistake in this code must stop the run, not pass for a corrupt image
-        except Exception as error:
-            note_rejected(batch, index, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
-        else:
-            if isinstance(result, images.Decoded):
-                batch.pixels[index] = result.pixels
-            kind = getattr(result, "format", "")
-            batch.records[index] = (
-                DONE, result.width, result.height, kind.encode(), result.mode.encode(), b"", b"",
-            )  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Death:
     """Why a child died. late: index of the image that took too long; None when the child died by itself."""
@@ -190,69 +140,72 @@ class Death:
     late: int | None = None
 
 
-def _watch(future: ProcessFuture[None], batch: Batch, index: int, limits: Limits) -> Death | None:
+def _watch(child: DecodeProcess, batch: Batch, index: int, limits: Limits) -> Death | None:
     """Wait for the child; kill it when an image takes too long. Returns why it died, None when it is done.
 
-    index: of the first image still to be done. Raises DecoderUnavailable when no child begins in time,
-    BrokenProcessPool when the child died before it was given any image.
+    index: of the first image still to be done. Raises DecoderUnavailable when no child begins in time, ProcessLost when
+    the child died as it started, NameError or ImportError for a mistake in the code that it runs.
     """
     killed: Death | None = None
-    begun, since = False, time.monotonic()
+    since = time.monotonic()
     while True:
-        try:
-            future.result(timeout=POLL_SECONDS)
-            return None
-        except NotYet:
-            pass
-        except ProcessExpired as died:
-            return killed or Death(_cause_of_death(died.exitcode))
-        if not begun:
-            begun, waited = bool(batch.pid[0]), time.monotonic() - since
-            if waited > START_SECONDS:
-                future.cancel()
+        answer = child.answer()
+        if not child.ready:
+            if answer in (READY, UNCONFINED):
+                child.ready, since = True, time.monotonic()  # its start is not part of its first image's time
+                if answer == UNCONFINED:
+                    warn_that_it_is_not_confined()
+            elif answer is not None:
+                raise ProcessLost(f"it died before its first image: {child.cause_of_death().detail}")
+            elif time.monotonic() - since > START_SECONDS:
                 raise DecoderUnavailable(f"no decode process has begun within {START_SECONDS:g} s")
-            since = time.monotonic() if begun else since  # the child's start is not part of its first image's time
-        while index < batch.count and batch.records["state"][index] >= DONE:
+            continue
+        if answer == FINISHED:
+            return None
+        if answer == b"":
+            cause = child.cause_of_death()
+            return killed or Death(cause)
+        if answer == MISTAKE:
+            raise _mistake(batch.written.copy())
+        if answer is not None:
+            return Death(LIAR)
+        while index < batch.count and batch.written["state"][index] >= DONE:
             index, since = index + 1, time.monotonic()
-        if begun and killed is None and index < batch.count and time.monotonic() - since > limits.decode_seconds:
+        if killed is None and time.monotonic() - since > limits.decode_seconds:
+            if index == batch.count:  # it says that every image is done, and does not say that it has finished
+                return Death(LIAR)
             why = f"it took longer than limits.decode_seconds = {limits.decode_seconds:g} s"
             killed = Death(Rejected(Reason.TIMEOUT, why), index)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(batch.pid[0]), signal.SIGKILL)  # no other signal ends an endless loop in C code
+            child.kill()
 
 
-def _blame(batch: Batch, first: int, death: Death) -> int:
-    """Reject the image at which the child died. Returns the index of the first image still to be done.
+def _settle(batch: Batch, first: int, written: np.ndarray, death: Death | None, limits: Limits) -> int:
+    """Take over the records that the child has written, and reject the image at which it died, if it did.
 
-    Raises BrokenProcessPool when the child had not begun an image.
+    written: a copy of the records from `first` on. Returns the index of the first image still to be done. Raises
+    ProcessLost when the child died before it began the first one.
     """
-    undone = np.flatnonzero(batch.records["state"][first:] < DONE)
-    if not len(undone):  # it died after its last image
-        return batch.count
-    index = first + int(undone[0])
+    undone = np.flatnonzero(written["state"] < DONE)
+    count = int(undone[0]) if len(undone) else len(written)
+    batch.records[first : first + count] = written[:count]
+    for offset in np.flatnonzero(impossible(written[:count], limits)):
+        note_rejected(batch.records, first + int(offset), LIAR)
+    index = first + count
+    if death is None or index == batch.count:  # it died after its last image
+        return index
     if death.late not in (None, index):  # the late image was done just before the kill: the next is not at fault
         return index
-    if batch.records["state"][index] == WAITING:
-        raise BrokenProcessPool(f"it died before its first image: {death.why.detail}")
-    note_rejected(batch, index, death.why)
+    if written["state"][count] == WAITING and death.why is not LIAR:
+        if index == first:
+            raise ProcessLost(f"it died before its first image: {death.why.detail}")
+        return index
+    note_rejected(batch.records, index, death.why)
     return index + 1
 
 
-def _cause_of_death(status: int) -> Rejected:
-    """The reason for an exit status. SIGKILL without a timeout comes from the kernel's out-of-memory killer."""
-    if status == -signal.SIGKILL:
-        return Rejected(Reason.OUT_OF_MEMORY, "the decode process was killed by the system, most likely for its memory")
-    name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-    return Rejected(Reason.DECODER_CRASHED, f"the decoder crashed ({name})")
-
-
-def _prepare_child(parent: int) -> None:
-    """Runs in the child: limits its memory, turns off core files, and makes it end with its parent."""
-    images.configure_pillow()
-    # Private data only: the pixels that the child shares with its parent are the parent's.
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, where the system has it
-    if os.getppid() != parent:  # the parent has died meanwhile
-        os._exit(1)
+def _mistake(written: np.ndarray) -> Exception:
+    """The error that the child notes where it stopped: one of MISTAKES, whatever it has written."""
+    for record in written[written["state"] == AT_WORK]:
+        error = MISTAKES.get(bytes(record["reason"]), ImportError)
+        return error(printable(record["detail"].decode("utf-8", "ignore")))
+    return ImportError("the decode process says that its code has a mistake, and not which")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from imagefeatures import names
 from imagefeatures.errors import ParamsError
+from imagefeatures.reasons import printable
 from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE
 
 LISTING = f"{INGEST}/listing"
@@ -39,16 +40,27 @@ class Layout:
     run_id: str
 
     @classmethod
-    def of_run_file(cls, uri: str, lake: str) -> Layout:
-        """The layout of the run whose run.json has this URI, even if the file is gone. Raises ParamsError.
+    def of_run_file(cls, uri: str, lake: str, dataset: str | None = None) -> Layout:
+        """The layout of the run whose run.json has this URI, even if the file is gone.
 
-        >>> Layout.of_run_file("s3://b/lake/staging/fruit/2026-11-02/r1/run.json", "s3://b/lake").run_id
-        'r1'
+        dataset: whose run it must be; None for any. Raises ParamsError for any other URI, without a look at what lies
+        there: whoever may edit a task's results in Airflow chooses it.
+
+        >>> uri = "s3://b/lake/staging/fruit/2026-11-02/20261103T000000-0a1b2c3d/run.json"
+        >>> Layout.of_run_file(uri, "s3://b/lake").run_id
+        '20261103T000000-0a1b2c3d'
         """
-        match = re.fullmatch(re.escape(lake) + r"/staging/([^/]+)/([^/]+)/([^/]+)/run\.json", uri)
+        match = re.fullmatch(re.escape(lake) + r"/staging/([^/]+)/([^/]+)/([^/]+)/run\.json", str(uri))
         if not match:
-            raise ParamsError(f"--run: {uri} is not the run.json of a run in {lake}")
-        return cls(lake, *match.groups())
+            raise ParamsError(f"--run: {printable(uri)} is not the run.json of a run in {lake}")
+        patterns = {"dataset": names.DATASET_NAME, "partition": names.PARTITION, "run_id": names.PARTITION}
+        for (field, pattern), found in zip(patterns.items(), match.groups(), strict=True):
+            if not re.fullmatch(pattern, found):
+                raise ParamsError(f"--run: {printable(uri)}: {field}: {printable(found)!r} is none; start a new run")
+        layout = cls(lake, *match.groups())
+        if dataset not in (None, layout.dataset):
+            raise ParamsError(f"--run: {uri} is a run of {layout.dataset}, not of {dataset}; start a new run")
+        return layout
 
     @property
     def run(self) -> str:

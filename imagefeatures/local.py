@@ -70,7 +70,7 @@ def finish_run(run_file: str, settings: Settings, *, workers: int = 1, progress:
 
     run_file: URI of its run.json. Raises ParamsError when the file is missing, or of another version.
     """
-    run = load_run(run_file)
+    run = load_run(run_file, settings.lake)
     seconds: dict[str, float] = {}
     with open_workers(workers) as opened:
         with _timed(seconds, "model"):

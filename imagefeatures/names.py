@@ -12,6 +12,18 @@ QUARANTINE = "quarantine"
 RUNS = "runs"
 """The two tables that all datasets share."""
 
+DATASET_NAME = r"^[a-z][a-z0-9_]{0,62}$"
+"""The pattern of a dataset's name."""
+
+PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+"""The pattern of a partition key: one path segment, without a character special to stores or shells."""
+
+RUN_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
+"""The pattern of a run's id: the time of its plan in UTC, and eight random digits."""
+
+DATASET_CONF = "spark.imagefeatures.dataset"
+"""Spark's property by which a DAG tells its jobs whose runs they may do."""
+
 _DAG_PREFIX = "features_"
 
 

@@ -13,22 +13,26 @@ import secrets
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagefeatures import storage
+from imagefeatures import names, storage
 from imagefeatures.datasets import Dataset, RunParams, one_line
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.preprocessing import VERSION, Preprocessing
-from imagefeatures.settings import Settings
+from imagefeatures.reasons import printable
+from imagefeatures.settings import Settings, lake_from_env
 from imagefeatures.sources import AnySource
+from imagefeatures.strict import unusable_texts
 
 SOFTWARE = (
     "imagefeatures", "apache-airflow", "pyspark", "pillow", "numpy", "openvino", "tensorflow-cpu", "tensorflow",
     "keras", "pyarrow", "pyiceberg",
 )  # fmt: skip
+
+RUN_ID_TIME = "%Y%m%dT%H%M%S"
 
 
 class Run(BaseModel):
@@ -36,8 +40,8 @@ class Run(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    run_id: str
-    partition: str
+    run_id: str = Field(pattern=names.RUN_ID)
+    partition: str = Field(pattern=names.PARTITION)
     dataset: Dataset
     source: AnySource
     model: ModelSpec
@@ -72,7 +76,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         source.check()
     now = dt.datetime.now(dt.UTC)
     run = Run(
-        run_id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        run_id=f"{now:{RUN_ID_TIME}}-{secrets.token_hex(4)}",
         partition=partition,
         dataset=effective,
         source=source,
@@ -97,22 +101,48 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     return run.layout.run_file
 
 
-def load_run(uri: str) -> Run:
-    """Read a run.json.
+def load_run(uri: str, lake: str | None = None) -> Run:
+    """Read the run.json of a run in a lake. lake: by default the one that the environment names.
 
-    Raises ParamsError when the file is missing (its run is registered already, or was never planned), is of another
-    version, or has a fingerprint that this version does not compute.
+    The file is believed only where its own facts say that it lies, and only if all of them agree: its URI comes from
+    a task's result, which some users of Airflow may edit. Raises ParamsError when it lies elsewhere, is missing (its
+    run is registered already, or was never planned), is of another version, contradicts itself, or has a fingerprint
+    that this version does not compute. SettingsError when no lake is set.
     """
+    layout = Layout.of_run_file(uri, lake_from_env() if lake is None else lake)
     try:
         run = Run.model_validate_json(storage.read(uri))
     except storage.ObjectMissing:
         raise ParamsError(f"--run: there is no {uri}; start a new run of this partition") from None
     except ValidationError as error:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
+    for field in _contradictions(run, layout):
+        raise ParamsError(f"--run: {uri} is not as plan wrote it: {field}; start a new run of this partition")
     current = run.model == BACKBONES[run.dataset.model] and run.preprocessing.version == VERSION
     if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # other vectors
         raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
+    if run.preprocessing != run.model.preprocessing:  # the same facts in another order would be other pixels
+        raise ParamsError(f"--run: {uri} is not as plan wrote it: preprocessing: is not the model's; start a new run")
     return run
+
+
+def _contradictions(run: Run, layout: Layout) -> Iterator[str]:
+    """What a run.json says that plan cannot have written into the file of this layout: `field: what is wrong`."""
+    facts = {"dataset.name": run.dataset.name, "partition": run.partition, "run_id": run.run_id, "lake": run.lake}
+    places = (layout.dataset, layout.partition, layout.run_id, layout.lake)
+    for (field, said), place in zip(facts.items(), places, strict=True):
+        if said != place:
+            yield f"{field}: {printable(said)!r}, but it lies where {printable(place)!r} is"
+    for field in unusable_texts(run.model_dump(mode="json")):
+        yield f"{printable(field)}: holds a character that no name has"
+    if run.source != run.dataset.source_for(run.partition):
+        yield f"source: {printable(run.source)!r} is not the dataset's source for this partition"
+    if run.started_at.tzinfo is None or f"{run.started_at.astimezone(dt.UTC):{RUN_ID_TIME}}" != run.run_id[:15]:
+        yield f"started_at: {run.started_at} is not the time in run_id"
+    try:
+        RunParams(shard_images=run.shard_images, shard_bytes=run.shard_bytes)
+    except ValidationError as error:
+        yield one_line(error)
 
 
 def settle_partition(params: RunParams, partition_key: str | None) -> str:

@@ -53,17 +53,27 @@ class Settings:
         >>> Settings.from_env({"IMAGEFEATURES_LAKE": "file:///data/lake"}).catalog
         'sqlite:////data/lake/catalog.db?timeout=60'
         """
-        lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{_in_checkout('IMAGEFEATURES_LAKE', 'lake')}").rstrip("/")
-        if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
-            raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
-        if "?" in lake or "#" in lake:  # tables would silently be written outside the lake
-            raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, at which pyiceberg would cut it")
+        lake = lake_from_env(env)
         return cls(
             lake=lake,
             catalog=env.get("IMAGEFEATURES_CATALOG") or _default_catalog(lake),
             datasets_folder=_folder(env, "IMAGEFEATURES_DATASETS"),
             cache=_folder(env, "IMAGEFEATURES_CACHE") or Path.home() / ".cache" / "imagefeatures",
         )
+
+
+def lake_from_env(env: Mapping[str, str] = os.environ) -> str:
+    """The lake alone, for a process that needs no catalog. Raises SettingsError.
+
+    >>> lake_from_env({"IMAGEFEATURES_LAKE": "s3://bucket/lake/"})
+    's3://bucket/lake'
+    """
+    lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{_in_checkout('IMAGEFEATURES_LAKE', 'lake')}").rstrip("/")
+    if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
+        raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
+    if "?" in lake or "#" in lake:  # tables would silently be written outside the lake
+        raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, at which pyiceberg would cut it")
+    return lake
 
 
 def iceberg_s3_properties(env: Mapping[str, str] = os.environ) -> dict[str, str]:

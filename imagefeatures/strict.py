@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -27,3 +28,23 @@ class StrictModel(FrozenModel):
         if isinstance(value, bool) and wanted not in (bool, bool | None):
             raise ValueError("must not be true or false")
         return value
+
+
+def unusable_texts(content: object, path: str = "") -> Iterator[str]:
+    """The places of texts that cannot be stored: with a NUL, or with half of a surrogate pair.
+
+    content: mappings, lists and plain values, as YAML and JSON have them. A database or a file system refuses such a
+    text late, and with it whatever else is written by the same statement.
+
+    >>> list(unusable_texts({"source": {"uri": "s3://b/\\0/"}, "label": "none"}))
+    ['source.uri']
+    """
+    if isinstance(content, str):
+        if "\0" in content or any("\ud800" <= character <= "\udfff" for character in content):
+            yield path
+    elif isinstance(content, dict | list | tuple):
+        pairs = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in pairs:
+            inner = f"{path}.{key}" if path else str(key)
+            yield from unusable_texts(key, inner)
+            yield from unusable_texts(value, inner)

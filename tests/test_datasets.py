@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures.datasets import Dataset, find_dataset, load_dataset, load_datasets
+from imagefeatures.dataset_files import find_dataset, load_dataset, load_datasets
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError
 from imagefeatures.limits import Limits
 from support.dataset_files import GOOD, written

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from imagefeatures.datasets import Dataset, RunParams, load_dataset
+from imagefeatures.dataset_files import load_dataset
+from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import DatasetError, ParamsError
 from imagefeatures.limits import Limits
 from support.dataset_files import GOOD, written
@@ -42,9 +43,50 @@ NAUGHTY: dict[str, list[Any]] = {
         None,
     ],
     "pattern": [[], 7, None, [7], {"a": 1}],
-    "label": ["(", "no group", "(two)(groups)", 7, None, False],
-    "schedule": ["0 3 * * *", "@daily", "* * * * *", "0 0 * *", "0 0 * * *; rm", "", 7, True],
-    "start_date": ["2026-11-31", "yesterday", "2026-11-01T12:00:00", None, [], True],
+    "label": ["(" * 2000 + ")" * 2000, "(a){99999999999999999999}", "(", "no group", "(two)(groups)", 7, None, False],
+    "schedule": [
+        "0 3 * * *",
+        "@daily",
+        "* * * * *",
+        "0 0 * *",
+        "0 0 * * *; rm",
+        "",
+        7,
+        True,
+        "0 0 * * mon-fry",
+        "0 0 32 * *",
+        "0 0 * 13 *",
+        "0 0 0 * *",
+        "0 0 31 2 *",
+        "0 0 30 feb *",
+        "0 0 * * 8",
+        "0 0 5-1/0 * *",
+        "0 0 */0 * *",
+        "0 0 , * *",
+        "0 0 - * *",
+        "0 0 1- * *",
+        "0 0 / * *",
+        "0 0 R * *",
+        "0 0 H * *",
+        "0 0 l7 * *",
+        "0 0 * * l9",
+        "0 0 99999999999999999999 * *",
+        "0 0 *,, * *",
+        "0 0 mon * *",
+        "0 0 * mon *",
+    ],
+    "start_date": [
+        "0001-01-01",
+        "1969-12-31",
+        "2200-01-01",
+        "9999-12-31",
+        "2026-11-31",
+        "yesterday",
+        "2026-11-01T12:00:00",
+        None,
+        [],
+        True,
+    ],
     "model": ["resnet50", "", None, 7],
     "engine": ["onnx", "OpenVINO", "", None, True],
     "sample": [0, -0.1, 1.1, "abc", None, True, float("nan"), float("inf")],

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures.datasets import NAME, RESERVED_NAMES, load_dataset
+from imagefeatures.dataset_files import load_dataset
+from imagefeatures.datasets import NAME, RESERVED_NAMES
 from imagefeatures.errors import NoInput, ParamsError
 from imagefeatures.folder_dataset import LONGEST_NAME, dataset_file, dataset_of, name_of
 from imagefeatures.settings import Settings

@@ -17,7 +17,8 @@ import pytest
 
 from imagefeatures import manifest, storage
 from imagefeatures.catalog import tables
-from imagefeatures.datasets import Dataset, RunParams, load_dataset
+from imagefeatures.dataset_files import load_dataset
+from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import InputError, StoreError
 from imagefeatures.local import run_steps
 from imagefeatures.models.weights import read_weights

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pebble import ProcessExpired
 
-from imagefeatures import batches, images, isolation, manifest
+from imagefeatures import batches, decode_process, images, isolation, manifest
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.local import run_steps
@@ -88,7 +87,9 @@ def test_an_image_that_hangs_is_ended_after_its_limit_and_not_before(tmp_path: P
 
 
 class Stuck:
-    """A child that never finishes its first image, and a clock that advances only in `result`."""
+    """A child that never answers, and a clock that advances only while its parent waits."""
+
+    ready = True
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -97,26 +98,35 @@ class Stuck:
     def monotonic(self) -> float:
         return self.now
 
-    def kill(self, pid: int, how: int) -> None:
+    def kill(self) -> None:
         self.killed_at = self.now
 
-    def result(self, timeout: float) -> None:
+    def answer(self) -> bytes | None:
         if self.killed_at is not None:
-            raise ProcessExpired("killed", -signal.SIGKILL)
-        self.now += timeout
-        raise isolation.NotYet
+            return b""
+        self.now += decode_process.POLL_SECONDS
+        return None
+
+    def cause_of_death(self) -> Rejected:
+        return decode_process.cause_of_death_by(-signal.SIGKILL)
 
 
 @pytest.mark.parametrize("limit", [0.5, 10, 60])
 def test_a_timeout_comes_within_a_second_of_the_limit(limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck()
     monkeypatch.setattr(isolation, "time", stuck)
-    monkeypatch.setattr(isolation.os, "kill", stuck.kill)
     with shared_batch(batches.AT_WORK) as batch:
-        batch.pid[0] = 1
         death = isolation._watch(stuck, batch, 0, Limits(decode_seconds=limit))
     assert (death.why.reason, death.late) == ("TIMEOUT", 0)
     assert limit < stuck.killed_at <= limit + 1
+
+
+def test_a_child_that_never_starts_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck()
+    stuck.ready = False
+    monkeypatch.setattr(isolation, "time", stuck)
+    with shared_batch(batches.WAITING) as batch, pytest.raises(DecoderUnavailable, match="has begun within 60 s"):
+        isolation._watch(stuck, batch, 0, Limits())
 
 
 LATE = isolation.Death(Rejected(Reason.TIMEOUT, "late"), 1)
@@ -132,29 +142,42 @@ CRASH = isolation.Death(Rejected(Reason.DECODER_CRASHED, "crashed"))
         ("done done", LATE, 2, []),
         ("done at_work waiting", CRASH, 2, [1]),
         ("done done", CRASH, 2, []),  # no image is left to blame
+        ("done waiting waiting", CRASH, 1, []),  # it died between two images
     ],
 )
 def test_only_the_image_at_which_the_child_died_is_rejected(
     states: str, death: isolation.Death, left_at: int, rejected: list[int]
 ) -> None:
     with shared_batch(*(getattr(batches, state.upper()) for state in states.split())) as batch:
-        assert isolation._blame(batch, 0, death) == left_at
+        assert isolation._settle(batch, 0, batch.written.copy(), death, Limits()) == left_at
         assert [at for at, state in enumerate(batch.records["state"]) if state == isolation.REJECTED] == rejected
+
+
+def test_a_death_before_the_first_image_is_no_images_fault() -> None:
+    with (
+        shared_batch(batches.WAITING) as batch,
+        pytest.raises(decode_process.ProcessLost, match="before its first image"),
+    ):
+        isolation._settle(batch, 0, batch.written.copy(), CRASH, Limits())
 
 
 @contextlib.contextmanager
 def shared_batch(*states: int) -> Iterator[batches.Batch]:
     buffer = batches.SharedBuffer.make(len(states), 1)
     batch = batches.Batch(buffer, len(states), (1,))
-    batch.records["state"] = states
+    for index, state in enumerate(states):
+        batch.written[index] = (state, 1, 1, b"PNG", b"RGB", b"", b"")
     yield batch
     buffer.close()
 
 
 def test_a_child_killed_by_the_system_means_out_of_memory() -> None:
-    assert isolation._cause_of_death(-signal.SIGKILL).reason == "OUT_OF_MEMORY"
-    assert isolation._cause_of_death(-signal.SIGSEGV).detail == "the decoder crashed (SIGSEGV)"
-    assert isolation._cause_of_death(7).detail == "the decoder crashed (exit status 7)"
+    assert decode_process.cause_of_death_by(-signal.SIGKILL).reason == "OUT_OF_MEMORY"
+    assert decode_process.cause_of_death_by(-signal.SIGSEGV).detail == "the decoder crashed (SIGSEGV)"
+    assert decode_process.cause_of_death_by(7).detail == "the decoder crashed (exit status 7)"
+    assert (
+        decode_process.cause_of_death_by(-37).detail == "the decoder crashed (signal 37)"
+    )  # a real-time signal: no name
 
 
 def _cannot_be_made(data: bytes, limits: Limits) -> images.Header:
@@ -162,16 +185,11 @@ def _cannot_be_made(data: bytes, limits: Limits) -> images.Header:
 
 
 def test_a_child_that_cannot_start_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "_prepare_child", _exit_at_once)
-    monkeypatch.setattr(isolation, "START_SECONDS", 3.0)
+    monkeypatch.setattr(decode_process, "PROGRAM", "import os; os._exit(3)")
     stillborn = isolation.Isolated(_cannot_be_made)
-    with pytest.raises(DecoderUnavailable):
+    with pytest.raises(DecoderUnavailable, match=r"no decode process lives: .*\(exit status 3\)"):
         stillborn.run([b"x"], Limits())
     stillborn.stop()
-
-
-def _exit_at_once(parent: int) -> None:
-    os._exit(3)
 
 
 @pytest.mark.parametrize("seconds", [0, 1], ids=["unnoticed", "noticed"])
@@ -180,7 +198,7 @@ def test_a_child_that_dies_between_two_batches_costs_nothing(seconds: float) -> 
     batch = child.run([jpeg(1)], Limits(), PREPROCESSING)
     pid, pixels = int(batch.pid[0]), batch.pixels[0].copy()
     os.kill(pid, signal.SIGKILL)
-    time.sleep(seconds)  # the pool checks its child ten times a second
+    time.sleep(seconds)
     second = child.run([jpeg(1), jpeg(2)], Limits(), PREPROCESSING)
     assert list(second.records["state"]) == [isolation.DONE, isolation.DONE]
     assert second.pid[0] != pid
@@ -211,8 +229,10 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_an_empty_batch_starts_nothing() -> None:
-    batch = isolation.Isolated(images.decode).run([], Limits(), PREPROCESSING)
+    child = isolation.Isolated(images.decode)
+    batch = child.run([], Limits(), PREPROCESSING)
     assert batch.decoded_pixels().shape == (0, 224, 224, 3)
+    assert child._child is None
 
 
 def _mistaken(data: bytes, limits: Limits) -> images.Header:
@@ -223,4 +243,15 @@ def test_a_bug_in_our_code_stops_the_run_and_is_no_rejection() -> None:
     child = isolation.Isolated(_mistaken)
     with pytest.raises(NameError, match="undefined_name"):
         child.run([b"x"], Limits())
+    child.stop()
+
+
+def test_batches_of_any_size_follow_each_other() -> None:
+    child = isolation.Isolated(images.decode)
+    for count in (1, 3, 2, 5, 0, 4):
+        blobs = [jpeg(at, 64 + 40 * count, 64) for at in range(count)]
+        batch = child.run(blobs, Limits(), PREPROCESSING)
+        assert list(batch.records["width"]) == [64 + 40 * count] * count
+        for blob, pixels in zip(blobs, batch.pixels, strict=True):
+            np.testing.assert_array_equal(pixels, decode(blob, Limits()).pixels)
     child.stop()

@@ -49,11 +49,10 @@ def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_p
     assert len({make_run(tmp_path).layout.run for _ in range(20)}) == 20
 
 
-def test_the_error_for_a_missing_run_json_says_what_to_do() -> None:
-    with pytest.raises(
-        ParamsError, match=r"^--run: there is no file:///no/run.json; start a new run of this partition$"
-    ):
-        load_run("file:///no/run.json")
+def test_the_error_for_a_missing_run_json_says_what_to_do(settings: Settings) -> None:
+    uri = Layout(settings.lake, "fruit", PARTITION, "20261103T000000-0a1b2c3d").run_file
+    with pytest.raises(ParamsError, match=rf"^--run: there is no {uri}; start a new run of this partition$"):
+        load_run(uri)
 
 
 def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: Path) -> None:

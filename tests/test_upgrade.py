@@ -14,7 +14,8 @@ import pytest
 
 from imagefeatures import batches, isolation, read, schemas
 from imagefeatures.catalog import tables
-from imagefeatures.datasets import Dataset, RunParams, load_dataset
+from imagefeatures.dataset_files import load_dataset
+from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.limits import Limits
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine

@@ -12,7 +12,8 @@ from typing import Any
 
 from deploy.local.environment import environment
 from imagefeatures import errors
-from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.datasets import RunParams
 from imagefeatures.progress import Progress
 from imagefeatures.settings import REPOSITORY, Settings
 

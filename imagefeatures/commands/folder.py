@@ -87,11 +87,11 @@ def _published(dataset: Dataset, settings: Settings, workers: int, resume: bool)
 
     progress = Progress(settings.lake, dataset.name, [PARTITION])
     if resume:
-        run = load_run(local.unfinished_run(settings, dataset.name, PARTITION))
+        run = load_run(local.unfinished_run(settings, dataset.name, PARTITION), settings.lake)
         if run.source != dataset.source:
             raise ParamsError(f"--resume: the unfinished run of {dataset.name} is of {run.source}; leave --resume out")
     else:
-        run = load_run(plan_run(dataset, RunParams(), PARTITION, settings))
+        run = load_run(plan_run(dataset, RunParams(), PARTITION, settings), settings.lake)
     with local.open_workers(workers) as opened:
         prepare_model(run, settings)
         local.run_steps(run, opened, progress=progress.update)

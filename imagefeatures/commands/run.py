@@ -6,7 +6,8 @@ import argparse
 
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
-from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.datasets import RunParams
 from imagefeatures.errors import ParamsError
 from imagefeatures.settings import Settings
 

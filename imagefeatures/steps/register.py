@@ -89,7 +89,7 @@ def register(run_file: str, settings: Settings) -> Outcome:
     if published and published["run_id"] == layout.run_id:
         storage.delete_folder(layout.run)
         return Outcome(ALREADY, published)
-    run = load_run(run_file)
+    run = load_run(run_file, settings.lake)
     if not manifest.read_listing(run).objects:
         storage.delete_folder(layout.run)
         return Outcome(EMPTY)

@@ -12,14 +12,14 @@ import sys
 import time
 import zipimport
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
 from typing import Any, NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
 
-from imagefeatures import errors, shards, storage
-from imagefeatures.errors import EXIT_INPUT_ERROR
+from imagefeatures import errors, names, shards, storage
+from imagefeatures.errors import EXIT_INPUT_ERROR, ParamsError
 from imagefeatures.plan import Run, load_run
+from imagefeatures.reasons import printable
 
 SETTINGS = {  # the connection and spark-defaults.conf override these
     "spark.ui.enabled": "false",  # a job lasts seconds; the web server would take one of them
@@ -29,12 +29,11 @@ SETTINGS = {  # the connection and spark-defaults.conf override these
 
 def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
     """Run a job: parse --run, start Spark, do the work, print the result. Ends the process."""
-    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote")
-    uri = parser.parse_args().run
+    parser = _Parser(description=sys.modules["__main__"].__doc__, allow_abbrev=False)
+    parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote, in the lake")
     try:
-        run = load_run(uri)
-        context = _start(f"{run.dataset.name} {run.partition} {step}")
+        run = load_run(parser.parse_args().run)
+        context = _start(run, step)
         try:
             work(context, run)
         finally:
@@ -58,9 +57,6 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
     def attempt(shard: int) -> shards.Receipt:
         task = TaskContext.get()
         storage.shorten_retries(task is not None and task.attemptNumber() > 0)
-        # A process that multiprocessing spawns first imports its parent's main module: here PySpark, which takes half a
-        # second and is useless to a decode child. It skips the import of a package's __main__.
-        sys.modules["__main__"].__spec__ = ModuleSpec("worker.__main__", None)
         try:
             return run_shard(shard)
         finally:
@@ -90,8 +86,17 @@ def _end(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _start(name: str) -> SparkContext:
-    conf = SparkConf().setAppName(name)
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A wrong argument is refused like a wrong run: with the exit status that tells Airflow not to try again."""
+        raise ParamsError(printable(message))
+
+
+def _start(run: Run, step: str) -> SparkContext:
+    """Raises ParamsError when the job was submitted for another dataset."""
+    conf = SparkConf().setAppName(f"{run.dataset.name} {run.partition} {step}")
+    if (dataset := conf.get(names.DATASET_CONF, run.dataset.name)) != run.dataset.name:
+        raise ParamsError(f"--run: {run.layout.run_file} is a run of {run.dataset.name}, not of {dataset}")
     for key, value in SETTINGS.items():
         conf.setIfMissing(key, value)
     return SparkContext(conf=conf)

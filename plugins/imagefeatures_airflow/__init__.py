@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
+    from imagefeatures.errors import DatasetError
+
 
 def feature_dags(folder: str | Path | None = None) -> dict[str, DAG]:
     """The DAG of each dataset file, by its id. A DAG file passes them to Airflow by `globals().update(…)`.
@@ -25,15 +27,10 @@ def feature_dags(folder: str | Path | None = None) -> dict[str, DAG]:
     folder: absolute path of a folder of dataset files; None: the folder of the settings. Tasks read it too, so
     Airflow's workers need it at the same path. Raises SettingsError when there is no such folder.
 
-    Malformed files are skipped, because Airflow runs no DAG of a DAG file that has an import error.
-    `check_feature_dags` reports them.
+    Files of which no DAG can be made are skipped, because Airflow runs no DAG of a DAG file that has an import error.
+    `check_feature_dags` reports them. An id begins with `features_`, so it replaces no other name of the DAG file.
     """
-    from imagefeatures import names
-    from imagefeatures.datasets import load_datasets
-    from imagefeatures_airflow.pipeline import features_dag
-
-    path = _existing(folder)
-    return {names.dag_id(dataset.name): features_dag(dataset, path) for dataset in load_datasets(path)[0]}
+    return _made(_existing(folder))[0]
 
 
 def check_feature_dags(folder: str | Path | None = None) -> None:
@@ -42,11 +39,32 @@ def check_feature_dags(folder: str | Path | None = None) -> None:
     Call it in a DAG file of its own, without DAGs: Airflow then shows the text as the import error of that file.
     folder: as for `feature_dags`.
     """
-    from imagefeatures.datasets import load_datasets
     from imagefeatures.errors import DatasetError
 
-    if errors := load_datasets(_existing(folder))[1]:
-        raise DatasetError("; ".join(str(error) for error in errors)) from None
+    if errors := _made(_existing(folder))[1]:
+        raise DatasetError("; ".join(map(str, errors))) from None
+
+
+def _made(folder: Path) -> tuple[dict[str, DAG], list[DatasetError]]:
+    """The DAGs of a folder's dataset files, and the errors of those files that have none."""
+    from imagefeatures import names
+    from imagefeatures.dataset_files import load_datasets
+    from imagefeatures.errors import DatasetError
+    from imagefeatures.reasons import printable
+    from imagefeatures_airflow.pipeline import features_dag
+
+    datasets, errors = load_datasets(folder)
+    dags = {}
+    for dataset in datasets:
+        try:
+            dag = features_dag(dataset, folder)
+            dag.validate()
+        except Exception as error:  # whatever one file makes Airflow raise, the other files have their DAGs
+            text = f"{dataset.name}.yaml: Airflow makes no DAG of it: {type(error).__name__}: {printable(error)}"
+            errors.append(DatasetError(text))
+        else:
+            dags[names.dag_id(dataset.name)] = dag
+    return dags, errors
 
 
 def _existing(folder: str | Path | None) -> Path:

@@ -37,10 +37,15 @@ def default_args() -> dict[str, Any]:
 def submit(step: str, dataset: str, run_file: XComArg) -> SparkSubmitOperator:
     """The Spark job of a step, sent to the cluster of the connection `spark_default`.
 
-    run_file: the URI of run.json, as `plan` returns it; the job's only argument.
+    run_file: the URI of run.json, as `plan` returns it; the job's only argument. The job refuses the run of another
+    dataset, because users who may edit what `plan` has returned could put any URI there.
     """
     return SparkSubmitOperator(
-        task_id=step, name=f"{dataset}-{step}", application=_script(step), application_args=["--run", run_file]
+        task_id=step,
+        name=f"{dataset}-{step}",
+        application=_script(step),
+        application_args=["--run", run_file],
+        conf={names.DATASET_CONF: dataset},
     )
 
 

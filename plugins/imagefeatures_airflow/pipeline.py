@@ -43,6 +43,8 @@ def features_dag(dataset: Dataset, folder: Path) -> DAG:
         params=trigger_form(dataset),
         default_args=default_args(),
         tags=["image features"],
+        # Airflow takes the DAGs that `feature_dags` returns, never one whose making has failed half-way.
+        auto_register=False,
     )
     def pipeline() -> None:
         @task
@@ -55,13 +57,13 @@ def features_dag(dataset: Dataset, folder: Path) -> DAG:
         def model(run_file: str) -> dict[str, Any]:
             from imagefeatures_airflow import tasks
 
-            return tasks.model(run_file)
+            return tasks.model(run_file, dataset.name)
 
         @task(outlets=[table])
         def register(run_file: str, *, outlet_events: Any) -> dict[str, Any]:
             from imagefeatures_airflow import tasks
 
-            summary = tasks.register(run_file)
+            summary = tasks.register(run_file, dataset.name)
             outlet_events[table].add_partitions(summary["partition_key"])
             outlet_events[table].extra = summary
             return summary

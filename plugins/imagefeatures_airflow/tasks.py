@@ -7,7 +7,9 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.datasets import RunParams
+from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
 
@@ -17,20 +19,30 @@ def plan(folder: Path, dataset: str, params: dict[str, Any], partition_key: str 
     return plan_run(find_dataset(folder, dataset), RunParams.parse(dict(params)), partition_key, Settings.from_env())
 
 
-def model(run_file: str) -> dict[str, Any]:
-    """Make sure that the lake holds the run's model, verified. Returns what was measured."""
+def model(run_file: str, dataset: str) -> dict[str, Any]:
+    """Make sure that the lake holds the run's model, verified. Returns what was measured.
+
+    Here and in `register` the run must be one of the dataset: users may edit what `plan` has returned.
+    """
     from imagefeatures.models.prepare import prepare
 
-    settings, run = Settings.from_env(), load_run(run_file)
+    settings = Settings.from_env()
+    run = load_run(_own(run_file, dataset, settings), settings.lake)
     return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
 
 
-def register(run_file: str) -> dict[str, Any]:
+def register(run_file: str, dataset: str) -> dict[str, Any]:
     """Publish the run. Returns its summary; skips when there was nothing to publish."""
     from imagefeatures.steps.register import EMPTY, register
 
-    outcome = register(run_file, Settings.from_env())
+    settings = Settings.from_env()
+    outcome = register(_own(run_file, dataset, settings), settings)
     if outcome.state == EMPTY:
         raise AirflowSkipException("nothing was listed: the published partition stays as it is")
     print(outcome)
     return outcome.summary
+
+
+def _own(run_file: str, dataset: str, settings: Settings) -> str:
+    """The URI, if it is that of a run of this dataset in this lake. Raises ParamsError."""
+    return Layout.of_run_file(run_file, settings.lake, dataset).run_file

@@ -16,7 +16,8 @@ from imagefeatures import read, storage
 from imagefeatures import settings as settings_module
 from imagefeatures.cli import main
 from imagefeatures.commands import folder as folder_module
-from imagefeatures.datasets import Dataset, RunParams, load_dataset
+from imagefeatures.dataset_files import load_dataset
+from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import plan_run
 from imagefeatures.settings import REPOSITORY, Settings

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 
 from imagefeatures.datasets import RunParams
 from imagefeatures.errors import ModelMismatch
@@ -44,7 +45,21 @@ def test_a_job_gets_the_run_file_and_nothing_else(parse_dags: Any) -> None:
         flag, run_file = task.application_args
         assert flag == "--run"
         assert run_file.operator.task_id == "plan"
+        assert task.conf == {"spark.imagefeatures.dataset": "fruit"}
         assert task._conn_id == "spark_default"
+
+
+@pytest.mark.parametrize("run_file", ["--conf=spark.jars=x", "a b; touch /tmp/x", "$(id)", "{{ 7 * 7 }}", "", "\n"])
+def test_what_plan_returns_is_one_argument_of_the_job_and_never_an_option_of_spark(
+    run_file: str, parse_dags: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever somebody puts into plan's result: it comes after the job's file, where spark-submit reads no options."""
+    task = parse_dags(fruit=FRUIT).dags["features_fruit"].get_task("ingest")
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[*]"}')
+    hook = SparkSubmitHook(conf=task.conf, name=task.name, application_args=[task.application_args[0], run_file])
+    command = hook._build_spark_submit_command(task.application)
+    assert command[-3:] == [task.application, "--run", run_file]
+    assert command.index("spark.imagefeatures.dataset=fruit") < command.index(task.application)
 
 
 def test_a_malformed_dataset_file_is_one_error_beside_the_other_dags(parse_dags: Any) -> None:

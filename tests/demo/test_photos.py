@@ -16,7 +16,7 @@ from PIL import Image
 
 from demo import bad_files, photos
 from imagefeatures import images, reasons
-from imagefeatures.datasets import load_dataset
+from imagefeatures.dataset_files import load_dataset
 from imagefeatures.errors import InputError, Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.models import weights

@@ -17,7 +17,7 @@ import yaml
 from demo import photos
 from deploy.compose import bucket, env, healthy, passwords
 from imagefeatures import storage
-from imagefeatures.datasets import load_dataset
+from imagefeatures.dataset_files import load_dataset
 from imagefeatures.errors import InputError
 from imagefeatures.settings import REPOSITORY, Settings
 from support.photos import jpeg

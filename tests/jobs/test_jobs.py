@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from deploy.local.environment import environment
-from imagefeatures import read, shards, steps, storage
+from imagefeatures import names, read, shards, steps, storage
 from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
@@ -35,9 +36,11 @@ def photos(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def submit(step: str, run: Run | str, tmp_path: Path, job: Path | None = None) -> subprocess.CompletedProcess[str]:
+def submit(
+    step: str, run: Run | str, tmp_path: Path, job: Path | None = None, options: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     uri = run if isinstance(run, str) else run.layout.run_file
-    command = ["spark-submit", "--master", "local[2]", str(job or JOBS / f"{step}.py"), "--run", uri]
+    command = ["spark-submit", "--master", "local[2]", *options, str(job or JOBS / f"{step}.py"), "--run", uri]
     folders = [REPOSITORY, JOBS, REPOSITORY / "tests"]
     env = environment(tmp_path, 0) | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
     return subprocess.run(command, env=env, capture_output=True, text=True)
@@ -117,12 +120,33 @@ def test_a_job_runs_as_a_module_and_leaves_no_spark_behind(make_run, photos: Pat
 
 
 def test_a_refused_job_ends_with_exit_status_65_and_one_line(make_run, photos: Path, tmp_path: Path) -> None:
-    gone = make_run(photos).layout.run_file.replace("run.json", "other.json")
+    gone = make_run(photos).layout.run_file
+    Path(gone.removeprefix("file://")).unlink()
     refused = submit("ingest", gone, tmp_path)
     assert refused.returncode == 65
     assert refused.stdout.strip().splitlines()[-1] == (
         f"ingest: ParamsError: --run: there is no {gone}; start a new run of this partition"
     )
+
+
+@pytest.mark.parametrize("uri", ["--conf=spark.ui.enabled=true", "file:///elsewhere/run.json"])
+def test_a_run_from_elsewhere_is_refused_with_exit_status_65_and_one_line(uri: str, tmp_path: Path, settings) -> None:
+    refused = submit("ingest", uri, tmp_path)
+    assert refused.returncode == 65, refused.stdout + refused.stderr
+    (line,) = refused.stdout.strip().splitlines()
+    assert line.startswith("ingest: ParamsError: ")
+    assert "--run: " in line
+
+
+def test_a_job_of_one_datasets_dag_refuses_the_run_of_another(make_run, photos: Path, tmp_path: Path) -> None:
+    run = make_run(photos)
+    conf = ("--conf", f"{names.DATASET_CONF}=birds")
+    refused = submit("ingest", run, tmp_path, options=conf)
+    assert refused.returncode == 65, refused.stdout + refused.stderr
+    assert refused.stdout.strip().splitlines()[-1] == (
+        f"ingest: ParamsError: --run: {run.layout.run_file} is a run of photos, not of birds"
+    )
+    assert shards.read_receipts(run.layout, steps.INGEST) == []
 
 
 def test_a_damaged_staged_file_stops_the_next_step_with_the_files_name(make_run, photos: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from imagefeatures.datasets import Dataset, load_dataset, one_line
+from imagefeatures.dataset_files import load_dataset
+from imagefeatures.datasets import Dataset, one_line
 from imagefeatures.errors import Rejected
 from imagefeatures.sources import Folder
 from support.photos import fill

@@ -45,7 +45,8 @@ class Submitter:
         command = ["spark-submit", "--master", self.master, *conf, *arguments]
         if self.task:
             command = [sys.executable, str(AS_A_TASK), *arguments]
-        env = environment(self.home, 0) | {"PYTHONPATH": os.pathsep.join(map(str, (REPOSITORY, JOBS)))}
+        path = os.pathsep.join(map(str, (REPOSITORY, JOBS)))
+        env = environment(self.home, 0) | {"PYTHONPATH": path, "IMAGEFEATURES_LAKE": run.lake}
         log = self.home / f"{step}-{len(list(self.home.glob(f'{step}-*.log')))}.log"
         with log.open("wb") as sink:
             # A process group of its own, so that exactly the job's processes can be killed together.
@@ -100,7 +101,7 @@ def python_workers(_: Job) -> list[int]:
 
 def decode_children(job: Job) -> list[int]:
     """The decode processes below this job's Python workers, but not those that other tests may have left."""
-    return [p.pid for p in _below(job.process.pid) if "multiprocessing.spawn import spawn_main" in _words(p)]
+    return [p.pid for p in _below(job.process.pid) if "import decode_child" in _words(p)]
 
 
 def executors(_: Job) -> list[int]:

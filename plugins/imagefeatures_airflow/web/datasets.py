@@ -17,7 +17,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from imagefeatures import names
-from imagefeatures.datasets import Dataset, load_datasets
+from imagefeatures.dataset_files import load_datasets
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.web import access, rendering

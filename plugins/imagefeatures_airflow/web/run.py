@@ -34,14 +34,15 @@ def dag_run(request: Request, user: access.User, session: SessionDep, dag_id: st
 def planned_run(session: Session, dag_id: str, run_id: str) -> Layout | None:
     """The run that the task `plan` of this DAG run settled; None before that.
 
-    None as well when the run was planned for another lake. Raises datasets.Unavailable.
+    None as well when what plan has returned is no run of this dataset in this lake. Raises datasets.Unavailable.
     """
     query = XComModel.get_many(dag_ids=dag_id, run_id=run_id, task_ids="plan", key=XCOM_RETURN_KEY, limit=1)
     returned = session.execute(query.with_only_columns(XComModel.value)).first()
     if not returned:
         return None
     try:
-        return Layout.of_run_file(str(XComModel.deserialize_value(returned)), current_settings().lake)
+        uri = str(XComModel.deserialize_value(returned))
+        return Layout.of_run_file(uri, current_settings().lake, names.dataset_of(dag_id))
     except ParamsError:
         return None
 

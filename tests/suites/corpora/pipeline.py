@@ -58,9 +58,9 @@ def run_through(dataset: Dataset, partition: str, settings: Settings) -> Outcome
     """Plan a run, do it by spark-submit, register it; stops at the first job that fails."""
     outcome, started = Outcome(), time.perf_counter()
     run_file = plan_run(dataset, RunParams(partition=partition), None, settings)
-    run_id = load_run(run_file).run_id
+    run_id = load_run(run_file, settings.lake).run_id
     for name in SPARK_STEPS:
-        step = _submit(name, run_file, settings.datasets / "logs" / partition)
+        step = _submit(name, run_file, settings.lake, settings.datasets / "logs" / partition)
         outcome.steps.append(step)
         _tell(f"{partition}: {step.last_line}")
         if step.status:
@@ -74,7 +74,7 @@ def run_through(dataset: Dataset, partition: str, settings: Settings) -> Outcome
     return outcome
 
 
-def _submit(name: str, run_file: str, logs: Path) -> Step:
+def _submit(name: str, run_file: str, lake: str, logs: Path) -> Step:
     events = logs / f"{name}-events"
     events.mkdir(parents=True)
     conf = {
@@ -87,7 +87,7 @@ def _submit(name: str, run_file: str, logs: Path) -> Step:
     options = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     script = str(REPOSITORY / "jobs" / f"{name}.py")
     command = ["spark-submit", "--master", "local[2]", *options, script, "--run", run_file]
-    env = environment(logs, 0) | {"PYTHONPATH": str(REPOSITORY)}
+    env = environment(logs, 0) | {"PYTHONPATH": str(REPOSITORY), "IMAGEFEATURES_LAKE": lake}
     log, started = logs / f"{name}.log", time.perf_counter()
     with log.open("wb") as sink:
         job = subprocess.Popen(command, env=env, stdout=sink, stderr=subprocess.STDOUT)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 EVERY_SECONDS = 0.05
-DECODER = b"spawn_main"  # stands in the command line of a process that multiprocessing has spawned
+DECODER = b"import decode_child"  # stands in the command line of a decode process
 
 
 class MemoryWatch(threading.Thread):

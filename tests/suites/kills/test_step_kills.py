@@ -114,7 +114,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, prepared_lake: str, ph
     shutil.copytree(local(prepared_lake), folder / "lake")
     settings = Settings.from_env({"IMAGEFEATURES_LAKE": f"file://{folder}/lake"})
     dataset = Dataset.model_validate({"name": "photos", "source": f"file://{photos}/"})
-    run = load_run(plan_run(dataset, RunParams.parse(PARAMS), PARTITION, settings))
+    run = load_run(plan_run(dataset, RunParams.parse(PARAMS), PARTITION, settings), settings.lake)
     for step in SPARK_STEPS:
         job = Submitter(folder).submit(step, run)
         assert job.process.wait() == 0, job.output

@@ -1,0 +1,142 @@
+"""The dataset files of a folder: a wall around each, so that none can harm another.
+
+Whatever a file holds, the only thing that reading it can raise is a DatasetError of that file. A file is small, its
+YAML is flat, and an alias cannot make little text into much work: all three have limits here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from imagefeatures import names
+from imagefeatures.datasets import Dataset, one_line
+from imagefeatures.errors import DatasetError
+from imagefeatures.reasons import printable
+from imagefeatures.strict import unusable_texts
+
+MOST_BYTES = 64 * 2**10
+"""The largest dataset file: PyYAML takes up to a second for it."""
+
+DEEPEST = 8
+"""The most mappings and lists inside each other. The fields of a dataset need three."""
+
+MOST_ALIASES = 10
+"""The most uses of YAML anchors. Aliases of aliases would multiply what they stand for, tenfold a level."""
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read one dataset file. Raises DatasetError naming the file and the field, and nothing else."""
+    name = printable(path.name)
+    try:
+        return _load(path)
+    except ValidationError as error:
+        raise DatasetError(f"{name}: {one_line(error)}") from None
+    except _Malformed as error:
+        raise DatasetError(f"{name}: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise DatasetError(f"{name}: not YAML: {printable(' '.join(str(error).split()))}") from None
+    except OSError as error:
+        raise DatasetError(f"{name}: cannot be read: {error.strerror}") from None
+    except Exception as error:  # also RecursionError and MemoryError: the other files must not suffer from this one
+        raise DatasetError(f"{name}: cannot be read: {type(error).__name__}: {printable(error)}") from None
+
+
+def load_datasets(folder: Path) -> tuple[list[Dataset], list[DatasetError]]:
+    """Every dataset file of a folder, in order of name: the valid datasets, and the errors of the other files."""
+    datasets, errors = [], []
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
+                name = printable(path.name)
+                raise DatasetError(f"{name}: name: there is a {printable(path.stem)}.yaml too; remove one of them")
+            datasets.append(load_dataset(path))
+        except DatasetError as error:
+            errors.append(error)
+    return datasets, errors
+
+
+def find_dataset(folder: Path, name: str) -> Dataset:
+    """The dataset of that name. Raises DatasetError when there is none."""
+    for suffix in (".yaml", ".yml"):
+        if re.fullmatch(names.DATASET_NAME, name) and (path := folder / f"{name}{suffix}").is_file():
+            return load_dataset(path)
+    known = ", ".join(sorted(printable(p.stem) for p in folder.glob("*.y*ml"))) or "none"
+    raise DatasetError(f"no dataset file for {name!r} in {folder} (known: {known})")
+
+
+class _Malformed(Exception):
+    """What is wrong with a file's text: `field: …`, or a sentence about all of it."""
+
+
+def _load(path: Path) -> Dataset:
+    content = _parse(_read(path))
+    if not isinstance(content, dict):
+        raise _Malformed(f"expected a mapping of fields, found {type(content).__name__}")
+    for field in unusable_texts(content):
+        raise _Malformed(f"{printable(field)}: holds a character that cannot be stored")
+    dataset = Dataset.model_validate(content)
+    if dataset.name != path.stem:
+        raise _Malformed(f"name: must be the file's own name, {path.stem!r} (got {dataset.name!r})")
+    return dataset.model_copy(update={"source": dataset.source.beside(path.parent)})
+
+
+def _read(path: Path) -> str:
+    # Without waiting: a pipe in the place of the file would hold up whoever reads the folder.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _Malformed("is not a file")
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise _Malformed(f"has more than {MOST_BYTES:,} bytes, the most of a dataset file")
+    return data.decode("utf-8")
+
+
+def _parse(text: str) -> Any:
+    """The file's one value. Its shape is judged from YAML's events, before anything is built of it."""
+    depth = aliases = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            aliases += 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if depth > DEEPEST:
+            raise _Malformed(f"line {line}: more than {DEEPEST} mappings and lists inside each other")
+        if aliases > MOST_ALIASES:
+            raise _Malformed(f"line {line}: more than {MOST_ALIASES} YAML aliases")
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that takes no key twice. It leaves dates as text: pydantic names the field of a day that does not exist."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - never changed
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    # No set, whose order differs from process to process, and no bytes.
+    yaml_constructors = {  # noqa: RUF012 - never changed
+        tag: construct
+        for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+        if tag not in {f"tag:yaml.org,2002:{kind}" for kind in ("set", "omap", "pairs", "binary")}
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _Malformed(f"{printable(key.value)}: is there twice (line {key.start_mark.line + 1})")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)

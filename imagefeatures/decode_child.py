@@ -1,0 +1,154 @@
+"""What runs in the decode process: it works through batches in shared memory, and can do nothing else.
+
+It is started with an environment of its own, which holds no setting and no key. Before its first image it imports
+all that it needs, and gives up the system calls by which it could open a file, a connection or another process
+(`imagefeatures.sandbox`). So bytes that take the decoder over find nothing to read and nobody to talk to.
+
+What the parent sends is pickled. What it gets back are the bytes below and the records in shared memory, and neither
+is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import ctypes
+import os
+import pickle
+import resource
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from imagefeatures import images, sandbox
+from imagefeatures.batches import AT_WORK, DONE, Batch, SharedBuffer, Sizes, note_rejected
+from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
+from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.reasons import Reason, printable
+
+READY, UNCONFINED, FINISHED, MISTAKE = b"r", b"u", b"f", b"m"
+"""The child's answers: it is locked in; it has started, but this platform cannot lock it in; the batch is done; this
+code has a mistake, which the record of the image tells."""
+
+MISTAKES: dict[bytes, type[Exception]] = {b"NameError": NameError, b"ImportError": ImportError}
+"""Errors that no image can cause: by the name that the child notes."""
+
+MEMORY_BYTES = 2 * 2**30
+"""The most private memory of the child: more than enough to decode, turn and convert 50 million pixels."""
+
+CODECS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "unicode_escape")
+"""Python imports a codec at its first use."""
+
+Work = Callable[..., images.Header | images.Decoded]
+"""images.inspect(data, limits), or images.decode(data, limits, preprocessing)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One batch, or the rest of one. sizes: of the buffer. first: index of the first image to be done.
+
+    A message of the parent; the descriptor of a buffer that the child does not know comes with it.
+    """
+
+    limits: Limits
+    preprocessing: Preprocessing | None
+    sizes: Sizes
+    count: int
+    shape: tuple[int, ...]
+    first: int
+
+
+def send(connection: socket.socket, message: object, descriptor: int | None = None) -> None:
+    """Send a message to the child, with a descriptor or without. Raises OSError when the child is gone."""
+    data = pickle.dumps(message)
+    socket.send_fds(connection, [struct.pack(">I", len(data)) + data], [] if descriptor is None else [descriptor])
+
+
+def main(descriptor: int, parent: int) -> NoReturn:
+    """The life of the child. descriptor: of the connection to its parent. parent: the parent's process id."""
+    connection = socket.socket(fileno=descriptor)
+    connection.setblocking(True)
+    work, _ = _receive(connection)
+    _prepare(parent)
+    _answer(connection, READY if sandbox.lock() else UNCONFINED)
+    buffer: SharedBuffer | None = None
+    while True:
+        job, passed = _receive(connection)
+        if passed is not None:
+            if buffer is not None:
+                buffer.close()
+            buffer = SharedBuffer.received(job.sizes, passed)
+        if buffer is None:
+            raise RuntimeError("no memory came with the first batch")
+        _answer(connection, _work_through(work, job, Batch(buffer, job.count, job.shape)))
+
+
+def _answer(connection: socket.socket, answer: bytes) -> None:
+    try:
+        os.write(connection.fileno(), answer)  # not send, which the filter refuses with all calls for an address
+    except OSError:  # the parent is gone
+        os._exit(0)
+
+
+def _receive(connection: socket.socket) -> tuple[Any, int | None]:
+    """The parent's next message, and the descriptor that came with it. Ends the process when the parent is gone."""
+    data, descriptors, _, _ = socket.recv_fds(connection, 4, 1)
+    (length,) = struct.unpack(">I", data + _exactly(connection, 4 - len(data)))
+    message = pickle.loads(_exactly(connection, length))  # noqa: S301 - by the parent, which has started this process
+    return message, descriptors[0] if descriptors else None
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = os.read(connection.fileno(), count - len(data))
+        if not part:
+            os._exit(0)
+        data += part
+    return data
+
+
+def _prepare(parent: int) -> None:
+    """Import what is missing, limit the memory, turn off core files, let go of the log, and end with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process; the parent decides
+    images.configure_pillow()
+    for name in CODECS:
+        codecs.lookup(name)
+    # Private data only: the pixels that the child shares with its parent are the parent's.
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.dup2(1, 2)  # both are /dev/null now: an image must not be able to write lines into the log
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, where the system has it
+    if os.getppid() != parent:  # the parent has died meanwhile
+        os._exit(1)
+
+
+def _work_through(work: Work, job: Job, batch: Batch) -> bytes:
+    given = (job.limits,) if job.preprocessing is None else (job.limits, job.preprocessing)
+    records = batch.written
+    for index in range(job.first, job.count):
+        records["state"][index] = AT_WORK
+        try:
+            result = work(batch.source(index), *given)
+        except Rejected as why:
+            note_rejected(records, index, why)
+        except MemoryError:
+            detail = f"it asked for more than {MEMORY_BYTES:,} bytes"
+            note_rejected(records, index, Rejected(Reason.OUT_OF_MEMORY, detail))
+        except (NameError, ImportError) as error:  # a mistake in this code must stop the run, not pass for a bad image
+            name = b"NameError" if isinstance(error, NameError) else b"ImportError"
+            records[index] = (AT_WORK, 0, 0, b"", b"", name, printable(error).encode())
+            return MISTAKE
+        except Exception as error:
+            note_rejected(records, index, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
+        else:
+            if isinstance(result, images.Decoded):
+                batch.pixels[index] = result.pixels
+            kind = getattr(result, "format", "")
+            records[index] = (DONE, result.width, result.height, kind.encode(), result.mode.encode(), b"", b"")
+    return FINISHED

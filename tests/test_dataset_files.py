@@ -1,0 +1,142 @@
+"""A wall around each dataset file: whatever it holds, its own DatasetError is all that comes of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagefeatures.dataset_files import DEEPEST, MOST_ALIASES, MOST_BYTES, load_dataset, load_datasets
+from imagefeatures.errors import DatasetError
+from support.dataset_files import GOOD, written
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join(['*' + before] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+NAMED = "name: fruit\nsource: s3://b/\n"
+
+TEXTS: dict[str, str | bytes] = {
+    "a thousand lists": "[" * 1000,
+    "a thousand mappings": "{a: " * 1000,
+    "a thousand lists in a field": f"{NAMED}pattern: " + "[" * 1000 + "]" * 1000,
+    "a thousand entries of lists": "- " * 1000,
+    "a thousand keys that are mappings": "? " * 1000,
+    "mappings by indentation": "".join(" " * at + "a:\n" for at in range(250)),
+    "nine lists": f"{NAMED}pattern: " + "[" * DEEPEST + "]" * DEEPEST,
+    "a billion laughs": LAUGHS,
+    "a billion laughs in a field": NAMED + LAUGHS + "pattern: *i\n",
+    "eleven aliases": f"{NAMED}pattern: [&a x{', *a' * (MOST_ALIASES + 1)}]",
+    "an alias of itself": "name: fruit\nsource: &a [*a]\n",
+    "a mapping that holds itself": "&a {name: fruit, source: *a}\n",
+    "merges": f"{NAMED}a: &a {{x: 1}}\nb: &b {{<<: [*a, *a, *a]}}\nc: {{<<: [*b, *b, *b]}}\n",
+    "more than the most bytes": NAMED + "#" * MOST_BYTES,
+    "one long line": b"x" * (MOST_BYTES - 1),
+    "a key twice": f"{NAMED}sample: 0.5\nsample: 1\n",
+    "a key twice in quotes": f'{NAMED}"name": fruit\n',
+    "a key twice in limits": f"{NAMED}limits: {{max_pixels: 1, max_pixels: 2}}",
+    "a name twice": "name: fruit\nname: fruit\nsource: s3://b/\n",
+    "a key that is a list": f"{NAMED}[a]: b\n",
+    "a key that is a number": f"{NAMED}7: b\n",
+    "a key with a newline": f'{NAMED}"a\\nb": c\n',
+    "a key of many characters": f"{NAMED}{'k' * 900}: c\n",
+    "ten thousand keys": NAMED + "".join(f"k{at}: 1\n" for at in range(6000)),
+    "a number of many digits": f"{NAMED}sample: {'9' * 20_000}\n",
+    "a number of many digits in base 16": f"{NAMED}sample: 0x{'f' * 20_000}\n",
+    "a number in base 60": f"{NAMED}sample: 1{':01' * 15_000}\n",
+    "a huge exponent": f"{NAMED}sample: 1e999999999\n",
+    "a NUL in the source": 'name: fruit\nsource: "s3://b/\\0/"\n',
+    "a NUL in the label": f'{NAMED}label: "(\\0)"\n',
+    "half a character": 'name: fruit\nsource: "s3://b/\\ud800/"\n',
+    "a NUL in a key": f'{NAMED}"a\\0": 1\n',
+    "bytes": b"name: \xff\xfe",
+    "a NUL": b"name: fruit\0",
+    "a control character": b"name: fruit\x1b[2J",
+    "two documents": f"{NAMED}---\n{NAMED}",
+    "an unknown anchor": f"{NAMED}pattern: *nowhere\n",
+    "a tag of Python": "!!python/object/apply:os.system [id]",
+    "a tag of its own": f"{NAMED}label: !unknown x\n",
+    "a directive": f"%YAML 9.9\n---\n{NAMED}",
+    "an expression too deep": f"{NAMED}label: '{'(' * 5000}a{')' * 5000}'\n",
+    "binary data": f"{NAMED}label: !!binary aGVsbG8=\n",
+    "a set": f"{NAMED}pattern: !!set {{a, b}}\n",
+    "nothing": "",
+}
+"""Texts of which no dataset can be made."""
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_text_that_is_no_dataset_is_its_files_own_error(what: str, tmp_path: Path) -> None:
+    text = TEXTS[what]
+    (tmp_path / "fruit.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    written(tmp_path, GOOD | {"name": "nuts"}, "nuts.yaml")
+    started = time.monotonic()
+    datasets, errors = load_datasets(tmp_path)
+    seconds = time.monotonic() - started
+    assert [dataset.name for dataset in datasets] == ["nuts"]
+    (error,) = map(str, errors)
+    assert error.startswith("fruit.yaml: ")
+    assert error.isprintable()
+    assert len(error) < 20_000
+    assert seconds < 5, f"{seconds:.1f} s"
+
+
+PLACES: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "a device without an end": lambda path: path.symlink_to("/dev/zero"),
+    "a terminal": lambda path: path.symlink_to("/dev/tty"),
+}
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_a_thing_that_is_no_file_is_its_own_error(what: str, tmp_path: Path) -> None:
+    PLACES[what](tmp_path / "fruit.yaml")
+    written(tmp_path, GOOD | {"name": "nuts"}, "nuts.yaml")
+    datasets, errors = load_datasets(tmp_path)
+    assert [dataset.name for dataset in datasets] == ["nuts"]
+    assert [str(error).partition(": ")[0] for error in errors] == ["fruit.yaml"]
+
+
+@pytest.mark.parametrize("name", [b"a\nb.yaml", b"\xff.yaml", b"\x1b[2J.yaml", b".yaml", b"a" * 250 + b".yaml"])
+def test_a_file_with_an_odd_name_is_an_error_that_can_be_stored(name: bytes, tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text(NAMED)
+    datasets, errors = load_datasets(tmp_path)
+    assert datasets == []
+    for error in errors:
+        assert str(error).isprintable()
+        str(error).encode()
+
+
+@pytest.mark.parametrize("error", [RecursionError("deep"), MemoryError(), KeyError("a"), AttributeError("b")])
+def test_any_error_is_the_files_own(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from imagefeatures.datasets import Dataset
+
+    def fail(content: object) -> Dataset:
+        raise error
+
+    monkeypatch.setattr(Dataset, "model_validate", fail)
+    with pytest.raises(DatasetError, match=rf"^fruit\.yaml: cannot be read: {type(error).__name__}: "):
+        load_dataset(written(tmp_path, GOOD))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{NAMED}limits: &l {{max_pixels: 5}}\n",
+        f"{NAMED}pattern: [&jpg '*.jpg', '*.png']\n",
+        "name: fruit\nsource: {kind: folder, uri: s3://b/, pattern: ['*.jpg']}\nlimits: {formats: [JPEG, PNG]}\n",
+        f"{NAMED}schedule: '0 0 * * mon-fri'\n",
+        f"{NAMED}schedule: '0 0 1,15 jan-jun *'\n",
+        f"{NAMED}schedule: '0 0 L * *'\n",
+        f"{NAMED}schedule: '0 0 29 2 *'\n",
+        f"{NAMED}label: '([0-9]+)\\t'\n",
+        f"{NAMED}# {'é' * 30_000}\n",
+    ],
+)
+def test_what_a_good_file_may_hold_is_taken(text: str, tmp_path: Path) -> None:
+    assert load_dataset(written(tmp_path, text)).name == "fruit"

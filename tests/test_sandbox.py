@@ -1,0 +1,78 @@
+"""The filter of system calls, run here as the kernel runs it, for every processor that has one."""
+
+from __future__ import annotations
+
+import errno
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from imagefeatures import sandbox
+
+ALLOW, KILL, EPERM = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM
+PID = 4242
+HEADERS = {
+    "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    "aarch64": Path("/usr/include/asm-generic/unistd.h"),
+}
+
+
+def verdict(machine: sandbox.Machine, number: int, *arguments: int, audit: int | None = None) -> int:
+    """What the filter says of a system call: a small machine for the three instructions that it is made of."""
+    program = sandbox.filter_program(machine, PID)
+    data = struct.pack("IIQ6Q", number, audit or machine.audit, 0, *arguments, *[0] * (6 - len(arguments)))
+    at = loaded = 0
+    while True:
+        code, if_true, if_false, operand = struct.unpack_from("HBBI", program, 8 * at)
+        at += 1
+        match code:
+            case 0x20:
+                (loaded,) = struct.unpack_from("I", data, operand)
+            case 0x15:
+                at += if_true if loaded == operand else if_false
+            case 0x06:
+                return operand
+
+
+@pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
+def test_what_is_not_listed_is_refused(machine: sandbox.Machine) -> None:
+    allowed = set(machine.allowed.values())
+    conditional = {*machine.signalling, machine.fcntl}
+    for number in range(600):
+        if number not in conditional:
+            assert verdict(machine, number) == (ALLOW if number in allowed else EPERM), number
+    assert verdict(machine, 0x40000000 + min(allowed)) == EPERM  # the second table of x86_64
+
+
+@pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
+def test_a_process_may_signal_itself_and_no_other(machine: sandbox.Machine) -> None:
+    for number in machine.signalling:
+        assert verdict(machine, number, PID, 9) == ALLOW
+        for other in (1, PID + 1, 0, 2**32 - 1, 2**32 - PID):
+            assert verdict(machine, number, other, 9) == EPERM
+
+
+@pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
+def test_a_descriptor_may_be_duplicated_and_not_made_to_signal(machine: sandbox.Machine) -> None:
+    assert verdict(machine, machine.fcntl, 3, 1030) == ALLOW
+    for command in (0, 4, 8, 10, 15, 1024, 1033):  # F_DUPFD, F_SETFL, F_SETOWN, F_SETSIG, F_SETOWN_EX, leases, seals
+        assert verdict(machine, machine.fcntl, 3, command) == EPERM
+
+
+@pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
+def test_calls_of_another_architecture_end_the_process(machine: sandbox.Machine) -> None:
+    assert verdict(machine, 1, audit=0x40000003) == KILL
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_the_numbers_are_those_of_the_kernels_headers(name: str) -> None:
+    if not HEADERS[name].is_file():
+        pytest.skip("the kernel's headers are not installed here")
+    found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)$", HEADERS[name].read_text(), re.MULTILINE)
+    numbers = {call: int(number) for call, number in found}
+    machine = sandbox.MACHINES[name]
+    named = machine.allowed | dict(zip(("kill", "tgkill"), machine.signalling, strict=True))
+    named |= {"seccomp": machine.seccomp, "fcntl": machine.fcntl}
+    assert {call: numbers[call] for call in named} == named
