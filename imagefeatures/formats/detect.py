@@ -20,9 +20,13 @@ _OTHER_FORMATS = (  # for the detail of a rejection, which names what was found 
     (b"SIMPLE  =", "a FITS image"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip file"),
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file that it stands for"),
     (b"{", "JSON text"),
     (b"[", "JSON text"),
 )
+MAGIC_BYTES = 8
+"""So many bytes are shown of a file that nothing is known of: formats name themselves in them."""
+
 _BRANDS = {  # of the ISO base media file format: what phones write beside, or instead of, a JPEG
     b"heic": "a HEIC image",
     b"heix": "a HEIC image",
@@ -60,7 +64,7 @@ def _format(data: bytes) -> str | None:
 
 
 def _describe(data: bytes) -> str:
-    """What the bytes seem to be, for the detail of a rejection."""
+    """What the bytes seem to be, for the detail of a rejection. No text is shown of what may be somebody's secret."""
     if data[4:8] == b"ftyp" and data[8:12] in _BRANDS:
         return _BRANDS[data[8:12]]
     data = data[:600].removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors put before text
@@ -68,10 +72,9 @@ def _describe(data: bytes) -> str:
     for start, name in _OTHER_FORMATS:
         if head.startswith(start.lower()):
             return "an SVG drawing" if start == b"<?xml" and b"<svg" in head else name
-    try:
-        text = data[:512].decode()
-    except UnicodeDecodeError as error:
-        text = data[: error.start].decode() if error.start > 500 else ""
-    if text and all(c.isprintable() or c.isspace() for c in text):
-        return f"text ({text[:40].strip()!r})"
-    return f"unknown bytes ({data[:8].hex(' ')})"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "text in UTF-16"
+    # Bytes above 127 are letters in one encoding or another; texts have no control characters besides these.
+    if data and all(byte >= 32 or byte in b"\t\n\f\r\x1b" for byte in data[:512]) and 127 not in data[:512]:
+        return "text"
+    return f"unknown bytes ({data[:MAGIC_BYTES].hex(' ')})"
