@@ -195,6 +195,11 @@ class RunParams(StrictModel):
         title="Bytes per shard",
         description="Most source bytes that one worker holds at once",
     )
+    replace_newer: bool = Field(
+        False,
+        title="Replace a newer run",
+        description="Publish this run even where one that was planned later is published already",
+    )
 
     @classmethod
     def parse(cls, given: dict[str, Any]) -> RunParams:

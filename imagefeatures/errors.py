@@ -10,7 +10,8 @@
     │   ├── NoInput             nothing matches (and the dataset says that this is an error)
     │   ├── TooManyRejected     more objects were rejected than the failure budget allows
     │   ├── ModelMismatch       weights missing, altered, or of another width
-    │   └── AuditFailed         the run's numbers do not add up: nothing is published
+    │   ├── AuditFailed         the run's numbers do not add up: nothing is published
+    │   └── OlderRun            a run that was planned later is published already
     ├── DecoderUnavailable      no decode process can be started here
     ├── WorkerDied              a worker process of a local run ended in the middle of a shard
     ├── CatalogError            the catalog does not answer: a retry may help
@@ -70,6 +71,10 @@ class ModelMismatch(InputError):
 
 class AuditFailed(InputError):
     """The run's files, receipts and listing disagree; register then publishes nothing."""
+
+
+class OlderRun(InputError):
+    """A run that was planned later holds the partition; register then leaves that run's rows where they are."""
 
 
 class DecoderUnavailable(ImageFeaturesError):

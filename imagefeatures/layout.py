@@ -136,6 +136,17 @@ def shard_of_receipt(name: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def run_file_of(features_file: str, lake: str) -> str | None:
+    """The run.json of the run that wrote a data file of a dataset's table; None for a file of another kind.
+
+    >>> run_file_of("s3://b/l/warehouse/features/fruit/data/partition_key=1/r1-shard-00000-ab12.parquet", "s3://b/l")
+    's3://b/l/staging/fruit/1/r1/run.json'
+    """
+    pattern = rf"{re.escape(warehouse(lake))}/{names.NAMESPACE}/([^/]+)/data/partition_key=([^/]+)/([^/]+)-shard-[^/]+"
+    match = re.fullmatch(pattern, features_file)
+    return Layout(lake, *match.groups()).run_file if match else None
+
+
 def table_folder(lake: str, table: str) -> str:
     return f"{warehouse(lake)}/{names.NAMESPACE}/{table}"
 

@@ -65,10 +65,18 @@ def run_partition(
     return Result(result.outcome, {"plan": planned} | result.seconds)
 
 
-def finish_run(run_file: str, settings: Settings, *, workers: int = 1, progress: Tell | None = None) -> Result:
+def finish_run(
+    run_file: str,
+    settings: Settings,
+    *,
+    workers: int = 1,
+    progress: Tell | None = None,
+    replace_newer: bool = False,
+) -> Result:
     """Do the rest of a planned run, and publish it. Shards with a receipt are not done again.
 
-    run_file: URI of its run.json. Raises ParamsError when the file is missing, or of another version.
+    run_file: URI of its run.json. replace_newer: as register has it.
+    Raises ParamsError when the file is missing, or of another version; OlderRun.
     """
     run = load_run(run_file, settings.lake)
     seconds: dict[str, float] = {}
@@ -77,7 +85,7 @@ def finish_run(run_file: str, settings: Settings, *, workers: int = 1, progress:
             prepare_model(run, settings)
         run_steps(run, opened, progress=progress, seconds=seconds)
     with _timed(seconds, steps.REGISTER):
-        outcome = register(run_file, settings)
+        outcome = register(run_file, settings, replace_newer=replace_newer)
     return Result(outcome, seconds)
 
 

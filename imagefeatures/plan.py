@@ -49,6 +49,7 @@ class Run(BaseModel):
     fingerprint: str
     shard_images: int
     shard_bytes: int
+    replace_newer: bool = False
     started_at: dt.datetime
     versions: dict[str, str]
 
@@ -85,6 +86,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         fingerprint=model.fingerprint(model.preprocessing),
         shard_images=params.shard_images,
         shard_bytes=params.shard_bytes,
+        replace_newer=params.replace_newer,
         started_at=now,
         versions=_versions(),
     )

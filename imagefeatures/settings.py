@@ -6,6 +6,8 @@
     IMAGEFEATURES_DATASETS  folder of dataset files; default in a checkout: <repository>/datasets
     IMAGEFEATURES_CACHE     folder for downloaded weights; default ~/.cache/imagefeatures
     IMAGEFEATURES_FILE_MODE permissions of new files in a local lake, as chmod writes them; default 0640
+    IMAGEFEATURES_KEEP_SNAPSHOTS, IMAGEFEATURES_KEEP_DAYS
+                            how much of a table's past is kept; default 100 snapshots, 30 days
 
 S3 credentials, region and endpoint come from the standard AWS_* variables. boto3 reads them by itself; pyiceberg
 does not, so `iceberg_s3_properties` passes them on.
@@ -33,8 +35,21 @@ FILE_MODES = ("0600", "0640", "0644", "0660", "0664")
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How much of a table's past is kept: at most so many snapshots, each for so many days after it was replaced."""
+
+    snapshots: int = 100
+    days: int = 30
+
+    @property
+    def group(self) -> int:
+        """How many snapshots beyond the number have to come together before they are removed."""
+        return max(1, self.snapshots // 5)
+
+
+@dataclass(frozen=True)
 class Settings:
-    """The deployment's four locations. Make one with `Settings.from_env()`.
+    """The deployment's four locations, and how much of the past it keeps. Make one with `Settings.from_env()`.
 
     datasets_folder: None when the variable is not set. A reader of the tables needs no dataset files; code that
     needs them uses `datasets`.
@@ -44,6 +59,7 @@ class Settings:
     catalog: str
     datasets_folder: Path | None
     cache: Path
+    retention: Retention = Retention()
 
     @property
     def datasets(self) -> Path:
@@ -63,6 +79,11 @@ class Settings:
             catalog=env.get("IMAGEFEATURES_CATALOG") or _default_catalog(lake),
             datasets_folder=_folder(env, "IMAGEFEATURES_DATASETS"),
             cache=_folder(env, "IMAGEFEATURES_CACHE") or Path.home() / ".cache" / "imagefeatures",
+            retention=Retention(
+                # At least some publications, or a reader of the newest snapshot could lose its files at the next one.
+                snapshots=_whole_number(env, "IMAGEFEATURES_KEEP_SNAPSHOTS", Retention.snapshots, 10),
+                days=_whole_number(env, "IMAGEFEATURES_KEEP_DAYS", Retention.days, 1),
+            ),
         )
 
 
@@ -112,6 +133,13 @@ def _default_catalog(lake: str) -> str:
         )
     # SQLite allows one writer at a time; the others wait this many seconds before they fail with "locked".
     return f"sqlite:///{quote(lake.removeprefix('file://'), safe='/ ')}/catalog.db?timeout=60"
+
+
+def _whole_number(env: Mapping[str, str], name: str, default: int, least: int) -> int:
+    value = env.get(name) or str(default)
+    if not re.fullmatch("[0-9]{1,6}", value) or int(value) < least:
+        raise SettingsError(f"{name}: {value!r} is not a whole number from {least} to 999999")
+    return int(value)
 
 
 def _folder(env: Mapping[str, str], name: str) -> Path | None:

@@ -111,6 +111,7 @@ NAUGHTY_PARAMS: dict[str, list[Any]] = {
     "reuse": ["maybe", "", 7, []],
     "shard_images": [0, -1, "abc", 1e9, 1.5, None, True],
     "shard_bytes": [0, -1, 2**20 - 1, 2**30 + 1, "abc", None, True],
+    "replace_newer": ["maybe", "", 7, [], None],
 }
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +28,48 @@ ERROR_LINE = re.compile(rf"\b(?:{'|'.join(ERROR_NAMES)}): .*")
 def run_partition(home: Path, dataset: str, partition: str) -> int:
     """Run a partition through the DAG in one process, without a scheduler. Returns the exit status: 0 if published.
 
+    Runs of one dataset wait for each other: Airflow's `dag.test` begins by deleting the DAG run that it finds.
     home: Airflow's folder for such runs. Raises SettingsError, DatasetError or ParamsError before anything runs.
     """
     settings = Settings.from_env()
     find_dataset(settings.datasets, dataset)
     RunParams.parse({"partition": partition})
     (home / "logs").mkdir(parents=True, exist_ok=True)
+    with alone(home / f"run-{dataset}.lock", f"run of {dataset} {partition}") as lock:
+        return _run(home, dataset, partition, lock)
+
+
+@contextlib.contextmanager
+def alone(file: Path, what: str) -> Iterator[int]:
+    """Hold a lock while the context lasts. Where another process holds it, print one line about that, and wait.
+
+    what: what holds it, for the others' lines. Yields the lock's descriptor: a child process that inherits it holds the
+    lock too. The kernel takes it from processes that have ended, however they ended.
+    """
+    with file.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another {file.read_text().strip() or 'run'} is under way", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        file.write_text(f"{what} (process {os.getpid()})")
+        yield lock.fileno()
+
+
+def _run(home: Path, dataset: str, partition: str, lock: int) -> int:
     log, out = home / "logs" / f"run-{dataset}-{partition}.log", home / f"run-{dataset}-{partition}.json"
     out.unlink(missing_ok=True)
     env = environment(home, 0) | {"PYTHONPATH": str(REPOSITORY)}
-    progress = Progress(settings.lake, dataset, [partition])
+    progress = Progress(Settings.from_env().lake, dataset, [partition])
     with log.open("wb") as sink:
-        migrate = ["airflow", "db", "migrate"]
+        with alone(home / "migrate.lock", "migration of Airflow's database"):  # all datasets share it
+            migrate = ["airflow", "db", "migrate"]
+            migrated = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
         one_run = [sys.executable, "-m", "deploy.local.one_run", dataset, partition, str(out)]
-        migrated = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
-        run = subprocess.Popen(one_run, env=env, stdout=sink, stderr=sink) if migrated else None  # noqa: S603
+        run = None
+        if migrated:
+            # It inherits the lock: if this process is killed, the run goes on, and the next one still waits for it.
+            run = subprocess.Popen(one_run, env=env, stdout=sink, stderr=sink, pass_fds=[lock])  # noqa: S603
         while run and run.poll() is None:
             progress.tick()
             time.sleep(0.5)

@@ -1,11 +1,14 @@
-"""The Iceberg tables: opens them, and replaces one partition in one commit."""
+"""The Iceberg tables: opens them, and replaces one partition in one commit.
+
+The commit that replaces rows also expires old snapshots: see `imagefeatures.catalog.retention`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +20,7 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
     ValidationException,
 )
-from pyiceberg.expressions import And, BooleanExpression
+from pyiceberg.expressions import And, BooleanExpression, Not
 from pyiceberg.table import Table
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenacity import (
@@ -30,14 +33,21 @@ from tenacity import (
 )
 
 from imagefeatures import layout, names, schemas
-from imagefeatures.catalog import connect
+from imagefeatures.catalog import connect, retention
 from imagefeatures.catalog.filters import equal
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
 # A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
-# beside the other run's. `_until_committed` reads the table again first.
+# beside the other run's. `until_committed` reads the table again first.
 TABLE_PROPERTIES = {"commit.retry.num-retries": "0"}
 DUPLICATE_TABLE = "42P07"
+
+SIGNATURE = "imagefeatures.run-id"
+"""In a snapshot's summary: the run that left it."""
+
+SMALL_FILES = 32
+"""features.runs gets a file with one row for each publication. So many files are made into one."""
+
 T = TypeVar("T")
 
 
@@ -56,14 +66,14 @@ def open_catalog(settings: Settings) -> Catalog:
 
 
 def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
-    """The table features.<name>, created when it does not exist, and extended by columns that it lacks.
+    """The table features.<name>, created when it does not exist, and extended by what it lacks.
 
-    Safe when two runs create or extend it at once.
+    It may lack columns, and properties that bound its growth. Safe when two runs create or extend it at once.
     """
     schema = schemas.TABLES.get(name, schemas.FEATURES)
     identifier = (names.NAMESPACE, name)
     try:
-        return _with_all_columns(catalog.load_table(identifier), schema)
+        return _up_to_date(catalog.load_table(identifier), schema, settings)
     except NoSuchTableError:
         pass
     try:
@@ -71,10 +81,11 @@ def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
             identifier,
             schema=schema,
             location=layout.table_folder(settings.lake, name),
-            properties=TABLE_PROPERTIES,
+            properties=TABLE_PROPERTIES | retention.properties(settings.retention, {}),
         )
-        with creation.update_spec() as spec:
-            spec.add_identity("partition_key")
+        if name != names.RUNS:  # its one-row files can only be made into one where they are not partitioned
+            with creation.update_spec() as spec:
+                spec.add_identity("partition_key")
         creation.commit_transaction()
     except (TableAlreadyExistsError, CommitFailedException):
         pass  # another run was first
@@ -96,31 +107,49 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
             return False
         with table.transaction() as change:
             if current:
-                change.delete(where, snapshot_properties=_signed(run_id))
+                change.delete(where, snapshot_properties=signed(run_id))
             if files:
-                change.add_files(files, snapshot_properties=_signed(run_id))
+                change.add_files(files, snapshot_properties=signed(run_id))
+            retention.expire(table, change)
         return True
 
-    return _until_committed(swap)
+    return until_committed(swap)
 
 
-def replace_rows(table: Table, partition: str, dataset: str, rows: pa.Table, run_id: str) -> bool:
-    """Make `rows` the only rows of (dataset, partition), in one commit. Returns False when they already are."""
-    where = _of(partition, dataset)
+def replace_rows(
+    table: Table,
+    partition: str,
+    dataset: str,
+    rows: pa.Table,
+    run_id: str,
+    check: Callable[[dict[str, Any] | None], object] | None = None,
+) -> bool:
+    """Make `rows` the only rows of (dataset, partition), in one commit. Returns False when they already are.
+
+    check: gets a row that would be replaced, None where there is none, as it is at the moment of the commit. What it
+    raises ends the swap.
+    """
+    where = rows_of(partition, dataset)
 
     def swap() -> bool:
         table.refresh()
-        current = table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow()["run_id"].to_pylist()
-        if current == [run_id] * rows.num_rows:
+        standing = table.scan(row_filter=where, selected_fields=("*",) if check else ("run_id",)).to_arrow()
+        if check:
+            check(next(iter(standing.to_pylist()), None))
+        if standing["run_id"].to_pylist() == [run_id] * rows.num_rows:
             return False
         with table.transaction() as change:
-            if current:
-                change.delete(where, snapshot_properties=_signed(run_id))
-            if rows.num_rows:
-                change.append(rows, snapshot_properties=_signed(run_id))
+            if _has_many_small_files(table):
+                change.overwrite(_with_the_others(table, where, rows), snapshot_properties=signed(run_id))
+            else:
+                if standing.num_rows:
+                    change.delete(where, snapshot_properties=signed(run_id))
+                if rows.num_rows:
+                    change.append(rows, snapshot_properties=signed(run_id))
+            retention.expire(table, change)
         return True
 
-    return _until_committed(swap)
+    return until_committed(swap)
 
 
 def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
@@ -134,11 +163,11 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
                 counts[value["values"]] += value["counts"]
         return counts
 
-    rows = tables[names.RUNS].refresh().scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
+    rows = tables[names.RUNS].refresh().scan(row_filter=rows_of(partition, dataset)).to_arrow().to_pylist()
     if len(rows) != 1:
         return False
     (row,) = rows
-    quarantined = run_ids(names.QUARANTINE, _of(partition, dataset))
+    quarantined = run_ids(names.QUARANTINE, rows_of(partition, dataset))
     registered = run_ids(dataset, equal("partition_key", partition))
     run_id = row["run_id"]
     return quarantined == Counter({run_id: row["quarantined"]}) and registered == Counter({run_id: row["registered"]})
@@ -147,7 +176,7 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
 def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:
     """The row of features.runs of the run that (dataset, partition) holds now; None when none was published."""
     runs = open_table(catalog, settings, names.RUNS)
-    rows = runs.scan(row_filter=_of(partition, dataset)).to_arrow().to_pylist()
+    rows = runs.scan(row_filter=rows_of(partition, dataset)).to_arrow().to_pylist()
     return rows[0] if rows else None
 
 
@@ -164,26 +193,53 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[s
     return sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks if not task.delete_files)
 
 
-def _with_all_columns(table: Table, schema: pa.Schema) -> Table:
-    """The table, extended by the columns of the schema that it lacks."""
+def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:
+    """The table, with the columns and the properties that it lacks; features.runs without its partitions."""
+
+    def missing() -> tuple[set[str], dict[str, str], bool]:
+        return (
+            set(schema.names) - set(table.schema().column_names),
+            retention.properties(settings.retention, table.properties),
+            table.name()[-1] == names.RUNS and bool(table.spec().fields),
+        )
 
     def extend() -> Table:
         table.refresh()
-        if set(schema.names) - set(table.schema().column_names):
+        columns, properties, partitioned = missing()
+        if columns:
             with table.update_schema() as update:
                 update.union_by_name(schema)
+        if properties:
+            with table.transaction() as change:
+                change.set_properties(properties)
+        if partitioned:
+            with table.update_spec() as spec:
+                spec.remove_field("partition_key")
         return table
 
-    missing = set(schema.names) - set(table.schema().column_names)
-    return _until_committed(extend) if missing else table
+    return until_committed(extend) if any(missing()) else table
 
 
-def _of(partition: str, dataset: str) -> BooleanExpression:
+def _has_many_small_files(table: Table) -> bool:
+    snapshot = table.current_snapshot()
+    summary = snapshot.summary if snapshot else None
+    return table.name()[-1] == names.RUNS and int((summary and summary["total-data-files"]) or 0) >= SMALL_FILES
+
+
+def _with_the_others(table: Table, where: BooleanExpression, rows: pa.Table) -> pa.Table:
+    """`rows`, and all rows of the table that do not meet the condition."""
+    others = table.scan(row_filter=Not(where)).to_arrow()
+    return pa.concat_tables([others, rows], promote_options="permissive")
+
+
+def rows_of(partition: str, dataset: str) -> BooleanExpression:
+    """The rows of one dataset and partition in a table that all datasets share."""
     return And(equal("partition_key", partition), equal("dataset", dataset))
 
 
-def _signed(run_id: str) -> dict[str, str]:
-    return {"imagefeatures.run-id": run_id}
+def signed(run_id: str) -> dict[str, str]:
+    """The summary of a snapshot that the run leaves."""
+    return {SIGNATURE: run_id}
 
 
 def _unless_made_meanwhile(make: Callable[[], T]) -> T:
@@ -204,7 +260,7 @@ def _unless_made_meanwhile(make: Callable[[], T]) -> T:
     return attempts(make)
 
 
-def _until_committed(swap: Callable[[], T]) -> T:
+def until_committed(swap: Callable[[], T]) -> T:
     """Repeat a swap whose commit lost a race. Each attempt reads the table again."""
     attempts = Retrying(
         retry=retry_if_exception_type((CommitFailedException, ValidationException)),

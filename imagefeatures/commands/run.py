@@ -34,14 +34,16 @@ def run(parsed: argparse.Namespace) -> int:
     dataset = find_dataset(settings.datasets, parsed.dataset)
     given = {name: value for name in PARAMS if (value := getattr(parsed, name)) is not None}
     params = RunParams.parse({**given, "partition": partition})
-    if parsed.resume and given:
-        raise ParamsError(f"--resume: the run goes on by its own parameters; leave out {', '.join(given)}")
+    if parsed.resume and (changed := [name for name in given if name != "replace_newer"]):
+        raise ParamsError(f"--resume: the run goes on by its own parameters; leave out {', '.join(changed)}")
     local_run.announce(f"{dataset.name} {partition}", parsed.workers)
     progress = Progress(settings.lake, dataset.name, [partition]).update
     with local_run.resumable(settings, dataset.name, partition, f"imagefeatures run {dataset.name} {partition}"):
         if parsed.resume:
             run_file = local.unfinished_run(settings, dataset.name, partition)
-            result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
+            result = local.finish_run(
+                run_file, settings, workers=parsed.workers, progress=progress, replace_newer=params.replace_newer
+            )
         else:
             result = local.run_partition(
                 dataset, params, settings, partition, workers=parsed.workers, progress=progress

@@ -16,8 +16,10 @@ import pytest
 from imagefeatures import local, read, storage
 from imagefeatures.cli import main
 from imagefeatures.commands import local_run
+from imagefeatures.datasets import RunParams, find_dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError
 from imagefeatures.layout import Layout
+from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import STEPS
 from support.photos import fill, jpeg
@@ -83,7 +85,7 @@ def test_every_run_parameter_is_an_option(capsys: pytest.CaptureFixture[str]) ->
     options = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
     assert options == {
         "--workers", "--resume", "--sample", "--max-rejected", "--decode-seconds", "--reuse", "--shard-images",
-        "--shard-bytes",
+        "--shard-bytes", "--replace-newer",
     }  # fmt: skip
 
 
@@ -134,6 +136,21 @@ def test_ctrl_c_leaves_receipts_and_no_process_and_resume_goes_on(
     assert "24 registered" in capsys.readouterr().out
     assert receipts
     assert list(storage.list_objects(f"{settings.lake}/staging")) == []
+
+
+def test_an_older_run_is_resumed_only_where_somebody_says_so(
+    dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = RunParams.parse({"max_rejected": 0.1})
+    older = load_run(plan_run(find_dataset(settings.datasets, dataset), params, PARTITION, settings))
+    assert main(["run", dataset, PARTITION, "--workers", "1", "--max-rejected", "0.1"]) == 0
+    resume = ["run", dataset, PARTITION, "--workers", "1", "--resume"]
+    assert main(resume) == EXIT_INPUT_ERROR
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"run {older.run_id} was planned at " in line
+    assert older.run_id not in read.table(settings, "birds")["run_id"].to_pylist()
+    assert main([*resume, "--replace-newer", "true"]) == 0
+    assert set(read.table(settings, "birds")["run_id"].to_pylist()) == {older.run_id}
 
 
 def _hear_ctrl_c() -> None:

@@ -122,22 +122,22 @@ def test_the_later_run_of_a_partition_replaces_the_earlier(finished, photos: Pat
         assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {later.run_id}), name
 
 
-def test_two_runs_that_interleave_their_commits_end_with_three_tables_of_one_run(
+def test_two_runs_that_interleave_their_commits_end_with_three_tables_of_the_later_one(
     finished, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = finished(), finished()
-    swap_files, meanwhile = tables.replace_files, iter([second])
+    swap_files, meanwhile = tables.replace_files, iter([first])
 
     def swap_then_let_the_other_run_in(*args: object) -> bool:
-        for other in meanwhile:  # once, between the first run's quarantine and its features
+        for other in meanwhile:  # once, between the second run's quarantine and its features
             register.register(other.layout.run_file, settings)
         return swap_files(*args)
 
     monkeypatch.setattr(tables, "replace_files", swap_then_let_the_other_run_in)
-    assert register.register(first.layout.run_file, settings).state == register.REGISTERED
+    assert register.register(second.layout.run_file, settings).state == register.REGISTERED
     for name, count in (("photos", 10), ("quarantine", 2), ("runs", 1)):
         rows = read.table(settings, name)
-        assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {first.run_id}), name
+        assert (rows.num_rows, set(rows["run_id"].to_pylist())) == (count, {second.run_id}), name
 
 
 def test_another_partition_and_another_dataset_are_left_alone(finished, settings: Settings) -> None:

@@ -1,0 +1,200 @@
+"""How much of a table's past is kept, and the removal of the files that only its expired past names.
+
+properties      what a table is told when it is opened
+expire          drops snapshots, in the very commit that publishes: no table is ever longer than its bound
+remove_expired  deletes what only they named, once the run is published
+
+The commit that expires snapshots also writes their manifest lists into the table's property PENDING. A manifest list is
+the last of a snapshot's files to go, so whatever interrupts a clean-up, the next one finds what is left of it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterable
+from functools import partial
+from itertools import pairwise
+
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import ManifestFile, read_manifest_list
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update import RemoveSnapshotsUpdate
+from pyiceberg.utils.concurrent import ExecutorFactory
+
+from imagefeatures import layout, storage
+from imagefeatures.settings import Retention
+
+VERSIONS_KEPT = 20
+"""Earlier versions of a table's metadata file: each repeats every snapshot, so they grow with the square of them."""
+
+ICEBERG_PROPERTIES = {
+    "write.metadata.previous-versions-max": str(VERSIONS_KEPT),
+    "write.metadata.delete-after-commit.enabled": "true",
+    "commit.manifest-merge.enabled": "true",  # or each publication would leave a manifest to every later snapshot
+    "commit.manifest.min-count-to-merge": "10",
+    # A replaced partition rewrites its manifest, so a manifest of Iceberg's usual 8 MB would be copied each time.
+    "commit.manifest.target-size-bytes": str(256 * 1024),
+}
+"""Set where a table lacks them. A value that somebody has chosen stays."""
+
+KEEP_SNAPSHOTS, KEEP_DAYS = "imagefeatures.keep-snapshots", "imagefeatures.keep-days"
+PENDING = "imagefeatures.expired-manifest-lists"
+"""The table's property that names what a clean-up still has to remove: a JSON list of URIs."""
+
+STABLE_TRIES = 3
+METADATA_FILE = re.compile(r"(\d+)-[^/]+\.metadata\.json")
+
+
+def properties(kept: Retention, current: dict[str, str]) -> dict[str, str]:
+    """The properties that a table with the current ones still has to get."""
+    own = {KEEP_SNAPSHOTS: str(kept.snapshots), KEEP_DAYS: str(kept.days)}
+    missing = {name: value for name, value in ICEBERG_PROPERTIES.items() if name not in current}
+    return missing | {name: value for name, value in own.items() if current.get(name) != value}
+
+
+def expire(table: Table, change: Transaction) -> None:
+    """Add to a publication's changes that old snapshots expire. It is one commit: both happen, or neither.
+
+    table: as the transaction began with it. Heads of branches and tags never expire.
+    """
+    metadata = change.table_metadata
+    expired = expired_snapshots(metadata, dt.datetime.now(dt.UTC))
+    pending = _pending(metadata)
+    unfinished = _existing(pending, table)
+    if expired:
+        # pyiceberg's own ExpireSnapshots copies the whole metadata for each snapshot.
+        change._apply((RemoveSnapshotsUpdate(snapshot_ids=[snapshot.snapshot_id for snapshot in expired]),))
+    if left := [*unfinished, *(snapshot.manifest_list for snapshot in expired)]:
+        change.set_properties({PENDING: json.dumps(left)})
+    elif pending:
+        change.remove_properties(PENDING)
+
+
+def expired_snapshots(metadata: TableMetadata, now: dt.datetime) -> list[Snapshot]:
+    """What the table's bounds no longer keep, oldest first.
+
+    A snapshot's age counts from the moment at which another one took its place, so readers of the one that was current
+    until now have all the days to finish. Those beyond the number go in groups: finding out which files only they name
+    takes a look at all the others.
+    """
+    kept = _bounds(metadata)
+    replaced = {before.snapshot_id: after.timestamp_ms for before, after in pairwise(metadata.snapshot_log)}
+    heads = {ref.snapshot_id for ref in metadata.refs.values()}
+    oldest_first = sorted(
+        metadata.snapshots, key=lambda snapshot: (snapshot.sequence_number or 0, snapshot.timestamp_ms)
+    )
+    horizon = (now - dt.timedelta(days=kept.days)).timestamp() * 1000
+    beyond = {snapshot.snapshot_id for snapshot in oldest_first[: -kept.snapshots]} - heads
+    if len(beyond) < kept.group:
+        beyond = set()
+    return [
+        snapshot
+        for snapshot in oldest_first
+        if snapshot.snapshot_id not in heads
+        and (snapshot.snapshot_id in beyond or replaced.get(snapshot.snapshot_id, snapshot.timestamp_ms) < horizon)
+    ]
+
+
+def remove_expired(table: Table, lake: str) -> int:
+    """Delete the files that only expired snapshots name. Returns how many; 0 when nothing has expired.
+
+    A file stays if it lies outside the table's folder, or if the run that wrote it can still be published (it has a
+    staging folder in the lake). Raises errors of the store. Safe beside other clean-ups and publications.
+    """
+    # Not the location that the metadata says: who can write the metadata shall not choose what is deleted.
+    inside = partial(_is_below, layout.table_folder(lake, table.name()[-1]))
+    for _ in range(STABLE_TRIES if _pending(table.metadata) else 0):
+        table.refresh()
+        version = table.metadata_location
+        lists = _existing(list(filter(inside, _pending(table.metadata))), table)
+        files, manifests = _only_named_by(lists, table)
+        files -= {file for file in files if _may_be_published(file, lake)}
+        # A run that was published meanwhile has no staging folder any more, and its files may be among these.
+        if table.refresh().metadata_location == version:
+            # Lists last, as they lead to the manifests, and manifests to the data files.
+            return sum(_delete(filter(inside, uris), table) for uris in (files, manifests, lists, _old_versions(table)))
+    return 0  # others publish all the time: the next clean-up finds the same
+
+
+def _bounds(metadata: TableMetadata) -> Retention:
+    usual, own = Retention(), metadata.properties
+    return Retention(int(own.get(KEEP_SNAPSHOTS, usual.snapshots)), int(own.get(KEEP_DAYS, usual.days)))
+
+
+def _pending(metadata: TableMetadata) -> list[str]:
+    return list(json.loads(metadata.properties.get(PENDING, "[]")))
+
+
+def _existing(uris: list[str], table: Table) -> list[str]:
+    exist = ExecutorFactory.get_or_create().map(lambda uri: table.io.new_input(uri).exists(), uris)
+    return [uri for uri, exists in zip(uris, exist, strict=True) if exists]
+
+
+def _only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
+    """The data files and the manifests of these manifest lists that no snapshot of the table names."""
+    io, each = table.io, ExecutorFactory.get_or_create().map
+    lists_kept = [snapshot.manifest_list for snapshot in table.metadata.snapshots]
+    kept, expired = (
+        {manifest.manifest_path: manifest for of_list in each(partial(_manifests, io), uris) for manifest in of_list}
+        for uris in (lists_kept, lists)
+    )
+    manifests = {path: manifest for path, manifest in expired.items() if path not in kept}
+    files: set[str] = set()
+    for named in each(partial(_live_files_if_there, io), manifests.values()):
+        files.update(named)
+    if files:
+        for named in each(partial(_live_files, io), kept.values()):
+            files.difference_update(named)
+    return files, set(manifests)
+
+
+def _manifests(io: FileIO, manifest_list: str) -> list[ManifestFile]:
+    return list(read_manifest_list(io.new_input(manifest_list)))
+
+
+def _live_files(io: FileIO, manifest: ManifestFile) -> list[str]:
+    return [entry.data_file.file_path for entry in manifest.fetch_manifest_entry(io)]
+
+
+def _live_files_if_there(io: FileIO, manifest: ManifestFile) -> list[str]:
+    """The same; none for a manifest that an earlier clean-up has deleted, which was after its files."""
+    try:
+        return _live_files(io, manifest)
+    except FileNotFoundError:
+        return []
+
+
+def _may_be_published(file: str, lake: str) -> bool:
+    run_file = layout.run_file_of(file, lake)
+    return run_file is not None and storage.exists(run_file)
+
+
+def _old_versions(table: Table) -> list[str]:
+    """Files of earlier versions of the metadata that the table has forgotten: of a time when it kept them for ever."""
+    folder, _, current = table.metadata_location.rpartition("/")
+    known = {entry.metadata_file for entry in table.metadata.metadata_log}
+    found = {f"{folder}/{name}": METADATA_FILE.fullmatch(name) for name in [current, *storage.names(folder)]}
+    numbers = {uri: int(match.group(1)) for uri, match in found.items() if match}
+    newest = numbers.get(table.metadata_location, 0)
+    return [uri for uri, number in numbers.items() if number < newest - VERSIONS_KEPT and uri not in known]
+
+
+def _is_below(folder: str, uri: str) -> bool:
+    return uri.startswith(f"{folder}/") and ".." not in uri.split("/")
+
+
+def _delete(uris: Iterable[str], table: Table) -> int:
+    """Delete files. Returns how many there were."""
+
+    def delete(uri: str) -> bool:
+        try:
+            table.io.delete(uri)
+        except FileNotFoundError:  # another clean-up was first
+            return False
+        return True
+
+    return sum(ExecutorFactory.get_or_create().map(delete, list(uris)))

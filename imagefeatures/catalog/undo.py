@@ -1,0 +1,54 @@
+"""Takes a run out of the tables again that was refused after its first commit."""
+
+from __future__ import annotations
+
+from itertools import dropwhile, takewhile
+
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
+
+from imagefeatures.catalog.filters import equal
+from imagefeatures.catalog.tables import SIGNATURE, rows_of, signed, until_committed
+
+
+def take_back(table: Table, partition: str, run_id: str, dataset: str | None = None) -> bool:
+    """Give a partition the rows back that a run has replaced, if it still holds that run's. Returns whether it did.
+
+    dataset: None for a dataset's own table, whose partition it is as
+    a whole. What was replaced is read from the table's own past; where that has expired, nothing is changed.
+    """
+    where = rows_of(partition, dataset) if dataset else equal("partition_key", partition)
+
+    def swap() -> bool:
+        table.refresh()
+        held = table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow()["run_id"].unique().to_pylist()
+        known, before = _before(table, run_id)
+        if held != [run_id] or not known:
+            return False
+        past = None if before is None else table.scan(row_filter=where, snapshot_id=before)
+        with table.transaction() as change:
+            change.delete(where, snapshot_properties=signed(run_id))
+            if past and dataset:
+                if (rows := past.to_arrow()).num_rows:
+                    change.append(rows, snapshot_properties=signed(run_id))
+            elif past and (files := [task.file.file_path for task in past.plan_files()]):
+                change.add_files(files, snapshot_properties=signed(run_id))
+        return True
+
+    return until_committed(swap)
+
+
+def _before(table: Table, run_id: str) -> tuple[bool, int | None]:
+    """Whether the table still knows what was before a run's last commit; and that snapshot, None where none was."""
+    past = dropwhile(
+        lambda snapshot: not _is_signed(snapshot, run_id), ancestors_of(table.current_snapshot(), table.metadata)
+    )
+    commit = list(takewhile(lambda snapshot: _is_signed(snapshot, run_id), past))  # it has one snapshot or two
+    if not commit:
+        return False, None
+    before = commit[-1].parent_snapshot_id  # removed with the parent: then only the very first snapshot had none
+    return before is not None or commit[-1].sequence_number == 1, before
+
+
+def _is_signed(snapshot: Snapshot, run_id: str) -> bool:
+    return bool(snapshot.summary and snapshot.summary[SIGNATURE] == run_id)

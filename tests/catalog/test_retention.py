@@ -1,0 +1,315 @@
+"""A table keeps a bounded part of its past: what is beyond is gone from metadata and store, all else is whole."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.table import Table
+
+from imagefeatures import read, storage
+from imagefeatures.catalog import retention, tables
+from imagefeatures.errors import SettingsError
+from imagefeatures.settings import Retention, Settings
+from support import lakes
+from support.growing import (
+    folder_of,
+    kinds,
+    named_files,
+    read_whole_past,
+    rejected_row,
+    run_file,
+    runs_row,
+    unnamed_files,
+)
+from support.publishing import DAY
+
+KEPT, GROUP = 10, 2
+"""The bound of these tests; so many snapshots beyond it are removed together."""
+
+FIRST_GROUP = 7
+"""So many publications of one partition leave 13 snapshots, of which the three oldest go."""
+
+Publish = Callable[[str], None]
+
+
+@pytest.fixture
+def few(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings that keep ten snapshots."""
+    monkeypatch.setenv("IMAGEFEATURES_KEEP_SNAPSHOTS", str(KEPT))
+    return Settings.from_env()
+
+
+@pytest.fixture
+def photos(few: Settings) -> Table:
+    return tables.open_table(tables.open_catalog(few), few, "photos")
+
+
+@pytest.fixture
+def publish(photos: Table, few: Settings) -> Publish:
+    """publish(run_id): a file of that run takes the partition's place; the clean-up is another matter."""
+
+    def publish(run_id: str) -> None:
+        tables.replace_files(photos, DAY, [run_file(few, run_id)], run_id)
+
+    return publish
+
+
+def test_what_is_kept_is_a_setting() -> None:
+    lake = {"IMAGEFEATURES_LAKE": "file:///lake"}
+    assert Settings.from_env(lake).retention == Retention(snapshots=100, days=30)
+    own = {"IMAGEFEATURES_KEEP_SNAPSHOTS": "10", "IMAGEFEATURES_KEEP_DAYS": "365"}
+    assert Settings.from_env(lake | own).retention == Retention(snapshots=10, days=365)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SNAPSHOTS", "9"), ("SNAPSHOTS", "-1"), ("SNAPSHOTS", "1e3"), ("DAYS", "0"), ("DAYS", "week")]
+)
+def test_a_bound_that_is_none_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^IMAGEFEATURES_KEEP_{name}: '{value}' is not a whole number from "):
+        Settings.from_env({"IMAGEFEATURES_LAKE": "file:///lake", f"IMAGEFEATURES_KEEP_{name}": value})
+
+
+def test_snapshots_beyond_the_number_and_all_that_only_they_name_are_removed(
+    photos: Table, publish: Publish, few
+) -> None:
+    for number in range(20):
+        publish(f"run-{number}")
+        retention.remove_expired(photos, few.lake)
+        assert len(photos.metadata.snapshots) < KEPT + GROUP
+        assert unnamed_files(photos) == set()
+    assert read_whole_past(photos)[-1] == 3
+    found = kinds(photos)
+    assert found["list"] == len(photos.metadata.snapshots)
+    assert found["data"] <= KEPT
+    assert found["version"] <= retention.VERSIONS_KEPT + 1
+    assert len(json.loads(photos.properties[retention.PENDING])) == GROUP  # the last group's, all gone by now
+    tables.replace_files(photos, "2026-11-03", [run_file(few, "new", "2026-11-03")], "new")  # one snapshot is no group
+    assert retention.PENDING not in photos.properties
+
+
+def test_a_replaced_snapshot_is_kept_for_its_days_from_the_moment_it_was_replaced(
+    photos: Table, publish: Publish
+) -> None:
+    for number in range(3):
+        publish(f"run-{number}")
+    metadata, now = photos.metadata, dt.datetime.now(dt.UTC)
+    old = metadata.model_copy(
+        update={
+            "snapshots": [s.model_copy(update={"timestamp_ms": 0}) for s in metadata.snapshots],
+            "snapshot_log": [
+                entry.model_copy(update={"timestamp_ms": 0}) if entry != metadata.snapshot_log[-1] else entry
+                for entry in metadata.snapshot_log
+            ],
+        }
+    )
+    first, *_, before_last, last = [entry.snapshot_id for entry in metadata.snapshot_log]
+    day = dt.timedelta(days=1)
+    assert [s.snapshot_id for s in retention.expired_snapshots(metadata, now + 29 * day)] == []
+    assert {first, before_last} <= {s.snapshot_id for s in retention.expired_snapshots(metadata, now + 31 * day)}
+    # All are decades old, but the last but one was the current one until now: somebody may be reading it.
+    expired = {s.snapshot_id for s in retention.expired_snapshots(old, now)}
+    assert first in expired
+    assert not {before_last, last} & expired
+
+
+def test_branches_and_tags_keep_what_they_name(photos: Table, publish: Publish, few: Settings) -> None:
+    publish("tagged")
+    with photos.manage_snapshots() as change:
+        change.create_tag(photos.current_snapshot().snapshot_id, "release")
+    publish("branched")
+    with photos.manage_snapshots() as change:
+        change.create_branch(photos.current_snapshot().snapshot_id, "audit")
+    for number in range(20):
+        publish(f"run-{number}")
+        retention.remove_expired(photos, few.lake)
+    rows = {
+        name: photos.scan().use_ref(name).to_arrow()["run_id"].unique().to_pylist() for name in ("release", "audit")
+    }
+    assert rows == {"release": ["tagged"], "audit": ["branched"]}
+    assert len(photos.metadata.snapshots) < KEPT + GROUP + 2
+    assert unnamed_files(photos) == set()
+
+
+@pytest.mark.parametrize("deletions", range(8))
+def test_a_clean_up_that_dies_harms_nothing_and_is_made_up_for(
+    photos: Table, publish: Publish, few: Settings, monkeypatch: pytest.MonkeyPatch, deletions: int
+) -> None:
+    for number in range(FIRST_GROUP):
+        publish(f"run-{number}")
+    assert retention.PENDING in photos.properties
+    delete, left = PyArrowFileIO.delete, iter(range(deletions))
+
+    def die(io: PyArrowFileIO, location: object) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        delete(io, location)
+
+    whole = len(unnamed_files(photos))
+    with monkeypatch.context() as patch:
+        patch.setattr(PyArrowFileIO, "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            retention.remove_expired(photos, few.lake)
+    assert len(unnamed_files(photos)) == whole - deletions > 0
+    assert read_whole_past(photos)[-1] == 3
+    publish("next")
+    retention.remove_expired(photos, few.lake)
+    assert unnamed_files(photos) == set()
+
+
+def test_files_of_a_run_that_can_still_be_published_stay(photos: Table, publish: Publish, few: Settings) -> None:
+    """It was published, replaced, and is about to be published once more: a retry of a killed register."""
+    waiting = f"{few.lake}/staging/photos/{DAY}/run-0/run.json"
+    storage.write(waiting, b"{}")
+    for number in range(10):
+        publish(f"run-{number}")
+        retention.remove_expired(photos, few.lake)
+    (left,) = unnamed_files(photos)
+    assert "run-0-shard-00000" in left
+    tables.replace_files(photos, DAY, [f"file://{left}"], "run-0")
+    assert photos.scan().to_arrow()["run_id"].unique().to_pylist() == ["run-0"]
+
+
+def test_files_of_a_run_that_is_published_during_the_clean_up_stay(
+    photos: Table, publish: Publish, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = f"{few.lake}/staging/photos/{DAY}/run-0"
+    storage.write(f"{waiting}/run.json", b"{}")
+    for number in range(FIRST_GROUP):
+        publish(f"run-{number}")
+    again = iter([True])
+    may_be = retention._may_be_published
+
+    def published_meanwhile(file: str, lake: str) -> bool:
+        for _ in again:  # once, and before the clean-up looks at the staging folder
+            other = tables.open_catalog(few).load_table("features.photos")
+            tables.replace_files(other, DAY, [named(photos, "run-0")], "run-0")
+            storage.delete_folder(waiting)
+        return may_be(file, lake)
+
+    monkeypatch.setattr(retention, "_may_be_published", published_meanwhile)
+    retention.remove_expired(photos, few.lake)
+    assert photos.refresh().scan().to_arrow()["run_id"].unique().to_pylist() == ["run-0"]
+    read_whole_past(photos)
+
+
+def named(table: Table, run_id: str) -> str:
+    (path,) = folder_of(table).glob(f"data/*/{run_id}-shard-*.parquet")
+    return f"file://{path}"
+
+
+def test_files_outside_the_tables_folder_are_not_the_tables_to_delete(
+    photos: Table, few: Settings, tmp_path: Path
+) -> None:
+    inside = Path(run_file(few, "elsewhere").removeprefix("file://"))
+    elsewhere = inside.rename(tmp_path / inside.name)
+    tables.replace_files(photos, DAY, [f"file://{elsewhere}"], "elsewhere")
+    for number in range(12):
+        tables.replace_files(photos, DAY, [run_file(few, f"run-{number}")], f"run-{number}")
+        retention.remove_expired(photos, few.lake)
+    assert str(elsewhere) not in named_files(photos)
+    assert elsewhere.exists()
+
+
+def test_metadata_that_somebody_has_altered_deletes_nothing_elsewhere(
+    photos: Table, publish: Publish, few: Settings, tmp_path: Path
+) -> None:
+    for number in range(FIRST_GROUP):
+        publish(f"run-{number}")
+    pending = json.loads(photos.properties[retention.PENDING])
+    outside = tmp_path / "outside.avro"
+    outside.write_bytes(Path(pending[0].removeprefix("file://")).read_bytes())
+    climbing = f"{few.lake}/warehouse/features/photos/data/../../../../../{outside.name}"
+    assert photos.io.new_input(climbing).exists()
+    with photos.transaction() as change:
+        change.set_properties({retention.PENDING: json.dumps([*pending, f"file://{outside}", climbing])})
+    assert retention.remove_expired(photos, few.lake) == 8  # what has expired
+    assert outside.exists()
+
+
+def test_two_clean_ups_at_once_are_as_one(photos: Table, publish: Publish, few: Settings) -> None:
+    for number in range(FIRST_GROUP):
+        publish(f"run-{number}")
+    other = tables.open_catalog(few).load_table("features.photos")
+    assert retention.remove_expired(photos, few.lake) > 0
+    assert retention.remove_expired(other, few.lake) == 0
+    assert unnamed_files(photos) == set()
+    read_whole_past(photos)
+
+
+def test_a_table_from_before_the_bounds_gets_them_when_it_is_published_next(
+    few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgetful = {"write.metadata.previous-versions-max": "5"}  # as Iceberg's 100 would, after more publications
+    with monkeypatch.context() as patch:  # a version that bounds nothing
+        patch.setattr(retention, "properties", lambda *_: forgetful)
+        patch.setattr(retention, "expire", lambda *_: None)
+        old = tables.open_table(tables.open_catalog(few), few, "photos")
+        for number in range(30):
+            tables.replace_files(old, DAY, [run_file(few, f"run-{number}")], f"run-{number}")
+    assert kinds(old) == {"version": 31, "list": 59, "manifest": 59, "data": 30}
+    table = tables.open_table(tables.open_catalog(few), few, "photos")
+    assert table.properties.items() >= (retention.ICEBERG_PROPERTIES | forgetful).items()
+    tables.replace_files(table, DAY, [run_file(few, "new")], "new")
+    retention.remove_expired(table, few.lake)
+    assert {path for path in unnamed_files(table) if not path.endswith(".metadata.json")} == set()
+    assert kinds(table)["version"] <= retention.VERSIONS_KEPT + 1
+    assert len(read_whole_past(table)) == KEPT
+
+
+def test_a_value_that_somebody_has_set_stays(photos: Table, few: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with photos.transaction() as change:
+        change.set_properties({"commit.manifest.min-count-to-merge": "77"})
+    monkeypatch.setenv("IMAGEFEATURES_KEEP_DAYS", "90")
+    table = tables.open_table(tables.open_catalog(few), Settings.from_env(), "photos")
+    assert table.properties["commit.manifest.min-count-to-merge"] == "77"
+    assert table.properties[retention.KEEP_DAYS] == "90"
+
+
+def test_one_row_files_of_runs_are_made_into_one_and_every_row_stays(few: Settings) -> None:
+    table = tables.open_table(tables.open_catalog(few), few, "runs")
+    for number in range(tables.SMALL_FILES + 3):
+        tables.replace_rows(
+            table, f"day-{number}", "photos", runs_row("photos", f"run-{number}", f"day-{number}"), f"run-{number}"
+        )
+    assert len(list(table.scan().plan_files())) <= tables.SMALL_FILES
+    rows = {row["partition_key"]: row["run_id"] for row in read.runs(few)}
+    assert rows == {f"day-{number}": f"run-{number}" for number in range(tables.SMALL_FILES + 3)}
+    tables.replace_rows(table, "day-3", "photos", runs_row("photos", "later", "day-3"), "later")
+    again = {row["partition_key"]: row["run_id"] for row in read.runs(few)}
+    assert again == rows | {"day-3": "later"}
+    assert read.table(few, "runs", partitions=("day-3",))["run_id"].to_pylist() == ["later"]
+
+
+def test_rows_of_the_quarantine_stay_in_their_partitions(few: Settings) -> None:
+    table = tables.open_table(tables.open_catalog(few), few, "quarantine")
+    for number in range(tables.SMALL_FILES + 5):
+        tables.replace_rows(table, f"day-{number}", "photos", rejected_row("photos", "run", f"day-{number}"), "run")
+    assert len(list(table.scan().plan_files())) == tables.SMALL_FILES + 5
+    assert len(table.current_snapshot().manifests(table.io)) <= 10
+
+
+def test_runs_of_an_older_lake_are_no_longer_partitioned_and_all_read(few: Settings, tmp_path: Path) -> None:
+    lakes.lay_out("0.1.0", tmp_path)
+    before = read.runs(few)
+    table = tables.open_table(tables.open_catalog(few), few, "runs")
+    assert (table.spec().fields, {len(spec.fields) for spec in table.specs().values()}) == ((), {0, 1})
+    assert read.runs(few) == before
+    for number in range(tables.SMALL_FILES + 3):
+        tables.replace_rows(table, f"day-{number}", "photos", runs_row("photos", "run", f"day-{number}"), "run")
+    assert [row for row in read.runs(few) if row["run_id"] != "run"] == before
+    (row,) = [row for row in before if row["partition_key"] == DAY]
+    tables.replace_rows(table, DAY, "photos", runs_row("photos", "later"), "later")
+    assert [r["run_id"] for r in read.runs(few) if r["partition_key"] == DAY] == ["later"] != [row["run_id"]]
+
+
+def test_the_pending_property_names_manifest_lists_alone(photos: Table, publish: Publish) -> None:
+    for number in range(FIRST_GROUP):
+        publish(f"run-{number}")
+    pending = json.loads(photos.properties[retention.PENDING])
+    assert pending
+    assert all("/metadata/snap-" in uri for uri in pending)

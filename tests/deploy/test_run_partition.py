@@ -1,0 +1,80 @@
+"""Two `make run` of one dataset: the second waits for the first, whatever becomes of it, and says so in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagefeatures.settings import REPOSITORY
+
+HOLD = """
+import subprocess, sys
+from pathlib import Path
+from deploy.local.run_partition import alone
+with alone(Path(sys.argv[1]), sys.argv[2]) as lock:
+    child = subprocess.Popen(["sleep", "1000"], pass_fds=[lock]) if sys.argv[3:] else None
+    print("ready", child and child.pid, flush=True)
+    sys.stdin.read(1)
+"""
+
+
+def holder(file: Path, what: str, *with_child: str) -> subprocess.Popen[str]:
+    """A process that takes the lock, says so, and holds it until its input ends."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file), what, *with_child],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.communicate("x", timeout=20)
+
+
+@pytest.mark.parametrize("ending", ["normal", "killed"])
+def test_the_second_waits_and_names_the_first(tmp_path: Path, ending: str) -> None:
+    first = holder(tmp_path / "lock", "run of fruit 2026-11-02")
+    assert line(first).startswith("ready")
+    second = holder(tmp_path / "lock", "run of fruit 2026-11-03")
+    assert line(second) == f"waiting: another run of fruit 2026-11-02 (process {first.pid}) is under way"
+    if ending == "killed":
+        first.kill()
+        first.wait()
+    else:
+        end(first)
+    assert line(second).startswith("ready")
+    third = holder(tmp_path / "lock", "run of fruit 2026-11-04")
+    assert line(third) == f"waiting: another run of fruit 2026-11-03 (process {second.pid}) is under way"
+    end(second)
+    assert line(third).startswith("ready")
+    end(third)
+
+
+def test_datasets_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    fruit, birds = holder(tmp_path / "run-fruit.lock", "fruit"), holder(tmp_path / "run-birds.lock", "birds")
+    assert line(fruit).startswith("ready")
+    assert line(birds).startswith("ready")
+    end(fruit)
+    end(birds)
+
+
+def test_a_run_whose_make_was_killed_is_waited_for_too(tmp_path: Path) -> None:
+    first = holder(tmp_path / "lock", "run of fruit 2026-11-02", "with a child")
+    child = int(line(first).split()[1])
+    first.kill()
+    first.wait()
+    second = holder(tmp_path / "lock", "run of fruit 2026-11-03")
+    try:
+        assert line(second) == f"waiting: another run of fruit 2026-11-02 (process {first.pid}) is under way"
+    finally:
+        os.kill(child, 9)
+    assert line(second).startswith("ready")
+    end(second)
