@@ -90,7 +90,7 @@ fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 
-$(READY): $(LOCKS) requirements/readers.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
+$(READY): $(LOCKS) requirements/build.txt requirements/readers.txt requirements/tools.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
 lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml; mypy, strict

@@ -29,7 +29,6 @@ MAY_IMPORT = {  # of what is watched; docs/architecture.md has the same table in
     "deploy/local": {"imagefeatures", "deploy"},
     "deploy/local/one_run.py": {"imagefeatures", "deploy", "airflow"},
     "deploy/compose": {"deploy"},
-    "deploy/compose/bucket.py": {"imagefeatures", "deploy"},
     "demo": {"imagefeatures", "deploy", "demo"},
     "benchmarks": {"imagefeatures", "imagefeatures_spark", "pyspark", "deploy", "demo", "benchmarks"},
 }

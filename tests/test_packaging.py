@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -22,6 +23,12 @@ from imagefeatures.settings import REPOSITORY
 
 PACKAGES = {"imagefeatures": "", "imagefeatures_airflow": "plugins", "imagefeatures_spark": "jobs"}
 """What the wheel holds, and the folder of the repository that each package lies in."""
+
+LOCKS = sorted(
+    path.with_suffix(".txt") if path.stem != "runtime" else REPOSITORY / "requirements.txt"
+    for path in [*REPOSITORY.glob("requirements/*.in"), *REPOSITORY.glob("benchmarks/peers/*.in")]
+)
+"""The locks, each compiled from a file of what is required."""
 
 PLUGINS_FOLDER = REPOSITORY / "plugins"
 ENTRY_POINT = "[airflow.plugins]\nimage_features = imagefeatures_airflow.plugin:ImageFeaturesPlugin\n"
@@ -58,6 +65,27 @@ def test_no_process_of_the_service_can_import_pandas() -> None:
     # If pandas is installed, PyArrow imports it at its first array and PySpark at its first setting: a second each.
     program = "import importlib.util, sys; sys.exit(importlib.util.find_spec('pandas') is not None)"
     assert subprocess.run([sys.executable, "-I", "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.relative_to(REPOSITORY).as_posix())
+def test_every_package_of_a_lock_has_a_version_and_digests_and_no_index_is_named(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    entries = [entry for entry in re.split(r"\n(?=[a-zA-Z])", text) if not entry.startswith("#")]
+    assert entries
+    for entry in entries:
+        assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[\w.+!]+( ;[^\\\n]*)? \\\n    --hash=sha256:[0-9a-f]{64}\b", entry), (
+            entry
+        )
+    assert "://" not in re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+
+
+def test_nothing_is_installed_from_a_lock_without_its_digests() -> None:
+    for script in ("scripts/setup", "scripts/peer", "deploy/compose/Dockerfile"):
+        text = re.sub(r"\\\n", " ", (REPOSITORY / script).read_text(encoding="utf-8"))
+        lines = [line for line in text.splitlines() if re.search(r"\b(pip )?install\b.* -r ", line)]
+        assert lines, script
+        for line in lines:
+            assert line.count("--require-hashes") == line.count("install "), line
 
 
 def test_every_file_of_the_packages_is_packed(tmp_path: Path) -> None:

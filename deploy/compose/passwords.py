@@ -11,11 +11,12 @@ import json
 import os
 from pathlib import Path
 
+from deploy import private
+
 
 def main() -> None:
     path = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-    path.touch(mode=0o600)
-    path.write_text(json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]}))
+    private.write(path, json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]}))
 
 
 if __name__ == "__main__":

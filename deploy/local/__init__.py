@@ -1,7 +1,10 @@
 """The local deployment: Airflow, Spark and the lake on one machine, as ordinary processes of this user.
 
 environment    the variables of all its processes
-services       Airflow's processes, started and stopped
+services       Airflow's processes, started, watched and stopped
+watch          how often a service that ends is started again
+claim          who has the folder and the port
+up             all of that until Ctrl-C
 api            a client of Airflow's REST API, quicker than Airflow's command line
 run_partition  one partition to the end, with its progress printed
 one_run        one partition through the DAG, without a scheduler

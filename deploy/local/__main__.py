@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 
+from deploy import private
 from deploy.local import spark_start
 from deploy.local.environment import HOME, environment
 from deploy.local.run_partition import run_partition
-from deploy.local.services import airflow
 from deploy.local.spark_sql import spark_sql
+from deploy.local.up import up
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.settings import Settings
 
@@ -20,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     up_command = commands.add_parser("up", help="Airflow's UI and scheduler, until Ctrl-C")
-    up_command.add_argument("--port", type=int, default=8080)
+    up_command.add_argument("--port", type=port_number, default=8080)
     run_command = commands.add_parser("run", help="run one partition to the end")
     run_command.add_argument("dataset")
     run_command.add_argument("partition")
@@ -31,8 +32,10 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupt)
     try:
+        if arguments.command in ("run", "airflow"):
+            private.make_folder(HOME)  # Airflow's databases, logs and keys are in it
         if arguments.command == "up":
-            return up(arguments.port)
+            return up(HOME, arguments.port)
         if arguments.command == "run":
             # A database of its own, or the scheduler of a running `make up` would pick up this run's tasks.
             return run_partition(HOME / "run", arguments.dataset, arguments.partition)
@@ -48,18 +51,11 @@ def main() -> int:
         return 1
 
 
-def up(port: int) -> int:
-    print("starting Airflow …", flush=True)
-    with airflow(HOME, port) as api:
-        print(
-            f"\n  Airflow   {api.address}\n  user      admin\n  password  {api.password}\n\nCtrl-C stops it.",
-            flush=True,
-        )
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("\nstopping …", flush=True)
-    return 0
+def port_number(text: str) -> int:
+    """Raises ValueError, which argparse turns into one line."""
+    if not 0 < int(text) < 65536:
+        raise ValueError(text)
+    return int(text)
 
 
 def interrupt(*_: object) -> None:

@@ -59,6 +59,9 @@ def environment(home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": address,
+        # Where the API server asks for the log of a running task, besides the file. services.py starts no such server,
+        # and on this port no other user can.
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "1",
         "PYSPARK_PYTHON": sys.executable,  # by default Spark's workers run the first `python3` on the path
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # finds spark-submit
     }

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from pyiceberg.catalog import Catalog
 from sqlalchemy import URL
 
+from deploy import private
 from deploy.local.environment import environment
 from imagefeatures import layout, names
 from imagefeatures.catalog import connect
@@ -51,11 +52,16 @@ def spark_sql(settings: Settings, query: str | None, home: Path) -> int:
         folder = Path(name)
         env = environment(home, 0)
         if line := _password_line(settings.catalog):
-            env["PGPASSFILE"] = str(_private(folder / "pgpass", line))
-        command = ["spark-sql", "--properties-file", str(_private(folder / "spark.conf", _as_java_properties(conf)))]
+            env["PGPASSFILE"] = str(private.write(folder / "pgpass", line))
+        # In files: every user may read a command line.
+        command = [
+            "spark-sql",
+            "--properties-file",
+            str(private.write(folder / "spark.conf", _as_java_properties(conf))),
+        ]
         if query is None:
             return _run_shell(command, env)
-        return _run_query([*command, "-f", str(_private(folder / "query.sql", query))], env)
+        return _run_query([*command, "-f", str(private.write(folder / "query.sql", query))], env)
 
 
 def configuration(settings: Settings, catalog: Catalog, env: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -81,6 +87,9 @@ def configuration(settings: Settings, catalog: Catalog, env: Mapping[str, str] =
     return {
         "spark.master": "local[*]",
         "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.authenticate": "true",  # by a secret that Spark makes itself
         "spark.jars.packages": ",".join(packages),
         "spark.sql.catalogImplementation": "in-memory",  # `hive` would create a metastore in the current folder
         "spark.sql.cli.print.header": "true",
@@ -123,13 +132,6 @@ def _password_line(catalog: str) -> str:
     """PostgreSQL's password file: one line for every host, port, database and user; "" without a password."""
     password = None if connect.is_rest(catalog) else connect.sql_url(catalog).password
     return "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", str(password)) + "\n" if password else ""
-
-
-def _private(path: Path, text: str) -> Path:
-    """Write a file that only its owner may read, since every user may read a command line."""
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def _as_java_properties(values: dict[str, str]) -> str:

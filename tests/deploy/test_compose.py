@@ -24,7 +24,8 @@ from support.photos import jpeg
 
 FILE = REPOSITORY / "docker-compose.yml"
 TEXT = FILE.read_text(encoding="utf-8")
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+COMPOSE: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("${IMAGE:-")}
 EXPLAINED = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", env.EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:?[-?][^}]*)?\}")
@@ -54,6 +55,21 @@ def test_an_env_file_that_is_there_is_left_alone(written: Path) -> None:
     assert written.read_bytes() == before
 
 
+def test_what_a_newer_version_needs_is_added_and_the_rest_stays(written: Path, tmp_path: Path) -> None:
+    lines = written.read_text().splitlines()
+    old = tmp_path / "old"
+    old.write_text("\n".join(line for line in lines if not line.startswith("OBJECT_STORE_R")) + "\nMINE=1\n")
+    before = old.read_text()
+    added = env.add_missing(old)
+    assert added == [name for name in env.read(env.EXAMPLE) if name.startswith("OBJECT_STORE_R")]
+    assert old.read_text().startswith(before)
+    assert stat.S_IMODE(old.stat().st_mode) == 0o600
+    variables = env.read(old)
+    assert variables.keys() == env.read(written).keys() | {"MINE"}
+    assert len(variables["OBJECT_STORE_ROOT_PASSWORD"]) == 40
+    assert env.add_missing(old) == []
+
+
 def test_airflow_takes_the_fernet_key(written: Path) -> None:
     from cryptography.fernet import Fernet
 
@@ -81,16 +97,57 @@ def test_a_secret_has_no_default_and_stands_in_no_command() -> None:
 
 def test_only_what_needs_a_secret_has_it() -> None:
     def holders(secret: str) -> set[str]:
-        return {name for name, service in SERVICES.items() if secret in json.dumps(service.get("environment"))}
+        return {name for name, service in SERVICES.items() if f"${{{secret}" in json.dumps(service.get("environment"))}
 
     airflow = {name for name in SERVICES if name.startswith("airflow-")}
     assert holders("AIRFLOW_ADMIN_PASSWORD") == {"airflow-apiserver", "demo"}
     assert holders("POSTGRES_PASSWORD") == {"postgres"}
     assert holders("AIRFLOW_DB_PASSWORD") == airflow | {"postgres"}
-    assert holders("CATALOG_DB_PASSWORD") == airflow | {"postgres", "demo", "spark-sql"}
-    assert holders("SPARK_SECRET") == airflow | {"spark-master", "spark-worker"}
-    stores = {name for name in SERVICES if name.startswith("object-store")}
-    assert holders("OBJECT_STORE_SECRET_KEY") == airflow | stores | {"spark-worker", "demo", "spark-sql"}
+    tasks_and_page = {"airflow-scheduler", "airflow-apiserver"}
+    assert holders("CATALOG_DB_PASSWORD") == tasks_and_page | {"postgres", "demo", "spark-sql"}
+    assert holders("SPARK_SECRET") == {"airflow-scheduler", "spark-master", "spark-worker"}
+    makers = {"bucket-init", "object-store-seaweedfs"}
+    assert holders("OBJECT_STORE_ROOT_PASSWORD") == makers | {"object-store"}
+    assert holders("OBJECT_STORE_SECRET_KEY") == makers | {"airflow-scheduler", "spark-worker"}
+    assert holders("OBJECT_STORE_READER_SECRET_KEY") == makers | {"airflow-apiserver", "spark-sql"}
+    assert holders("OBJECT_STORE_UPLOADER_SECRET_KEY") == makers | {"demo"}
+
+
+def test_a_client_of_the_store_has_a_key_of_its_own_and_never_the_root() -> None:
+    for name, service in SERVICES.items():
+        key = service.get("environment", {}).get("AWS_ACCESS_KEY_ID", "")
+        assert "ROOT" not in key, name
+        assert ("store" in networks(name)) is bool(key) or name.startswith("object-store"), name
+
+
+def networks(service: str) -> set[str]:
+    return set(SERVICES[service]["networks"])
+
+
+def test_a_service_reaches_only_what_it_needs() -> None:
+    meets = {name: {other for other in SERVICES if networks(other) & networks(name)} - {name} for name in SERVICES}
+    stores = {"object-store", "object-store-seaweedfs"}
+    clients_of_the_store = {"bucket-init", "airflow-apiserver", "airflow-scheduler", "demo", "spark-sql"}
+    assert meets["spark-master"] == {"spark-worker", "airflow-scheduler"}
+    assert meets["spark-worker"] == {"spark-master"} | stores | clients_of_the_store
+    assert meets["postgres"] == {name for name in SERVICES if name.startswith("airflow-")} | {"demo", "spark-sql"}
+    assert not meets["postgres"] & (stores | {"spark-master", "spark-worker", "bucket-init"})
+    assert "databases" in networks("airflow-init")
+    assert set(COMPOSE["networks"]) == {network for name in SERVICES for network in networks(name)}
+
+
+def test_every_service_has_limits_of_memory_processes_and_logs() -> None:
+    for name, service in SERVICES.items():
+        assert re.fullmatch(r"(\$\{[A-Z_]+:-)?\d+g\}?", service["mem_limit"]), name
+        assert 0 < service["pids_limit"] <= 4096, name
+        options = service["logging"]["options"]
+        assert options["max-size"].endswith("m"), name
+        assert int(options["max-file"]) < 10, name
+
+
+def test_no_airflow_service_serves_logs_of_its_own() -> None:
+    for name in ("airflow-scheduler", "airflow-triggerer"):
+        assert "--skip-serve-logs" in SERVICES[name]["command"]
 
 
 def test_ports_are_published_on_this_machine_alone() -> None:
@@ -100,15 +157,17 @@ def test_ports_are_published_on_this_machine_alone() -> None:
 
 
 def test_our_services_have_no_capabilities_and_one_builds_the_image() -> None:
-    for service in OURS.values():
+    for service in SERVICES.values():
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
+    assert [name for name, service in SERVICES.items() if "cap_add" in service] == ["postgres"]
+    assert "postgres" not in OURS
     assert [name for name, service in OURS.items() if "build" in service] == ["airflow-init"]
     assert "\nUSER imagefeatures\n" in (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
 
 
 def test_every_lasting_service_has_a_health_check_and_is_restarted() -> None:
-    once = {"airflow-init", "demo", "spark-sql"}
+    once = {"airflow-init", "bucket-init", "demo", "spark-sql"}
     assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == once
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == once
 
@@ -128,7 +187,7 @@ def test_the_image_holds_every_folder_that_its_programs_import() -> None:
 
 def test_every_module_that_a_service_runs_exists() -> None:
     named = re.findall(r"\bpython3?,? -m,? ([\w.]+)", TEXT)
-    assert {"deploy.compose.bucket", "deploy.local"} <= set(named)
+    assert {"deploy.compose.bucket", "deploy.compose.env", "deploy.local"} <= set(named)
     assert not [module for module in named if importlib.util.find_spec(module) is None]
 
 

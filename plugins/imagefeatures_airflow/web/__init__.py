@@ -4,6 +4,8 @@
     access     who may see what
     datasets   every dataset; one dataset; one partition
     run        the partition that a DAG run fills
+    published  what is published: read by few threads, kept for seconds
+    threads    the threads in which a page is made
     rendering  templates, filters, headers
 
 A new page is a module with a `router` that is named in `app.PAGES`. Only Airflow's API server imports `app`:

@@ -4,6 +4,8 @@
 /datasets/{dataset}                          one dataset: all its partitions
 /datasets/{dataset}/partitions/{partition}   one partition
 /dags/{dag_id}/runs/{run_id}                 the partition that a DAG run fills
+
+Nothing here runs in the threads that Airflow's own routes share: routes and handlers are coroutines.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from fastapi.responses import HTMLResponse
 
 from imagefeatures.errors import SettingsError
 from imagefeatures_airflow.web import access, datasets, rendering, run
+from imagefeatures_airflow.web.published import Unavailable
 
 PAGES = (datasets.router, run.router)
 
@@ -32,6 +35,6 @@ async def _send_headers(request: Request, call_next: Callable[[Request], Awaitab
 
 
 @app.exception_handler(SettingsError)
-@app.exception_handler(datasets.Unavailable)
-def _unavailable(request: Request, error: Exception) -> HTMLResponse:
+@app.exception_handler(Unavailable)
+async def _unavailable(request: Request, error: Exception) -> HTMLResponse:
     return rendering.message(request, "Not available", str(error), status=503)

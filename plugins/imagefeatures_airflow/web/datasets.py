@@ -1,17 +1,15 @@
 """The pages of datasets: every dataset that a user may see, one dataset, one partition.
 
-They show dataset files and the rows of features.runs. Nothing is written.
+They show dataset files and the rows of features.runs. Nothing is written. Each route is a coroutine that waits for the
+rows (`published`) and leaves what blocks to the page's own threads (`threads`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-import anyio
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -22,22 +20,13 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.web import access, rendering
+from imagefeatures_airflow.web.published import Published, Row, Unavailable, published
+from imagefeatures_airflow.web.threads import in_thread
 
 LATEST = 10
 """Partitions of each dataset on the first page."""
 
-CATALOG_SECONDS = 15.0
-"""How long a reader waits for the catalog before the page says that it cannot be read."""
-
-Row = dict[str, Any]
-"""A row of features.runs."""
-
-log = logging.getLogger(__name__)
 router = APIRouter()
-
-
-class Unavailable(Exception):
-    """What is published cannot be read now. Its text is one line for the page and holds no secret."""
 
 
 @dataclass(frozen=True)
@@ -72,53 +61,68 @@ class DatasetView:
 
 
 @router.get("/")
-def every_dataset(request: Request, user: access.User) -> HTMLResponse:
+async def every_dataset(request: Request, user: access.User) -> HTMLResponse:
     """Every dataset that the user may see: its totals and its latest partitions."""
-    views, errors = visible_datasets(user)
-    if not access.may_see_import_errors(user):
-        errors = []
-    folder = current_settings().datasets
-    return rendering.page(request, "index.html", datasets=views, errors=errors, latest=LATEST, folder=folder)
+    settings = current_settings()
+    runs = await published(settings)
+
+    def show() -> HTMLResponse:
+        views, errors = visible_datasets(user, settings, runs)
+        if not access.may_see_import_errors(user):
+            errors = []
+        facts = {"datasets": views, "errors": errors, "latest": LATEST, "folder": settings.datasets}
+        return rendering.page(request, "index.html", **facts)
+
+    return await in_thread(show)
 
 
 @router.get("/datasets/{dataset}")
-def one_dataset(request: Request, user: access.User, dataset: str) -> HTMLResponse:
+async def one_dataset(request: Request, user: access.User, dataset: str) -> HTMLResponse:
     """All partitions of one dataset."""
-    if not (view := visible_dataset(user, dataset)):
-        return _no_such_dataset(request, dataset)
-    return rendering.page(request, "dataset.html", dataset=view, note=None)
+    settings = current_settings()
+    runs = await published(settings)
+
+    def show() -> HTMLResponse:
+        if not (view := visible_dataset(user, settings, runs, dataset)):
+            return _no_such_dataset(request, dataset)
+        return rendering.page(request, "dataset.html", dataset=view, note=None)
+
+    return await in_thread(show)
 
 
 @router.get("/datasets/{dataset}/partitions/{partition}")
-def one_partition(request: Request, user: access.User, dataset: str, partition: str) -> HTMLResponse:
+async def one_partition(request: Request, user: access.User, dataset: str, partition: str) -> HTMLResponse:
     """One partition of one dataset."""
-    if not (view := visible_dataset(user, dataset)):
-        return _no_such_dataset(request, dataset)
-    if row := view.partition(partition):
-        return rendering.page(request, "partition.html", dataset=view, row=row, note=None)
-    text = f"Dataset {dataset} has nothing published for partition {partition}."
-    return rendering.message(request, "Not published", text)
+    settings = current_settings()
+    runs = await published(settings)
+
+    def show() -> HTMLResponse:
+        if not (view := visible_dataset(user, settings, runs, dataset)):
+            return _no_such_dataset(request, dataset)
+        if row := view.partition(partition):
+            return rendering.page(request, "partition.html", dataset=view, row=row, note=None)
+        text = f"Dataset {dataset} has nothing published for partition {partition}."
+        return rendering.message(request, "Not published", text)
+
+    return await in_thread(show)
 
 
-def visible_datasets(user: BaseUser, only: str | None = None) -> tuple[list[DatasetView], list[str]]:
+def visible_datasets(user: BaseUser, settings: Settings, runs: Published) -> tuple[list[DatasetView], list[str]]:
     """The datasets that the user may see, in order of name; and what is wrong with malformed dataset files.
 
-    A dataset is known by its file, by what is published of it, or by both.
-    only: the one dataset whose rows are read; the others have no runs then. Raises Unavailable.
+    A dataset is known by its file, by what is published of it, or by both. Blocks: reads the folder of dataset files,
+    and asks Airflow's auth manager and its database.
     """
-    settings = current_settings()
     files, errors = load_datasets(settings.datasets)
     by_name = {file.name: file for file in files}
-    runs: dict[str, list[Row]] = {name: [] for name in by_name}
-    for row in anyio.from_thread.run(_published_runs, settings, only):
-        runs.setdefault(row["dataset"], []).append(row)
-    visible = sorted(access.readable(user, runs))
-    return [DatasetView(name, by_name.get(name), runs[name]) for name in visible], [str(error) for error in errors]
+    visible = sorted(access.readable(user, by_name.keys() | runs.keys()))
+    views = [DatasetView(name, by_name.get(name), runs.get(name, [])) for name in visible]
+    return views, [str(error) for error in errors]
 
 
-def visible_dataset(user: BaseUser, name: str) -> DatasetView | None:
-    """One dataset; None when there is none of that name that the user may see. Raises Unavailable."""
-    return next((view for view in visible_datasets(user, name)[0] if view.name == name), None)
+def visible_dataset(user: BaseUser, settings: Settings, runs: Published, name: str) -> DatasetView | None:
+    """One dataset; None when there is none of that name that the user may see. Blocks, as `visible_datasets`."""
+    return next((view for view in visible_datasets(user, settings, runs)[0] if view.name == name), None)
 
 
 def current_settings() -> Settings:
@@ -127,27 +131,6 @@ def current_settings() -> Settings:
         return Settings.from_env()
     except SettingsError as error:
         raise Unavailable(str(error)) from None
-
-
-async def _published_runs(settings: Settings, dataset: str | None) -> list[Row]:
-    """features.runs, within CATALOG_SECONDS. Raises Unavailable."""
-
-    def read() -> list[Row]:
-        from imagefeatures.read import runs  # not before the first look: pyiceberg takes a second
-
-        return runs(settings, dataset)
-
-    try:
-        with anyio.fail_after(CATALOG_SECONDS):
-            return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
-    except Exception as error:
-        # Drivers quote the catalog's URL in their messages, and the URL may hold a password: show the kind alone.
-        kind = type(error).__name__
-        log.warning("image features: the catalog cannot be read: %s", kind)
-        raise Unavailable(
-            f"The catalog cannot be read now ({kind}). Check that what IMAGEFEATURES_CATALOG names is running, "
-            "and that Airflow's API server may connect to it."
-        ) from None
 
 
 def _no_such_dataset(request: Request, name: str) -> HTMLResponse:

@@ -45,6 +45,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     settings.configure_orm()
 
 
+@pytest.fixture(autouse=True)
+def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view reads rows that were published before it. Tests of how long rows are kept set that time again."""
+    from imagefeatures_airflow.web import published
+
+    monkeypatch.setattr(published, "FRESH_SECONDS", 0.0)
+
+
 @pytest.fixture
 def plugin_app(site: Site) -> Any:
     """The plugin's own application, as it is mounted in Airflow's."""

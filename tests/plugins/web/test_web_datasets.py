@@ -92,9 +92,9 @@ def test_an_unreachable_catalog_is_one_line_without_its_password(
 def test_a_catalog_that_does_not_answer_is_a_timeout(
     site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imagefeatures_airflow.web import datasets
+    from imagefeatures_airflow.web import published
 
-    monkeypatch.setattr(datasets, "CATALOG_SECONDS", 0.5)
+    monkeypatch.setattr(published, "CATALOG_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         assert "The catalog cannot be read now (TimeoutError)" in site.page("/", 503).text

@@ -25,7 +25,7 @@ from deploy.local.api import Api
 from imagefeatures import read
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
-from support.containers import OURS, WORKERS, Stack, figures
+from support.containers import OURS, PROJECT, WORKERS, Stack, figures
 
 DAG = f"features_{photos.DATASET}"
 SERVICES = [(name, 1) for name in OURS] + [("spark-worker", index + 1) for index in range(WORKERS)]
@@ -171,7 +171,8 @@ def test_every_worker_did_tasks_of_every_day_and_none_failed(stack: Stack, event
     workers = [
         one for one in stack.containers() if one["Config"]["Labels"]["com.docker.compose.service"] == "spark-worker"
     ]
-    addresses = {net["IPAddress"] for one in workers for net in one["NetworkSettings"]["Networks"].values()}
+    # A worker is in the store's network too; Spark knows it by its address among Spark's processes.
+    addresses = {one["NetworkSettings"]["Networks"][f"{PROJECT}_spark"]["IPAddress"] for one in workers}
     assert set(by_host) == addresses
     assert len(addresses) == WORKERS
     assert min(by_host.values()) >= len(photos.PARTITIONS)
@@ -214,6 +215,54 @@ def test_sparks_rest_api_is_off(stack: Stack) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         stack.inside("airflow-scheduler", "bash", "-c", "exec 3<>/dev/tcp/spark-master/6066")
     stack.inside("airflow-scheduler", "bash", "-c", "exec 3<>/dev/tcp/spark-master/7077")
+
+
+@pytest.mark.parametrize(
+    ("service", "reached", "not_reached"),
+    [
+        ("spark-worker", {"spark-master/7077", "object-store/9000"}, {"postgres/5432", "airflow-apiserver/8080"}),
+        ("spark-master", set(), {"postgres/5432", "airflow-apiserver/8080", "object-store/9000"}),
+        (
+            "airflow-dag-processor",
+            {"postgres/5432", "airflow-apiserver/8080"},
+            {"object-store/9000", "spark-master/7077"},
+        ),
+        ("airflow-triggerer", {"postgres/5432", "airflow-apiserver/8080"}, {"object-store/9000", "spark-master/7077"}),
+        ("airflow-apiserver", {"postgres/5432", "object-store/9000"}, {"spark-master/7077"}),
+    ],
+)
+def test_a_service_reaches_what_it_needs_alone(
+    stack: Stack, service: str, reached: set[str], not_reached: set[str]
+) -> None:
+    def reaches(place: str) -> bool:
+        try:
+            stack.inside(service, "timeout", "5", "bash", "-c", f"exec 3<>/dev/tcp/{place}")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    assert {place for place in reached | not_reached if reaches(place)} == reached
+
+
+def test_no_container_may_take_the_whole_machine(stack: Stack) -> None:
+    for one in stack.containers():
+        limits = one["HostConfig"]
+        assert 0 < limits["Memory"] <= 6 << 30, one["Name"]
+        assert 0 < limits["PidsLimit"] <= 4096, one["Name"]
+        assert limits["LogConfig"]["Config"]["max-size"] == "10m", one["Name"]
+
+
+def test_the_workers_key_writes_the_lake_alone(stack: Stack) -> None:
+    """tests/deploy/test_bucket_keys.py has every key and every right."""
+    program = (
+        "import boto3, os; s3 = boto3.client('s3'); bucket = os.environ['IMAGEFEATURES_LAKE'].split('/')[2]\n"
+        "s3.put_object(Bucket=bucket, Key='lake/check', Body=b''); s3.delete_object(Bucket=bucket, Key='lake/check')\n"
+        "s3.put_object(Bucket=bucket, Key='photos/check', Body=b'')"
+    )
+    line = ("exec", "-T", "spark-worker", "python", "-c", program)
+    done = stack.compose(*line, check=False, capture_output=True, text=True)
+    assert "AccessDenied" in done.stderr
+    assert "photos" in done.stderr or "PutObject" in done.stderr
 
 
 @pytest.mark.parametrize("user", ["airflow", "catalog"])
