@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-corpora test-compose test-wheel fuzz
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-compose test-wheel fuzz
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -72,6 +72,9 @@ test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 
 
 test-kills: setup  ## register and Spark's processes killed at random moments (KILLS=100 STEP_KILLS=3 SEED=0)
 	@$(BIN)/python -m pytest tests/suites/kills
+
+test-attacks: setup  ## power cuts, full disks, stores that lie and other people's hands, n tried and n held (minutes)
+	@$(BIN)/python -m pytest tests/suites/attacks --timeout 1800
 
 test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/suites/corpora/run.py
