@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
@@ -94,11 +94,11 @@ class ShardWork:
 
         That is another attempt's receipt, if one was written before. parquet: options of pyarrow's write_table.
         """
-        written = _write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
+        written = write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
         name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
         others = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
         files = {
-            kind: _write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
+            kind: write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
             for kind, table in others.items()
             if table is not None and table.num_rows
         }
@@ -147,8 +147,11 @@ def read_output(layout: Layout, step: str, shard: int, columns: list[str] | None
 
 
 def read_staged(file: StagedFile, columns: list[str] | None = None) -> pa.Table:
-    """Read a staged file. Raises AuditFailed when its bytes or its number of rows are not those of the receipt."""
-    data = storage.read(file.uri)
+    """Read a staged file. Raises AuditFailed when it is gone, or its bytes or its rows are not those of the receipt."""
+    try:
+        data = storage.read(file.uri)
+    except storage.ObjectMissing:
+        raise AuditFailed(f"{file.uri}: it was written, and is gone") from None
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise AuditFailed(f"{file.uri}: {len(data)} bytes are not the {file.size} that were written (SHA-256 differs)")
     # Not pq.read_table: it imports pyarrow.dataset, which takes a noticeable part of a short worker's time.
@@ -194,15 +197,18 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
     )
 
 
-def _write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
+def write_parquet(uri: str | Callable[[str], str], table: pa.Table, **options: object) -> StagedFile:
+    """Write a table as a Parquet file. uri: of the file, or a function that makes it of the SHA-256 in hexadecimal."""
     # In memory, then in one request: the size of a shard is bounded, and no reader ever sees half of a file.
     buffer = _scratch_buffer(table)
     with pa.FixedSizeBufferWriter(buffer) as sink:
         pq.write_table(table, sink, **options)
         size = sink.tell()
     data = memoryview(buffer)[:size]
-    storage.write(uri, data)
-    return StagedFile(uri, table.num_rows, size, hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(data).hexdigest()
+    file = StagedFile(uri if isinstance(uri, str) else uri(digest), table.num_rows, size, digest)
+    storage.write(file.uri, data)
+    return file
 
 
 _per_thread = threading.local()
