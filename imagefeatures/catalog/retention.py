@@ -45,7 +45,9 @@ KEEP_SNAPSHOTS, KEEP_DAYS = "imagefeatures.keep-snapshots", "imagefeatures.keep-
 PENDING = "imagefeatures.expired-manifest-lists"
 """The table's property that names what a clean-up still has to remove: a JSON list of URIs."""
 
-STABLE_TRIES = 3
+TRIES = 5
+"""So often does a clean-up look at a table anew, whose publications or clean-ups have changed it meanwhile."""
+
 METADATA_FILE = re.compile(r"(\d+)-[^/]+\.metadata\.json")
 
 
@@ -107,11 +109,16 @@ def remove_expired(table: Table, lake: str) -> int:
     """
     # Not the location that the metadata says: who can write the metadata shall not choose what is deleted.
     inside = partial(_is_below, layout.table_folder(lake, table.name()[-1]))
-    for _ in range(STABLE_TRIES if _pending(table.metadata) else 0):
+    for attempt in range(TRIES if _pending(table.metadata) else 0):
         table.refresh()
         version = table.metadata_location
         lists = _existing(list(filter(inside, _pending(table.metadata))), table)
-        files, manifests = _only_named_by(lists, table)
+        try:
+            files, manifests = _only_named_by(lists, table)
+        except FileNotFoundError:  # another clean-up has deleted one of them meanwhile
+            if attempt + 1 < TRIES:
+                continue
+            raise
         files -= {file for file in files if _may_be_published(file, lake)}
         # A run that was published meanwhile has no staging folder any more, and its files may be among these.
         if table.refresh().metadata_location == version:

@@ -38,6 +38,7 @@ all_tables = opened(settings)
 print("ready", flush=True)
 for number in range(1_000_000):
     publish(settings, all_tables, f"{sys.argv[1]}-{number}", sys.argv[2])
+    print("published", flush=True)
 """
 
 
@@ -79,6 +80,7 @@ def figures(settings: Settings, table: dict[str, Table], partition: str) -> str:
     return f"{told}; {sizes}"
 
 
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("partitions", ["one partition", "as many partitions"])
 def test_a_thousand_publications_stay_small_and_quick(
     settings: Settings, partitions: str, capsys: pytest.CaptureFixture[str]
@@ -103,6 +105,7 @@ def test_a_thousand_publications_stay_small_and_quick(
     assert len(read.runs(settings)) == (1 if partitions == "one partition" else PUBLICATIONS)
 
 
+@pytest.mark.timeout(3600)
 def test_a_publisher_that_is_killed_over_and_over_leaves_a_whole_past(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,12 +115,18 @@ def test_a_publisher_that_is_killed_over_and_over_leaves_a_whole_past(
     moments, whole = random.Random(SEED), 0
     for kill in range(KILLS):
         process = publishing(f"run-{kill}", DAY)
-        time.sleep(moments.uniform(0.3, 2))
+        begun = time.perf_counter()
+        assert process.stdout is not None
+        for _ in range(moments.randrange(1, 4)):
+            assert process.stdout.readline() == "published\n"
+            took, begun = time.perf_counter() - begun, time.perf_counter()
+        time.sleep(moments.uniform(0, took))  # in the middle of the next one
         process.kill()
         process.wait()
         for of in table.values():
-            assert read_whole_past(of)
-            whole += len(of.metadata.snapshots)
+            rows = read_whole_past(of)
+            assert rows
+            whole += len(rows)
     for number in range(6):
         publish(settings, table, f"last-{number}", DAY)
     left = {name: sorted(unnamed_files(of)) for name, of in table.items()}
@@ -158,6 +167,7 @@ def read_often(settings: Settings, count: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.timeout(3600)
 def test_publishers_that_clean_up_at_once_never_take_a_readers_files(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,13 +42,14 @@ def make_run(home: Path, dataset: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(3600)
 def test_runs_that_are_started_at_once_all_publish(
     home: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waited = 0
     for _ in range(ROUNDS):
         runs = [make_run(home, dataset) for dataset in ("birds", "birds", "fruit")]
-        told = [run.communicate(timeout=600)[0] for run in runs]
+        told = [run.communicate(timeout=1200)[0] for run in runs]
         assert [run.returncode for run in runs] == [0, 0, 0], told
         lines = [[line for line in text.splitlines() if line.startswith("waiting: another run of ")] for text in told]
         assert sorted(len(found) for found in lines[:2]) == [0, 1], told
