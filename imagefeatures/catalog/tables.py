@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
@@ -30,13 +30,13 @@ from tenacity import (
 )
 
 from imagefeatures import layout, names, schemas
-from imagefeatures.catalog import connect
+from imagefeatures.catalog import connect, guards, loading
 from imagefeatures.catalog.filters import equal
-from imagefeatures.settings import Settings, iceberg_s3_properties
+from imagefeatures.settings import Settings
 
 # A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
 # beside the other run's. `_until_committed` reads the table again first.
-TABLE_PROPERTIES = {"commit.retry.num-retries": "0"}
+TABLE_PROPERTIES = {"commit.retry.num-retries": "0", guards.VERSION: str(schemas.VERSION)}
 DUPLICATE_TABLE = "42P07"
 T = TypeVar("T")
 
@@ -48,11 +48,16 @@ def open_catalog(settings: Settings) -> Catalog:
     permission) or CatalogError (no answer in time), each with a message of one line.
     """
     with connect.readable_errors(settings.catalog):
-        properties = connect.properties(settings.catalog, layout.warehouse(settings.lake))
-        catalog = _unless_made_meanwhile(lambda: load_catalog(names.CATALOG, **properties, **iceberg_s3_properties()))
+        catalog = _unless_made_meanwhile(lambda: loading.load_catalog(settings))
         with contextlib.suppress(NamespaceAlreadyExistsError):
             _unless_made_meanwhile(lambda: catalog.create_namespace(names.NAMESPACE))
     return catalog
+
+
+def check_lake(catalog: Catalog) -> None:
+    """Raises CatalogRefused when the catalog's tables are another lake's: what is published would be split in two."""
+    with contextlib.suppress(NoSuchTableError):
+        catalog.load_table((names.NAMESPACE, names.RUNS))  # which every publication has made
 
 
 def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:

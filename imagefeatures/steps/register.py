@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-import random
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import budget, manifest, names, schemas, shards, storage
+from imagefeatures import budget, manifest, publications, schemas, shards, storage
 from imagefeatures.catalog import tables
-from imagefeatures.errors import AuditFailed, StoreError
+from imagefeatures.errors import AuditFailed
 from imagefeatures.layout import Layout, warehouse
 from imagefeatures.plan import Run, load_run
+from imagefeatures.publications import Publication
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
 from imagefeatures.steps import FEATURIZE, SPARK_STEPS
 
-if TYPE_CHECKING:
-    from pyiceberg.catalog import Catalog
-
-PUBLISH_ATTEMPTS = 8
 REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to register"
 
 
@@ -81,12 +76,15 @@ def register(run_file: str, settings: Settings) -> Outcome:
 
     A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
     A run that listed nothing leaves the published partition unchanged.
-    Raises AuditFailed (nothing was published) or TooManyRejected.
+    Raises AuditFailed or TooManyRejected (nothing was published); StoreError, with nothing changed, where a local lake
+    has no room.
     """
     layout = Layout.of_run_file(run_file, settings.lake)
     catalog = tables.open_catalog(settings)
+    publications.finish_interrupted(catalog, settings, but=layout.run_id)
     published = tables.published(catalog, settings, layout.dataset, layout.partition)
     if published and published["run_id"] == layout.run_id:
+        publications.finish_interrupted(catalog, settings)  # this run's too, if its register died after its last commit
         storage.delete_folder(layout.run)
         return Outcome(ALREADY, published)
     run = load_run(run_file)
@@ -96,32 +94,12 @@ def register(run_file: str, settings: Settings) -> Outcome:
     audit = audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
-    _publish(run, audit, row, catalog, settings)
+    rejected = _quarantine_rows(run, audit, row["finished_at"])
+    runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
+    publications.publish(Publication(run.layout, audit.files, rejected, runs), catalog, settings)
     storage.delete_folder(layout.run)
     storage.abort_old_uploads(warehouse(settings.lake))  # of register tasks that were killed during a write
     return Outcome(REGISTERED, row)
-
-
-def _publish(run: Run, audit: Audit, row: dict[str, Any], catalog: Catalog, settings: Settings) -> None:
-    """Swap the run into the three tables, until all three hold one and the same run.
-
-    Each swap is atomic, but the three together are not: two runs that publish the same partition at the same time
-    could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
-    publishes again.
-    """
-    name, partition = run.dataset.name, run.partition
-    rejected = _quarantine_rows(run, audit, row["finished_at"])
-    runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
-    opened = {table: tables.open_table(catalog, settings, table) for table in (names.QUARANTINE, name, names.RUNS)}
-    for attempt in range(PUBLISH_ATTEMPTS):
-        tables.replace_rows(opened[names.QUARANTINE], partition, name, rejected, run.run_id)
-        tables.replace_files(opened[name], partition, audit.files, run.run_id)
-        # Last, because the row in features.runs says that this run is published.
-        tables.replace_rows(opened[names.RUNS], partition, name, runs, run.run_id)
-        if tables.agree(opened, name, partition):
-            return
-        time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - random, so that two runs do not keep colliding
-    raise StoreError(f"{partition} of {name} is being published by other runs over and over; try again")
 
 
 def audit_run(run: Run) -> Audit:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imagefeatures.errors import StoreError, StoreRefused
+from imagefeatures.storage import durable
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion
 
 
@@ -61,22 +62,25 @@ class LocalStore:
         target = Path(path)
         draft = target.with_name(f".draft-{secrets.token_hex(8)}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(target.parent)
         except OSError as error:
-            raise StoreError(f"file://{path}: {error.strerror}") from error
+            raise durable.write_failed(path, error) from error
+        written = True
         try:
-            draft.write_bytes(data)
-            if only_if_absent:
-                _put_if_absent(draft, target)
-            else:
-                draft.replace(target)
-        except FileExistsError:
-            return False
+            try:
+                durable.write_file(draft, data)
+                if only_if_absent:
+                    _put_if_absent(draft, target)
+                else:
+                    draft.replace(target)
+            except FileExistsError:
+                written = False
+            finally:
+                draft.unlink(missing_ok=True)
+            durable.sync_folder(target.parent)  # also for another writer's file: whoever names it may go on at once
         except OSError as error:
-            raise StoreError(f"file://{path}: {error.strerror}") from error
-        finally:
-            draft.unlink(missing_ok=True)
-        return True
+            raise durable.write_failed(path, error) from error
+        return written
 
     def delete_folder(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -116,8 +120,7 @@ def _put_if_absent(draft: Path, target: Path) -> None:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
             raise
         # A file system without hard links (FAT, some mounts): not atomic, but never an overwrite.
-        with target.open("xb") as file:
-            file.write(draft.read_bytes())
+        durable.write_file(target, draft.read_bytes())
 
 
 def _local_etag(status: os.stat_result) -> str:
