@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
-from imagefeatures.commands import check_store, folder, run
+from imagefeatures.commands import check_store, folder, repair, run
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
 
@@ -15,7 +16,9 @@ COMMANDS = {
     "folder": folder,
     "run": run,
     "check-store": check_store,
+    "repair": repair,
 }
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells say it."""
 
@@ -36,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INPUT_ERROR if isinstance(error, InputError) else 1
     except BrokenPipeError:  # such as `| head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end would complain
+        return 1
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        place = error.filename or "the folder of temporary files (TMPDIR)"  # a full lake is a StoreError
+        say(f"imagefeatures: {place}: no space left there; free some, then try again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED  # the command has ended all processes that it started

@@ -9,6 +9,7 @@
                                           /<step>/shard-00012-<random>-reused.parquet    rows with vectors of the table
                                           /<step>/shard-00012.json                       the receipt, written last
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
+<lake>/publishing/<run>/rows.parquet        what register puts into the tables, while it does
 <lake>/models/<fingerprint>/
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
 """
@@ -72,6 +73,11 @@ class Layout:
     @property
     def run_file(self) -> str:
         return f"{self.run}/run.json"
+
+    @property
+    def publication(self) -> str:
+        """Holds what the run puts into the tables, from before the first is changed until after the last."""
+        return f"{publications_folder(self.lake)}/{self.run_id}/rows.parquet"
 
     @property
     def known_files(self) -> str:
@@ -153,6 +159,10 @@ def table_folder(lake: str, table: str) -> str:
 
 def warehouse(lake: str) -> str:
     return f"{lake}/warehouse"
+
+
+def publications_folder(lake: str) -> str:
+    return f"{lake}/publishing"
 
 
 def model_folder(lake: str, fingerprint: str) -> str:

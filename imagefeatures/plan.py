@@ -67,7 +67,8 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog.tables import files_with, open_catalog
+    from imagefeatures.catalog.tables import check_lake, files_with, open_catalog
+    from imagefeatures.publications import finish_interrupted
 
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)
@@ -94,6 +95,8 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
+            check_lake(catalog)
+            finish_interrupted(catalog, settings)
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
         storage.write(run.layout.known_files, sealed.encode({"files": known}))  # the jobs need no catalog
     except ImageFeaturesError:

@@ -9,6 +9,9 @@ import pyarrow as pa
 from imagefeatures import names
 from imagefeatures.steps import SPARK_STEPS
 
+VERSION = 1
+"""The version of the tables' columns. A table keeps the one that made it; a newer one than this is refused."""
+
 
 def _field(name: str, kind: pa.DataType, doc: str = "", *, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable, metadata={"doc": doc} if doc else None)

@@ -6,6 +6,7 @@ wins, and the other attempt's files are never read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -113,32 +114,66 @@ class ShardWork:
             seconds=time.perf_counter() - self._clock,
             reused=files.get("reused"),
         )
-        uri = self.layout.receipt(self.step, self.shard)
-        if storage.write(uri, json.dumps(asdict(receipt)).encode(), only_if_absent=True):
+        uri, content = self.layout.receipt(self.step, self.shard), json.dumps(asdict(receipt)).encode()
+        if storage.write(uri, content, only_if_absent=True):
             return receipt
-        return read_receipt(uri)
+        if (first := _whole(uri)) is not None:
+            return first
+        storage.write(uri, content)  # what is there counts for nothing: the shard was pending
+        return receipt
 
 
 def pending(layout: Layout, step: str, shards: int) -> list[int]:
-    """The shards that have no receipt of this step yet, in ascending order."""
-    done = {shard_of_receipt(name) for name in storage.names(layout.step(step))}
-    return [shard for shard in range(shards) if shard not in done]
+    """The shards that are not done, in ascending order: no receipt of this step, an unreadable one, or lost files.
+
+    A crash of the machine can leave a file empty or short. A local file is therefore compared with the size that its
+    receipt names; a store has what it has confirmed.
+    """
+    return sorted(set(range(shards)) - {receipt.shard for receipt in _read_all(layout, step, _whole)})
 
 
 def read_receipt(uri: str) -> Receipt:
-    """Read one receipt. Raises storage.ObjectMissing when the shard is not done."""
-    content = json.loads(storage.read(uri))
-    content["output"] = StagedFile(**content["output"])
-    for name in ("rejected", "reused"):
-        content[name] = StagedFile(**content[name]) if content.get(name) else None
-    return Receipt(**content)
+    """Read one receipt. Raises storage.ObjectMissing when the shard is not done: there is none, or no readable one."""
+    try:
+        content = json.loads(storage.read(uri))
+        content["output"] = StagedFile(**content["output"])
+        for name in ("rejected", "reused"):
+            content[name] = StagedFile(**content[name]) if content.get(name) else None
+        return Receipt(**content)
+    except (ValueError, KeyError, TypeError):  # empty or cut
+        raise storage.ObjectMissing(uri) from None
 
 
 def read_receipts(layout: Layout, step: str) -> list[Receipt]:
-    """All receipts of a step, in ascending order of shards."""
+    """All receipts of a step, in ascending order of shards. Unreadable ones are left out."""
+    return _read_all(layout, step, _readable)
+
+
+def _read_all(layout: Layout, step: str, read: Callable[[str], Receipt | None]) -> list[Receipt]:
     shards = sorted(s for name in storage.names(layout.step(step)) if (s := shard_of_receipt(name)) is not None)
     with ThreadPoolExecutor(8) as pool:  # each request to an object store takes milliseconds
-        return list(pool.map(lambda shard: read_receipt(layout.receipt(step, shard)), shards))
+        receipts = list(pool.map(lambda shard: read(layout.receipt(step, shard)), shards))
+    return [receipt for receipt in receipts if receipt is not None]
+
+
+def _readable(uri: str) -> Receipt | None:
+    with contextlib.suppress(storage.ObjectMissing):
+        return read_receipt(uri)
+    return None
+
+
+def _whole(uri: str) -> Receipt | None:
+    """The receipt, if it can be read and the files that it names are there."""
+    receipt = _readable(uri)
+    files = [file for file in (receipt.output, receipt.rejected, receipt.reused) if file] if receipt else []
+    return receipt if all(_has_its_size(file) for file in files) else None
+
+
+def _has_its_size(file: StagedFile) -> bool:
+    try:
+        return not file.uri.startswith("file://") or len(storage.read_part(file.uri, file.size - 1, 2)) == 1
+    except storage.ObjectMissing:
+        return False
 
 
 def read_output(layout: Layout, step: str, shard: int, columns: list[str] | None = None) -> pa.Table:
@@ -205,10 +240,16 @@ def write_parquet(uri: str | Callable[[str], str], table: pa.Table, **options: o
         pq.write_table(table, sink, **options)
         size = sink.tell()
     data = memoryview(buffer)[:size]
-    digest = hashlib.sha256(data).hexdigest()
-    file = StagedFile(uri if isinstance(uri, str) else uri(digest), table.num_rows, size, digest)
-    storage.write(file.uri, data)
-    return file
+    if not isinstance(uri, str):
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = StagedFile(uri(sha256), table.num_rows, size, sha256)
+        storage.write(file.uri, data)
+        return file
+    with ThreadPoolExecutor(1) as pool:  # the disk or the network works while this thread hashes
+        written = pool.submit(storage.write, uri, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+    written.result()
+    return StagedFile(uri, table.num_rows, size, sha256)
 
 
 _per_thread = threading.local()

@@ -1,9 +1,16 @@
 """The Iceberg catalog and its tables. The only modules of the package that import pyiceberg.
 
-connect    reaches the catalog, and says in one line why it cannot be reached
-tables     opens the tables, and replaces one partition of them in one commit
-retention  bounds a table's past, and deletes what is beyond it
-undo       takes a run out of the tables again that was refused after its first commit
-snapshots  settles which files and rows a snapshot has
-filters    conditions on rows
+connect       reaches the catalog, and says in one line why it cannot be reached
+loading       opens the catalog of the settings: one of the next two
+sql_catalog   pyiceberg's catalog in a database, with file_io and guards
+rest_catalog  pyiceberg's catalog behind REST, with file_io and guards
+file_io       reads and writes the tables' files, and nothing that a property names does
+guards        refuses tables of another lake or a newer version, and metadata that is lost
+tables        opens the tables, and replaces one partition of them in one commit
+retention     bounds a table's past, and deletes what is beyond it
+undo          takes a run out of the tables again that was refused after its first commit
+room          whether the disk has room for a publication
+snapshots     settles which files and rows a snapshot has
+filters       conditions on rows
+repair        the catalog against the lake, and back to an earlier state
 """

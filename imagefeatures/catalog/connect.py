@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
@@ -82,6 +83,15 @@ def describe(catalog: str) -> str:
     url = sql_url(catalog)
     host = f" on {url.host}{f':{url.port}' if url.port else ''}" if url.host else ""
     return f"{url.get_backend_name()} database {url.database}{host}"
+
+
+def exists(catalog: str) -> bool:
+    """False for a SQLite file that nobody has made yet: opening it would make it."""
+    if is_rest(catalog):
+        return True
+    url = sql_url(catalog)
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    return not file or file.startswith("file:") or Path(file).exists()
 
 
 def properties(catalog: str, warehouse: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -63,7 +62,7 @@ def plan(
     A look from outside: makes no table and no SQLite file. A shared table that does not exist yet has no files.
     Raises InputError for a dataset without a table, an unknown snapshot or a wrong condition; and as `open_catalog`.
     """
-    if not _exists(settings.catalog):
+    if not connect.exists(settings.catalog):
         return _without_table(name, [])
     with tables.open_catalog(settings) as catalog:
         try:
@@ -79,15 +78,6 @@ def plan(
     if bound == AlwaysTrue():
         return Plan(tuple(files))
     return Plan(tuple(files), expression_to_pyarrow(bound, table.schema()), _mentions(table, bound))
-
-
-def _exists(catalog: str) -> bool:
-    """False for a SQLite file that nobody has made yet: opening it would make it."""
-    if connect.is_rest(catalog):
-        return True
-    url = connect.sql_url(catalog)
-    file = url.database if url.get_backend_name() == "sqlite" else None
-    return not file or file.startswith("file:") or Path(file).exists()
 
 
 def _without_table(name: str, datasets: Sequence[str]) -> Plan:

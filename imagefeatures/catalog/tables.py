@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
@@ -33,13 +33,13 @@ from tenacity import (
 )
 
 from imagefeatures import layout, names, schemas
-from imagefeatures.catalog import connect, retention
+from imagefeatures.catalog import connect, guards, loading, retention
 from imagefeatures.catalog.filters import equal
-from imagefeatures.settings import Settings, iceberg_s3_properties
+from imagefeatures.settings import Settings
 
 # A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
 # beside the other run's. `until_committed` reads the table again first.
-TABLE_PROPERTIES = {"commit.retry.num-retries": "0"}
+TABLE_PROPERTIES = {"commit.retry.num-retries": "0", guards.VERSION: str(schemas.VERSION)}
 DUPLICATE_TABLE = "42P07"
 
 SIGNATURE = "imagefeatures.run-id"
@@ -58,11 +58,16 @@ def open_catalog(settings: Settings) -> Catalog:
     permission) or CatalogError (no answer in time), each with a message of one line.
     """
     with connect.readable_errors(settings.catalog):
-        properties = connect.properties(settings.catalog, layout.warehouse(settings.lake))
-        catalog = _unless_made_meanwhile(lambda: load_catalog(names.CATALOG, **properties, **iceberg_s3_properties()))
+        catalog = _unless_made_meanwhile(lambda: loading.load_catalog(settings))
         with contextlib.suppress(NamespaceAlreadyExistsError):
             _unless_made_meanwhile(lambda: catalog.create_namespace(names.NAMESPACE))
     return catalog
+
+
+def check_lake(catalog: Catalog) -> None:
+    """Raises CatalogRefused when the catalog's tables are another lake's: what is published would be split in two."""
+    with contextlib.suppress(NoSuchTableError):
+        catalog.load_table((names.NAMESPACE, names.RUNS))  # which every publication has made
 
 
 def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
@@ -175,8 +180,12 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
 
 def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:
     """The row of features.runs of the run that (dataset, partition) holds now; None when none was published."""
-    runs = open_table(catalog, settings, names.RUNS)
-    rows = runs.scan(row_filter=rows_of(partition, dataset)).to_arrow().to_pylist()
+    return row_of_runs(open_table(catalog, settings, names.RUNS), dataset, partition)
+
+
+def row_of_runs(runs: Table, dataset: str, partition: str) -> dict[str, object] | None:
+    """The same, of features.runs as it is now."""
+    rows = runs.refresh().scan(row_filter=rows_of(partition, dataset)).to_arrow().to_pylist()
     return rows[0] if rows else None
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
-import random
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import budget, manifest, names, schemas, shards, storage
-from imagefeatures.catalog import retention, tables, undo
-from imagefeatures.errors import AuditFailed, OlderRun, StoreError
+from imagefeatures import budget, manifest, names, publications, schemas, shards, storage
+from imagefeatures.catalog import retention, tables
+from imagefeatures.errors import AuditFailed
 from imagefeatures.layout import Layout, warehouse
 from imagefeatures.plan import Run, load_run
+from imagefeatures.publications import Publication
 from imagefeatures.reasons import printable
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.settings import Settings
@@ -30,7 +27,6 @@ from imagefeatures.steps import FEATURIZE, SPARK_STEPS
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-PUBLISH_ATTEMPTS = 8
 REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to register"
 
 log = logging.getLogger(__name__)
@@ -90,12 +86,15 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
     A run that listed nothing leaves the published partition unchanged.
     replace_newer: publish it even where a later run is published, whatever its run.json says.
-    Raises AuditFailed, TooManyRejected or OlderRun; nothing is published then.
+    Raises AuditFailed, TooManyRejected or OlderRun (nothing is published then); StoreError, with nothing changed, where
+    a local lake has no room.
     """
     layout = Layout.of_run_file(run_file, settings.lake)
     catalog = tables.open_catalog(settings)
+    publications.finish_interrupted(catalog, settings, but=layout.run_id)
     published = tables.published(catalog, settings, layout.dataset, layout.partition)
     if published and published["run_id"] == layout.run_id:
+        publications.finish_interrupted(catalog, settings)  # this run's too, if its register died after its last commit
         storage.delete_folder(layout.run)
         return Outcome(ALREADY, published)
     run = load_run(run_file, settings.lake)
@@ -103,62 +102,20 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     if not manifest.read_listing(run).objects:
         storage.delete_folder(layout.run)
         return Outcome(EMPTY)
-    with _taken_back(run, catalog, settings):  # a register that was killed may have begun to publish the run
-        _refuse_older(run, published)
+    if not run.replace_newer:
+        with publications.taken_back(layout, catalog, settings):  # an earlier register may have begun to publish it
+            publications.refuse_older(layout, run.started_at, published)
     audit = audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
-    with _taken_back(run, catalog, settings):
-        _publish(run, audit, row, catalog, settings)
+    rejected = _quarantine_rows(run, audit, row["finished_at"])
+    runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
+    publication = Publication(run.layout, audit.files, rejected, runs, run.replace_newer)
+    publications.publish(publication, catalog, settings)
     storage.delete_folder(layout.run)
     storage.abort_old_uploads(warehouse(settings.lake))  # of register tasks that were killed during a write
     _remove_expired(run, catalog, settings)
     return Outcome(REGISTERED, row)
-
-
-def _publish(run: Run, audit: Audit, row: dict[str, Any], catalog: Catalog, settings: Settings) -> None:
-    """Swap the run into the three tables, until all three hold one and the same run.
-
-    Each swap is atomic, but the three together are not: two runs that publish the same partition at the same time
-    could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
-    publishes again. Raises OlderRun when a later run's row is, or comes, into features.runs.
-    """
-    name, partition = run.dataset.name, run.partition
-    rejected = _quarantine_rows(run, audit, row["finished_at"])
-    runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
-    opened = {table: tables.open_table(catalog, settings, table) for table in (names.QUARANTINE, name, names.RUNS)}
-    for attempt in range(PUBLISH_ATTEMPTS):
-        _refuse_older(run, tables.published(catalog, settings, name, partition))
-        tables.replace_rows(opened[names.QUARANTINE], partition, name, rejected, run.run_id)
-        tables.replace_files(opened[name], partition, audit.files, run.run_id)
-        # Last, because the row in features.runs says that this run is published.
-        tables.replace_rows(opened[names.RUNS], partition, name, runs, run.run_id, partial(_refuse_older, run))
-        if tables.agree(opened, name, partition):
-            return
-        time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - random, so that two runs do not keep colliding
-    raise StoreError(f"{partition} of {name} is being published by other runs over and over; try again")
-
-
-def _refuse_older(run: Run, standing: dict[str, Any] | None) -> None:
-    """Raise OlderRun when the partition's row of features.runs is of a run that was planned later."""
-    if run.replace_newer or not standing or standing["started_at"] <= run.started_at:
-        return
-    raise OlderRun(
-        f"{run.partition} of {run.dataset.name}: run {run.run_id} was planned at {run.started_at.isoformat()}, before "
-        f"run {standing['run_id']}, which is published and of {standing['started_at'].isoformat()}; start a "
-        "new run, or publish this one with the run parameter replace_newer"
-    )
-
-
-@contextlib.contextmanager
-def _taken_back(run: Run, catalog: Catalog, settings: Settings) -> Iterator[None]:
-    """Where the run is refused as the older one, undo what it has published up to there."""
-    try:
-        yield
-    except OlderRun:
-        for name, dataset in ((names.QUARANTINE, run.dataset.name), (run.dataset.name, None)):
-            undo.take_back(tables.open_table(catalog, settings, name), run.partition, run.run_id, dataset)
-        raise
 
 
 def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:

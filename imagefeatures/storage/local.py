@@ -8,11 +8,10 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from pathlib import Path
 
-from imagefeatures.errors import Rejected, StoreError
-from imagefeatures.storage import local_reading, modes
+from imagefeatures.errors import Rejected
+from imagefeatures.storage import durable, local_reading
 from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 
 
@@ -43,26 +42,25 @@ class LocalStore:
         target = Path(path)
         draft = target.with_name(f".draft-{secrets.token_hex(8)}")
         try:
-            missing = list(takewhile(lambda folder: not folder.exists(), target.parents))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            for folder in missing:
-                modes.restrict_folder(folder)
+            durable.make_folder(target.parent)
         except OSError as error:
-            raise StoreError(f"file://{path}: {error.strerror}") from error
+            raise durable.write_failed(path, error) from error
+        written = True
         try:
-            with open(draft, "xb", opener=modes.create) as file:
-                file.write(data)
-            if only_if_absent:
-                _put_if_absent(draft, target)
-            else:
-                draft.replace(target)
-        except FileExistsError:
-            return False
+            try:
+                durable.write_file(draft, data)
+                if only_if_absent:
+                    _put_if_absent(draft, target)
+                else:
+                    draft.replace(target)
+            except FileExistsError:
+                written = False
+            finally:
+                draft.unlink(missing_ok=True)
+            durable.sync_folder(target.parent)  # also for another writer's file: whoever names it may go on at once
         except OSError as error:
-            raise StoreError(f"file://{path}: {error.strerror}") from error
-        finally:
-            draft.unlink(missing_ok=True)
-        return True
+            raise durable.write_failed(path, error) from error
+        return written
 
     def delete_folder(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -80,5 +78,4 @@ def _put_if_absent(draft: Path, target: Path) -> None:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
             raise
         # A file system without hard links (FAT, some mounts): not atomic, but never an overwrite.
-        with open(target, "xb", opener=modes.create) as file:
-            file.write(draft.read_bytes())
+        durable.write_file(target, draft.read_bytes())

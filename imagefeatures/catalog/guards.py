@@ -1,0 +1,82 @@
+"""What a table must be before anything is done with it: readable, of this lake, of this version, and without code.
+
+Every table that a catalog of this package loads has passed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+from pydantic import ValidationError as ModelError
+from pyiceberg.exceptions import ValidationError
+from pyiceberg.io import FileIO
+from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
+
+from imagefeatures import layout, schemas
+from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.errors import CatalogRefused
+
+NAMES_OF_CODE = ("py-io-impl", "write.py-location-provider.impl", "py-catalog-impl")
+"""Properties whose value pyiceberg imports and calls."""
+
+VERSION = "imagefeatures.schema-version"
+"""The property of a table that holds the `schemas.VERSION` which made it. Tables of version 1 may lack it."""
+
+NEWEST_FORMAT = 3
+"""The newest version of Iceberg's table format that pyiceberg reads."""
+
+REPAIR = "`imagefeatures repair` shows what is left of it"
+
+
+def checked(table: Table, lake: str, catalog: str) -> Table:
+    """The table, without properties that name code. Raises CatalogRefused if it is not of this lake and version.
+
+    catalog: its description, for the message.
+    """
+    without_code(table.metadata)
+    name = ".".join(table.name())
+    if not plain_uri(table.location()).startswith(f"{layout.warehouse(lake)}/"):
+        raise CatalogRefused(
+            f"{name} in {catalog} lies in {table.location()}, which is not in this lake, {lake}: set "
+            "IMAGEFEATURES_LAKE to the table's lake, or IMAGEFEATURES_CATALOG to this lake's catalog"
+        )
+    version = table.metadata.properties.get(VERSION, "1")
+    if not version.isdecimal() or int(version) > schemas.VERSION:
+        raise CatalogRefused(
+            f"{name} in {catalog} has schema version {version}, of a newer imagefeatures; this one knows versions up "
+            f"to {schemas.VERSION}: install the newer one"
+        )
+    return table
+
+
+def without_code(metadata: TableMetadata) -> TableMetadata:
+    """The metadata without the properties that name code to import: they are dropped, also by the next commit."""
+    for name in NAMES_OF_CODE:
+        metadata.properties.pop(name, None)
+    return metadata
+
+
+@contextlib.contextmanager
+def readable_metadata(name: str, location: str | None, files: FileIO) -> Iterator[None]:
+    """Translate what the reading of a table's metadata file raises into CatalogRefused, in one line with the remedy."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise CatalogRefused(f"{name}: its metadata, {location}, is missing; {REPAIR}") from None
+    except (ValidationError, ModelError, ValueError, KeyError) as error:
+        raise CatalogRefused(f"{name}: {_unreadable(str(location), files, error)}") from None
+
+
+def _unreadable(location: str, files: FileIO, error: Exception) -> str:
+    with files.new_input(location).open() as stream:
+        data = stream.read()
+    try:
+        version = json.loads(data)["format-version"]
+    except (ValueError, KeyError, TypeError):
+        return f"its metadata, {location}, cannot be read ({len(data)} bytes); {REPAIR}"
+    if isinstance(version, int) and version > NEWEST_FORMAT:
+        return f"it has version {version} of Iceberg's table format, and this version reads up to {NEWEST_FORMAT}"
+    return f"its metadata, {location}, does not make sense ({type(error).__name__}); {REPAIR}"

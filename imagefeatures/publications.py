@@ -1,0 +1,226 @@
+"""Publications: what a run puts into the three tables, written down until all three hold it.
+
+Each table is swapped in one commit, and the three are not. A register that dies between two of them (killed, or out of
+room on the disk) leaves tables of different runs. So what it is about to publish lies in the lake before the first
+table is changed, as <lake>/publishing/<run>/rows.parquet, and the next plan or register of any dataset finishes it.
+
+Readers can tell meanwhile: the row of features.runs comes last, so until then it names the run before.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import fcntl
+import io
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imagefeatures import layout, names, schemas, storage
+from imagefeatures.catalog import room, tables, undo
+from imagefeatures.errors import OlderRun, StoreError
+from imagefeatures.layout import Layout
+from imagefeatures.settings import Settings
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+ATTEMPTS = 8
+LONGEST = dt.timedelta(minutes=15)
+"""On a store that has no locks, a publication that began this long ago is taken for an interrupted one."""
+
+_KEY = b"imagefeatures"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a run publishes.
+
+    files: URIs of its features files. quarantine, runs: rows of these tables, one of runs. replace_newer: publish it
+    even where a later run is published.
+    """
+
+    layout: Layout
+    files: list[str]
+    quarantine: pa.Table
+    runs: pa.Table
+    replace_newer: bool = False
+
+    @property
+    def started_at(self) -> dt.datetime:
+        started: dt.datetime = self.runs["started_at"][0].as_py()
+        return started
+
+
+def publish(publication: Publication, catalog: Catalog, settings: Settings) -> None:
+    """Swap a run into the three tables, until all three hold one and the same run.
+
+    Each swap is atomic, but the three together are not: two runs that publish the same partition at the same time
+    could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
+    publishes again. Raises OlderRun, with its rows taken back, when a later run's row is, or comes, into features.runs;
+    StoreError, with nothing changed, where a local lake has no room for it.
+    """
+    opened = _opened(publication, catalog, settings)
+    room.check(opened.values(), publication.quarantine.nbytes, settings)
+    storage.write(publication.layout.publication, _written_down(publication))
+    with _locked(publication.layout.publication):
+        with taken_back(publication.layout, catalog, settings):
+            _swap(publication, opened)
+        forget(publication.layout)
+
+
+def refuse_older(run: Layout, started_at: dt.datetime, standing: dict[str, Any] | None) -> None:
+    """Raise OlderRun when the partition's row of features.runs is of a run that was planned later than this one."""
+    if standing and standing["started_at"] > started_at:
+        raise OlderRun(
+            f"{run.partition} of {run.dataset}: run {run.run_id} was planned at {started_at.isoformat()}, before run "
+            f"{standing['run_id']}, which is published and of {standing['started_at'].isoformat()}; start a new run, "
+            "or publish this one with the run parameter replace_newer"
+        )
+
+
+@contextlib.contextmanager
+def taken_back(run: Layout, catalog: Catalog, settings: Settings) -> Iterator[None]:
+    """Where the run is refused as the older one, undo what it has published up to there."""
+    try:
+        yield
+    except OlderRun:
+        for name, dataset in ((names.QUARANTINE, run.dataset), (run.dataset, None)):
+            undo.take_back(tables.open_table(catalog, settings, name), run.partition, run.run_id, dataset)
+        forget(run)
+        raise
+
+
+def forget(run: Layout) -> None:
+    """Remove what was written down about a run's publication, if anything is."""
+    storage.delete_folder(run.publication.rpartition("/")[0])
+
+
+def finish_interrupted(catalog: Catalog, settings: Settings, but: str | None = None) -> None:
+    """Finish the publications whose process is gone, of all datasets. but: the run_id of one that is left alone.
+
+    One that cannot be finished (its files are gone) is reported in the log and left: it must not stop other datasets.
+    Raises StoreError where a local lake has no room for it.
+    """
+    folder = layout.publications_folder(settings.lake)
+    for stored in list(storage.list_objects(folder)):
+        run_id = stored.uri.removeprefix(f"{folder}/").partition("/")[0]
+        if run_id != but and stored.uri.endswith("/rows.parquet"):
+            _finish(stored.uri, run_id, catalog, settings)
+
+
+def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None:
+    with contextlib.suppress(storage.ObjectMissing), _locked(uri) as ours:  # missing: its register has ended well
+        try:
+            publication = _read(uri, run_id, settings.lake)
+        except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            _log.warning("%s: not a publication: %s", uri, error)
+            return
+        begun = publication.runs["finished_at"][0].as_py()
+        if not ours or (not _is_local(uri) and dt.datetime.now(dt.UTC) - begun < LONGEST):
+            return
+        run, opened = publication.layout, _opened(publication, catalog, settings)
+        room.check(opened.values(), publication.quarantine.nbytes, settings)
+        try:
+            with taken_back(run, catalog, settings):
+                _swap(publication, opened)
+        except OlderRun as error:
+            _log.warning("%s: not finished: %s", uri, error)
+        except Exception as error:  # whatever it is, other datasets go on
+            room.check(opened.values(), publication.quarantine.nbytes, settings)
+            _log.warning("%s: this publication cannot be finished: %s", uri, error)
+            return
+        storage.delete_folder(run.run)
+        forget(run)
+
+
+def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:
+    shown = (names.QUARANTINE, publication.layout.dataset, names.RUNS)
+    return {table: tables.open_table(catalog, settings, table) for table in shown}
+
+
+def _swap(publication: Publication, opened: dict[str, Table]) -> None:
+    run = publication.layout
+
+    def check(standing: dict[str, Any] | None) -> None:
+        if not publication.replace_newer:
+            refuse_older(run, publication.started_at, standing)
+
+    for attempt in range(ATTEMPTS):
+        check(tables.row_of_runs(opened[names.RUNS], run.dataset, run.partition))
+        tables.replace_rows(opened[names.QUARANTINE], run.partition, run.dataset, publication.quarantine, run.run_id)
+        tables.replace_files(opened[run.dataset], run.partition, publication.files, run.run_id)
+        # Last, because the row in features.runs says that this run is published.
+        tables.replace_rows(opened[names.RUNS], run.partition, run.dataset, publication.runs, run.run_id, check)
+        if tables.agree(opened, run.dataset, run.partition):
+            return
+        time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - random, so that two runs do not keep colliding
+    raise StoreError(f"{run.partition} of {run.dataset} is being published by other runs over and over; try again")
+
+
+def _written_down(publication: Publication) -> bytes:
+    """The publication as one Parquet file: the quarantine's rows, and the rest in the file's own metadata."""
+    row = pa.BufferOutputStream()
+    with pa.ipc.new_stream(row, publication.runs.schema) as writer:
+        writer.write_table(publication.runs)
+    rest = {
+        "files": publication.files,
+        "replace_newer": publication.replace_newer,
+        "runs": base64.b64encode(row.getvalue()).decode(),
+    }
+    sink = io.BytesIO()
+    described = publication.quarantine.replace_schema_metadata({_KEY: json.dumps(rest)})
+    pq.write_table(described, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _read(uri: str, run_id: str, lake: str) -> Publication:
+    """What `_written_down` wrote. Raises ValueError, KeyError, TypeError or pa.ArrowException if not."""
+    table = pq.ParquetFile(pa.BufferReader(storage.read(uri))).read()
+    rest = json.loads(table.schema.metadata[_KEY])
+    with pa.ipc.open_stream(base64.b64decode(rest["runs"])) as stream:
+        runs = stream.read_all()
+    (row,) = runs.select(["dataset", "partition_key", "run_id"]).to_pylist()
+    run = Layout(lake, row["dataset"], row["partition_key"], run_id)
+    folder = f"{layout.table_folder(lake, run.dataset)}/data/partition_key={run.partition}/{run_id}-"
+    if row["run_id"] != run_id or {"/", ".."} & {*run.dataset, *run.partition, run.dataset, run.partition}:
+        raise ValueError(f"of run {row['run_id']}, dataset {run.dataset}, partition {run.partition}")
+    if strays := [file for file in rest["files"] if not file.startswith(folder) or "/" in file.removeprefix(folder)]:
+        raise ValueError(f"it names {strays[0]}, which is not a file of its run")
+    quarantine, runs = table.cast(schemas.QUARANTINE), runs.cast(schemas.RUNS)
+    return Publication(run, rest["files"], quarantine, runs, rest["replace_newer"])
+
+
+@contextlib.contextmanager
+def _locked(uri: str) -> Iterator[bool]:
+    """Hold a local file's lock, which ends with the process: whether it was free. A store has no locks: True."""
+    if not _is_local(uri):
+        yield True
+        return
+    try:
+        file = Path(uri.removeprefix("file://")).open("rb")  # noqa: SIM115 - closed below, with the lock
+    except FileNotFoundError:
+        raise storage.ObjectMissing(uri) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # held; or a file system without locks, whose publications are never finished by others
+            yield False
+        else:
+            yield True
+
+
+def _is_local(uri: str) -> bool:
+    return uri.startswith("file://")

@@ -1,0 +1,76 @@
+"""Writes to a file system that survive a power cut: bytes first, then the name, then the folder that holds the name.
+
+A file system may store a name before the bytes behind it: after a power cut the file is there and empty. So what names
+a file must not be written before the file and the name of the file are on the disk. Each function returns only then.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from imagefeatures.errors import StoreError
+from imagefeatures.storage import modes
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises OSError; NotADirectoryError where one of them is a file."""
+    missing: list[Path] = []
+    while not folder.is_dir():
+        if folder.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)  # another process may have made it meanwhile
+        modes.restrict_folder(path)
+        sync_folder(path.parent)
+
+
+def write_file(path: Path, data: bytes | memoryview) -> None:
+    """Write a new file; one that cannot be written whole is removed.
+
+    Its name is not safe yet: `sync_folder` follows once the name is final. Raises OSError.
+    """
+    with open(path, "xb", buffering=0, opener=modes.create) as file:
+        try:
+            view = memoryview(data).cast("B")
+            while view:  # a write may be shorter than asked for: 2 GB at most, or what fits on the disk
+                view = view[os.write(file.fileno(), view) :]
+            os.fsync(file.fileno())
+        except OSError:
+            path.unlink()
+            raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # File systems such as CIFS refuse it for a folder, and store a name by themselves.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_failed(path: str, error: OSError) -> StoreError:
+    """The error of a write to a path, in one line; for a full disk with its place and the remedy."""
+    if error.errno not in NO_ROOM:
+        return StoreError(f"file://{path}: {error.strerror or error}")
+    folder = Path(path)
+    while not folder.is_dir():
+        folder = folder.parent
+    why = "the disk quota is used up" if error.errno == errno.EDQUOT else "no space left on its file system"
+    return StoreError(f"file://{path}: {why} ({free(folder)} free); free some space there, then try again")
+
+
+def free(folder: Path) -> str:
+    """The free space of the folder's file system, for a person to read."""
+    status = os.statvfs(folder)
+    return f"{status.f_bavail * status.f_frsize / 1e6:,.1f} MB"

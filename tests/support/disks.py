@@ -1,0 +1,74 @@
+"""Disks of a test's own: small file systems in memory, and images of disks, copied as a power cut leaves them."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+needs_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/dev/loop-control").exists() or shutil.which("mkfs.ext4") is None,
+    reason="only root may mount a disk of the test's own (with loop devices and mkfs.ext4)",
+)
+
+
+@contextlib.contextmanager
+def tmpfs(folder: Path, size: int) -> Iterator[Path]:
+    """A file system of `size` bytes, mounted on a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "test", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextlib.contextmanager
+def images_folder() -> Iterator[Path]:
+    """A folder in memory for images of disks."""
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-disks-", dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def make_ext4(image: Path, size: int) -> Path:
+    """An image of an empty ext4 disk as mkfs makes it by default: with a journal, and writing delayed."""
+    with image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    return image
+
+
+@contextlib.contextmanager
+def mounted(image: Path, folder: Path) -> Iterator[str]:
+    """The image, mounted on a folder; its journal is replayed. Yields the name of its loop device."""
+    folder.mkdir(parents=True, exist_ok=True)
+    device = subprocess.run(
+        ["losetup", "--find", "--show", image], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    try:
+        subprocess.run(["mount", "-t", "ext4", device, folder], check=True)
+        try:
+            yield Path(device).name
+        finally:
+            gc.collect()  # a catalog that nobody closed holds its SQLite file open
+            subprocess.run(["umount", folder], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def copy_still(image: Path, device: str, target: Path) -> None:
+    """Copy the image while nothing is written to it: what the disk holds at one moment. Who writes must be stopped."""
+    statistics = Path(f"/sys/block/{device}/stat")
+    while True:
+        before = statistics.read_text().split()
+        shutil.copyfile(image, target)  # in memory: milliseconds
+        after = statistics.read_text().split()
+        if before[4] == after[4] and before[8] == after[8] == "0":  # writes that are done, and requests in flight
+            return
