@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
@@ -95,11 +95,11 @@ class ShardWork:
 
         That is another attempt's receipt, if one was written before. parquet: options of pyarrow's write_table.
         """
-        written = write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
+        written = _write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
         name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
         others = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
         files = {
-            kind: write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
+            kind: _write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
             for kind, table in others.items()
             if table is not None and table.num_rows
         }
@@ -232,14 +232,14 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
     )
 
 
-def write_parquet(uri: str | Callable[[str], str], table: pa.Table, **options: object) -> StagedFile:
-    """Write a table as a Parquet file. uri: of the file, or a function that makes it of the SHA-256 in hexadecimal."""
+def _write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
     # In memory, then in one request: the size of a shard is bounded, and no reader ever sees half of a file.
     buffer = _scratch_buffer(table)
     with pa.FixedSizeBufferWriter(buffer) as sink:
         pq.write_table(table, sink, **options)
         size = sink.tell()
     data = memoryview(buffer)[:size]
+<<<<<<< ours
     if not isinstance(uri, str):
         sha256 = hashlib.sha256(data).hexdigest()
         file = StagedFile(uri(sha256), table.num_rows, size, sha256)
@@ -250,6 +250,10 @@ def write_parquet(uri: str | Callable[[str], str], table: pa.Table, **options: o
         sha256 = hashlib.sha256(data).hexdigest()
     written.result()
     return StagedFile(uri, table.num_rows, size, sha256)
+=======
+    storage.write(uri, data)
+    return StagedFile(uri, table.num_rows, size, hashlib.sha256(data).hexdigest())
+>>>>>>> theirs
 
 
 _per_thread = threading.local()

@@ -7,14 +7,17 @@ files of an attempt that lost the race are never read, and neither is a file tha
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from imagefeatures import sealed, storage
-from imagefeatures.shards import StagedFile, read_staged, write_parquet
+from imagefeatures.shards import StagedFile, read_staged
 
 DIGEST_CHARACTERS = 16
 """So much of a file's SHA-256 is in its name."""
@@ -37,7 +40,13 @@ class Summary:
 
 def write_shard_file(uri_of: UriOf, shard: int, table: pa.Table) -> StagedFile:
     """Write a shard's file."""
-    return write_parquet(lambda sha256: uri_of(shard, sha256[:DIGEST_CHARACTERS]), table, compression="zstd")
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    data = sink.getvalue()
+    sha256 = hashlib.sha256(data).hexdigest()
+    uri = uri_of(shard, sha256[:DIGEST_CHARACTERS])
+    storage.write(uri, data)
+    return StagedFile(uri, table.num_rows, len(data), sha256)
 
 
 def write_summary(uri: str, summary: Summary) -> None:
