@@ -38,9 +38,9 @@ class Counting(LocalStore):
         self.requests["GET"] += 1
         return super().read_part(path, start, length)
 
-    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[Any]:
+    def fetch_all(self, versions: Sequence[ObjectVersion], folder: str | None = None) -> Iterator[Any]:
         self.requests["GET"] += len(versions)
-        return super().fetch_all(versions)
+        return super().fetch_all(versions, folder)
 
     def write(self, path: str, data: bytes, only_if_absent: bool) -> bool:
         self.requests["PUT"] += 1

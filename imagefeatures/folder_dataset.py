@@ -115,8 +115,8 @@ def _folder(path: str, settings: Settings) -> Path:
 def _label_rule(source: str) -> str:
     """`parent` when a file is in a subfolder, else `none`. Raises NoInput when there is no file at all."""
     empty = True
-    for stored in storage.list_objects(source):
-        if "/" in stored.uri.removeprefix(source):
+    for stored in storage.list_entries(source):
+        if not stored.rejected and "/" in stored.uri.removeprefix(source):
             return "parent"
         empty = False
     if empty:

@@ -2,6 +2,8 @@
 
 <lake>/staging/<dataset>/<partition>/<run>/run.json
                                           /known.json                                    files with vectors to reuse
+                                          /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
+                                          /ingest/listing.json                           names those files, written last
                                           /<step>/shard-00012-<random>.parquet           the step's output
                                           /<step>/shard-00012-<random>-rejected.parquet  the rejected rows, with reasons
                                           /<step>/shard-00012-<random>-reused.parquet    rows with vectors of the table
@@ -66,11 +68,12 @@ class Layout:
 
     @property
     def listing_summary(self) -> str:
-        """The numbers of shards, objects and bytes, written once the listing is complete."""
+        """The numbers of shards, objects and bytes, and the manifest's files: written once the listing is complete."""
         return f"{self.run}/{LISTING}.json"
 
-    def listing(self, shard: int) -> str:
-        return f"{self.run}/{LISTING}/{shard_name(shard)}.parquet"
+    def listing(self, shard: int, digest: str) -> str:
+        """The manifest of a shard. digest: the first characters of its SHA-256; so for the other files of a shard."""
+        return f"{self.run}/{LISTING}/{shard_name(shard)}-{digest}.parquet"
 
     def step(self, step: str) -> str:
         return f"{self.run}/{step}"
@@ -78,12 +81,22 @@ class Layout:
     def receipt(self, step: str, shard: int) -> str:
         return f"{self.step(step)}/{shard_name(shard)}.json"
 
-    def duplicates(self, shard: int) -> str:
-        return f"{self.step(VALIDATE)}/duplicates-{shard:05d}.json"
+    @property
+    def duplicates_summary(self) -> str:
+        """Names the files of duplicates; written once all of them are."""
+        return f"{self.step(VALIDATE)}/duplicates.json"
 
-    def known_images(self, shard: int) -> str:
+    def duplicates(self, shard: int, digest: str) -> str:
+        return f"{self.step(VALIDATE)}/duplicates-{shard:05d}-{digest}.parquet"
+
+    @property
+    def known_summary(self) -> str:
+        """Names the files of known images; written once all of them are."""
+        return f"{self.step(RESIZE)}/known.json"
+
+    def known_images(self, shard: int, digest: str) -> str:
         """Where the table holds the vectors of a shard's images, for the images that it knows."""
-        return f"{self.step(RESIZE)}/known-{shard:05d}.json"
+        return f"{self.step(RESIZE)}/known-{shard:05d}-{digest}.parquet"
 
     def rejected_bytes(self, reason: str, image_id: str) -> str:
         """Where a rejected object's bytes are kept, when the dataset asks for that. image_id: their SHA-256."""

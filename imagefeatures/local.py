@@ -141,8 +141,10 @@ def run_steps(
 def find_duplicates(run: Run) -> None:
     """Write down for each shard which of its objects have the bytes of an earlier one: the join of jobs/validate.py.
 
-    Holds hash and URI of every object of the run: about 450 bytes each, 450 MB for a million.
+    Holds hash and URI of every object of the run: about 450 bytes each, 450 MB for a million. Done once for a run.
     """
+    if validate.is_searched(run):
+        return
     by_bytes: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for shard in range(manifest.read_listing(run).shards):
         for image_id, uri_and_shard in validate.identities(run, shard):
@@ -151,17 +153,16 @@ def find_duplicates(run: Run) -> None:
     for same in by_bytes.values():
         for shard, duplicate in validate.duplicates_of(same):
             by_shard[shard].append(duplicate)
-    for shard, duplicates in by_shard.items():
-        validate.write_duplicates(run, shard, duplicates)
+    validate.finish_search(run, [validate.write_duplicates(run, *of_shard) for of_shard in by_shard.items()])
 
 
 def find_known(run: Run, todo: Sequence[int]) -> None:
     """Write down for each of these shards where the table has vectors of its images: the join of jobs/resize.py.
 
-    Holds the hashes of these shards' images, about 400 bytes each, however large the table is.
+    Holds the hashes of these shards' images, about 400 bytes each, however large the table is. Done once for a run.
     """
     files = reuse.known_files(run)
-    if not files:
+    if not files or reuse.is_searched(run):
         return
     wanted: dict[str, list[int]] = defaultdict(list)
     for shard in todo:
@@ -176,8 +177,7 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
     for image_id, location in first.items():
         for shard, match in reuse.matches(([location], wanted[image_id])):
             by_shard[shard].append(match)
-    for shard, matches in by_shard.items():
-        reuse.write_matches(run, shard, matches)
+    reuse.finish_search(run, [reuse.write_matches(run, *of_shard) for of_shard in by_shard.items()])
 
 
 def _told(run: Run, step: str, done: Iterator[Receipt], progress: Tell) -> Iterator[Receipt]:

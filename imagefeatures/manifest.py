@@ -1,70 +1,104 @@
 """The manifest: the listing of the source, made once and divided into shards.
 
 The listing is streamed to a local temporary file, because the division into shards is known only at its end. It is
-then written as one small file for each shard.
+then written as one small file for each shard, and a summary that names them. Every reader begins at the summary, so a
+run has one listing, whatever attempts there were. No listing is believed that holds a URI twice.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import io
-import json
 import math
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imagefeatures import schemas, storage
-from imagefeatures.errors import NoInput
+from imagefeatures.errors import AuditFailed, NoInput, Rejected, StoreRefused
+from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
+from imagefeatures.reasons import Reason, printable
+from imagefeatures.repeats import HashedTexts
+from imagefeatures.shards import StagedFile, read_staged
 from imagefeatures.sources import Item
+from imagefeatures.summaries import Summary, read_summary, write_shard_file, write_summary
 
 SPOOL_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The totals of a run's listing: the number of objects, their size in bytes, and the number of shards."""
+    """The totals of a run's listing: the number of objects, their size in bytes, and the number of shards.
+
+    files: the manifest of each shard.
+    """
 
     objects: int
     bytes: int
     shards: int
+    files: Mapping[int, StagedFile] = field(default_factory=dict)
 
 
 def list_source(run: Run, workers: int) -> Listing:
     """List the source and write the manifest, or read the listing of an earlier attempt.
 
     workers: how many shards can be processed at the same time; a small run is cut into enough shards for all of them.
-    Raises NoInput when nothing matches and the dataset's on_empty is "fail".
+    Raises NoInput when nothing matches and the dataset's on_empty is "fail", StoreRefused when a URI comes twice.
     """
-    summary = run.layout.listing_summary
-    if storage.exists(summary):
+    if storage.exists(run.layout.listing_summary):
         return read_listing(run)
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         spool = Path(folder) / "listing.arrow"
-        objects, size = _spool(run, spool)
+        objects, size, repeated = _spool(run, spool)
         if not objects and run.dataset.on_empty == "fail":
             raise NoInput(f"NO_INPUT: nothing at {run.source} matches {list(run.source.pattern)}")
-        shards = _write_manifest(run, spool, shard_count(run, objects, size, workers), objects, size)
-    listing = Listing(objects, size, shards)
-    storage.write(summary, json.dumps(listing.__dict__).encode(), only_if_absent=True)
+        rows = _each_once(run, _spooled(spool), repeated)
+        files = _write_manifest(run, rows, shard_count(run, objects, size, workers), objects, size)
+    facts = {"objects": objects, "bytes": size, "shards": len(files)}
+    write_summary(run.layout.listing_summary, Summary(facts, files))
     return read_listing(run)
 
 
 def read_listing(run: Run) -> Listing:
-    """The totals of the listing that `list_source` made for this run. Raises storage.ObjectMissing before that."""
-    return Listing(**json.loads(storage.read(run.layout.listing_summary)))
+    """The listing that `list_source` made for this run. Raises AuditFailed when it is gone, or has changed since."""
+    try:
+        return listing_of(run.layout)
+    except storage.ObjectMissing:
+        raise AuditFailed(f"{run.layout.listing_summary}: not written yet, or gone; start a new run") from None
 
 
-def read_manifest(run: Run, shard: int) -> pa.Table:
-    """The objects of one shard: schemas.LISTING."""
-    return pq.ParquetFile(pa.BufferReader(storage.read(run.layout.listing(shard)))).read()
+def listing_of(layout: Layout) -> Listing:
+    """The listing of a run. Raises storage.ObjectMissing before there is one, AuditFailed when it has changed since."""
+    summary = read_summary(layout.listing_summary, layout.listing)
+    return Listing(**summary.facts, files=summary.files)
+
+
+def read_manifest(run: Run, shard: int, listing: Listing | None = None) -> pa.Table:
+    """The objects of one shard: schemas.LISTING. listing: of the run, if the caller has it.
+
+    Raises AuditFailed when it is not the manifest that was written.
+    """
+    files = (listing or read_listing(run)).files
+    if shard not in files:
+        raise AuditFailed(f"{run.layout.listing_summary}: it has no shard {shard}")
+    return read_staged(files[shard])
+
+
+def repeated_uri(run: Run, listing: Listing, hashes: set[int]) -> str | None:
+    """A URI that the manifest holds more than once. hashes: those that HashedTexts found among all its URIs."""
+    seen: set[str] = set()
+    for shard in range(listing.shards) if hashes else ():
+        for uri in read_manifest(run, shard, listing)["uri"].to_pylist():
+            if uri in seen:
+                return str(uri)
+            if hash(uri) in hashes:
+                seen.add(uri)
+    return None
 
 
 def item_of(row: dict[str, Any]) -> Item:
@@ -78,8 +112,10 @@ def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
     return max(by_cap, min(objects, 2 * workers))
 
 
-def _spool(run: Run, spool: Path) -> tuple[int, int]:
+def _spool(run: Run, spool: Path) -> tuple[int, int, set[int]]:
+    """Returns the number of objects, their size in bytes, and the hashes that more than one of the URIs has."""
     objects = size = 0
+    uris = HashedTexts()
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
         rows: list[dict[str, Any]] = []
         for item in run.source.items():
@@ -87,23 +123,30 @@ def _spool(run: Run, spool: Path) -> tuple[int, int]:
                 continue
             rows.append(_listed(run, item))
             objects, size = objects + 1, size + (item.size or 0)
+            uris.add((rows[-1]["uri"],))
             if len(rows) == SPOOL_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
                 rows.clear()
         writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
-    return objects, size
+    return objects, size, uris.repeated()
 
 
 def _listed(run: Run, item: Item) -> dict[str, Any]:
     """The item as a row of schemas.LISTING."""
-    uri, bad_key = item.uri, None
+    uri, rejected = item.uri, item.rejected
     try:
         uri.encode()
     except UnicodeEncodeError:
-        bad_key = "its name is not UTF-8; it is shown with the invalid bytes escaped"
+        rejected = Rejected(Reason.BAD_KEY, "its name is not UTF-8; it is shown with the invalid bytes escaped")
         uri = uri.encode("utf-8", "backslashreplace").decode()
     label = run.dataset.label_of(uri) if item.label is None else item.label
-    return dataclasses.asdict(item) | {"uri": uri, "label": label, "bad_key": bad_key}
+    return {
+        **{name: getattr(item, name) for name in ("size", "etag", "key", "locator")},
+        "uri": uri,
+        "label": label,
+        "reason": str(rejected.reason) if rejected else None,
+        "detail": rejected.detail if rejected else None,
+    }
 
 
 def _sampled(run: Run, uri: str) -> bool:
@@ -114,38 +157,56 @@ def _sampled(run: Run, uri: str) -> bool:
     return int.from_bytes(digest[:8]) < run.dataset.sample * 2**64
 
 
-def _write_manifest(run: Run, spool: Path, wanted: int, objects: int, size: int) -> int:
+def _each_once(run: Run, rows: Iterable[dict[str, Any]], repeated: set[int]) -> Iterator[dict[str, Any]]:
+    """The rows, each with a URI of its own. repeated: the hashes that more than one of the URIs has.
+
+    A name that is not UTF-8 may look like another one once it is escaped. It then gets a number after two slashes,
+    which no listed file has. Raises StoreRefused when the source lists a URI twice.
+    """
+    seen: set[str] = set()
+    numbers = count(1)
+    for row in rows:
+        if hash(row["uri"]) in repeated:
+            if row["reason"] == Reason.BAD_KEY:
+                row["uri"] += f"//{next(numbers)}"
+            if row["uri"] in seen:
+                raise StoreRefused(f"{run.source}: the listing holds {printable(row['uri'])} more than once")
+            seen.add(row["uri"])
+        yield row
+
+
+def _write_manifest(
+    run: Run, spooled: Iterable[dict[str, Any]], wanted: int, objects: int, size: int
+) -> dict[int, StagedFile]:
     """Cut the spooled listing into `wanted` shards of similar size and count, each under both caps.
 
     The weight of an object is its share of all bytes plus its share of the count, so shards are similar in both.
-    Returns the number of shards, which the caps may raise above `wanted`.
+    Returns the file of each shard. The caps may raise their number above `wanted`.
     """
     weight_of_all = 2 - 1e-9  # slightly less than the sum, so that rounding never cuts a shard one object late
-    done, shard = 0.0, 0
+    done, held = 0.0, 0
+    files: dict[int, StagedFile] = {}
     rows: list[dict[str, Any]] = []
-    held = 0
 
     def cut() -> None:
-        nonlocal shard, held
-        sink = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING), sink, compression="zstd")
-        storage.write(run.layout.listing(shard), sink.getvalue())
-        shard, held = shard + 1, 0
+        table = pa.Table.from_pylist(rows, schema=schemas.LISTING)
+        files[len(files)] = write_shard_file(run.layout.listing, len(files), table)
         rows.clear()
 
-    for row in _spooled(spool):
+    for row in spooled:
         size_of_row = row["size"] or 0
         # An object that ingest will not download takes no memory in a worker.
         weight = size_of_row if size_of_row <= run.dataset.limits.max_bytes else 0
         full = len(rows) >= run.shard_images or held + weight > run.shard_bytes
-        if rows and (full or done >= (shard + 1) * weight_of_all / wanted):
+        if rows and (full or done >= (len(files) + 1) * weight_of_all / wanted):
             cut()
+            held = 0
         rows.append(row)
         held += weight
         done += 1 / objects + size_of_row / max(size, 1)
     if rows:
         cut()
-    return shard
+    return files
 
 
 def _spooled(spool: Path) -> Iterator[dict[str, Any]]:

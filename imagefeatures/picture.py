@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imagefeatures import images, similarity, storage
-from imagefeatures.errors import Rejected
+from imagefeatures.errors import Rejected, StoreRefused
 from imagefeatures.lettering import families, lettered, shortened
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
@@ -194,7 +194,7 @@ def _file_name(uri: str) -> str:
 def _draw_photo(axes: Axes, uri: str) -> None:
     try:
         pixels = images.decode(storage.read(uri), Limits(), THUMBNAIL).pixels
-    except (storage.ObjectMissing, Rejected):  # the photo has gone or changed since its features were computed
+    except (storage.ObjectMissing, StoreRefused, Rejected):  # it has gone or changed since its features were computed
         axes.set_facecolor("#dddddd")
         axes.set_box_aspect(1)
         axes.text(0.5, 0.5, "gone", transform=axes.transAxes, ha="center", va="center", fontsize=9, color=FAINT)

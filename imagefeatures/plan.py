@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import platform
 import secrets
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imagefeatures import storage
+from imagefeatures import sealed, storage
 from imagefeatures.datasets import Dataset, RunParams, one_line
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
@@ -90,7 +89,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     try:
         with open_catalog(settings) as catalog:
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
-        storage.write(run.layout.known_files, json.dumps(known).encode())  # the jobs need no catalog
+        storage.write(run.layout.known_files, sealed.encode({"files": known}))  # the jobs need no catalog
     except ImageFeaturesError:
         storage.delete_folder(run.layout.run)
         raise

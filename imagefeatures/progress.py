@@ -6,7 +6,6 @@ It only reads. No run depends on it, and it may start late, stop early or miss a
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sys
 import time
@@ -14,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from imagefeatures import shards, storage
-from imagefeatures.errors import StoreError
+from imagefeatures import manifest, shards, storage
+from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.steps import REGISTER, SPARK_STEPS, STEPS
 
@@ -83,13 +82,13 @@ def read_status(layout: Layout) -> Status | None:
 
 def _steps(layout: Layout) -> list[StepStatus]:
     try:
-        listing = json.loads(storage.read(layout.listing_summary))
+        listing = manifest.listing_of(layout)
     except storage.ObjectMissing:
         return [StepStatus(SPARK_STEPS[0])]
     steps: list[StepStatus] = []
-    total = listing["objects"]
+    total: int = listing.objects
     for step in SPARK_STEPS:
-        steps.append(StepStatus.of(step, shards.read_receipts(layout, step), total, listing["shards"]))
+        steps.append(StepStatus.of(step, shards.read_receipts(layout, step), total, listing.shards))
         if not steps[-1].finished:
             break
         total = steps[-1].passed
@@ -161,8 +160,8 @@ class _Partition:
         self._last_line = (float("-inf"), self.line())  # "waiting" is not worth a line
 
     def refresh(self) -> None:
-        """Read the newest run's status. A store that does not answer changes nothing: the run itself reports that."""
-        with contextlib.suppress(StoreError):
+        """Read the newest run's status. A store that fails, or a file that has changed, is the run's own to report."""
+        with contextlib.suppress(StoreError, AuditFailed):
             self._refresh()
 
     def _refresh(self) -> None:

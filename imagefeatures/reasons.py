@@ -13,6 +13,11 @@ class Reason(StrEnum):
     BAD_KEY = "BAD_KEY"  # its name cannot be written as UTF-8
     NOT_FOUND = "NOT_FOUND"  # it was listed, and was gone when it was read
     CHANGED_DURING_RUN = "CHANGED_DURING_RUN"  # it was replaced between listing and reading
+    NOT_READABLE = "NOT_READABLE"  # there is no permission to read it, or its path is too long; also of a whole folder
+    NOT_A_FILE = "NOT_A_FILE"  # it is a FIFO, a socket or a device
+    LINK_OUTSIDE = "LINK_OUTSIDE"  # it is a link that leads out of the source's folder
+    LINK_BROKEN = "LINK_BROKEN"  # it is a link that leads to nothing, or in a circle
+    LINK_TO_FOLDER = "LINK_TO_FOLDER"  # it is a link to a folder of the source, whose files have names of their own
     EMPTY_OBJECT = "EMPTY_OBJECT"  # it has 0 bytes
     TOO_LARGE = "TOO_LARGE"  # it is over limits.max_bytes; it was not downloaded
     UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"  # its bytes are not one of the allowed image formats

@@ -33,10 +33,11 @@ LISTING = pa.schema(
         _LABEL,
         _field("key", pa.string(), nullable=True),
         _field("locator", pa.string(), nullable=True),
-        _field("bad_key", pa.string(), nullable=True),
+        _field("reason", pa.string(), nullable=True),
+        _field("detail", pa.string(), nullable=True),
     ]
 )
-"""Manifest: every listed object of a shard, as sources.Item has it. bad_key: why the name was not kept, or null."""
+"""Manifest: every listed object of a shard, as sources.Item has it. reason, detail: of one that the listing rejects."""
 
 RAW = pa.schema([*_IDENTITY, _field("data", pa.binary())])
 """What ingest froze: the bytes of one version of each object."""

@@ -5,6 +5,7 @@
                             default SQLite inside a local lake
     IMAGEFEATURES_DATASETS  folder of dataset files; default in a checkout: <repository>/datasets
     IMAGEFEATURES_CACHE     folder for downloaded weights; default ~/.cache/imagefeatures
+    IMAGEFEATURES_FILE_MODE permissions of new files in a local lake, as chmod writes them; default 0640
 
 S3 credentials, region and endpoint come from the standard AWS_* variables. boto3 reads them by itself; pyiceberg
 does not, so `iceberg_s3_properties` passes them on.
@@ -26,6 +27,9 @@ from imagefeatures.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 """The root of the checkout. For an installed package: site-packages, which holds no other file of the project."""
+
+FILE_MODES = ("0600", "0640", "0644", "0660", "0664")
+"""What IMAGEFEATURES_FILE_MODE may be: no file is executable, and others never write."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,18 @@ def iceberg_s3_properties(env: Mapping[str, str] = os.environ) -> dict[str, str]
         "s3.region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
     }
     return {name: value for name, value in properties.items() if value}
+
+
+def file_mode(env: Mapping[str, str] = os.environ) -> int:
+    """The permissions of the files that this service writes to a file system. Raises SettingsError.
+
+    >>> oct(file_mode({"IMAGEFEATURES_FILE_MODE": "0600"}))
+    '0o600'
+    """
+    mode = env.get("IMAGEFEATURES_FILE_MODE") or "0640"
+    if mode not in FILE_MODES:
+        raise SettingsError(f"IMAGEFEATURES_FILE_MODE: {mode!r} is none of {', '.join(FILE_MODES)}")
+    return int(mode, 8)
 
 
 def _default_catalog(lake: str) -> str:

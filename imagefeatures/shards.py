@@ -147,8 +147,11 @@ def read_output(layout: Layout, step: str, shard: int, columns: list[str] | None
 
 
 def read_staged(file: StagedFile, columns: list[str] | None = None) -> pa.Table:
-    """Read a staged file. Raises AuditFailed when its bytes or its number of rows are not those of the receipt."""
-    data = storage.read(file.uri)
+    """Read a staged file. Raises AuditFailed when it is gone, or its bytes or its rows are not those of the receipt."""
+    try:
+        data = storage.read(file.uri)
+    except storage.ObjectMissing:
+        raise AuditFailed(f"{file.uri}: it was written, and is gone") from None
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise AuditFailed(f"{file.uri}: {len(data)} bytes are not the {file.size} that were written (SHA-256 differs)")
     # Not pq.read_table: it imports pyarrow.dataset, which takes a noticeable part of a short worker's time.

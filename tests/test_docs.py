@@ -43,7 +43,7 @@ def first_column(rows: list[list[str]]) -> list[str]:
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
-    read = set(re.findall(r"\bIMAGEFEATURES_[A-Z]+\b", SOURCES[REPOSITORY / "imagefeatures" / "settings.py"]))
+    read = set(re.findall(r"\bIMAGEFEATURES_[A-Z_]+\b", SOURCES[REPOSITORY / "imagefeatures" / "settings.py"]))
     (settings,) = section(CONFIGURATION, "Settings").tables
     assert set(first_column(settings)) == read
     for path in DOCUMENTS:

@@ -84,7 +84,9 @@ def file(bad: Hostile, world: World) -> str:
     source = fill(world.folder, {GOOD: jpeg(), f"a{bad.ending}": bad.make()})
     read: list[str] = []
     fetch = storage.fetch_all
-    world.patch.setattr(storage, "fetch_all", lambda found: (read.extend(o.uri for o in found), fetch(found))[1])
+    world.patch.setattr(
+        storage, "fetch_all", lambda found, folder: (read.extend(o.uri for o in found), fetch(found, folder))[1]
+    )
     found = through(world.make_run(source, **bad.fields))
     assert found.pop(f"file://{source}/{GOOD}") == "resize ok: RGB"
     ((uri, answer),) = found.items()

@@ -12,7 +12,7 @@ RUN = Layout("s3://b/lake", "fruit", "2026-11-02", "r1")
 def test_a_runs_files_lie_where_the_manual_says() -> None:
     assert RUN.run_file == "s3://b/lake/staging/fruit/2026-11-02/r1/run.json"
     assert RUN.listing_summary == "s3://b/lake/staging/fruit/2026-11-02/r1/ingest/listing.json"
-    assert RUN.listing(3) == "s3://b/lake/staging/fruit/2026-11-02/r1/ingest/listing/shard-00003.parquet"
+    assert RUN.listing(3, "ab") == "s3://b/lake/staging/fruit/2026-11-02/r1/ingest/listing/shard-00003-ab.parquet"
     assert RUN.receipt("resize", 12) == "s3://b/lake/staging/fruit/2026-11-02/r1/resize/shard-00012.json"
     assert layout.table_folder("s3://b/lake", "fruit") == "s3://b/lake/warehouse/features/fruit"
     assert layout.model_folder("s3://b/lake", "f00d") == "s3://b/lake/models/f00d"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagefeatures import manifest
-from imagefeatures.errors import NoInput
+from imagefeatures.errors import AuditFailed, NoInput, StoreRefused
 from imagefeatures.plan import Run
+from imagefeatures.sources import Folder, Item
 from support.listing import WORKERS, listed, sparse
 from support.photos import fill
 from support.shared import BUCKET, MakeRun
@@ -36,6 +39,65 @@ def test_the_listing_is_made_once_and_read_back_by_a_retry(make_run: MakeRun, tm
     assert manifest.list_source(run, WORKERS) == first == manifest.read_listing(run)
     assert (first.objects, first.bytes) == (2, 3)
     assert len(listed(run)) == 2
+
+
+def test_the_listing_of_another_attempt_is_never_mixed_with_the_one_that_counts(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    source = fill(tmp_path / "photos", {f"{at}.jpg": b"x" for at in range(8)})
+    run = make_run(source)
+    first = manifest.list_source(run, WORKERS)
+    summary = Path(run.layout.listing_summary.removeprefix("file://"))
+    counts = summary.read_bytes()
+    summary.unlink()
+    fill(source, {"0 new.jpg": b"late"})  # the shards of the second attempt hold other objects
+    second = manifest.list_source(run, WORKERS)
+    assert second.objects == 9
+    assert second.files[0].uri != first.files[0].uri  # no attempt writes over the other's files
+    summary.write_bytes(counts)  # the first attempt was the first to end
+    assert manifest.list_source(run, WORKERS) == first
+    assert listed(run) == [f"file://{source}/{at}.jpg" for at in range(8)]
+
+
+class Repeating(Folder):
+    """A source that lists an object twice, far apart."""
+
+    def items(self) -> Iterator[Item]:
+        items = list(super().items())
+        yield from [*items, items[0]]
+
+
+def test_a_uri_that_is_listed_twice_refuses_the_run(make_run: MakeRun, tmp_path: Path) -> None:
+    source = fill(tmp_path / "photos", {f"{at:04d}.jpg": b"x" for at in range(100)})
+    run = make_run(source)
+    run = run.model_copy(update={"source": Repeating(uri=run.source.uri)})
+    with pytest.raises(StoreRefused, match=rf"^file://{source}/: the listing holds file://{source}/0000.jpg more than"):
+        manifest.list_source(run, WORKERS)
+
+
+def test_names_that_look_the_same_once_they_are_escaped_are_told_apart(make_run: MakeRun, tmp_path: Path) -> None:
+    source = fill(tmp_path / "photos", {r"a\udcff": b"text", r"a\udcff\udcff": b"text"})
+    for name in (b"a\xff", b"a\xff\xff", rb"a\udcff" + b"\xff"):
+        (source / os.fsdecode(name)).write_bytes(b"bytes")
+    run = make_run(source)
+    manifest.list_source(run, WORKERS)
+    uris = listed(run)
+    assert len(set(uris)) == 5
+    assert {uri for uri in uris if "//" not in uri.removeprefix("file://")} == {
+        rf"file://{source}/a\udcff",
+        rf"file://{source}/a\udcff\udcff",
+    }
+
+
+def test_staging_of_another_version_is_refused_in_one_line(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
+    summary = Path(run.layout.listing_summary.removeprefix("file://"))
+    summary.parent.mkdir()
+    summary.write_text('{"objects": 1, "bytes": 1, "shards": 1}')
+    with pytest.raises(
+        AuditFailed, match=rf"^{run.layout.listing_summary}: .* not what this version wrote; start a new"
+    ):
+        manifest.list_source(run, WORKERS)
 
 
 def test_pattern_and_folder_markers_decide_what_is_listed(make_run: MakeRun, s3: Any) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, text
 
 from imagefeatures import settings as module
 from imagefeatures.errors import SettingsError
-from imagefeatures.settings import REPOSITORY, Settings, iceberg_s3_properties
+from imagefeatures.settings import REPOSITORY, Settings, file_mode, iceberg_s3_properties
 
 
 def test_without_variables_everything_lies_in_the_repository_and_the_home_folder() -> None:
@@ -135,3 +135,15 @@ def test_the_more_specific_aws_variable_wins_as_in_boto3() -> None:
 
 def test_without_aws_variables_pyiceberg_gets_a_region_and_nothing_else() -> None:
     assert iceberg_s3_properties({}) == {"s3.region": "us-east-1"}
+
+
+@pytest.mark.parametrize("mode", ["640", "0777", "0645", "rw-r-----", "-1"])
+def test_a_file_mode_that_is_none_is_refused_with_those_that_are(mode: str) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"^IMAGEFEATURES_FILE_MODE: '{mode}' is none of 0600, 0640, 0644, 0660, 0664"
+    ):
+        file_mode({"IMAGEFEATURES_FILE_MODE": mode})
+
+
+def test_new_files_are_for_owner_and_group_by_default() -> None:
+    assert file_mode({}) == file_mode({"IMAGEFEATURES_FILE_MODE": ""}) == 0o640

@@ -65,14 +65,17 @@ class Folder(FrozenModel):
     def check(self) -> None:
         from imagefeatures import storage
 
-        next(storage.list_objects(self.uri), None)
+        next(storage.list_entries(self.uri), None)
 
     def items(self) -> Iterator[Item]:
         from imagefeatures import storage
 
-        for listed in storage.list_objects(self.uri):
-            folder_marker = listed.uri.endswith("/") and not listed.size
-            if not folder_marker and self.matches(listed.uri):
+        for listed in storage.list_entries(self.uri):
+            folder = listed.uri.endswith("/") and not listed.size
+            if listed.rejected:
+                if folder or self.matches(listed.uri):  # nobody knows what is in that folder
+                    yield Item(listed.uri, rejected=listed.rejected)
+            elif not folder and self.matches(listed.uri):  # a folder that is an object is the mark of some tools
                 yield Item(listed.uri, listed.size, listed.etag)
 
     def matches(self, uri: str) -> bool:
@@ -84,7 +87,7 @@ class Folder(FrozenModel):
         from imagefeatures import storage
 
         listed = [storage.StoredObject(item.uri, item.size or 0, item.etag or "") for item in items]
-        for item, fetched in zip(items, storage.fetch_all(listed), strict=True):
+        for item, fetched in zip(items, storage.fetch_all(listed, self.uri), strict=True):
             if isinstance(fetched, storage.ObjectMissing):
                 yield Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
             elif isinstance(fetched, storage.ObjectChanged):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imagefeatures.errors import Rejected
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -11,7 +13,8 @@ class Item:
 
     uri: unique in a partition; the tables show it. size: in bytes; None when it is not known before the bytes are
     read. etag: the store's mark of this version. label: from the source; None applies the dataset's rule. key: joins
-    back to the table that the item came from. locator: for the source's own use, such as an offset.
+    back to the table that the item came from. locator: for the source's own use, such as an offset. rejected: why it
+    can never be fetched, where the listing tells; it becomes a row of the quarantine table.
     """
 
     uri: str
@@ -20,3 +23,4 @@ class Item:
     label: str | None = None
     key: str | None = None
     locator: str | None = None
+    rejected: Rejected | None = None

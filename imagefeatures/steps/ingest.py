@@ -46,22 +46,23 @@ def run_shard(run: Run, shard: int) -> Receipt:
 
 
 def _fetch_all(run: Run, listed: list[dict[str, Any]]) -> Iterator[bytes | Rejected]:
-    """Each object's bytes, or why it is rejected. Only objects that pass the checks of name and size are downloaded."""
-    refusals = [_refusal(run, row["size"], row["bad_key"]) for row in listed]
+    """Each object's bytes, or why it is rejected. Only objects that pass the listing and the check of size are read."""
+    refusals = [
+        Rejected(Reason(row["reason"]), row["detail"]) if row["reason"] else _refusal(run, row["size"])
+        for row in listed
+    ]
     wanted = [item_of(row) for row, refusal in zip(listed, refusals, strict=True) if not refusal]
     fetched = run.source.fetch(wanted)
     for row, refusal in zip(listed, refusals, strict=True):
         data = refusal or next(fetched)
         if isinstance(data, bytes) and row["size"] is None:
-            data = _refusal(run, len(data), None) or data
+            data = _refusal(run, len(data)) or data
         yield data
 
 
-def _refusal(run: Run, size: int | None, bad_key: str | None) -> Rejected | None:
-    """Why an object is rejected for its name or its size. size: in bytes; None when it is not known yet."""
+def _refusal(run: Run, size: int | None) -> Rejected | None:
+    """Why an object is rejected for its size. size: in bytes; None when it is not known yet."""
     cap = run.dataset.limits.max_bytes
-    if bad_key:
-        return Rejected(Reason.BAD_KEY, bad_key)
     if size == 0:
         return Rejected(Reason.EMPTY_OBJECT, "it has 0 bytes")
     if size is not None and size > cap:

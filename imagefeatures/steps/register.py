@@ -18,6 +18,8 @@ from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.layout import Layout, warehouse
 from imagefeatures.plan import Run, load_run
+from imagefeatures.reasons import printable
+from imagefeatures.repeats import HashedTexts
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
 from imagefeatures.steps import FEATURIZE, SPARK_STEPS
@@ -40,6 +42,7 @@ class Audit:
     files: list[str] = field(default_factory=list)
     rejected: list[pa.Table] = field(default_factory=list)
     steps: dict[str, Totals] = field(default_factory=dict)
+    uris: HashedTexts = field(default_factory=HashedTexts)
 
 
 @dataclass(frozen=True)
@@ -133,15 +136,18 @@ def audit_run(run: Run) -> Audit:
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
     audit = Audit()
     for shard in range(listing.shards):
-        _audit_shard(run, shard, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
+        listed = manifest.read_manifest(run, shard, listing)["uri"].to_pylist()
+        audit.uris.add(listed)
+        _audit_shard(run, shard, listed, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
     if audit.listed != listing.objects:
         raise AuditFailed(f"the manifest holds {audit.listed} objects, {listing.objects} were listed")
+    if uri := manifest.repeated_uri(run, listing, audit.uris.repeated()):
+        raise AuditFailed(f"{printable(uri)} is in the manifest more than once")
     audit.steps = {step: shards.totals(of_shard.values()) for step, of_shard in receipts.items()}
     return audit
 
 
-def _audit_shard(run: Run, shard: int, receipts: dict[str, Receipt], audit: Audit) -> None:
-    listed = manifest.read_manifest(run, shard)["uri"].to_pylist()
+def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Receipt], audit: Audit) -> None:
     expected = len(listed)
     rejected: list[pa.Table] = []
     for step, receipt in receipts.items():

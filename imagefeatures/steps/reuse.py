@@ -7,7 +7,6 @@ it has the same SHA-256, model and fingerprint, and a complete vector. The vecto
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -16,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagefeatures import read, schemas, storage
+from imagefeatures import read, schemas, sealed, storage
 from imagefeatures.errors import StoreRefused
 from imagefeatures.plan import Run
-from imagefeatures.shards import read_output
+from imagefeatures.shards import StagedFile, read_output
 from imagefeatures.steps import VALIDATE
+from imagefeatures.summaries import Summary, read_summary, write_shard_file, write_summary
 
 KNOWN = pa.schema(
     [(n, schemas.FEATURES.field(n).type) for n in ("image_id", "width", "height", "mode", "model", "fingerprint")]
@@ -42,13 +42,20 @@ class KnownFile(NamedTuple):
 RowLocation = tuple[int, int]
 """The location of a row of the table: the number of its file in `known_files`, and its number in the file."""
 
+LOCATIONS = pa.schema([pa.field("file", pa.int64(), False), pa.field("row", pa.int64(), False)])
+"""The matches of a shard: a RowLocation each."""
+
 
 def known_files(run: Run) -> list[KnownFile]:
-    """The data files in which plan found vectors to reuse; none when the run computes all vectors."""
+    """The data files in which plan found vectors to reuse; none when the run computes all vectors.
+
+    Raises AuditFailed when the list is not the one that plan wrote.
+    """
     if not run.dataset.reuse:
         return []
+    uri = run.layout.known_files
     try:
-        return [KnownFile(*file) for file in json.loads(storage.read(run.layout.known_files))]
+        return [KnownFile(*file) for file in sealed.decode(uri, storage.read(uri))["files"]]
     except storage.ObjectMissing:
         return []
 
@@ -82,15 +89,28 @@ def matches(pair: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple
     return iter([]) if location is None else ((shard, location) for shard in sorted(set(wanted)))
 
 
-def write_matches(run: Run, shard: int, locations: Iterable[RowLocation]) -> None:
-    """Write down where the table has a shard's images, for its `run_shard`. Each attempt writes the same bytes."""
-    storage.write(run.layout.known_images(shard), json.dumps(sorted(locations)).encode())
+def write_matches(run: Run, shard: int, locations: Iterable[RowLocation]) -> tuple[int, StagedFile]:
+    """Write down where the table has a shard's images. Returns the shard and the file."""
+    rows = [dict(zip(LOCATIONS.names, location, strict=True)) for location in sorted(locations)]
+    table = pa.Table.from_pylist(rows, schema=LOCATIONS)
+    return shard, write_shard_file(run.layout.known_images, shard, table)
+
+
+def is_searched(run: Run) -> bool:
+    """Whether the table has been searched for the run's images."""
+    return storage.exists(run.layout.known_summary)
+
+
+def finish_search(run: Run, matches: Iterable[tuple[int, StagedFile]]) -> None:
+    """Write down which matches count: those of the first search that ends. They are for the shards' `run_shard`."""
+    write_summary(run.layout.known_summary, Summary({}, dict(matches)))
 
 
 def known_images(run: Run, shard: int) -> pa.Table:
     """The rows of the table that hold images of a shard: KNOWN, every row checked, an image_id at most once.
 
-    Leaves out invalid rows and files that cannot be read. Raises StoreError when the store does not answer.
+    Leaves out invalid rows and files of the table that cannot be read. Raises StoreError when the store does not
+    answer, AuditFailed when the matches are not those that the search wrote.
     """
     valid = [KNOWN.empty_table()]
     if files := known_files(run):
@@ -149,7 +169,8 @@ def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
 
 def _read_matches(run: Run, shard: int) -> list[RowLocation]:
     try:
-        locations: list[RowLocation] = json.loads(storage.read(run.layout.known_images(shard)))
+        summary = read_summary(run.layout.known_summary, run.layout.known_images)
     except storage.ObjectMissing:
         return []
-    return locations
+    columns = summary.read(shard, LOCATIONS).to_pydict()
+    return list(zip(columns["file"], columns["row"], strict=True))

@@ -2,7 +2,7 @@
 
 A URI is scheme, bucket and key exactly as the store lists it, never percent-encoded:
 `file:///data/é 1+%20#.jpg`. Transient failures (5xx, resets, timeouts, short bodies) are retried with
-back-off until a deadline, and then raised as StoreError. ObjectMissing and ObjectChanged are never
+back-off until a deadline, and then raised as StoreError. ObjectMissing, ObjectChanged and Rejected are never
 retried: they state a fact about the object.
 
 Writes are atomic: a local file is linked into place, an S3 object is one PUT of bytes held in memory
@@ -15,7 +15,15 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from imagefeatures.errors import StoreRefused
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion, Store, StoredObject
+from imagefeatures.reasons import Reason
+from imagefeatures.storage.objects import (
+    Fetched,
+    ObjectChanged,
+    ObjectMissing,
+    ObjectVersion,
+    Store,
+    StoredObject,
+)
 from imagefeatures.storage.retry import shorten_retries
 
 __all__ = [
@@ -27,6 +35,7 @@ __all__ = [
     "exists",
     "fetch",
     "fetch_all",
+    "list_entries",
     "list_objects",
     "names",
     "read",
@@ -36,16 +45,27 @@ __all__ = [
 ]
 
 
-def list_objects(prefix: str) -> Iterator[StoredObject]:
-    """Stream every object below a folder URI, in the order of their keys' bytes; none for a missing folder.
+def list_entries(prefix: str) -> Iterator[StoredObject]:
+    """Stream everything below a folder URI, each once, in the order of the keys' bytes; nothing for a missing folder.
 
-    Raises StoreRefused (no such bucket, wrong credentials) or StoreError.
+    What lies in a local folder and is no readable file is `rejected`. A store that goes through its folders one by
+    one, as SeaweedFS does, lists them in that order. Raises StoreRefused (no such bucket, wrong credentials, a
+    listing that contradicts itself) or StoreError.
     """
     scheme, path = _split(prefix)
     if not path.endswith("/"):
         path += "/"  # without it the folder `day-1` would include the folder `day-10`
-    for name, size, etag in _store(scheme).list_objects(path):
-        yield StoredObject(f"{scheme}://{name}", size, etag)
+    for listed in _store(scheme).list_objects(path):
+        yield StoredObject(f"{scheme}://{listed.path}", listed.size, listed.etag, listed.rejected)
+
+
+def list_objects(prefix: str) -> Iterator[StoredObject]:
+    """Stream the objects of `list_entries`. Raises StoreRefused for a folder without permission too."""
+    for entry in list_entries(prefix):
+        if entry.rejected is None:
+            yield entry
+        elif entry.rejected.reason is Reason.NOT_READABLE:
+            raise StoreRefused(f"{entry.uri}: {entry.rejected.detail}")
 
 
 def read(uri: str) -> bytes:
@@ -63,8 +83,8 @@ def read_part(uri: str, start: int, length: int) -> bytes:
 def fetch(listed: StoredObject) -> bytes:
     """The bytes of exactly the version that was listed.
 
-    Raises ObjectMissing, ObjectChanged (another ETag, or another length under the same one),
-    StoreRefused or StoreError.
+    Raises ObjectMissing, ObjectChanged (another ETag, or another length under the same one), Rejected (it may not be
+    read, or is no file), StoreRefused or StoreError.
     """
     (fetched,) = fetch_all([listed])
     if isinstance(fetched, Exception):
@@ -72,17 +92,20 @@ def fetch(listed: StoredObject) -> bytes:
     return fetched
 
 
-def fetch_all(listed: Sequence[StoredObject]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
-    """For each of many objects of one store, in order: its bytes, or the ObjectMissing or ObjectChanged of `fetch`.
+def fetch_all(listed: Sequence[StoredObject], folder: str | None = None) -> Iterator[Fetched]:
+    """For each of many objects of one store, in order: its bytes, or the error of `fetch` about this object.
 
-    Objects are fetched concurrently and held in memory until the caller takes them. Raises StoreRefused; raises
-    StoreError for all objects as soon as the retries of one of them have reached their deadline.
+    folder: URI of the folder that was listed; a file that is not inside it by now is Rejected (LINK_OUTSIDE). No more
+    than the listed size is read of an object. Objects are fetched concurrently and held in memory until the caller
+    takes them. Raises StoreRefused; raises StoreError for all objects as soon as the retries of one of them have
+    reached their deadline.
     """
     if not listed:
         return
     scheme, _ = _split(listed[0].uri)
     versions = [ObjectVersion(stored.uri.removeprefix(f"{scheme}://"), stored.etag, stored.size) for stored in listed]
-    for stored, fetched in zip(listed, _store(scheme).fetch_all(versions), strict=True):
+    root = _split(folder)[1] if folder else None
+    for stored, fetched in zip(listed, _store(scheme).fetch_all(versions, root), strict=True):
         if isinstance(fetched, bytes) and len(fetched) != stored.size:
             yield ObjectChanged(f"{stored.etag} with {len(fetched)} bytes instead of {stored.size}")
         else:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imagefeatures.storage.retry import ATTEMPT_SECONDS, CONNECT_SECONDS, STALL_SECONDS, Transient
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ClientConfig
 
 LARGEST_BYTES = 16 << 20
@@ -52,7 +53,7 @@ class BulkReader:
         try:
             response = obstore.get(self._store, key, options={"if_match": f'"{etag}"'})
             same = response.meta["path"] == key and (response.meta["e_tag"] or "").strip('"') == etag
-            data = response.bytes().to_bytes() if same else None
+            data = _at_most(response, size) if same else None
         except GenericError as error:
             self._failed()
             raise Transient(str(error).splitlines()[0]) from None
@@ -78,6 +79,20 @@ class BulkReader:
             self._failed_in_a_row += 1
             if self._failed_in_a_row == TRIES_WITHOUT_SUCCESS:
                 logging.getLogger(__name__).warning("s3://%s: read by boto3 from now on, obstore fails", self._bucket)
+
+
+def _at_most(response: GetResult, size: int) -> bytes | None:
+    """The body; None if it does not have this size. No more than one chunk beyond it is read."""
+    chunks: list[bytes] = []
+    left = size
+    if response.meta["size"] != size:
+        return None
+    for chunk in response:
+        left -= len(chunk)
+        if left < 0:
+            return None
+        chunks.append(bytes(chunk))
+    return b"".join(chunks)
 
 
 def _open(bucket: str, client: Any) -> Any:

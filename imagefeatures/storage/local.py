@@ -8,64 +8,50 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import BinaryIO
 
-from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion
+from imagefeatures.errors import Rejected, StoreError
+from imagefeatures.storage import local_reading, modes
+from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 
 
 class LocalStore:
     """A file system as a store. An ETag is modification time and size, so a replaced file has another one."""
 
-    def list_objects(self, path: str) -> Iterator[tuple[str, int, str]]:
-        try:
-            entries = sorted(os.scandir(path), key=lambda entry: entry.name + "/" * entry.is_dir())  # as S3 sorts keys
-        except FileNotFoundError:
-            return
-        except NotADirectoryError:
-            raise StoreRefused(f"file://{path} is a file, not a folder") from None
-        except PermissionError:
-            raise StoreRefused(f"file://{path}: permission denied") from None
-        except OSError as error:  # for example a loop of links, or a failing disk
-            raise StoreError(f"file://{path}: {error.strerror}") from error
-        for entry in entries:
-            if entry.is_dir():
-                if entry.is_symlink() and Path(path).resolve().is_relative_to(Path(entry.path).resolve()):
-                    raise StoreRefused(f"file://{entry.path} is a link to a folder that it lies in")
-                yield from self.list_objects(entry.path)
-            elif entry.is_file():
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:  # removed after its folder was read
-                    continue
-                yield entry.path, status.st_size, _local_etag(status)
+    def list_objects(self, path: str) -> Iterator[Listed]:
+        return local_reading.list_folder(path)
 
     def read(self, path: str) -> bytes:
-        return _read(path)[0]
+        return local_reading.read_file(path)
 
-    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
-        for path, etag, _ in versions:  # mostly from the page cache: threads would gain nothing
+    def fetch_all(self, versions: Sequence[ObjectVersion], folder: str | None = None) -> Iterator[Fetched]:
+        root = os.path.realpath(folder or "/")
+        for path, etag, size in versions:  # mostly from the page cache: threads would gain nothing
+            fetched: Fetched
             try:
-                data, current_etag = _read(path)
-            except ObjectMissing as missing:
-                yield missing
-            else:
-                yield data if current_etag == etag else ObjectChanged(current_etag)
+                fetched, current_etag = local_reading.read_listed(path, size, root)
+            except (ObjectMissing, Rejected) as missing_or_rejected:
+                fetched, current_etag = missing_or_rejected, etag
+            yield fetched if current_etag == etag else ObjectChanged(current_etag)
 
     def read_part(self, path: str, start: int, length: int) -> bytes:
-        with _opened(path) as file:
-            return os.pread(file.fileno(), length, start)
+        with local_reading.open_file(path) as descriptor:
+            return os.pread(descriptor, length, start)
 
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         target = Path(path)
         draft = target.with_name(f".draft-{secrets.token_hex(8)}")
         try:
+            missing = list(takewhile(lambda folder: not folder.exists(), target.parents))
             target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in missing:
+                modes.restrict_folder(folder)
         except OSError as error:
             raise StoreError(f"file://{path}: {error.strerror}") from error
         try:
-            draft.write_bytes(data)
+            with open(draft, "xb", opener=modes.create) as file:
+                file.write(data)
             if only_if_absent:
                 _put_if_absent(draft, target)
             else:
@@ -86,28 +72,6 @@ class LocalStore:
         return 0  # a file system has no multipart uploads
 
 
-def _read(path: str) -> tuple[bytes, str]:
-    """A file's bytes, and their ETag."""
-    with _opened(path) as file:
-        data = file.read()
-        # The ETag is taken after reading: a write meanwhile changes the modification time.
-        return data, _local_etag(os.fstat(file.fileno()))
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    """Open a file for reading. Translates OSError from opening and reading into the errors of a store."""
-    try:
-        with Path(path).open("rb") as file:
-            yield file
-    except (FileNotFoundError, NotADirectoryError):
-        raise ObjectMissing(path) from None
-    except PermissionError:
-        raise StoreRefused(f"file://{path}: permission denied") from None
-    except OSError as error:
-        raise StoreError(f"file://{path}: {error.strerror}") from error
-
-
 def _put_if_absent(draft: Path, target: Path) -> None:
     """Link the draft under the target's name. Raises FileExistsError if the target exists."""
     try:
@@ -116,9 +80,5 @@ def _put_if_absent(draft: Path, target: Path) -> None:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
             raise
         # A file system without hard links (FAT, some mounts): not atomic, but never an overwrite.
-        with target.open("xb") as file:
+        with open(target, "xb", opener=modes.create) as file:
             file.write(draft.read_bytes())
-
-
-def _local_etag(status: os.stat_result) -> str:
-    return f"{status.st_mtime_ns:x}-{status.st_size:x}"

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from imagefeatures.errors import Rejected
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One listed object. size: in bytes. etag: the store's identifier of this version of its bytes."""
+    """One listed object. size: in bytes. etag: the store's identifier of this version of its bytes.
+
+    rejected: why it cannot be read, for what a local folder holds besides readable files; None for an object. It may
+    then be a whole folder, whose URI ends in a slash.
+    """
 
     uri: str
     size: int
     etag: str
+    rejected: Rejected | None = field(default=None, compare=False)
+
+
+class Listed(NamedTuple):
+    """What a store lists: as StoredObject, with the path of Store in place of the URI."""
+
+    path: str
+    size: int = 0
+    etag: str = ""
+    rejected: Rejected | None = None
 
 
 class ObjectVersion(NamedTuple):
@@ -36,12 +52,16 @@ class ObjectChanged(Exception):
         self.etag = etag
 
 
+Fetched = bytes | ObjectMissing | ObjectChanged | Rejected
+"""The result of fetching one listed object: its bytes, or why there are none."""
+
+
 class Store(Protocol):
     """The operations of a store. path: a URI without its scheme, such as /folder/file or bucket/key."""
 
-    def list_objects(self, path: str) -> Iterator[tuple[str, int, str]]: ...
+    def list_objects(self, path: str) -> Iterator[Listed]: ...
     def read(self, path: str) -> bytes: ...
-    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]: ...
+    def fetch_all(self, versions: Sequence[ObjectVersion], folder: str | None = None) -> Iterator[Fetched]: ...
     def read_part(self, path: str, start: int, length: int) -> bytes: ...
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool: ...
     def delete_folder(self, path: str) -> None: ...

@@ -6,18 +6,27 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from imagefeatures.errors import StoreError, StoreRefused
-from imagefeatures.storage import uploads
+from imagefeatures.errors import Rejected, StoreError, StoreRefused
+from imagefeatures.reasons import Reason
+from imagefeatures.storage import s3_listing, uploads
 from imagefeatures.storage.bulk import BulkReader
-from imagefeatures.storage.objects import ObjectChanged, ObjectMissing, ObjectVersion
+from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 from imagefeatures.storage.retry import CONNECT_SECONDS, LIST_SECONDS, SharedDeadline, Transient, with_retries, within
-from imagefeatures.storage.s3_responses import check_is_s3, read_body, status, translate_errors
+from imagefeatures.storage.s3_responses import (
+    check_is_s3,
+    error_text,
+    is_denied,
+    parsed,
+    read_body,
+    status,
+    translate_errors,
+)
 
 T = TypeVar("T")
 
@@ -57,30 +66,26 @@ class S3Store:
         self._bulk_readers: dict[str, BulkReader | None] = {}
         self._etag_is_no_md5: set[str] = set()
 
-    def list_objects(self, path: str) -> Iterator[tuple[str, int, str]]:
+    def list_objects(self, path: str) -> Iterator[Listed]:
         bucket, prefix = _bucket_and_key(path)
-        request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
-        while True:
-            get_page = partial(within, LIST_SECONDS, partial(self._client.list_objects_v2, **request))
-            page = _with_retries(f"s3://{bucket}", get_page)
-            check_is_s3(f"s3://{bucket}", "Name" in page or "IsTruncated" in page)
-            for entry in page.get("Contents", []):
-                yield f"{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"')
-            if not page.get("IsTruncated"):
-                return
-            request["ContinuationToken"] = page["NextContinuationToken"]
+
+        def get_page(**token: str) -> Mapping[str, Any]:
+            request = partial(self._client.list_objects_v2, Bucket=bucket, Prefix=prefix, **token)
+            return _with_retries(f"s3://{bucket}", lambda: parsed(partial(within, LIST_SECONDS, request)))
+
+        return s3_listing.list_keys(get_page, bucket, prefix)
 
     def read(self, path: str) -> bytes:
         return _with_retries(f"s3://{path}", lambda: self._get(path, None))
 
-    def fetch_all(self, versions: Sequence[ObjectVersion]) -> Iterator[bytes | ObjectMissing | ObjectChanged]:
+    def fetch_all(self, versions: Sequence[ObjectVersion], folder: str | None = None) -> Iterator[Fetched]:
         deadline = SharedDeadline()
 
-        def fetch(version: ObjectVersion) -> bytes | ObjectMissing | ObjectChanged:
+        def fetch(version: ObjectVersion) -> Fetched:
             try:
                 return self._fetch(version, deadline)
-            except (ObjectMissing, ObjectChanged) as missing_or_changed:
-                return missing_or_changed
+            except (ObjectMissing, ObjectChanged, Rejected) as no_bytes:
+                return no_bytes
 
         with ThreadPoolExecutor(min(FETCH_THREADS, max(len(versions), 1))) as pool:
             yield from pool.map(fetch, versions)
@@ -122,7 +127,7 @@ class S3Store:
 
     def delete_folder(self, path: str) -> None:
         bucket, _ = _bucket_and_key(path)
-        keys = (name.partition("/")[2] for name, _, _ in self.list_objects(path))
+        keys = (listed.path.partition("/")[2] for listed in self.list_objects(path))
         while batch := [{"Key": key} for key in islice(keys, KEYS_PER_DELETE)]:
             request = {"Bucket": bucket, "Delete": {"Objects": batch, "Quiet": True}}
             response = _with_retries(f"s3://{bucket}", partial(self._client.delete_objects, **request))
@@ -152,28 +157,38 @@ class S3Store:
             bulk = bulk_readers.pop() if bulk_readers else None
             data = bulk.get(key, version.etag, version.size) if bulk else None
             if data is None:
-                data = self._get(version.path, version.etag)
+                data = self._get(version.path, version)
             self._check_md5(bucket, version.etag, data, digests)
             return data
 
         return _with_retries(f"s3://{version.path}", attempt, deadline)
 
-    def _get(self, path: str, etag: str | None) -> bytes:
-        """The bytes of an object through boto3. Raises ObjectChanged when it has another ETag than the one given."""
+    def _get(self, path: str, version: ObjectVersion | None) -> bytes:
+        """The bytes of an object through boto3.
+
+        version: as listed. Raises ObjectChanged when the object is another one, before it is read; Rejected when the
+        store does not let it be read, though it listed it.
+        """
         from botocore.exceptions import ClientError
 
         bucket, key = _bucket_and_key(path)
-        condition = {"IfMatch": f'"{etag}"'} if etag else {}
+        condition = {"IfMatch": f'"{version.etag}"'} if version else {}
         try:
             response = self._client.get_object(Bucket=bucket, Key=key, **condition)
         except ClientError as error:
+            if version and is_denied(error):
+                detail = f"the store does not let it be read ({error_text(error)})"
+                raise Rejected(Reason.NOT_READABLE, detail) from None
             if status(error) != 412:
                 raise
             raise ObjectChanged(self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')) from None
         check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
         current_etag = response["ETag"].strip('"')
-        if etag and current_etag != etag:  # the store ignores If-Match
-            raise ObjectChanged(current_etag)
+        if version and (current_etag, response["ContentLength"]) != (version.etag, version.size):
+            response["Body"].close()
+            if current_etag != version.etag:  # the store ignores If-Match
+                raise ObjectChanged(current_etag)
+            raise ObjectChanged(f"{current_etag} with {response['ContentLength']} bytes instead of {version.size}")
         return read_body(response)
 
     def _check_md5(self, bucket: str, etag: str, data: bytes, digests: set[str]) -> None:

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DENIED = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState")
+"""S3's codes for an object that may not be read with these credentials, or lies in an archive."""
+
+
+def parsed(request: Callable[[], T]) -> T:
+    """Run a request. Raises Transient for a response with values that boto3 cannot read, such as a size of letters."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return request()
+    except BotoCoreError:  # some of these are ValueErrors as well
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise Transient(f"a response that cannot be read ({type(error).__name__}: {error})") from error
+
 
 def translate_errors(what: str, request: Callable[[], T]) -> T:
     """Run one boto3 request. Translates boto3's errors into Transient, StoreRefused, ObjectMissing or ObjectChanged.
@@ -50,9 +65,9 @@ def read_body(response: Mapping[str, Any]) -> bytes:
     size = response["ContentLength"]
     seconds = ATTEMPT_SECONDS + size / 2**20
     deadline = time.monotonic() + seconds
-    parts = []
+    parts: list[bytes] = []
     with response["Body"] as raw:  # urllib3's stream: botocore's own has no time limit for the whole body
-        while part := raw.read1(1 << 20):
+        while sum(map(len, parts)) <= size and (part := raw.read1(1 << 20)):
             parts.append(part)
             if time.monotonic() > deadline:
                 raise Transient(f"{sum(map(len, parts))} of {size} bytes arrived in {seconds:.0f} s")
@@ -79,6 +94,11 @@ def status(error: ClientError) -> int:
     """The HTTP status of an error; 0 if it has none."""
     number: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return number
+
+
+def is_denied(error: ClientError) -> bool:
+    """Whether the store refuses to give this object, rather than the credentials or the request."""
+    return status(error) == 403 and error.response.get("Error", {}).get("Code") in DENIED
 
 
 def error_text(error: ClientError) -> str:

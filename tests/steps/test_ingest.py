@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections import Counter
@@ -11,14 +12,18 @@ from typing import Any
 import pytest
 
 from imagefeatures import manifest, schemas, steps, storage
+from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import StoreError
-from imagefeatures.plan import Run
+from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.settings import Settings
 from imagefeatures.shards import pending, read_output, read_receipts, read_staged
 from imagefeatures.steps import ingest
 from imagefeatures.storage import s3 as s3_store
 from support.listing import WORKERS, listed, sparse
 from support.photos import fill, jpeg
+from support.scripted_store import ScriptedStore, no
 from support.shared import BUCKET, MakeRun
+from support.unprivileged import folder_of_nobody
 
 
 def ingested(run: Run) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[str, str]]]:
@@ -134,6 +139,64 @@ def test_odd_names_are_frozen_byte_for_byte(make_run: MakeRun, base: str) -> Non
     frozen, rejected = ingested(make_run(f"{base}/"))
     assert {uri: row["data"] for uri, row in frozen.items()} == {f"{base}/{name}": name.encode() for name in names}
     assert rejected == {}
+
+
+def test_whatever_lies_in_a_folder_is_a_row_or_an_object(make_run: MakeRun, tmp_path: Path) -> None:
+    source = fill(tmp_path / "photos", {"a/1.jpg": b"one", "a/2.jpg": b"two"})
+    outside = fill(tmp_path / "outside", {"secret.jpg": b"secret"})
+    os.mkfifo(source / "fifo.jpg")
+    (source / "secret.jpg").symlink_to(outside / "secret.jpg")
+    (source / "secrets").symlink_to(outside)
+    (source / "self.jpg").symlink_to("self.jpg")
+    (source / "latest").symlink_to("a")
+    (source / "notes.txt").symlink_to("nowhere")  # does not match the pattern
+    run = make_run(source, pattern="*.jpg")
+    manifest.list_source(run, WORKERS)
+    (source / "a/2.jpg").unlink()
+    (source / "a/2.jpg").symlink_to(outside / "secret.jpg")
+    frozen, rejected = ingested(run)
+    assert {uri: row["data"] for uri, row in frozen.items()} == {f"file://{source}/a/1.jpg": b"one"}
+    assert {uri.removeprefix(f"file://{source}/"): reason for uri, (reason, _) in rejected.items()} == {
+        "a/2.jpg": "LINK_OUTSIDE",
+        "fifo.jpg": "NOT_A_FILE",
+        "latest/": "LINK_TO_FOLDER",
+        "secret.jpg": "LINK_OUTSIDE",
+        "secrets/": "LINK_OUTSIDE",
+        "self.jpg": "LINK_BROKEN",
+    }
+
+
+def test_closed_files_and_folders_are_rows_and_the_others_are_frozen(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with folder_of_nobody() as folder:
+        source = fill(folder / "photos", {"1.jpg": b"one", "2.jpg": b"two", "closed/3.jpg": b"three"})
+        (source / "2.jpg").chmod(0)
+        (source / "closed").chmod(0)
+        deployment = dataclasses.replace(
+            settings, lake=f"file://{folder}/lake", catalog=f"sqlite:///{folder}/catalog.db"
+        )
+        dataset = Dataset(name="photos", source=f"file://{source}/", pattern=["*.jpg"])
+        run = load_run(plan_run(dataset, RunParams(), "2026-11-02", deployment))
+        frozen, rejected = ingested(run)
+        assert set(frozen) == {f"file://{source}/1.jpg"}
+        assert rejected == {
+            f"file://{source}/2.jpg": ("NOT_READABLE", "permission denied"),
+            f"file://{source}/closed/": ("NOT_READABLE", "permission denied"),
+        }
+
+
+def test_an_object_that_may_not_be_read_is_a_row(make_run: MakeRun, scripted: ScriptedStore) -> None:
+    contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in "ab")
+    page = (200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())
+    scripted.script = [page] * 2
+    run = make_run(f"s3://{BUCKET}/")
+    manifest.list_source(run, WORKERS)
+    scripted.script = [(200, {"ETag": '"e"'}, b"x"), no(403, "AccessDenied"), no(403, "AccessDenied")]
+    frozen, rejected = ingested(run)
+    assert set(frozen) == {f"s3://{BUCKET}/a"}
+    detail = "the store does not let it be read (AccessDenied)"
+    assert rejected == {f"s3://{BUCKET}/b": ("NOT_READABLE", detail)}
 
 
 def test_a_name_that_is_not_utf8_is_turned_away_with_a_readable_uri(make_run: MakeRun, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from imagefeatures.models import engines
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
-from imagefeatures.steps import featurize, register, resize
+from imagefeatures.steps import featurize, register, resize, reuse
 from support.photos import fill, jpeg
 from support.reusing import PHOTOS, Done, Make, Spy, begun, finished, local, planner
 from support.shared import MODEL, SPEC, MakeRun
@@ -75,14 +75,14 @@ def test_another_partition_of_the_dataset_is_reused_and_another_dataset_is_not(m
     published(make(), settings)
     other_day, _ = published(make(partition="2026-11-03"), settings)
     assert (other_day.reused, {row["partition_key"] for row in other_day.rows}) == (8, {"2026-11-03"})
-    assert json.loads(storage.read(make(name="other").layout.known_files)) == []
+    assert reuse.known_files(make(name="other")) == []
 
 
 @pytest.mark.parametrize("how", ["dataset", "run"])
 def test_without_reuse_everything_is_computed(make: Make, settings: Settings, how: str) -> None:
     published(make(), settings)
     run = make(reuse=False) if how == "dataset" else make({"reuse": False})
-    assert json.loads(storage.read(run.layout.known_files)) == []
+    assert reuse.known_files(run) == []
     second, outcome = published(run, settings)
     assert (second.reused, second.computed) == (0, 8)
     assert outcome.summary["reused"] == 0
@@ -96,7 +96,7 @@ def test_vectors_of_another_fingerprint_are_never_taken(
         first, _ = published(make(), settings, Spy(base=1))
     run = make()
     assert first.run.fingerprint != run.fingerprint
-    assert json.loads(storage.read(run.layout.known_files)) == []
+    assert reuse.known_files(run) == []
     second, _ = published(run, settings)
     assert (second.reused, second.computed) == (0, 8)
     assert {row["fingerprint"] for row in second.rows} == {run.fingerprint}
@@ -139,7 +139,7 @@ def test_a_retry_makes_the_same_files_of_the_one_shard(make: Make, tmp_path: Pat
     first = finished(begun(make()))
     fill(tmp_path / "photos", {"green/1new.jpg": jpeg(21)})
     run = begun(make(), first.files)
-    before = storage.read(run.layout.known_images(0))
+    before = [name for name in storage.names(run.layout.step("resize")) if name.startswith("known")]
     done = finished(run)
     assert (done.reused, done.computed) == (8, 1)
     receipts = {step: shards.read_receipts(run.layout, step)[0] for step in ("resize", "featurize")}
@@ -147,7 +147,7 @@ def test_a_retry_makes_the_same_files_of_the_one_shard(make: Make, tmp_path: Pat
         local(run.layout.receipt(step, 0)).unlink()
     begun(run)
     again = {"resize": resize.run_shard(run, 0), "featurize": featurize.run_shard(run, 0, Spy())}
-    assert storage.read(run.layout.known_images(0)) == before
+    assert [name for name in storage.names(run.layout.step("resize")) if name.startswith("known")] == before
     assert again["featurize"].output.sha256 == receipts["featurize"].output.sha256
     for found in (again["resize"], receipts["resize"]):
         assert (found.output.rows, found.reused.rows, found.passed, found.rows_in) == (1, 2, 3, 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imagefeatures import schemas, storage
+from imagefeatures import schemas, sealed, storage
 from imagefeatures.errors import StoreError
 from imagefeatures.steps import resize, reuse
 from support.photos import fill, jpeg
@@ -65,7 +64,7 @@ def test_an_invalid_row_is_computed_again_and_valid_rows_are_reused(
     whole = merged(first, tmp_path / "whole.parquet")
     run = begun(make_run(source), [whole]) if searched == "before" else make_run(source)
     known = [tampered(whole)]
-    storage.write(run.layout.known_files, json.dumps(known).encode())
+    storage.write(run.layout.known_files, sealed.encode({"files": known}))
     second = finished(run if searched == "before" else begun(run, known))
     assert (second.reused, second.computed) == (1, len(CHANGES))
     assert second.vectors == first.vectors

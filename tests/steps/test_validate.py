@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagefeatures import budget, manifest, schemas, storage
-from imagefeatures.errors import TooManyRejected
+from imagefeatures.errors import AuditFailed, TooManyRejected
+from imagefeatures.local import find_duplicates
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
@@ -34,21 +34,12 @@ REASONS = {
 
 
 def validated(run: Run) -> list[Receipt]:
-    """Ingest and validate all shards. Duplicates are found here, as the Spark job finds them by a join."""
+    """Ingest and validate all shards, after the search for duplicates."""
     shards = range(manifest.list_source(run, workers=2).shards)
     for shard in shards:
         ingest.run_shard(run, shard)
     if run.dataset.duplicates == "reject":
-        same: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for shard in shards:
-            for image_id, where in validate.identities(run, shard):
-                same[image_id].append(where)
-        found: dict[int, list[tuple[str, str]]] = defaultdict(list)
-        for group in same.values():
-            for shard, pair in validate.duplicates_of(group):
-                found[shard].append(pair)
-        for shard, pairs in found.items():
-            validate.write_duplicates(run, shard, pairs)
+        find_duplicates(run)
     return [validate.run_shard(run, shard) for shard in shards]
 
 
@@ -135,6 +126,27 @@ def test_duplicates_are_rejected_across_shards_if_the_dataset_says_so(make_run: 
         f"{base}/e.jpg": ("DUPLICATE", f"same bytes as {base}/a.jpg"),
     }
     assert set(passed(receipts)) == {f"{base}/{name}" for name in ("a.jpg", "b.jpg", "d.jpg")}
+
+
+def test_without_the_search_for_duplicates_nothing_is_validated(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", TWICE), duplicates="reject")
+    manifest.list_source(run, workers=1)
+    ingest.run_shard(run, 0)
+    with pytest.raises(AuditFailed, match=r"/validate/duplicates\.json: not written yet, or gone; start a new run$"):
+        validate.run_shard(run, 0)
+
+
+def test_the_first_search_for_duplicates_counts(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", TWICE), {"shard_images": 2}, duplicates="reject")
+    first = validated(run)
+    files = set(storage.names(run.layout.step("validate")))
+    validate.finish_search(run, [validate.write_duplicates(run, 0, [("file:///other", "file:///kept")])])
+    find_duplicates(run)
+    for shard in range(len(first)):
+        Path(run.layout.receipt("validate", shard).removeprefix("file://")).unlink()
+    again = [validate.run_shard(run, shard) for shard in range(len(first))]
+    assert turned_away(again) == turned_away(first)
+    assert files <= set(storage.names(run.layout.step("validate")))
 
 
 def test_duplicates_are_kept_by_default(make_run: MakeRun, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagefeatures import storage
-from imagefeatures.errors import StoreError, StoreRefused
+from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.storage import ObjectChanged, ObjectMissing, StoredObject, retry
 from imagefeatures.storage import s3 as s3_store
 from support.scripted_store import ScriptedStore, no
@@ -61,7 +61,7 @@ def test_a_server_that_answers_everything_with_200_is_not_a_store(scripted: Scri
 
 
 def test_no_request_to_delete_names_more_than_1000_keys(scripted: ScriptedStore) -> None:
-    keys = [f"folder/{number}" for number in range(2001)]
+    keys = [f"folder/{number:04d}" for number in range(2001)]
     scripted.script = [(200, {}, listing(*keys)), *[(200, {}, b"<DeleteResult></DeleteResult>")] * 3]
     storage.delete_folder(f"s3://{BUCKET}/folder")
     assert [body.count(b"<Key>") for body in scripted.bodies] == [0, 1000, 1000, 1]
@@ -98,10 +98,29 @@ def test_a_later_attempt_of_a_task_retries_for_a_shorter_time(
     assert not retry._shortened.is_set()
 
 
-@pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
+@pytest.mark.parametrize("code", ["ExpiredToken", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
 def test_a_refusal_is_final_after_one_request(scripted: ScriptedStore, code: str) -> None:
     scripted.script = [no(403, code)] * 2
     with pytest.raises(StoreRefused, match=rf"^s3://images/key: the store refuses \({code}\)$"):
+        storage.fetch(KEY)
+    assert scripted.asked == BULK_FIRST
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AllAccessDisabled", "InvalidObjectState"])
+def test_an_object_that_was_listed_and_may_not_be_read_is_rejected_alone(scripted: ScriptedStore, code: str) -> None:
+    scripted.script = [no(403, code)] * 2
+    with pytest.raises(Rejected, match=rf"^NOT_READABLE: the store does not let it be read \({code}\)$"):
+        storage.fetch(KEY)
+    assert scripted.asked == BULK_FIRST
+    scripted.script = [no(403, code)]
+    with pytest.raises(StoreRefused, match=rf"^s3://images/key: the store refuses \({code}\)$"):
+        storage.read(KEY.uri)  # as a file of the lake
+
+
+@pytest.mark.parametrize("body", [b"0123456789a", b"x" * 50_000_000], ids=["one byte", "50 MB"])
+def test_an_object_that_has_grown_under_its_etag_is_not_read_whole(scripted: ScriptedStore, body: bytes) -> None:
+    scripted.script = [(200, {"ETag": '"v1"'}, body)] * 2
+    with pytest.raises(ObjectChanged, match=f"^v1 with {len(body)} bytes instead of 10$"):
         storage.fetch(KEY)
     assert scripted.asked == BULK_FIRST
 

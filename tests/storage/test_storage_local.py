@@ -1,9 +1,11 @@
-"""The file:// store: what only local files have, such as links and folders."""
+"""The file:// store: what only local files have, such as folders and modes. Reading: test_local_reading.py."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,6 @@ import pytest
 from imagefeatures import storage
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import ObjectMissing
-from support.photos import fill
 
 
 def listed(prefix: str) -> list[str]:
@@ -22,33 +23,6 @@ def test_a_file_name_with_a_newline_stays_as_it_is(tmp_path: Path) -> None:
     uri = f"file://{tmp_path}/new\nline"
     storage.write(uri, b"x")
     assert listed(f"file://{tmp_path}") == [uri]
-
-
-def test_links_are_followed_and_dangling_ones_are_no_objects(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "1.jpg").write_bytes(b"one")
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "folder").symlink_to(tmp_path / "elsewhere")
-    (source / "file.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
-    (source / "nowhere.jpg").symlink_to(tmp_path / "nowhere")
-    objects = list(storage.list_objects(f"file://{source}/"))
-    assert [o.uri for o in objects] == [f"file://{source}/file.jpg", f"file://{source}/folder/1.jpg"]
-    assert [storage.fetch(o) for o in objects] == [b"one", b"one"]
-
-
-@pytest.mark.parametrize("target", [".", "..", "../.."])
-def test_a_link_to_a_folder_above_it_is_refused(tmp_path: Path, target: str) -> None:
-    source = fill(tmp_path / "photos", {"a/1.jpg": b"one"})
-    (source / "a" / "loop").symlink_to(target)
-    with pytest.raises(StoreRefused, match=rf"^file://{source}/a/loop is a link to a folder that it lies in$"):
-        listed(f"file://{source}")
-
-
-def test_a_link_to_itself_is_an_error_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "self").symlink_to("self")
-    with pytest.raises(StoreError, match=rf"^file://{tmp_path}/: Too many levels of symbolic links$"):
-        listed(f"file://{tmp_path}")
 
 
 def test_a_file_that_vanishes_while_the_folder_is_listed_is_not_listed(tmp_path: Path) -> None:
@@ -89,3 +63,34 @@ def test_only_if_absent_works_where_files_cannot_be_linked(
     assert storage.write(f"file://{tmp_path}/file", b"first", only_if_absent=True)
     assert not storage.write(f"file://{tmp_path}/file", b"second", only_if_absent=True)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
+
+
+# Modes
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o000], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize(
+    ("setting", "file_mode", "folder_mode"), [("", 0o640, 0o750), ("0600", 0o600, 0o700), ("0664", 0o664, 0o775)]
+)
+@pytest.mark.parametrize("only_if_absent", [True, False])
+def test_new_files_and_folders_have_the_settings_mode_whatever_the_umask(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    file_mode: int,
+    folder_mode: int,
+    only_if_absent: bool,
+) -> None:
+    monkeypatch.setenv("IMAGEFEATURES_FILE_MODE", setting)
+    tmp_path.chmod(0o2755)  # by its setgid bit a shared folder hands on its group
+    storage.write(f"file://{tmp_path}/new/folder/file", b"bytes", only_if_absent=only_if_absent)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path, tmp_path / "new", tmp_path / "new/folder")]
+    assert modes == [0o2755, 0o2000 | folder_mode, 0o2000 | folder_mode]
+    assert stat.S_IMODE((tmp_path / "new/folder/file").stat().st_mode) == file_mode

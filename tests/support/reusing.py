@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagefeatures import batches, isolation, manifest, shards, storage
+from imagefeatures import batches, isolation, manifest, sealed, shards, storage
 from imagefeatures.limits import Limits
 from imagefeatures.local import find_known, run_steps
 from imagefeatures.models.engines import Engine
@@ -70,7 +69,7 @@ def begun(run: Run, files: Sequence[tuple[str, int]] | None = None) -> Run:
     """
     run_steps(run, THIS_PROCESS, (INGEST, VALIDATE))
     if files is not None:
-        storage.write(run.layout.known_files, json.dumps(files).encode())
+        storage.write(run.layout.known_files, sealed.encode({"files": files}))
     find_known(run, range(manifest.read_listing(run).shards))
     return run
 

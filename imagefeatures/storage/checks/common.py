@@ -128,7 +128,10 @@ def _both(workspace: Workspace) -> str:
     return _keeps_names(workspace, "both", ["a", "a/b"])
 
 
-@check("listed in the order of the keys' bytes", "photos are cut into shards differently; the features are the same")
+@check(
+    "listed in the order of the keys' bytes",
+    "photos are cut into shards differently; an order that is not even folder by folder is refused",
+)
 def _order(workspace: Workspace) -> str:
     names = sorted((f"order/{n}" for n in ("B", "a/z", "a-b", "a.b", "\u00e9", "\uff5e", "\U0001f600")), key=str.encode)
     for name in names:

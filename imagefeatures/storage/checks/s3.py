@@ -30,6 +30,8 @@ def _pages(workspace: Workspace) -> str:
         listed += [entry["Key"].removeprefix(f"{workspace.key}/") for entry in page.get("Contents", [])]
         if not page.get("IsTruncated"):
             break
+        if "NextContinuationToken" not in page:
+            return "a page says that more keys follow, and not where"
         request["ContinuationToken"] = page["NextContinuationToken"]
     return same(names, listed)
 
