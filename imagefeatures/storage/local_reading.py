@@ -204,8 +204,11 @@ def _reference(path: str) -> Iterator[tuple[int, os.stat_result]]:
 
 
 def _check_is_inside(descriptor: int, root: str) -> None:
-    """Raise Rejected (LINK_OUTSIDE) if the real path of an open file is not below a folder. root: its real path."""
-    real = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - once for each file that is read
+    """Raise Rejected (LINK_OUTSIDE) if the real path of an open file is not below a folder. root: the folder's."""
+    try:
+        real = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - once for each file that is read
+    except FileNotFoundError:
+        raise StoreRefused(f"file://{root}: nothing can be read safely while /proc is not mounted") from None
     if real != root and not real.startswith(root.rstrip("/") + "/"):
         raise Rejected(Reason.LINK_OUTSIDE, "it is a link, or lies behind one, that leads out of the source's folder")
 
