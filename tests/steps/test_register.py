@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +66,29 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
     }
     assert list(storage.list_objects(run.layout.run)) == []
     assert json.dumps(outcome.summary)  # Airflow stores it as JSON
+
+
+def test_whatever_lies_in_the_folder_is_registered_or_quarantined_once(
+    finished, photos: Path, settings: Settings
+) -> None:
+    os.mkfifo(photos / "fifo.png")
+    for name, target in {"self": "self", "out": "..", "again": "red", "none.png": "nowhere"}.items():
+        (photos / name).symlink_to(target)
+    deep = photos / "/".join(["d"] * 200)
+    deep.mkdir(parents=True)
+    shutil.copy(photos / "red" / "0.png", deep)
+    outcome = register.register(finished().layout.run_file, settings)
+    assert (outcome.summary["listed"], outcome.summary["registered"], outcome.summary["quarantined"]) == (18, 11, 7)
+    assert outcome.summary["reasons"] == {
+        "EMPTY_OBJECT": 1,
+        "LINK_BROKEN": 2,
+        "LINK_OUTSIDE": 1,
+        "LINK_TO_FOLDER": 1,
+        "NOT_A_FILE": 1,
+        "UNSUPPORTED_FORMAT": 1,
+    }
+    uris = [row["uri"] for name in ("photos", "quarantine") for row in read.table(settings, name).to_pylist()]
+    assert len(set(uris)) == len(uris) == 18
 
 
 def test_abandoned_uploads_are_looked_for_after_publication(
