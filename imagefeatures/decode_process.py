@@ -84,7 +84,8 @@ class DecodeProcess:
     def answer(self) -> bytes | None:
         """What it has answered, usually one byte. b"" when it is dead; None when POLL_SECONDS bring no answer."""
         try:
-            return self._connection.recv(16)
+            # Until it is ready one byte alone: a small batch may be done before its parent looks.
+            return self._connection.recv(16 if self.ready else 1)
         except TimeoutError:
             return None
         except OSError:  # reset: it died with a message unread

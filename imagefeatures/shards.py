@@ -239,21 +239,11 @@ def _write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
         pq.write_table(table, sink, **options)
         size = sink.tell()
     data = memoryview(buffer)[:size]
-<<<<<<< ours
-    if not isinstance(uri, str):
-        sha256 = hashlib.sha256(data).hexdigest()
-        file = StagedFile(uri(sha256), table.num_rows, size, sha256)
-        storage.write(file.uri, data)
-        return file
     with ThreadPoolExecutor(1) as pool:  # the disk or the network works while this thread hashes
         written = pool.submit(storage.write, uri, data)
         sha256 = hashlib.sha256(data).hexdigest()
     written.result()
     return StagedFile(uri, table.num_rows, size, sha256)
-=======
-    storage.write(uri, data)
-    return StagedFile(uri, table.num_rows, size, hashlib.sha256(data).hexdigest())
->>>>>>> theirs
 
 
 _per_thread = threading.local()

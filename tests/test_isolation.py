@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -243,6 +244,23 @@ def test_a_bug_in_our_code_stops_the_run_and_is_no_rejection() -> None:
     child = isolation.Isolated(_mistaken)
     with pytest.raises(NameError, match="undefined_name"):
         child.run([b"x"], Limits())
+    child.stop()
+
+
+def test_a_batch_that_is_done_before_its_parent_looks_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = decode_process.DecodeProcess.answer
+
+    def late(process: decode_process.DecodeProcess) -> bytes | None:
+        deadline = time.monotonic() + 60
+        while not process.ready and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                if len(process._connection.recv(16, socket.MSG_PEEK)) == 2:  # ready, and finished
+                    break
+        return real(process)
+
+    monkeypatch.setattr(decode_process.DecodeProcess, "answer", late)
+    child = isolation.Isolated(images.decode)
+    assert list(child.run([jpeg(1)], Limits(), PREPROCESSING).records["state"]) == [isolation.DONE]
     child.stop()
 
 

@@ -42,8 +42,9 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
     parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote, in the lake")
     try:
         run = load_run(parser.parse_args().run)
-        context = _start(run, step)
+        context = _start(f"{run.dataset.name} {run.partition} {step}")
         try:
+            _refuse_another_dataset(context, run)
             work(context, run)
         finally:
             # Not context.stop(): after Spark has stopped, it waits another second for a thread of PySpark.
@@ -101,12 +102,16 @@ class _Parser(argparse.ArgumentParser):
         raise ParamsError(printable(message))
 
 
-def _start(run: Run, step: str) -> SparkContext:
-    """Raises ParamsError when the job was submitted for another dataset."""
-    SparkContext._ensure_initialized()  # from now on SparkConf() knows spark-submit's options and spark-defaults.conf
-    conf = SparkConf().setAppName(f"{run.dataset.name} {run.partition} {step}")
-    if (dataset := conf.get(names.DATASET_CONF, run.dataset.name)) != run.dataset.name:
+def _refuse_another_dataset(context: SparkContext, run: Run) -> None:
+    """Raise ParamsError when the job was submitted for another dataset: by the DAG of that one."""
+    dataset = context.getConf().get(names.DATASET_CONF, run.dataset.name)  # known only once Spark has started
+    if dataset != run.dataset.name:
         raise ParamsError(f"--run: {run.layout.run_file} is a run of {run.dataset.name}, not of {dataset}")
+
+
+def _start(name: str) -> SparkContext:
+    SparkContext._ensure_initialized()  # from now on SparkConf() knows spark-submit's options and spark-defaults.conf
+    conf = SparkConf().setAppName(name)
     local = re.fullmatch(r"local(\[.*\])?", conf.get("spark.master") or "local")
     for key, value in (SETTINGS | ON_ONE_MACHINE if local else SETTINGS).items():
         conf.setIfMissing(key, value)
