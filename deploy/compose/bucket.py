@@ -76,7 +76,7 @@ def policies(bucket: str, lake: str, sources: list[str]) -> dict[str, dict[str, 
 def make_users(env: Mapping[str, str], rights: dict[str, dict[str, Any]], key: str, secret: str) -> None:
     """Make a user of MinIO for each key, with these rights and no others. key, secret: of the store's root."""
     from minio import MinioAdmin
-    from minio.credentials import StaticProvider
+    from minio.credentials.providers import StaticProvider
 
     address = urlsplit(env["AWS_ENDPOINT_URL"])
     login = StaticProvider(key, secret)

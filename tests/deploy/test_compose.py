@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,20 @@ def test_every_service_has_limits_of_memory_processes_and_logs() -> None:
         options = service["logging"]["options"]
         assert options["max-size"].endswith("m"), name
         assert int(options["max-file"]) < 10, name
+
+
+def test_spark_listens_on_its_address_on_the_way_to_the_master_or_not_at_all() -> None:
+    def environment_of_spark(master: str) -> subprocess.CompletedProcess[str]:
+        script = (REPOSITORY / "deploy/compose/spark/spark-env.sh").read_text().replace("spark-master", master)
+        line = f"{script}\necho $SPARK_LOCAL_IP $SPARK_LOCAL_HOSTNAME"
+        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+    assert environment_of_spark("localhost").stdout == "127.0.0.1 127.0.0.1\n"
+    unknown = environment_of_spark("no-such-host.invalid")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    daemons = [name for name, service in SERVICES.items() if "_SPARK_AUTH_SECRET" in service.get("environment", {})]
+    assert all(SERVICES[name]["environment"]["SPARK_CONF_DIR"].endswith("/deploy/compose/spark") for name in daemons)
+    assert all("spark" in SERVICES[name]["networks"] for name in daemons)
 
 
 def test_no_airflow_service_serves_logs_of_its_own() -> None:

@@ -6,3 +6,5 @@ way = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 way.connect(("spark-master", 7077))  # sends nothing
 print(way.getsockname()[0])
 ')" || exit 1
+# By its address, not by a name that another container would have to look up.
+SPARK_LOCAL_HOSTNAME="$SPARK_LOCAL_IP"

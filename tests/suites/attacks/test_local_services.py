@@ -5,6 +5,7 @@ The real command, with a folder of its own instead of the checkout's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -71,8 +72,9 @@ class Up:
         """Service: process. Those that live."""
         found = {}
         for child in psutil.Process(self.process.pid).children():
-            words = " ".join(child.cmdline()).replace("_", "-")
-            found |= {name: child.pid for name in SERVICES if re.search(rf"\bairflow {name}\b", words)}
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                words = " ".join(child.cmdline()).replace("_", "-")
+                found |= {name: child.pid for name in SERVICES if re.search(rf"\bairflow {name}\b", words)}
         return found
 
     def stop(self) -> None:
