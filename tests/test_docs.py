@@ -18,6 +18,7 @@ from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import REPOSITORY
+from imagefeatures.sources import Folder
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
@@ -29,6 +30,7 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY
 
 FIELDS = {
     "Dataset": (Dataset, "Dataset file"),
+    "Folder": (Folder, "Source"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
 }

@@ -16,7 +16,8 @@ import pytest
 from imagefeatures import local, read, storage
 from imagefeatures.cli import main
 from imagefeatures.commands import local_run
-from imagefeatures.datasets import RunParams, find_dataset
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.datasets import RunParams
 from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
