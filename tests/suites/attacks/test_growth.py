@@ -179,7 +179,10 @@ def test_publishers_that_clean_up_at_once_never_take_a_readers_files(
         assert read_whole_past(of)
         of.refresh()
     publish_often(settings, "last", DAY, 8)
-    assert {name: unnamed_files(of) for name, of in table.items()} == {key: set() for key in NAMES}
+    left = {name: unnamed_files(of) for name, of in table.items()}
+    assert left.pop("photos") == set()
+    # A swap that lost a race leaves the file with its rows, which pyiceberg wrote before it tried to commit.
+    assert all("/data/" in file for files in left.values() for file in files), left
 
 
 def _one_of(what: str, settings: Settings) -> None:
