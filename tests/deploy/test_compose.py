@@ -118,7 +118,7 @@ def test_a_client_of_the_store_has_a_key_of_its_own_and_never_the_root() -> None
     for name, service in SERVICES.items():
         key = service.get("environment", {}).get("AWS_ACCESS_KEY_ID", "")
         assert "ROOT" not in key, name
-        assert ("store" in networks(name)) is bool(key) or name.startswith("object-store"), name
+        assert bool({"store", "store-of-workers"} & networks(name)) is bool(key) or name.startswith("object-store"), name
 
 
 def networks(service: str) -> set[str]:
@@ -128,9 +128,8 @@ def networks(service: str) -> set[str]:
 def test_a_service_reaches_only_what_it_needs() -> None:
     meets = {name: {other for other in SERVICES if networks(other) & networks(name)} - {name} for name in SERVICES}
     stores = {"object-store", "object-store-seaweedfs"}
-    clients_of_the_store = {"bucket-init", "airflow-apiserver", "airflow-scheduler", "demo", "spark-sql"}
     assert meets["spark-master"] == {"spark-worker", "airflow-scheduler"}
-    assert meets["spark-worker"] == {"spark-master"} | stores | clients_of_the_store
+    assert meets["spark-worker"] == {"spark-master", "airflow-scheduler"} | stores
     assert meets["postgres"] == {name for name in SERVICES if name.startswith("airflow-")} | {"demo", "spark-sql"}
     assert not meets["postgres"] & (stores | {"spark-master", "spark-worker", "bucket-init"})
     assert "databases" in networks("airflow-init")
