@@ -177,7 +177,7 @@ def test_closed_files_and_folders_are_rows_and_the_others_are_frozen(
             settings, lake=f"file://{folder}/lake", catalog=f"sqlite:///{folder}/catalog.db"
         )
         dataset = Dataset(name="photos", source=f"file://{source}/", pattern=["*.jpg"])
-        run = load_run(plan_run(dataset, RunParams(), "2026-11-02", deployment))
+        run = load_run(plan_run(dataset, RunParams(), "2026-11-02", deployment), deployment.lake)
         frozen, rejected = ingested(run)
         assert set(frozen) == {f"file://{source}/1.jpg"}
         assert rejected == {
