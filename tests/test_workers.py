@@ -44,7 +44,8 @@ def alone(folder: Path) -> WorkerProcesses:
 
 def children() -> set[psutil.Process]:
     below = psutil.Process().children(recursive=True)
-    return {process for process in below if "spawn_main" in " ".join(process.cmdline())}
+    running = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
+    return {process for process in running if "spawn_main" in " ".join(process.cmdline())}
 
 
 def test_a_long_shard_holds_up_no_other(run: Run, two: WorkerProcesses) -> None:

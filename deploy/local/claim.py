@@ -50,6 +50,8 @@ def claimed(home: Path, port: int) -> Iterator[Owner | None]:
             yield None
         finally:
             os.ftruncate(file, 0)
+            # Closing is not enough: a process that is being started just now has the descriptor until it has begun.
+            fcntl.flock(file, fcntl.LOCK_UN)
     finally:
         os.close(file)
 
