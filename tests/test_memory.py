@@ -91,6 +91,7 @@ def test_a_worker_stays_below_700_megabytes_over_full_shards(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)  # the four jobs write 16,000 files, and each waits for the disk
 def test_the_driver_needs_little_more_for_a_million_images_than_for_a_hundred_thousand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
