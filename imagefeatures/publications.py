@@ -136,8 +136,9 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         try:
             with taken_back(run, catalog, settings):
                 _swap(publication, opened)
-        except OlderRun as error:
+        except OlderRun as error:  # its staging folder stays: it may still be published, if somebody says so
             _log.warning("%s: not finished: %s", uri, error)
+            return
         except Exception as error:  # whatever it is, other datasets go on
             room.check(opened.values(), publication.quarantine.nbytes, settings)
             _log.warning("%s: this publication cannot be finished: %s", uri, error)

@@ -7,11 +7,9 @@ tests/suites/attacks/test_page_views.py does the same with a real server.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,30 +17,13 @@ import httpx
 import pytest
 
 from imagefeatures.settings import Settings
+from support.silent import silent
 from support.web import PAGE, Site, dataset_file, publish, runs_row
 
 VIEWS = 60
 PATHS = ("/", "/datasets/pears", "/datasets/pears/partitions/2026-11-02", "/dags/features_pears/runs/manual__1")
 OF_AIRFLOW = ("/api/v2/version", "/api/v2/dags", "/api/v2/monitor/health")
 CATALOG_SECONDS = 6.0
-
-
-@contextlib.contextmanager
-def silent() -> Iterator[str]:
-    """The address of a server that accepts every connection, and never says a word."""
-    with socket.create_server(("127.0.0.1", 0), backlog=200) as server:
-        taken: list[socket.socket] = []
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    taken.append(server.accept()[0])
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
-    for connection in taken:
-        connection.close()
 
 
 async def at_once(site: Site, views: int, meanwhile: Callable[[httpx.AsyncClient], Any]) -> tuple[list[int], Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,28 +14,13 @@ import pytest
 from deploy.local.api import Api
 from deploy.local.environment import environment
 from deploy.local.services import airflow
+from support.silent import silent
 
 VIEWS = 60
 PAGES = ("/", "/datasets/fruit", "/datasets/fruit/partitions/2026-11-02", "/dags/features_fruit/runs/manual__1")
 OF_AIRFLOW = ("/api/v2/version", "/api/v2/dags", "/api/v2/monitor/health", "/api/v2/importErrors")
 ANSWER_SECONDS = 5.0
 """Far below the fifteen seconds for which the page waits for the catalog, and far above what these routes take."""
-
-
-@contextlib.contextmanager
-def silent() -> Iterator[str]:
-    """The address of a server that accepts every connection, and never says a word."""
-    with socket.create_server(("127.0.0.1", 0), backlog=200) as server:
-        taken: list[socket.socket] = []
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    taken.append(server.accept()[0])
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="module", params=["http://{}/", "postgresql+psycopg://user:s3cret-canary@{}/catalog"])
