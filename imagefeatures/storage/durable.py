@@ -17,17 +17,20 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it. Raises OSError; NotADirectoryError where one of them is a file."""
-    missing: list[Path] = []
-    while not folder.is_dir():
-        if folder.exists():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-        missing.append(folder)
-        folder = folder.parent
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)  # another process may have made it meanwhile
-        modes.restrict_folder(path)
-        sync_folder(path.parent)
+    """Make a folder and those above it; another process may make them meanwhile.
+
+    Raises OSError; NotADirectoryError where one of them is a file.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+    modes.restrict_folder(folder)
+    sync_folder(folder.parent)
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:

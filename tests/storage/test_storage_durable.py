@@ -57,6 +57,31 @@ def test_the_names_of_new_folders_are_on_the_disk_before_the_file(tmp_path: Path
     assert events[4:][1:] == [("name", "a/b/file"), ("sync", "a/b")]
 
 
+def test_a_folder_that_another_process_makes_at_the_same_time_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "made" / "meanwhile"
+    looked_at = Path.is_dir
+
+    def too_late(path: Path) -> bool:
+        was_there = looked_at(path)
+        for missing in (folder.parent, folder):  # the other process, between the look and what follows from it
+            if not looked_at(missing):
+                missing.mkdir()
+        return was_there
+
+    monkeypatch.setattr(Path, "is_dir", too_late)
+    storage.write(f"file://{folder}/file", b"bytes")
+    assert (folder / "file").read_bytes() == b"bytes"
+
+
+def test_a_file_in_a_folders_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for below in ("new", "new/deeper"):
+        with pytest.raises(StoreError, match="Not a directory"):
+            storage.write(f"file://{tmp_path}/file/{below}/name", b"bytes")
+
+
 def test_a_file_that_another_writer_has_named_is_on_the_disk_when_it_is_kept(
     tmp_path: Path, events: list[Event]
 ) -> None:
