@@ -17,10 +17,11 @@ import yaml
 from pydantic import ValidationError
 
 from imagefeatures import names
-from imagefeatures.datasets import Dataset, one_line
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError
 from imagefeatures.reasons import printable
 from imagefeatures.strict import unusable_texts
+from imagefeatures.wording import one_line
 
 MOST_BYTES = 64 * 2**10
 """The largest dataset file: PyYAML takes up to a second for it."""

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from imagefeatures.dataset_files import load_dataset
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError, ParamsError
 from imagefeatures.limits import Limits
+from imagefeatures.run_params import RunParams
 from support.dataset_files import GOOD, written
 
 NAUGHTY: dict[str, list[Any]] = {

@@ -17,8 +17,8 @@ from typing import Any
 from deploy.local.environment import environment
 from imagefeatures import errors
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.progress import Progress
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 
 ERROR_NAMES = [name for name, value in vars(errors).items() if isinstance(value, type)]

@@ -12,9 +12,10 @@ from typing import Any
 
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, TooManyRejected
 from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings, is_checkout
 
 HELP = "the images of one folder to a table and a picture: no dataset file, no partition"

@@ -7,8 +7,8 @@ import argparse
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.errors import ParamsError
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 
 HELP = "one partition of a dataset to the end on this machine, without Airflow and Spark"

@@ -6,7 +6,8 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
+from imagefeatures.run_params import RunParams
 
 
 def trigger_form(dataset: Dataset) -> dict[str, Param]:

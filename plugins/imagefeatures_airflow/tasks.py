@@ -8,9 +8,9 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 
 

@@ -17,9 +17,10 @@ from imagefeatures import settings as settings_module
 from imagefeatures.cli import main
 from imagefeatures.commands import folder as folder_module
 from imagefeatures.dataset_files import load_dataset
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 from support.making import make
 from support.photos import encoded, fill, jpeg, picture, real_photos

@@ -17,10 +17,10 @@ from imagefeatures import local, read, storage
 from imagefeatures.cli import main
 from imagefeatures.commands import local_run
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import STEPS
 from support.photos import fill, jpeg

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 
-from imagefeatures.datasets import RunParams
 from imagefeatures.errors import ModelMismatch
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures_airflow.retries import RefuseInputErrors
 

@@ -11,9 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from imagefeatures.dataset_files import load_dataset
-from imagefeatures.datasets import Dataset, one_line
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import Rejected
 from imagefeatures.sources import Folder
+from imagefeatures.wording import one_line
 from support.photos import fill
 
 GOOD: dict[str, Any] = {"name": "fruit", "source": "s3://photos/fruit/{partition}/"}
