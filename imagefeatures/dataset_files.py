@@ -39,7 +39,7 @@ def load_dataset(path: Path) -> Dataset:
     try:
         return _load(path)
     except ValidationError as error:
-        raise DatasetError(f"{name}: {one_line(error)}") from None
+        raise DatasetError(f"{name}: {one_line(error, Dataset)}") from None
     except _Malformed as error:
         raise DatasetError(f"{name}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:

@@ -18,6 +18,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.sources import AnySource, Folder
 from imagefeatures.strict import StrictModel
+from imagefeatures.wording import only_sentence
 
 NAME = names.DATASET_NAME
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
@@ -63,7 +64,7 @@ class Dataset(StrictModel):
             try:
                 return Folder(uri=source)
             except ValidationError as error:
-                raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+                raise ValueError(only_sentence(error)) from None
         if not isinstance(source, dict | Folder):
             raise ValueError("must be a text such as s3://bucket/folder/, or a mapping with uri")
         return source

@@ -28,6 +28,7 @@ MAY_IMPORT = {  # of what is watched; docs/architecture.md has the same table in
     "dags": {"imagefeatures", "imagefeatures_airflow", "airflow"},
     "deploy/local": {"imagefeatures", "deploy"},
     "deploy/local/one_run.py": {"imagefeatures", "deploy", "airflow"},
+    "deploy/local/cut_off_tasks.py": {"airflow"},
     "deploy/compose": {"deploy"},
     "demo": {"imagefeatures", "deploy", "demo"},
     "benchmarks": {"imagefeatures", "imagefeatures_spark", "pyspark", "deploy", "demo", "benchmarks"},
