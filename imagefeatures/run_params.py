@@ -7,9 +7,11 @@ This module is imported whenever Airflow parses the DAG file: pydantic only, not
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic.config import JsonDict
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
@@ -17,6 +19,23 @@ from imagefeatures.errors import ParamsError
 from imagefeatures.limits import Limits
 from imagefeatures.strict import StrictModel
 from imagefeatures.wording import one_line
+
+DAYS_AGO = {"today": 0, "yesterday": 1}
+"""The partitions that are named by a word, and by how many days they are before the day in UTC."""
+
+TUNING: JsonDict = {"section": "Tuning"}
+"""In Airflow's form: a section of its own, which is closed at first."""
+
+
+def day_named(partition: str, moment: dt.datetime) -> str:
+    """The partition that a person has named. moment: when, with its zone.
+
+    >>> now = dt.datetime(2026, 11, 3, 1, tzinfo=dt.UTC)
+    >>> day_named("yesterday", now), day_named("Today", now), day_named("2026-10-05", now)
+    ('2026-11-02', '2026-11-03', '2026-10-05')
+    """
+    ago = DAYS_AGO.get(partition.lower())
+    return partition if ago is None else str(moment.astimezone(dt.UTC).date() - dt.timedelta(days=ago))
 
 
 class RunParams(StrictModel):
@@ -26,7 +45,11 @@ class RunParams(StrictModel):
         None,
         pattern=names.PARTITION,
         title="Partition",
-        description="The day to run, such as 2026-11-02. Leave empty in a backfill: each run knows its own day.",
+        description=(
+            "The day to fill, in UTC: yesterday, today, or one such as 2026-11-02. A scheduled run, and each run of a "
+            "backfill, fills its own day; leave this as it is there."
+        ),
+        json_schema_extra={"examples": ["yesterday", "today"]},
     )
     sample: float | None = Field(
         None,
@@ -43,7 +66,12 @@ class RunParams(StrictModel):
         description="Share of the objects that may be rejected before the run stops",
     )
     decode_seconds: float | None = Field(
-        None, ge=0.1, le=600, title="Seconds per image", description="Longest time one image may take to decode"
+        None,
+        ge=0.1,
+        le=600,
+        title="Seconds per image",
+        description="Longest time one image may take to decode",
+        json_schema_extra=TUNING,
     )
     reuse: bool | None = Field(
         None,
@@ -56,6 +84,7 @@ class RunParams(StrictModel):
         le=10_000,
         title="Images per shard",
         description="Most images that one worker holds at once (150 kB of pixels each)",
+        json_schema_extra=TUNING,
     )
     shard_bytes: int = Field(
         64 * 2**20,
@@ -63,6 +92,7 @@ class RunParams(StrictModel):
         le=2**30,
         title="Bytes per shard",
         description="Most source bytes that one worker holds at once",
+        json_schema_extra=TUNING,
     )
     replace_newer: bool = Field(
         False,
@@ -76,7 +106,7 @@ class RunParams(StrictModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            raise ParamsError(one_line(error)) from None
+            raise ParamsError(one_line(error, cls)) from None
 
     def applied_to(self, dataset: Dataset) -> Dataset:
         """The dataset with this run's parameters in place of the file's values."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,12 @@ def _in_checkout(variable: str, folder: str) -> Path:
             f"only a checkout has a {folder} folder of its own"
         )
     return REPOSITORY / folder
+
+
+def program() -> str:
+    """The command `imagefeatures`, as a person calls it: that of a checkout is on nobody's path."""
+    own = Path(sys.executable).parent / "imagefeatures"
+    return str(own.relative_to(REPOSITORY)) if own.is_relative_to(REPOSITORY) else "imagefeatures"
 
 
 def is_checkout(folder: Path) -> bool:

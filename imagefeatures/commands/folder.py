@@ -16,7 +16,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, TooManyRejected
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.run_params import RunParams
-from imagefeatures.settings import REPOSITORY, Settings, is_checkout
+from imagefeatures.settings import REPOSITORY, Settings, is_checkout, program
 
 HELP = "the images of one folder to a table and a picture: no dataset file, no partition"
 EXAMPLES = 4
@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
     dataset = folder_dataset.dataset_of(parsed.path, settings, parsed.name)
     labels = "labels are the names of its subfolders" if dataset.label == "parent" else "without labels"
     local_run.announce(f"{_path(dataset)} to features.{dataset.name}, {labels}", parsed.workers)
-    command = f"imagefeatures folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
+    command = f"{program()} folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
     with local_run.resumable(settings, dataset.name, folder_dataset.PARTITION, command):
         summary, rejected = _published(dataset, settings, parsed.workers, parsed.resume)
     seconds = time.perf_counter() - started
