@@ -163,10 +163,10 @@ def _in_checkout(variable: str, folder: str) -> Path:
     return REPOSITORY / folder
 
 
-def program() -> str:
-    """The command `imagefeatures`, as a person calls it: that of a checkout is on nobody's path."""
-    own = Path(sys.executable).parent / "imagefeatures"
-    return str(own.relative_to(REPOSITORY)) if own.is_relative_to(REPOSITORY) else "imagefeatures"
+def program(name: str = "imagefeatures") -> str:
+    """A program of this environment, as a person calls it: those of a checkout are on nobody's path."""
+    own = Path(sys.executable).parent / name
+    return str(own.relative_to(REPOSITORY)) if own.is_relative_to(REPOSITORY) else name
 
 
 def is_checkout(folder: Path) -> bool:

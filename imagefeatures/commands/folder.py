@@ -123,7 +123,7 @@ def _about_rejected(rejected: Rejections, dataset: Dataset, published: bool = Tr
     if left := sum(_is_system_file(row["uri"]) for row in rejected):
         yield f"  {left:,} of them are files that operating systems leave behind ({', '.join(SYSTEM_FILES[:3])}, …)."
     if published:
-        yield "  To see all of them, in Python:"
+        yield f"  To see all of them, with {program('python')}:"
         yield from _python(f""""quarantine", where="dataset = '{dataset.name}'").to_pylist()  # uri, reason, detail""")
 
 
@@ -133,7 +133,7 @@ def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
 
     yield ""
     yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
-    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, in Python:"
+    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, with {program('python')}:"
     width = BACKBONES[dataset.model].width
     yield from _python(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
 

@@ -74,6 +74,31 @@ def test_another_checkout_on_the_same_port_is_refused_before_anything_starts(up:
     assert up.api.healthy()
 
 
+def test_airflows_home_has_nothing_in_red(up: Up) -> None:
+    def health() -> dict[str, str]:
+        found = up.api.get("/api/v2/monitor/health")
+        return {part: found[part]["status"] for part in found}
+
+    wanted = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
+    until(lambda: health() == dict.fromkeys(wanted, "healthy"), SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        pytest.param("2026-11-02T05:00:00.000Z", "2026-11-05T04:59:59.999Z", id="New York"),
+        pytest.param("2026-11-01T15:00:00.000Z", "2026-11-04T14:59:59.999Z", id="Tokyo"),
+        pytest.param("2026-11-01T23:00:00.000Z", "2026-11-03T23:00:00.000Z", id="Berlin, with midnights typed"),
+    ],
+)
+def test_a_backfill_fills_the_days_that_were_typed_in_a_browser(up: Up, first: str, last: str) -> None:
+    """The instants are what Airflow's form sends for the 2nd to the 4th of November."""
+    until(lambda: any(dag["dag_id"] == "features_fruit" for dag in up.api.get("/api/v2/dags")["dags"]), SECONDS)
+    request = {"dag_id": "features_fruit", "from_date": first, "to_date": last, "reprocess_behavior": "completed"}
+    found = up.api.post("/api/v2/backfills/dry_run", request)
+    assert [run["partition_key"] for run in found["backfills"]] == ["2026-11-02", "2026-11-03", "2026-11-04"]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_that_is_killed_is_named_and_started_again(up: Up, name: str) -> None:
     before = up.services()
