@@ -47,7 +47,7 @@ class RunParams(StrictModel):
         title="Partition",
         description=(
             "The day to fill, in UTC: yesterday, today, or one such as 2026-11-02. A scheduled run, and each run of a "
-            "backfill, fills its own day; leave this as it is there."
+            "backfill, fills its own day; leave this as it is there. The page Image features has those published."
         ),
         json_schema_extra={"examples": ["yesterday", "today"]},
     )

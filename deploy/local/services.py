@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deploy import private
 from deploy.local import processes
-from deploy.local.api import Api
+from deploy.local.api import Api, ApiError
 from deploy.local.claim import Owner, claimed, free_port, require_free
 from deploy.local.environment import environment
 from deploy.local.watch import Restarts
@@ -125,11 +125,7 @@ class Services:
         for name in FIRST:
             self._start(name)
         _wait_until(self.api.listening, self._home, self._processes)
-        if self.api.cut_off_tasks():
-            # The Python that runs this Airflow, which may be the user's own.
-            python = str(Path(shutil.which("airflow", path=self._env["PATH"]) or "airflow").with_name("python"))
-            module = [python, "-m", "deploy.local.cut_off_tasks"]
-            self._run("cut-off-tasks", module, "tasks that were cut off could not be scheduled again")
+        self._schedule_cut_off_tasks()
         for name in self._names:
             if name not in FIRST:
                 self._start(name)
@@ -157,6 +153,11 @@ class Services:
                     due[name] = now + pause
                 elif now >= due[name]:
                     del due[name]
+                    if name == "scheduler":
+                        # Its tasks would go on, and the new scheduler would not know of them.
+                        processes.end_scheduler(self._leaders[name], STOP_SECONDS)
+                        with contextlib.suppress(OSError, ApiError, ServiceFailed):  # then as Airflow does it
+                            self._schedule_cut_off_tasks()
                     self._start(name)
 
     def stop(self) -> None:
@@ -174,10 +175,17 @@ class Services:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _schedule_cut_off_tasks(self) -> None:
+        if self.api.cut_off_tasks():
+            # The Python that runs this Airflow, which may be the user's own.
+            python = str(Path(shutil.which("airflow", path=self._env["PATH"]) or "airflow").with_name("python"))
+            module = [python, "-m", "deploy.local.cut_off_tasks"]
+            self._run("cut-off-tasks", module, "tasks that were cut off could not be scheduled again")
+
     def _run(self, name: str, command: list[str], failure: str) -> None:
         """Run a program of Airflow's to its end. Raises ServiceFailed with the failure's text and the log's name."""
         env = self._env | {"PYTHONPATH": str(REPOSITORY)}
-        with log_file(self._home, name).open("wb") as log:
+        with log_file(self._home, name).open("ab") as log:
             if subprocess.run(command, env=env, stdout=log, stderr=log).returncode:  # noqa: S603
                 raise ServiceFailed(f"{failure}; see {log_file(self._home, name)}")
 

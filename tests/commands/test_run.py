@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -170,3 +171,12 @@ def group_of(process: psutil.Process) -> int | None:
         return os.getpgid(process.pid)
     except ProcessLookupError:
         return None
+
+
+def test_what_is_done_to_prepare_the_model_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    local_run.announce("fruit 2026-11-02", workers=2)
+    local_run.announce("fruit 2026-11-02", workers=1)  # a second command of one process says nothing twice
+    logging.getLogger("imagefeatures.models.prepare").info("preparing the model: %s", "the weights")
+    first, second, line = capsys.readouterr().out.splitlines()
+    assert (first, second) == ("fruit 2026-11-02; 2 workers", "fruit 2026-11-02; in this process")
+    assert line == "preparing the model: the weights"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +127,22 @@ def test_three_restarts_in_one_run_cost_no_try(place: Place, end: str) -> None:
         place.start()
         assert not [pid for pid in below if psutil.pid_exists(pid)]
         assert place.state(run) == "running"
+    succeeds_at_the_first_try(place, run)
+
+
+def test_a_scheduler_that_is_killed_costs_no_try(place: Place) -> None:
+    place.start()
+    run = place.begin()
+    place.wait_for(run, "ingest")
+    scheduler = place.running.services()["scheduler"]
+    tasks = {process.pid for process in psutil.Process(scheduler).children(recursive=True)}
+    os.kill(scheduler, signal.SIGKILL)
+    until(lambda: place.running.services().get("scheduler", scheduler) != scheduler, SECONDS)
+    assert not [pid for pid in tasks if psutil.pid_exists(pid)]
+    succeeds_at_the_first_try(place, run)
+
+
+def succeeds_at_the_first_try(place: Place, run: dict[str, Any]) -> None:
     until(lambda: place.state(run) in ("success", "failed"), 600)
     tries = {name: (task["state"], task["try_number"], task["max_tries"]) for name, task in place.tasks(run).items()}
     assert tries == dict.fromkeys(tries, ("success", 1, RETRIES))
