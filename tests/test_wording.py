@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from imagefeatures import wording
 from imagefeatures.datasets import Dataset
+from imagefeatures.limits import FORMATS
 from imagefeatures.run_params import RunParams
 from support.dataset_files import GOOD
 from test_datasets_refused import NAUGHTY, NAUGHTY_LIMITS, NAUGHTY_PARAMS
@@ -58,6 +59,8 @@ def test_a_value_of_a_dataset_file_is_refused_with_what_to_write(field: str, val
         ("max_rejected", 1.1, "must be at most 1"),
         ("decode_seconds", 0, "must be at least 0.1"),
         ("formats", "JPEG", "must be a list in brackets: [JPEG]"),
+        ("formats", ["jpeg"], "there is no decoder for jpeg (did you mean JPEG?)"),
+        ("formats", ["EPS"], f"there is no decoder for EPS (known: {', '.join(sorted(FORMATS))})"),
     ],
 )
 def test_a_limit_is_refused_with_what_to_write(field: str, value: Any, says: str) -> None:
