@@ -13,9 +13,10 @@ from benchmarks.model import prepare_model, read_bundle
 from benchmarks.photos import read_demo_photos
 from imagefeatures import manifest, shards, storage
 from imagefeatures.catalog.tables import open_catalog
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.models import engines
 from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.step_runner import StepRunner
 from imagefeatures.steps import SPARK_STEPS

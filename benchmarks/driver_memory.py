@@ -25,10 +25,11 @@ from benchmarks.memory import record_peak, recorded_peaks
 from benchmarks.report import RESULTS
 from deploy.local.environment import environment
 from imagefeatures import manifest, schemas, steps
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import Rejected
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.reasons import Reason
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.shards import Receipt, ShardWork
 from imagefeatures.steps import featurize

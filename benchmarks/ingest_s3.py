@@ -21,8 +21,9 @@ from pathlib import Path
 
 from benchmarks.memory import peak_mib
 from imagefeatures import manifest, storage
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import ingest
 

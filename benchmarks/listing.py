@@ -79,8 +79,9 @@ def main(keys: int) -> None:
 def list_keys(keys: int) -> None:
     """List the keys; print the number of objects, the seconds, and this process's peak resident memory in MiB."""
     from imagefeatures import manifest
-    from imagefeatures.datasets import Dataset, RunParams
+    from imagefeatures.datasets import Dataset
     from imagefeatures.plan import load_run, plan_run
+    from imagefeatures.run_params import RunParams
     from imagefeatures.settings import Settings
 
     dataset = Dataset.model_validate({"name": "photos", "source": f"s3://photos/{keys}/", "pattern": ["*.jpg"]})

@@ -14,8 +14,8 @@ from benchmarks.model import prepare_model
 from deploy.local.environment import environment
 from imagefeatures import manifest, shards, storage
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
 

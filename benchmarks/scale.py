@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.report import RESULTS, table
-from imagefeatures.datasets import RunParams
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.steps import SPARK_STEPS
 

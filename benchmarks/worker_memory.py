@@ -21,9 +21,10 @@ from PIL import Image
 from benchmarks.driver_memory import submit
 from benchmarks.model import prepare_model
 from imagefeatures import steps
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 
 SHARDS = 4

@@ -58,3 +58,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except ImageFeaturesError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped")

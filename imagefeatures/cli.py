@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"imagefeatures: {place}: no space left there; free some, then try again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        say("imagefeatures: stopped", file=sys.stderr)
         return INTERRUPTED  # the command has ended all processes that it started
     return status
 

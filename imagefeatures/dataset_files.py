@@ -17,10 +17,11 @@ import yaml
 from pydantic import ValidationError
 
 from imagefeatures import names
-from imagefeatures.datasets import Dataset, one_line
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError
 from imagefeatures.reasons import printable
 from imagefeatures.strict import unusable_texts
+from imagefeatures.wording import one_line
 
 MOST_BYTES = 64 * 2**10
 """The largest dataset file: PyYAML takes up to a second for it."""
@@ -38,7 +39,7 @@ def load_dataset(path: Path) -> Dataset:
     try:
         return _load(path)
     except ValidationError as error:
-        raise DatasetError(f"{name}: {one_line(error)}") from None
+        raise DatasetError(f"{name}: {one_line(error, Dataset)}") from None
     except _Malformed as error:
         raise DatasetError(f"{name}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:

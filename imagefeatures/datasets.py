@@ -1,7 +1,6 @@
-"""What a user writes: the fields of a dataset file, and the parameters of one run.
+"""What a user writes: the fields of a dataset file, each with its bounds.
 
-Both are pydantic models; `imagefeatures.dataset_files` reads the files. Every bound is defined once, in this module:
-the DAG builds its trigger form from `RunParams`, `plan` validates with it, and the jobs receive the validated values.
+`imagefeatures.dataset_files` reads the files; `imagefeatures.run_params` may change some fields for one run.
 
 This module is imported whenever Airflow parses the DAG file: pydantic only, nothing heavy.
 """
@@ -10,18 +9,16 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names
-from imagefeatures.errors import ParamsError
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
-from imagefeatures.reasons import printable
 from imagefeatures.sources import AnySource, Folder
 from imagefeatures.strict import StrictModel
+from imagefeatures.wording import only_sentence
 
 NAME = names.DATASET_NAME
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
@@ -67,7 +64,7 @@ class Dataset(StrictModel):
             try:
                 return Folder(uri=source)
             except ValidationError as error:
-                raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+                raise ValueError(only_sentence(error)) from None
         if not isinstance(source, dict | Folder):
             raise ValueError("must be a text such as s3://bucket/folder/, or a mapping with uri")
         return source
@@ -150,78 +147,6 @@ class Dataset(StrictModel):
         return match.group(1) if match else None
 
 
-class RunParams(StrictModel):
-    """What a trigger, a backfill's conf or a command line may set for one run. None: the dataset file's value."""
-
-    partition: str | None = Field(
-        None,
-        pattern=names.PARTITION,
-        title="Partition",
-        description="The day to run, such as 2026-11-02. Leave empty in a backfill: each run knows its own day.",
-    )
-    sample: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        title="Sample",
-        description="Share of the objects, chosen by the hash of their keys: a trial run",
-    )
-    max_rejected: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        title="Failure budget",
-        description="Share of the objects that may be rejected before the run stops",
-    )
-    decode_seconds: float | None = Field(
-        None, ge=0.1, le=600, title="Seconds per image", description="Longest time one image may take to decode"
-    )
-    reuse: bool | None = Field(
-        None,
-        title="Reuse",
-        description="Take vectors from the table for images that it already has; off: compute every vector again",
-    )
-    shard_images: int = Field(
-        512,
-        ge=1,
-        le=10_000,
-        title="Images per shard",
-        description="Most images that one worker holds at once (150 kB of pixels each)",
-    )
-    shard_bytes: int = Field(
-        64 * 2**20,
-        ge=2**20,
-        le=2**30,
-        title="Bytes per shard",
-        description="Most source bytes that one worker holds at once",
-    )
-    replace_newer: bool = Field(
-        False,
-        title="Replace a newer run",
-        description="Publish this run even where one that was planned later is published already",
-    )
-
-    @classmethod
-    def parse(cls, given: dict[str, Any]) -> RunParams:
-        """Check the parameters. Raises ParamsError naming the field."""
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            raise ParamsError(one_line(error)) from None
-
-    def applied_to(self, dataset: Dataset) -> Dataset:
-        """The dataset with this run's parameters in place of the file's values."""
-        given = {name: value for name in self.overridden(dataset) if (value := getattr(self, name)) is not None}
-        limits = {name: given.pop(name) for name in list(given) if name in Limits.model_fields}
-        return dataset.model_copy(update=given | {"limits": dataset.limits.model_copy(update=limits)})
-
-    @classmethod
-    def overridden(cls, dataset: Dataset) -> dict[str, Any]:
-        """The parameters that override a field of the dataset file, or of its limits; each with the file's value."""
-        fields = dict(dataset) | dict(dataset.limits)
-        return {name: fields[name] for name in cls.model_fields if name in fields}
-
-
 def _check_cron(schedule: str) -> None:
     """Raise ValueError when Airflow would refuse the expression, or find no day for it: by the library that it uses."""
     from croniter import croniter  # when a schedule is set
@@ -232,32 +157,3 @@ def _check_cron(schedule: str) -> None:
         croniter(schedule, start).get_prev(dt.datetime)
     except Exception as error:  # it raises more than its own errors
         raise ValueError(f"is not a cron expression: {error}") from None
-
-
-MOST_SENTENCES = 20
-
-
-def one_line(error: ValidationError) -> str:
-    """A pydantic error as `field: what is wrong (got …)`, several joined by semicolons."""
-    sentences = list(_sentences(error))
-    more = len(sentences) - MOST_SENTENCES
-    return "; ".join(sentences[:MOST_SENTENCES]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _sentences(error: ValidationError) -> Iterable[str]:
-    for part in error.errors(include_url=False):
-        field = printable(".".join(str(step) for step in part["loc"]))
-        if part["type"] == "extra_forbidden":
-            yield f"{field}: unknown field"
-        elif part["type"] == "missing":
-            yield f"{field}: is required"
-        else:
-            yield f"{field}: {printable(part['msg'])} (got {_shown(part['input'])})"
-
-
-def _shown(given: object) -> str:
-    try:
-        text = repr(given)
-    except Exception:  # Python writes no whole number of more than 4,300 digits
-        return f"a value of type {type(given).__name__}"
-    return f"{text[:80]}{'…' if len(text) > 80 else ''}"

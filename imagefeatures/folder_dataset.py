@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from imagefeatures import layout, storage
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, one_line
+from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset
 from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsError
 from imagefeatures.settings import Settings
+from imagefeatures.wording import one_line
 
 PARTITION = "all"
 """The only partition of such a dataset. Each run replaces its rows."""

@@ -169,6 +169,11 @@ def model_folder(lake: str, fingerprint: str) -> str:
     return f"{lake}/models/{fingerprint}"
 
 
+def model_facts(lake: str, fingerprint: str) -> str:
+    """The file that is written last of a model's folder: with it the model is prepared."""
+    return f"{model_folder(lake, fingerprint)}/model.json"
+
+
 def folder_reservation(lake: str, dataset: str) -> str:
     """Holds the source of a dataset that has no dataset file: the name is reserved for this source."""
     return f"{lake}/folders/{dataset}"

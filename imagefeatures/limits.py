@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from imagefeatures.strict import StrictModel
+from imagefeatures.wording import meant
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """The image formats with a container check and a decoder."""
@@ -25,5 +26,5 @@ class Limits(StrictModel):
     @classmethod
     def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := set(formats) - set(FORMATS):
-            raise ValueError(f"there is no decoder for {sorted(unknown)}, only for {list(FORMATS)}")
+            raise ValueError(f"there is no decoder for {min(unknown)}{meant(min(unknown), FORMATS)}")
         return formats

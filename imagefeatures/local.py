@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imagefeatures import budget, manifest, shards, steps, storage
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.progress import Status, StepStatus, read_status
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
 from imagefeatures.step_runner import StepRunner, prepare_model

@@ -15,16 +15,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagefeatures import names, sealed, storage
-from imagefeatures.datasets import Dataset, RunParams, one_line
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.preprocessing import VERSION, Preprocessing
 from imagefeatures.reasons import printable
+from imagefeatures.run_params import RunParams, day_named
 from imagefeatures.settings import Settings, lake_from_env
 from imagefeatures.sources import AnySource
 from imagefeatures.strict import unusable_texts
+from imagefeatures.wording import one_line
 
 SOFTWARE = (
     "imagefeatures", "apache-airflow", "pyspark", "pillow", "numpy", "openvino", "tensorflow-cpu", "tensorflow",
@@ -163,7 +165,7 @@ def settle_partition(params: RunParams, partition_key: str | None) -> str:
         )
     if not (partition := params.partition or given):
         raise ParamsError("partition: a manual run needs one, such as 2026-11-02")
-    return partition
+    return day_named(partition, dt.datetime.now(dt.UTC))
 
 
 @contextlib.contextmanager

@@ -6,17 +6,18 @@ It only reads. No run depends on it, and it may start late, stop early or miss a
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from imagefeatures import manifest, shards, storage
 from imagefeatures.errors import AuditFailed, StoreError
-from imagefeatures.layout import Layout
-from imagefeatures.steps import REGISTER, SPARK_STEPS, STEPS
+from imagefeatures.layout import Layout, model_facts
+from imagefeatures.steps import FEATURIZE, REGISTER, SPARK_STEPS, STEPS
 
 SECONDS_BETWEEN_LINES = 2.0
 BAR = 20
@@ -30,7 +31,8 @@ class StepStatus:
 
     done: number of images in the finished shards. total: number of images that the step gets; None while
     the source is not listed yet. passed: number of images that the next step gets. images_per_second:
-    over the time in which at least one worker was busy.
+    over the time in which at least one worker was busy; 0 while only shards are done with which a worker began.
+    no_model: whether the step cannot begin yet because the lake holds no model.
     """
 
     step: str
@@ -39,16 +41,19 @@ class StepStatus:
     passed: int = 0
     images_per_second: float = 0.0
     finished: bool = False
+    no_model: bool = False
 
     @classmethod
     def of(cls, step: str, receipts: Sequence[shards.Receipt], total: int | None, count: int) -> StepStatus:
         """The step as its receipts tell it. count: how many shards the run has."""
-        sums = shards.totals(receipts)
-        return cls(step, sums.images, total, sums.passed, sums.images_per_second, len(receipts) >= count)
+        sums, finished = shards.totals(receipts), len(receipts) >= count
+        # A worker's first shard includes its start: a decode process, an engine. It says nothing of those to come.
+        rate = sums.images_per_second if finished else shards.totals(_after_the_start(receipts)).images_per_second
+        return cls(step, sums.images, total, sums.passed, rate, finished)
 
     @property
     def seconds_left(self) -> float | None:
-        """What the step still takes at its rate so far; None before its first shard is done."""
+        """What the step still takes at its rate so far; None as long as no rate is known."""
         if self.total is None or not self.images_per_second:
             return None
         return (self.total - self.done) / self.images_per_second
@@ -74,13 +79,13 @@ class Status:
 def read_status(layout: Layout) -> Status | None:
     """A run's status. None when it has no staging folder: it is not planned yet, or registered already."""
     try:
-        storage.read(layout.run_file)
-        return Status(layout.run_id, tuple(_steps(layout)))
+        planned = json.loads(storage.read(layout.run_file))
+        return Status(layout.run_id, tuple(_steps(layout, planned["fingerprint"])))
     except (storage.ObjectMissing, FileNotFoundError):  # register removes the folder meanwhile
         return None
 
 
-def _steps(layout: Layout) -> list[StepStatus]:
+def _steps(layout: Layout, fingerprint: str) -> list[StepStatus]:
     try:
         listing = manifest.listing_of(layout)
     except storage.ObjectMissing:
@@ -92,7 +97,23 @@ def _steps(layout: Layout) -> list[StepStatus]:
         if not steps[-1].finished:
             break
         total = steps[-1].passed
+    if steps[-1].step == FEATURIZE and not steps[-1].done and not _is_prepared(layout, fingerprint):
+        steps[-1] = replace(steps[-1], no_model=True)
     return steps
+
+
+def _is_prepared(layout: Layout, fingerprint: str) -> bool:
+    try:
+        storage.read_part(model_facts(layout.lake, fingerprint), 0, 1)
+    except storage.ObjectMissing:
+        return False
+    return True
+
+
+def _after_the_start(receipts: Sequence[shards.Receipt]) -> list[shards.Receipt]:
+    """The shards that were begun when another one was done: those of a worker that has started."""
+    first = min((receipt.started_at + receipt.seconds for receipt in receipts), default=0.0)
+    return [receipt for receipt in receipts if receipt.started_at >= first]
 
 
 class Progress:
@@ -122,6 +143,12 @@ class Progress:
         """Take the status of the first partition's run as it is given, and print what has changed."""
         self._partitions[0].status = status
         self._print()
+
+    def say(self, line: str) -> None:
+        """Print a line of the caller's own above the progress, which only this object may do on a terminal."""
+        cursor_up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
+        print(f"{cursor_up}{time.monotonic() - self._started:5.0f} s  {line}", file=self._out, flush=True)
+        self._drawn = 0
 
     def _print(self) -> None:
         seconds = time.monotonic() - self._started
@@ -215,9 +242,11 @@ def _label(step: str) -> str:
 def _running_step(step: StepStatus, width: int) -> str:
     if step.total is None:
         return f"{_label(step.step)}  starting"
-    rate = f"{step.images_per_second:,.0f} images/s" if step.done else "starting"
+    if step.no_model:
+        return f"{_label(step.step)}  waits for the model: once for a lake it is downloaded, converted and checked"
+    rate = f"{step.images_per_second:,.0f} images/s" if step.images_per_second else "" if step.done else "starting"
     left = "" if step.seconds_left is None else f"  {_duration(step.seconds_left)} left"
-    words = f"  {step.done:,} of {step.total:,}  {rate}{left}"
+    words = f"  {step.done:,} of {step.total:,}  {rate}{left}".rstrip()
     length = min(BAR, max(SHORTEST_BAR, width - len(_label(step.step)) - 2 - len(words)))
     filled = length * step.done // max(step.total, 1)
     return f"{_label(step.step)}  {'█' * filled}{'░' * (length - filled)}{words}"

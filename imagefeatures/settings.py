@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,12 @@ def _in_checkout(variable: str, folder: str) -> Path:
             f"only a checkout has a {folder} folder of its own"
         )
     return REPOSITORY / folder
+
+
+def program(name: str = "imagefeatures") -> str:
+    """A program of this environment, as a person calls it: those of a checkout are on nobody's path."""
+    own = Path(sys.executable).parent / name
+    return str(own.relative_to(REPOSITORY)) if own.is_relative_to(REPOSITORY) else name
 
 
 def is_checkout(folder: Path) -> bool:

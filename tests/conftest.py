@@ -18,8 +18,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from imagefeatures import images, layout, storage
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 from support import servers
 from support.scripted_store import ScriptedStore, scripted_store

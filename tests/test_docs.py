@@ -14,9 +14,10 @@ import yaml
 from pydantic import BaseModel
 
 from imagefeatures import errors, schemas, steps
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections

@@ -81,7 +81,7 @@ def test_the_name_of_another_dataset_is_not_taken(settings: Settings, tmp_path: 
     with pytest.raises(ParamsError, match="--name: fruit is another dataset already"):
         dataset_of(str(two), settings, "fruit")
     assert dataset_of(str(two), settings, "mine").name == "mine"
-    with pytest.raises(ParamsError, match="cannot be a dataset: name: String should match"):
+    with pytest.raises(ParamsError, match="cannot be a dataset: name: must be a name such as fruit"):
         dataset_of(str(two), settings, "Mine!")
 
 

@@ -18,11 +18,12 @@ import pytest
 from imagefeatures import manifest, storage
 from imagefeatures.catalog import tables
 from imagefeatures.dataset_files import load_dataset
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import InputError, StoreError
 from imagefeatures.local import run_steps
 from imagefeatures.models.weights import read_weights
 from imagefeatures.plan import Run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, read_staged
 from imagefeatures.steps import ingest, resize, validate

@@ -28,6 +28,7 @@ MAY_IMPORT = {  # of what is watched; docs/architecture.md has the same table in
     "dags": {"imagefeatures", "imagefeatures_airflow", "airflow"},
     "deploy/local": {"imagefeatures", "deploy"},
     "deploy/local/one_run.py": {"imagefeatures", "deploy", "airflow"},
+    "deploy/local/cut_off_tasks.py": {"airflow"},
     "deploy/compose": {"deploy"},
     "demo": {"imagefeatures", "deploy", "demo"},
     "benchmarks": {"imagefeatures", "imagefeatures_spark", "pyspark", "deploy", "demo", "benchmarks"},
@@ -116,7 +117,7 @@ def test_heavy_libraries_are_imported_at_the_point_of_use() -> None:
     assert not imported_with(MODULES) & {"tensorflow", "keras", "openvino", "h5py", "boto3", "botocore"}
 
 
-@pytest.mark.parametrize("module", ["datasets", "settings", "errors", "reasons", "layout"])
+@pytest.mark.parametrize("module", ["datasets", "run_params", "settings", "errors", "reasons", "layout"])
 def test_what_a_dag_file_imports_is_light(module: str) -> None:
     loaded = imported_with([f"imagefeatures.{module}"])
     assert f"imagefeatures.{module}" in MODULES

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from imagefeatures import local, read, shards, steps, storage
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import NoInput, ParamsError, StoreError, TooManyRejected, WorkerDied
 from imagefeatures.plan import Run
 from imagefeatures.progress import Status
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.step_runner import StepRunner
 from imagefeatures.steps import register

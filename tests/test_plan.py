@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from imagefeatures import storage
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run, settle_partition
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from support.shared import PARTITION, PREPROCESSING, SPEC, MakeRun
 

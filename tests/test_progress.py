@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from imagefeatures import manifest, progress, storage
+from imagefeatures import manifest, progress, shards, storage
+from imagefeatures.layout import model_facts
 from imagefeatures.settings import Settings
 from imagefeatures.shards import ShardWork
 from imagefeatures.steps import ingest, validate
@@ -40,6 +41,9 @@ def test_status_follows_real_receipts(run: Any) -> None:
     assert (second.step, second.done, second.total) == ("validate", 0, 4)
     validate.run_shard(run, 0)
     assert progress.read_status(run.layout).steps[-1].done == 1
+    assert progress.read_status(run.layout).steps[-1].images_per_second == 0  # the start is in it
+    validate.run_shard(run, 1)
+    assert progress.read_status(run.layout).steps[-1].done == 2
     assert progress.read_status(run.layout).steps[-1].images_per_second > 0
     for shard in range(listing.shards):
         validate.run_shard(run, shard)
@@ -51,6 +55,9 @@ def test_status_follows_real_receipts(run: Any) -> None:
         "featurize",
     ]
     assert not progress.read_status(run.layout).registering
+    assert progress.read_status(run.layout).steps[-1].no_model
+    storage.write(model_facts(run.lake, run.fingerprint), b"{}")
+    assert not progress.read_status(run.layout).steps[-1].no_model
     for shard in range(listing.shards):
         ShardWork(run.layout, "featurize", shard).finish(1, pa.table({"row": [0]}))
     assert progress.read_status(run.layout).registering
@@ -138,3 +145,49 @@ def test_there_is_no_time_left_to_tell_before_the_first_shard_is_done() -> None:
     assert progress.StepStatus("ingest", 0, 2000).seconds_left is None
     assert progress.StepStatus("ingest").seconds_left is None
     assert progress.StepStatus("ingest", 2000, 2000, images_per_second=50.0).seconds_left == 0
+
+
+def receipt(shard: int, start: float, seconds: float, images: int = 10) -> shards.Receipt:
+    output = shards.StagedFile("file:///none", images, 1, "")
+    return shards.Receipt("resize", shard, images, output, None, {}, start, seconds)
+
+
+def test_a_rate_leaves_out_the_shards_with_which_workers_began() -> None:
+    """Two workers whose first shards took 5 s, of which 4 were their start, and whose others took 1 s each."""
+    first = [receipt(0, 100.0, 5.0), receipt(1, 100.1, 5.0)]
+    begun = progress.StepStatus.of("resize", first, total=60, count=6)
+    assert (begun.done, begun.images_per_second, begun.seconds_left) == (20, 0.0, None)
+    later = [receipt(2, 105.0, 1.0), receipt(3, 105.1, 1.0)]
+    under_way = progress.StepStatus.of("resize", first + later, total=60, count=6)
+    assert under_way.images_per_second == pytest.approx(20 / 1.1)
+    assert under_way.seconds_left == pytest.approx(20 * 1.1 / 20)
+    whole = progress.StepStatus.of("resize", first + later, total=40, count=4)
+    assert whole.images_per_second == pytest.approx(40 / 6.1)  # a step that is done: all of it
+
+
+def test_a_line_has_no_rate_before_one_is_known(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    lines = {
+        "starting": progress.StepStatus("ingest", 0, 2000),
+        "500 of 2,000": progress.StepStatus("ingest", 500, 2000, 500, 0.0),
+        "waits for the model: once for a lake it is downloaded, converted and checked": progress.StepStatus(
+            "featurize", 0, 2000, no_model=True
+        ),
+    }
+    for end, step in lines.items():
+        told = progress.Progress(run.lake, "photos", ["2026-11-02"], out := Terminal())
+        told.update(progress.Status("r", (step,)))
+        assert out.getvalue().splitlines()[-1].removesuffix("\x1b[K").endswith(f"  {end}")
+
+
+def test_a_line_of_the_callers_own_stays_above_the_progress(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    told = progress.Progress(run.lake, "photos", ["2026-11-01", "2026-11-02"], out := Terminal())
+    told.tick()
+    told.say("preparing the model: the weights …")
+    told.tick()
+    first, second = out.getvalue().split("\x1b[2F\x1b[J")
+    assert first.count("\n") == 2
+    assert second.splitlines()[0].endswith(" s  preparing the model: the weights …")
+    assert second.count("\n") == 3
+    assert "\x1b[2F" not in second

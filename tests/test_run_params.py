@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
+from imagefeatures.run_params import RunParams
 from support.dataset_files import GOOD
 
 

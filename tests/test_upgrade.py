@@ -15,7 +15,7 @@ import pytest
 from imagefeatures import batches, isolation, read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.dataset_files import load_dataset
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
@@ -23,6 +23,7 @@ from imagefeatures.models.prepare import read_bundle
 from imagefeatures.models.reference import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from support import lakes

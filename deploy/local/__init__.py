@@ -2,6 +2,8 @@
 
 environment    the variables of all its processes
 services       Airflow's processes, started, watched and stopped
+processes      how a service is ended with everything below it
+cut_off_tasks  tasks that were cut off when Airflow ended, scheduled again
 watch          how often a service that ends is started again
 claim          who has the folder and the port
 up             all of that until Ctrl-C

@@ -49,6 +49,9 @@ def main() -> int:
     except ImageFeaturesError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130  # as shells say it
 
 
 def port_number(text: str) -> int:

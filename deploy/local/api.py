@@ -37,13 +37,21 @@ class Api:
     def password(self) -> str:
         return self._password()
 
+    def listening(self) -> bool:
+        """Whether the server responds, whatever the other services do."""
+        return self._health() is not None
+
     def healthy(self) -> bool:
         """Whether the server responds, and the scheduler and the DAG processor are alive."""
-        try:
-            health = self._request("GET", "/api/v2/monitor/health", token=False)
-        except (OSError, ApiError):
-            return False
-        return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
+        health = self._health()
+        needed = ("scheduler", "dag_processor")
+        return health is not None and all(health[part]["status"] == "healthy" for part in needed)
+
+    def cut_off_tasks(self) -> int:
+        """How many tasks are in the hands of a scheduler, or of what it has started."""
+        states = "&".join(f"state={state}" for state in ("queued", "running", "restarting"))
+        found: int = self.get(f"/api/v2/dags/~/dagRuns/~/taskInstances?{states}&limit=1")["total_entries"]
+        return found
 
     def get(self, path: str) -> Any:
         return self._request("GET", path)
@@ -70,6 +78,13 @@ class Api:
         found = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances")
         tasks: list[dict[str, Any]] = found["task_instances"]
         return tasks
+
+    def _health(self) -> dict[str, Any] | None:
+        try:
+            health: dict[str, Any] = self._request("GET", "/api/v2/monitor/health", token=False)
+        except (OSError, ApiError, ValueError):  # also: something that answers, and is no Airflow
+            return None
+        return health
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None, *, token: bool = True) -> Any:
         headers = {"Content-Type": "application/json"}

@@ -40,6 +40,7 @@ def environment(home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # the wait between two tasks
         # On a busy machine the API server may not respond for a while, which must not kill a Spark step.
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "24",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "8",  # three minutes: it may be started again in the meantime
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[*]"}),
         **({"SPARK_HOME": str(SPARK_HOME)} if SPARK_HOME.is_dir() else {}),

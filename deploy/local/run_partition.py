@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import fcntl
 import json
 import os
@@ -14,15 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deploy.local import processes
 from deploy.local.environment import environment
 from imagefeatures import errors
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.progress import Progress
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.run_params import RunParams, day_named
+from imagefeatures.settings import REPOSITORY, Settings, program
 
 ERROR_NAMES = [name for name, value in vars(errors).items() if isinstance(value, type)]
 ERROR_LINE = re.compile(rf"\b(?:{'|'.join(ERROR_NAMES)}): .*")
+PREPARING_LINE = re.compile(r"preparing the model: [^\x1b\n]*")
+STOP_SECONDS = 15
 
 
 def run_partition(home: Path, dataset: str, partition: str) -> int:
@@ -34,6 +38,7 @@ def run_partition(home: Path, dataset: str, partition: str) -> int:
     settings = Settings.from_env()
     find_dataset(settings.datasets, dataset)
     RunParams.parse({"partition": partition})
+    partition = day_named(partition, dt.datetime.now(dt.UTC))
     (home / "logs").mkdir(parents=True, exist_ok=True)
     with alone(home / f"run-{dataset}.lock", f"run of {dataset} {partition}") as lock:
         return _run(home, dataset, partition, lock)
@@ -69,10 +74,11 @@ def _run(home: Path, dataset: str, partition: str, lock: int) -> int:
         run = None
         if migrated:
             # It inherits the lock: if this process is killed, the run goes on, and the next one still waits for it.
-            run = subprocess.Popen(one_run, env=env, stdout=sink, stderr=sink, pass_fds=[lock])  # noqa: S603
-        while run and run.poll() is None:
-            progress.tick()
-            time.sleep(0.5)
+            # A session of its own: Ctrl-C reaches this process alone, which then ends everything below the other one.
+            run = subprocess.Popen(  # noqa: S603
+                one_run, env=env, stdout=sink, stderr=sink, pass_fds=[lock], start_new_session=True
+            )
+            _follow(run, progress, log, f"{program()} run {dataset} {partition} --resume")
     outcome: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"state": "failed", "tasks": []}
     out.unlink(missing_ok=True)
     _print_tasks(outcome["tasks"])
@@ -80,6 +86,24 @@ def _run(home: Path, dataset: str, partition: str, lock: int) -> int:
     if outcome["state"] != "success":
         print(f"{outcome['state']}; the whole log: {log}")
     return 0 if outcome["state"] == "success" else 1
+
+
+def _follow(run: subprocess.Popen[bytes], progress: Progress, log: Path, go_on: str) -> None:
+    """Print the progress until the run has ended; end it on Ctrl-C. go_on: the command by which it can go on then."""
+    told = 0
+    try:
+        while run.poll() is None:
+            lines = PREPARING_LINE.findall(log.read_text(errors="replace"))
+            for line in lines[told:]:
+                progress.say(line)
+            told = len(lines)
+            progress.tick()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        processes.end([run.pid], STOP_SECONDS)
+        run.wait()
+        print(f"\nNothing of this run is published. Finished shards are kept; to go on: {go_on}", file=sys.stderr)
+        raise
 
 
 def _print_tasks(tasks: list[dict[str, Any]]) -> None:

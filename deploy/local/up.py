@@ -15,7 +15,7 @@ def up(home: Path, port: int) -> int:
     before anything is started.
     """
     try:
-        with to_start(home, port) as services:
+        with to_start(home, port, triggerer=True) as services:
             try:
                 say("starting Airflow …")
                 services.start()

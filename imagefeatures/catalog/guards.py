@@ -18,6 +18,7 @@ from pyiceberg.table.metadata import TableMetadata
 from imagefeatures import layout, schemas
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.errors import CatalogRefused
+from imagefeatures.settings import program
 
 NAMES_OF_CODE = ("py-io-impl", "write.py-location-provider.impl", "py-catalog-impl")
 """Properties whose value pyiceberg imports and calls."""
@@ -28,7 +29,7 @@ VERSION = "imagefeatures.schema-version"
 NEWEST_FORMAT = 3
 """The newest version of Iceberg's table format that pyiceberg reads."""
 
-REPAIR = "`imagefeatures repair` shows what is left of it"
+REPAIR = f"`{program()} repair` shows what is left of it"
 
 
 def checked(table: Table, lake: str, catalog: str) -> Table:

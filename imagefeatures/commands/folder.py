@@ -12,10 +12,11 @@ from typing import Any
 
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, TooManyRejected
 from imagefeatures.models.backbones import BACKBONES
-from imagefeatures.settings import REPOSITORY, Settings, is_checkout
+from imagefeatures.run_params import RunParams
+from imagefeatures.settings import REPOSITORY, Settings, is_checkout, program
 
 HELP = "the images of one folder to a table and a picture: no dataset file, no partition"
 EXAMPLES = 4
@@ -49,7 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
     dataset = folder_dataset.dataset_of(parsed.path, settings, parsed.name)
     labels = "labels are the names of its subfolders" if dataset.label == "parent" else "without labels"
     local_run.announce(f"{_path(dataset)} to features.{dataset.name}, {labels}", parsed.workers)
-    command = f"imagefeatures folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
+    command = f"{program()} folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
     with local_run.resumable(settings, dataset.name, folder_dataset.PARTITION, command):
         summary, rejected = _published(dataset, settings, parsed.workers, parsed.resume)
     seconds = time.perf_counter() - started
@@ -122,7 +123,7 @@ def _about_rejected(rejected: Rejections, dataset: Dataset, published: bool = Tr
     if left := sum(_is_system_file(row["uri"]) for row in rejected):
         yield f"  {left:,} of them are files that operating systems leave behind ({', '.join(SYSTEM_FILES[:3])}, …)."
     if published:
-        yield "  To see all of them, in Python:"
+        yield f"  To see all of them, with {program('python')}:"
         yield from _python(f""""quarantine", where="dataset = '{dataset.name}'").to_pylist()  # uri, reason, detail""")
 
 
@@ -132,7 +133,7 @@ def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
 
     yield ""
     yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
-    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, in Python:"
+    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, with {program('python')}:"
     width = BACKBONES[dataset.model].width
     yield from _python(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
 

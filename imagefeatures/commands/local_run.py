@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -29,9 +30,11 @@ def usable_cores() -> int:
 
 
 def announce(what: str, workers: int) -> None:
-    """Print what begins, and why it may take a while."""
+    """Print what begins. From here on, what is done for a model that the lake does not hold yet is printed too."""
     say(f"{what}; {workers} workers" if workers > 1 else f"{what}; in this process")
-    say("the model: from the lake, or downloaded and proven now (once, about 20 s) …")
+    log = logging.getLogger("imagefeatures.models.prepare")
+    log.handlers, log.propagate = [_Said()], False
+    log.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager
@@ -47,6 +50,13 @@ def resumable(settings: Settings, dataset: str, partition: str, command: str) ->
                 local.unfinished_run(settings, dataset, partition)
                 say(f"Finished shards are kept. To go on: {command} --resume", file=sys.stderr)
         raise
+
+
+class _Said(logging.Handler):
+    """Prints the lines of a log as the command's own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
 
 
 def _at_least_one(text: str) -> int:

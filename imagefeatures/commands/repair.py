@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imagefeatures import names
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import ParamsError
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.repair import TableReport
@@ -79,6 +79,6 @@ def _lines(report: TableReport) -> Iterator[str]:
 def _advice(damaged: int, applied: bool, reports: list[TableReport]) -> Iterator[str]:
     back = any(report.earlier for report in reports)
     if damaged and back and not applied:
-        yield "Nothing was changed. imagefeatures repair --apply goes back to the earlier states named here."
+        yield f"Nothing was changed. {program()} repair --apply goes back to the earlier states named here."
     if back and applied:
         yield "Run the partitions again that were published since: their rows may be in some tables and not in others."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.errors import ParamsError
-from imagefeatures.settings import Settings
+from imagefeatures.run_params import RunParams, day_named
+from imagefeatures.settings import Settings, program
 
 HELP = "one partition of a dataset to the end on this machine, without Airflow and Spark"
 PARAMS = [name for name in RunParams.model_fields if name != "partition"]
@@ -17,7 +18,7 @@ PARAMS = [name for name in RunParams.model_fields if name != "partition"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="name of a dataset file")
-    parser.add_argument("partition", metavar="PARTITION", help="what to fill, such as 2026-11-02")
+    parser.add_argument("partition", metavar="PARTITION", help="what to fill, such as 2026-11-02 or yesterday")
     local_run.add_arguments(parser)
     parameters = parser.add_argument_group("run parameters", "By default as the dataset file says.")
     for name in PARAMS:
@@ -30,7 +31,7 @@ def run(parsed: argparse.Namespace) -> int:
     from imagefeatures import local
     from imagefeatures.progress import Progress
 
-    settings, partition = Settings.from_env(), str(parsed.partition)
+    settings, partition = Settings.from_env(), day_named(str(parsed.partition), dt.datetime.now(dt.UTC))
     dataset = find_dataset(settings.datasets, parsed.dataset)
     given = {name: value for name in PARAMS if (value := getattr(parsed, name)) is not None}
     params = RunParams.parse({**given, "partition": partition})
@@ -38,7 +39,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise ParamsError(f"--resume: the run goes on by its own parameters; leave out {', '.join(changed)}")
     local_run.announce(f"{dataset.name} {partition}", parsed.workers)
     progress = Progress(settings.lake, dataset.name, [partition]).update
-    with local_run.resumable(settings, dataset.name, partition, f"imagefeatures run {dataset.name} {partition}"):
+    with local_run.resumable(settings, dataset.name, partition, f"{program()} run {dataset.name} {partition}"):
         if parsed.resume:
             run_file = local.unfinished_run(settings, dataset.name, partition)
             result = local.finish_run(

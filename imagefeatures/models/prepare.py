@@ -6,9 +6,13 @@ reproduce the golden vectors of the package. `model.json` is written last: a fol
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import logging
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +20,17 @@ import numpy as np
 
 from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.layout import model_folder
+from imagefeatures.layout import model_facts, model_folder
 from imagefeatures.models import engines, reference
 from imagefeatures.models.engines import GOLDEN_FILE, Bundle
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.models.weights import load_weights
 from imagefeatures.preprocessing import Preprocessing
+
+log = logging.getLogger(__name__)
+
+PREPARING = "preparing the model: "
+"""How the lines about it begin, by which they are found in the log of a task."""
 
 
 def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Path) -> dict[str, Any]:
@@ -31,21 +40,24 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
     """
     fingerprint = spec.fingerprint(preprocessing)
     folder = model_folder(lake, fingerprint)
-    if (facts := _read_facts(folder)) and GOLDEN_FILE in facts["sha256"]:  # older versions wrote no golden vectors
+    if (facts := _read_facts(lake, fingerprint)) and GOLDEN_FILE in facts["sha256"]:  # older versions wrote none
         return facts
-    model = reference.build(spec, load_weights(spec, cache))
-    pixels = reference.golden_pixels(spec.input_shape)
-    golden = model(reference.scaled(pixels, spec.value_scale), training=False).numpy()
-    if (kept := reference.kept_golden_vectors(spec)) is not None:
-        reference.check_parity("the reference", golden, kept)
-    files = {GOLDEN_FILE: _as_npy(golden)}
-    for name in engines.NAMES:
-        files |= engines.module(name).export(model, spec)
+    with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
+        weights = load_weights(spec, cache)
+    with _told("the reference in Keras"):
+        model = reference.build(spec, weights)
+        pixels = reference.golden_pixels(spec.input_shape)
+        golden = model(reference.scaled(pixels, spec.value_scale), training=False).numpy()
+        if (kept := reference.kept_golden_vectors(spec)) is not None:
+            reference.check_parity("the reference", golden, kept)
+    files, parity = {GOLDEN_FILE: _as_npy(golden)}, {}
+    with _told(f"converting it for {' and '.join(engines.NAMES)}"):
+        for name in engines.NAMES:
+            files |= engines.module(name).export(model, spec)
     bundle = Bundle(fingerprint, spec, files)
-    parity = {
-        name: reference.check_parity(name, engines.load(name, bundle).features(pixels), golden)
-        for name in engines.NAMES
-    }
+    for name in engines.NAMES:
+        with _told(f"checking {name} against the reference"):
+            parity[name] = reference.check_parity(name, engines.load(name, bundle).features(pixels), golden)
     for name, data in files.items():
         storage.write(f"{folder}/{name}", data)
     facts = {
@@ -55,7 +67,7 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         "parity": parity,
     }
-    storage.write(f"{folder}/model.json", json.dumps(facts, indent=1).encode())
+    storage.write(model_facts(lake, fingerprint), json.dumps(facts, indent=1).encode())
     return facts
 
 
@@ -63,10 +75,10 @@ def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bun
     """The prepared files. Raises ModelMismatch when one is missing, or is not the file that was verified."""
     fingerprint = spec.fingerprint(preprocessing)
     folder = model_folder(lake, fingerprint)
-    facts = _read_facts(folder)
+    facts = _read_facts(lake, fingerprint)
     try:
         if facts is None:
-            raise storage.ObjectMissing(f"{folder}/model.json")
+            raise storage.ObjectMissing(model_facts(lake, fingerprint))
         files = {name: storage.read(f"{folder}/{name}") for name in {GOLDEN_FILE, *facts["sha256"]}}
     except storage.ObjectMissing as error:
         raise ModelMismatch(f"MODEL_MISMATCH: {folder} is not prepared ({error}); run the model task") from None
@@ -76,9 +88,18 @@ def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bun
     return Bundle(fingerprint, spec, files)
 
 
-def _read_facts(folder: str) -> dict[str, Any] | None:
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Log what is begun, and how long it took: together it may be minutes."""
+    log.info("%s%s …", PREPARING, what)
+    started = time.perf_counter()
+    yield
+    log.info("%s%s: %.1f s", PREPARING, what, time.perf_counter() - started)
+
+
+def _read_facts(lake: str, fingerprint: str) -> dict[str, Any] | None:
     try:
-        facts: dict[str, Any] = json.loads(storage.read(f"{folder}/model.json"))
+        facts: dict[str, Any] = json.loads(storage.read(model_facts(lake, fingerprint)))
     except storage.ObjectMissing:
         return None
     return facts

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import Asset, CronPartitionTimetable, XComArg
+from airflow.sdk import Asset, XComArg
 
 from imagefeatures import names
 from imagefeatures_airflow.retries import RefuseInputErrors
-from imagefeatures_airflow.timetables import OnDemandPartitionTimetable
+from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPartitionTimetable
 
 JOBS = "imagefeatures_spark"
 
@@ -22,11 +22,10 @@ def asset(dataset: str) -> Asset:
     return Asset(names.table_name(dataset), uri=f"iceberg://{names.NAMESPACE}/{dataset}")
 
 
-def calendar(cron: str | None) -> CronPartitionTimetable | OnDemandPartitionTimetable:
+def calendar(cron: str | None) -> DailyPartitionTimetable:
     """One partition a day: a run at midnight fills the day that has just ended. cron: None for no scheduled runs."""
-    if cron:
-        return CronPartitionTimetable(cron, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
-    return OnDemandPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+    kind = DailyPartitionTimetable if cron else OnDemandPartitionTimetable
+    return kind(cron or "0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
 
 
 def default_args() -> dict[str, Any]:

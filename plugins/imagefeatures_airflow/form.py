@@ -1,19 +1,56 @@
-"""The trigger form: the fields and bounds of `RunParams` as Airflow params."""
+"""The trigger form: the fields and bounds of `RunParams` as Airflow params; and which partition a filled form names."""
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
+from imagefeatures.errors import ParamsError
+from imagefeatures.run_params import RunParams, day_named
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
+
+DEFAULT_DAY = "yesterday"
+"""What the form has in the field for the partition. It is a word, so that a DAG is the same text every day."""
 
 
 def trigger_form(dataset: Dataset) -> dict[str, Param]:
     """One field per run parameter: type, bounds, title and description. The dataset file's value is the default."""
     preset = RunParams.overridden(dataset)
+    if "{partition" in str(dataset.source):
+        preset["partition"] = DEFAULT_DAY
     fields = RunParams.model_json_schema()["properties"]
     return {name: Param(preset.get(name, field["default"]), **_flat(field)) for name, field in fields.items()}
+
+
+def params_of(params: Mapping[str, Any], partition_key: str | None, run: DagRunProtocol | None = None) -> RunParams:
+    """The parameters of a DAG run, with the partition that it fills; None where nothing names one.
+
+    params: the form's fields, as they were sent, and the defaults of the others. partition_key: the key by which
+    Airflow knows the run: a scheduled run's, a backfill's, or what was typed into the field of Airflow's own. run: None
+    where there is none, as in a test. Raises ParamsError, also for a parameter that there is not.
+    """
+    given = RunParams.parse(dict(params))
+    asked = given.partition
+    if partition_key:
+        # The form sends its default too, and a backfill sends its form to each of its runs.
+        if asked not in (None, DEFAULT_DAY, partition_key):
+            raise ParamsError(
+                f"partition: the parameters say {asked}, but this run's own partition key is {partition_key}; "
+                f"leave the parameter as it is in backfills and scheduled runs"
+            )
+        asked = partition_key
+    elif run and run.logical_date and "partition" not in (run.conf or {}):
+        asked = str(run.logical_date.astimezone(dt.UTC).date())
+    elif asked:
+        # Counted from the trigger: a retry on the next day fills the same day.
+        asked = day_named(asked, run.run_after if run else dt.datetime.now(dt.UTC))
+    return RunParams.parse({**params, "partition": asked})
 
 
 def _flat(field: dict[str, Any]) -> dict[str, Any]:

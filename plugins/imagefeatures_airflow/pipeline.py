@@ -3,8 +3,11 @@
 Turns one partition of a dataset, a day's images, into rows of the Iceberg table `features.<dataset>`:
 one MobileNetV2 vector for each image.
 
-**Run it.** Scheduled runs fill yesterday at midnight UTC. *Trigger* asks for a `partition`, such as
-`2026-11-02`. Fill a range with `airflow backfill create --dag-id features_<dataset> --from-date … --to-date …`.
+**Run it.** Scheduled runs fill yesterday at midnight UTC. *Trigger* fills the day that its form names:
+`yesterday`, `today`, or one such as `2026-11-02`. For other days use the command
+`airflow backfill create --dag-id features_<dataset> --from-date 2026-11-02 --to-date 2026-11-04`, or the
+backfill's form: from 2026-11-02 to 2026-11-04 is 3 partitions, first and last included. Type the days, leave the
+times empty; your browser's time zone does not matter. Days to come are left out.
 
 **The promise.** Every listed object ends in `features.<dataset>` or, with a reason, in
 `features.quarantine`; numbers that do not add up are never published. Running a partition again
@@ -48,10 +51,10 @@ def features_dag(dataset: Dataset, folder: Path) -> DAG:
     )
     def pipeline() -> None:
         @task
-        def plan(params: dict[str, Any], partition_key: str | None = None) -> str:
+        def plan(params: dict[str, Any], partition_key: str | None = None, dag_run: Any = None) -> str:
             from imagefeatures_airflow import tasks
 
-            return tasks.plan(folder, dataset.name, params, partition_key)
+            return tasks.plan(folder, dataset.name, params, partition_key, dag_run)
 
         @task
         def model(run_file: str) -> dict[str, Any]:

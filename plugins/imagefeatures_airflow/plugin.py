@@ -1,4 +1,4 @@
-"""Registers the project with Airflow: the timetable, the web page, and its links in the UI.
+"""Registers the project with Airflow: the timetables, the web page, and its links in the UI.
 
 The entry point `airflow.plugins` of an installed package names the class. Every Airflow process imports this module,
 tasks included, so it imports nothing heavy at module level.
@@ -10,14 +10,15 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from imagefeatures_airflow.timetables import OnDemandPartitionTimetable
+from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPartitionTimetable
 
 PREFIX = "image-features"
 
 
 class ImageFeaturesPlugin(AirflowPlugin):
     name = "image_features"
-    timetables = [OnDemandPartitionTimetable]  # noqa: RUF012 - Airflow's own way to declare it
+    # Airflow's own way to declare them.
+    timetables = [DailyPartitionTimetable, OnDemandPartitionTimetable]  # noqa: RUF012
     # No leading slash: the UI resolves these addresses against its own base path, which may not be the host's root.
     external_views = [  # noqa: RUF012
         {

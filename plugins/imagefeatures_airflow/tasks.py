@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from imagefeatures import names
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
+from imagefeatures_airflow.form import params_of
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
 
 
-def plan(folder: Path, dataset: str, params: dict[str, Any], partition_key: str | None) -> str:
-    """Settle the run of a dataset whose file is in that folder. Returns the URI of its run.json."""
-    return plan_run(find_dataset(folder, dataset), RunParams.parse(dict(params)), partition_key, Settings.from_env())
+def plan(
+    folder: Path,
+    dataset: str,
+    params: dict[str, Any],
+    partition_key: str | None,
+    run: DagRunProtocol | None = None,
+) -> str:
+    """Settle the run of a dataset whose file is in that folder. Returns the URI of its run.json.
+
+    params, partition_key, run: as for `form.params_of`.
+    """
+    settled = params_of(params, partition_key, run)
+    if settled.partition:
+        print(f"this run fills the partition {settled.partition} of {names.table_name(dataset)}; days are those of UTC")
+    return plan_run(find_dataset(folder, dataset), settled, None, Settings.from_env())
 
 
 def model(run_file: str, dataset: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ import psycopg
 import pytest
 
 from imagefeatures.catalog import connect, tables
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogError, CatalogRefused, ImageFeaturesError, InputError, SettingsError
 from imagefeatures.plan import plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from support.servers import free_port
 

@@ -12,9 +12,10 @@ import pytest
 
 from imagefeatures import read, schemas
 from imagefeatures.catalog import connect, tables
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from support.publishing import DAY, publish_older_run
 

@@ -17,10 +17,11 @@ from imagefeatures import settings as settings_module
 from imagefeatures.cli import main
 from imagefeatures.commands import folder as folder_module
 from imagefeatures.dataset_files import load_dataset
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR
 from imagefeatures.plan import plan_run
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.run_params import RunParams
+from imagefeatures.settings import REPOSITORY, Settings, program
 from support.making import make
 from support.photos import encoded, fill, jpeg, picture, real_photos
 
@@ -86,7 +87,7 @@ def test_a_folder_becomes_a_table_a_picture_and_a_list_of_what_was_rejected(
 def check_rejected(out: Out) -> None:
     """Each reason with its count and examples, the interesting ones first; and a word on what is no photo anyway."""
     start = out.index("Rejected:")
-    listed = out[start + 1 : out.index("  To see all of them, in Python:")]
+    listed = out[start + 1 : out.index(f"  To see all of them, with {program('python')}:")]
     assert listed[0] == "  6 × UNSUPPORTED_FORMAT"
     names = ["film.mp4", "notes.txt", "z.html", ".DS_Store"]
     for name, line in zip(names, listed[1:5], strict=True):

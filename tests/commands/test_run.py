@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -17,11 +18,11 @@ from imagefeatures import local, read, storage
 from imagefeatures.cli import main
 from imagefeatures.commands import local_run
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.datasets import RunParams
 from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.run_params import RunParams
+from imagefeatures.settings import REPOSITORY, Settings, program
 from imagefeatures.steps import STEPS
 from support.photos import fill, jpeg
 from support.shared import PARTITION
@@ -60,10 +61,10 @@ def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: p
     ("words", "text"),
     [
         (["nobody", PARTITION], "no dataset file for 'nobody' in "),
-        (["birds", "2026/11/02"], "partition: String should match pattern"),
-        (["birds", PARTITION, "--max-rejected", "2"], "max_rejected: Input should be less than or equal to 1 (got "),
-        (["birds", PARTITION, "--reuse", "perhaps"], "reuse: Input should be a valid boolean"),
-        (["birds", PARTITION, "--shard-images", "0"], "shard_images: Input should be greater than or equal to 1"),
+        (["birds", "2026/11/02"], "partition: must be a name such as 2026-11-02"),
+        (["birds", PARTITION, "--max-rejected", "2"], "max_rejected: must be at most 1 (got "),
+        (["birds", PARTITION, "--reuse", "perhaps"], "reuse: must be true or false"),
+        (["birds", PARTITION, "--shard-images", "0"], "shard_images: must be at least 1"),
         (["birds", PARTITION, "--resume"], f"there is no unfinished run of birds {PARTITION} in file://"),
         (["birds", PARTITION, "--resume", "--sample", "0.1"], "--resume: the run goes on by its own parameters"),
         (["birds", "2026-12-24"], "NO_INPUT: nothing at file://"),
@@ -110,7 +111,7 @@ def test_what_may_pass_is_status_1_and_says_how_to_go_on(
     monkeypatch.setattr(local, "prepare_model", away)
     assert main(["run", dataset, PARTITION, "--workers", "1"]) == 1
     hint, error = capsys.readouterr().err.splitlines()
-    assert hint == f"Finished shards are kept. To go on: imagefeatures run birds {PARTITION} --resume"
+    assert hint == f"Finished shards are kept. To go on: {program()} run birds {PARTITION} --resume"
     assert error == "imagefeatures: s3://b: no answer in 60 s"
 
 
@@ -128,7 +129,8 @@ def test_ctrl_c_leaves_receipts_and_no_process_and_resume_goes_on(
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == f"Finished shards are kept. To go on: imagefeatures run birds {PARTITION} --resume\n"
+    go_on = f"Finished shards are kept. To go on: {program()} run birds {PARTITION} --resume"
+    assert err.splitlines() == [go_on, "imagefeatures: stopped"]
     deadline = time.monotonic() + 20
     while left := [other for other in psutil.process_iter() if group_of(other) == process.pid]:
         assert time.monotonic() < deadline, [(other.pid, other.cmdline()) for other in left]
@@ -169,3 +171,12 @@ def group_of(process: psutil.Process) -> int | None:
         return os.getpgid(process.pid)
     except ProcessLookupError:
         return None
+
+
+def test_what_is_done_to_prepare_the_model_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    local_run.announce("fruit 2026-11-02", workers=2)
+    local_run.announce("fruit 2026-11-02", workers=1)  # a second command of one process says nothing twice
+    logging.getLogger("imagefeatures.models.prepare").info("preparing the model: %s", "the weights")
+    first, second, line = capsys.readouterr().out.splitlines()
+    assert (first, second) == ("fruit 2026-11-02; 2 workers", "fruit 2026-11-02; in this process")
+    assert line == "preparing the model: the weights"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from demo import photos
@@ -78,7 +79,6 @@ def run(
     def execute(snippet: Snippet) -> dict[str, Any]:
         for name in ("PYSPARK_PYTHON", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS"):
             monkeypatch.setenv(name, deployment.env[name])
-        monkeypatch.setenv("IMAGEFEATURES_CATALOG", deployment.settings.catalog)
         monkeypatch.chdir(tmp_path)
         monkeypatch.syspath_prepend(READERS)  # a reader has pandas, the service does not
         names: dict[str, Any] = {"__name__": "__main__"}
@@ -105,6 +105,15 @@ def numpy_streams_one_partition(found: dict[str, Any], truth: Truth) -> None:
     of_the_day = ["/2026-11-02/" in row["uri"] for row in truth.rows]
     assert 0 < found["count"] == sum(of_the_day) < len(truth.rows)
     np.testing.assert_allclose(found["mean"], vectors(truth)[of_the_day].mean(axis=0), rtol=0, atol=1e-4)
+
+
+def tensorflow_holds_every_image_with_a_text_as_its_label(found: dict[str, Any], truth: Truth) -> None:
+    batches = list(found["dataset"].as_numpy_iterator())
+    assert sorted(label.decode() for _, labels in batches for label in labels) == sorted(truth.labels.values())
+    assert sum(len(features) for features, _ in batches) == len(truth.labels)
+    assert {features.shape[1] for features, _ in batches} == {1280}
+    without = pa.chunked_array([["pear", None]]).fill_null("").to_numpy()  # as the example does it
+    assert [text.numpy() for text in found["tf"].data.Dataset.from_tensor_slices(without)] == [b"pear", b""]
 
 
 def pandas_holds_one_partition(found: dict[str, Any], truth: Truth) -> None:
@@ -173,6 +182,7 @@ def a_local_run_gives_what_airflow_and_spark_gave(found: dict[str, Any], truth: 
 
 CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "NumPy", 0): numpy_holds_every_image_once,
+    ("tables.md", "TensorFlow", 0): tensorflow_holds_every_image_with_a_text_as_its_label,
     ("tables.md", "NumPy, larger than memory", 0): numpy_streams_one_partition,
     ("tables.md", "pandas, without this package", 0): pandas_holds_one_partition,
     ("tables.md", "DuckDB, over the files", 0): duckdb_counts_and_finds_neighbours,

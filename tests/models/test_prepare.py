@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,12 @@ def test_a_prepared_model_lies_in_the_lake_with_its_measurements(prepared_lake: 
     assert storage.names(folder) == sorted(["model.json", *found["sha256"]])
     for name, sha256 in found["sha256"].items():
         assert hashlib.sha256(storage.read(f"{folder}/{name}")).hexdigest() == sha256
+
+
+def test_each_part_of_it_is_told_with_its_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), prepare._told("the weights"):
+        assert caplog.messages == ["preparing the model: the weights …"]
+    assert re.fullmatch(r"preparing the model: the weights: \d\.\d s", caplog.messages[-1])
 
 
 def test_a_model_is_prepared_once(lake_with_model: str, tmp_path: Path) -> None:

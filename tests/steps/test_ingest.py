@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from imagefeatures import manifest, schemas, steps, storage
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import StoreError
 from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import pending, read_output, read_receipts, read_staged
 from imagefeatures.steps import ingest

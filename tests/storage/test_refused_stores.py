@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import boto3
 import pytest
 
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, InputError
 from imagefeatures.plan import plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from support import servers
 from support.shared import AWS, BUCKET

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from imagefeatures.settings import REPOSITORY
 from imagefeatures.steps import SPARK_STEPS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -116,6 +118,12 @@ def moment(when: dt.datetime) -> str:
     return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def airflow_command() -> str:
+    """Airflow's command line, as a person at this deployment calls it: that of `make up` is on nobody's path."""
+    of_make_up = os.environ.get("AIRFLOW_HOME") == str(REPOSITORY / ".airflow")
+    return ".venv/bin/python -m deploy.local airflow" if of_make_up else "airflow"
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -128,6 +136,7 @@ def _environment() -> Environment:
     environment.globals.update(
         {"STYLE": STYLE, "STEPS": SPARK_STEPS, "path": path, "share": share, "rate": rate, "elapsed": elapsed}
     )
+    environment.globals["airflow"] = airflow_command()
     return environment
 
 

@@ -33,7 +33,7 @@ def test_the_first_page_has_totals_and_the_latest_partitions(site: Site, setting
         "2026-11-03 00:01 UTC run-of-2026-11-12", "63e4fab4",
     ]  # fmt: skip
     assert "All 12 partitions of fruit" in page.text
-    assert "Malformed dataset file broken.yaml: source: is required; pattern: List should have" in page.text
+    assert "Malformed dataset file broken.yaml: source: is required; pattern: must not be empty" in page.text
     assert "airflow backfill create --dag-id features_herbs --from-date 2026-10-05 --to-date 2026-10-05" in page.text
 
 

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 from imagefeatures import images
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.local import run_steps
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from support.shared import PARTITION, THIS_PROCESS

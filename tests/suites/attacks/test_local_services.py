@@ -5,82 +5,20 @@ The real command, with a folder of its own instead of the checkout's.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import signal
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from deploy.local.api import Api
 from deploy.local.claim import free_port
-from deploy.local.services import PASSWORDS, SERVICES, running_api
-from imagefeatures.settings import REPOSITORY
+from deploy.local.services import PASSWORDS, SERVICES
+from support.make_up import SECONDS, Up
 from support.shared import until
-
-MAKE_UP = """
-import sys
-from pathlib import Path
-from deploy.local import __main__ as program
-program.HOME = Path(sys.argv[1])
-sys.argv[1:] = ["up", "--port", sys.argv[2]]
-sys.exit(program.main())
-"""
-SECONDS = 240
-
-
-@dataclass(frozen=True)
-class Up:
-    """One `make up`. out: what it prints, both streams."""
-
-    process: subprocess.Popen[bytes]
-    home: Path
-    port: int
-    out: Path
-
-    @classmethod
-    def start(cls, home: Path, port: int) -> Up:
-        home.parent.mkdir(exist_ok=True)
-        out = home.with_name(f"{home.name}-{len(list(home.parent.iterdir()))}.out")
-        env = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-        with out.open("wb") as sink:
-            command = [sys.executable, "-c", MAKE_UP, str(home), str(port)]
-            return cls(subprocess.Popen(command, env=env, stdout=sink, stderr=sink, cwd=REPOSITORY), home, port, out)
-
-    @property
-    def said(self) -> str:
-        return self.out.read_text()
-
-    @property
-    def api(self) -> Api:
-        return running_api(self.home, self.port)
-
-    def wait_until_up(self) -> Up:
-        until(lambda: "Ctrl-C stops it." in self.said or self.process.poll() is not None, SECONDS)
-        assert self.process.poll() is None, self.said
-        return self
-
-    def services(self) -> dict[str, int]:
-        """Service: process. Those that live."""
-        found = {}
-        for child in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.Error):  # it has just ended
-                words = " ".join(child.cmdline()).replace("_", "-")
-                found |= {name: child.pid for name in SERVICES if re.search(rf"\bairflow {name}\b", words)}
-        return found
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +72,31 @@ def test_another_checkout_on_the_same_port_is_refused_before_anything_starts(up:
     assert f"started in {up.home}" in other.said
     assert {path.name for path in other.home.iterdir()} == {PASSWORDS, "running.json"}
     assert up.api.healthy()
+
+
+def test_airflows_home_has_nothing_in_red(up: Up) -> None:
+    def health() -> dict[str, str]:
+        found = up.api.get("/api/v2/monitor/health")
+        return {part: found[part]["status"] for part in found}
+
+    wanted = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
+    until(lambda: health() == dict.fromkeys(wanted, "healthy"), SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        pytest.param("2026-11-02T05:00:00.000Z", "2026-11-05T04:59:59.999Z", id="New York"),
+        pytest.param("2026-11-01T15:00:00.000Z", "2026-11-04T14:59:59.999Z", id="Tokyo"),
+        pytest.param("2026-11-01T23:00:00.000Z", "2026-11-03T23:00:00.000Z", id="Berlin, with midnights typed"),
+    ],
+)
+def test_a_backfill_fills_the_days_that_were_typed_in_a_browser(up: Up, first: str, last: str) -> None:
+    """The instants are what Airflow's form sends for the 2nd to the 4th of November."""
+    until(lambda: any(dag["dag_id"] == "features_fruit" for dag in up.api.get("/api/v2/dags")["dags"]), SECONDS)
+    request = {"dag_id": "features_fruit", "from_date": first, "to_date": last, "reprocess_behavior": "completed"}
+    found = up.api.post("/api/v2/backfills/dry_run", request)
+    assert [run["partition_key"] for run in found["backfills"]] == ["2026-11-02", "2026-11-03", "2026-11-04"]
 
 
 @pytest.mark.parametrize("name", SERVICES)

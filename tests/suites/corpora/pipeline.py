@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from deploy.local.environment import environment
 from imagefeatures import read
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps import SPARK_STEPS
 from imagefeatures.steps.register import register

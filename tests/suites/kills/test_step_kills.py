@@ -30,8 +30,9 @@ import numpy as np
 import pytest
 
 from imagefeatures import manifest, read, shards, steps
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import SPARK_STEPS, register
 from support import killing

@@ -8,9 +8,10 @@ import pytest
 
 from imagefeatures import read
 from imagefeatures.catalog import tables
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from support.publishing import DAY, SPAWN, features_file, in_processes, open_first, swap_in
 

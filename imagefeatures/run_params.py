@@ -1,0 +1,121 @@
+"""The parameters of one run: each with its bounds, which are defined here alone.
+
+The DAG builds its trigger form from `RunParams`, `plan` validates with it, and the jobs receive the validated values.
+
+This module is imported whenever Airflow parses the DAG file: pydantic only, nothing heavy.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic.config import JsonDict
+
+from imagefeatures import names
+from imagefeatures.datasets import Dataset
+from imagefeatures.errors import ParamsError
+from imagefeatures.limits import Limits
+from imagefeatures.strict import StrictModel
+from imagefeatures.wording import one_line
+
+DAYS_AGO = {"today": 0, "yesterday": 1}
+"""The partitions that are named by a word, and by how many days they are before the day in UTC."""
+
+TUNING: JsonDict = {"section": "Tuning"}
+"""In Airflow's form: a section of its own, which is closed at first."""
+
+
+def day_named(partition: str, moment: dt.datetime) -> str:
+    """The partition that a person has named. moment: when, with its zone.
+
+    >>> now = dt.datetime(2026, 11, 3, 1, tzinfo=dt.UTC)
+    >>> day_named("yesterday", now), day_named("Today", now), day_named("2026-10-05", now)
+    ('2026-11-02', '2026-11-03', '2026-10-05')
+    """
+    ago = DAYS_AGO.get(partition.lower())
+    return partition if ago is None else str(moment.astimezone(dt.UTC).date() - dt.timedelta(days=ago))
+
+
+class RunParams(StrictModel):
+    """What a trigger, a backfill's conf or a command line may set for one run. None: the dataset file's value."""
+
+    partition: str | None = Field(
+        None,
+        pattern=names.PARTITION,
+        title="Partition",
+        description=(
+            "The day to fill, in UTC: yesterday, today, or one such as 2026-11-02. A scheduled run, and each run of a "
+            "backfill, fills its own day; leave this as it is there. The page Image features has those published."
+        ),
+        json_schema_extra={"examples": ["yesterday", "today"]},
+    )
+    sample: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        title="Sample",
+        description="Share of the objects, chosen by the hash of their keys: a trial run",
+    )
+    max_rejected: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        title="Failure budget",
+        description="Share of the objects that may be rejected before the run stops",
+    )
+    decode_seconds: float | None = Field(
+        None,
+        ge=0.1,
+        le=600,
+        title="Seconds per image",
+        description="Longest time one image may take to decode",
+        json_schema_extra=TUNING,
+    )
+    reuse: bool | None = Field(
+        None,
+        title="Reuse",
+        description="Take vectors from the table for images that it already has; off: compute every vector again",
+    )
+    shard_images: int = Field(
+        512,
+        ge=1,
+        le=10_000,
+        title="Images per shard",
+        description="Most images that one worker holds at once (150 kB of pixels each)",
+        json_schema_extra=TUNING,
+    )
+    shard_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        le=2**30,
+        title="Bytes per shard",
+        description="Most source bytes that one worker holds at once",
+        json_schema_extra=TUNING,
+    )
+    replace_newer: bool = Field(
+        False,
+        title="Replace a newer run",
+        description="Publish this run even where one that was planned later is published already",
+    )
+
+    @classmethod
+    def parse(cls, given: dict[str, Any]) -> RunParams:
+        """Check the parameters. Raises ParamsError naming the field."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise ParamsError(one_line(error, cls)) from None
+
+    def applied_to(self, dataset: Dataset) -> Dataset:
+        """The dataset with this run's parameters in place of the file's values."""
+        given = {name: value for name in self.overridden(dataset) if (value := getattr(self, name)) is not None}
+        limits = {name: given.pop(name) for name in list(given) if name in Limits.model_fields}
+        return dataset.model_copy(update=given | {"limits": dataset.limits.model_copy(update=limits)})
+
+    @classmethod
+    def overridden(cls, dataset: Dataset) -> dict[str, Any]:
+        """The parameters that override a field of the dataset file, or of its limits; each with the file's value."""
+        fields = dict(dataset) | dict(dataset.limits)
+        return {name: fields[name] for name in cls.model_fields if name in fields}

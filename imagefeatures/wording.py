@@ -1,0 +1,136 @@
+"""What pydantic found wrong, in this product's words: what to write instead, and the name that was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from imagefeatures import names
+from imagefeatures.reasons import printable
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+MOST_SENTENCES = 20
+
+PATTERNS = {
+    names.DATASET_NAME: "must be a name such as fruit: lower-case letters, digits and _, a letter first, 63 at most",
+    names.PARTITION: "must be a name such as 2026-11-02: letters, digits, _, . and -, the first no sign, 64 at most",
+}
+"""The patterns of texts, in words."""
+
+WORDS = {
+    "missing": "is required",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "string_type": "must be a text; write it in quotes",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "list_type": "must be a list in brackets",
+    "tuple_type": "must be a list in brackets",
+    "model_type": "must be a mapping of fields",
+    "model_attributes_type": "must be a mapping of fields",
+    "date_type": "must be a day, such as 2026-11-01",
+    "date_parsing": "must be a day of the calendar, such as 2026-11-01",
+    "date_from_datetime_parsing": "must be a day of the calendar, such as 2026-11-01",
+    "date_from_datetime_inexact": "must be a day without a time, such as 2026-11-01",
+}
+"""pydantic's kinds of errors, in words."""
+
+BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+
+
+def one_line(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """A pydantic error as `field: what is wrong (got …)`, several joined by semicolons.
+
+    model: whose fields are known, so that one which was probably meant can be named.
+    """
+    sentences = list(_sentences(error, model))
+    more = len(sentences) - MOST_SENTENCES
+    return "; ".join(sentences[:MOST_SENTENCES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def only_sentence(error: ValidationError) -> str:
+    """What is wrong with a model of one text, without the field and the value."""
+    return _words(error.errors(include_url=False)[0])
+
+
+def meant(given: object, known: Sequence[str]) -> str:
+    """The known name that is nearest to what was given, as the end of a sentence; else all of them, or nothing.
+
+    >>> meant("patern", ["pattern", "label"])
+    ' (did you mean pattern?)'
+    >>> meant("batch", ["pattern", "label"])
+    ' (known: label, pattern)'
+    """
+    by_lower_case = {name.lower(): name for name in known}
+    if near := difflib.get_close_matches(str(given).lower(), by_lower_case, 1):
+        return f" (did you mean {by_lower_case[near[0]]}?)"
+    return f" (known: {', '.join(sorted(known))})" if known else ""
+
+
+def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterable[str]:
+    for part in error.errors(include_url=False):
+        *place, last = part["loc"] or ("",)
+        field = printable(".".join(str(step) for step in part["loc"]))
+        if part["type"] == "extra_forbidden":
+            yield f"{field}: unknown field{meant(last, _fields(model, place))}"
+        elif part["type"] == "missing":
+            yield f"{field}: {WORDS['missing']}"
+        else:
+            yield f"{field}: {_words(part)} (got {_shown(part['input'])})"
+
+
+def _words(part: ErrorDetails) -> str:
+    kind, context = part["type"], part.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(context["pattern"], f"must look like {context['pattern']}")
+    if kind in ("literal_error", "union_tag_invalid"):
+        allowed = context["expected" if kind == "literal_error" else "expected_tags"].replace("'", "")
+        choices = [word for text in allowed.split(", ") for word in text.split(" or ")]
+        near = meant(part["input"], choices) if isinstance(part["input"], str) else ""
+        return f"must be {allowed}{near if near.startswith(' (did') else ''}"
+    for name, bound in ((name, context[name]) for name in BOUNDS if name in context):
+        return f"must be {BOUNDS[name]} {f'{bound:g}' if isinstance(bound, float) else bound}"
+    if kind in ("list_type", "tuple_type") and isinstance(part["input"], str):
+        return f"{WORDS[kind]}: [{printable(part['input'])}]"
+    if kind in WORDS:
+        return WORDS[kind]
+    return printable(part["msg"].removeprefix("Value error, ").replace("Input should be", "must be"))
+
+
+def _fields(model: Any, place: Sequence[int | str]) -> list[str]:
+    """The fields of the model at that place inside another one; none where that cannot be told."""
+    for step in place:
+        if model is not None and step in model.model_fields:
+            model = next(_models(model.model_fields[step].annotation), None)
+    return list(model.model_fields) if model is not None else []
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type is made of."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _shown(given: object) -> str:
+    try:
+        text = repr(given)
+    except Exception:  # Python writes no whole number of more than 4,300 digits
+        return f"a value of type {type(given).__name__}"
+    return f"{text[:80]}{'…' if len(text) > 80 else ''}"

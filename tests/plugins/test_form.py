@@ -1,0 +1,84 @@
+"""Which partition a run fills: the form's field, Airflow's own partition key, a logical date, or nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from imagefeatures.datasets import Dataset
+from imagefeatures.errors import ParamsError
+from imagefeatures_airflow.form import DEFAULT_DAY, params_of, trigger_form
+
+TRIGGERED = dt.datetime(2026, 11, 3, 0, 30, tzinfo=dt.UTC)
+
+
+def dag_run(conf: dict[str, Any] | None = None, logical_date: dt.datetime | None = None) -> Any:
+    return SimpleNamespace(conf=conf, logical_date=logical_date, run_after=TRIGGERED)
+
+
+def partition(conf: dict[str, Any] | None, key: str | None = None, logical_date: dt.datetime | None = None) -> Any:
+    """What a run fills whose trigger has sent that conf: Airflow merges it into the form's defaults."""
+    params = {"partition": DEFAULT_DAY} | (conf or {})
+    return params_of(params, key, dag_run(conf, logical_date)).partition
+
+
+@pytest.mark.parametrize(
+    ("conf", "settled"),
+    [
+        (None, "2026-11-02"),
+        ({}, "2026-11-02"),
+        ({"partition": "yesterday"}, "2026-11-02"),
+        ({"partition": "Today"}, "2026-11-03"),
+        ({"partition": "2026-10-05"}, "2026-10-05"),
+        ({"partition": "train"}, "train"),
+        ({"partition": None}, None),
+    ],
+)
+def test_the_forms_field_names_the_day_counted_from_the_trigger(conf: Any, settled: str | None) -> None:
+    assert partition(conf) == settled
+
+
+@pytest.mark.parametrize(
+    "conf", [None, {}, {"partition": "yesterday"}, {"partition": None}, {"partition": "2026-10-07"}]
+)
+def test_airflows_own_partition_key_is_taken(conf: Any) -> None:
+    """A scheduled run, a backfill that sends its form to all of its runs, and the key field of the trigger form."""
+    assert partition(conf, key="2026-10-07") == "2026-10-07"
+
+
+@pytest.mark.parametrize("asked", ["2026-10-06", "today"])
+def test_two_different_days_are_refused(asked: str) -> None:
+    with pytest.raises(ParamsError, match=rf"^partition: the parameters say {asked}, but .* key is 2026-10-07; leave"):
+        partition({"partition": asked}, key="2026-10-07")
+
+
+def test_a_logical_date_is_taken_where_no_partition_was_sent() -> None:
+    date = dt.datetime(2026, 10, 9, 2, tzinfo=dt.timezone(dt.timedelta(hours=5)))
+    assert partition({}, logical_date=date) == "2026-10-08"  # the day in UTC
+    assert partition({"partition": "2026-10-05"}, logical_date=date) == "2026-10-05"
+    assert partition({"partition": "yesterday"}, logical_date=date) == "2026-11-02"
+
+
+def test_an_unknown_parameter_is_refused_by_name_whatever_the_partition_is() -> None:
+    with pytest.raises(ParamsError, match=r"^shard_imagez: unknown field \(did you mean shard_images\?\)$"):
+        partition({"shard_imagez": 5})
+    with pytest.raises(ParamsError, match=r"^partition: must be a name such as 2026-11-02"):
+        partition({}, key="../x")
+
+
+def test_the_form_begins_with_yesterday_where_the_source_has_days() -> None:
+    daily, all_at_once = (Dataset(name="d", source=f"s3://b/{folder}") for folder in ("{partition}/", "photos/"))
+    assert trigger_form(daily)["partition"].value == "yesterday"
+    assert trigger_form(all_at_once)["partition"].value is None
+
+
+def test_the_numbers_for_tuning_have_a_section_of_their_own() -> None:
+    form = trigger_form(Dataset(name="d", source="s3://b/{partition}/"))
+    sections = {name: param.schema.get("section") for name, param in form.items()}
+    assert {name for name, section in sections.items() if section} == {"decode_seconds", "shard_images", "shard_bytes"}
+    assert set(sections.values()) == {None, "Tuning"}
+    assert form["partition"].schema["examples"] == ["yesterday", "today"]
+    assert form["partition"].resolve() == "yesterday"
