@@ -11,7 +11,7 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset, RunParams
-from imagefeatures.errors import ParamsError, StoreError
+from imagefeatures.errors import ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.settings import Settings
@@ -65,7 +65,7 @@ def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: 
 def test_a_lake_that_cannot_be_written_refuses_the_run(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").touch()
     broken = Settings(f"file://{tmp_path}/file", settings.catalog, settings.datasets, settings.cache)
-    with pytest.raises(StoreError, match="Not a directory"):
+    with pytest.raises(StoreRefused, match="Not a directory"):
         plan_run(DATASET, RunParams(), PARTITION, broken)
 
 
