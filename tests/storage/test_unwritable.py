@@ -15,12 +15,13 @@ from imagefeatures import storage
 from imagefeatures.cli import main
 from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError, StoreRefused
+from imagefeatures.manifest import list_source
 from imagefeatures.plan import plan_run
 from imagefeatures.settings import Settings
 from support import disks
 from support.photos import fill
 from support.scripted_store import ScriptedStore, no
-from support.shared import BUCKET
+from support.shared import BUCKET, MakeRun
 from support.unprivileged import folder_of_nobody
 
 
@@ -92,6 +93,22 @@ def test_a_bucket_that_takes_nothing_is_refused_after_one_request(
     with pytest.raises(StoreRefused, match=rf"^s3://{BUCKET}/key: {says}$"):
         storage.write(f"s3://{BUCKET}/key", b"x")
     assert scripted.asked == ["PUT"]
+
+
+def test_the_folder_of_temporary_files_is_named_where_it_is_full(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("imagefeatures.manifest.pa.OSFile", full)
+    with pytest.raises(
+        StoreRefused, match=rf"^file://{tmp_path}/imagefeatures-[^/]+/listing\.arrow: no space left on its"
+    ):
+        list_source(run, 1)
 
 
 def test_the_command_ends_with_one_line_and_the_status_of_what_no_retry_changes(
