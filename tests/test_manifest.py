@@ -118,6 +118,18 @@ def test_on_empty_makes_an_empty_listing_an_error_or_an_empty_run(make_run: Make
     assert empty == manifest.Listing(objects=0, bytes=0, shards=0, passed_over={"pattern": 1})
 
 
+def test_a_sample_that_takes_nothing_is_no_mistake_of_the_pattern(make_run: MakeRun, tmp_path: Path) -> None:
+    source = fill(tmp_path / "photos", {"1.jpg": b"x", "2.jpg": b"x", "3.txt": b"x"})
+    run = make_run(source, {"sample": 1e-9}, pattern="*.jpg")
+    says = (
+        rf"^NO_INPUT: the sample takes none of what matches at file://{source}/ \(2 objects\); 3 objects passed over: "
+    )
+    with pytest.raises(NoInput, match=says):
+        manifest.list_source(run, WORKERS)
+    listing = manifest.list_source(make_run(source, {"sample": 1e-9}, pattern="*.jpg", on_empty="skip"), WORKERS)
+    assert listing.passed_over == {"sample": 2, "pattern": 1}
+
+
 def test_a_small_run_keeps_every_worker_busy(make_run: MakeRun, tmp_path: Path) -> None:
     found = shares(make_run(sparse(tmp_path / "photos", [1000] * 20)))
     assert [len(shard) for shard in found] == [5] * (2 * WORKERS)

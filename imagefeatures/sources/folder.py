@@ -116,6 +116,8 @@ class Folder(FrozenModel):
     def why_empty(self, passed: PassedOver) -> str:
         """Why a listing has no item, in one line. passed: what `items` has passed over."""
         text = f"nothing at {self} matches {list(self.pattern)}"
+        if sampled := passed.counts[passed_over.SAMPLE]:
+            text = f"the sample takes none of what matches at {self} ({passed_over.objects(sampled)})"
         if passed.counts:
             text += f"; {passed}"
         if passed.in_another_case:

@@ -50,10 +50,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of register: one of REGISTERED, ALREADY and EMPTY; unless EMPTY, the run's row of features.runs."""
+    """The result of register: one of REGISTERED, ALREADY and EMPTY; unless EMPTY, the run's row of features.runs.
+
+    why: of EMPTY, what was passed over.
+    """
 
     state: str
     row: dict[str, Any] = field(default_factory=dict)
+    why: str = ""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -75,7 +79,7 @@ class Outcome:
     def __str__(self) -> str:
         row = self.row
         if not row:
-            return self.state
+            return f"{self.state}: {self.why}"
         seconds = (row["finished_at"] - row["started_at"]).total_seconds()
         reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
         made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed)"
@@ -107,9 +111,10 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         return Outcome(ALREADY, published)
     run = load_run(run_file, settings.lake)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
-    if not manifest.read_listing(run).objects:
+    listing = manifest.read_listing(run)
+    if not listing.objects:
         storage.delete_folder(layout.run)
-        return Outcome(EMPTY)
+        return Outcome(EMPTY, why=in_words(listing.passed_over))
     if not run.replace_newer:
         with publications.taken_back(layout, catalog, settings):  # an earlier register may have begun to publish it
             publications.refuse_older(layout, run.started_at, published)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
 from imagefeatures.sources import Folder
 from imagefeatures.sources.places import check_uri, holds
+from support import disks
 from support.photos import fill
 from support.shared import MakeRun
 
@@ -109,6 +111,19 @@ def test_a_source_and_a_lake_inside_each_other_are_refused_by_the_plan(
     with pytest.raises(DatasetError, match=rf"^source: file://{tmp_path}/{source}/ {says}, file://{tmp_path}/{lake}; "):
         plan_run(dataset, RunParams(), "2026-11-02", settings)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "photos"]  # nothing was written
+
+
+@disks.needs_mounts
+def test_a_folder_that_is_mounted_under_another_name_is_the_same(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", {"1.jpg": b"x"})
+    (tmp_path / "elsewhere").mkdir()
+    subprocess.run(["mount", "--bind", tmp_path / "photos", tmp_path / "elsewhere"], check=True)
+    try:
+        assert holds(f"file://{tmp_path}/photos", f"file://{tmp_path}/elsewhere/lake")
+        assert holds(f"file://{tmp_path}/elsewhere/", f"file://{tmp_path}/photos/a/lake")
+        assert not holds(f"file://{tmp_path}/elsewhere/a", f"file://{tmp_path}/photos/lake")
+    finally:
+        subprocess.run(["umount", tmp_path / "elsewhere"], check=True)
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,19 @@ def test_what_is_true_of_every_object_ends_the_run(
         ingest.run_shard(run, 0)
 
 
+def test_an_object_of_an_archive_is_a_row_until_it_is_restored(make_run: MakeRun, s3: Any) -> None:
+    for key, kind in (("1.jpg", "STANDARD"), ("2.jpg", "GLACIER"), ("3.jpg", "DEEP_ARCHIVE"), ("4.jpg", "STANDARD")):
+        s3.put_object(Bucket=BUCKET, Key=f"day/{key}", Body=b"x", StorageClass=kind)
+    frozen, rejected = ingested(make_run(f"s3://{BUCKET}/day/"))
+    assert set(frozen) == {f"s3://{BUCKET}/day/{key}" for key in ("1.jpg", "4.jpg")}
+    assert {uri[-5:]: reason for uri, (reason, _) in rejected.items()} == {"2.jpg": "ARCHIVED", "3.jpg": "ARCHIVED"}
+    assert all(detail.startswith("the store does not let it be read (Invalid") for _, detail in rejected.values())
+    s3.restore_object(Bucket=BUCKET, Key="day/2.jpg", RestoreRequest={"Days": 1})
+    frozen, rejected = ingested(make_run(f"s3://{BUCKET}/day/"))
+    assert f"s3://{BUCKET}/day/2.jpg" in frozen
+    assert len(rejected) == 1
+
+
 def test_objects_that_are_all_denied_spend_the_budget(make_run: MakeRun, scripted: ScriptedStore) -> None:
     contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in "abc")
     scripted.script = [(200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())] * 2
