@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        place = error.filename or "the folder of temporary files (TMPDIR)"  # a full lake is a StoreError
+        place = error.filename or "the folder of temporary files (TMPDIR)"  # a full lake is a StoreRefused
         say(f"imagefeatures: {place}: no space left there; free some, then try again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

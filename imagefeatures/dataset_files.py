@@ -73,6 +73,17 @@ def find_dataset(folder: Path, name: str) -> Dataset:
     raise DatasetError(f"no dataset file for {name!r} in {folder} (known: {known})")
 
 
+_UNQUOTED = re.compile(
+    r"""\s*(-\s+)*([\w.-]+:\s+)?           # "- ", "pattern: "
+    (\[\s*)?(?P<first>[*&@`%]|!(?!!)       # a sign of YAML: an alias, an anchor, a tag
+    |\[(?=[^\]"']*\][^\s,\#])            # [ab].jpg
+    |\{(?=[^}"']*\}[^\s,\#]))            # {a,b}.jpg
+    """,
+    re.VERBOSE,
+)
+"""A line with a pattern that YAML takes for something else."""
+
+
 class _Malformed(Exception):
     """What is wrong with a file's text: `field: …`, or a sentence about all of it."""
 
@@ -103,6 +114,19 @@ def _read(path: Path) -> str:
 
 def _parse(text: str) -> Any:
     """The file's one value. Its shape is judged from YAML's events, before anything is built of it."""
+    try:
+        return _built(text)
+    except yaml.MarkedYAMLError as error:
+        lines = text.splitlines()
+        for number in [mark.line for mark in (error.context_mark, error.problem_mark) if mark]:
+            if number < len(lines) and (sign := _UNQUOTED.match(lines[number])):
+                raise _Malformed(
+                    f'line {number + 1}: a text with {sign["first"]} at its start must be quoted, as in "*.jpg"'
+                ) from None
+        raise
+
+
+def _built(text: str) -> Any:
     depth = aliases = 0
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.CollectionStartEvent):

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from imagefeatures import names
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
-from imagefeatures.sources import AnySource, Folder
+from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.strict import StrictModel
 from imagefeatures.wording import only_sentence
 
@@ -34,7 +34,10 @@ class Dataset(StrictModel):
     name: str = Field(pattern=NAME, description="Name of the table and of the DAG")
     source: AnySource = Field(description="A folder's URI, s3://… or file:///… or relative to this file; or a mapping")
     pattern: list[str] | None = Field(
-        None, min_length=1, exclude=True, description="Short form of the source's own pattern: shell patterns for keys"
+        None, min_length=1, exclude=True, description="Short form of the source's own pattern: what is taken"
+    )
+    exclude: list[str] | None = Field(
+        None, min_length=1, exclude=True, description="Short form of the source's own exclude: what is passed over"
     )
     label: str = Field("parent", description="parent, none, or a regular expression with one group")
     schedule: str | None = Field(None, description="A midnight cron expression; null = manual and backfill only")
@@ -69,27 +72,28 @@ class Dataset(StrictModel):
             raise ValueError("must be a text such as s3://bucket/folder/, or a mapping with uri")
         return source
 
-    @field_validator("pattern", mode="before")
+    @field_validator("pattern", "exclude", mode="before")
     @classmethod
-    def _one_pattern_is_a_list_too(cls, pattern: Any) -> Any:
-        if pattern is None:
+    def _one_pattern_is_a_list_too(cls, given: Any) -> Any:
+        if given is None:
             raise ValueError("must be a list of texts")
-        return [pattern] if isinstance(pattern, str) else pattern
+        return [given] if isinstance(given, str) else given
 
-    @field_validator("pattern")
+    @field_validator("pattern", "exclude")
     @classmethod
-    def _pattern_stands_once(cls, pattern: list[str] | None, info: ValidationInfo) -> list[str] | None:
-        if pattern and "pattern" in getattr(info.data.get("source"), "model_fields_set", ()):
+    def _patterns_mean_something_and_stand_once(cls, given: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if given and info.field_name in getattr(info.data.get("source"), "model_fields_set", ()):
             raise ValueError("is set in source too; remove one of them")
-        return pattern
+        return given and list(map(patterns.check, given))
 
     @model_validator(mode="after")
-    def _pattern_is_the_sources(self) -> Self:
-        if self.pattern is None:
-            return self
-        # The model is frozen, so only object's own __setattr__ can set a field. pydantic ignores a new instance.
-        object.__setattr__(self, "source", self.source.model_copy(update={"pattern": tuple(self.pattern)}))
-        object.__setattr__(self, "pattern", None)
+    def _patterns_are_the_sources(self) -> Self:
+        given = {name: tuple(value) for name in ("pattern", "exclude") if (value := getattr(self, name)) is not None}
+        if given:
+            # The model is frozen, so only object's own __setattr__ can set a field. pydantic ignores a new instance.
+            object.__setattr__(self, "source", self.source.model_copy(update=given))
+        for name in given:
+            object.__setattr__(self, name, None)
         return self
 
     @field_validator("model")

@@ -20,6 +20,7 @@ from imagefeatures.dataset_files import find_dataset
 from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset
 from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsError
 from imagefeatures.settings import Settings
+from imagefeatures.sources import Folder, PassedOver
 from imagefeatures.wording import one_line
 
 PARTITION = "all"
@@ -36,7 +37,7 @@ def dataset_of(path: str, settings: Settings, name: str | None = None) -> Datase
     """
     folder = _folder(path, settings)
     source = f"file://{folder}/"
-    labels = _label_rule(source)
+    labels = _label_rule(folder)
     try:
         dataset = Dataset.model_validate(
             {"name": name or name_of(folder.name), "source": source, "label": labels, "limits": {"max_rejected": 1}}
@@ -114,15 +115,19 @@ def _folder(path: str, settings: Settings) -> Path:
     return folder
 
 
-def _label_rule(source: str) -> str:
+def _label_rule(folder: Path) -> str:
     """`parent` when a file is in a subfolder, else `none`. Raises NoInput when there is no file at all."""
-    empty = True
-    for stored in storage.list_entries(source):
-        if not stored.rejected and "/" in stored.uri.removeprefix(source):
+    uri, empty, passed = f"file://{folder}/", True, PassedOver()
+    try:
+        source = Folder(uri=uri)
+    except ValidationError as error:
+        raise ParamsError(f"{folder}: cannot be a dataset: {one_line(error)}") from None
+    for item in source.items(passed):
+        if not item.rejected and "/" in item.uri.removeprefix(uri):
             return "parent"
         empty = False
     if empty:
-        raise NoInput(f"NO_INPUT: there is no file in {source.removeprefix('file://')}")
+        raise NoInput(f"NO_INPUT: there is no file in {folder}/" + (f"; {passed}" if passed.counts else ""))
     return "none"
 
 

@@ -25,7 +25,9 @@ from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, printable
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.shards import StagedFile, read_staged
-from imagefeatures.sources import Item
+from imagefeatures.sources import Item, PassedOver
+from imagefeatures.sources.passed_over import SAMPLE
+from imagefeatures.storage.durable import write_failed
 from imagefeatures.summaries import Summary, read_summary, write_shard_file, write_summary
 
 SPOOL_ROWS = 10_000
@@ -35,12 +37,14 @@ SPOOL_ROWS = 10_000
 class Listing:
     """The totals of a run's listing: the number of objects, their size in bytes, and the number of shards.
 
-    files: the manifest of each shard.
+    passed_over: how many objects are neither, by what passed them over (sources.passed_over). files: the manifest of
+    each shard.
     """
 
     objects: int
     bytes: int
     shards: int
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[int, StagedFile] = field(default_factory=dict)
 
 
@@ -48,18 +52,23 @@ def list_source(run: Run, workers: int) -> Listing:
     """List the source and write the manifest, or read the listing of an earlier attempt.
 
     workers: how many shards can be processed at the same time; a small run is cut into enough shards for all of them.
-    Raises NoInput when nothing matches and the dataset's on_empty is "fail", StoreRefused when a URI comes twice.
+    Raises NoInput when nothing matches and the dataset's on_empty is "fail", StoreRefused when a URI comes twice, or
+    when the folder of temporary files has no room for the listing.
     """
     if storage.exists(run.layout.listing_summary):
         return read_listing(run)
+    passed = PassedOver()
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         spool = Path(folder) / "listing.arrow"
-        objects, size, repeated = _spool(run, spool)
+        try:
+            objects, size, repeated = _spool(run, spool, passed)
+        except OSError as error:
+            raise write_failed(str(spool), error) from error
         if not objects and run.dataset.on_empty == "fail":
-            raise NoInput(f"NO_INPUT: nothing at {run.source} matches {list(run.source.pattern)}")
+            raise NoInput(f"NO_INPUT: {run.source.why_empty(passed)}")
         rows = _each_once(run, _spooled(spool), repeated)
         files = _write_manifest(run, rows, shard_count(run, objects, size, workers), objects, size)
-    facts = {"objects": objects, "bytes": size, "shards": len(files)}
+    facts = {"objects": objects, "bytes": size, "shards": len(files), "passed_over": dict(passed.counts)}
     write_summary(run.layout.listing_summary, Summary(facts, files))
     return read_listing(run)
 
@@ -112,14 +121,18 @@ def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
     return max(by_cap, min(objects, 2 * workers))
 
 
-def _spool(run: Run, spool: Path) -> tuple[int, int, set[int]]:
-    """Returns the number of objects, their size in bytes, and the hashes that more than one of the URIs has."""
+def _spool(run: Run, spool: Path, passed: PassedOver) -> tuple[int, int, set[int]]:
+    """Returns the number of objects, their size in bytes, and the hashes that more than one of the URIs has.
+
+    passed: gets the objects that are passed over.
+    """
     objects = size = 0
     uris = HashedTexts()
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
         rows: list[dict[str, Any]] = []
-        for item in run.source.items():
+        for item in run.source.items(passed):
             if not _sampled(run, item.uri):
+                passed.add(SAMPLE, item.uri)
                 continue
             rows.append(_listed(run, item))
             objects, size = objects + 1, size + (item.size or 0)

@@ -75,6 +75,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     partition = settle_partition(params, partition_key)
     effective = params.applied_to(dataset)
     source, model = effective.source_for(partition), BACKBONES[effective.model]
+    source.check_apart(settings.lake)
     with _no_store_is_refused():
         source.check()
     now = dt.datetime.now(dt.UTC)

@@ -70,7 +70,7 @@ def publish(publication: Publication, catalog: Catalog, settings: Settings) -> N
     Each swap is atomic, but the three together are not: two runs that publish the same partition at the same time
     could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
     publishes again. Raises OlderRun, with its rows taken back, when a later run's row is, or comes, into features.runs;
-    StoreError, with nothing changed, where a local lake has no room for it.
+    StoreRefused, with nothing changed, where a local lake has no room for it.
     """
     opened = _opened(publication, catalog, settings)
     room.check(opened.values(), publication.quarantine.nbytes, settings)
@@ -112,7 +112,7 @@ def finish_interrupted(catalog: Catalog, settings: Settings, but: str | None = N
     """Finish the publications whose process is gone, of all datasets. but: the run_id of one that is left alone.
 
     One that cannot be finished (its files are gone) is reported in the log and left: it must not stop other datasets.
-    Raises StoreError where a local lake has no room for it.
+    Raises StoreRefused where a local lake has no room for it.
     """
     folder = layout.publications_folder(settings.lake)
     for stored in list(storage.list_objects(folder)):

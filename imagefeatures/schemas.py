@@ -145,6 +145,12 @@ RUNS = pa.schema(
         ),
         _field("quarantined", pa.int64(), "Rows in features.quarantine"),
         _field("reasons", pa.map_(pa.string(), pa.int64()), "How many objects were quarantined for each reason"),
+        _field(
+            "passed_over",
+            pa.map_(pa.string(), pa.int64()),
+            "How many objects were not listed, by what passed them over; null in rows older than this column",
+            nullable=True,
+        ),
         _FINGERPRINT,
         _MODEL,
         _field("started_at", _INSTANT, "When plan settled the run"),

@@ -67,6 +67,43 @@ TEXTS: dict[str, str | bytes] = {
 """Texts of which no dataset can be made."""
 
 
+@pytest.mark.parametrize(
+    ("lines", "line", "sign"),
+    [
+        ("pattern: *.jpg", 3, "*"),
+        ("pattern: [*.jpg, *.png]", 3, "*"),
+        ("pattern:\n  - '*.jpg'\n  - *.png", 5, "*"),
+        ("pattern: *jpg", 3, "*"),
+        ("pattern: **/x.jpg", 3, "*"),
+        ("exclude: @eaDir/", 3, "@"),
+        ("exclude: !x.jpg", 3, "!"),
+        ("exclude: %x", 3, "%"),
+        ("exclude: `x`", 3, "`"),
+        ("exclude: &x.jpg", 3, "&"),
+        ("pattern: [ab]*.jpg", 3, "["),
+        ("pattern: {a,b}.jpg", 3, "{"),
+        ("limits:\n  formats: [JPEG]\npattern: *", 5, "*"),
+    ],
+)
+def test_a_pattern_without_its_quotes_is_told_so(tmp_path: Path, lines: str, line: int, sign: str) -> None:
+    path = tmp_path / "fruit.yaml"
+    path.write_text(f"name: fruit\nsource: s3://b/\n{lines}\n")
+    says = f'fruit.yaml: line {line}: a text with {sign} at its start must be quoted, as in "*.jpg"'
+    with pytest.raises(DatasetError) as refused:
+        load_dataset(path)
+    assert str(refused.value) == says
+
+
+@pytest.mark.parametrize(
+    "lines", ['pattern: ["*.jpg", "*.png"', "pattern: '*.jpg", "limits: {formats: [JPEG]", "a: b: c"]
+)
+def test_another_mistake_of_yaml_is_told_in_its_own_words(tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "fruit.yaml"
+    path.write_text(f"name: fruit\nsource: s3://b/\n{lines}\n")
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: not YAML: "):
+        load_dataset(path)
+
+
 @pytest.mark.parametrize("what", TEXTS)
 def test_a_text_that_is_no_dataset_is_its_files_own_error(what: str, tmp_path: Path) -> None:
     text = TEXTS[what]

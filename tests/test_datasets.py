@@ -108,13 +108,16 @@ def test_the_error_for_an_unknown_dataset_lists_the_known_ones(name: str, tmp_pa
         ("*.jpg", "s3://b/pear/1.JPG", False),
         ("*.jpg", "s3://b/pear.jpg/1.png", False),
         ("*.[jp][pn]g", "s3://b/pear/1.png", True),
-        ("*/pear/*", "s3://b/pear/1.png", True),
+        ("pear/*", "s3://b/pear/1.png", True),
+        ("*/pear/*", "s3://b/pear/1.png", False),
+        ("s*.jpg", "s3://b/pear/1.jpg", False),
+        ("[!.]*.jpg", "s3://b/pear/.1.jpg", False),
         ("*.jpg", "s3://b/new\nline.jpg", True),
         (["*.jpg", "*.png"], "s3://b/1.png", True),
     ],
 )
-def test_patterns_match_file_names_or_whole_uris(pattern: str | list[str], uri: str, matches: bool) -> None:
-    assert Dataset.model_validate(GOOD | {"pattern": pattern}).source.matches(uri) is matches
+def test_patterns_match_names_or_paths_below_the_source(pattern: str | list[str], uri: str, matches: bool) -> None:
+    assert Dataset(name="fruit", source="s3://b/", pattern=pattern).source.matches(uri) is matches
 
 
 @pytest.mark.parametrize(

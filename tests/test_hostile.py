@@ -87,7 +87,7 @@ def file(bad: Hostile, world: World) -> str:
     read: list[str] = []
     fetch = storage.fetch_all
     world.patch.setattr(
-        storage, "fetch_all", lambda found, folder: (read.extend(o.uri for o in found), fetch(found, folder))[1]
+        storage, "fetch_all", lambda found, *how: (read.extend(o.uri for o in found), fetch(found, *how))[1]
     )
     found = through(world.make_run(source, **bad.fields))
     assert found.pop(f"file://{source}/{GOOD}") == "resize ok: RGB"
@@ -234,7 +234,11 @@ INPUTS: dict[str, tuple[int, Callable[[World], str], str]] = {
         partial(with_aws, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_SECRET_ACCESS_KEY": "canary-secret"}),
         r"StoreError: s3://bucket: no answer in 1 s \(.*127\.0\.0\.1:9",
     ),
-    "no matching key": (17, no_matching_key, r"NoInput: NO_INPUT: nothing at file://\S+ matches \['\*\.jpg'\]$"),
+    "no matching key": (
+        17,
+        no_matching_key,
+        r"NoInput: NO_INPUT: nothing at file://\S+ matches \['\*\.jpg'\]; 1 object passed over: pattern 1 \(such as file://\S+/notes\.txt\)$",
+    ),
     "other weights": (18, other_weights, r"ModelMismatch: (?=.*MODEL_MISMATCH).*given\.h5"),
     **{
         f"{field} {value}": (19, partial(planned, **{field: value}), f"ParamsError: {field}: ")

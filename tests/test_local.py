@@ -201,4 +201,4 @@ def test_a_partition_without_an_object(real: Dataset, settings: Settings, on_emp
             local.run_partition(dataset, RunParams(), settings, "2026-12-24")
     else:
         outcome = local.run_partition(dataset, RunParams(), settings, "2026-12-24").outcome
-        assert (outcome.state, str(outcome)) == (register.EMPTY, "nothing to register")
+        assert (outcome.state, str(outcome)) == (register.EMPTY, "nothing to register: 0 objects passed over")

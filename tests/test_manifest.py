@@ -13,7 +13,7 @@ import pytest
 from imagefeatures import manifest
 from imagefeatures.errors import AuditFailed, NoInput, StoreRefused
 from imagefeatures.plan import Run
-from imagefeatures.sources import Folder, Item
+from imagefeatures.sources import Folder, Item, PassedOver
 from support.listing import WORKERS, listed, sparse
 from support.photos import fill
 from support.shared import BUCKET, MakeRun
@@ -62,8 +62,8 @@ def test_the_listing_of_another_attempt_is_never_mixed_with_the_one_that_counts(
 class Repeating(Folder):
     """A source that lists an object twice, far apart."""
 
-    def items(self) -> Iterator[Item]:
-        items = list(super().items())
+    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+        items = list(super().items(passed))
         yield from [*items, items[0]]
 
 
@@ -110,10 +110,24 @@ def test_pattern_and_folder_markers_decide_what_is_listed(make_run: MakeRun, s3:
 
 def test_on_empty_makes_an_empty_listing_an_error_or_an_empty_run(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"1.png": b"x"})
-    with pytest.raises(NoInput, match=rf"^NO_INPUT: nothing at file://{source}/ matches \['\*\.jpg'\]$"):
+    with pytest.raises(
+        NoInput, match=rf"^NO_INPUT: nothing at file://{source}/ matches \['\*\.jpg'\]; 1 object passed over: "
+    ):
         manifest.list_source(make_run(source, pattern="*.jpg"), WORKERS)
     empty = manifest.list_source(make_run(source, pattern="*.jpg", on_empty="skip"), WORKERS)
-    assert empty == manifest.Listing(objects=0, bytes=0, shards=0)
+    assert empty == manifest.Listing(objects=0, bytes=0, shards=0, passed_over={"pattern": 1})
+
+
+def test_a_sample_that_takes_nothing_is_no_mistake_of_the_pattern(make_run: MakeRun, tmp_path: Path) -> None:
+    source = fill(tmp_path / "photos", {"1.jpg": b"x", "2.jpg": b"x", "3.txt": b"x"})
+    run = make_run(source, {"sample": 1e-9}, pattern="*.jpg")
+    says = (
+        rf"^NO_INPUT: the sample takes none of what matches at file://{source}/ \(2 objects\); 3 objects passed over: "
+    )
+    with pytest.raises(NoInput, match=says):
+        manifest.list_source(run, WORKERS)
+    listing = manifest.list_source(make_run(source, {"sample": 1e-9}, pattern="*.jpg", on_empty="skip"), WORKERS)
+    assert listing.passed_over == {"sample": 2, "pattern": 1}
 
 
 def test_a_small_run_keeps_every_worker_busy(make_run: MakeRun, tmp_path: Path) -> None:

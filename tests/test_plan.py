@@ -11,7 +11,7 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset
-from imagefeatures.errors import ParamsError, StoreError
+from imagefeatures.errors import ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.run_params import RunParams
@@ -47,7 +47,7 @@ def test_a_run_file_holds_no_secret(
 
 
 def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
-    assert len({make_run(tmp_path).layout.run for _ in range(20)}) == 20
+    assert len({make_run(tmp_path / "photos").layout.run for _ in range(20)}) == 20
 
 
 def test_the_error_for_a_missing_run_json_says_what_to_do(settings: Settings) -> None:
@@ -57,7 +57,7 @@ def test_the_error_for_a_missing_run_json_says_what_to_do(settings: Settings) ->
 
 
 def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    uri = make_run(tmp_path).layout.run_file
+    uri = make_run(tmp_path / "photos").layout.run_file
     storage.write(uri, json.dumps({**json.loads(storage.read(uri)), "retries": 3}).encode())
     with pytest.raises(ParamsError, match=r"is not a run\.json of this version: retries: unknown field"):
         load_run(uri)
@@ -66,7 +66,7 @@ def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: 
 def test_a_lake_that_cannot_be_written_refuses_the_run(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").touch()
     broken = Settings(f"file://{tmp_path}/file", settings.catalog, settings.datasets, settings.cache)
-    with pytest.raises(StoreError, match="Not a directory"):
+    with pytest.raises(StoreRefused, match="Not a directory"):
         plan_run(DATASET, RunParams(), PARTITION, broken)
 
 
@@ -95,5 +95,5 @@ def test_a_partition_key_that_is_no_folder_name_is_refused(key: str) -> None:
 
 
 def test_the_layout_of_a_run_follows_from_its_lake_dataset_partition_and_id(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path)
+    run = make_run(tmp_path / "photos")
     assert run.layout == Layout(run.lake, "photos", run.partition, run.run_id)

@@ -15,6 +15,7 @@ from imagefeatures.settings import Settings
 from imagefeatures.shards import ShardWork
 from imagefeatures.steps import ingest, validate
 from support.demo_photos import jpeg
+from support.photos import fill
 
 
 @pytest.fixture
@@ -101,10 +102,10 @@ def test_progress_does_not_go_back_while_a_runs_folder_is_being_removed(
     make_run: Any, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    (tmp_path / "one.jpg").write_bytes(jpeg(1))
+    source = fill(tmp_path / "photos", {"one.jpg": jpeg(1)})
     out = Terminal()
     told = progress.Progress(settings.lake, "photos", ["2026-11-02"], out)
-    run = make_run(tmp_path, pattern=["one.jpg"])
+    run = make_run(source)
     for shard in range(manifest.list_source(run, workers=1).shards):
         ingest.run_shard(run, shard)
     told.tick()

@@ -14,7 +14,7 @@ import pytest
 
 from imagefeatures import layout, publications, read, storage
 from imagefeatures.catalog import room, tables
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import StoreRefused
 from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
@@ -191,7 +191,7 @@ def test_without_room_nothing_is_changed_and_the_line_says_where(
     usage = shutil.disk_usage(settings.lake.removeprefix("file://"))
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3_000_000))
-        with pytest.raises(StoreError) as refused:
+        with pytest.raises(StoreRefused) as refused:
             register.register(new.layout.run_file, settings)
     assert str(refused.value).startswith(f"{settings.lake}: 3.0 MB free, and a publication may take ")
     assert str(refused.value).endswith(": free some space there, then try again")
@@ -208,7 +208,7 @@ def test_without_inodes_nothing_is_changed(
     status[5], status[7] = 1000, room.FILES - 1  # f_files, f_favail
     with monkeypatch.context() as patched:
         patched.setattr(os, "statvfs", lambda _: os.statvfs_result(status))
-        with pytest.raises(StoreError, match=rf"can hold {room.FILES - 1} more files"):
+        with pytest.raises(StoreRefused, match=rf"can hold {room.FILES - 1} more files"):
             register.register(run.layout.run_file, settings)
     assert read.runs(settings) == []
 
@@ -228,7 +228,9 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_line_and_the_next_run_ends_it
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", full)
-        with pytest.raises(StoreError, match=r"^file://.*no space left on its file system .*then try again$") as failed:
+        with pytest.raises(
+            StoreRefused, match=r"^file://.*no space left on its file system .*then try again$"
+        ) as failed:
             register.register(new.layout.run_file, settings)
     assert "\n" not in str(failed.value)
     finished("other")

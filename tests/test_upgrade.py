@@ -161,6 +161,7 @@ def test_the_web_page_shows_the_runs_of_the_lake(settings: Settings, dataset_nam
         (DAYS[1], SECOND_RUN, 6, 5, 1, 1, [("EMPTY_OBJECT", 1)]),
         (DAYS[0], FIRST_RUN, 6, 5, 3, 1, [("TRUNCATED", 1)]),
     ]
+    assert [row["passed_over"] for row in shown] == [None, None]  # it did not count them
     assert [dict(row["versions"])["imagefeatures"] for row in shown] == [VERSION, VERSION]  # type: ignore[call-overload]
 
 
@@ -171,6 +172,8 @@ def test_a_partition_that_is_run_again_reuses_every_vector_and_is_replaced(
     before, untouched = everything(settings, partition), everything(settings, other)
     outcome = run_again(dataset, partition, settings, Idle(), Idle())
     assert (outcome.state, outcome.summary["reused"], outcome.summary["computed"]) == (register.REGISTERED, 5, 0)
+    assert outcome.summary["passed_over"] == {}
+    assert {row["partition_key"]: row["passed_over"] for row in read.runs(settings)} == {partition: [], other: None}
     after = everything(settings, partition)
     check_replaced(before, after, outcome.summary["run_id"])
     assert np.array_equal(vectors(after["photos"]), vectors(before["photos"]))

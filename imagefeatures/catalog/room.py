@@ -10,7 +10,7 @@ from pathlib import Path
 from pyiceberg.table import Table
 
 from imagefeatures.catalog import connect
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import StoreRefused
 from imagefeatures.settings import Settings
 
 MARGIN = 4 << 20
@@ -21,7 +21,7 @@ FILES = 64
 
 
 def check(tables: Iterable[Table], rows: int, settings: Settings) -> None:
-    """Raises StoreError when a local lake has no room for a publication into these tables.
+    """Raises StoreRefused when a local lake has no room for a publication into these tables.
 
     rows: bytes of the rows that will be written, uncompressed. A commit writes a table's metadata anew, and at most
     all of its manifests twice: once without the old rows, once with the new ones.
@@ -31,12 +31,12 @@ def check(tables: Iterable[Table], rows: int, settings: Settings) -> None:
         status = os.statvfs(folder)
         free = shutil.disk_usage(folder).free
         if free < needed:
-            raise StoreError(
+            raise StoreRefused(
                 f"file://{folder}: {free / 1e6:,.1f} MB free, and a publication may take {needed / 1e6:,.1f} MB: "
                 "free some space there, then try again"
             )
         if status.f_files and status.f_favail < FILES:
-            raise StoreError(
+            raise StoreRefused(
                 f"file://{folder}: its file system can hold {status.f_favail} more files, and a publication writes up "
                 f"to {FILES}: remove some files there, then try again"
             )

@@ -17,13 +17,11 @@ from imagefeatures.errors import ImageFeaturesError, ParamsError, TooManyRejecte
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings, is_checkout, program
+from imagefeatures.sources.passed_over import DEFAULT_EXCLUDES, objects
 
 HELP = "the images of one folder to a table and a picture: no dataset file, no partition"
 EXAMPLES = 4
 """How many rejected files are named for each reason."""
-
-SYSTEM_FILES = (".DS_Store", "._*", "Thumbs.db", "ehthumbs.db", "desktop.ini", ".directory")
-"""What operating systems leave in folders of photos."""
 
 Rejections = Sequence[dict[str, Any]]
 """Rows of schemas.REJECTED."""
@@ -61,6 +59,8 @@ def run(parsed: argparse.Namespace) -> int:
         + f"; vectors known from before: {summary['reused']:,}"
         * bool(summary["reused"])
     )
+    if left := summary["passed_over"].get(DEFAULT_EXCLUDES):
+        say(f"{objects(left)} passed over that systems and tools leave beside photos, such as .DS_Store")
     for line in _about_rejected(rejected, dataset):
         say(line)
     for line in _about_table(dataset, settings):
@@ -115,13 +115,11 @@ def _about_rejected(rejected: Rejections, dataset: Dataset, published: bool = Tr
     for reason, count in Counter(row["reason"] for row in rejected).most_common():
         yield f"  {count:,} × {reason}"
         rows = [row for row in rejected if row["reason"] == reason]
-        rows.sort(key=lambda row: (_is_system_file(row["uri"]), row["uri"]))
+        rows.sort(key=lambda row: row["uri"])
         for row in rows[:EXAMPLES]:
             yield f"      {_inside(row['uri'], dataset)}: {row['detail']}"
         if count > EXAMPLES:
             yield f"      … and {count - EXAMPLES:,} more"
-    if left := sum(_is_system_file(row["uri"]) for row in rejected):
-        yield f"  {left:,} of them are files that operating systems leave behind ({', '.join(SYSTEM_FILES[:3])}, …)."
     if published:
         yield f"  To see all of them, with {program('python')}:"
         yield from _python(f""""quarantine", where="dataset = '{dataset.name}'").to_pylist()  # uri, reason, detail""")
@@ -193,9 +191,3 @@ def _path(dataset: Dataset) -> str:
 
 def _inside(uri: str, dataset: Dataset) -> str:
     return uri.removeprefix(str(dataset.source))
-
-
-def _is_system_file(uri: str) -> bool:
-    from fnmatch import fnmatchcase
-
-    return any(fnmatchcase(uri.rsplit("/", 1)[-1], pattern) for pattern in SYSTEM_FILES)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from imagefeatures.commands.printing import say
-from imagefeatures.errors import ImageFeaturesError, InputError
+from imagefeatures.errors import ImageFeaturesError, InputError, StoreRefused
 from imagefeatures.settings import Settings
 
 
@@ -45,7 +45,7 @@ def resumable(settings: Settings, dataset: str, partition: str, command: str) ->
     try:
         yield
     except (KeyboardInterrupt, ImageFeaturesError) as error:
-        if not isinstance(error, InputError):
+        if not isinstance(error, InputError) or isinstance(error, StoreRefused):  # such as a disk that was full
             with contextlib.suppress(ImageFeaturesError):  # the run had not begun
                 local.unfinished_run(settings, dataset, partition)
                 say(f"Finished shards are kept. To go on: {command} --resume", file=sys.stderr)

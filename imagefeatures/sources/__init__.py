@@ -1,7 +1,10 @@
 """Where the objects of a dataset come from. One module for each kind of source: its configuration and behaviour.
 
-item    one listed object
-folder  a folder of a store, read recursively
+item         one listed object
+folder       a folder of a store, read recursively
+patterns     which objects of a folder are taken
+passed_over  what a listing passes over, counted
+places       the URI of a folder, and the places of a partition in it
 
 A source is the value of `source:` in a dataset file. It is loaded whenever Airflow parses the DAG file, so only its
 methods import heavy libraries, not its module.
@@ -16,8 +19,9 @@ from typing import Protocol, Self
 from imagefeatures.errors import Rejected
 from imagefeatures.sources.folder import Folder
 from imagefeatures.sources.item import Item
+from imagefeatures.sources.passed_over import PassedOver
 
-__all__ = ["AnySource", "Folder", "Item", "Source"]
+__all__ = ["AnySource", "Folder", "Item", "PassedOver", "Source"]
 
 
 class Source(Protocol):
@@ -27,19 +31,33 @@ class Source(Protocol):
     """
 
     def for_partition(self, partition: str) -> Self:
-        """The source with `{partition}` filled in: a run lists and reads this one."""
+        """The source with `{partition}` filled in: a run lists and reads this one.
+
+        Raises ParamsError where the source needs a day and the partition is none.
+        """
         ...
 
     def beside(self, folder: Path) -> Self:
         """The source with its relative paths resolved against this folder, the folder of the dataset file."""
         ...
 
+    def check_apart(self, lake: str) -> None:
+        """Check that source and lake are apart. lake: its URI. Raises DatasetError where one holds the other."""
+        ...
+
     def check(self) -> None:
         """Check that the source can be listed; it may be empty. Raises StoreRefused or StoreError."""
         ...
 
-    def items(self) -> Iterator[Item]:
-        """List the source as a stream. Called by the driver. Raises StoreRefused or StoreError."""
+    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+        """List the source as a stream. Called by the driver. passed: gets what is no item, and why.
+
+        Raises StoreRefused or StoreError.
+        """
+        ...
+
+    def why_empty(self, passed: PassedOver) -> str:
+        """Why a listing has no item, in one line. passed: as `items` has filled it."""
         ...
 
     def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from imagefeatures.errors import Rejected
+from imagefeatures.errors import DatasetError, Rejected
 from imagefeatures.reasons import Reason
+from imagefeatures.sources import passed_over, patterns, places
 from imagefeatures.sources.item import Item
+from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.strict import FrozenModel
+
+if TYPE_CHECKING:
+    from imagefeatures.storage import Access, StoredObject
 
 
 class Folder(FrozenModel):
-    """Every object below a folder URI whose name fits one of the patterns.
+    """Every object below a folder URI that fits one of the patterns and is not excluded: see sources.patterns.
 
     >>> source = Folder(uri="s3://photos/fruit/{partition}/", pattern=["*.jpg"])
     >>> str(source.for_partition("2026-11-02"))
     's3://photos/fruit/2026-11-02/'
+    >>> str(Folder(uri="s3://photos/year={partition:%Y}/month={partition:%m}/").for_partition("2026-11-02"))
+    's3://photos/year=2026/month=11/'
     """
 
     kind: Literal["folder"] = "folder"
     uri: str = Field(min_length=1, description="s3://… or file:///…, or a path relative to the dataset file")
-    pattern: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns for keys")
+    pattern: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns of what is taken")
+    exclude: tuple[str, ...] = Field((), description="Shell patterns of what is passed over")
+    ignore_case: bool = Field(False, description="Whether pattern and exclude take A for a")
+    default_excludes: bool = Field(True, description="Pass over what systems and tools leave beside photos")
+    anonymous: bool = Field(False, description="Read a public bucket, without credentials")
+    requester_pays: bool = Field(False, description="Agree to pay for the requests to a bucket that asks for it")
 
     def __str__(self) -> str:
         return self.uri
@@ -35,25 +45,35 @@ class Folder(FrozenModel):
     @field_validator("uri")
     @classmethod
     def _uri_is_known(cls, uri: str) -> str:
-        scheme, separator, rest = uri.partition("://")
-        if separator and (scheme not in ("file", "s3") or not rest.strip("/")):
-            raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
-        if scheme == "file" and separator and not rest.startswith("/"):
-            raise ValueError("file:// needs three slashes: file:///absolute/path/")
-        if scheme == "s3" and rest.startswith("/"):
-            raise ValueError("s3:// needs two slashes and a bucket: s3://bucket/folder/")
-        fields = re.findall(r"\{([^{}]*)\}", uri)
-        if set(fields) - {"partition"}:
-            raise ValueError(f"only {{partition}} may be in braces, found {fields}")
-        return uri
+        return places.check_uri(uri)
 
-    @field_validator("pattern", mode="before")
+    @field_validator("pattern", "exclude", mode="before")
     @classmethod
-    def _one_pattern_is_a_list_too(cls, pattern: Any) -> Any:
-        return [pattern] if isinstance(pattern, str) else pattern
+    def _one_pattern_is_a_list_too(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
+    @field_validator("pattern", "exclude")
+    @classmethod
+    def _patterns_mean_something(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(patterns.check, given))
+
+    @model_validator(mode="after")
+    def _only_a_bucket_is_public_or_paid(self) -> Self:
+        wanted = [name for name in ("anonymous", "requester_pays") if getattr(self, name)]
+        if wanted and not self.uri.startswith("s3://"):
+            raise ValueError(f"{wanted[0]}: is for s3:// alone")
+        if len(wanted) > 1:
+            raise ValueError("anonymous: whoever pays for requests must sign them; leave anonymous out")
+        return self
+
+    @property
+    def by_partition(self) -> bool:
+        """Whether each partition has a place of its own."""
+        return bool(places.FIELD.search(self.uri))
 
     def for_partition(self, partition: str) -> Folder:
-        return self.model_copy(update={"uri": self.uri.replace("{partition}", partition)})
+        """The folder of one partition. Raises ParamsError where its key must be a day and is none."""
+        return self.model_copy(update={"uri": places.for_partition(self.uri, partition)})
 
     def beside(self, folder: Path) -> Folder:
         if "://" in self.uri:
@@ -62,35 +82,92 @@ class Folder(FrozenModel):
         absolute = posixpath.normpath((folder / self.uri).absolute())
         return self.model_copy(update={"uri": f"file://{absolute}" + ("/" if self.uri.endswith("/") else "")})
 
+    def check_apart(self, lake: str) -> None:
+        """Raise DatasetError where the source holds the lake, or lies in it. lake: its URI, as in Settings.
+
+        A run would take files of the lake for photos, and would remove photos with its own files.
+        """
+        if places.holds(self.uri, lake):
+            raise DatasetError(
+                f"source: {self} holds the lake, {lake}; name a folder of photos alone, or move the lake"
+            )
+        if places.holds(lake, self.uri):
+            raise DatasetError(f"source: {self} lies in the lake, {lake}; move the photos out of it")
+
     def check(self) -> None:
         from imagefeatures import storage
 
-        next(storage.list_entries(self.uri), None)
+        next(storage.list_entries(self.uri, self._access), None)
 
-    def items(self) -> Iterator[Item]:
+    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
         from imagefeatures import storage
 
-        for listed in storage.list_entries(self.uri):
-            folder = listed.uri.endswith("/") and not listed.size
-            if listed.rejected:
-                if folder or self.matches(listed.uri):  # nobody knows what is in that folder
-                    yield Item(listed.uri, rejected=listed.rejected)
-            elif not folder and self.matches(listed.uri):  # a folder that is an object is the mark of some tools
+        passed = PassedOver() if passed is None else passed
+        for listed in storage.list_entries(self.uri, self._access):
+            if cause := self._passed_over_by(listed):
+                passed.add(cause, listed.uri)
+                if cause == passed_over.PATTERN and patterns.fits(self._path(listed.uri), self.pattern, True):
+                    passed.in_another_case += 1
+            elif listed.rejected:
+                yield Item(listed.uri, rejected=listed.rejected)
+            else:
                 yield Item(listed.uri, listed.size, listed.etag)
 
+    def why_empty(self, passed: PassedOver) -> str:
+        """Why a listing has no item, in one line. passed: what `items` has passed over."""
+        text = f"nothing at {self} matches {list(self.pattern)}"
+        if sampled := passed.counts[passed_over.SAMPLE]:
+            text = f"the sample takes none of what matches at {self} ({passed_over.objects(sampled)})"
+        if passed.counts:
+            text += f"; {passed}"
+        if passed.in_another_case:
+            text += f"; {passed.in_another_case:,} would match without regard to case (ignore_case: true in source)"
+        return text
+
     def matches(self, uri: str) -> bool:
-        """Whether the object's name (the last path segment), or its whole URI, fits one of the patterns."""
-        name = uri.rsplit("/", 1)[-1]
-        return any(fnmatch.fnmatchcase(name, p) or fnmatch.fnmatchcase(uri, p) for p in self.pattern)
+        """Whether an object of the folder is taken, by its name and path. uri: its whole URI."""
+        return not self._excluded_by(path := self._path(uri)) and patterns.fits(path, self.pattern, self.ignore_case)
 
     def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:
         from imagefeatures import storage
 
         listed = [storage.StoredObject(item.uri, item.size or 0, item.etag or "") for item in items]
-        for item, fetched in zip(items, storage.fetch_all(listed, self.uri), strict=True):
+        for item, fetched in zip(items, storage.fetch_all(listed, self.uri, self._access), strict=True):
             if isinstance(fetched, storage.ObjectMissing):
                 yield Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
             elif isinstance(fetched, storage.ObjectChanged):
                 yield Rejected(Reason.CHANGED_DURING_RUN, f"listed with ETag {item.etag}, read with {fetched.etag}")
             else:
                 yield fetched
+
+    @property
+    def _access(self) -> Access | None:
+        """How the bucket is read, where that is not as the lake is."""
+        from imagefeatures import storage
+
+        if self.anonymous or self.requester_pays:
+            return storage.Access(self.anonymous, self.requester_pays)
+        return None
+
+    def _passed_over_by(self, listed: StoredObject) -> str | None:
+        """The cause for which a listed object is no item; None for an item."""
+        folder = listed.uri.endswith("/") and not listed.size
+        if folder and not listed.rejected:
+            return passed_over.FOLDER_MARKER
+        path = self._path(listed.uri)
+        if excluded := self._excluded_by(path):
+            return excluded
+        if not folder and not patterns.fits(path, self.pattern, self.ignore_case):  # nobody knows what is in a folder
+            return passed_over.PATTERN
+        return None
+
+    def _excluded_by(self, path: str) -> str | None:
+        if self.default_excludes and patterns.fits(path, patterns.DEFAULT_EXCLUDES):
+            return passed_over.DEFAULT_EXCLUDES
+        if self.exclude and patterns.fits(path, self.exclude, self.ignore_case):
+            return passed_over.EXCLUDE
+        return None
+
+    def _path(self, uri: str) -> str:
+        """The path below the source."""
+        return uri.removeprefix(self.uri if self.uri.endswith("/") else f"{self.uri}/")

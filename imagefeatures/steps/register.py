@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from imagefeatures.reasons import printable
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
+from imagefeatures.sources.passed_over import in_words
 from imagefeatures.steps import FEATURIZE, SPARK_STEPS
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Audit:
     """The totals of a run, and its files and rejected rows, after all of its numbers were found to agree."""
 
     listed: int = 0
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     registered: int = 0
     reused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -48,16 +50,20 @@ class Audit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of register: one of REGISTERED, ALREADY and EMPTY; unless EMPTY, the run's row of features.runs."""
+    """The result of register: one of REGISTERED, ALREADY and EMPTY; unless EMPTY, the run's row of features.runs.
+
+    why: of EMPTY, what was passed over.
+    """
 
     state: str
     row: dict[str, Any] = field(default_factory=dict)
+    why: str = ""
 
     @property
     def summary(self) -> dict[str, Any]:
         """The numbers of the run, in types that JSON has."""
         columns = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "fingerprint")
-        derived = {"computed": self.computed, "reasons": dict(self.row["reasons"])}
+        derived = {"computed": self.computed, "reasons": dict(self.row["reasons"]), "passed_over": self.passed_over}
         return {name: self.row[name] for name in columns} | derived
 
     @property
@@ -65,17 +71,23 @@ class Outcome:
         """How many registered vectors the run has computed; None for a run of a version that did not count them."""
         return None if self.row["reused"] is None else self.row["registered"] - self.row["reused"]
 
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """How many objects were not listed, by what passed them over; empty where the run's version did not count."""
+        return dict(self.row["passed_over"] or ())
+
     def __str__(self) -> str:
         row = self.row
         if not row:
-            return self.state
+            return f"{self.state}: {self.why}"
         seconds = (row["finished_at"] - row["started_at"]).total_seconds()
         reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
         made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed)"
+        passed = f"; {in_words(self.passed_over)}" if self.passed_over else ""
         busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in SPARK_STEPS)
         return (
             f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
-            f"{row['registered']} registered{made} + {row['quarantined']} quarantined ({reasons}); "
+            f"{row['registered']} registered{made} + {row['quarantined']} quarantined ({reasons}){passed}; "
             f"{seconds:.0f} s since plan, workers busy: {busy}"
         )
 
@@ -86,8 +98,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
     A run that listed nothing leaves the published partition unchanged.
     replace_newer: publish it even where a later run is published, whatever its run.json says.
-    Raises AuditFailed, TooManyRejected or OlderRun (nothing is published then); StoreError, with nothing changed, where
-    a local lake has no room.
+    Raises AuditFailed, TooManyRejected or OlderRun (nothing is published then); StoreRefused, with nothing changed,
+    where a local lake has no room.
     """
     layout = Layout.of_run_file(run_file, settings.lake)
     catalog = tables.open_catalog(settings)
@@ -99,9 +111,10 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         return Outcome(ALREADY, published)
     run = load_run(run_file, settings.lake)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
-    if not manifest.read_listing(run).objects:
+    listing = manifest.read_listing(run)
+    if not listing.objects:
         storage.delete_folder(layout.run)
-        return Outcome(EMPTY)
+        return Outcome(EMPTY, why=in_words(listing.passed_over))
     if not run.replace_newer:
         with publications.taken_back(layout, catalog, settings):  # an earlier register may have begun to publish it
             publications.refuse_older(layout, run.started_at, published)
@@ -137,7 +150,7 @@ def audit_run(run: Run) -> Audit:
     for step, of_shard in receipts.items():
         if missing := set(range(listing.shards)) - set(of_shard):
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
-    audit = Audit()
+    audit = Audit(passed_over=listing.passed_over)
     for shard in range(listing.shards):
         listed = manifest.read_manifest(run, shard, listing)["uri"].to_pylist()
         audit.uris.add(listed)
@@ -217,6 +230,7 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "reused": audit.reused,
         "quarantined": audit.reasons.total(),
         "reasons": sorted(audit.reasons.items()),
+        "passed_over": sorted(audit.passed_over.items()),
         "fingerprint": run.fingerprint,
         "model": run.dataset.model,
         "started_at": run.started_at,

@@ -17,6 +17,7 @@ from functools import cache
 from imagefeatures.errors import StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.storage.objects import (
+    Access,
     Fetched,
     ObjectChanged,
     ObjectMissing,
@@ -27,6 +28,7 @@ from imagefeatures.storage.objects import (
 from imagefeatures.storage.retry import shorten_retries
 
 __all__ = [
+    "Access",
     "ObjectChanged",
     "ObjectMissing",
     "StoredObject",
@@ -45,17 +47,17 @@ __all__ = [
 ]
 
 
-def list_entries(prefix: str) -> Iterator[StoredObject]:
+def list_entries(prefix: str, access: Access | None = None) -> Iterator[StoredObject]:
     """Stream everything below a folder URI, each once, in the order of the keys' bytes; nothing for a missing folder.
 
     What lies in a local folder and is no readable file is `rejected`. A store that goes through its folders one by
-    one, as SeaweedFS does, lists them in that order. Raises StoreRefused (no such bucket, wrong credentials, a
-    listing that contradicts itself) or StoreError.
+    one, as SeaweedFS does, lists them in that order. access: of a source's bucket; None: as the lake is reached. Raises
+    StoreRefused (no such bucket, wrong credentials, a listing that contradicts itself) or StoreError.
     """
     scheme, path = _split(prefix)
     if not path.endswith("/"):
         path += "/"  # without it the folder `day-1` would include the folder `day-10`
-    for listed in _store(scheme).list_objects(path):
+    for listed in _source_store(scheme, access).list_objects(path):
         yield StoredObject(f"{scheme}://{listed.path}", listed.size, listed.etag, listed.rejected)
 
 
@@ -92,20 +94,22 @@ def fetch(listed: StoredObject) -> bytes:
     return fetched
 
 
-def fetch_all(listed: Sequence[StoredObject], folder: str | None = None) -> Iterator[Fetched]:
+def fetch_all(
+    listed: Sequence[StoredObject], folder: str | None = None, access: Access | None = None
+) -> Iterator[Fetched]:
     """For each of many objects of one store, in order: its bytes, or the error of `fetch` about this object.
 
-    folder: URI of the folder that was listed; a file that is not inside it by now is Rejected (LINK_OUTSIDE). No more
-    than the listed size is read of an object. Objects are fetched concurrently and held in memory until the caller
-    takes them. Raises StoreRefused; raises StoreError for all objects as soon as the retries of one of them have
-    reached their deadline.
+    folder: URI of the folder that was listed; a file that is not inside it by now is Rejected (LINK_OUTSIDE).
+    access: as for `list_entries`. No more than the listed size is read of an object. Objects are fetched concurrently
+    and held in memory until the caller takes them. Raises StoreRefused; raises StoreError for all objects as soon as
+    the retries of one of them have reached their deadline.
     """
     if not listed:
         return
     scheme, _ = _split(listed[0].uri)
     versions = [ObjectVersion(stored.uri.removeprefix(f"{scheme}://"), stored.etag, stored.size) for stored in listed]
     root = _split(folder)[1] if folder else None
-    for stored, fetched in zip(listed, _store(scheme).fetch_all(versions, root), strict=True):
+    for stored, fetched in zip(listed, _source_store(scheme, access).fetch_all(versions, root), strict=True):
         if isinstance(fetched, bytes) and len(fetched) != stored.size:
             yield ObjectChanged(f"{stored.etag} with {len(fetched)} bytes instead of {stored.size}")
         else:
@@ -152,15 +156,19 @@ def abort_old_uploads(folder: str) -> int:
     return _store(scheme).abort_old_uploads(path.rstrip("/") + "/")
 
 
+def _source_store(scheme: str, access: Access | None) -> Store:
+    return _store(scheme, access) if access else _store(scheme)
+
+
 @cache
-def _store(scheme: str) -> Store:
+def _store(scheme: str, access: Access | None = None) -> Store:
     if scheme == "file":
         from imagefeatures.storage.local import LocalStore
 
         return LocalStore()
     from imagefeatures.storage.s3 import S3Store
 
-    return S3Store()
+    return S3Store(access)
 
 
 def _split(uri: str) -> tuple[str, str]:

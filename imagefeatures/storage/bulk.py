@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagefeatures.storage.objects import Access
 from imagefeatures.storage.retry import ATTEMPT_SECONDS, CONNECT_SECONDS, STALL_SECONDS, Transient
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ TRIES_WITHOUT_SUCCESS = 50
 
 
 class BulkReader:
-    """Reads objects of one bucket with the address, region and credentials of a boto3 client.
+    """Reads objects of one bucket with the address, region and credentials of a boto3 client. access: of the bucket.
 
     Raises ValueError if obstore cannot be set up so: an unusual bucket name, no credentials.
     """
 
-    def __init__(self, bucket: str, client: Any) -> None:
+    def __init__(self, bucket: str, client: Any, access: Access) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,255}", bucket):
             raise ValueError(f"{bucket}: obstore does not take such a name")  # it panics at a space
         self._bucket = bucket
-        self._store = _open(bucket, client)
+        self._store = _open(bucket, client, access)
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
 
@@ -95,7 +96,7 @@ def _at_most(response: GetResult, size: int) -> bytes | None:
     return b"".join(chunks)
 
 
-def _open(bucket: str, client: Any) -> Any:
+def _open(bucket: str, client: Any, access: Access) -> Any:
     from obstore.store import S3Store
 
     endpoint, region = client.meta.endpoint_url, client.meta.region_name
@@ -114,8 +115,9 @@ def _open(bucket: str, client: Any) -> Any:
         aws_endpoint_url_s3=endpoint,
         region="us-east-1" if region in (None, "aws-global") else region,
         virtual_hosted_style_request=False,
-        skip_signature=False,
-        credential_provider=_credentials(),
+        skip_signature=access.anonymous,
+        request_payer=access.requester_pays,
+        credential_provider=None if access.anonymous else _credentials(),
         client_options=options,
         retry_config={"max_retries": 0, "retry_timeout": timedelta(0)},  # with_retries does that
     )

@@ -10,10 +10,21 @@ import errno
 import os
 from pathlib import Path
 
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import modes
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+REFUSED = {
+    errno.EACCES: "permission denied; give the service's user the right to write there",
+    errno.EPERM: "permission denied; give the service's user the right to write there",
+    errno.EROFS: "its file system is mounted read-only; mount it for writing",
+    errno.ENOTDIR: "Not a directory: a file is where a folder should be",
+    errno.EISDIR: "Is a directory: a folder is where the file should be",
+    errno.ELOOP: "its path leads in a circle of links",
+    errno.ENAMETOOLONG: "its path is longer than the file system takes",
+}
+"""What another try would not change, and in part what to do."""
 
 
 def make_folder(folder: Path) -> None:
@@ -62,15 +73,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_failed(path: str, error: OSError) -> StoreError:
-    """The error of a write to a path, in one line; for a full disk with its place and the remedy."""
+def write_failed(path: str, error: OSError) -> StoreError | StoreRefused:
+    """The error of a write to a path, in one line: StoreError where another try may help, such as on a network's disk.
+
+    A full disk is StoreRefused, with its place and the remedy: it does not empty itself.
+    """
+    if error.errno in REFUSED:
+        return StoreRefused(f"file://{path}: {REFUSED[error.errno]}")
     if error.errno not in NO_ROOM:
         return StoreError(f"file://{path}: {error.strerror or error}")
     folder = Path(path)
     while not folder.is_dir():
         folder = folder.parent
     why = "the disk quota is used up" if error.errno == errno.EDQUOT else "no space left on its file system"
-    return StoreError(f"file://{path}: {why} ({free(folder)} free); free some space there, then try again")
+    return StoreRefused(f"file://{path}: {why} ({free(folder)} free); free some space there, then try again")
 
 
 def free(folder: Path) -> str:

@@ -63,8 +63,11 @@ class LocalStore:
         return written
 
     def delete_folder(self, path: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path)
+        except OSError as error:
+            raise durable.write_failed(path, error) from error
 
     def abort_old_uploads(self, path: str) -> int:
         return 0  # a file system has no multipart uploads

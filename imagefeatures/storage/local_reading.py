@@ -16,6 +16,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason
@@ -48,7 +49,8 @@ def list_folder(path: str) -> Iterator[Listed]:
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        raise StoreRefused(f"file://{path} is a file, not a folder") from None
+        file = next((place for place in [Path(path), *Path(path).parents] if place.is_file()), path)
+        raise StoreRefused(f"file://{file} is a file, not a folder") from None
     except OSError as error:
         raise _of_the_run(path, error) from error
     while folders:  # not by recursion: folders may be nested a thousand deep

@@ -23,6 +23,17 @@ class StoredObject:
     rejected: Rejected | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True)
+class Access:
+    """How a source's bucket is read, where that is not as the lake is; local folders know nothing of it.
+
+    anonymous: without a signature, as a public bucket allows it. requester_pays: with the consent to pay.
+    """
+
+    anonymous: bool = False
+    requester_pays: bool = False
+
+
 class Listed(NamedTuple):
     """What a store lists: as StoredObject, with the path of Store in place of the URI."""
 

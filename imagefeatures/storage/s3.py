@@ -13,17 +13,16 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from imagefeatures.errors import Rejected, StoreError, StoreRefused
-from imagefeatures.reasons import Reason
 from imagefeatures.storage import s3_listing, uploads
 from imagefeatures.storage.bulk import BulkReader
-from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
+from imagefeatures.storage.objects import Access, Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 from imagefeatures.storage.retry import CONNECT_SECONDS, LIST_SECONDS, SharedDeadline, Transient, with_retries, within
 from imagefeatures.storage.s3_responses import (
     check_is_s3,
     error_text,
-    is_denied,
     parsed,
     read_body,
+    reason_of,
     status,
     translate_errors,
 )
@@ -44,19 +43,26 @@ KEYS_PER_DELETE = 1000
 
 
 class S3Store:
-    """An S3-compatible store, configured only as boto3 is: by AWS_* variables or a profile."""
+    """An S3-compatible store, configured only as boto3 is: by AWS_* variables or a profile.
 
-    def __init__(self) -> None:
+    access: of a source's bucket; by default requests are signed, and nobody agrees to pay.
+    """
+
+    def __init__(self, access: Access | None = None) -> None:
         import boto3
+        from botocore import UNSIGNED
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
+        self._access = access or Access()
+        self._payer = {"RequestPayer": "requester"} if self._access.requester_pays else {}
         # botocore's retries are off, since they do not cover the body; with_retries covers request and body.
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             retries={"total_max_attempts": 1, "mode": "standard"},
             max_pool_connections=32,
+            signature_version=UNSIGNED if self._access.anonymous else None,
         )
         try:
             self._client = boto3.client("s3", config=config)
@@ -70,7 +76,7 @@ class S3Store:
         bucket, prefix = _bucket_and_key(path)
 
         def get_page(**token: str) -> Mapping[str, Any]:
-            request = partial(self._client.list_objects_v2, Bucket=bucket, Prefix=prefix, **token)
+            request = partial(self._client.list_objects_v2, Bucket=bucket, Prefix=prefix, **token, **self._payer)
             return _with_retries(f"s3://{bucket}", lambda: parsed(partial(within, LIST_SECONDS, request)))
 
         return s3_listing.list_keys(get_page, bucket, prefix)
@@ -133,7 +139,8 @@ class S3Store:
             response = _with_retries(f"s3://{bucket}", partial(self._client.delete_objects, **request))
             if errors := response.get("Errors"):
                 first = f"{errors[0].get('Key')}: {errors[0].get('Code')}"
-                raise StoreError(f"s3://{bucket}: {len(errors)} objects could not be deleted, first {first}")
+                kind = StoreRefused if errors[0].get("Code") == "AccessDenied" else StoreError
+                raise kind(f"s3://{bucket}: {len(errors)} objects could not be deleted, first {first}")
 
     def abort_old_uploads(self, path: str) -> int:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -174,14 +181,13 @@ class S3Store:
         bucket, key = _bucket_and_key(path)
         condition = {"IfMatch": f'"{version.etag}"'} if version else {}
         try:
-            response = self._client.get_object(Bucket=bucket, Key=key, **condition)
+            response = self._client.get_object(Bucket=bucket, Key=key, **condition, **self._payer)
         except ClientError as error:
-            if version and is_denied(error):
-                detail = f"the store does not let it be read ({error_text(error)})"
-                raise Rejected(Reason.NOT_READABLE, detail) from None
+            if version and (reason := reason_of(error)):
+                raise Rejected(reason, f"the store does not let it be read ({error_text(error)})") from None
             if status(error) != 412:
                 raise
-            raise ObjectChanged(self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')) from None
+            raise ObjectChanged(self._etag(bucket, key)) from None
         check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
         current_etag = response["ETag"].strip('"')
         if version and (current_etag, response["ContentLength"]) != (version.etag, version.size):
@@ -190,6 +196,18 @@ class S3Store:
                 raise ObjectChanged(current_etag)
             raise ObjectChanged(f"{current_etag} with {response['ContentLength']} bytes instead of {version.size}")
         return read_body(response)
+
+    def _etag(self, bucket: str, key: str) -> str:
+        """The ETag of the version that a key has now."""
+        from botocore.exceptions import ClientError
+
+        try:
+            etag: str = self._client.head_object(Bucket=bucket, Key=key, **self._payer)["ETag"]
+        except ClientError as error:
+            if status(error) not in (400, 403):
+                raise
+            return "unknown: the store does not show it"  # the new version is another person's, or has its own key
+        return etag.strip('"')
 
     def _check_md5(self, bucket: str, etag: str, data: bytes, digests: set[str]) -> None:
         """Raise Transient for bytes whose MD5 differs from the ETag, if the bucket's ETags are MD5 digests.
@@ -211,7 +229,7 @@ class S3Store:
         with self._lock:
             if bucket not in self._bulk_readers:
                 try:
-                    self._bulk_readers[bucket] = BulkReader(bucket, self._client)
+                    self._bulk_readers[bucket] = BulkReader(bucket, self._client, self._access)
                 except ValueError:  # boto3 reports the error, unless it can reach the bucket
                     self._bulk_readers[bucket] = None
             return self._bulk_readers[bucket]

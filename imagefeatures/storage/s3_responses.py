@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagefeatures.errors import StoreRefused
+from imagefeatures.reasons import Reason
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing
 from imagefeatures.storage.retry import ATTEMPT_SECONDS, Transient
 
@@ -17,8 +19,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DENIED = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState")
-"""S3's codes for an object that may not be read with these credentials, or lies in an archive."""
+ARCHIVED = "InvalidObjectState"
+"""S3's code for an object of an archive class, such as Glacier, that is not restored."""
+
+NOT_OF_AN_OBJECT = re.compile(
+    "AccountProblem|Authorization|BadDigest|CredentialsNotSupported|ExpiredToken|IllegalLocation|IncorrectEndpoint|"
+    "InvalidAccessKeyId|InvalidBucketName|InvalidClientTokenId|InvalidPayer|InvalidRegion|InvalidSecurity|InvalidToken|"
+    "MissingAuthenticationToken|MissingSecurityHeader|NoSuchBucket|NotSignedUp|OptInRequired|RequestExpired|"
+    "RequestTimeTooSkewed|SignatureDoesNotMatch|TokenRefreshRequired|UnauthorizedAccess|UnrecognizedClient|"
+    "UserSuspended|XAmzContentSHA256Mismatch"
+)
+"""The starts of codes for credentials, an account, a clock, an address or a bucket: true of all objects of a store.
+
+With 400 and 403 every other code is believed to be of the one object: the same credentials have just listed it. It may
+be denied by a policy (AccessDenied), encrypted with a key that is disabled or gone (KMS.DisabledException, …) or that
+nobody sent (InvalidRequest), or held back. If it is true of all objects, the failure budget stops the run.
+"""
+
+PASSING = re.compile(
+    "Throttl|RequestTimeout$|DependencyTimeout|SlowDown|TooManyRequests|(Service|Key)Unavailable|Internal"
+)
+"""In codes that come with status 400 or 403, and say nevertheless that another try may help."""
+
+FULL = 507
+"""The status of a store that has no room left."""
 
 
 def parsed(request: Callable[[], T]) -> T:
@@ -96,9 +120,20 @@ def status(error: ClientError) -> int:
     return number
 
 
-def is_denied(error: ClientError) -> bool:
-    """Whether the store refuses to give this object, rather than the credentials or the request."""
-    return status(error) == 403 and error.response.get("Error", {}).get("Code") in DENIED
+def reason_of(error: ClientError) -> Reason | None:
+    """Why the store does not give a listed object; None where the error is not of this object, or may pass."""
+    code = _code(error)
+    if code == ARCHIVED:
+        return Reason.ARCHIVED
+    # A proxy's page has no code of S3; botocore shows its status in place of one.
+    no_code = not re.fullmatch(r"[A-Za-z][\w.]*", code)
+    if status(error) not in (400, 403, 405, 451) or no_code or NOT_OF_AN_OBJECT.match(code) or PASSING.search(code):
+        return None
+    return Reason.NOT_READABLE
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def error_text(error: ClientError) -> str:
@@ -109,8 +144,13 @@ def error_text(error: ClientError) -> str:
 
 def _raise_if_final(what: str, error: ClientError) -> None:
     """Raise the meaning of an error response that a retry would not change; return for any other."""
-    code = error.response.get("Error", {}).get("Code", "")
-    number = status(error)
+    code, number = _code(error), status(error)
+    if number == FULL:
+        raise StoreRefused(
+            f"{what}: no space left in the store ({error_text(error)}); free some, then try again"
+        ) from None
+    if number in (400, 403) and PASSING.search(code):
+        return
     if code == "NoSuchBucket":
         raise StoreRefused(f"{what}: there is no such bucket") from None
     if number == 404:

@@ -8,12 +8,14 @@ from pyspark import SparkContext
 
 from imagefeatures import manifest, steps
 from imagefeatures.plan import Run
+from imagefeatures.sources.passed_over import in_words
 from imagefeatures.steps import ingest
 from imagefeatures_spark.distribute import main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
     listing = manifest.list_source(run, workers=context.defaultParallelism)
+    print(f"ingest: {listing.objects:,} objects listed, {in_words(listing.passed_over)}", flush=True)
     spread(context, run, steps.INGEST, listing.shards, partial(ingest.run_shard, run))
 
 

@@ -54,7 +54,7 @@ def register(run_file: str, dataset: str) -> dict[str, Any]:
     settings = Settings.from_env()
     outcome = register(_own(run_file, dataset, settings), settings)
     if outcome.state == EMPTY:
-        raise AirflowSkipException("nothing was listed: the published partition stays as it is")
+        raise AirflowSkipException(f"nothing was listed ({outcome.why}): the published partition stays as it is")
     print(outcome)
     return outcome.summary
 

@@ -34,8 +34,11 @@ IMAGES = 24
 def dataset(settings: Settings, lake_with_model: str, tmp_path: Path) -> str:
     """A dataset file, and some photos and an empty file of one partition. Its name."""
     files = {f"{PARTITION}/{at % 2}/{at:02d}.jpg": jpeg(at) for at in range(IMAGES)}
-    folder = fill(tmp_path / "photos", files | {f"{PARTITION}/0/empty.jpg": b""})
-    text = f"name: birds\nsource: file://{folder}/{{partition}}/\nlimits: {{max_rejected: 0}}\n"
+    folder = fill(
+        tmp_path / "photos",
+        files | {f"{PARTITION}/{name}": b"" for name in ("0/empty.jpg", "0/Thumbs.db", "raw/1.jpg")},
+    )
+    text = f"name: birds\nsource: file://{folder}/{{partition}}/\nexclude: raw/\nlimits: {{max_rejected: 0}}\n"
     (settings.datasets / "birds.yaml").write_text(text)
     return "birds"
 
@@ -50,11 +53,14 @@ def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: p
     assert [line for line in lines if f"{PARTITION}  4/5 featurize  24 images at " in line]
     assert "\x1b" not in out  # no terminal: plain lines
     counts = "25 listed = 24 registered (0 reused, 24 computed) + 1 quarantined (EMPTY_OBJECT 1); "
+    counts += "2 objects passed over (default_excludes 1, exclude 1); "
     assert result.startswith(f"registered: features.birds {PARTITION}: {counts}")
     number = r"\d+\.\d"
     by_step = [f"{step} {number}" for step in ("plan", "model", *STEPS)]
     assert re.fullmatch(rf"{number} s: {', '.join(by_step)}", seconds)
     assert read.table(settings, "birds").num_rows == IMAGES
+    (row,) = read.runs(settings, "birds")
+    assert row["passed_over"] == [("default_excludes", 1), ("exclude", 1)]
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from imagefeatures.dataset_files import load_dataset
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import Rejected
-from imagefeatures.sources import Folder
+from imagefeatures.sources import Folder, PassedOver
 from imagefeatures.wording import one_line
 from support.photos import fill
+from support.shared import BUCKET
 
 GOOD: dict[str, Any] = {"name": "fruit", "source": "s3://photos/fruit/{partition}/"}
 
@@ -80,6 +81,97 @@ def test_items_are_what_fits_and_are_fetched_in_their_order(tmp_path: Path) -> N
     assert isinstance(gone, Rejected) and gone.reason == "NOT_FOUND"
     assert isinstance(changed, Rejected) and changed.reason == "CHANGED_DURING_RUN"
     assert f"listed with ETag {items[1].etag}, read with " in changed.detail
+
+
+NAMES = (
+    "1.jpg", "2.JPG", "notes.txt", ".DS_Store", "a/._3.jpg", "a/3.jpg", "a/@eaDir/3.jpg/S.jpg", "raw/4.jpg", "_SUCCESS",
+)  # fmt: skip
+
+
+def taken(folder: Path, passed: PassedOver | None = None, **fields: Any) -> list[str]:
+    source = Folder(uri=f"file://{folder}", **fields)
+    names = [item.uri.removeprefix(f"file://{folder}/") for item in source.items(passed)]
+    assert all(source.matches(f"file://{folder}/{name}") for name in names if not name.endswith("/"))
+    return names
+
+
+def test_what_is_passed_over_is_counted_by_its_cause(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", dict.fromkeys(NAMES, b"x"))
+    passed = PassedOver()
+    assert taken(folder, passed, pattern=["*.jpg"], exclude=["raw/"]) == ["1.jpg", "a/3.jpg"]
+    assert passed.counts == {"pattern": 2, "exclude": 1, "default_excludes": 4}
+    assert passed.examples["exclude"] == [f"file://{folder}/raw/4.jpg"]
+    assert passed.in_another_case == 1
+    assert str(passed).startswith(f"7 objects passed over: default_excludes 4 (such as file://{folder}/.DS_Store), ")
+    assert taken(folder, pattern=["*.jpg"], exclude=["RAW/"], ignore_case=True) == ["1.jpg", "2.JPG", "a/3.jpg"]
+    everything = PassedOver()
+    assert taken(folder, everything, default_excludes=False) == sorted(NAMES)
+    assert everything.counts == {}
+
+
+def test_exclude_has_a_short_form_beside_pattern(tmp_path: Path) -> None:
+    short = Dataset.model_validate(GOOD | {"pattern": "*.jpg", "exclude": ["thumbs/", "raw/*"]})
+    assert short.source == Folder(uri=GOOD["source"], pattern=("*.jpg",), exclude=("thumbs/", "raw/*"))
+    assert (short.pattern, short.exclude) == (None, None)
+    mixed = Dataset.model_validate(GOOD | {"source": {"uri": "s3://b/", "pattern": "*.jpg"}, "exclude": "thumbs/"})
+    assert mixed.source == Folder(uri="s3://b/", pattern=("*.jpg",), exclude=("thumbs/",))
+    assert Dataset.model_validate_json(mixed.model_dump_json()) == mixed
+
+
+def test_an_excluded_folder_is_no_row_and_no_other_pattern_hides_one(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", {"a/1.jpg": b"x"})
+    (folder / "latest").symlink_to("a")
+    (folder / "@eaDir").symlink_to("a")
+    assert taken(folder, pattern=["*.jpg"]) == ["a/1.jpg", "latest/"]
+    for exclude in ("latest/", "latest", "/latest/", "l*"):
+        assert taken(folder, pattern=["*.jpg"], exclude=[exclude]) == ["a/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "fields", "says"),
+    [
+        ([], {}, "nothing at {} matches ['*']"),
+        (
+            ["1.jpg", "2.jpg"],
+            {"pattern": ["*.JPG"]},
+            "nothing at {} matches ['*.JPG']; 2 objects passed over: pattern 2 (such as {}1.jpg); "
+            "2 would match without regard to case (ignore_case: true in source)",
+        ),
+        (
+            [".DS_Store"],
+            {},
+            "nothing at {} matches ['*']; 1 object passed over: default_excludes 1 (such as {}.DS_Store)",
+        ),
+        (
+            ["1.png", "a/2.jpg"],
+            {"pattern": ["*.jpg"], "exclude": ["a/"]},
+            "nothing at {} matches ['*.jpg']; 2 objects passed over: pattern 1 (such as {}1.png), "
+            "exclude 1 (such as {}a/2.jpg)",
+        ),
+    ],
+)
+def test_an_empty_listing_is_explained(tmp_path: Path, names: list[str], fields: dict[str, Any], says: str) -> None:
+    fill(tmp_path / "photos", dict.fromkeys(names, b"x"))
+    source, passed = Folder(uri=f"file://{tmp_path}/photos/", **fields), PassedOver()
+    assert list(source.items(passed)) == []
+    assert source.why_empty(passed) == says.replace("{}", str(source))
+
+
+def test_on_s3_neither_scheme_nor_bucket_nor_prefix_is_judged(s3: Any) -> None:
+    for key in ("sub/s1.jpg", "sub/x1.jpg", "sub/.x2.jpg", "sub/deep/s2.png", "sub/", "sub/day_$folder$"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"" if key.endswith(("/", "$")) else b"x")
+    passed = PassedOver()
+
+    def taken(pattern: str) -> list[str]:
+        found = Folder(uri=f"s3://{BUCKET}/sub", pattern=pattern).items(passed)
+        return [item.uri.removeprefix(f"s3://{BUCKET}/sub/") for item in found]
+
+    assert taken("s*.jpg") == ["s1.jpg"]
+    assert passed.counts == {"folder_marker": 1, "default_excludes": 1, "pattern": 3}
+    assert taken("[!.]*.jpg") == ["s1.jpg", "x1.jpg"]
+    assert taken("sub/*") == []
+    assert taken("deep/*") == ["deep/s2.png"]
+    assert taken("/s*") == ["s1.jpg"]
 
 
 def test_nothing_to_fetch_is_nothing() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagefeatures import storage
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import durable
 
 Event = tuple[str, str]
@@ -78,7 +78,7 @@ def test_a_folder_that_another_process_makes_at_the_same_time_is_used(
 def test_a_file_in_a_folders_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for below in ("new", "new/deeper"):
-        with pytest.raises(StoreError, match="Not a directory"):
+        with pytest.raises(StoreRefused, match="Not a directory"):
             storage.write(f"file://{tmp_path}/file/{below}/name", b"bytes")
 
 
@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_line_with_place_and_remedy_and_leaves_nothing(
         return real(descriptor, data[: room.pop()])  # a full disk takes what fits, and then nothing
 
     monkeypatch.setattr(os, "write", write)
-    with pytest.raises(StoreError) as failed:
+    with pytest.raises(StoreRefused) as failed:  # no retry would find more room
         storage.write(f"file://{tmp_path}/new/file", b"bytes")
     pattern = rf"file://{tmp_path}/new/file: {why}.* \([\d,.]+ MB free\); free some space there, then try again"
     assert re.fullmatch(pattern, str(failed.value))

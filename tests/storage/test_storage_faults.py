@@ -106,13 +106,28 @@ def test_a_refusal_is_final_after_one_request(scripted: ScriptedStore, code: str
     assert scripted.asked == BULK_FIRST
 
 
-@pytest.mark.parametrize("code", ["AccessDenied", "AllAccessDisabled", "InvalidObjectState"])
-def test_an_object_that_was_listed_and_may_not_be_read_is_rejected_alone(scripted: ScriptedStore, code: str) -> None:
-    scripted.script = [no(403, code)] * 2
-    with pytest.raises(Rejected, match=rf"^NOT_READABLE: the store does not let it be read \({code}\)$"):
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (403, "AccessDenied", "NOT_READABLE"),
+        (403, "AllAccessDisabled", "NOT_READABLE"),
+        (403, "InvalidObjectState", "ARCHIVED"),
+        (400, "KMS.DisabledException", "NOT_READABLE"),
+        (400, "KMS.KMSInvalidStateException", "NOT_READABLE"),
+        (400, "KMS.NotFoundException", "NOT_READABLE"),
+        (400, "InvalidRequest", "NOT_READABLE"),  # SSE-C, without its key
+        (403, "SomeCodeOfAnotherStore", "NOT_READABLE"),
+        (405, "MethodNotAllowed", "NOT_READABLE"),
+        (451, "UnavailableForLegalReasons", "NOT_READABLE"),
+    ],
+)
+def test_an_object_that_was_listed_and_may_not_be_read_is_rejected_alone(
+    scripted: ScriptedStore, status: int, code: str, reason: str
+) -> None:
+    scripted.always = no(status, code)
+    with pytest.raises(Rejected, match=rf"^{reason}: the store does not let it be read \({code}\)$"):
         storage.fetch(KEY)
-    assert scripted.asked == BULK_FIRST
-    scripted.script = [no(403, code)]
+    assert scripted.asked == BULK_FIRST  # not tried again
     with pytest.raises(StoreRefused, match=rf"^s3://images/key: the store refuses \({code}\)$"):
         storage.read(KEY.uri)  # as a file of the lake
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagefeatures import storage
-from imagefeatures.errors import StoreError, StoreRefused
+from imagefeatures.errors import StoreRefused
 from imagefeatures.storage import ObjectMissing
 
 
@@ -41,13 +41,13 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ObjectMissing):
         storage.read(f"file://{tmp_path}/file/below")
     for only_if_absent in (False, True):
-        with pytest.raises(StoreError, match="file/below"):
+        with pytest.raises(StoreRefused, match="file/below"):
             storage.write(f"file://{tmp_path}/file/below", b"", only_if_absent=only_if_absent)
 
 
 def test_a_failed_local_write_leaves_no_draft(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreRefused, match="Is a directory"):
         storage.write(f"file://{tmp_path}/folder", b"bytes")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 

@@ -14,6 +14,7 @@ Answer = tuple[int, dict[str, str], bytes]
 class ScriptedStore(ThreadingHTTPServer):
     """Sends the next response of its script, (status, headers, body), or `always` once the script is used up.
 
+    by_path: the responses of some paths, whatever the script says.
     asked, paths, headers, bodies: the method, path, headers and body of each request.
     """
 
@@ -22,6 +23,7 @@ class ScriptedStore(ThreadingHTTPServer):
         self.address = f"http://127.0.0.1:{self.server_port}"
         self.script: list[Answer] = []
         self.always: Answer | None = None
+        self.by_path: dict[str, Answer] = {}
         self.asked: list[str] = []
         self.paths: list[str] = []
         self.headers: list[Mapping[str, str]] = []
@@ -38,7 +40,8 @@ class _Scripted(BaseHTTPRequestHandler):
         self.server.paths.append(self.requestline.split(" ")[1])  # self.path drops a slash of `//` at its start
         self.server.headers.append(self.headers)
         script = self.server.script
-        status, headers, body = script.pop(0) if script else self.server.always or (500, {}, b"")
+        answer = self.server.by_path.get(self.server.paths[-1]) or (script.pop(0) if script else self.server.always)
+        status, headers, body = answer or (500, {}, b"")
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
             self.send_header(name, value)

@@ -50,6 +50,11 @@ class DatasetView:
         return sum((Counter(dict(row["reasons"])) for row in self.runs), Counter()).most_common()
 
     @property
+    def passed_over(self) -> list[tuple[str, int]]:
+        """How many objects were not listed, by what passed them over, the most frequent first."""
+        return sum((Counter(dict(row["passed_over"] or ())) for row in self.runs), Counter()).most_common()
+
+    @property
     def last_published(self) -> dt.datetime:
         return max(row["finished_at"] for row in self.runs)
 

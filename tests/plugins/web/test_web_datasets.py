@@ -58,6 +58,17 @@ def test_the_page_of_a_partition_says_where_the_time_went(site: Site, settings: 
     assert "nothing published for partition 2026-12-24" in site.page("/datasets/fruit/partitions/2026-12-24", 404).text
 
 
+def test_the_pages_say_how_many_objects_were_passed_over_and_why(site: Site, settings: Settings) -> None:
+    first = runs_row("fruit", "2026-11-01", {}, passed_over=[("pattern", 1), ("exclude", 2000)])
+    publish(settings, first, runs_row("fruit", "2026-11-02", {}, passed_over=[("pattern", 60)]))
+    publish(settings, runs_row("fruit", "2026-11-03", {}, passed_over=[]), runs_row("fruit", "2026-11-04", {}))
+    told = "Passed over 2,001 pattern 1, exclude 2,000"
+    assert told in site.page("/datasets/fruit/partitions/2026-11-01").text
+    assert "Passed over 2,061 exclude 2,000, pattern 61" in site.page("/datasets/fruit").text
+    assert "Passed over 0 " in site.page("/datasets/fruit/partitions/2026-11-03").text
+    assert "Passed over" not in site.page("/datasets/fruit/partitions/2026-11-04").text  # its version did not count
+
+
 def test_before_the_first_run_the_page_says_what_to_do_and_writes_nothing(site: Site, settings: Settings) -> None:
     assert "There is no dataset yet, or none" in site.page().text
     dataset_file(settings, "fruit")

@@ -11,7 +11,7 @@ import pytest
 
 from imagefeatures import layout, read, storage
 from imagefeatures.catalog import room
-from imagefeatures.errors import ImageFeaturesError, StoreError
+from imagefeatures.errors import ImageFeaturesError, StoreRefused
 from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
@@ -98,7 +98,7 @@ def test_every_fill_level_ends_with_three_tables_of_one_run(
             assert "\n" not in str(error)
             assert "free some space there" in str(error), error
         if moment == "before register":
-            assert isinstance(error, StoreError)
+            assert isinstance(error, StoreRefused)
             assert runs_in(settings) == [{old.run_id}] * 3
         mixed = len({str(runs) for runs in (quarantined, registered, published)}) > 1
         seen["mixed until the next run" if mixed else "old" if published == {old.run_id} else "new"] += 1
