@@ -15,13 +15,13 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from imagefeatures import layout, storage
+from imagefeatures import layout, names, storage
 from imagefeatures.dataset_files import find_dataset
 from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset, one_line
 from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsError
 from imagefeatures.settings import Settings
 
-PARTITION = "all"
+PARTITION = names.WHOLE_SOURCE
 """The only partition of such a dataset. Each run replaces its rows."""
 
 LONGEST_NAME = 56

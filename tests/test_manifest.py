@@ -110,8 +110,13 @@ def test_pattern_and_folder_markers_decide_what_is_listed(make_run: MakeRun, s3:
 
 def test_on_empty_makes_an_empty_listing_an_error_or_an_empty_run(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"1.png": b"x"})
-    with pytest.raises(NoInput, match=rf"^NO_INPUT: nothing at file://{source}/ matches \['\*\.jpg'\]$"):
-        manifest.list_source(make_run(source, pattern="*.jpg"), WORKERS)
+    run = make_run(fill(tmp_path / "gone", {"1.jpg": b"x"}), pattern="*.jpg")
+    (tmp_path / "gone" / "1.jpg").rename(tmp_path / "gone" / "1.png")  # after plan has looked
+    with pytest.raises(
+        NoInput,
+        match=rf"^NO_INPUT: 1 object at file://{tmp_path}/gone/, and none fits the pattern \['\*\.jpg'\]: 1\.png$",
+    ):
+        manifest.list_source(run, WORKERS)
     empty = manifest.list_source(make_run(source, pattern="*.jpg", on_empty="skip"), WORKERS)
     assert empty == manifest.Listing(objects=0, bytes=0, shards=0)
 
