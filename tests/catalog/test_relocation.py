@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -25,7 +26,7 @@ from imagefeatures.steps.register import Outcome, register
 from support.canary import RestAnswers, rest_catalog
 from support.photos import fill, jpeg
 from support.publishing import DAY, delete_rows
-from support.shared import THIS_PROCESS
+from support.shared import BUCKET, THIS_PROCESS
 
 TABLES = ("photos", "quarantine", "runs")
 Moved = Callable[..., Settings]
@@ -296,6 +297,46 @@ def test_another_old_place_than_the_tables_name_is_refused(
     moved("copy")
     assert main(["relocate-lake", "file:///other", "--apply"]) == 65
     assert f"OLD: the tables name {original.lake}, and not file:///other" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_lake_goes_to_a_store_and_from_there_to_another_folder_of_it(
+    original: Settings, photos: Path, tmp_path: Path, aws_env: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    aws_env.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("_real_stores")("minio").address)
+    before, old = rows(original), path_of(original.lake)
+    shutil.copy(old / "catalog.db", tmp_path / "catalog.db")
+    aws_env.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{tmp_path}/catalog.db")
+    for file in (path for path in old.rglob("*") if path.is_file()):
+        storage.write(f"s3://{BUCKET}/first/{file.relative_to(old)}", file.read_bytes())
+    aws_env.setenv("IMAGEFEATURES_LAKE", f"s3://{BUCKET}/first")
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert rows(Settings.from_env()) == before
+    for stored in list(storage.list_objects(f"s3://{BUCKET}/first")):
+        storage.write(stored.uri.replace("/first/", "/second/"), storage.read(stored.uri))
+    storage.delete_folder(f"s3://{BUCKET}/first")
+    aws_env.setenv("IMAGEFEATURES_LAKE", f"s3://{BUCKET}/second")
+    second = Settings.from_env()
+    with pytest.raises(CatalogRefused, match=f"lies in s3://{BUCKET}/first/warehouse/features/"):
+        read.runs(second)
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert rows(second) == before
+    outcome = published(second, photos)
+    assert (outcome.row["registered"], outcome.row["reused"]) == (2, 2)
+    assert main(["repair"]) == 0
+
+
+def test_a_postgresql_catalog_goes_with_a_lake_that_moves(
+    original: Settings, photos: Path, make_database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = dataclasses.replace(original, lake=f"file://{tmp_path}/a", catalog=make_database("secret"))
+    published(lake, photos)
+    (tmp_path / "a").rename(tmp_path / "b")
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{tmp_path}/b")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", lake.catalog)
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert read.table(Settings.from_env(), "photos").num_rows == 2
+    assert published(Settings.from_env(), photos).row["reused"] == 2
 
 
 def test_a_rest_catalog_is_refused_plainly(
