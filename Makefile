@@ -31,8 +31,8 @@ features: setup  ## the images of one folder to a table and a picture: make feat
 up: setup  ## Airflow's UI with your datasets on 127.0.0.1 (PORT=8080), until Ctrl-C
 	@$(BIN)/python -m deploy.local up --port "$$PORT"
 
-run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02
-	@test -n "$$DATASET" -a -n "$$PARTITION" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
+run: setup  ## one partition to the end: make run DATASET=fruit PARTITION=2026-11-02 (MAX_REJECTED=1 SAMPLE=0.1 …)
+	@test -n "$$DATASET" || { echo "say which: make run DATASET=fruit PARTITION=2026-11-02"; exit 2; }
 	@$(BIN)/python -m deploy.local run "$$DATASET" "$$PARTITION"
 
 check-store: setup  ## what your object store does, before you trust it: make check-store URI=s3://bucket/folder/

@@ -40,7 +40,9 @@ def main(repetitions: int, objects: int) -> None:
 
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder, servers.minio(Path(folder)) as server:
         os.environ.update(AWS, AWS_ENDPOINT_URL=server.address, NO_PROXY="127.0.0.1")
-        os.environ.update(IMAGEFEATURES_LAKE=f"s3://{BUCKET}/lake", IMAGEFEATURES_CATALOG="sqlite://")
+        os.environ.update(
+            IMAGEFEATURES_LAKE=f"s3://{BUCKET}/lake", IMAGEFEATURES_CATALOG=f"sqlite:///{folder}/catalog.db"
+        )
         fill(objects)
         rounds = [{side: measured(side) for side in SIDES} for _ in range(repetitions)]
     print(f"{objects} objects of {SIZE:,} bytes, {repetitions} interleaved repetitions, MinIO on the same machine:")

@@ -33,5 +33,6 @@ def refuse_if_spent(run: Run, listed: int, rejected: list[pa.Table]) -> None:
     examples = [uri for table in rejected for uri in table["uri"].to_pylist()[:10]][:10]
     raise TooManyRejected(
         f"{reasons.total()} of {listed} objects rejected, limits.max_rejected allows {allowed:.1%}: {counts}; "
-        f"first: {', '.join(printable(uri) for uri in examples)}"
+        f"first: {', '.join(printable(uri) for uri in examples)}; all of them: imagefeatures rejected "
+        f"{run.dataset.name} {run.partition}"
     )

@@ -6,17 +6,20 @@ import argparse
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
-from imagefeatures.commands import check_store, folder, repair, run
+from imagefeatures.commands import check_store, folder, rejected, relocate_lake, repair, run
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
 
 COMMANDS = {
     "folder": folder,
     "run": run,
+    "rejected": rejected,
     "check-store": check_store,
     "repair": repair,
+    "relocate-lake": relocate_lake,
 }
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = 130
@@ -41,10 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end would complain
         return 1
     except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        place = error.filename or "the folder of temporary files (TMPDIR)"  # a full lake is a StoreRefused
-        say(f"imagefeatures: {place}: no space left there; free some, then try again", file=sys.stderr)
+        if error.errno in NO_ROOM:
+            place = error.filename or "the folder of temporary files (TMPDIR)"  # a full lake is a StoreRefused
+            say(f"imagefeatures: {place}: no space left there; free some, then try again", file=sys.stderr)
+        else:
+            place = f"{error.filename}: " if error.filename else ""
+            say(f"imagefeatures: {place}{error.strerror or error} ({type(error).__name__})", file=sys.stderr)
+        return 1
+    except Exception as error:  # a fault of this package: the lines before the last are for whoever mends it
+        traceback.print_exc()
+        say(f"imagefeatures: {type(error).__name__}: {error} (unexpected: please report it)", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         say("imagefeatures: stopped", file=sys.stderr)

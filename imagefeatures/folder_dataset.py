@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from imagefeatures import layout, storage
+from imagefeatures import layout, names, storage
 from imagefeatures.dataset_files import find_dataset
 from imagefeatures.datasets import NAME, RESERVED_NAMES, Dataset
 from imagefeatures.errors import DatasetError, NoInput, ParamsError, SettingsError
@@ -23,7 +23,7 @@ from imagefeatures.settings import Settings
 from imagefeatures.sources import Folder, PassedOver
 from imagefeatures.wording import one_line
 
-PARTITION = "all"
+PARTITION = names.WHOLE_SOURCE
 """The only partition of such a dataset. Each run replaces its rows."""
 
 LONGEST_NAME = 56

@@ -7,7 +7,6 @@ run has one listing, whatever attempts there were. No listing is believed that h
 
 from __future__ import annotations
 
-import hashlib
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from imagefeatures import schemas, storage
+from imagefeatures import preview, schemas, storage
 from imagefeatures.errors import AuditFailed, NoInput, Rejected, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
@@ -65,7 +64,7 @@ def list_source(run: Run, workers: int) -> Listing:
         except OSError as error:
             raise write_failed(str(spool), error) from error
         if not objects and run.dataset.on_empty == "fail":
-            raise NoInput(f"NO_INPUT: {run.source.why_empty(passed)}")
+            raise NoInput(preview.explain(run.dataset, run.source, run.partition))
         rows = _each_once(run, _spooled(spool), repeated)
         files = _write_manifest(run, rows, shard_count(run, objects, size, workers), objects, size)
     facts = {"objects": objects, "bytes": size, "shards": len(files), "passed_over": dict(passed.counts)}
@@ -131,7 +130,7 @@ def _spool(run: Run, spool: Path, passed: PassedOver) -> tuple[int, int, set[int
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
         rows: list[dict[str, Any]] = []
         for item in run.source.items(passed):
-            if not _sampled(run, item.uri):
+            if not preview.in_sample(run.dataset.sample, item.uri):
                 passed.add(SAMPLE, item.uri)
                 continue
             rows.append(_listed(run, item))
@@ -160,14 +159,6 @@ def _listed(run: Run, item: Item) -> dict[str, Any]:
         "reason": str(rejected.reason) if rejected else None,
         "detail": rejected.detail if rejected else None,
     }
-
-
-def _sampled(run: Run, uri: str) -> bool:
-    """Whether the key's hash falls into the sample: the same keys on every machine and day."""
-    if run.dataset.sample >= 1:
-        return True
-    digest = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8]) < run.dataset.sample * 2**64
 
 
 def _each_once(run: Run, rows: Iterable[dict[str, Any]], repeated: set[int]) -> Iterator[dict[str, Any]]:

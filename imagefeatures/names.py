@@ -18,6 +18,9 @@ DATASET_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """The pattern of a partition key: one path segment, without a character special to stores or shells."""
 
+WHOLE_SOURCE = "all"
+"""The partition of a dataset whose source has no partitions, where none is named."""
+
 RUN_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 """The pattern of a run's id: the time of its plan in UTC, and eight random digits."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 import platform
 import secrets
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagefeatures import names, sealed, storage
+from imagefeatures import names, preview, sealed, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
@@ -34,6 +35,8 @@ SOFTWARE = (
 )  # fmt: skip
 
 RUN_ID_TIME = "%Y%m%dT%H%M%S"
+
+log = logging.getLogger(__name__)
 
 
 class Run(BaseModel):
@@ -65,14 +68,16 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
 
     partition_key: the key that Airflow gave the run, None for a manual trigger.
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
-    SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened. It opens the catalog so that
-    these errors come in one line, before a JVM is started.
+    SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
+    source has no object for the run. It looks at all of them so that these errors come in one line, before a JVM is
+    started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog.tables import check_lake, files_with, open_catalog
-    from imagefeatures.publications import finish_interrupted
+    from imagefeatures.catalog import readiness
+    from imagefeatures.catalog.tables import files_with, open_catalog
+    from imagefeatures.publications import also_published, finish_interrupted
 
-    partition = settle_partition(params, partition_key)
+    partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
     source, model = effective.source_for(partition), BACKBONES[effective.model]
     source.check_apart(settings.lake)
@@ -98,9 +103,13 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
-            check_lake(catalog)
+            readiness.check(catalog, settings, effective.name)
             finish_interrupted(catalog, settings)
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
+            if warning := also_published(effective, partition, catalog):
+                log.warning(warning)
+        if effective.on_empty == "fail":
+            preview.require_objects(effective, source, partition)
         storage.write(run.layout.known_files, sealed.encode({"files": known}))  # the jobs need no catalog
     except ImageFeaturesError:
         storage.delete_folder(run.layout.run)
@@ -152,11 +161,14 @@ def _contradictions(run: Run, layout: Layout) -> Iterator[str]:
         yield one_line(error)
 
 
-def settle_partition(params: RunParams, partition_key: str | None) -> str:
+def settle_partition(params: RunParams, partition_key: str | None, dataset: Dataset) -> str:
     """The one partition that a run fills. Raises ParamsError when none is given, or two different ones.
 
-    >>> settle_partition(RunParams(partition="2026-11-02"), None)
-    '2026-11-02'
+    Of a dataset whose source is the same for every partition it is names.WHOLE_SOURCE where none is given: another
+    such run then replaces its rows.
+
+    >>> settle_partition(RunParams(), None, Dataset(name="fruit", source="s3://photos/fruit/"))
+    'all'
     """
     given = RunParams.parse({"partition": partition_key}).partition
     if params.partition and given and params.partition != given:
@@ -164,9 +176,11 @@ def settle_partition(params: RunParams, partition_key: str | None) -> str:
             f"partition: the parameters say {params.partition}, but this run's own partition key is {given}; "
             "leave the parameter empty in backfills and scheduled runs"
         )
-    if not (partition := params.partition or given):
+    if partition := params.partition or given:
+        return day_named(partition, dt.datetime.now(dt.UTC))
+    if dataset.source.by_partition:
         raise ParamsError("partition: a manual run needs one, such as 2026-11-02")
-    return day_named(partition, dt.datetime.now(dt.UTC))
+    return names.WHOLE_SOURCE
 
 
 @contextlib.contextmanager

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
 
+    from imagefeatures.datasets import Dataset
+
 ATTEMPTS = 8
 LONGEST = dt.timedelta(minutes=15)
 """On a store that has no locks, a publication that began this long ago is taken for an interrupted one."""
@@ -79,6 +81,20 @@ def publish(publication: Publication, catalog: Catalog, settings: Settings) -> N
         with taken_back(publication.layout, catalog, settings):
             _swap(publication, opened)
         forget(publication.layout)
+
+
+def also_published(dataset: Dataset, partition: str, catalog: Catalog) -> str | None:
+    """A warning that the objects of this partition are published as another one too; None where they are not.
+
+    They are where the dataset's source is the same for all partitions.
+    """
+    if dataset.source.by_partition or not (others := tables.other_partitions(catalog, dataset.name, partition)):
+        return None
+    more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+    return (
+        f"the same objects twice in {names.table_name(dataset.name)}: {dataset.source} is the source of every "
+        f"partition, and {others[-1]}{more} is published besides {partition}; run one and the same partition each time"
+    )
 
 
 def refuse_older(run: Layout, started_at: dt.datetime, standing: dict[str, Any] | None) -> None:
@@ -145,6 +161,23 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
             return
         storage.delete_folder(run.run)
         forget(run)
+
+
+def relocate(uri: str, old: str, new: str) -> bool:
+    """Let a publication that was written down in the lake `old` name the files of `new`. Returns whether it did."""
+    try:
+        table = pq.ParquetFile(pa.BufferReader(storage.read(uri))).read()
+        rest = json.loads(table.schema.metadata[_KEY])
+        moved = [new + file.removeprefix(old) if file.startswith(f"{old}/") else file for file in rest["files"]]
+    except (ValueError, KeyError, TypeError, pa.ArrowException):
+        return False  # `_finish` reports it
+    if moved == rest["files"]:
+        return False
+    sink = io.BytesIO()
+    described = table.replace_schema_metadata({_KEY: json.dumps(rest | {"files": moved})})
+    pq.write_table(described, sink, compression="zstd")
+    storage.write(uri, sink.getvalue())
+    return True
 
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:

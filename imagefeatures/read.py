@@ -70,12 +70,13 @@ def batches(
     Raises InputError (no such dataset is published, unknown column or snapshot, a condition that is wrong),
     CatalogError, StoreError.
     """
-    from imagefeatures.catalog import snapshots  # pyiceberg takes a second
+    from imagefeatures.catalog import failures, snapshots  # pyiceberg takes a second
 
     chosen = _schema(dataset, columns)
     plan = snapshots.plan(settings, dataset, partitions, where, snapshot)
     needed = [name for name in _schema(dataset).names if name in plan.mentions or name in chosen.names]
-    return _in_order(plan.files, partial(_rows, plan, _schema(dataset, needed), chosen.names))
+    rows = _in_order(plan.files, partial(_rows, plan, _schema(dataset, needed), chosen.names))
+    return failures.each(rows, names.table_name(dataset), settings.catalog)
 
 
 def table(

@@ -32,7 +32,7 @@ from support import poison
 from support.hostile import FILES, ODD_KEYS, Hostile
 from support.photos import fill, jpeg
 from support.servers import rclone
-from support.shared import MODEL, SPEC, THIS_PROCESS, MakeRun
+from support.shared import MODEL, PARTITION, SPEC, THIS_PROCESS, MakeRun
 
 GOOD = "good.jpg"
 
@@ -173,9 +173,9 @@ def with_a_wrong_secret(world: World) -> str:
 
 
 def no_matching_key(world: World) -> str:
-    run = world.make_run(fill(world.folder, {"notes.txt": b"x"}), pattern=["*.jpg"])
-    answer = refusal(lambda: manifest.list_source(run, 2))
-    assert tables.published(tables.open_catalog(world.settings), world.settings, "photos", run.partition) is None
+    folder = fill(world.folder, {"notes.txt": b"x"})
+    answer = refusal(lambda: world.make_run(folder, pattern=["*.jpg"]))
+    assert tables.published(tables.open_catalog(world.settings), world.settings, "photos", PARTITION) is None
     return answer
 
 
@@ -237,7 +237,7 @@ INPUTS: dict[str, tuple[int, Callable[[World], str], str]] = {
     "no matching key": (
         17,
         no_matching_key,
-        r"NoInput: NO_INPUT: nothing at file://\S+ matches \['\*\.jpg'\]; 1 object passed over: pattern 1 \(such as file://\S+/notes\.txt\)$",
+        r"NoInput: NO_INPUT: 1 object at file://\S+, and none fits the pattern \['\*\.jpg'\]: notes\.txt$",
     ),
     "other weights": (18, other_weights, r"ModelMismatch: (?=.*MODEL_MISMATCH).*given\.h5"),
     **{

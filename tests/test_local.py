@@ -197,7 +197,7 @@ def test_a_partition_from_plan_to_publication(real: Dataset, settings: Settings)
 def test_a_partition_without_an_object(real: Dataset, settings: Settings, on_empty: str) -> None:
     dataset = real.model_copy(update={"on_empty": on_empty})
     if on_empty == "fail":
-        with pytest.raises(NoInput, match=r"^NO_INPUT: nothing at file://"):
+        with pytest.raises(NoInput, match=r"^NO_INPUT: there is no folder file://"):
             local.run_partition(dataset, RunParams(), settings, "2026-12-24")
     else:
         outcome = local.run_partition(dataset, RunParams(), settings, "2026-12-24").outcome

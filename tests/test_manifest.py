@@ -110,22 +110,23 @@ def test_pattern_and_folder_markers_decide_what_is_listed(make_run: MakeRun, s3:
 
 def test_on_empty_makes_an_empty_listing_an_error_or_an_empty_run(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"1.png": b"x"})
+    run = make_run(fill(tmp_path / "gone", {"1.jpg": b"x"}), pattern="*.jpg")
+    (tmp_path / "gone" / "1.jpg").rename(tmp_path / "gone" / "1.png")  # after plan has looked
     with pytest.raises(
-        NoInput, match=rf"^NO_INPUT: nothing at file://{source}/ matches \['\*\.jpg'\]; 1 object passed over: "
+        NoInput,
+        match=rf"^NO_INPUT: 1 object at file://{tmp_path}/gone/, and none fits the pattern \['\*\.jpg'\]: 1\.png$",
     ):
-        manifest.list_source(make_run(source, pattern="*.jpg"), WORKERS)
+        manifest.list_source(run, WORKERS)
     empty = manifest.list_source(make_run(source, pattern="*.jpg", on_empty="skip"), WORKERS)
     assert empty == manifest.Listing(objects=0, bytes=0, shards=0, passed_over={"pattern": 1})
 
 
 def test_a_sample_that_takes_nothing_is_no_mistake_of_the_pattern(make_run: MakeRun, tmp_path: Path) -> None:
     source = fill(tmp_path / "photos", {"1.jpg": b"x", "2.jpg": b"x", "3.txt": b"x"})
-    run = make_run(source, {"sample": 1e-9}, pattern="*.jpg")
-    says = (
-        rf"^NO_INPUT: the sample takes none of what matches at file://{source}/ \(2 objects\); 3 objects passed over: "
-    )
-    with pytest.raises(NoInput, match=says):
-        manifest.list_source(run, WORKERS)
+    with pytest.raises(
+        NoInput, match=rf"^NO_INPUT: 3 objects at file://{source}/, of which 2 fit the pattern, and none "
+    ):
+        make_run(source, {"sample": 1e-9}, pattern="*.jpg")
     listing = manifest.list_source(make_run(source, {"sample": 1e-9}, pattern="*.jpg", on_empty="skip"), WORKERS)
     assert listing.passed_over == {"sample": 2, "pattern": 1}
 

@@ -16,9 +16,11 @@ from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
+from support.photos import fill
 from support.shared import PARTITION, PREPROCESSING, SPEC, MakeRun
 
-DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
+DATASET = Dataset(name="fruit", source="file:///photos/{partition}/", on_empty="skip")
+WHOLE = Dataset(name="fruit", source="file:///photos/")
 
 
 def test_run_json_holds_every_fact_of_the_run(settings: Settings) -> None:
@@ -47,7 +49,7 @@ def test_a_run_file_holds_no_secret(
 
 
 def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
-    assert len({make_run(tmp_path / "photos").layout.run for _ in range(20)}) == 20
+    assert len({make_run(fill(tmp_path / "photos", {"1.jpg": b"x"})).layout.run for _ in range(20)}) == 20
 
 
 def test_the_error_for_a_missing_run_json_says_what_to_do(settings: Settings) -> None:
@@ -57,7 +59,7 @@ def test_the_error_for_a_missing_run_json_says_what_to_do(settings: Settings) ->
 
 
 def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    uri = make_run(tmp_path / "photos").layout.run_file
+    uri = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"})).layout.run_file
     storage.write(uri, json.dumps({**json.loads(storage.read(uri)), "retries": 3}).encode())
     with pytest.raises(ParamsError, match=r"is not a run\.json of this version: retries: unknown field"):
         load_run(uri)
@@ -75,25 +77,30 @@ def test_a_lake_that_cannot_be_written_refuses_the_run(tmp_path: Path, settings:
     [(PARTITION, None, PARTITION), (None, PARTITION, PARTITION), (PARTITION, PARTITION, PARTITION), ("a", None, "a")],
 )
 def test_the_partition_is_settled_once(given: str | None, own: str | None, settled: str) -> None:
-    assert settle_partition(RunParams(partition=given), own) == settled
+    assert settle_partition(RunParams(partition=given), own, DATASET) == settled
+    assert settle_partition(RunParams(partition=given), own, WHOLE) == settled
 
 
 def test_two_different_partitions_are_refused() -> None:
     with pytest.raises(ParamsError, match=rf"^partition: the parameters say 2026-11-03, .* is {PARTITION}; leave"):
-        settle_partition(RunParams(partition="2026-11-03"), PARTITION)
+        settle_partition(RunParams(partition="2026-11-03"), PARTITION, WHOLE)
 
 
 def test_no_partition_is_refused() -> None:
     with pytest.raises(ParamsError, match=r"^partition: a manual run needs one, such as 2026-11-02$"):
-        settle_partition(RunParams(), None)
+        settle_partition(RunParams(), None, DATASET)
+
+
+def test_no_partition_is_needed_where_the_source_has_none() -> None:
+    assert settle_partition(RunParams(), None, WHOLE) == "all"
 
 
 @pytest.mark.parametrize("key", ["../x", "2026-11-02T00:00:00+00:00", ""])
 def test_a_partition_key_that_is_no_folder_name_is_refused(key: str) -> None:
     with pytest.raises(ParamsError, match=r"^partition: "):
-        settle_partition(RunParams(), key)
+        settle_partition(RunParams(), key, DATASET)
 
 
 def test_the_layout_of_a_run_follows_from_its_lake_dataset_partition_and_id(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "photos")
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
     assert run.layout == Layout(run.lake, "photos", run.partition, run.run_id)

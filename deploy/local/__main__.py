@@ -1,4 +1,4 @@
-"""The local deployment: python -m deploy.local up | run DATASET PARTITION | spark-sql | airflow … | spark-start"""
+"""The local deployment: python -m deploy.local up | run DATASET [PARTITION] | spark-sql | airflow … | spark-start"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from deploy import private
 from deploy.local import spark_start
 from deploy.local.environment import HOME, environment
 from deploy.local.run_partition import run_partition
+from deploy.local.run_variables import run_parameters
 from deploy.local.spark_sql import spark_sql
 from deploy.local.up import up
 from imagefeatures.errors import ImageFeaturesError
@@ -24,7 +25,7 @@ def main() -> int:
     up_command.add_argument("--port", type=port_number, default=8080)
     run_command = commands.add_parser("run", help="run one partition to the end")
     run_command.add_argument("dataset")
-    run_command.add_argument("partition")
+    run_command.add_argument("partition", nargs="?", help="needed where the dataset's source has {partition}")
     airflow_command = commands.add_parser("airflow", help="Airflow's own command line, in this deployment")
     airflow_command.add_argument("words", nargs=argparse.REMAINDER)
     commands.add_parser("spark-sql", help="Spark SQL on the tables: a shell, or the result of the variable QUERY")
@@ -38,7 +39,8 @@ def main() -> int:
             return up(HOME, arguments.port)
         if arguments.command == "run":
             # A database of its own, or the scheduler of a running `make up` would pick up this run's tasks.
-            return run_partition(HOME / "run", arguments.dataset, arguments.partition)
+            given = run_parameters(os.environ)
+            return run_partition(HOME / "run", arguments.dataset, arguments.partition, given)
         if arguments.command == "airflow":
             os.execvpe("airflow", ["airflow", *arguments.words], environment(HOME, 0))  # noqa: S606, S607
         if arguments.command == "spark-sql":

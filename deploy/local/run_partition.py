@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import fcntl
 import json
 import os
@@ -11,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,36 @@ from deploy.local import processes
 from deploy.local.environment import environment
 from imagefeatures import errors
 from imagefeatures.dataset_files import find_dataset
+from imagefeatures.plan import settle_partition
 from imagefeatures.progress import Progress
-from imagefeatures.run_params import RunParams, day_named
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings, program
+from imagefeatures.steps import SPARK_STEPS
 
 ERROR_NAMES = [name for name, value in vars(errors).items() if isinstance(value, type)]
 ERROR_LINE = re.compile(rf"\b(?:{'|'.join(ERROR_NAMES)}): .*")
+EXCEPTION = re.compile(r"(?:[a-z_]\w*\.)*(?P<name>[A-Z]\w*)(?P<text>: .*)?")
+JOB_LINE = re.compile(rf"\b(?:{'|'.join(SPARK_STEPS)}): (?P<reason>[A-Z]\w+: .*)")
 PREPARING_LINE = re.compile(r"preparing the model: [^\x1b\n]*")
 STOP_SECONDS = 15
 
 
-def run_partition(home: Path, dataset: str, partition: str) -> int:
+def run_partition(home: Path, dataset: str, partition: str | None, given: Mapping[str, str] | None = None) -> int:
     """Run a partition through the DAG in one process, without a scheduler. Returns the exit status: 0 if published.
 
     Runs of one dataset wait for each other: Airflow's `dag.test` begins by deleting the DAG run that it finds.
-    home: Airflow's folder for such runs. Raises SettingsError, DatasetError or ParamsError before anything runs.
+    home: Airflow's folder for such runs. partition: None only where the dataset's source has none. given: further run
+    parameters. Raises SettingsError, DatasetError or ParamsError before anything runs.
     """
     settings = Settings.from_env()
-    find_dataset(settings.datasets, dataset)
-    RunParams.parse({"partition": partition})
-    partition = day_named(partition, dt.datetime.now(dt.UTC))
+    params = RunParams.parse({**(given or {}), "partition": partition or None})
+    settled = settle_partition(params, None, find_dataset(settings.datasets, dataset))
+    conf = params.model_dump(exclude_unset=True, exclude_none=True) | {"partition": settled}
+    if given or not partition:
+        print(f"{dataset}: {', '.join(f'{name} {value}' for name, value in conf.items())}", flush=True)
     (home / "logs").mkdir(parents=True, exist_ok=True)
-    with alone(home / f"run-{dataset}.lock", f"run of {dataset} {partition}") as lock:
-        return _run(home, dataset, partition, lock)
+    with alone(home / f"run-{dataset}.lock", f"run of {dataset} {settled}") as lock:
+        return _run(home, dataset, conf, lock)
 
 
 @contextlib.contextmanager
@@ -61,7 +67,8 @@ def alone(file: Path, what: str) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _run(home: Path, dataset: str, partition: str, lock: int) -> int:
+def _run(home: Path, dataset: str, conf: dict[str, Any], lock: int) -> int:
+    partition = conf["partition"]
     log, out = home / "logs" / f"run-{dataset}-{partition}.log", home / f"run-{dataset}-{partition}.json"
     out.unlink(missing_ok=True)
     env = environment(home, 0) | {"PYTHONPATH": str(REPOSITORY)}
@@ -70,7 +77,7 @@ def _run(home: Path, dataset: str, partition: str, lock: int) -> int:
         with alone(home / "migrate.lock", "migration of Airflow's database"):  # all datasets share it
             migrate = ["airflow", "db", "migrate"]
             migrated = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
-        one_run = [sys.executable, "-m", "deploy.local.one_run", dataset, partition, str(out)]
+        one_run = [sys.executable, "-m", "deploy.local.one_run", dataset, json.dumps(conf), str(out)]
         run = None
         if migrated:
             # It inherits the lock: if this process is killed, the run goes on, and the next one still waits for it.
@@ -119,9 +126,30 @@ def _seconds(task: dict[str, Any]) -> str:
 
 
 def _print_result(log: Path) -> None:
-    """Print the line that register has printed, or else the last line that names an error of imagefeatures."""
-    text = log.read_text(errors="replace")
-    published = [line for line in text.splitlines() if re.match(r"(registered|already registered): ", line)]
-    lines = published or ERROR_LINE.findall(text)
-    if lines:
-        print(lines[-1])
+    """Print the line that register has printed, or else the last one that says why the run has ended."""
+    lines = log.read_text(errors="replace").splitlines()
+    published = [line for line in lines if re.match(r"(registered|already registered): ", line)]
+    if said := published or reasons(lines):
+        print(said[-1])
+
+
+def reasons(lines: list[str]) -> list[str]:
+    """The lines of a log that say why something has failed, in order, as `Error: what is wrong`.
+
+    Those that name an error of imagefeatures; the last line of every traceback, whatever it is; and how a Spark job
+    ends, which is `step: Error: what is wrong`. That a job has failed is no reason: its own last line is.
+    """
+    found, in_traceback = [], False
+    for line in lines:
+        if ours := ERROR_LINE.search(line):
+            found.append(ours.group())
+        elif in_traceback and (last := EXCEPTION.fullmatch(line.strip())) and not line.startswith((" ", "\t")):
+            if "Error code is: " not in line:
+                found.append(f"{last.group('name')}{last.group('text') or ''}")
+        elif job := JOB_LINE.search(line):
+            found.append(job.group("reason"))
+        if line.lstrip().startswith("Traceback (most recent call last)"):
+            in_traceback = True
+        elif in_traceback and line and not line.startswith((" ", "\t")):
+            in_traceback = False
+    return found

@@ -47,6 +47,8 @@ def spark_sql(settings: Settings, query: str | None, home: Path) -> int:
     Raises SettingsError, CatalogRefused or CatalogError before a JVM is started.
     """
     with open_catalog(settings) as catalog:
+        for table in catalog.list_tables(names.NAMESPACE):
+            catalog.load_table(table)  # refused in one line where it is another lake's, which Spark would not notice
         conf = configuration(settings, catalog)
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as name:
         folder = Path(name)

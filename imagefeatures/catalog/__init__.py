@@ -1,6 +1,8 @@
 """The Iceberg catalog and its tables. The only modules of the package that import pyiceberg.
 
 connect       reaches the catalog, and says in one line why it cannot be reached
+failures      says in one line what an operation on a table has raised
+readiness     proves before a run that the tables can be read and written
 loading       opens the catalog of the settings: one of the next two
 sql_catalog   pyiceberg's catalog in a database, with file_io and guards
 rest_catalog  pyiceberg's catalog behind REST, with file_io and guards
@@ -12,5 +14,6 @@ undo          takes a run out of the tables again that was refused after its fir
 room          whether the disk has room for a publication
 snapshots     settles which files and rows a snapshot has
 filters       conditions on rows
+relocation    makes the tables of a lake that was copied or moved its own
 repair        the catalog against the lake, and back to an earlier state
 """

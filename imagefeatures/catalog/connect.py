@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 from pyiceberg.exceptions import RESTError, ServerError, ServiceUnavailableError, TooManyRequestsError
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from imagefeatures.errors import CatalogError, CatalogRefused, SettingsError
 
@@ -32,9 +32,21 @@ LONGEST_MESSAGE = 300
 FINAL_MESSAGES = (
     "authentication failed", "no password supplied", "not permitted to log in", "no pg_hba.conf entry",
     "permission denied", "does not exist", "does not support SSL", "invalid connection option", "invalid sslmode",
-    "unable to open database file", "file is not a database", "readonly database",
+    "unable to open database file", "file is not a database", "readonly database", "is malformed",
 )  # fmt: skip
-FINAL_STATES = ("28", "3D", "42")  # SQLSTATE classes: authorization, no such database, no privilege or wrong SQL
+REMEDIES = {
+    "readonly database": "give this process the right to write the file and its folder",
+    "unable to open database file": "its folder must exist, and this process must be allowed to write there",
+    "file is not a database": "IMAGEFEATURES_CATALOG names another file, or the database is damaged",
+    "is malformed": "the database is damaged: restore its backup",
+    "database is locked": "another program holds it: end that program, or try again",
+    "database or disk is full": "free some space there, then try again",
+    "permission denied": "give the user in IMAGEFEATURES_CATALOG this right",
+    "read-only transaction": "IMAGEFEATURES_CATALOG must name a server that takes writes",
+}
+"""What to do about a message of a database that holds the text."""
+
+FINAL_STATES = ("28", "3D", "42", "25006")  # SQLSTATE: authorization, no such database, no privilege, read-only
 
 
 def is_rest(catalog: str) -> bool:
@@ -66,7 +78,24 @@ def sql_url(catalog: str) -> URL:
         ) from None
     if "@" in (url.host or ""):
         raise SettingsError(f"{VARIABLE}: the password holds an @; write it as %40")
+    if url.get_backend_name() == "sqlite":
+        _check_file(url)
     return url
+
+
+def _check_file(url: URL) -> None:
+    """Raise SettingsError where every process would have a SQLite database of its own, or none that lasts."""
+    file = url.database or ""
+    if not file or ":memory:" in file or "memory" in url.query.get("mode", "") or "mode=memory" in file:
+        raise SettingsError(
+            f"{VARIABLE}: this SQLite database is in memory, and ends with the process: what is registered in it is "
+            "lost. Name a file: sqlite:////absolute/path/catalog.db"
+        )
+    if not file.removeprefix("file:").startswith("/"):
+        raise SettingsError(
+            f"{VARIABLE}: the path {file!r} is relative, and each process has a working folder of its own. Write it "
+            f"with four slashes: sqlite:///{Path(file.removeprefix('file:')).absolute()}"
+        )
 
 
 def describe(catalog: str) -> str:
@@ -119,7 +148,10 @@ def readable_errors(catalog: str) -> Iterator[None]:
         primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)  # without the SQL statement
         message = _message(primary or error.orig, catalog)
         final = state.startswith(FINAL_STATES) or (not state and any(text in message for text in FINAL_MESSAGES))
-        raise (CatalogRefused if final else CatalogError)(f"{describe(catalog)}: {message}") from None
+        remedy = next((f"; {remedy}" for text, remedy in REMEDIES.items() if text in message), "")
+        raise (CatalogRefused if final else CatalogError)(f"{describe(catalog)}: {message}{remedy}") from None
+    except SQLAlchemyError as error:  # such as a connection that the pool did not get in time
+        raise CatalogError(f"{describe(catalog)}: {type(error).__name__}: {_message(error, catalog)}") from None
     except (ServerError, ServiceUnavailableError, TooManyRequestsError) as error:
         raise CatalogError(f"{describe(catalog)}: {_message(error, catalog)}") from None
     except RESTError as error:

@@ -30,6 +30,7 @@ NEWEST_FORMAT = 3
 """The newest version of Iceberg's table format that pyiceberg reads."""
 
 REPAIR = f"`{program()} repair` shows what is left of it"
+RELOCATE = f"`{program()} relocate-lake` makes its tables its own"
 
 
 def checked(table: Table, lake: str, catalog: str) -> Table:
@@ -39,11 +40,7 @@ def checked(table: Table, lake: str, catalog: str) -> Table:
     """
     without_code(table.metadata)
     name = ".".join(table.name())
-    if not plain_uri(table.location()).startswith(f"{layout.warehouse(lake)}/"):
-        raise CatalogRefused(
-            f"{name} in {catalog} lies in {table.location()}, which is not in this lake, {lake}: set "
-            "IMAGEFEATURES_LAKE to the table's lake, or IMAGEFEATURES_CATALOG to this lake's catalog"
-        )
+    check_place(name, table.location(), lake, catalog)
     version = table.metadata.properties.get(VERSION, "1")
     if not version.isdecimal() or int(version) > schemas.VERSION:
         raise CatalogRefused(
@@ -51,6 +48,24 @@ def checked(table: Table, lake: str, catalog: str) -> Table:
             f"to {schemas.VERSION}: install the newer one"
         )
     return table
+
+
+def check_place(name: str, location: str | None, lake: str, catalog: str) -> None:
+    """Raise CatalogRefused when a table, or its metadata file, lies in another lake: rows would be split in two.
+
+    location: of either. A lake that was copied or moved still has the locations that it was made with.
+    """
+    if location and not is_inside(location, lake):
+        raise CatalogRefused(
+            f"{name} in {catalog} lies in {location}, which is not in this lake, {lake}: set "
+            "IMAGEFEATURES_LAKE to the table's lake, or IMAGEFEATURES_CATALOG to this lake's catalog; if this lake is "
+            f"a copy, or was moved here, {RELOCATE}"
+        )
+
+
+def is_inside(location: str, lake: str) -> bool:
+    """Whether a table or a file lies in the lake's warehouse."""
+    return plain_uri(location).startswith(f"{layout.warehouse(lake)}/")
 
 
 def without_code(metadata: TableMetadata) -> TableMetadata:

@@ -21,8 +21,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from imagefeatures import names, storage
-from imagefeatures.catalog import connect
-from imagefeatures.catalog.file_io import LakeFileIO, plain_uri
+from imagefeatures.catalog import connect, guards
+from imagefeatures.catalog.file_io import LAKE, LakeFileIO, plain_uri
 from imagefeatures.catalog.sql_catalog import LakeSqlCatalog
 from imagefeatures.errors import CatalogError, CatalogRefused
 
@@ -72,7 +72,7 @@ def examine(catalog: Catalog) -> Iterator[TableReport]:
 
     Of a REST catalog the server itself reads the metadata, so only tables that it can load are examined.
     """
-    for name, current, before in _rows(catalog):
+    for name, current, before in rows(catalog):
         io = LakeFileIO(catalog.properties)
         state = _state(current, io)
         yield TableReport(name, state, _earlier(state, before, io) if state.faults else None, _newer(current))
@@ -100,18 +100,18 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
         raise CatalogError(f"{names.table_name(report.name)}: a run has committed meanwhile; look again")
 
 
-def _rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:
+def rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:
     """(table, URI of its metadata, URI of the metadata before), by name."""
     if isinstance(catalog, LakeSqlCatalog):
         wanted = select(IcebergTables).where(
             IcebergTables.catalog_name == catalog.name, IcebergTables.table_namespace == names.NAMESPACE
         )
         with connect.readable_errors(catalog.properties["uri"]), Session(catalog.engine) as session:
-            rows = [
+            found = [
                 (row.table_name, str(row.metadata_location), row.previous_metadata_location)
                 for row in session.scalars(wanted)
             ]
-        yield from sorted(rows)
+        yield from sorted(found)
         return
     for identifier in sorted(catalog.list_tables(names.NAMESPACE)):
         table = catalog.load_table(identifier)
@@ -119,10 +119,16 @@ def _rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _state(uri: str, io: FileIO) -> State:
+    lake = io.properties[LAKE]
+    foreign = f"it lies in another lake than this one, {lake}: {guards.RELOCATE}"
+    if not guards.is_inside(uri, lake):
+        return State(uri, (foreign,))
     try:
         metadata = FromInputFile.table_metadata(io.new_input(uri))
     except Exception as error:  # whatever a damaged file makes pyiceberg raise
-        return State(uri, (_fault(uri, io, error),))
+        return State(uri, (fault(uri, io, error),))
+    if not guards.is_inside(metadata.location, lake):  # a metadata file that was copied, and not written anew
+        return State(uri, (foreign,))
     if (snapshot := metadata.current_snapshot()) is None:
         return State(uri, (), (), metadata)
     faults, damaged = _faults(snapshot, io)
@@ -135,23 +141,23 @@ def _faults(snapshot: Snapshot, io: FileIO) -> tuple[list[str], list[DataFile]]:
     try:
         manifests = snapshot.manifests(io)
     except Exception as error:
-        return [_fault(snapshot.manifest_list, io, error)], []
+        return [fault(snapshot.manifest_list, io, error)], []
     faults: list[str] = []
     damaged: list[DataFile] = []
     for manifest in manifests:
         try:
             entries = manifest.fetch_manifest_entry(io)
         except Exception as error:
-            faults.append(_fault(manifest.manifest_path, io, error))
+            faults.append(fault(manifest.manifest_path, io, error))
             continue
         for entry in entries:
-            if fault := _wrong_size(entry.data_file.file_path, entry.data_file.file_size_in_bytes, io):
-                faults.append(fault)
+            if wrong := wrong_size(entry.data_file.file_path, entry.data_file.file_size_in_bytes, io):
+                faults.append(wrong)
                 damaged.append(entry.data_file)
     return faults, damaged
 
 
-def _wrong_size(uri: str, expected: int, io: FileIO) -> str | None:
+def wrong_size(uri: str, expected: int, io: FileIO) -> str | None:
     try:
         size = len(io.new_input(uri))
     except FileNotFoundError:
@@ -159,7 +165,7 @@ def _wrong_size(uri: str, expected: int, io: FileIO) -> str | None:
     return None if size == expected else f"{uri} has {size} bytes instead of {expected}"
 
 
-def _fault(uri: str, io: FileIO, error: Exception) -> str:
+def fault(uri: str, io: FileIO, error: Exception) -> str:
     try:
         size = len(io.new_input(uri))
     except FileNotFoundError:
@@ -187,24 +193,24 @@ def _earlier(current: State, before: str | None, io: FileIO) -> State | None:
                 seen.add(older)
                 if not (found := _state(older, io)).faults:
                     return found
-    lowest = min(_version(uri) for uri in seen)
-    for uri in _beside(current.uri):
-        if _version(uri) < lowest and not (state := _state(uri, io)).faults:
+    lowest = min(version(uri) for uri in seen)
+    for uri in beside(current.uri):
+        if version(uri) < lowest and not (state := _state(uri, io)).faults:
             return state
     return None
 
 
 def _newer(current: str) -> str | None:
     # The next version alone proves nothing: a commit that was never made leaves its file.
-    newest = next(iter(_beside(current)), current)
-    return newest if _version(newest) > _version(current) + 1 else None
+    newest = next(iter(beside(current)), current)
+    return newest if version(newest) > version(current) + 1 else None
 
 
-def _beside(uri: str) -> list[str]:
+def beside(uri: str) -> list[str]:
     """All metadata files of a table, the newest version first."""
     folder = plain_uri(uri).rpartition("/")[0]
     files = [f"{folder}/{name}" for name in storage.names(folder) if name.endswith(".metadata.json")]
-    return sorted(files, key=_version, reverse=True)
+    return sorted(files, key=version, reverse=True)
 
 
 def _log(state: State) -> list[str]:
@@ -212,7 +218,7 @@ def _log(state: State) -> list[str]:
     return [entry.metadata_file for entry in reversed(state.metadata.metadata_log)] if state.metadata else []
 
 
-def _version(uri: str) -> int:
+def version(uri: str) -> int:
     """The number that a metadata file's name begins with."""
     match = re.match(r"\d+", uri.rpartition("/")[2])
     return int(match.group()) if match else 0

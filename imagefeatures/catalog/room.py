@@ -10,6 +10,7 @@ from pathlib import Path
 from pyiceberg.table import Table
 
 from imagefeatures.catalog import connect
+from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.errors import StoreRefused
 from imagefeatures.settings import Settings
 
@@ -42,6 +43,7 @@ def check(tables: Iterable[Table], rows: int, settings: Settings) -> None:
             )
 
 
+@in_one_line
 def _rewritten(table: Table) -> int:
     snapshot = table.current_snapshot()
     manifests = snapshot.manifests(table.io) if snapshot else []

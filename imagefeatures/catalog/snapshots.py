@@ -18,7 +18,7 @@ from pyiceberg.table import DataScan, FileScanTask, Table
 from pyparsing import ParseException
 
 from imagefeatures import names, schemas
-from imagefeatures.catalog import connect, tables
+from imagefeatures.catalog import connect, failures, tables
 from imagefeatures.catalog.filters import one_of
 from imagefeatures.errors import InputError
 from imagefeatures.settings import Settings
@@ -62,6 +62,17 @@ def plan(
     A look from outside: makes no table and no SQLite file. A shared table that does not exist yet has no files.
     Raises InputError for a dataset without a table, an unknown snapshot or a wrong condition; and as `open_catalog`.
     """
+    with failures.readable(names.table_name(name), settings.catalog):
+        return _plan(settings, name, partitions, where, snapshot)
+
+
+def _plan(
+    settings: Settings,
+    name: str,
+    partitions: Sequence[str] | None,
+    where: str | BooleanExpression | None,
+    snapshot: int | None,
+) -> Plan:
     if not connect.exists(settings.catalog):
         return _without_table(name, [])
     with tables.open_catalog(settings) as catalog:

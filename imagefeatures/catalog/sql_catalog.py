@@ -7,7 +7,7 @@ from typing import Any
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.update import TableRequirement, TableUpdate
-from pyiceberg.typedef import EMPTY_DICT, Properties
+from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from sqlalchemy import event
 
 from imagefeatures.catalog import connect, guards
@@ -25,11 +25,27 @@ class LakeSqlCatalog(SqlCatalog):
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> LakeFileIO:
         return LakeFileIO(self.properties)  # a table's properties say nothing about it
 
+    def load_table(self, identifier: str | Identifier) -> Table:
+        """Load, as pyiceberg's. Raises CatalogError or CatalogRefused where the database fails."""
+        with connect.readable_errors(self.properties["uri"]):
+            return super().load_table(identifier)
+
     def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
         name = f"{orm_table.table_namespace}.{orm_table.table_name}"
+        # Before the file is read: a lake that was moved has left none there.
+        guards.check_place(
+            name,
+            (orm_table.metadata_location or "").rpartition("/metadata/")[0],
+            self.properties[LAKE],
+            self._described,
+        )
         with guards.readable_metadata(name, orm_table.metadata_location, self._load_file_io()):
             table = super()._convert_orm_to_iceberg(orm_table)
-        return guards.checked(table, self.properties[LAKE], connect.describe(self.properties["uri"]))
+        return guards.checked(table, self.properties[LAKE], self._described)
+
+    @property
+    def _described(self) -> str:
+        return connect.describe(self.properties["uri"])
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]

@@ -21,7 +21,7 @@ from pyiceberg.exceptions import (
     ValidationException,
 )
 from pyiceberg.expressions import And, BooleanExpression, Not
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenacity import (
     Retrying,
@@ -34,6 +34,7 @@ from tenacity import (
 
 from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect, guards, loading, retention
+from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
 from imagefeatures.settings import Settings
 
@@ -64,12 +65,7 @@ def open_catalog(settings: Settings) -> Catalog:
     return catalog
 
 
-def check_lake(catalog: Catalog) -> None:
-    """Raises CatalogRefused when the catalog's tables are another lake's: what is published would be split in two."""
-    with contextlib.suppress(NoSuchTableError):
-        catalog.load_table((names.NAMESPACE, names.RUNS))  # which every publication has made
-
-
+@in_one_line
 def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
     """The table features.<name>, created when it does not exist, and extended by what it lacks.
 
@@ -97,6 +93,7 @@ def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
     return catalog.load_table(identifier)
 
 
+@in_one_line
 def replace_files(table: Table, partition: str, files: list[str], run_id: str) -> bool:
     """Make `files` the partition's only files, in one commit. Returns False when they already are.
 
@@ -121,6 +118,7 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
     return until_committed(swap)
 
 
+@in_one_line
 def replace_rows(
     table: Table,
     partition: str,
@@ -157,6 +155,7 @@ def replace_rows(
     return until_committed(swap)
 
 
+@in_one_line
 def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
     """Whether quarantine, features and runs hold one and the same run of (dataset, partition)."""
 
@@ -183,12 +182,25 @@ def published(catalog: Catalog, settings: Settings, dataset: str, partition: str
     return row_of_runs(open_table(catalog, settings, names.RUNS), dataset, partition)
 
 
+@in_one_line
 def row_of_runs(runs: Table, dataset: str, partition: str) -> dict[str, object] | None:
     """The same, of features.runs as it is now."""
     rows = runs.refresh().scan(row_filter=rows_of(partition, dataset)).to_arrow().to_pylist()
     return rows[0] if rows else None
 
 
+@in_one_line
+def other_partitions(catalog: Catalog, dataset: str, partition: str) -> list[str]:
+    """The other partitions of a dataset that are published, sorted. Creates no table."""
+    try:
+        runs = catalog.load_table((names.NAMESPACE, names.RUNS))
+    except NoSuchTableError:
+        return []
+    rows = runs.scan(row_filter=equal("dataset", dataset), selected_fields=("partition_key",)).to_arrow()
+    return sorted(set(rows["partition_key"].to_pylist()) - {partition})
+
+
+@in_one_line
 def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[str, int]]:
     """The data files of features.<dataset> that may hold rows of this fingerprint: (URI, bytes), sorted.
 
@@ -198,8 +210,13 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[s
         table = catalog.load_table((names.NAMESPACE, dataset))
     except NoSuchTableError:
         return []
-    tasks = table.scan(row_filter=equal("fingerprint", fingerprint)).plan_files()
+    tasks = _planned(table, equal("fingerprint", fingerprint))
     return sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks if not task.delete_files)
+
+
+@in_one_line
+def _planned(table: Table, where: BooleanExpression) -> list[FileScanTask]:
+    return list(table.scan(row_filter=where).plan_files())
 
 
 def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:

@@ -7,10 +7,12 @@ from itertools import dropwhile, takewhile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
+from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.tables import SIGNATURE, rows_of, signed, until_committed
 
 
+@in_one_line
 def take_back(table: Table, partition: str, run_id: str, dataset: str | None = None) -> bool:
     """Give a partition the rows back that a run has replaced, if it still holds that run's. Returns whether it did.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 
+from imagefeatures import names
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
 from imagefeatures.dataset_files import find_dataset
 from imagefeatures.errors import ParamsError
-from imagefeatures.run_params import RunParams, day_named
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings, program
 
 HELP = "one partition of a dataset to the end on this machine, without Airflow and Spark"
@@ -18,7 +18,11 @@ PARAMS = [name for name in RunParams.model_fields if name != "partition"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="name of a dataset file")
-    parser.add_argument("partition", metavar="PARTITION", help="what to fill, such as 2026-11-02 or yesterday")
+    parser.add_argument(
+        "partition", metavar="PARTITION", nargs="?",
+        help="what to fill, such as 2026-11-02 or yesterday; "
+        f"not needed where the source has none: {names.WHOLE_SOURCE} then",
+    )  # fmt: skip
     local_run.add_arguments(parser)
     parameters = parser.add_argument_group("run parameters", "By default as the dataset file says.")
     for name in PARAMS:
@@ -29,12 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Run the partition, show its progress, and print register's outcome and the seconds of each step."""
     from imagefeatures import local
+    from imagefeatures.plan import settle_partition
     from imagefeatures.progress import Progress
 
-    settings, partition = Settings.from_env(), day_named(str(parsed.partition), dt.datetime.now(dt.UTC))
+    settings = Settings.from_env()
     dataset = find_dataset(settings.datasets, parsed.dataset)
     given = {name: value for name in PARAMS if (value := getattr(parsed, name)) is not None}
-    params = RunParams.parse({**given, "partition": partition})
+    params = RunParams.parse({**given, "partition": parsed.partition})
+    partition = settle_partition(params, None, dataset)
     if parsed.resume and (changed := [name for name in given if name != "replace_newer"]):
         raise ParamsError(f"--resume: the run goes on by its own parameters; leave out {', '.join(changed)}")
     local_run.announce(f"{dataset.name} {partition}", parsed.workers)

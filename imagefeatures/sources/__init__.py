@@ -56,10 +56,6 @@ class Source(Protocol):
         """
         ...
 
-    def why_empty(self, passed: PassedOver) -> str:
-        """Why a listing has no item, in one line. passed: as `items` has filled it."""
-        ...
-
     def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:
         """The bytes of each item in order, or why it is rejected. Called by a worker with the items of a shard.
 

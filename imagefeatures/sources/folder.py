@@ -17,7 +17,7 @@ from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.strict import FrozenModel
 
 if TYPE_CHECKING:
-    from imagefeatures.storage import Access, StoredObject
+    from imagefeatures.storage import Access
 
 
 class Folder(FrozenModel):
@@ -104,25 +104,30 @@ class Folder(FrozenModel):
 
         passed = PassedOver() if passed is None else passed
         for listed in storage.list_entries(self.uri, self._access):
-            if cause := self._passed_over_by(listed):
-                passed.add(cause, listed.uri)
-                if cause == passed_over.PATTERN and patterns.fits(self._path(listed.uri), self.pattern, True):
-                    passed.in_another_case += 1
-            elif listed.rejected:
-                yield Item(listed.uri, rejected=listed.rejected)
-            else:
-                yield Item(listed.uri, listed.size, listed.etag)
+            if listed.uri.endswith("/") and not listed.size and not listed.rejected:
+                passed.add(passed_over.FOLDER_MARKER, listed.uri)
+                continue
+            why = listed.rejected
+            item = Item(listed.uri, rejected=why) if why else Item(listed.uri, listed.size, listed.etag)
+            if not self.passes_over(item, passed):
+                yield item
 
-    def why_empty(self, passed: PassedOver) -> str:
-        """Why a listing has no item, in one line. passed: what `items` has passed over."""
-        text = f"nothing at {self} matches {list(self.pattern)}"
-        if sampled := passed.counts[passed_over.SAMPLE]:
-            text = f"the sample takes none of what matches at {self} ({passed_over.objects(sampled)})"
-        if passed.counts:
-            text += f"; {passed}"
-        if passed.in_another_case:
-            text += f"; {passed.in_another_case:,} would match without regard to case (ignore_case: true in source)"
-        return text
+    @property
+    def of_everything(self) -> Self:
+        """The same folder with every object in it, whatever the patterns say."""
+        return self.model_copy(update={"pattern": ("*",), "exclude": (), "default_excludes": False})
+
+    def passes_over(self, item: Item, passed: PassedOver) -> bool:
+        """Whether an object of the folder is not taken. passed: gets it then."""
+        path = self._path(item.uri)
+        if cause := self._excluded_by(path):
+            passed.add(cause, item.uri)
+        # Nobody knows what is in a folder that cannot be read, so no pattern passes it over.
+        elif not (item.rejected and path.endswith("/")) and not patterns.fits(path, self.pattern, self.ignore_case):
+            cause = passed_over.PATTERN
+            passed.add(cause, item.uri)
+            passed.in_another_case += patterns.fits(path, self.pattern, True)
+        return bool(cause)
 
     def matches(self, uri: str) -> bool:
         """Whether an object of the folder is taken, by its name and path. uri: its whole URI."""
@@ -147,18 +152,6 @@ class Folder(FrozenModel):
 
         if self.anonymous or self.requester_pays:
             return storage.Access(self.anonymous, self.requester_pays)
-        return None
-
-    def _passed_over_by(self, listed: StoredObject) -> str | None:
-        """The cause for which a listed object is no item; None for an item."""
-        folder = listed.uri.endswith("/") and not listed.size
-        if folder and not listed.rejected:
-            return passed_over.FOLDER_MARKER
-        path = self._path(listed.uri)
-        if excluded := self._excluded_by(path):
-            return excluded
-        if not folder and not patterns.fits(path, self.pattern, self.ignore_case):  # nobody knows what is in a folder
-            return passed_over.PATTERN
         return None
 
     def _excluded_by(self, path: str) -> str | None:

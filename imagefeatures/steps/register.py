@@ -52,12 +52,14 @@ class Audit:
 class Outcome:
     """The result of register: one of REGISTERED, ALREADY and EMPTY; unless EMPTY, the run's row of features.runs.
 
-    why: of EMPTY, what was passed over.
+    why: of EMPTY, what was passed over. warning: what is right by the rules and hardly wanted: see
+    publications.also_published.
     """
 
     state: str
     row: dict[str, Any] = field(default_factory=dict)
     why: str = ""
+    warning: str | None = None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -88,7 +90,7 @@ class Outcome:
         return (
             f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
             f"{row['registered']} registered{made} + {row['quarantined']} quarantined ({reasons}){passed}; "
-            f"{seconds:.0f} s since plan, workers busy: {busy}"
+            f"{seconds:.0f} s since plan, workers busy: {busy}" + (f"; warning: {self.warning}" if self.warning else "")
         )
 
 
@@ -124,11 +126,12 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     rejected = _quarantine_rows(run, audit, row["finished_at"])
     runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
     publication = Publication(run.layout, audit.files, rejected, runs, run.replace_newer)
+    warning = publications.also_published(run.dataset, run.partition, catalog)
     publications.publish(publication, catalog, settings)
     storage.delete_folder(layout.run)
     storage.abort_old_uploads(warehouse(settings.lake))  # of register tasks that were killed during a write
     _remove_expired(run, catalog, settings)
-    return Outcome(REGISTERED, row)
+    return Outcome(REGISTERED, row, warning=warning)
 
 
 def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:

@@ -67,7 +67,9 @@ def test_a_user_who_may_not_create_the_catalogs_tables_is_refused(
 ) -> None:
     url, other = make_database(), make_database("canary-of-another")
     theirs = other.rpartition("/")[0] + "/" + url.rpartition("/")[2]
-    assert plan(theirs).endswith(": permission denied for schema public")
+    assert plan(theirs).endswith(
+        ": permission denied for schema public; give the user in IMAGEFEATURES_CATALOG this right"
+    )
 
 
 def test_a_database_that_is_starting_may_pass(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +150,9 @@ def test_what_a_rest_server_answers(
     "url",
     [
         "canary", "postgresql+psycopg:canary", "oracle+canary://h/d", "mysql+mysqldb://u:canary@h/d", "http://",
-        "postgresql+psycopg://u:c@canary@h/d", "postgresql+psycopg://u:c@c:canary@h/d", "http://user:canary@/x",
+        "sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "sqlite:///catalog.db",
+        "sqlite:///~/catalog.db", "sqlite:///file:catalog.db?uri=true", "postgresql+psycopg://u:c@canary@h/d",
+        "postgresql+psycopg://u:c@c:canary@h/d", "http://user:canary@/x",
     ],
 )  # fmt: skip
 def test_what_is_no_catalog_is_refused_by_the_settings_name(plan: Plan, url: str) -> None:
@@ -158,4 +162,6 @@ def test_what_is_no_catalog_is_refused_by_the_settings_name(plan: Plan, url: str
 def test_sqlite_without_its_folder_or_with_another_file_is_refused(plan: Plan, tmp_path: Path) -> None:
     assert plan("sqlite:////no/such/folder/c.db").startswith("sqlite database /no/such/folder/c.db: unable to open")
     (tmp_path / "c.db").write_text("not a database" * 100)
-    assert plan(f"sqlite:///{tmp_path}/c.db").endswith("file is not a database")
+    assert plan(f"sqlite:///{tmp_path}/c.db").endswith(
+        "file is not a database; IMAGEFEATURES_CATALOG names another file, or the database is damaged"
+    )

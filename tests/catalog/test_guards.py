@@ -65,7 +65,8 @@ def test_another_lake_under_the_same_catalog(settings: Settings, refused: Refuse
         assert line == (
             f"features.runs in {connect.describe(settings.catalog)} lies in {settings.lake}/warehouse/features/runs, "
             f"which is not in this lake, {other.lake}: set IMAGEFEATURES_LAKE to the table's lake, or "
-            "IMAGEFEATURES_CATALOG to this lake's catalog"
+            "IMAGEFEATURES_CATALOG to this lake's catalog; if this lake is a copy, or was moved here, "
+            "`imagefeatures relocate-lake` makes its tables its own"
         )
 
 

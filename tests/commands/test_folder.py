@@ -162,6 +162,7 @@ def test_an_unfinished_run_of_another_source_is_not_resumed(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = fill(tmp_path / "trip", {"1.jpg": jpeg(1)})
+    fill(tmp_path / "elsewhere", {"1.jpg": jpeg(2)})
     elsewhere = Dataset.model_validate({"name": "trip", "source": f"file://{tmp_path}/elsewhere/"})
     plan_run(elsewhere, RunParams(), "all", settings)
     assert folder_command(photos, tmp_path / "a.png", "--resume") == EXIT_INPUT_ERROR

@@ -73,7 +73,7 @@ def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: p
         (["birds", PARTITION, "--shard-images", "0"], "shard_images: must be at least 1"),
         (["birds", PARTITION, "--resume"], f"there is no unfinished run of birds {PARTITION} in file://"),
         (["birds", PARTITION, "--resume", "--sample", "0.1"], "--resume: the run goes on by its own parameters"),
-        (["birds", "2026-12-24"], "NO_INPUT: nothing at file://"),
+        (["birds", "2026-12-24"], "NO_INPUT: there is no folder file://"),
         (["birds", PARTITION], "1 of 25 objects rejected, limits.max_rejected allows 0.0%: EMPTY_OBJECT 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

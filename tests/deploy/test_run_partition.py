@@ -1,4 +1,4 @@
-"""Two `make run` of one dataset: the second waits for the first, whatever becomes of it, and says so in one line."""
+"""`make run`: two of one dataset wait for each other, and one that fails says why, whatever it was."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.run_partition import reasons
 from imagefeatures.settings import REPOSITORY
 
 HOLD = """
@@ -78,3 +79,54 @@ def test_a_run_whose_make_was_killed_is_waited_for_too(tmp_path: Path) -> None:
         os.kill(child, 9)
     assert line(second).startswith("ready")
     end(second)
+
+
+TRACEBACK = """
+2026-11-26T23:01:02.1Z [error    ] Task failed with exception     [task] loc=task_runner.py:1700
+Traceback (most recent call last):
+  File "pathlib.py", line 1116, in mkdir
+    os.mkdir(self, mode)
+FileNotFoundError: [Errno 2] No such file or directory: '/cache/weights'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "weights.py", line 10, in load_weights
+    raise
+{last}
+2026-11-26T23:01:03.1Z [info     ] ::endgroup::                   [task] loc=task_runner.py:2379
+"""
+SPARK_FAILED = "airflow.exceptions.AirflowException: Cannot execute: spark-submit ingest.py. Error code is: 1."
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "FileNotFoundError: [Errno 2] No such file or directory: '/cache'",
+        "KeyError: 'x'",
+        "MemoryError",
+        "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) disk I/O error",
+        "subprocess.TimeoutExpired: Command 'x' timed out after 5 seconds",
+        "KeyboardInterrupt",
+    ],
+)
+def test_the_last_line_of_any_exception_is_the_reason(last: str) -> None:
+    name = last.rpartition(".exc.")[2].removeprefix("subprocess.")
+    said = reasons(TRACEBACK.format(last=last).splitlines())
+    assert said[-1] == name
+
+
+def test_an_error_of_ours_is_the_reason_and_the_failed_job_is_none() -> None:
+    job = "2026-11-26T23:01:02.1Z [info     ] {said} [SparkSubmitHook] loc=spark_submit.py:700"
+    for said in ("ingest: NoInput: NO_INPUT: nothing is there", "resize: OSError: [Errno 5] Input/output error"):
+        log = job.format(said=said) + TRACEBACK.format(last=SPARK_FAILED)
+        assert reasons(log.splitlines())[0].startswith(said.partition(": ")[2])
+    ours = TRACEBACK.format(
+        last="imagefeatures.errors.CatalogRefused: sqlite database /lake/catalog.db: it is read only"
+    )
+    assert reasons(ours.splitlines())[-1] == "CatalogRefused: sqlite database /lake/catalog.db: it is read only"
+
+
+def test_lines_of_a_run_that_goes_well_are_no_reasons() -> None:
+    log = "ingest: 6 images in, 6 on, 4 shards (0 done before)\nINFO: Nothing\n  KeyError: inside\nregistered: f.a b"
+    assert reasons(log.splitlines()) == []

@@ -163,8 +163,9 @@ def test_a_damaged_staged_file_stops_the_next_step_with_the_files_name(make_run,
 
 
 def test_an_empty_source_is_refused_with_its_uri(make_run, tmp_path: Path) -> None:
-    refused = submit("ingest", make_run(tmp_path / "nowhere"), tmp_path)
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")  # after plan has looked
+    refused = submit("ingest", run, tmp_path)
     assert refused.returncode == 65
-    assert (
-        f"NoInput: NO_INPUT: nothing at file://{tmp_path}/nowhere/ matches" in refused.stdout.strip().splitlines()[-1]
-    )
+    last = refused.stdout.strip().splitlines()[-1]
+    assert f"NoInput: NO_INPUT: there is no folder file://{tmp_path}/photos/" in last

@@ -127,36 +127,6 @@ def test_an_excluded_folder_is_no_row_and_no_other_pattern_hides_one(tmp_path: P
         assert taken(folder, pattern=["*.jpg"], exclude=[exclude]) == ["a/1.jpg"]
 
 
-@pytest.mark.parametrize(
-    ("names", "fields", "says"),
-    [
-        ([], {}, "nothing at {} matches ['*']"),
-        (
-            ["1.jpg", "2.jpg"],
-            {"pattern": ["*.JPG"]},
-            "nothing at {} matches ['*.JPG']; 2 objects passed over: pattern 2 (such as {}1.jpg); "
-            "2 would match without regard to case (ignore_case: true in source)",
-        ),
-        (
-            [".DS_Store"],
-            {},
-            "nothing at {} matches ['*']; 1 object passed over: default_excludes 1 (such as {}.DS_Store)",
-        ),
-        (
-            ["1.png", "a/2.jpg"],
-            {"pattern": ["*.jpg"], "exclude": ["a/"]},
-            "nothing at {} matches ['*.jpg']; 2 objects passed over: pattern 1 (such as {}1.png), "
-            "exclude 1 (such as {}a/2.jpg)",
-        ),
-    ],
-)
-def test_an_empty_listing_is_explained(tmp_path: Path, names: list[str], fields: dict[str, Any], says: str) -> None:
-    fill(tmp_path / "photos", dict.fromkeys(names, b"x"))
-    source, passed = Folder(uri=f"file://{tmp_path}/photos/", **fields), PassedOver()
-    assert list(source.items(passed)) == []
-    assert source.why_empty(passed) == says.replace("{}", str(source))
-
-
 def test_on_s3_neither_scheme_nor_bucket_nor_prefix_is_judged(s3: Any) -> None:
     for key in ("sub/s1.jpg", "sub/x1.jpg", "sub/.x2.jpg", "sub/deep/s2.png", "sub/", "sub/day_$folder$"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"" if key.endswith(("/", "$")) else b"x")

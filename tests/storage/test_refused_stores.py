@@ -20,7 +20,7 @@ from support.shared import AWS, BUCKET
 
 
 def plan(settings: Settings, source: str) -> str:
-    return plan_run(Dataset(name="photos", source=source), RunParams(), "2026-11-02", settings)
+    return plan_run(Dataset(name="photos", source=source, on_empty="skip"), RunParams(), "2026-11-02", settings)
 
 
 @pytest.mark.usefixtures("s3")

@@ -4,6 +4,7 @@
     access     who may see what
     datasets   every dataset; one dataset; one partition
     run        the partition that a DAG run fills
+    downloads  tables as CSV
     published  what is published: read by few threads, kept for seconds
     threads    the threads in which a page is made
     rendering  templates, filters, headers

@@ -4,6 +4,7 @@
 /datasets/{dataset}                          one dataset: all its partitions
 /datasets/{dataset}/partitions/{partition}   one partition
 /dags/{dag_id}/runs/{run_id}                 the partition that a DAG run fills
+…/rejected.csv                               of the last two: every rejected object
 
 Nothing here runs in the threads that Airflow's own routes share: routes and handlers are coroutines.
 """

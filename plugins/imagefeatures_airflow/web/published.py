@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagefeatures.errors import InputError
 from imagefeatures.settings import Settings
 
 FRESH_SECONDS = 5.0
@@ -77,6 +78,11 @@ async def published(settings: Settings) -> Published:
                     return read.rows.result()
     except Unavailable:
         raise
+    except InputError as error:  # such as another lake's tables: whoever may read the log may know places and hosts
+        log.warning("image features: the catalog cannot be read: %s", error)
+        kind = type(error).__name__
+        text = f"The catalog cannot be read now ({kind}). The log of Airflow's API server says why."
+        raise Unavailable(text) from None
     except Exception as error:
         # Drivers quote the catalog's URL in their messages, and the URL may hold a password: show the kind alone.
         kind = type(error).__name__

@@ -1,10 +1,16 @@
-"""The page of a DAG run: the partition that it fills, and whether it published what the partition holds now."""
+"""The page of a DAG run: the partition that it fills, and whether it published what the partition holds now.
+
+Besides, as CSV: every object that a DAG run has rejected, and every quarantined object of a published partition.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from airflow.utils.session import create_session
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
@@ -12,10 +18,13 @@ from imagefeatures import names
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
-from imagefeatures_airflow.web import access, rendering
+from imagefeatures_airflow.web import access, downloads, rendering
 from imagefeatures_airflow.web.datasets import current_settings, visible_dataset
 from imagefeatures_airflow.web.published import Row, published
 from imagefeatures_airflow.web.threads import in_thread
+
+if TYPE_CHECKING:
+    from imagefeatures.rejections import Rejections
 
 router = APIRouter()
 
@@ -36,9 +45,55 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
             run = planned_run(session, settings, dag_id, run_id)
         row = dataset.partition(run.partition) if run else None
         template = "partition.html" if row else "dataset.html"
-        return rendering.page(request, template, dataset=dataset, row=row, note=note(run, row))
+        rejected = f"dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}" if run else None
+        return rendering.page(request, template, dataset=dataset, row=row, note=note(run, row), rejected=rejected)
 
     return await in_thread(show)
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}/rejected.csv", dependencies=[access.READER_OF_XCOM])
+async def rejected_by_run(request: Request, user: access.User, dag_id: str, run_id: str) -> Response:
+    """Every object that a DAG run has rejected, as CSV: also of a run that failed, and of one under way."""
+    settings = current_settings()
+    runs = await published(settings)
+
+    def find() -> Rejections | None:
+        from imagefeatures import rejections
+
+        name = names.dataset_of(dag_id)
+        dataset = visible_dataset(user, settings, runs, name) if name else None
+        if not dataset:
+            return None
+        with create_session(scoped=False) as session:
+            run = planned_run(session, settings, dag_id, run_id)
+        row = dataset.partition(run.partition) if run else None
+        if row and run and row["run_id"] == run.run_id:
+            return rejections.of_published(settings, row)
+        return rejections.of_staged(run) if run else None
+
+    found = await in_thread(find)
+    if not found:
+        return rendering.message(request, "Not planned", "This DAG run has no partition yet, or none that you may see.")
+    return await downloads.csv_of(found)
+
+
+@router.get("/datasets/{dataset}/partitions/{partition}/rejected.csv")
+async def rejected_of_partition(request: Request, user: access.User, dataset: str, partition: str) -> Response:
+    """Every quarantined object of a published partition, as CSV."""
+    settings = current_settings()
+    runs = await published(settings)
+
+    def find() -> Rejections | None:
+        from imagefeatures import rejections
+
+        view = visible_dataset(user, settings, runs, dataset)
+        row = view.partition(partition) if view else None
+        return rejections.of_published(settings, row) if row else None
+
+    found = await in_thread(find)
+    if not found:
+        return rendering.message(request, "Not published", f"Nothing of {dataset} {partition} is published for you.")
+    return await downloads.csv_of(found)
 
 
 def planned_run(session: Session, settings: Settings, dag_id: str, run_id: str) -> Layout | None:

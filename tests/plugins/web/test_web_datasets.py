@@ -122,3 +122,17 @@ def test_an_installed_page_names_the_setting_that_it_lacks(
     monkeypatch.setattr("imagefeatures.settings.REPOSITORY", tmp_path)
     monkeypatch.delenv("IMAGEFEATURES_DATASETS")
     assert "IMAGEFEATURES_DATASETS: must be set" in site.page("/", 503).text
+
+
+def test_a_copied_lake_is_told_in_the_log_with_both_places_and_the_way_out(
+    site: Site, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(settings, runs_row("fruit", "2026-11-02", {}))
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{tmp_path}/copy")
+    page = site.page("/", 503)
+    assert "The catalog cannot be read now (CatalogRefused). The log of Airflow's API server says why." in page.text
+    assert str(tmp_path) not in page.html
+    (record,) = [record for record in caplog.records if record.name.endswith("web.published")]
+    text = record.getMessage()
+    assert f"lies in {settings.lake}/warehouse/features/runs, which is not in this lake, file://{tmp_path}/copy" in text
+    assert "`imagefeatures relocate-lake`" in text

@@ -1,0 +1,73 @@
+"""What a lake holds besides its tables and names the place that the lake had before it was copied or moved.
+
+    unfinished runs     run.json, known.json and the receipts of a run that is under way, or failed
+    publications        the rows that a register was about to publish
+
+The models, the summaries of a run's files and the rows of all tables name no place in the lake.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from imagefeatures import names, publications, sealed, storage
+from imagefeatures.layout import publications_folder, shard_of_receipt
+from imagefeatures.plan import Run
+
+
+def unfinished_runs(lake: str) -> dict[str, str]:
+    """The runs in the lake's staging folder that name another lake: the run's folder, and the lake that it names."""
+    found = {}
+    for stored in storage.list_objects(f"{lake}/staging"):
+        folder, _, name = stored.uri.rpartition("/")
+        if name == "run.json" and re.fullmatch(names.RUN_ID, folder.rpartition("/")[2]):
+            named = _json(stored.uri).get("lake")
+            if isinstance(named, str) and named != lake:
+                found[folder] = named
+    return found
+
+
+def relocate_run(folder: str, old: str, new: str) -> None:
+    """Let an unfinished run go on in the new place. folder: its own; old, new: the lakes.
+
+    run.json is written last: until then the run is still one of the old place, and this can be done again.
+    """
+    for stored in list(storage.list_objects(folder)):
+        step, _, name = stored.uri.removeprefix(f"{folder}/").rpartition("/")
+        if name == "known.json" and not step:
+            content = sealed.decode(stored.uri, storage.read(stored.uri))
+            storage.write(stored.uri, sealed.encode(_moved(content, old, new)))
+        elif shard_of_receipt(name) is not None and "/" not in step:
+            storage.write(stored.uri, json.dumps(_moved(_json(stored.uri), old, new)).encode())
+    run = Run.model_validate_json(storage.read(f"{folder}/run.json")).model_copy(update={"lake": new})
+    storage.write(f"{folder}/run.json", run.model_dump_json(indent=1).encode())
+
+
+def relocate_publications(lake: str, old: str) -> int:
+    """Let interrupted publications be finished in this lake. old: where it was. Returns how many there are."""
+    count = 0
+    for stored in list(storage.list_objects(publications_folder(lake))):
+        if stored.uri.endswith("/rows.parquet") and publications.relocate(stored.uri, old, lake):
+            count += 1
+    return count
+
+
+def _json(uri: str) -> dict[str, Any]:
+    try:
+        content = json.loads(storage.read(uri))
+    except ValueError:  # empty or cut by a power cut: such a file counts for nothing
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """A value of JSON with the URIs in it moved."""
+    if isinstance(value, dict):
+        return {key: _moved(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner, old, new) for inner in value]
+    if isinstance(value, str) and value.startswith(f"{old}/"):
+        return new + value.removeprefix(old)
+    return value

@@ -1,0 +1,388 @@
+"""A lake that was copied or moved: refused with both names, then made whole in its new place, without the old one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from pyiceberg.catalog import load_catalog
+
+from imagefeatures import local, read, storage
+from imagefeatures.catalog import repair, tables
+from imagefeatures.cli import main
+from imagefeatures.datasets import Dataset
+from imagefeatures.errors import CatalogRefused
+from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
+from imagefeatures.settings import Settings
+from imagefeatures.steps.register import Outcome, register
+from support.canary import RestAnswers, rest_catalog
+from support.photos import fill, jpeg
+from support.publishing import DAY, delete_rows
+from support.shared import BUCKET, THIS_PROCESS
+
+TABLES = ("photos", "quarantine", "runs")
+Moved = Callable[..., Settings]
+
+
+def published(settings: Settings, folder: Path, partition: str = DAY) -> Outcome:
+    dataset = Dataset(name="photos", source=f"file://{folder}/{{partition}}/", limits={"max_rejected": 0.5})
+    run = load_run(plan_run(dataset, RunParams(), partition, settings), settings.lake)
+    local.run_steps(run, THIS_PROCESS)
+    return register(run.layout.run_file, settings)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of two days."""
+    files = {f"{day}/{label}.jpg": jpeg(at) for day in (DAY, "2026-11-03") for at, label in enumerate("ab")}
+    return fill(tmp_path_factory.mktemp("photos"), files | {f"{DAY}/empty.jpg": b""})
+
+
+@pytest.fixture(scope="module")
+def original(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A lake with both days, the first one published twice, so that features.photos has a past. No test changes it."""
+    lake = tmp_path_factory.mktemp("original") / "lake"
+    lake.mkdir()
+    settings = Settings(f"file://{lake}", f"sqlite:///{lake}/catalog.db", None, lake / "cache")
+    for day in (DAY, "2026-11-03", DAY):
+        published(settings, photos, day)
+    return settings
+
+
+@pytest.fixture
+def moved(original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moved]:
+    """moved("copy" or "move"): the settings of the lake in its new place, in the environment too.
+
+    A lake that was moved is one whose old place is empty: it comes back after the test.
+    """
+    old, away = path_of(original.lake), path_of(original.lake).with_name("away")
+
+    def go(how: str, lake: Path = old) -> Settings:
+        new = tmp_path / f"{lake.name} 2"
+        shutil.copytree(lake, new)
+        if how == "move":
+            lake.rename(away)
+        monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{new}")
+        monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{new}/catalog.db?timeout=60")
+        return Settings.from_env()
+
+    yield go
+    if away.exists() and not old.exists():
+        away.rename(old)
+
+
+@pytest.fixture
+def own(moved: Moved) -> Settings:
+    """A lake like the original one that the test may change."""
+    settings = moved("copy")
+    assert main(["relocate-lake", "--apply"]) == 0
+    return settings
+
+
+def path_of(uri: str) -> Path:
+    return Path(uri.removeprefix("file://"))
+
+
+def rows(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    return {name: read.table(settings, name).to_pylist() for name in TABLES}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file of a folder. SQLite's file is told by its rows: opening it may touch it."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith("catalog.db")
+    }
+
+
+def catalog_rows(file: Path) -> list[Any]:
+    with sqlite3.connect(file) as connection:
+        return connection.execute("select * from iceberg_tables order by table_name").fetchall()
+
+
+@pytest.mark.parametrize("how", ["copy", "move"])
+def test_a_lake_in_a_new_place_is_refused_with_both_names_and_the_way_out(
+    original: Settings, photos: Path, moved: Moved, how: str
+) -> None:
+    new = moved(how)
+    for use in (lambda: published(new, photos), lambda: read.runs(new), lambda: read.table(new, "photos")):
+        with pytest.raises(CatalogRefused) as refused:
+            use()
+        line = str(refused.value)
+        assert f"lies in {original.lake}/warehouse/features/" in line
+        assert f"which is not in this lake, {new.lake}: " in line
+        assert line.endswith("is a copy, or was moved here, `imagefeatures relocate-lake` makes its tables its own")
+        assert "\n" not in line
+    assert not list(path_of(new.lake).rglob("run.json"))
+
+
+@pytest.mark.parametrize("how", ["copy", "move"])
+def test_a_lake_that_was_copied_or_moved_is_whole_and_independent(
+    original: Settings, photos: Path, moved: Moved, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rows(original)
+    snapshots = [s.snapshot_id for s in tables.open_catalog(original).load_table("features.photos").snapshots()]
+    before_of_original = digests(path_of(original.lake)), catalog_rows(path_of(original.lake) / "catalog.db")
+    new = moved(how)
+    copied = digests(path_of(new.lake)), catalog_rows(path_of(new.lake) / "catalog.db")
+    assert main(["relocate-lake"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert (
+        said[1]
+        == f"features.photos lies in {original.lake}: 4 snapshots to take along, 2 data files in the current one"
+    )
+    assert said[-1] == f"Nothing was changed. --apply lets them name {new.lake}; {original.lake} is not touched."
+    assert (digests(path_of(new.lake)), catalog_rows(path_of(new.lake) / "catalog.db")) == copied
+    assert main(["relocate-lake", original.lake, "--apply"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Done. 3 tables and 0 unfinished runs now lie in ")
+    if how == "copy":
+        assert (
+            digests(path_of(original.lake)),
+            catalog_rows(path_of(original.lake) / "catalog.db"),
+        ) == before_of_original
+        path_of(original.lake).rename(path_of(original.lake).with_name("away"))
+    assert rows(new) == before
+    moved_table = tables.open_catalog(new).load_table("features.photos")
+    assert [s.snapshot_id for s in moved_table.snapshots()] == snapshots
+    assert moved_table.scan(snapshot_id=snapshots[0]).to_arrow().num_rows == 2  # the past can be read too
+    files = read.files(new, "photos")
+    assert duckdb.execute("select count(*) from read_parquet($files)", {"files": files}).fetchone() == (4,)
+    plain = load_catalog("imagefeatures", type="sql", uri=new.catalog, warehouse=f"{new.lake}/warehouse")
+    assert plain.load_table("features.photos").scan().to_arrow().num_rows == 4
+    assert main(["repair"]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"features.{name}: sound" for name in TABLES
+    ]
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert "there is nothing to do" in capsys.readouterr().out
+
+
+def test_runs_go_on_in_the_new_place_with_reuse_and_leave_the_old_one_alone(
+    original: Settings, photos: Path, moved: Moved
+) -> None:
+    new = moved("copy")
+    before_of_original = digests(path_of(original.lake)), catalog_rows(path_of(original.lake) / "catalog.db")
+    assert main(["relocate-lake", "--apply"]) == 0
+    for _ in range(2):
+        outcome = published(new, photos)
+        assert (outcome.row["registered"], outcome.row["reused"], outcome.row["quarantined"]) == (2, 2, 1)
+    assert (digests(path_of(original.lake)), catalog_rows(path_of(original.lake) / "catalog.db")) == before_of_original
+    assert all(not report.current.faults for report in repair.examine(tables.open_catalog(new)))
+    current = tables.open_catalog(new).load_table("features.photos")
+    for uri in current.inspect.all_data_files()["file_path"].to_pylist():
+        assert uri.startswith(f"{new.lake}/")
+
+
+def test_no_file_that_the_tables_name_names_the_old_place(original: Settings, photos: Path, moved: Moved) -> None:
+    new = moved("copy")
+    assert main(["relocate-lake", "--apply"]) == 0
+    for name in TABLES:
+        table = tables.open_catalog(new).load_table(f"features.{name}")
+        named = {path_of(table.metadata_location)}
+        for snapshot in table.snapshots():
+            named |= {path_of(snapshot.manifest_list)}
+            named |= {path_of(manifest.manifest_path) for manifest in snapshot.manifests(table.io)}
+        assert len(named) > 2
+        for file in named:
+            assert f"{original.lake}/warehouse".encode() not in file.read_bytes()
+
+
+def test_an_unfinished_run_and_an_interrupted_publication_go_on_in_the_new_place(
+    own: Settings, photos: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures import publications
+
+    dataset = Dataset(name="photos", source=f"file://{photos}/{{partition}}/", limits={"max_rejected": 0.5})
+    run = load_run(plan_run(dataset, RunParams(), DAY, own), own.lake)
+    local.run_steps(run, THIS_PROCESS, ("ingest", "validate", "resize"))
+    other = load_run(plan_run(dataset, RunParams(reuse=False), "2026-11-03", own), own.lake)
+    local.run_steps(other, THIS_PROCESS)
+    with monkeypatch.context() as patch:
+        patch.setattr(publications, "_swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            register(other.layout.run_file, own)
+    new = moved("move", path_of(own.lake))
+    assert main(["relocate-lake", "--apply"]) == 0
+    here = load_run(run.layout.run_file.replace(own.lake, new.lake), new.lake)
+    local.run_steps(here, THIS_PROCESS)
+    outcome = register(here.layout.run_file, new)  # which finishes the other's publication first
+    assert (outcome.row["run_id"], outcome.row["reused"]) == (run.run_id, 2)
+    assert {row["run_id"] for row in read.runs(new)} == {run.run_id, other.run_id}
+    assert not list(storage.list_objects(f"{new.lake}/publishing"))
+    assert read.table(new, "photos").num_rows == 4
+
+
+def test_a_copy_that_lacks_a_data_file_is_not_relocated(
+    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = moved("copy")
+    lost = path_of(read.files(original, "photos")[0].replace(original.lake, new.lake))
+    lost.unlink()
+    before = catalog_rows(path_of(new.lake) / "catalog.db")
+    assert main(["relocate-lake", "--apply"]) == 1
+    said = capsys.readouterr().out
+    assert f"  file://{lost} is missing" in said.splitlines()
+    assert "Nothing was changed. Copy what is missing" in said
+    assert catalog_rows(path_of(new.lake) / "catalog.db") == before
+
+
+def test_an_older_snapshot_whose_files_are_gone_stays_behind_and_that_is_said(
+    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = tables.open_catalog(original).load_table("features.photos").snapshots()[0]
+    new = moved("copy")
+    path_of(first.manifest_list.replace(original.lake, new.lake)).unlink()
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert "  1 older snapshots stay behind: files of theirs are not here" in capsys.readouterr().out.splitlines()
+    kept = tables.open_catalog(new).load_table("features.photos").snapshots()
+    assert len(kept) == 3
+    assert first.snapshot_id not in {snapshot.snapshot_id for snapshot in kept}
+    assert read.table(new, "photos").num_rows == 4
+    assert published(new, photos).row["registered"] == 2
+
+
+def test_a_table_with_deleted_rows_is_refused_in_words(
+    own: Settings, moved: Moved, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tables.open_catalog(own).load_table("features.photos")
+    delete_rows(table, read.files(own, "photos")[0], [0])
+    moved("copy", path_of(own.lake))
+    assert main(["relocate-lake", "--apply"]) == 1
+    assert "another program has deleted single rows of it" in capsys.readouterr().out
+
+
+def test_a_commit_meanwhile_changes_no_table(
+    original: Settings, photos: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from imagefeatures.catalog import relocation
+
+    new = moved("copy")
+    written = relocation._written_anew
+    database = path_of(new.lake) / "catalog.db"
+
+    def slowly(table: relocation.ForeignTable, io: Any) -> str:
+        if table.name == "runs":
+            with sqlite3.connect(database) as connection:
+                connection.execute("update iceberg_tables set metadata_location = 'x' where table_name = 'runs'")
+        return written(table, io)
+
+    monkeypatch.setattr(relocation, "_written_anew", slowly)
+    assert main(["relocate-lake", "--apply"]) == 1
+    assert "features.runs: a run has committed meanwhile" in capsys.readouterr().err
+    assert all(original.lake in row[3] for row in catalog_rows(database) if row[2] != "runs")
+
+
+def test_the_catalog_of_the_old_place_keeps_its_tables(
+    original: Settings, photos: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved("copy")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", original.catalog)
+    assert main(["relocate-lake", "--apply"]) == 65
+    assert "is the catalog of the old place" in capsys.readouterr().err
+    assert read.table(original, "photos").num_rows == 4
+
+
+def test_another_old_place_than_the_tables_name_is_refused(
+    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved("copy")
+    assert main(["relocate-lake", "file:///other", "--apply"]) == 65
+    assert f"OLD: the tables name {original.lake}, and not file:///other" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_lake_goes_to_a_store_and_from_there_to_another_folder_of_it(
+    original: Settings, photos: Path, tmp_path: Path, aws_env: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    aws_env.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("_real_stores")("minio").address)
+    before, old = rows(original), path_of(original.lake)
+    shutil.copy(old / "catalog.db", tmp_path / "catalog.db")
+    aws_env.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{tmp_path}/catalog.db")
+    for file in (path for path in old.rglob("*") if path.is_file()):
+        storage.write(f"s3://{BUCKET}/first/{file.relative_to(old)}", file.read_bytes())
+    aws_env.setenv("IMAGEFEATURES_LAKE", f"s3://{BUCKET}/first")
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert rows(Settings.from_env()) == before
+    for stored in list(storage.list_objects(f"s3://{BUCKET}/first")):
+        storage.write(stored.uri.replace("/first/", "/second/"), storage.read(stored.uri))
+    storage.delete_folder(f"s3://{BUCKET}/first")
+    aws_env.setenv("IMAGEFEATURES_LAKE", f"s3://{BUCKET}/second")
+    second = Settings.from_env()
+    with pytest.raises(CatalogRefused, match=f"lies in s3://{BUCKET}/first/warehouse/features/"):
+        read.runs(second)
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert rows(second) == before
+    outcome = published(second, photos)
+    assert (outcome.row["registered"], outcome.row["reused"]) == (2, 2)
+    assert main(["repair"]) == 0
+
+
+def test_a_postgresql_catalog_goes_with_a_lake_that_moves(
+    original: Settings, photos: Path, make_database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = dataclasses.replace(original, lake=f"file://{tmp_path}/a", catalog=make_database("secret"))
+    published(lake, photos)
+    (tmp_path / "a").rename(tmp_path / "b")
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{tmp_path}/b")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", lake.catalog)
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert read.table(Settings.from_env(), "photos").num_rows == 2
+    assert published(Settings.from_env(), photos).row["reused"] == 2
+
+
+def test_a_rest_catalog_is_refused_plainly(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rest_catalog(RestAnswers()) as address:
+        monkeypatch.setenv("IMAGEFEATURES_CATALOG", address)
+        assert main(["relocate-lake", "--apply"]) == 65
+    assert "use the server's own means to move them" in capsys.readouterr().err
+
+
+def test_a_copied_lake_is_told_by_repair_too(
+    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved("copy")
+    assert main(["repair", "--apply"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("  it lies in another lake than this one, ") == 3
+    assert said.count("  no earlier state can be read") == 3  # never the original's
+
+
+def test_a_folder_that_is_reached_by_two_names_is_relocated_and_read_by_the_new_one(
+    own: Settings, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(path_of(own.lake))
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{tmp_path}/link")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{tmp_path}/link/catalog.db")
+    new = Settings.from_env()
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert read.table(new, "photos").num_rows == 4
+
+
+def test_what_stays_of_a_broken_staging_folder_stops_nothing(original: Settings, photos: Path, moved: Moved) -> None:
+    new = moved("copy")
+    folder = path_of(new.lake) / "staging" / "photos" / DAY / "20261103T000000-0a1b2c3d"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"lake": "x"})[:-3])
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert read.table(new, "photos").num_rows == 4
+
+
+def test_an_old_place_must_be_named_whole() -> None:
+    from imagefeatures.catalog.relocation import Move
+
+    move = Move("file:///data/lake", "s3://b/lake")
+    assert move("file:///data/lake/a b.parquet") == "s3://b/lake/a b.parquet"
+    assert move("file:/data/lake/a") == "s3://b/lake/a"  # as Spark writes it
+    assert move("file:///data/lake2/a") == "file:///data/lake2/a"

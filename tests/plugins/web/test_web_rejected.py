@@ -1,0 +1,97 @@
+"""Every object that a DAG run has rejected, as a download: while it runs, after it has failed, once it is published."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from imagefeatures import local, rejections
+from imagefeatures.datasets import Dataset
+from imagefeatures.errors import TooManyRejected
+from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.run_params import RunParams
+from imagefeatures.settings import Settings
+from imagefeatures.steps.register import register
+from support.photos import fill, jpeg
+from support.shared import PARTITION, THIS_PROCESS
+from support.web import PAGE, Site, return_from_plan
+
+BAD = 25
+
+
+@pytest.fixture
+def dataset(settings: Settings, tmp_path: Path) -> Dataset:
+    files = {f"{number:02d}.jpg": b"no picture" for number in range(BAD)}
+    folder = fill(tmp_path / "photos" / PARTITION, files | {"<img onerror=x>.jpg": b"", "good.jpg": jpeg(1)})
+    source = f"file://{folder.parent}/{{partition}}/"
+    (settings.datasets / "wrecks.yaml").write_text(f"name: wrecks\nsource: {source}\n")
+    return Dataset(name="wrecks", source=source)
+
+
+def planned(dataset: Dataset, settings: Settings, dag_run: str, **params: float) -> Run:
+    run = load_run(plan_run(dataset, RunParams.parse(params), PARTITION, settings))
+    return_from_plan("features_wrecks", dag_run, run.layout.run_file)
+    return run
+
+
+def download(site: Site, path: str) -> list[dict[str, str]]:
+    answer = site.get(f"{PAGE}{path}/rejected.csv", Cookie=f"_token={site.login}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="rejected-20')
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+def test_a_failed_run_and_a_published_one(
+    site: Site, settings: Settings, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import downloads
+
+    monkeypatch.setattr(downloads, "ROWS", 10)  # in parts
+    path = "/dags/features_wrecks/runs/manual__failed"
+    run = planned(dataset, settings, "manual__failed", shard_images=5)
+    assert download(site, path) == []
+    with pytest.raises(TooManyRejected):
+        local.run_steps(run, THIS_PROCESS)
+    rows = download(site, path)
+    assert len(rows) == BAD + 1
+    assert list(rows[0]) == list(rejections.COLUMNS)
+    assert f"{run.source}<img onerror=x>.jpg" in {row["uri"] for row in rows}
+    links = [value for _, name, value in site.page(path).attributes if name == "href"]
+    assert f"{PAGE}{path}/rejected.csv" in links
+    accepted = planned(dataset, settings, "manual__accepted", max_rejected=1)
+    local.run_steps(accepted, THIS_PROCESS)
+    register(accepted.layout.run_file, settings)
+    assert len(download(site, "/dags/features_wrecks/runs/manual__accepted")) == BAD + 1
+    assert len(download(site, f"/datasets/wrecks/partitions/{PARTITION}")) == BAD + 1
+    assert len(download(site, path)) == BAD + 1  # the failed run's own, still
+    links = [
+        value for _, name, value in site.page(f"/datasets/wrecks/partitions/{PARTITION}").attributes if name == "href"
+    ]
+    assert f"{PAGE}/datasets/wrecks/partitions/{PARTITION}/rejected.csv" in links
+
+
+def test_who_may_not_see_the_run_gets_none(site: Site, settings: Settings, dataset: Dataset) -> None:
+    planned(dataset, settings, "manual__hidden")
+    path = f"{PAGE}/dags/features_wrecks/runs/manual__hidden/rejected.csv"
+    assert site.get(path).status_code == 401
+    assert site.get(f"{PAGE}/datasets/wrecks/partitions/{PARTITION}/rejected.csv").status_code == 401
+    cookie = f"_token={site.login}"
+    assert site.get(f"{PAGE}/dags/features_other/runs/x/rejected.csv", Cookie=cookie).status_code == 404
+    assert site.get(f"{PAGE}/dags/features_wrecks/runs/unplanned/rejected.csv", Cookie=cookie).status_code == 404
+    assert site.get(f"{PAGE}/datasets/wrecks/partitions/2020-01-01/rejected.csv", Cookie=cookie).status_code == 404
+
+
+def test_a_lost_file_is_said_and_is_no_empty_table(site: Site, settings: Settings, dataset: Dataset) -> None:
+    run = planned(dataset, settings, "manual__lost")
+    with pytest.raises(TooManyRejected):
+        local.run_steps(run, THIS_PROCESS)
+    for file in Path(run.layout.run.removeprefix("file://")).rglob("*-rejected.parquet"):
+        file.unlink()
+    answer = site.get(f"{PAGE}/dags/features_wrecks/runs/manual__lost/rejected.csv", Cookie=f"_token={site.login}")
+    assert answer.status_code == 503
+    assert "it was written, and is gone" in answer.text
