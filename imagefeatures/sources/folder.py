@@ -17,7 +17,7 @@ from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.strict import FrozenModel
 
 if TYPE_CHECKING:
-    from imagefeatures.storage import Access, StoredObject
+    from imagefeatures.storage import Access
 
 
 class Folder(FrozenModel):
@@ -103,11 +103,14 @@ class Folder(FrozenModel):
         from imagefeatures import storage
 
         passed = PassedOver() if passed is None else passed
+        any_case = self.model_copy(update={"ignore_case": True})
         for listed in storage.list_entries(self.uri, self._access):
-            if cause := self._passed_over_by(listed):
+            folder = listed.uri.endswith("/") and not listed.size
+            if folder and not listed.rejected:
+                passed.add(passed_over.FOLDER_MARKER, listed.uri)
+            elif cause := self.cause(listed.uri, folder):
                 passed.add(cause, listed.uri)
-                if cause == passed_over.PATTERN and patterns.fits(self._path(listed.uri), self.pattern, True):
-                    passed.in_another_case += 1
+                passed.in_another_case += cause == passed_over.PATTERN and any_case.matches(listed.uri)
             elif listed.rejected:
                 yield Item(listed.uri, rejected=listed.rejected)
             else:
@@ -124,9 +127,23 @@ class Folder(FrozenModel):
             text += f"; {passed.in_another_case:,} would match without regard to case (ignore_case: true in source)"
         return text
 
+    def cause(self, uri: str, whole_folder: bool = False) -> str | None:
+        """What passes an object over, a key of PassedOver.counts; None for one that is taken. uri: its whole URI.
+
+        whole_folder: of a folder that is listed for what it is, which has no name that a pattern could fit.
+        """
+        path = uri.removeprefix(self.uri if self.uri.endswith("/") else f"{self.uri}/")
+        if self.default_excludes and patterns.fits(path, patterns.DEFAULT_EXCLUDES):
+            return passed_over.DEFAULT_EXCLUDES
+        if self.exclude and patterns.fits(path, self.exclude, self.ignore_case):
+            return passed_over.EXCLUDE
+        if not whole_folder and not patterns.fits(path, self.pattern, self.ignore_case):
+            return passed_over.PATTERN
+        return None
+
     def matches(self, uri: str) -> bool:
-        """Whether an object of the folder is taken, by its name and path. uri: its whole URI."""
-        return not self._excluded_by(path := self._path(uri)) and patterns.fits(path, self.pattern, self.ignore_case)
+        """Whether an object of the folder is taken, by its name and path."""
+        return self.cause(uri) is None
 
     def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:
         from imagefeatures import storage
@@ -148,26 +165,3 @@ class Folder(FrozenModel):
         if self.anonymous or self.requester_pays:
             return storage.Access(self.anonymous, self.requester_pays)
         return None
-
-    def _passed_over_by(self, listed: StoredObject) -> str | None:
-        """The cause for which a listed object is no item; None for an item."""
-        folder = listed.uri.endswith("/") and not listed.size
-        if folder and not listed.rejected:
-            return passed_over.FOLDER_MARKER
-        path = self._path(listed.uri)
-        if excluded := self._excluded_by(path):
-            return excluded
-        if not folder and not patterns.fits(path, self.pattern, self.ignore_case):  # nobody knows what is in a folder
-            return passed_over.PATTERN
-        return None
-
-    def _excluded_by(self, path: str) -> str | None:
-        if self.default_excludes and patterns.fits(path, patterns.DEFAULT_EXCLUDES):
-            return passed_over.DEFAULT_EXCLUDES
-        if self.exclude and patterns.fits(path, self.exclude, self.ignore_case):
-            return passed_over.EXCLUDE
-        return None
-
-    def _path(self, uri: str) -> str:
-        """The path below the source."""
-        return uri.removeprefix(self.uri if self.uri.endswith("/") else f"{self.uri}/")
