@@ -15,6 +15,7 @@ from imagefeatures.errors import ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run, settle_partition
 from imagefeatures.settings import Settings
+from support.photos import fill
 from support.shared import PARTITION, PREPROCESSING, SPEC, MakeRun
 
 DATASET = Dataset(name="fruit", source="file:///photos/{partition}/")
@@ -46,7 +47,7 @@ def test_a_run_file_holds_no_secret(
 
 
 def test_two_runs_of_one_partition_never_share_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
-    assert len({make_run(tmp_path / "photos").layout.run for _ in range(20)}) == 20
+    assert len({make_run(fill(tmp_path / "photos", {"1.jpg": b"x"})).layout.run for _ in range(20)}) == 20
 
 
 def test_the_error_for_a_missing_run_json_says_what_to_do(settings: Settings) -> None:
@@ -56,7 +57,7 @@ def test_the_error_for_a_missing_run_json_says_what_to_do(settings: Settings) ->
 
 
 def test_a_run_json_with_unknown_fields_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    uri = make_run(tmp_path / "photos").layout.run_file
+    uri = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"})).layout.run_file
     storage.write(uri, json.dumps({**json.loads(storage.read(uri)), "retries": 3}).encode())
     with pytest.raises(ParamsError, match=r"is not a run\.json of this version: retries: unknown field"):
         load_run(uri)
@@ -94,5 +95,5 @@ def test_a_partition_key_that_is_no_folder_name_is_refused(key: str) -> None:
 
 
 def test_the_layout_of_a_run_follows_from_its_lake_dataset_partition_and_id(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "photos")
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
     assert run.layout == Layout(run.lake, "photos", run.partition, run.run_id)
