@@ -119,19 +119,32 @@ class Folder(FrozenModel):
 
     def passes_over(self, item: Item, passed: PassedOver) -> bool:
         """Whether an object of the folder is not taken. passed: gets it then."""
-        path = self._path(item.uri)
-        if cause := self._excluded_by(path):
+        cause = self.cause(item.uri, bool(item.rejected) and item.uri.endswith("/"))
+        if cause:
             passed.add(cause, item.uri)
-        # Nobody knows what is in a folder that cannot be read, so no pattern passes it over.
-        elif not (item.rejected and path.endswith("/")) and not patterns.fits(path, self.pattern, self.ignore_case):
-            cause = passed_over.PATTERN
-            passed.add(cause, item.uri)
-            passed.in_another_case += patterns.fits(path, self.pattern, True)
+        if cause == passed_over.PATTERN:
+            path = self._path(item.uri)
+            excluded = patterns.fits(path, self.exclude, True)
+            passed.in_another_case += not excluded and patterns.fits(path, self.pattern, True)
         return bool(cause)
 
+    def cause(self, uri: str, whole_folder: bool = False) -> str | None:
+        """What passes an object over, a key of PassedOver.counts; None for one that is taken. uri: its whole URI.
+
+        whole_folder: of a folder that is listed for what it is, which has no name that a pattern could fit.
+        """
+        path = self._path(uri)
+        if self.default_excludes and patterns.fits(path, patterns.DEFAULT_EXCLUDES):
+            return passed_over.DEFAULT_EXCLUDES
+        if self.exclude and patterns.fits(path, self.exclude, self.ignore_case):
+            return passed_over.EXCLUDE
+        if not whole_folder and not patterns.fits(path, self.pattern, self.ignore_case):
+            return passed_over.PATTERN
+        return None
+
     def matches(self, uri: str) -> bool:
-        """Whether an object of the folder is taken, by its name and path. uri: its whole URI."""
-        return not self._excluded_by(path := self._path(uri)) and patterns.fits(path, self.pattern, self.ignore_case)
+        """Whether an object of the folder is taken, by its name and path."""
+        return self.cause(uri) is None
 
     def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:
         from imagefeatures import storage
@@ -152,13 +165,6 @@ class Folder(FrozenModel):
 
         if self.anonymous or self.requester_pays:
             return storage.Access(self.anonymous, self.requester_pays)
-        return None
-
-    def _excluded_by(self, path: str) -> str | None:
-        if self.default_excludes and patterns.fits(path, patterns.DEFAULT_EXCLUDES):
-            return passed_over.DEFAULT_EXCLUDES
-        if self.exclude and patterns.fits(path, self.exclude, self.ignore_case):
-            return passed_over.EXCLUDE
         return None
 
     def _path(self, uri: str) -> str:

@@ -52,6 +52,7 @@ def test_a_step_run_twice_does_nothing_and_a_lost_receipt_costs_one_shard(
     run = make_run(photos, params={"shard_images": 2}, duplicates="reject", limits={"max_rejected": 0.5})
     first = submit("ingest", run, tmp_path)
     assert first.returncode == 0, first.stdout + first.stderr
+    assert "ingest: 9 objects listed, 0 objects passed over\n" in first.stdout
     assert "9 images in, 9 on, 5 shards (0 done before)" in first.stdout
     before = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, steps.INGEST)}
 

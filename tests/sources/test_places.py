@@ -100,7 +100,8 @@ def test_names_that_only_look_like_it_are_taken(uri: str) -> None:
 def test_a_source_and_a_lake_inside_each_other_are_refused_by_the_plan(
     tmp_path: Path, source: str, lake: str, says: str | None
 ) -> None:
-    fill(tmp_path / "photos", {"1.jpg": b"x"})
+    fill(tmp_path / "photos", {"1.jpg": b"x", "day/2.jpg": b"x"})
+    fill(tmp_path / "lake-photos", {"1.jpg": b"x"})
     (tmp_path / "link").symlink_to("photos")
     settings = Settings.from_env(
         {"IMAGEFEATURES_LAKE": f"file://{tmp_path}/{lake}", "IMAGEFEATURES_CATALOG": f"sqlite:///{tmp_path}/catalog.db"}
@@ -111,7 +112,7 @@ def test_a_source_and_a_lake_inside_each_other_are_refused_by_the_plan(
         return
     with pytest.raises(DatasetError, match=rf"^source: file://{tmp_path}/{source}/ {says}, file://{tmp_path}/{lake}; "):
         plan_run(dataset, RunParams(), "2026-11-02", settings)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "photos"]  # nothing was written
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lake-photos", "link", "photos"]  # nothing was written
 
 
 @disks.needs_mounts

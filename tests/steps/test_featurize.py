@@ -163,7 +163,7 @@ def test_only_the_vectors_that_are_not_finite_are_rejected(make_run: MakeRun, tm
 
 
 def test_vectors_stay_beside_their_own_images(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "photos")
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
     identity = ["uri", "image_id", "size", "etag", "label", "width", "height", "mode"]
     rows = [dict(zip(identity, (f"u{at}", f"i{at}", at, None, None, at, at, "RGB"), strict=True)) for at in range(3)]
     fields = [schemas.FEATURES.field(name) for name in identity]
