@@ -126,10 +126,12 @@ def _hints(dataset: Dataset, source: AnySource, partition: str) -> Iterator[str]
     template = dataset.source.uri
     if has_partitions(dataset) and "{partition" in template:
         there = _beside(template)
-        such = difflib.get_close_matches(partition, there, EXAMPLES) or there[:EXAMPLES]
-        if there:
-            names = ", ".join(printable(name) for name in sorted(such))
+        near = difflib.get_close_matches(partition, there, EXAMPLES)
+        names = ", ".join(printable(name) for name in sorted(near) or there[:EXAMPLES])
+        if near:
             yield f"; of the {len(there):,} partitions that are there, these are the nearest: {names}"
+        elif there:
+            yield f"; there are {len(there):,} folders in the place of the partition, none of a similar name: {names}"
         else:
             yield f"; there is no partition in {_parent(template)}"
     if re.search(r"/~|\$", source.uri):
