@@ -111,9 +111,11 @@ def _partitions_there(dataset: Dataset, partition: str) -> str:
         return ""
     if not (there := _beside(template)):
         return f"; there is no partition in {_parent(template)}"
-    such = difflib.get_close_matches(partition, there, NEAREST) or there[:NEAREST]
-    names = ", ".join(printable(name) for name in sorted(such))
-    return f"; of the {len(there):,} partitions that are there, these are the nearest: {names}"
+    near = difflib.get_close_matches(partition, there, NEAREST)
+    names = ", ".join(printable(name) for name in sorted(near) or there[:NEAREST])
+    if near:
+        return f"; of the {len(there):,} partitions that are there, these are the nearest: {names}"
+    return f"; there are {len(there):,} folders in the place of the partition, none of a similar name: {names}"
 
 
 def _parent(template: str) -> str:

@@ -93,7 +93,7 @@ def also_published(dataset: Dataset, partition: str, catalog: Catalog) -> str | 
     more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
     return (
         f"the same objects twice in {names.table_name(dataset.name)}: {dataset.source} is the source of every "
-        f"partition, and {others[-1]}{more} is published besides {partition}; run one and the same partition each time"
+        f"partition, and partition {others[-1]}{more} is published besides {partition}; run the same one each time"
     )
 
 

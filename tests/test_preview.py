@@ -24,10 +24,12 @@ Refused = Callable[..., str]
 def refused(settings: Settings) -> Refused:
     """refused(source, **fields of the dataset): the line with which plan refuses, and leaves no run in the lake."""
 
-    def line(source: str | dict[str, Any], params: dict[str, Any] | None = None, **fields: Any) -> str:
+    def line(
+        source: str | dict[str, Any], params: dict[str, Any] | None = None, own: str = PARTITION, **fields: Any
+    ) -> str:
         dataset = Dataset.model_validate({"name": "photos", "source": source, **fields})
         with pytest.raises(NoInput) as error:
-            plan_run(dataset, RunParams.parse(params or {}), PARTITION, settings)
+            plan_run(dataset, RunParams.parse(params or {}), own, settings)
         assert not list(storage.list_objects(f"{settings.lake}/staging"))
         text = str(error.value)
         assert "\n" not in text
@@ -75,6 +77,7 @@ def test_a_misspelt_partition_names_those_that_are_there(
     assert text.startswith(start)
     assert "2026-11-01" in text.removeprefix(start).split(", ")
     assert refused(root + "/sub-{partition}/").startswith(f"NO_INPUT: {missing} {root}/sub-{PARTITION}/; of the 32 ")
+    assert "none of a similar name: 2026-10-01, 2026-10-02, 2026-10-03" in refused(root + "/{partition}/", own="zzz")
     assert refused(root + "/other/{partition}/").endswith(f"; there is no partition in {root}/other/")
 
 

@@ -22,14 +22,14 @@ from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from imagefeatures_airflow import tasks
+from support.photos import fill
 from support.shared import PARTITION, MakeRun
 
 
 @pytest.fixture
 def run(make_run: MakeRun, tmp_path: Path) -> Run:
     """A planned run of the dataset `photos`."""
-    (tmp_path / "photos").mkdir()
-    return make_run(tmp_path / "photos")
+    return make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
 
 
 def copied(run: Run, folder: str, settings: Settings) -> str:
@@ -203,7 +203,7 @@ def test_a_run_json_that_is_none_is_refused(data: bytes, run: Run) -> None:
 
 
 def test_every_backbone_can_be_planned_and_loaded(make_run: MakeRun, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
+    fill(tmp_path / "photos", {"1.jpg": b"x"})
     for model in BACKBONES:
         run = make_run(tmp_path / "photos", model=model, schedule="0 0 * * *")
         assert load_run(run.layout.run_file).model == BACKBONES[model]

@@ -36,13 +36,15 @@ def test_the_same_objects_as_another_partition_are_warned_of_before_and_after(
     with caplog.at_level(logging.WARNING):
         outcome = published(settings, dataset, PARTITION)
     said = (
-        f"the same objects twice in features.photos: file://{folder}/ is the source of every partition, and all is "
-        f"published besides {PARTITION}; run one and the same partition each time"
+        f"the same objects twice in features.photos: file://{folder}/ is the source of every partition, and "
+        f"partition all is published besides {PARTITION}; run the same one each time"
     )
     assert [record.getMessage() for record in caplog.records if record.name == "imagefeatures.plan"] == [said]
     assert str(outcome).endswith(f"; warning: {said}")
     assert read.table(settings, "photos").num_rows == 2
-    assert "and all and 1 more is published besides 2026-11-03" in str(published(settings, dataset, "2026-11-03"))
+    assert "and partition all and 1 more is published besides 2026-11-03" in str(
+        published(settings, dataset, "2026-11-03")
+    )
 
 
 def test_partitions_of_a_source_that_has_them_are_not_warned_of(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -101,7 +100,7 @@ def _of_the_store(what: str, error: OSError) -> ImageFeaturesError:
         return StoreRefused(f"{what}: no permission for a file of it ({text}); give this process the right to it")
     if error.errno == errno.EROFS:
         return StoreRefused(f"{what}: its folder takes no writes ({text}); mount it for writing")
-    if isinstance(error, pa.ArrowException):
+    if error.errno is None and "AWS Error" not in text:  # pyarrow's, of bytes that it cannot make sense of
         return CatalogRefused(f"{what}: a file of it cannot be read ({text}); {REPAIR}")
     return StoreError(f"{what}: a file of it cannot be reached now ({text}); try again, or examine the store")
 

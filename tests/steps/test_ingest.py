@@ -192,7 +192,7 @@ def test_closed_files_and_folders_are_rows_and_the_others_are_frozen(
 def test_an_object_that_may_not_be_read_is_a_row(make_run: MakeRun, scripted: ScriptedStore) -> None:
     contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in "ab")
     page = (200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())
-    scripted.script = [page] * 2
+    scripted.script = [page] * 3  # plan looks twice, and ingest lists
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
     scripted.script = [(200, {"ETag": '"e"'}, b"x"), no(403, "AccessDenied"), no(403, "AccessDenied")]

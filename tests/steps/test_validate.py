@@ -179,7 +179,9 @@ def test_a_spent_budget_says_counts_by_reason_and_the_first_keys(make_run: MakeR
         "16 of 20 objects rejected, limits.max_rejected allows 5.0%: "
         "UNSUPPORTED_FORMAT 12, EMPTY_OBJECT 3, TRUNCATED 1; first: "
     )
-    first = said.partition("; first: ")[2].split(", ")
+    examples, _, command = said.partition("; first: ")[2].partition("; all of them: ")
+    assert command == "imagefeatures rejected photos 2026-11-02"
+    first = examples.split(", ")
     assert len(first) == 10
     assert first[:3] == [f"file://{source}/{at:02d}.jpg" for at in range(3)]  # rejected by ingest
     assert first[3:] == [f"file://{source}/{at:02d}.jpg" for at in range(3, 10)]
@@ -215,7 +217,7 @@ def test_a_spent_budget_stays_one_line_whatever_the_keys(make_run: MakeRun, tmp_
     validated(run)
     said = spent(run)
     assert said.isprintable()
-    assert said.endswith(r"two\nlines\x1b[31m.jpg")
+    assert said.endswith(r"two\nlines\x1b[31m.jpg; all of them: imagefeatures rejected photos 2026-11-02")
 
 
 @pytest.mark.parametrize("keep", [True, False])
