@@ -1,9 +1,7 @@
 """Lets the tasks be scheduled again that were cut off when Airflow ended, with as many tries as they had before.
 
-    python -m deploy.local.cut_off_tasks
-
-`deploy.local.services` runs it while no scheduler is there. A scheduler would take these tasks back too, after half a
-minute, and count the try that they had begun.
+`deploy.local.services` runs this file while no scheduler is there, by the Python that runs Airflow. A scheduler would
+take these tasks back too, after half a minute, and count the try that they had begun.
 """
 
 from __future__ import annotations

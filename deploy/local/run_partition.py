@@ -28,7 +28,7 @@ ERROR_NAMES = [name for name, value in vars(errors).items() if isinstance(value,
 ERROR_LINE = re.compile(rf"\b(?:{'|'.join(ERROR_NAMES)}): .*")
 EXCEPTION = re.compile(r"(?:[a-z_]\w*\.)*(?P<name>[A-Z]\w*)(?P<text>: .*)?")
 JOB_LINE = re.compile(rf"\b(?:{'|'.join(SPARK_STEPS)}): (?P<reason>[A-Z]\w+: .*)")
-PREPARING_LINE = re.compile(r"preparing the model: [^\x1b\n]*")
+PREPARING_LINE = re.compile(r"preparing the model: [^\n]*?(?:…|: [0-9]+\.[0-9] s)")
 STOP_SECONDS = 15
 
 
@@ -73,6 +73,7 @@ def _run(home: Path, dataset: str, conf: dict[str, Any], lock: int) -> int:
     out.unlink(missing_ok=True)
     env = environment(home, 0) | {"PYTHONPATH": str(REPOSITORY)}
     progress = Progress(Settings.from_env().lake, dataset, [partition])
+    progress.say(f"{dataset} {partition}: Airflow starts, in one process; its log: {log}")
     with log.open("wb") as sink:
         with alone(home / "migrate.lock", "migration of Airflow's database"):  # all datasets share it
             migrate = ["airflow", "db", "migrate"]

@@ -20,7 +20,6 @@ from deploy.local.claim import Owner, claimed, free_port, require_free
 from deploy.local.environment import environment
 from deploy.local.watch import Restarts
 from imagefeatures.errors import ImageFeaturesError
-from imagefeatures.settings import REPOSITORY
 
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 SERVICES = {
@@ -179,14 +178,13 @@ class Services:
         if self.api.cut_off_tasks():
             # The Python that runs this Airflow, which may be the user's own.
             python = str(Path(shutil.which("airflow", path=self._env["PATH"]) or "airflow").with_name("python"))
-            module = [python, "-m", "deploy.local.cut_off_tasks"]
-            self._run("cut-off-tasks", module, "tasks that were cut off could not be scheduled again")
+            program = [python, "-P", str(Path(__file__).with_name("cut_off_tasks.py"))]
+            self._run("cut-off-tasks", program, "tasks that were cut off could not be scheduled again")
 
     def _run(self, name: str, command: list[str], failure: str) -> None:
         """Run a program of Airflow's to its end. Raises ServiceFailed with the failure's text and the log's name."""
-        env = self._env | {"PYTHONPATH": str(REPOSITORY)}
         with log_file(self._home, name).open("ab") as log:
-            if subprocess.run(command, env=env, stdout=log, stderr=log).returncode:  # noqa: S603
+            if subprocess.run(command, env=self._env, stdout=log, stderr=log).returncode:  # noqa: S603
                 raise ServiceFailed(f"{failure}; see {log_file(self._home, name)}")
 
     def _start(self, name: str) -> None:

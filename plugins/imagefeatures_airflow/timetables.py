@@ -28,7 +28,8 @@ class DailyPartitionTimetable(CronPartitionTimetable):
         first, last = typed_days(earliest, latest)
         last = min(last, dt.datetime.now(dt.UTC).date())
         found = list(super().iter_partition_dagrun_infos(earliest=_midnight(first), latest=_midnight(last)))
-        log.info(in_words([str(info.partition_key) for info in found]), earliest=earliest, latest=latest)
+        words = in_words([str(info.partition_key) for info in found])
+        log.info(words, asked_from=f"{earliest:%Y-%m-%dT%H:%MZ}", asked_to=f"{latest:%Y-%m-%dT%H:%MZ}")
         return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.run_partition import reasons
+from deploy.local.run_partition import PREPARING_LINE, reasons
 from imagefeatures.settings import REPOSITORY
 
 HOLD = """
@@ -57,6 +57,20 @@ def test_the_second_waits_and_names_the_first(tmp_path: Path, ending: str) -> No
     end(second)
     assert line(third).startswith("ready")
     end(third)
+
+
+def test_what_is_done_to_prepare_the_model_is_found_in_the_log() -> None:
+    log = """
+2026-11-26T23:08:54Z [info     ] preparing the model: the weights of m, from /a b/c or by download … [prepare] loc=1
+2026-11-26T23:08:55Z [info     ] preparing the model: the weights of m, from /a b/c or by download: 0.5 s [prepare]
+2026-11-26T23:09:55Z [info     ] Done. Returned value was: None
+preparing the model: the reference in Keras: 131.3 s
+"""
+    assert PREPARING_LINE.findall(log) == [
+        "preparing the model: the weights of m, from /a b/c or by download …",
+        "preparing the model: the weights of m, from /a b/c or by download: 0.5 s",
+        "preparing the model: the reference in Keras: 131.3 s",
+    ]
 
 
 def test_datasets_do_not_wait_for_each_other(tmp_path: Path) -> None:

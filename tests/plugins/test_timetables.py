@@ -53,13 +53,13 @@ def test_in_every_zone_and_over_every_change_of_the_clock() -> None:
     """All but the three offsets that no instant tells from their neighbours across the date line."""
     tried, wrong = 0, set()
     for zone in sorted(available_timezones() - {"localtime"}):
-        for number in range(0, 365, 3):
+        for number in range(0, 365, 7):
             day = dt.date(2026, 1, 1) + dt.timedelta(days=number)
             days = (day, day + dt.timedelta(days=2))
             tried += 1
             if timetables.typed_days(*typed(zone, *days)) != days:
                 wrong.add(dt.datetime.combine(day, dt.time(), ZoneInfo(zone)).utcoffset())
-    assert tried > 50_000
+    assert tried > 25_000
     assert wrong == {dt.timedelta(hours=hours) for hours in (-12, -11, 14)}
 
 
