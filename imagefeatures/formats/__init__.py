@@ -3,7 +3,10 @@
     detect     the format, by the first bytes
     limits     the most pixels and the most metadata of one image
     jpeg, png, webp, gif, bmp, tiff
-               one format each: `size(data)` reads the header, `check(data)` walks the file to its end
+               one format each: `size(data)` reads the header, `check(data)` walks the file to its end, and
+               `check_mode(data)` refuses what the decoder would not read right
+    jpeg_frame, tiff_directory, tiff_layout, tiff_modes
+               what the first two and the last declare of their pixels
 
 Nothing is decoded, and no more than limits.INFLATED_BYTES is allocated at a time. Errors inside the
 compressed pixels are left to the decoder.
@@ -16,17 +19,24 @@ from imagefeatures.formats.detect import detect_format
 from imagefeatures.formats.limits import check_pixels
 from imagefeatures.limits import FORMATS, Limits
 
-__all__ = ["FORMATS", "check", "check_header", "detect_format"]
+__all__ = ["FORMATS", "check", "check_header", "detect_format", "readable"]
 
 _PARSERS = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "GIF": gif, "BMP": bmp, "TIFF": tiff}
+_MODES = {"JPEG": jpeg.check_mode, "TIFF": tiff.check_mode}
+_READABLE = {"TIFF": tiff.readable}
 
 
 def check_header(data: bytes, limits: Limits) -> str:
-    """The image's format. Raises Rejected when the format, or the size in the header, is not allowed."""
+    """The image's format.
+
+    Raises Rejected when the format, the size in the header, or what the file declares of its pixels is not allowed.
+    """
     kind = detect_format(data, limits.formats)
     if size := _PARSERS[kind].size(data):
         width, height = size
         check_pixels(width, height, limits)
+    if check_mode := _MODES.get(kind):
+        check_mode(data)
     return kind
 
 
@@ -35,3 +45,12 @@ def check(data: bytes, limits: Limits) -> str:
     kind = check_header(data, limits)
     _PARSERS[kind].check(data)
     return kind
+
+
+def readable(kind: str, data: bytes) -> bytes:
+    """The bytes for the decoder: without broken metadata at which it would stop, though they touch no pixel.
+
+    The same object if there is nothing to take out.
+    """
+    parser = _READABLE.get(kind)
+    return parser(data) if parser else data
