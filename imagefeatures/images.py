@@ -117,6 +117,7 @@ def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded
         if kind == "PNG":
             _load_png(image, data)
         image.load()
+        _check_palette(image, formats.palette_colours(kind, data))
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
@@ -230,6 +231,14 @@ def _load_png(image: Image.Image, data: bytes) -> None:
     image.load()
     if image.info.get("interlace") or image.crop(last_row).tobytes() == noise.tobytes():
         png.check_rows(data)
+
+
+def _check_palette(image: Image.Image, colours: int) -> None:
+    """Check that no pixel names a colour behind the end of the palette. Raises Rejected (CORRUPT)."""
+    if colours and colours < 256 and image.mode in ("P", "L"):  # L: a palette of greys in order
+        _, most = image.getextrema()
+        if isinstance(most, int) and most >= colours:
+            raise Rejected(Reason.CORRUPT, f"a pixel has colour {most} of a palette of {colours}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

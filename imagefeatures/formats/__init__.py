@@ -5,8 +5,8 @@
     jpeg, png, webp, gif, bmp, tiff
                one format each: `size(data)` reads the header, `check(data)` walks the file to its end, and
                `check_mode(data)` refuses what the decoder would not read right
-    jpeg_frame, tiff_directory, tiff_layout, tiff_modes
-               what the first two and the last declare of their pixels
+    jpeg_frame, bmp_runs, tiff_directory, tiff_layout, tiff_modes
+               what such files declare of their pixels
 
 Nothing is decoded, and no more than limits.INFLATED_BYTES is allocated at a time. Errors inside the
 compressed pixels are left to the decoder.
@@ -19,11 +19,19 @@ from imagefeatures.formats.detect import detect_format
 from imagefeatures.formats.limits import check_pixels
 from imagefeatures.limits import FORMATS, Limits
 
-__all__ = ["FORMATS", "check", "check_header", "detect_format", "readable"]
+__all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours", "readable"]
 
 _PARSERS = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "GIF": gif, "BMP": bmp, "TIFF": tiff}
-_MODES = {"JPEG": jpeg.check_mode, "TIFF": tiff.check_mode}
-_READABLE = {"TIFF": tiff.readable}
+_MODES = {
+    "JPEG": jpeg.check_mode,
+    "PNG": png.check_mode,
+    "WEBP": webp.check_mode,
+    "GIF": gif.check_mode,
+    "BMP": bmp.check_mode,
+    "TIFF": tiff.check_mode,
+}
+_PALETTES = {"PNG": png.palette_colours, "GIF": gif.palette_colours, "BMP": bmp.palette_colours}
+_READABLE = {"PNG": png.readable, "TIFF": tiff.readable}
 
 
 def check_header(data: bytes, limits: Limits) -> str:
@@ -54,3 +62,9 @@ def readable(kind: str, data: bytes) -> bytes:
     """
     parser = _READABLE.get(kind)
     return parser(data) if parser else data
+
+
+def palette_colours(kind: str, data: bytes) -> int:
+    """How many colours the palette has, where a pixel may name one behind its end; 0 where it cannot."""
+    count = _PALETTES.get(kind)
+    return count(data) if count else 0

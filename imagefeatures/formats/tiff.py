@@ -199,9 +199,12 @@ def _ends(layout: Layout) -> np.ndarray:
     """Where each strip or tile ends: uint64 [n]. Without compression that is counted in rows, as decoders do."""
     if layout.compression == RAW:
         count = min(len(layout.offsets), layout.parts)
-        return np.add(layout.offsets[:count], _raw_bytes(layout)[:count])
-    count = min(len(layout.offsets), len(layout.lengths), layout.parts)
-    return np.add(layout.offsets[:count], layout.lengths[:count])
+        lengths = _raw_bytes(layout)
+    else:
+        count = min(len(layout.offsets), len(layout.lengths), layout.parts)
+        lengths = layout.lengths
+    ends: np.ndarray = layout.offsets[:count] + lengths[:count]
+    return ends
 
 
 def _raw_bytes(layout: Layout) -> np.ndarray:
