@@ -22,14 +22,6 @@ from imagefeatures.limits import FORMATS, Limits
 __all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours", "readable"]
 
 _PARSERS = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "GIF": gif, "BMP": bmp, "TIFF": tiff}
-_MODES = {
-    "JPEG": jpeg.check_mode,
-    "PNG": png.check_mode,
-    "WEBP": webp.check_mode,
-    "GIF": gif.check_mode,
-    "BMP": bmp.check_mode,
-    "TIFF": tiff.check_mode,
-}
 _PALETTES = {"PNG": png.palette_colours, "GIF": gif.palette_colours, "BMP": bmp.palette_colours}
 _READABLE = {"PNG": png.readable, "TIFF": tiff.readable}
 
@@ -39,19 +31,16 @@ def check_header(data: bytes, limits: Limits) -> str:
 
     Raises Rejected when the format, the size in the header, or what the file declares of its pixels is not allowed.
     """
-    kind = detect_format(data, limits.formats)
-    if size := _PARSERS[kind].size(data):
-        width, height = size
-        check_pixels(width, height, limits)
-    if check_mode := _MODES.get(kind):
-        check_mode(data)
+    kind = _check_size(data, limits)
+    _PARSERS[kind].check_mode(data)
     return kind
 
 
 def check(data: bytes, limits: Limits) -> str:
     """The image's format. Raises Rejected when its header is not allowed, or its container is incomplete or corrupt."""
-    kind = check_header(data, limits)
-    _PARSERS[kind].check(data)
+    kind = _check_size(data, limits)
+    _PARSERS[kind].check(data)  # before the pixels are judged: of a file that was cut nothing else need be said
+    _PARSERS[kind].check_mode(data)
     return kind
 
 
@@ -68,3 +57,11 @@ def palette_colours(kind: str, data: bytes) -> int:
     """How many colours the palette has, where a pixel may name one behind its end; 0 where it cannot."""
     count = _PALETTES.get(kind)
     return count(data) if count else 0
+
+
+def _check_size(data: bytes, limits: Limits) -> str:
+    kind = detect_format(data, limits.formats)
+    if size := _PARSERS[kind].size(data):
+        width, height = size
+        check_pixels(width, height, limits)
+    return kind

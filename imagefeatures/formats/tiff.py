@@ -16,6 +16,7 @@ from imagefeatures.reasons import Reason
 
 _LZW, _DEFLATE, _PACKBITS = 5, (8, 32946), 32773
 _JPEG, _FIRST_PRIVATE = 7, 32768
+_WORDS = {3: "H", 4: "I"}  # the types that the lengths of strips may have, as struct names them
 _PIECE_BYTES = 2**14  # how many compressed bytes are inflated at a time
 _KNOWN_PRIVATE = {33432, 33723, 34377, 34665, 34675, 34853, 37724}  # rights, IPTC, Photoshop's, EXIF, profile, GPS
 
@@ -33,6 +34,9 @@ def check_mode(data: bytes) -> None:
     """
     layout = read_layout(data)
     if layout is not None:
+        if layout.odd:
+            tag, kind = layout.odd
+            raise Rejected(Reason.CORRUPT, f"TIFF whose tag {tag} has type {kind}, which is no whole number")
         check_picture(data, layout)
         check_layout(data, layout)
         _check_parts(layout)
@@ -41,7 +45,8 @@ def check_mode(data: bytes) -> None:
 def check(data: bytes) -> None:
     """Check that the file holds every pixel of its first picture, and count the bytes of the tags.
 
-    Metadata that begin beyond the end are ignored. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE).
+    Metadata that begin beyond the end are ignored. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE, and
+    UNSUPPORTED_FORMAT for a raw file).
     """
     metadata, needed = Metadata("TIFF"), 8
     try:
@@ -55,6 +60,7 @@ def check(data: bytes) -> None:
     except struct.error:
         raise Rejected(Reason.TRUNCATED, f"TIFF of {len(data):,} bytes without its whole directory") from None
     if layout is not None:
+        check_picture(data, layout)  # raw files may hold their pixels in any way
         needed = max(needed, _end_of_pixels(data, layout))
     if len(data) < needed:
         raise Rejected(Reason.TRUNCATED, f"TIFF of {len(data):,} bytes, its directory refers to {needed:,} bytes")
@@ -90,12 +96,12 @@ def readable(data: bytes) -> bytes:
         if _is_broken_metadata(entry, len(data))
     }
     layout = read_layout(data)
-    if layout is not None and len(late := _beyond(data, layout)) == 1:
+    if layout is not None and layout.compression != RAW and len(late := _beyond(data, layout)) == 1:
         (part,) = late
+        left = len(data) - int(layout.offsets[part])
         for tag, kind, _, start in found:
-            if tag == (TILE_BYTES if layout.tiled else STRIP_BYTES) and kind in (3, 4):
-                word = order + {3: "H", 4: "I"}[kind]
-                left = len(data) - int(layout.offsets[part])
+            if tag == (TILE_BYTES if layout.tiled else STRIP_BYTES) and kind in _WORDS and left > 0:
+                word = order + _WORDS[kind]
                 changes[start + int(part) * struct.calcsize(word)] = struct.pack(word, left)
     if not changes:
         return data
@@ -140,9 +146,10 @@ def _check_parts(layout: Layout) -> None:
             f"TIFF of {layout.width} × {layout.height} with {found} {what}, the picture takes {wanted}",
         )
     if layout.compression == RAW and len(layout.lengths) == wanted > 1:
-        short = np.flatnonzero(layout.lengths < _raw_bytes(layout))
+        needed = _raw_bytes(layout, wanted)
+        short = np.flatnonzero(layout.lengths < needed)
         if len(short):
-            part, least = short[0], _raw_bytes(layout)[short[0]]
+            part, least = short[0], needed[short[0]]
             raise Rejected(
                 Reason.CORRUPT, f"TIFF whose strip {part} has {layout.lengths[part]} bytes, its rows take {least}"
             )
@@ -197,9 +204,11 @@ def _beyond(data: bytes, layout: Layout) -> np.ndarray:
 
 def _ends(layout: Layout) -> np.ndarray:
     """Where each strip or tile ends: uint64 [n]. Without compression that is counted in rows, as decoders do."""
+    if not layout.parts:
+        return np.empty(0, np.uint64)
     if layout.compression == RAW:
         count = min(len(layout.offsets), layout.parts)
-        lengths = _raw_bytes(layout)
+        lengths = _raw_bytes(layout, count)
     else:
         count = min(len(layout.offsets), len(layout.lengths), layout.parts)
         lengths = layout.lengths
@@ -207,9 +216,9 @@ def _ends(layout: Layout) -> np.ndarray:
     return ends
 
 
-def _raw_bytes(layout: Layout) -> np.ndarray:
-    """The bytes of each uncompressed strip or tile, without rows below the picture: uint64 [n]."""
+def _raw_bytes(layout: Layout, count: int) -> np.ndarray:
+    """The bytes of the first uncompressed strips or tiles, without rows below the picture: uint64 [count]."""
     columns, rows = layout.part
     across, down = -(-layout.width // columns), -(-layout.height // rows)
-    row = np.arange(layout.parts) // across % down
+    row = np.arange(count) // across % down
     return (np.minimum(rows, layout.height - row * rows) * layout.row_bytes).astype(np.uint64)

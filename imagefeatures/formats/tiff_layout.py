@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imagefeatures.errors import Rejected
 from imagefeatures.formats.tiff_directory import RATIONAL, entries, integers, is_whole_numbers, rationals
-from imagefeatures.reasons import Reason
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 FILL_ORDER, STRIP_OFFSETS, SAMPLES, ROWS, STRIP_BYTES, PLANES, PREDICTOR = 266, 273, 277, 278, 279, 284, 317
@@ -36,7 +34,8 @@ RAW = 1
 class Layout:
     """What a first directory declares. bits, sample_format: of every sample; 0 if they differ.
 
-    values: whole numbers and fractions of the other tags. arrays: of offsets, lengths and the palette.
+    values: whole numbers and fractions of the other tags. arrays: of offsets, lengths and the palette. odd: a tag that
+    should hold whole numbers, and its type, which holds none.
     """
 
     values: dict[int, tuple[float, ...]]
@@ -46,6 +45,7 @@ class Layout:
     samples: int
     bits: int
     sample_format: int
+    odd: tuple[int, int] | None
 
     def one(self, tag: int, default: int) -> int:
         """The first value of a tag."""
@@ -111,12 +111,10 @@ class Layout:
 
 
 def read_layout(data: bytes) -> Layout | None:
-    """What the first directory declares; None if it, or a value that describes the pixels, is not whole.
-
-    Raises Rejected (CORRUPT) when such a value is of a type that it cannot have.
-    """
+    """What the first directory declares; None if it, or a value that describes the pixels, is not whole."""
     values: dict[int, tuple[float, ...]] = {}
     arrays: dict[int, np.ndarray] = {}
+    odd: tuple[int, int] | None = None
     try:
         for tag, kind, count, start in entries(data):
             if tag in values or tag in arrays or not count:  # decoders take the first of two
@@ -126,7 +124,7 @@ def read_layout(data: bytes) -> Layout | None:
             elif tag not in _SINGLE | _SEVERAL | _ARRAYS:
                 continue
             elif not is_whole_numbers(kind):
-                raise Rejected(Reason.CORRUPT, f"TIFF whose tag {tag} has type {kind}, which is no whole number")
+                odd = odd or (tag, kind)
             elif tag in _ARRAYS:
                 arrays[tag] = integers(data, kind, count, start)
             else:
@@ -143,6 +141,7 @@ def read_layout(data: bytes) -> Layout | None:
         samples=int(values.get(SAMPLES, (1,))[0]),
         bits=_same(values.get(BITS, (1,))),
         sample_format=_same(values.get(SAMPLE_FORMAT, (1,))),
+        odd=odd,
     )
 
 

@@ -166,6 +166,11 @@ def check_layout(data: bytes, layout: Layout) -> None:
     if compression not in _READ:
         name = _NOT_READ.get(compression, f"compression {compression}")
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found a TIFF image compressed by {name}, which is not read")
+    if compression == _OLD_JPEG and JPEG_STREAM not in layout.values:
+        raise Rejected(
+            Reason.UNSUPPORTED_FORMAT,
+            "found a TIFF image compressed by JPEG in the old manner, in parts, which is not read",
+        )
     if rule := _WITHOUT_A_RULE.get((layout.photometric or 0, layout.bits, layout.samples, layout.sample_format)):
         raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {rule!r} has no defined conversion to RGB")
     if not _is_read(layout):
@@ -202,7 +207,7 @@ def _is_read(layout: Layout) -> bool:
     if compression == _JPEG:
         return key in _JPEG_WAYS and (one_plane or photometric != CMYK) and not layout.reversed_bits and predictor == 1
     if compression == _OLD_JPEG:
-        return key == (YCBCR, 8, 3, ()) and one_plane and JPEG_STREAM in layout.values
+        return key == (YCBCR, 8, 3, ()) and one_plane
     if compression in _FAX:
         return key[1:] == (1, 1, ()) and photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and predictor == 1
     if predictor != 1 and (predictor != 2 or layout.bits not in (8, 16) or compression in (RAW, PACKBITS)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
 from dataclasses import replace
 from typing import Any
@@ -305,3 +306,11 @@ def test_a_multi_page_file_is_read_to_its_first_page_though_the_next_is_missing(
     assert np.array_equal(decoded(bytes(data)), PIXELS)
     with Image.open(io.BytesIO(PLAIN.bytes())) as image:
         assert image.n_frames == 1
+
+
+def test_a_directory_that_claims_millions_of_tiles_costs_nothing() -> None:
+    tags = {256: (LONG, (7000,)), 257: (LONG, (7000,)), 322: (LONG, (1,)), 323: (LONG, (1,)), 277: (SHORT, (60_000,))}
+    data = replace(PLAIN, rows=None, tile=16, planes=True, tags=tags).bytes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert why(data)[0] == "UNSUPPORTED_MODE"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
