@@ -38,6 +38,8 @@ CHANGES: dict[str, Change] = {
     "wide": lambda row: row["features"].append(0.5),
     "no vector": lambda row: row.update(features=None),
     "no width": lambda row: row.update(width=None),
+    "no height": lambda row: row.update(height=None),
+    "no mode": lambda row: row.update(mode=None),
 }
 ANYTHING = pa.schema([field.with_nullable(True) for field in schemas.FEATURES])
 
