@@ -48,6 +48,16 @@ def test_a_file_that_is_written_over_is_old_or_new_at_every_moment(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_reader_in_the_middle_of_a_file_reads_the_old_bytes_to_their_end(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(OLD)
+    with target.open("rb", buffering=0) as reader:
+        assert reader.read(5) == OLD[:5]
+        assert storage.write(f"file://{target}", NEW)
+        assert reader.read() == OLD[5:]
+    assert target.read_bytes() == NEW
+
+
 def test_a_new_file_is_whole_as_soon_as_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target, seen = tmp_path / "file", []
     real = os.write
