@@ -45,7 +45,6 @@ def made() -> dict[str, mutations.Mutant]:
 
 def test_every_kind_of_mistake_is_made_and_no_other() -> None:
     assert list(made()) == [
-        "3 -> 4",
         "Box: 2 -> 3",
         "Box.room: 0 -> 1",
         "Box.room: not used or used > LIMIT -> not used and used > LIMIT",
@@ -55,11 +54,11 @@ def test_every_kind_of_mistake_is_made_and_no_other() -> None:
         "Box.room: used > LIMIT -> used >= LIMIT",
         "Box.room: raise ValueError(f'{used + 1} of {LIMIT}') -> nothing",
         "Box.room: self.last = used -> nothing",
-        "Box.room: (KeyError, OSError) -> (OSError,)",
-        "Box.room: (KeyError, OSError) -> (KeyError,)",
+        "Box.room: (KeyError, OSError) -> without KeyError",
+        "Box.room: (KeyError, OSError) -> without OSError",
         "Box.room: log.warning('lost') -> nothing",
-        "Box.room: ('a', 'b') -> ('b',)",
-        "Box.room: ('a', 'b') -> ('a',)",
+        "Box.room: ('a', 'b') -> without 'a'",
+        "Box.room: ('a', 'b') -> without 'b'",
         "Box.room: name != 'a' -> name == 'a'",
         "Box.room: 'a' -> 'a?'",
         "Box.room: names = sorted(names) -> nothing",

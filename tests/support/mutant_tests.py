@@ -26,6 +26,17 @@ ALSO = {
     "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
     "imagefeatures/publications.py": ["tests/steps/test_register.py", "tests/steps/test_register_older.py"],
     "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
+    "imagefeatures/storage/durable.py": [
+        "tests/storage/test_storage_durable.py",
+        "tests/storage/test_storage_atomic.py",
+    ],
+    "imagefeatures/storage/local.py": [
+        "tests/storage/test_storage_local.py",
+        "tests/storage/test_storage_durable.py",
+        "tests/storage/test_storage_atomic.py",
+        "tests/storage/test_local_reading.py",
+    ],
+    "imagefeatures/storage/s3_listing.py": ["tests/storage/test_s3_pages.py"],
     "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
 }
@@ -34,7 +45,7 @@ ALSO = {
 IN_OTHER_PROCESSES = {"imagefeatures/decode_child.py", "imagefeatures/sandbox.py"}
 """Modules that run in processes of their own, where their lines are not seen: each mutant gets all their tests."""
 
-WHOLE_FOLDERS = {"storage", "formats"}
+WHOLE_FOLDERS = {"formats"}
 """Folders whose tests use the package and hardly name a module of it: each of them concerns every module."""
 
 SLOWEST_SECONDS = 8.0

@@ -1,6 +1,7 @@
 """Small mistakes in a module's code, one at a time: what a test must notice.
 
-Not touched: annotations, decorators, documentation, what is for type checkers alone, and the words of messages.
+Not touched: annotations, decorators, documentation, what is for type checkers alone, the words of messages, and the
+numbers that a module's constants stand for.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def mutants(text: str) -> Iterator[Mutant]:
             place.put(other)
             after, source = ast.unparse(other), ast.unparse(ast.fix_missing_locations(tree))
             place.put(place.node)
-            name = f"{place.scope}: {_short(before)} -> {_short(after) if after != 'pass' else 'nothing'}"
+            name = f"{place.scope}: {_short(before)} -> {_short(_left_out(place.node, other) or after)}"
             yield Mutant(name.removeprefix(": "), *_lines(place.statement), place.at_import, source)
 
 
@@ -91,6 +92,17 @@ def _places(parent: ast.AST, around: _Place) -> Iterator[_Place]:
                     yield from _places(ast.Module(node.body, []), replace(place, scope=scope, at_import=at_import))
             else:
                 yield from _places(node, place)
+
+
+def _left_out(node: ast.AST, other: ast.AST) -> str:
+    """In words what the other node lacks, if it lacks a part: the whole of it may be long."""
+    if isinstance(other, ast.Pass):
+        return "nothing"
+    parts = [getattr(side, "elts", None) or getattr(side, "keys", None) or [] for side in (node, other)]
+    if not isinstance(other, type(node)) or len(parts[0]) < 2:
+        return ""
+    (gone,) = [part for part in parts[0] if part not in parts[1]]
+    return f"without {ast.unparse(gone) if gone is not None else '**'}"
 
 
 def _is_for_type_checkers(node: ast.AST) -> bool:
@@ -122,7 +134,7 @@ def _others(place: _Place) -> Iterator[ast.AST]:
             yield ast.BinOp(node.left, _OTHER[type(node.op)](), node.right)  # type: ignore[arg-type]
         case ast.UnaryOp(op=ast.Not()):
             yield node.operand
-        case ast.Constant() if not _is_strict_of_zip(parent):
+        case ast.Constant() if not _is_strict_of_zip(parent) and not _is_a_chosen_number(place):
             yield from _other_constants(node, parent)
         case ast.List() | ast.Set() | ast.Tuple() if not isinstance(parent, ast.Assign | ast.Return | ast.Subscript):
             if not isinstance(getattr(node, "ctx", None), ast.Store):
@@ -163,6 +175,15 @@ def _is_compared(parent: ast.AST) -> bool:
 def _is_strict_of_zip(parent: ast.AST) -> bool:
     """It guards against mistakes that the code around it does not make, so no test can tell it from False."""
     return isinstance(parent, ast.keyword) and parent.arg == "strict"
+
+
+def _is_a_chosen_number(place: _Place) -> bool:
+    """A module's constant, such as `SECONDS = 60.0`. Its value is a choice, which a test would only repeat."""
+    statement = place.statement
+    if not (place.at_import and not place.scope and isinstance(statement, ast.Assign)):
+        return False
+    numbers = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
+    return all(isinstance(node, numbers) for node in ast.walk(statement.value))
 
 
 def _names(value: ast.expr) -> set[str]:
