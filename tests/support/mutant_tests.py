@@ -128,10 +128,11 @@ def measured(runner: Runner, files: list[str], module: Path) -> Plan:
 class Chosen:
     """A pytest plugin. It runs the given tests in the given order, or whole files, of which it notes time and lines.
 
-    traced: the module's file. notes: where to write what was found. A file stands for all its tests.
+    limits: the most seconds of a test. traced: the module's file. notes: where to write what was found. A file stands for all its tests.
     """
 
     tests: list[str]
+    limits: dict[str, float] = field(default_factory=dict)
     traced: str = ""
     notes: str = ""
     options: list[str] = field(default_factory=list)
@@ -144,6 +145,8 @@ class Chosen:
             kept = [item for item in items if not _is_for_another_server(item)]
         else:
             kept = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
+            for item in kept:
+                item.add_marker(pytest.mark.timeout(self.limits[item.nodeid]))
         items[:] = kept
 
     @pytest.hookimpl(wrapper=True)
