@@ -128,7 +128,8 @@ def measured(runner: Runner, files: list[str], module: Path) -> Plan:
 class Chosen:
     """A pytest plugin. It runs the given tests in the given order, or whole files, of which it notes time and lines.
 
-    limits: the most seconds of a test. traced: the module's file. notes: where to write what was found. A file stands for all its tests.
+    limits: the most seconds of a test. traced: the module's file. notes: where to write what was found. A file stands
+    for all its tests.
     """
 
     tests: list[str]

@@ -85,7 +85,10 @@ def _tried(copy: Path, module: str, lines: range, known: dict[str, str]) -> Iter
     tests = mutant_tests.of_module(copy, module)
     print(f"{module}: {len(tests)} files of tests", flush=True)
     plan = mutant_tests.measured(_Copy(copy), tests, path)
-    for number, mutant in enumerate(found for found in mutants(original) if found.first in lines):
+    wanted = [mutant for mutant in mutants(original) if mutant.first in lines]
+    for number, mutant in enumerate(wanted):
+        if number % 25 == 0:
+            print(f"  {number} of {len(wanted)} mutants tried", flush=True)
         if mutant.name in known:
             yield Result(mutant, "equivalent")
             continue
