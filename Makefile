@@ -12,7 +12,7 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE
+export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
 LOCKS := requirements.txt requirements/dev.txt
 
 ##@ Try it
@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-compose test-wheel fuzz
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -90,6 +90,10 @@ test-wheel: setup  ## the wheel in an empty environment: a DAG file of three lin
 
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.fuzz_images --count "$$COUNT"
+
+mutants: setup  ## mistakes in a module that no quick test notices: make mutants MODULE=imagefeatures/steps/reuse.py
+	@test -n "$$MODULE" || { echo "say which: make mutants MODULE=imagefeatures/steps/reuse.py"; exit 2; }
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests nice $(BIN)/python -m support.mutants --lines "$$LINES" "$$MODULE"
 
 ##@ Development
 .PHONY: setup lint format lock wheel bench clean help

@@ -100,6 +100,18 @@ def test_the_error_for_an_unknown_dataset_lists_the_known_ones(name: str, tmp_pa
         find_dataset(tmp_path / "sub" / "..", name)
 
 
+@pytest.mark.parametrize("name", ["../fruit", "sub/../fruit", "./fruit", "other/fruit"])
+def test_a_name_that_is_a_path_finds_no_file_though_one_is_there(name: str, tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    for folder in ("sub", "sub/sub", "sub/other"):
+        (tmp_path / folder).mkdir()
+    for folder in ("sub", "sub/other"):
+        written(tmp_path / folder, GOOD)
+    assert (tmp_path / "sub" / f"{name}.yaml").is_file()
+    with pytest.raises(DatasetError, match=rf"^no dataset file for '{name}' in .*\(known: fruit\)$"):
+        find_dataset(tmp_path / "sub", name)
+
+
 @pytest.mark.parametrize(
     ("pattern", "uri", "matches"),
     [

@@ -270,13 +270,23 @@ def test_a_value_that_somebody_has_set_stays(photos: Table, few: Settings, monke
     assert table.properties[retention.KEEP_DAYS] == "90"
 
 
+@pytest.fixture
+def _twelve_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are made into one, in place of 32: each is a publication of a tenth of a second."""
+    assert tables.SMALL_FILES == 32
+    monkeypatch.setattr(tables, "SMALL_FILES", 12)
+
+
+@pytest.mark.usefixtures("_twelve_small_files")
 def test_one_row_files_of_runs_are_made_into_one_and_every_row_stays(few: Settings) -> None:
     table = tables.open_table(tables.open_catalog(few), few, "runs")
+    files: list[int] = []
     for number in range(tables.SMALL_FILES + 3):
         tables.replace_rows(
             table, f"day-{number}", "photos", runs_row("photos", f"run-{number}", f"day-{number}"), f"run-{number}"
         )
-    assert len(list(table.scan().plan_files())) <= tables.SMALL_FILES
+        files.append(int(table.current_snapshot().summary["total-data-files"]))
+    assert files == [*range(1, tables.SMALL_FILES + 1), 1, 2, 3]
     rows = {row["partition_key"]: row["run_id"] for row in read.runs(few)}
     assert rows == {f"day-{number}": f"run-{number}" for number in range(tables.SMALL_FILES + 3)}
     tables.replace_rows(table, "day-3", "photos", runs_row("photos", "later", "day-3"), "later")
@@ -285,6 +295,7 @@ def test_one_row_files_of_runs_are_made_into_one_and_every_row_stays(few: Settin
     assert read.table(few, "runs", partitions=("day-3",))["run_id"].to_pylist() == ["later"]
 
 
+@pytest.mark.usefixtures("_twelve_small_files")
 def test_rows_of_the_quarantine_stay_in_their_partitions(few: Settings) -> None:
     table = tables.open_table(tables.open_catalog(few), few, "quarantine")
     for number in range(tables.SMALL_FILES + 5):
@@ -293,6 +304,7 @@ def test_rows_of_the_quarantine_stay_in_their_partitions(few: Settings) -> None:
     assert len(table.current_snapshot().manifests(table.io)) <= 10
 
 
+@pytest.mark.usefixtures("_twelve_small_files")
 def test_runs_of_an_older_lake_are_no_longer_partitioned_and_all_read(few: Settings, tmp_path: Path) -> None:
     lakes.lay_out("0.1.0", tmp_path)
     before = read.runs(few)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 
-from imagefeatures.errors import ModelMismatch
+from imagefeatures.errors import CatalogError, ModelMismatch, StoreError
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures_airflow.retries import RefuseInputErrors
@@ -142,6 +142,10 @@ def test_airflows_own_checker_finds_no_value_that_changes_at_each_parse(file: st
         (ModelMismatch("other weights"), "fail"),
         (RuntimeError("Cannot execute: spark-submit … Error code is: 65.\nLast spark-submit output: …"), "fail"),
         (RuntimeError("Cannot execute: spark-submit … Error code is: 1."), "default"),
+        (RuntimeError("Cannot execute: spark-submit … Error code is: 650."), "default"),
+        (RuntimeError("Cannot execute: spark-submit … Error code is: 165."), "default"),
+        (StoreError("s3://b/: no answer in 60 s"), "default"),
+        (CatalogError("the catalog does not answer"), "default"),
         (OSError("reset"), "default"),
     ],
 )
@@ -153,3 +157,15 @@ def test_every_task_has_the_retry_policy(parse_dags: Any) -> None:
     dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
     assert {type(task.retry_policy) for task in dag.tasks} == {RefuseInputErrors}
     assert {task.retries for task in dag.tasks} == {2}
+    assert {task.retry_delay for task in dag.tasks} == {dt.timedelta(seconds=20)}
+
+
+def test_a_retry_waits_as_long_as_the_task_says(parse_dags: Any) -> None:
+    assert RefuseInputErrors().evaluate(OSError("reset"), 1, 2).retry_delay is None
+
+
+@pytest.mark.parametrize("fields", ["start_date: 2026-11-01", 'start_date: 2026-11-01\nschedule: "0 0 * * *"'])
+def test_scheduled_runs_begin_at_the_midnight_of_the_start_date(fields: str, parse_dags: Any) -> None:
+    dag = parse_dags(fruit=f"{FRUIT}\n{fields}").dags["features_fruit"]
+    assert dag.start_date == dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+    assert dag.catchup is False

@@ -16,7 +16,9 @@ from deploy.local.api import Api
 from deploy.local.environment import environment
 from deploy.local.services import airflow
 from imagefeatures.settings import Settings
-from support.airflow_session import DATASETS, DAYS, Deployment
+from support.airflow_session import DATASETS, DAYS, Deployment, HostileRun, trigger
+from support.hostile import FILES, ODD_KEYS, SMALL
+from support.photos import fill, jpeg
 from support.shared import until
 
 
@@ -58,7 +60,19 @@ def api(deployment: Deployment) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def published(api: Api) -> dict[str, dict[str, Any]]:
+def hostile_run(api: Api, layout: tuple[Path, list[photos.Day]]) -> HostileRun:
+    """A run over the bad inputs that need no disturbance. It has begun, and goes on beside the backfill."""
+    bad = {f"bad/{at:02d}{hostile.ending}": hostile for at, hostile in enumerate(FILES.values())}
+    bad = {key: hostile for key, hostile in bad.items() if hostile.fields in ({}, SMALL)}
+    odd = {f"odd/{key}": jpeg(at) for at, key in enumerate(ODD_KEYS)}
+    source = fill(layout[0] / "hostile", {key: hostile.make() for key, hostile in bad.items()} | odd)
+    expected = {key: " ".join(hostile.answer) for key, hostile in bad.items()}
+    expected |= dict.fromkeys(odd, "resize ok RGB")
+    return HostileRun(source, expected, trigger(api, "hostile", partition=DAYS[0]))
+
+
+@pytest.fixture(scope="session")
+def published(api: Api, hostile_run: HostileRun) -> dict[str, dict[str, Any]]:
     """Partition to Airflow's DAG run: the two days of `fruit`, backfilled to the end."""
     api.post(
         "/api/v2/backfills",

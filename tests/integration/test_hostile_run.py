@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from demo.photos import Day
 from deploy.local.api import Api
 from imagefeatures import read
-from support.airflow_session import DAYS, Deployment, ended, trigger
-from support.hostile import FILES, ODD_KEYS, SMALL
-from support.photos import fill, jpeg
+from support.airflow_session import Deployment, HostileRun, ended
 
 
-def test_every_bad_input_is_a_row_of_a_table(api: Api, deployment: Deployment, layout: tuple[Path, list[Day]]) -> None:
-    bad = {f"bad/{at:02d}{hostile.ending}": hostile for at, hostile in enumerate(FILES.values())}
-    bad = {key: hostile for key, hostile in bad.items() if hostile.fields in ({}, SMALL)}
-    odd = {f"odd/{key}": jpeg(at) for at, key in enumerate(ODD_KEYS)}
-    source = fill(layout[0] / "hostile", {key: hostile.make() for key, hostile in bad.items()} | odd)
-    expected = {key: " ".join(hostile.answer) for key, hostile in bad.items()}
-    expected |= dict.fromkeys(odd, "resize ok RGB")
-
-    run = ended(api, trigger(api, "hostile", partition=DAYS[0]))
+def test_every_bad_input_is_a_row_of_a_table(api: Api, deployment: Deployment, hostile_run: HostileRun) -> None:
+    source, expected = hostile_run.source, hostile_run.expected
+    run = ended(api, hostile_run.run)
     assert run["state"] == "success"
 
     quarantine = [

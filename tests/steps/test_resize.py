@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pyarrow as pa
 import pytest
 from test_validate import turned_away, validated
 
-from imagefeatures import schemas
+from imagefeatures import schemas, storage
 from imagefeatures.pixels import as_binary, as_pixels
 from imagefeatures.plan import Run
+from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from imagefeatures.steps import resize
 from support.photos import encoded, fill, jpeg, picture, png_of, turned
@@ -59,6 +61,18 @@ def test_images_that_cannot_be_decoded_are_rejected_and_the_others_keep_their_pi
     assert [Path(uri).name for uri in table["uri"].to_pylist()] == ["0.jpg", "2.jpg", "4.jpg"]
     for found, seed in zip(as_pixels(table, PREPROCESSING.shape), (0, 2, 4), strict=True):
         assert np.array_equal(found, decode(jpeg(seed), run.dataset.limits).pixels)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_rejected_bytes_are_kept_only_where_the_dataset_says_so(
+    make_run: MakeRun, settings: Settings, tmp_path: Path, keep: bool
+) -> None:
+    data = png_of(64, 48, b"no zlib stream")
+    run = make_run(fill(tmp_path / "photos", {"1.png": data}), keep_rejected=keep)
+    resized(run)
+    kept = {found.uri: storage.read(found.uri) for found in storage.list_objects(f"{settings.lake}/quarantine")}
+    place = f"{settings.lake}/quarantine/photos/{run.partition}/CORRUPT/{hashlib.sha256(data).hexdigest()}"
+    assert kept == ({place: data} if keep else {})
 
 
 def test_a_shard_whose_images_are_all_rejected_is_an_empty_table(make_run: MakeRun, tmp_path: Path) -> None:

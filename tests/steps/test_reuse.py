@@ -109,6 +109,23 @@ def test_a_run_planned_with_another_fingerprint_is_refused(make: Make, monkeypat
         load_run(run.layout.run_file)
 
 
+def test_a_run_whose_plan_wrote_no_files_down_computes_everything(make: Make, settings: Settings) -> None:
+    published(make(), settings)
+    run = make()
+    local(run.layout.known_files).unlink()
+    assert reuse.known_files(run) == []
+    second, _ = published(run, settings)
+    assert (second.reused, second.computed) == (0, 8)
+
+
+def test_a_search_is_done_once_its_matches_are_written_down(make: Make, settings: Settings) -> None:
+    published(make(), settings)
+    run = make()
+    assert not reuse.is_searched(run)
+    begun(run)
+    assert reuse.is_searched(run)
+
+
 # Rules that hold for known images too
 
 

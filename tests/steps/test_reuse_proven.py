@@ -38,6 +38,8 @@ CHANGES: dict[str, Change] = {
     "wide": lambda row: row["features"].append(0.5),
     "no vector": lambda row: row.update(features=None),
     "no width": lambda row: row.update(width=None),
+    "no height": lambda row: row.update(height=None),
+    "no mode": lambda row: row.update(mode=None),
 }
 ANYTHING = pa.schema([field.with_nullable(True) for field in schemas.FEATURES])
 
@@ -69,6 +71,21 @@ def test_an_invalid_row_is_computed_again_and_valid_rows_are_reused(
     assert (second.reused, second.computed) == (1, len(CHANGES))
     assert second.vectors == first.vectors
     assert [row | {"run_id": ""} for row in second.rows] == [row | {"run_id": ""} for row in first.rows]
+
+
+def test_the_search_offers_only_rows_of_the_fingerprint_that_name_their_image(make: Make, tmp_path: Path) -> None:
+    """Another row would be refused later, and stand in the way of a good one behind it."""
+    first = finished(begun(make()))
+    uri, _ = merged(first, tmp_path / "whole.parquet")
+    rows = pq.read_table(local(uri)).to_pylist()
+    rows[1].update(fingerprint="0" * 32)
+    rows[3].update(fingerprint=None)
+    rows[4].update(image_id=None)
+    rows[6].update(image_id="")
+    pq.write_table(pa.Table.from_pylist(rows, schema=ANYTHING), local(uri))
+    file = reuse.KnownFile(uri, local(uri).stat().st_size)
+    expected = [(rows[row]["image_id"], (7, row)) for row in (0, 2, 5, 7)]
+    assert list(reuse.row_locations(make(), (7, file))) == expected
 
 
 def flip(path: Path, share: float) -> None:

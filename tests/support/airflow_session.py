@@ -35,6 +35,15 @@ class Deployment:
     env: dict[str, str]
 
 
+@dataclass(frozen=True)
+class HostileRun:
+    """A run over bad inputs. expected: key below the source: what the tables must say of it. run: Airflow's."""
+
+    source: Path
+    expected: dict[str, str]
+    run: dict[str, Any]
+
+
 def trigger(api: Api, dataset: str, **conf: Any) -> dict[str, Any]:
     """Trigger a run with the request that the UI's Trigger button sends. Returns the run."""
     return api.post(f"/api/v2/dags/features_{dataset}/dagRuns", {"logical_date": None, "conf": conf})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import doctest
 import hashlib
 from urllib.parse import quote
@@ -19,6 +20,8 @@ def test_the_page_may_load_nothing_and_run_nothing(site: Site, settings: Setting
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'self'")
+    assert policy.endswith("; base-uri 'none'; form-action 'none'")
+    assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
 
@@ -53,6 +56,13 @@ def test_tables_have_captions_and_header_scopes(site: Site, settings: Settings) 
         page = site.page(path)
         assert page.tags.count("table") == page.tags.count("caption") > 0
         assert page.tags.count("th") == sum(tag == "th" and name == "scope" for tag, name, _ in page.attributes)
+
+
+def test_a_moment_of_another_zone_is_shown_as_it_is_in_utc(site: Site) -> None:
+    from imagefeatures_airflow.web import rendering
+
+    kathmandu = dt.timezone(dt.timedelta(hours=5, minutes=45))
+    assert rendering.moment(dt.datetime(2026, 11, 2, 3, 30, tzinfo=kathmandu)) == "2026-11-01 21:45 UTC"
 
 
 def test_examples_in_docstrings(site: Site) -> None:

@@ -1,0 +1,116 @@
+"""What the tasks of a DAG do when Airflow calls them, and the parts that a DAG is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from imagefeatures import layout
+from imagefeatures.errors import ParamsError
+from imagefeatures.models import prepare
+from imagefeatures.settings import Settings
+from imagefeatures.steps import register
+from imagefeatures_airflow import building_blocks, tasks
+from support.shared import MakeRun
+
+FRUIT = "source: s3://photos/fruit/{partition}/"
+SUMMARY = {"partition_key": "2026-11-02", "registered": 3}
+
+
+def body(parse_dags: Any, task: str) -> Any:
+    return parse_dags(fruit=FRUIT).dags["features_fruit"].get_task(task).python_callable
+
+
+def test_register_reports_its_partition_and_its_numbers_with_the_asset(
+    parse_dags: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added: list[str] = []
+    event = SimpleNamespace(add_partitions=added.append, extra=None)
+    monkeypatch.setattr(tasks, "register", lambda run_file, dataset: SUMMARY | {"of": (run_file, dataset)})
+    expected = SUMMARY | {"of": ("file:///run.json", "fruit")}
+    found = body(parse_dags, "register")("file:///run.json", outlet_events={building_blocks.asset("fruit"): event})
+    assert (found, event.extra, added) == (expected, expected, ["2026-11-02"])
+
+
+def test_plan_and_model_hand_on_what_they_are_given(parse_dags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "plan", lambda *given: ("plan", *given[1:]))
+    monkeypatch.setattr(tasks, "model", lambda *given: ("model", *given))
+    assert body(parse_dags, "plan")({"sample": 1}, "2026-11-02") == ("plan", "fruit", {"sample": 1}, "2026-11-02")
+    assert body(parse_dags, "model")("file:///run.json") == ("model", "file:///run.json", "fruit")
+
+
+def test_a_run_that_listed_nothing_is_a_skipped_task(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    run_file = make_run(tmp_path).layout.run_file
+    monkeypatch.setattr(register, "register", lambda *_: register.Outcome(register.EMPTY))
+    with pytest.raises(AirflowSkipException, match="nothing was listed: the published partition stays as it is"):
+        tasks.register(run_file, "photos")
+
+
+def test_what_register_has_published_is_printed_and_returned(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Outcome:
+        state, summary = register.REGISTERED, SUMMARY
+
+        def __str__(self) -> str:
+            return "registered: 3"
+
+    run_file = make_run(tmp_path).layout.run_file
+    called: list[Any] = []
+    monkeypatch.setattr(register, "register", lambda *given: called.append(given) or Outcome())
+    assert tasks.register(run_file, "photos") == SUMMARY
+    assert capsys.readouterr().out == "registered: 3\n"
+    assert called == [(run_file, Settings.from_env())]
+
+
+def test_the_model_task_prepares_the_runs_own_model(
+    make_run: MakeRun, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    monkeypatch.setattr(prepare, "prepare", lambda *given: {"given": given})
+    expected = (run.model, run.preprocessing, settings.lake, settings.cache)
+    assert tasks.model(run.layout.run_file, "photos") == {"given": expected}
+
+
+@pytest.mark.parametrize("task", [tasks.model, tasks.register])
+def test_the_run_of_another_dataset_is_refused(
+    make_run: MakeRun, tmp_path: Path, settings: Settings, task: Any
+) -> None:
+    run = make_run(tmp_path)
+    with pytest.raises(ParamsError, match="photos"):
+        task(run.layout.run_file, "fruit")
+    with pytest.raises(ParamsError):
+        task(layout.Layout("file:///elsewhere", "fruit", run.partition, run.run_id).run_file, "fruit")
+
+
+@pytest.mark.parametrize("package", ["imagefeatures_nowhere", "json.decoder"])
+def test_jobs_that_are_not_installed_are_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is a module without a folder of its own."""
+    monkeypatch.setattr(building_blocks, "JOBS", package)
+    with pytest.raises(ModuleNotFoundError, match=f"^the package {package} is not installed here$"):
+        building_blocks._script("ingest")
+
+
+def test_the_asset_of_a_dataset_is_its_table() -> None:
+    asset = building_blocks.asset("fruit")
+    assert (asset.name, asset.uri) == ("features.fruit", "iceberg://features/fruit")
+
+
+@pytest.mark.parametrize("cron", ["0 0 * * *", None])
+def test_a_run_at_midnight_fills_the_day_before_and_no_other(cron: str | None) -> None:
+    import datetime as dt
+
+    timetable = building_blocks.calendar(cron)
+    start, end = dt.datetime(2026, 11, 1, tzinfo=dt.UTC), dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
+    infos = list(timetable.iter_partition_dagrun_infos(earliest=start, latest=end))
+    assert [(info.partition_key, f"{info.run_after:%m-%d %H:%M}") for info in infos] == [
+        ("2026-11-01", "11-02 00:00"),
+        ("2026-11-02", "11-03 00:00"),
+    ]

@@ -1,0 +1,187 @@
+"""Which tests may notice a mistake in a module, and the pytest plugin that measures and runs them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import pytest
+
+ALSO = {
+    "imagefeatures/budget.py": ["tests/steps/test_register.py"],
+    "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
+    "imagefeatures/decode_child.py": [
+        "tests/test_isolation.py",
+        "tests/test_decode_child.py",
+        "tests/test_decode_parent.py",
+    ],
+    "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
+    "imagefeatures/publications.py": ["tests/steps/test_register.py", "tests/steps/test_register_older.py"],
+    "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
+    "imagefeatures/storage/durable.py": [
+        "tests/storage/test_storage_durable.py",
+        "tests/storage/test_storage_atomic.py",
+    ],
+    "imagefeatures/storage/local.py": [
+        "tests/storage/test_storage_local.py",
+        "tests/storage/test_storage_durable.py",
+        "tests/storage/test_storage_atomic.py",
+        "tests/storage/test_local_reading.py",
+    ],
+    "imagefeatures/storage/s3_listing.py": ["tests/storage/test_s3_pages.py"],
+    "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
+    "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
+}
+"""Tests that concern a module, or a folder of modules, and neither import it nor have its name."""
+
+IN_OTHER_PROCESSES = {"imagefeatures/decode_child.py", "imagefeatures/sandbox.py"}
+"""Modules that run in processes of their own, where their lines are not seen: each mutant gets all their tests."""
+
+WHOLE_FOLDERS = {"formats"}
+"""Folders whose tests use the package and hardly name a module of it: each of them concerns every module."""
+
+SLOWEST_SECONDS = 8.0
+"""Tests that take longer are left out. (Those marked `long` are as well.)"""
+
+OTHER_SERVERS = {"minio", "rclone", "postgresql"}
+"""Parameters of tests that run again on another server than moto or SQLite: left out."""
+
+BASELINE_SECONDS = 1800.0
+
+
+class Runner(Protocol):
+    folder: Path
+
+    def run(self, order: dict[str, Any], seconds: float) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """seconds: of each test without a mistake. lines: the lines of the module that it runs; None: not known."""
+
+    seconds: dict[str, float]
+    lines: dict[str, set[int]] | None
+
+    def tests_for(self, first: int, last: int, at_import: bool) -> list[str]:
+        """The tests that run one of the lines, the quickest first; all where the module's import runs them."""
+        tests = sorted(self.seconds, key=self.seconds.__getitem__)
+        if at_import or self.lines is None:
+            return tests
+        wanted = set(range(first, last + 1))
+        return [test for test in tests if wanted & self.lines.get(test, set())]
+
+
+def of_module(repository: Path, module: str) -> list[str]:
+    """The files of quick tests that concern a module: those of its name, and those that import it."""
+    parts = Path(module).with_suffix("").parts
+    inside = parts[1:] if parts[0] in ("imagefeatures", "jobs", "plugins") else parts
+    dotted = ".".join(parts[1:] if parts[0] in ("jobs", "plugins") else parts).removesuffix(".__init__")
+    found = {test for name, tests in ALSO.items() if module.startswith(name) for test in tests}
+    for path in (repository / "tests").rglob("test_*.py"):
+        where = path.relative_to(repository / "tests")
+        if where.parts[0] in ("suites", "integration") or (where.parts[0] == "jobs" and parts[0] != "jobs"):
+            continue
+        in_folder = where.parts[0] in WHOLE_FOLDERS & set(inside[:-1])
+        named = f"{where.stem}_".startswith(f"test_{inside[-1]}_")
+        if in_folder or named or dotted in _imports(path):
+            found.add(f"tests/{where.as_posix()}")
+    return sorted(found)
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def measured(runner: Runner, files: list[str], module: Path) -> Plan:
+    """Run the tests without a mistake. Raises SystemExit when one fails."""
+    notes = runner.folder.parent / "notes.json"
+    notes.unlink(missing_ok=True)
+    order = {"tests": files, "traced": str(module), "notes": str(notes), "options": []}
+    status = runner.run(order, BASELINE_SECONDS)
+    if status or not notes.exists():
+        log = (runner.folder.parent / "log.txt").read_text(encoding="utf-8")
+        raise SystemExit(f"the tests fail without a mistake too (status {status}):\n{log[-6000:]}")
+    found = json.loads(notes.read_text(encoding="utf-8"))
+    quick = {test: seconds for test, seconds in found["seconds"].items() if seconds <= SLOWEST_SECONDS}
+    slow = sorted(set(found["seconds"]) - set(quick))
+    print(f"  {len(quick)} tests, {sum(quick.values()):.0f} s" + "".join(f"\n  left out: {test}" for test in slow))
+    lines = {test: set(numbers) for test, numbers in found["lines"].items()}
+    hidden = any(module.as_posix().endswith(name) for name in IN_OTHER_PROCESSES)
+    return Plan(quick, None if hidden else lines)
+
+
+@dataclass
+class Chosen:
+    """A pytest plugin. It runs the given tests in the given order, or whole files, of which it notes time and lines.
+
+    limits: the most seconds of a test. traced: the module's file. notes: where to write what was found. A file stands
+    for all its tests.
+    """
+
+    tests: list[str]
+    limits: dict[str, float] = field(default_factory=dict)
+    traced: str = ""
+    notes: str = ""
+    options: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        order = {test: number for number, test in enumerate(self.tests)}
+        if self.traced:
+            kept = [item for item in items if not _is_for_another_server(item)]
+        else:
+            kept = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
+            for item in kept:
+                item.add_marker(pytest.mark.timeout(self.limits[item.nodeid]))
+        items[:] = kept
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        if not self.traced:
+            return (yield)
+        started = time.monotonic()
+        seen = self.lines[item.nodeid]
+
+        def local(frame: FrameType, event: str, _: Any) -> Any:
+            seen.add(frame.f_lineno)
+            return local
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            if frame.f_code.co_filename != self.traced:
+                return None
+            seen.add(frame.f_lineno)
+            return local
+
+        threading.settrace(trace)
+        sys.settrace(trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+            self.seconds[item.nodeid] = time.monotonic() - started
+
+    def pytest_sessionfinish(self) -> None:
+        if self.notes:
+            found = {"seconds": self.seconds, "lines": {test: sorted(lines) for test, lines in self.lines.items()}}
+            Path(self.notes).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _is_for_another_server(item: pytest.Item) -> bool:
+    given = getattr(getattr(item, "callspec", None), "params", {}).values()
+    return any(isinstance(value, str) and value in OTHER_SERVERS for value in given)

@@ -1,0 +1,222 @@
+"""`make mutants MODULE=…`: breaks a module in one place at a time, and names the mistakes that no test notices.
+
+Works on a copy of the repository. Every mutant is a file there, so decode processes and other programs that a test
+starts have it too. A run of the tests without a mistake comes first; it writes down which test runs which line. A
+mutant then gets those tests alone, the quickest first, up to the first failure. Each run is a fork of this process,
+which has imported the libraries, but none of our modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support import mutant_tests
+from support.mutations import Mutant, mutants
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EQUIVALENT = REPOSITORY / "tests" / "equivalent_mutants.toml"
+"""Mutants that no test can notice, and why: a table for each module, from a mutant's name to the reason."""
+
+WANTED = 0.95
+"""The share of a module's mutants that must be killed or argued equivalent."""
+
+LEAST_SECONDS, TIMES_LONGER = 6.0, 5
+"""A test may take as long as it did without a mistake, times this, and not less than the seconds."""
+
+START_SECONDS = 60.0
+"""How much longer than all of its tests a mutant may take, where not even their own limits end them."""
+
+NO_TESTS = 5
+"""pytest's exit status where it found none."""
+
+LIBRARIES = ("_pytest.config", "pytest_timeout", "numpy", "PIL.Image", "pyarrow.parquet", "pyarrow.compute", "yaml",
+             "pydantic", "pyiceberg.catalog.sql", "pyiceberg.table", "sqlalchemy", "boto3", "botocore.session",
+             "moto.server", "tenacity", "obstore", "urllib3", "croniter")  # fmt: skip
+AIRFLOW = ("airflow.sdk", "airflow.dag_processing.dagbag", "airflow.providers.apache.spark.hooks.spark_submit")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant. end: "killed", "timeout" or "survived"; "equivalent" when a reason is written down."""
+
+    mutant: Mutant
+    end: str
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="+", help="such as imagefeatures/steps/reuse.py")
+    parser.add_argument("--lines", default="", help="only mutants of these lines, such as 40-60")
+    given = parser.parse_args()
+    modules = [module for words in given.modules for module in words.split()]
+    lines = range(1, 1_000_000)
+    if given.lines:
+        first, _, last = given.lines.partition("-")
+        lines = range(int(first), int(last or first) + 1)
+    known = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))
+    _import_libraries(modules)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no fork stays behind
+    enough = True
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-mutants-") as folder:
+        copy = _copy_of_the_repository(Path(folder))
+        for module in modules:
+            results = list(_tried(copy, module, lines, known.get(module, {})))
+            enough &= _report(module, results, known.get(module, {}) if not given.lines else {})
+    return 0 if enough else 1
+
+
+def _tried(copy: Path, module: str, lines: range, known: dict[str, str]) -> Iterator[Result]:
+    path = copy / module
+    original = path.read_text(encoding="utf-8")
+    tests = mutant_tests.of_module(copy, module)
+    print(f"{module}: {len(tests)} files of tests", flush=True)
+    plan = mutant_tests.measured(_Copy(copy), tests, path)
+    wanted = [mutant for mutant in mutants(original) if mutant.first in lines]
+    for number, mutant in enumerate(wanted):
+        if number % 25 == 0:
+            print(f"  {number} of {len(wanted)} mutants tried", flush=True)
+        if mutant.name in known:
+            yield Result(mutant, "equivalent")
+            continue
+        chosen = plan.tests_for(mutant.first, mutant.last, mutant.at_import)
+        if not chosen:
+            yield Result(mutant, "survived")
+            continue
+        path.write_text(mutant.source, encoding="utf-8")
+        # Python compiles a file again when its time differs, and counts whole seconds.
+        os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+        limits = {test: max(LEAST_SECONDS, TIMES_LONGER * plan.seconds[test]) for test in chosen}
+        status = _Copy(copy).run({"tests": chosen, "limits": limits}, START_SECONDS + sum(limits.values()))
+        end = {0: "survived", None: "timeout"}.get(status, "killed")
+        if status == NO_TESTS:
+            raise SystemExit(f"{module}: none of these tests is there: {chosen}")
+        if end != "killed":
+            print(f"  {module}:{mutant.first}: {end}: {mutant.name}", flush=True)
+        yield Result(mutant, end)
+    path.write_text(original, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The copy of the repository, in which a fork of this process runs pytest."""
+
+    folder: Path
+
+    def run(self, order: dict[str, Any], seconds: float) -> int | None:
+        """Run tests as `order` says (`mutant_tests.Chosen`). Returns pytest's exit status; None where time was up."""
+        sys.stdout.flush()
+        scratch = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder.parent))
+        child = os.fork()
+        if not child:
+            self._run_here(order, scratch)
+        try:
+            return _ended(child, time.monotonic() + seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # servers and decode processes that the tests have started
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _run_here(self, order: dict[str, Any], scratch: Path) -> None:
+        """In the fork: it never returns."""
+        status = 3
+        try:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            log = os.open(self.folder.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for descriptor in (1, 2):
+                os.dup2(log, descriptor)
+            os.chdir(self.folder)
+            os.environ |= {"TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path[:4])}
+            tempfile.tempdir = None
+            import pytest
+
+            files = sorted({test.partition("::")[0] for test in order["tests"]})
+            options = ["-q", "--tb=short", "-p", "no:cacheprovider", *order.get("options", ["-x"])]
+            status = int(pytest.main([*options, *files], plugins=[mutant_tests.Chosen(**order)]))
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+
+
+def _ended(child: int, deadline: float) -> int | None:
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.02)
+
+
+def _report(module: str, results: list[Result], known: dict[str, str]) -> bool:
+    """Print what became of a module's mutants. Returns whether enough were noticed."""
+    ends = [result.end for result in results]
+    killed, equivalent = ends.count("killed") + ends.count("timeout"), ends.count("equivalent")
+    survivors = [result.mutant for result in results if result.end == "survived"]
+    print(f"{module}: {len(ends)} mutants, {killed} killed, {equivalent} equivalent, {len(survivors)} survived")
+    for mutant in survivors:
+        print(f"  {module}:{mutant.first}: {mutant.name}")
+    gone = set(known) - {result.mutant.name for result in results}
+    for name in sorted(gone):
+        print(f"  {EQUIVALENT.name}: there is no such mutant any more: {name}")
+    sys.stdout.flush()
+    return not gone and len(survivors) <= (1 - WANTED) * len(ends)
+
+
+def _copy_of_the_repository(folder: Path) -> Path:
+    """A copy of the working tree, with the compiled code and without what git ignores; first on the path of imports."""
+    copy = folder / "repository"
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in [*filter(None, names), *(f"imagefeatures/{path.name}" for path in _compiled())]:
+        if (REPOSITORY / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, copy / name)
+    # `support` is imported here already, and must come from the copy in the forks.
+    sys.path[:] = [str(copy), *(str(copy / part) for part in ("plugins", "jobs", "tests")), *_others_of(sys.path)]
+    for module in [name for name in sys.modules if name.partition(".")[0] == "support"]:
+        del sys.modules[module]
+    return copy
+
+
+def _others_of(path: list[str]) -> list[str]:
+    return [entry for entry in path if not Path(entry or ".").resolve().is_relative_to(REPOSITORY) or ".venv" in entry]
+
+
+def _compiled() -> Iterator[Path]:
+    return (REPOSITORY / "imagefeatures").glob("*.so")
+
+
+def _import_libraries(modules: list[str]) -> None:
+    """Import once what the tests of all mutants need. Of ours nothing, or the forks would not see the mistakes."""
+    wanted = LIBRARIES if any(module.startswith(("imagefeatures", "plugins", "jobs")) for module in modules) else ()
+    if any(module.startswith("plugins") for module in modules):
+        # Airflow reads these when it is first imported.
+        os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
+        os.environ |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__PLUGINS_FOLDER": "/nonexistent"}
+        wanted += AIRFLOW
+    for name in wanted:
+        importlib.import_module(name)
+    ours = {"imagefeatures", "imagefeatures_airflow", "imagefeatures_spark"}
+    if found := ours & {name.partition(".")[0] for name in sys.modules}:
+        raise SystemExit(f"{found} must not be imported before the forks")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

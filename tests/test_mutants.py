@@ -1,0 +1,143 @@
+"""`make mutants` makes the mistakes that it should, gives each the tests that run it, and names the survivors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from imagefeatures.settings import REPOSITORY
+from support import mutant_tests, mutations
+from support.mutants import EQUIVALENT
+
+CODE = '''
+"""Words 1."""
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import one
+LIMIT = 3
+
+class Box:
+    size: int = 2
+
+    def room(self, used: int = 0) -> int:
+        """Words 2."""
+        if not used or used > LIMIT:
+            raise ValueError(f"{used + 1} of {LIMIT}")
+        try:
+            self.last = used
+        except (KeyError, OSError):
+            log.warning("lost")
+        names = [name for name in ("a", "b") if name != "a"]
+        names = sorted(names)
+        return list(zip(names, names, strict=True))
+'''
+
+
+def made() -> dict[str, mutations.Mutant]:
+    return {mutant.name: mutant for mutant in mutations.mutants(CODE)}
+
+
+def test_every_kind_of_mistake_is_made_and_no_other() -> None:
+    assert list(made()) == [
+        "Box: 2 -> 3",
+        "Box.room: 0 -> 1",
+        "Box.room: not used or used > LIMIT -> not used and used > LIMIT",
+        "Box.room: not used or used > LIMIT -> used > LIMIT",
+        "Box.room: not used or used > LIMIT -> not used",
+        "Box.room: not used -> used",
+        "Box.room: used > LIMIT -> used >= LIMIT",
+        "Box.room: raise ValueError(f'{used + 1} of {LIMIT}') -> nothing",
+        "Box.room: self.last = used -> nothing",
+        "Box.room: (KeyError, OSError) -> without KeyError",
+        "Box.room: (KeyError, OSError) -> without OSError",
+        "Box.room: log.warning('lost') -> nothing",
+        "Box.room: ('a', 'b') -> without 'a'",
+        "Box.room: ('a', 'b') -> without 'b'",
+        "Box.room: name != 'a' -> name == 'a'",
+        "Box.room: 'a' -> 'a?'",
+        "Box.room: names = sorted(names) -> nothing",
+        "Box.room: return list(zip(names, names, strict=True)) -> return None",
+    ]
+
+
+def test_a_mutant_is_the_module_with_that_one_mistake_and_knows_its_lines() -> None:
+    before = mutations.ast.unparse(mutations.ast.parse(CODE)).splitlines()
+    for mutant in made().values():
+        after = mutant.source.splitlines()
+        compile(mutant.source, "mutant", "exec")
+        assert sum(old != new for old, new in zip(before, after, strict=True)) == 1, mutant.name
+    lines = {name: (mutant.first, mutant.last, mutant.at_import) for name, mutant in made().items()}
+    assert lines["Box: 2 -> 3"] == (9, 9, True)
+    assert lines["Box.room: 0 -> 1"][2]  # a default: where the function is defined
+    assert lines["Box.room: used > LIMIT -> used >= LIMIT"] == (13, 13, False)
+
+
+def test_a_mutant_gets_the_tests_that_run_its_lines_and_the_quickest_first() -> None:
+    plan = mutant_tests.Plan({"slow": 2.0, "quick": 0.1, "other": 0.5}, {"slow": {7, 8}, "quick": {8}, "other": {9}})
+    assert plan.tests_for(8, 8, False) == ["quick", "slow"]
+    assert plan.tests_for(5, 7, False) == ["slow"]
+    assert plan.tests_for(1, 1, True) == ["quick", "other", "slow"]
+    assert plan.tests_for(20, 21, False) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "some"),
+    [
+        ("imagefeatures/steps/reuse.py", "tests/steps/test_reuse_proven.py"),
+        ("imagefeatures/formats/png.py", "tests/formats/test_format_sizes.py"),
+        ("imagefeatures/catalog/undo.py", "tests/test_publications.py"),
+        ("plugins/imagefeatures_airflow/retries.py", "tests/dags/test_image_features.py"),
+    ],
+)
+def test_the_tests_of_a_module_are_found_by_name_by_import_or_in_the_table(module: str, some: str) -> None:
+    found = mutant_tests.of_module(REPOSITORY, module)
+    assert some in found
+    assert all((REPOSITORY / test).is_file() for test in found)
+    assert not [test for test in found if test.startswith(("tests/suites", "tests/integration"))]
+
+
+def test_every_test_that_the_table_names_is_there() -> None:
+    for module, tests in mutant_tests.ALSO.items():
+        assert (REPOSITORY / module).exists()
+        assert all((REPOSITORY / test).is_file() for test in tests)
+
+
+def test_every_mutant_that_is_argued_equivalent_has_a_reason() -> None:
+    for module, reasons in tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")).items():
+        assert (REPOSITORY / module).is_file()
+        assert all(" -> " in name and len(reason.split()) > 3 for name, reason in reasons.items())
+
+
+def test_a_mistake_that_no_test_notices_is_named_and_one_that_a_test_notices_is_not(tmp_path: Path) -> None:
+    """A repository of its own with a module and a test, through the real tool."""
+    files = {
+        "things/__init__.py": "",
+        "things/thing.py": "def grown(x: int) -> int:\n    if x > 7:\n        return 0\n    return x + 1\n",
+        "tests/test_thing.py": "from things.thing import grown\ndef test_it():\n    assert grown(1) == 2\n",
+        "tests/equivalent_mutants.toml": "",
+        "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = [".", "tests"]\n',
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "tests" / "support").mkdir()
+    for name in ("__init__", "mutants", "mutant_tests", "mutations"):
+        shutil.copy(REPOSITORY / "tests" / "support" / f"{name}.py", tmp_path / "tests" / "support")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{tmp_path / 'tests'}"}
+    command = [sys.executable, "-m", "support.mutants", "things/thing.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    said = done.stdout
+    assert "things/thing.py: 6 mutants, 3 killed, 0 equivalent, 3 survived" in said, said + done.stderr
+    assert said.splitlines()[-3:] == [
+        "  things/thing.py:2: grown: x > 7 -> x >= 7",
+        "  things/thing.py:2: grown: 7 -> 8",
+        "  things/thing.py:3: grown: 0 -> 1",
+    ]
+    assert done.returncode == 1
