@@ -1,13 +1,12 @@
 """The catalog against the lake: which tables cannot be read, why, and the newest earlier state that can.
 
 A state of a table is one metadata file, the manifest list and the manifests that it names, and their data files.
-`examine` only reads. `go_back` changes one row of a SQL catalog and no file.
+`examine` and `unlisted` only read. `go_back` and `list_again` change or make one row of the catalog, and no file.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pyiceberg.catalog import Catalog
@@ -20,14 +19,13 @@ from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from imagefeatures import names, storage
-from imagefeatures.catalog import connect
-from imagefeatures.catalog.file_io import LakeFileIO, plain_uri
+from imagefeatures import layout, names, storage
+from imagefeatures.catalog import connect, retention
+from imagefeatures.catalog.file_io import LAKE, LakeFileIO, plain_uri
 from imagefeatures.catalog.sql_catalog import LakeSqlCatalog
+from imagefeatures.catalog.tables import SIGNATURE
 from imagefeatures.errors import CatalogError, CatalogRefused
-
-RUN_ID = "imagefeatures.run-id"
-"""The property of a snapshot that names the run which left it."""
+from imagefeatures.settings import iceberg_s3_properties
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,9 @@ class TableReport:
             return []
         kept = {snapshot.snapshot_id for snapshot in self.earlier.metadata.snapshots}
         later = [snapshot for snapshot in self.current.metadata.snapshots if snapshot.snapshot_id not in kept]
-        runs = [str(snapshot.summary[RUN_ID]) for snapshot in later if snapshot.summary and RUN_ID in snapshot.summary]
+        runs = [
+            str(snapshot.summary[SIGNATURE]) for snapshot in later if snapshot.summary and SIGNATURE in snapshot.summary
+        ]
         return list(dict.fromkeys(runs))
 
 
@@ -98,6 +98,26 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
         session.commit()
     if not getattr(changed, "rowcount", 0):
         raise CatalogError(f"{names.table_name(report.name)}: a run has committed meanwhile; look again")
+
+
+def unlisted(lake: str, listed: Iterable[str]) -> Iterator[tuple[str, State | None]]:
+    """Each table that the lake has and the catalog does not: its name, and its newest state that can be read.
+
+    listed: names of the tables that the catalog has. Where the catalog was lost, these are all; a table that was
+    dropped leaves its files too. Its newest state may be of a commit that was never made.
+    """
+    io = LakeFileIO({LAKE: lake} | iceberg_s3_properties())
+    folder = f"{layout.warehouse(lake)}/{names.NAMESPACE}/"
+    places = (stored.uri.removeprefix(folder).split("/") for stored in storage.list_objects(folder))
+    for name in sorted({place[0] for place in places if place[1:2] == ["metadata"]} - set(listed)):
+        states = (_state(uri, io) for uri in _beside(f"{folder}{name}/metadata/"))
+        yield name, next((state for state in states if not state.faults), None)
+
+
+def list_again(catalog: Catalog, name: str, state: State) -> None:
+    """Make a table that is in no catalog one of this catalog, in that state."""
+    with connect.readable_errors(catalog.properties["uri"]):
+        catalog.register_table((names.NAMESPACE, name), state.uri)
 
 
 def _rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:
@@ -156,6 +176,8 @@ def _wrong_size(uri: str, expected: int, io: FileIO) -> str | None:
         size = len(io.new_input(uri))
     except FileNotFoundError:
         return f"{uri} is missing"
+    except Exception as error:  # whatever a damaged manifest names, such as a file of another scheme
+        return f"{uri} cannot be read ({type(error).__name__})"
     return None if size == expected else f"{uri} has {size} bytes instead of {expected}"
 
 
@@ -214,5 +236,4 @@ def _log(state: State) -> list[str]:
 
 def _version(uri: str) -> int:
     """The number that a metadata file's name begins with."""
-    match = re.match(r"\d+", uri.rpartition("/")[2])
-    return int(match.group()) if match else 0
+    return retention.version(uri.rpartition("/")[2]) or 0
