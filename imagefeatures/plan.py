@@ -67,6 +67,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
+    from imagefeatures.catalog import lost
     from imagefeatures.catalog.tables import check_lake, files_with, open_catalog
     from imagefeatures.publications import finish_interrupted
 
@@ -95,6 +96,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
+            lost.refuse(catalog)
             check_lake(catalog)
             finish_interrupted(catalog, settings)
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []

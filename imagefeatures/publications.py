@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from imagefeatures import layout, names, schemas, sealed, storage
 from imagefeatures.catalog import room, tables, undo
-from imagefeatures.errors import AuditFailed, OlderRun, StoreError
+from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 
@@ -136,7 +136,7 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         try:
             opened = _opened(publication, catalog, settings)
             room.check(opened.values(), publication.quarantine.nbytes, settings)
-        except StoreError:
+        except (StoreError, StoreRefused):  # no room, or no store
             raise
         except Exception as error:  # one of its tables is damaged, which other datasets need not have
             _log.warning("%s: this publication cannot be finished: %s", uri, error)

@@ -13,4 +13,5 @@ room          whether the disk has room for a publication
 snapshots     settles which files and rows a snapshot has
 filters       conditions on rows
 repair        the catalog against the lake, and back to an earlier state
+lost          tables that the lake has and the catalog does not
 """

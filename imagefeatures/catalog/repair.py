@@ -1,12 +1,12 @@
 """The catalog against the lake: which tables cannot be read, why, and the newest earlier state that can.
 
 A state of a table is one metadata file, the manifest list and the manifests that it names, and their data files.
-`examine` and `unlisted` only read. `go_back` and `list_again` change or make one row of the catalog, and no file.
+`examine` only reads. `go_back` changes one row of a SQL catalog and no file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyiceberg.catalog import Catalog
@@ -19,13 +19,12 @@ from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from imagefeatures import layout, names, storage
+from imagefeatures import names, storage
 from imagefeatures.catalog import connect, retention
-from imagefeatures.catalog.file_io import LAKE, LakeFileIO, plain_uri
+from imagefeatures.catalog.file_io import LakeFileIO, plain_uri
 from imagefeatures.catalog.sql_catalog import LakeSqlCatalog
 from imagefeatures.catalog.tables import SIGNATURE
 from imagefeatures.errors import CatalogError, CatalogRefused
-from imagefeatures.settings import iceberg_s3_properties
 
 
 @dataclass(frozen=True)
@@ -100,24 +99,10 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
         raise CatalogError(f"{names.table_name(report.name)}: a run has committed meanwhile; look again")
 
 
-def unlisted(lake: str, listed: Iterable[str]) -> Iterator[tuple[str, State | None]]:
-    """Each table that the lake has and the catalog does not: its name, and its newest state that can be read.
-
-    listed: names of the tables that the catalog has. Where the catalog was lost, these are all; a table that was
-    dropped leaves its files too. Its newest state may be of a commit that was never made.
-    """
-    io = LakeFileIO({LAKE: lake} | iceberg_s3_properties())
-    folder = f"{layout.warehouse(lake)}/{names.NAMESPACE}/"
-    places = (stored.uri.removeprefix(folder).split("/") for stored in storage.list_objects(folder))
-    for name in sorted({place[0] for place in places if place[1:2] == ["metadata"]} - set(listed)):
-        states = (_state(uri, io) for uri in _beside(f"{folder}{name}/metadata/"))
-        yield name, next((state for state in states if not state.faults), None)
-
-
-def list_again(catalog: Catalog, name: str, state: State) -> None:
-    """Make a table that is in no catalog one of this catalog, in that state."""
-    with connect.readable_errors(catalog.properties["uri"]):
-        catalog.register_table((names.NAMESPACE, name), state.uri)
+def newest_sound(metadata_folder: str, io: FileIO) -> State | None:
+    """The newest state of a table that can be read, by its folder of metadata files, whatever a catalog says."""
+    states = (_state(uri, io) for uri in _beside(f"{metadata_folder}/"))
+    return next((state for state in states if not state.faults), None)
 
 
 def _rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:

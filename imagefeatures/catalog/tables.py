@@ -32,11 +32,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from imagefeatures import layout, names, schemas, storage
+from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect, guards, loading, retention
-from imagefeatures.catalog.file_io import LAKE
 from imagefeatures.catalog.filters import equal
-from imagefeatures.errors import CatalogRefused
 from imagefeatures.settings import Settings
 
 # A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
@@ -67,25 +65,9 @@ def open_catalog(settings: Settings) -> Catalog:
 
 
 def check_lake(catalog: Catalog) -> None:
-    """Raises CatalogRefused when lake and catalog are not each other's: what is published would be split in two.
-
-    Either the catalog's tables are another lake's; or the lake has tables, and the catalog knows of none: it is new, or
-    a lost one was made anew.
-    """
-    runs = (names.NAMESPACE, names.RUNS)  # which every publication has made
+    """Raises CatalogRefused when the catalog's tables are another lake's: what is published would be split in two."""
     with contextlib.suppress(NoSuchTableError):
-        catalog.load_table(runs)
-        return
-    lake = catalog.properties[LAKE]
-    folder = f"{layout.table_folder(lake, names.RUNS)}/metadata"
-    # The first version alone may be of a run that is making the table, or was ended as it did.
-    left = [name for name in storage.names(folder) if retention.version(name)]
-    if left and not catalog.table_exists(runs):  # made meanwhile
-        raise CatalogRefused(
-            f"{lake} has tables that {connect.describe(catalog.properties['uri'])} does not know, such as "
-            f"{folder}/{left[-1]}: set IMAGEFEATURES_CATALOG to the lake's catalog; if that is lost, `imagefeatures "
-            "repair --apply` lists the tables again"
-        )
+        catalog.load_table((names.NAMESPACE, names.RUNS))  # which every publication has made
 
 
 def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print what is wrong with each table. Returns 1 while one is damaged or lost, after --apply one that stays so."""
-    from imagefeatures.catalog import connect, repair, tables
+    from imagefeatures.catalog import connect, lost, repair, tables
 
     settings = Settings.from_env()
     wanted = [name.removeprefix(f"{names.NAMESPACE}.") for name in parsed.tables]
@@ -37,7 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
     with tables.open_catalog(settings) if exists or parsed.apply else contextlib.nullcontext() as catalog:
         reports = list(repair.examine(catalog)) if catalog else []
         listed = [report.name for report in reports]
-        unlisted = dict(repair.unlisted(settings.lake, listed))
+        unlisted = dict(lost.unlisted(settings.lake, listed))
         if unknown := set(wanted) - {*listed, *unlisted}:
             raise ParamsError(f"TABLE: {sorted(unknown)[0]}: the catalog has {listed}")
         damaged = 0
@@ -46,7 +46,7 @@ def run(parsed: argparse.Namespace) -> int:
             if listed and name not in wanted:  # it may have been dropped
                 continue
             if parsed.apply and catalog and state:
-                repair.list_again(catalog, name, state)
+                lost.list_again(catalog, name, state)
                 say("  listed again")
             else:
                 damaged += 1
