@@ -6,6 +6,7 @@ YAML is flat, and an alias cannot make little text into much work: all three hav
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -103,10 +104,13 @@ def _load(path: Path) -> Dataset:
 def _read(path: Path) -> str:
     # Without waiting: a pipe in the place of the file would hold up whoever reads the folder.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise _Malformed("is not a file")
-        data = file.read(MOST_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)  # not by `open`, which keeps the descriptor of a folder
     if len(data) > MOST_BYTES:
         raise _Malformed(f"has more than {MOST_BYTES:,} bytes, the most of a dataset file")
     return data.decode("utf-8")
@@ -128,7 +132,8 @@ def _parse(text: str) -> Any:
 
 def _built(text: str) -> Any:
     depth = aliases = 0
-    for event in yaml.parse(text, _Loader):
+    # As a stream: of a text PyYAML's errors show an excerpt, and the file may be a link to one that is nobody's to see.
+    for event in yaml.parse(io.StringIO(text), _Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -140,7 +145,7 @@ def _built(text: str) -> Any:
             raise _Malformed(f"line {line}: more than {DEEPEST} mappings and lists inside each other")
         if aliases > MOST_ALIASES:
             raise _Malformed(f"line {line}: more than {MOST_ALIASES} YAML aliases")
-    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    return yaml.load(io.StringIO(text), _Loader)  # noqa: S506 - a SafeLoader
 
 
 class _Loader(yaml.SafeLoader):

@@ -9,7 +9,7 @@
                                           /<step>/shard-00012-<random>-reused.parquet    rows with vectors of the table
                                           /<step>/shard-00012.json                       the receipt, written last
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
-<lake>/publishing/<run>/rows.parquet        what register puts into the tables, while it does
+<lake>/publishing/<run>/publication.json    what register puts into the tables, while it does
 <lake>/models/<fingerprint>/
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
 """
@@ -77,7 +77,7 @@ class Layout:
     @property
     def publication(self) -> str:
         """Holds what the run puts into the tables, from before the first is changed until after the last."""
-        return f"{publications_folder(self.lake)}/{self.run_id}/rows.parquet"
+        return f"{publications_folder(self.lake)}/{self.run_id}/publication.json"
 
     @property
     def known_files(self) -> str:

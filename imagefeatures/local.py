@@ -152,7 +152,8 @@ def find_duplicates(run: Run) -> None:
 
     Holds hash and URI of every object of the run: about 450 bytes each, 450 MB for a million. Done once for a run.
     """
-    if validate.is_searched(run):
+    search = validate.search(run)
+    if search.has_ended():
         return
     by_bytes: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for shard in range(manifest.read_listing(run).shards):
@@ -162,7 +163,7 @@ def find_duplicates(run: Run) -> None:
     for same in by_bytes.values():
         for shard, duplicate in validate.duplicates_of(same):
             by_shard[shard].append(duplicate)
-    validate.finish_search(run, [validate.write_duplicates(run, *of_shard) for of_shard in by_shard.items()])
+    search.end([search.write(*of_shard) for of_shard in by_shard.items()])
 
 
 def find_known(run: Run, todo: Sequence[int]) -> None:
@@ -170,8 +171,8 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
 
     Holds the hashes of these shards' images, about 400 bytes each, however large the table is. Done once for a run.
     """
-    files = reuse.known_files(run)
-    if not files or reuse.is_searched(run):
+    files, search = reuse.known_files(run), reuse.search(run)
+    if not files or search.has_ended():
         return
     wanted: dict[str, list[int]] = defaultdict(list)
     for shard in todo:
@@ -186,7 +187,7 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
     for image_id, location in first.items():
         for shard, match in reuse.matches(([location], wanted[image_id])):
             by_shard[shard].append(match)
-    reuse.finish_search(run, [reuse.write_matches(run, *of_shard) for of_shard in by_shard.items()])
+    search.end([search.write(*of_shard) for of_shard in by_shard.items()])
 
 
 def _told(run: Run, step: str, done: Iterator[Receipt], progress: Tell) -> Iterator[Receipt]:

@@ -60,14 +60,16 @@ def list_source(run: Run, workers: int) -> Listing:
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         spool = Path(folder) / "listing.arrow"
         try:
-            objects, size, repeated = _spool(run, spool, passed)
+            totals = _spool(run, spool, passed)
         except OSError as error:
             raise write_failed(str(spool), error) from error
-        if not objects and run.dataset.on_empty == "fail":
+        if not totals.objects and run.dataset.on_empty == "fail":
             raise NoInput(preview.explain(run.dataset, run.source, run.partition))
-        rows = _each_once(run, _spooled(spool), repeated)
-        files = _write_manifest(run, rows, shard_count(run, objects, size, workers), objects, size)
-    facts = {"objects": objects, "bytes": size, "shards": len(files), "passed_over": dict(passed.counts)}
+        rows = _each_once(run, _spooled(spool), totals.repeated)
+        files = _write_manifest(run, rows, shard_count(run, totals.objects, totals.weight, workers), totals)
+    facts = {
+        "objects": totals.objects, "bytes": totals.bytes, "shards": len(files), "passed_over": dict(passed.counts),
+    }  # fmt: skip
     write_summary(run.layout.listing_summary, Summary(facts, files))
     return read_listing(run)
 
@@ -114,18 +116,33 @@ def item_of(row: dict[str, Any]) -> Item:
     return Item(row["uri"], row["size"], row["etag"], row["label"], row["key"], row["locator"])
 
 
-def shard_count(run: Run, objects: int, size: int, workers: int) -> int:
-    """The number of shards: enough to stay under both caps, and two for each worker if there are enough objects."""
-    by_cap = max(math.ceil(objects / run.shard_images), math.ceil(size / run.shard_bytes))
+def shard_count(run: Run, objects: int, weight: int, workers: int) -> int:
+    """The number of shards: enough to stay under both caps, and two for each worker if there are enough objects.
+
+    weight: of all objects, as `_weight` gives it.
+    """
+    by_cap = max(math.ceil(objects / run.shard_images), math.ceil(weight / run.shard_bytes))
     return max(by_cap, min(objects, 2 * workers))
 
 
-def _spool(run: Run, spool: Path, passed: PassedOver) -> tuple[int, int, set[int]]:
-    """Returns the number of objects, their size in bytes, and the hashes that more than one of the URIs has.
+@dataclass
+class _Totals:
+    """Of a spooled listing: its objects, their bytes and their weight, and the hashes that more than one URI has."""
 
-    passed: gets the objects that are passed over.
-    """
-    objects = size = 0
+    objects: int = 0
+    bytes: int = 0
+    weight: int = 0
+    repeated: set[int] = field(default_factory=set)
+
+
+def _weight(run: Run, size: int | None) -> int:
+    """The bytes of an object in a worker's memory: none of one that ingest will not download, however large it is."""
+    return size if size and size <= run.dataset.limits.max_bytes else 0
+
+
+def _spool(run: Run, spool: Path, passed: PassedOver) -> _Totals:
+    """Write the listing to a file: schemas.LISTING. passed: gets the objects that are passed over."""
+    totals = _Totals()
     uris = HashedTexts()
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
         rows: list[dict[str, Any]] = []
@@ -134,13 +151,16 @@ def _spool(run: Run, spool: Path, passed: PassedOver) -> tuple[int, int, set[int
                 passed.add(SAMPLE, item.uri)
                 continue
             rows.append(_listed(run, item))
-            objects, size = objects + 1, size + (item.size or 0)
+            totals.objects += 1
+            totals.bytes += item.size or 0
+            totals.weight += _weight(run, item.size)
             uris.add((rows[-1]["uri"],))
             if len(rows) == SPOOL_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
                 rows.clear()
         writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
-    return objects, size, uris.repeated()
+    totals.repeated = uris.repeated()
+    return totals
 
 
 def _listed(run: Run, item: Item) -> dict[str, Any]:
@@ -179,15 +199,13 @@ def _each_once(run: Run, rows: Iterable[dict[str, Any]], repeated: set[int]) -> 
         yield row
 
 
-def _write_manifest(
-    run: Run, spooled: Iterable[dict[str, Any]], wanted: int, objects: int, size: int
-) -> dict[int, StagedFile]:
-    """Cut the spooled listing into `wanted` shards of similar size and count, each under both caps.
+def _write_manifest(run: Run, spooled: Iterable[dict[str, Any]], wanted: int, totals: _Totals) -> dict[int, StagedFile]:
+    """Cut the spooled listing into `wanted` shards of similar weight and count, each under both caps.
 
-    The weight of an object is its share of all bytes plus its share of the count, so shards are similar in both.
+    An object's part of the whole is its share of the weight plus its share of the count, so shards are similar in both.
     Returns the file of each shard. The caps may raise their number above `wanted`.
     """
-    weight_of_all = 2 - 1e-9  # slightly less than the sum, so that rounding never cuts a shard one object late
+    whole = 2 - 1e-9  # slightly less than the sum, so that rounding never cuts a shard one object late
     done, held = 0.0, 0
     files: dict[int, StagedFile] = {}
     rows: list[dict[str, Any]] = []
@@ -198,16 +216,14 @@ def _write_manifest(
         rows.clear()
 
     for row in spooled:
-        size_of_row = row["size"] or 0
-        # An object that ingest will not download takes no memory in a worker.
-        weight = size_of_row if size_of_row <= run.dataset.limits.max_bytes else 0
+        weight = _weight(run, row["size"])
         full = len(rows) >= run.shard_images or held + weight > run.shard_bytes
-        if rows and (full or done >= (len(files) + 1) * weight_of_all / wanted):
+        if rows and (full or done >= (len(files) + 1) * whole / wanted):
             cut()
             held = 0
         rows.append(row)
         held += weight
-        done += 1 / objects + size_of_row / max(size, 1)
+        done += 1 / totals.objects + weight / max(totals.weight, 1)
     if rows:
         cut()
     return files

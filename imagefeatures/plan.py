@@ -73,7 +73,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog import readiness
+    from imagefeatures.catalog import lost, readiness
     from imagefeatures.catalog.tables import files_with, open_catalog
     from imagefeatures.publications import also_published, finish_interrupted
 
@@ -103,6 +103,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
+            lost.refuse(catalog)
             readiness.check(catalog, settings, effective.name)
             finish_interrupted(catalog, settings)
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []

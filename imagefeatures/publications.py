@@ -2,7 +2,7 @@
 
 Each table is swapped in one commit, and the three are not. A register that dies between two of them (killed, or out of
 room on the disk) leaves tables of different runs. So what it is about to publish lies in the lake before the first
-table is changed, as <lake>/publishing/<run>/rows.parquet, and the next plan or register of any dataset finishes it.
+table is changed, as <lake>/publishing/<run>/publication.json, and the next plan or register of any dataset finishes it.
 
 Readers can tell meanwhile: the row of features.runs comes last, so until then it names the run before.
 """
@@ -14,7 +14,6 @@ import contextlib
 import datetime as dt
 import fcntl
 import io
-import json
 import logging
 import random
 import time
@@ -26,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagefeatures import layout, names, schemas, storage
+from imagefeatures import layout, names, schemas, sealed, storage
 from imagefeatures.catalog import room, tables, undo
-from imagefeatures.errors import OlderRun, StoreError
+from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 
@@ -42,7 +41,6 @@ ATTEMPTS = 8
 LONGEST = dt.timedelta(minutes=15)
 """On a store that has no locks, a publication that began this long ago is taken for an interrupted one."""
 
-_KEY = b"imagefeatures"
 _log = logging.getLogger(__name__)
 
 
@@ -127,28 +125,37 @@ def forget(run: Layout) -> None:
 def finish_interrupted(catalog: Catalog, settings: Settings, but: str | None = None) -> None:
     """Finish the publications whose process is gone, of all datasets. but: the run_id of one that is left alone.
 
-    One that cannot be finished (its files are gone) is reported in the log and left: it must not stop other datasets.
-    Raises StoreRefused where a local lake has no room for it.
+    One that cannot be finished (it is damaged, or its files or one of its tables are) is reported in the log and left:
+    it must not stop other datasets. Raises StoreRefused where a local lake has no room for it.
     """
     folder = layout.publications_folder(settings.lake)
     for stored in list(storage.list_objects(folder)):
         run_id = stored.uri.removeprefix(f"{folder}/").partition("/")[0]
-        if run_id != but and stored.uri.endswith("/rows.parquet"):
+        if run_id != but and stored.uri.endswith("/publication.json"):
             _finish(stored.uri, run_id, catalog, settings)
 
 
 def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None:
     with contextlib.suppress(storage.ObjectMissing), _locked(uri) as ours:  # missing: its register has ended well
+        if not ours:
+            return
         try:
             publication = _read(uri, run_id, settings.lake)
-        except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except (AuditFailed, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             _log.warning("%s: not a publication: %s", uri, error)
             return
         begun = publication.runs["finished_at"][0].as_py()
-        if not ours or (not _is_local(uri) and dt.datetime.now(dt.UTC) - begun < LONGEST):
+        if not _is_local(uri) and dt.datetime.now(dt.UTC) - begun < LONGEST:
             return
-        run, opened = publication.layout, _opened(publication, catalog, settings)
-        room.check(opened.values(), publication.quarantine.nbytes, settings)
+        run = publication.layout
+        try:
+            opened = _opened(publication, catalog, settings)
+            room.check(opened.values(), publication.quarantine.nbytes, settings)
+        except (StoreError, StoreRefused):  # no room, or no store
+            raise
+        except Exception as error:  # one of its tables is damaged, which other datasets need not have
+            _log.warning("%s: this publication cannot be finished: %s", uri, error)
+            return
         try:
             with taken_back(run, catalog, settings):
                 _swap(publication, opened)
@@ -166,17 +173,13 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
 def relocate(uri: str, old: str, new: str) -> bool:
     """Let a publication that was written down in the lake `old` name the files of `new`. Returns whether it did."""
     try:
-        table = pq.ParquetFile(pa.BufferReader(storage.read(uri))).read()
-        rest = json.loads(table.schema.metadata[_KEY])
-        moved = [new + file.removeprefix(old) if file.startswith(f"{old}/") else file for file in rest["files"]]
-    except (ValueError, KeyError, TypeError, pa.ArrowException):
+        content = sealed.decode(uri, storage.read(uri))
+        moved = [new + file.removeprefix(old) if file.startswith(f"{old}/") else file for file in content["files"]]
+    except (AuditFailed, KeyError, TypeError, AttributeError):
         return False  # `_finish` reports it
-    if moved == rest["files"]:
+    if moved == content["files"]:
         return False
-    sink = io.BytesIO()
-    described = table.replace_schema_metadata({_KEY: json.dumps(rest | {"files": moved})})
-    pq.write_table(described, sink, compression="zstd")
-    storage.write(uri, sink.getvalue())
+    storage.write(uri, sealed.encode(content | {"files": moved}))
     return True
 
 
@@ -205,36 +208,40 @@ def _swap(publication: Publication, opened: dict[str, Table]) -> None:
 
 
 def _written_down(publication: Publication) -> bytes:
-    """The publication as one Parquet file: the quarantine's rows, and the rest in the file's own metadata."""
-    row = pa.BufferOutputStream()
-    with pa.ipc.new_stream(row, publication.runs.schema) as writer:
-        writer.write_table(publication.runs)
-    rest = {
-        "files": publication.files,
-        "replace_newer": publication.replace_newer,
-        "runs": base64.b64encode(row.getvalue()).decode(),
-    }
+    """The publication as JSON with its own digest; its tables are Parquet in it, as base64."""
+    return sealed.encode(
+        {
+            "files": publication.files,
+            "replace_newer": publication.replace_newer,
+            "runs": _encoded(publication.runs),
+            "quarantine": _encoded(publication.quarantine),
+        }
+    )
+
+
+def _encoded(table: pa.Table) -> str:
     sink = io.BytesIO()
-    described = publication.quarantine.replace_schema_metadata({_KEY: json.dumps(rest)})
-    pq.write_table(described, sink, compression="zstd")
-    return sink.getvalue()
+    pq.write_table(table, sink, compression="zstd")
+    return base64.b64encode(sink.getvalue()).decode()
+
+
+def _decoded(text: str, schema: pa.Schema) -> pa.Table:
+    return pq.ParquetFile(pa.BufferReader(base64.b64decode(text))).read().cast(schema)
 
 
 def _read(uri: str, run_id: str, lake: str) -> Publication:
-    """What `_written_down` wrote. Raises ValueError, KeyError, TypeError or pa.ArrowException if not."""
-    table = pq.ParquetFile(pa.BufferReader(storage.read(uri))).read()
-    rest = json.loads(table.schema.metadata[_KEY])
-    with pa.ipc.open_stream(base64.b64decode(rest["runs"])) as stream:
-        runs = stream.read_all()
+    """What `_written_down` wrote. Raises AuditFailed, ValueError, KeyError, TypeError or pa.ArrowException if not."""
+    content = sealed.decode(uri, storage.read(uri))
+    runs = _decoded(content["runs"], schemas.RUNS)
     (row,) = runs.select(["dataset", "partition_key", "run_id"]).to_pylist()
     run = Layout(lake, row["dataset"], row["partition_key"], run_id)
     folder = f"{layout.table_folder(lake, run.dataset)}/data/partition_key={run.partition}/{run_id}-"
     if row["run_id"] != run_id or {"/", ".."} & {*run.dataset, *run.partition, run.dataset, run.partition}:
         raise ValueError(f"of run {row['run_id']}, dataset {run.dataset}, partition {run.partition}")
-    if strays := [file for file in rest["files"] if not file.startswith(folder) or "/" in file.removeprefix(folder)]:
+    if strays := [file for file in content["files"] if not file.startswith(folder) or "/" in file.removeprefix(folder)]:
         raise ValueError(f"it names {strays[0]}, which is not a file of its run")
-    quarantine, runs = table.cast(schemas.QUARANTINE), runs.cast(schemas.RUNS)
-    return Publication(run, rest["files"], quarantine, runs, rest["replace_newer"])
+    quarantine = _decoded(content["quarantine"], schemas.QUARANTINE)
+    return Publication(run, content["files"], quarantine, runs, content["replace_newer"])
 
 
 @contextlib.contextmanager
@@ -247,6 +254,9 @@ def _locked(uri: str) -> Iterator[bool]:
         file = Path(uri.removeprefix("file://")).open("rb")  # noqa: SIM115 - closed below, with the lock
     except FileNotFoundError:
         raise storage.ObjectMissing(uri) from None
+    except PermissionError:  # another user's, whose own next run finishes it
+        yield False
+        return
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

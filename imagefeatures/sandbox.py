@@ -16,15 +16,17 @@ import struct
 import sys
 from dataclasses import dataclass
 
-# <linux/prctl.h>, <linux/seccomp.h>, <linux/filter.h>, <linux/fcntl.h>
+# <linux/prctl.h>, <linux/seccomp.h>, <linux/filter.h>, <linux/fcntl.h>, <asm/mman.h>
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _ALL_THREADS = 1  # SECCOMP_FILTER_FLAG_TSYNC
 _KEEP_SPECULATION = 4  # SECCOMP_FILTER_FLAG_SPEC_ALLOW: without it, kernels before 5.16 slow down all of the process
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in struct seccomp_data
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
+_NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data; those of three arguments follow
+_FIRST_ARGUMENT, _SECOND_ARGUMENT, _FOURTH_ARGUMENT = 16, 24, 40
 _F_DUPFD_CLOEXEC = 1030
+_MAP_SHARED, _MAP_ANONYMOUS, _MAP_GROWSDOWN = 0x01, 0x20, 0x100
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Machine:
     audit: int
     seccomp: int
     allowed: dict[str, int]
+    mmap: int
     signalling: tuple[int, int]
     fcntl: int
 
@@ -44,13 +47,14 @@ MACHINES = {
         seccomp=317,
         allowed={
             "read": 0, "write": 1, "recvmsg": 47, "close": 3, "fstat": 5, "lseek": 8,
-            "mmap": 9, "munmap": 11, "mremap": 25, "mprotect": 10, "madvise": 28, "brk": 12,
+            "munmap": 11, "mprotect": 10, "madvise": 28, "brk": 12,
             "futex": 202, "sched_yield": 24, "getpid": 39, "gettid": 186, "getrusage": 98, "getrandom": 318,
             "clock_gettime": 228, "clock_getres": 229, "gettimeofday": 96, "time": 201,
             "nanosleep": 35, "clock_nanosleep": 230, "restart_syscall": 219,
             "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "sigaltstack": 131,
             "exit": 60, "exit_group": 231,
         },
+        mmap=9,
         signalling=(62, 234),
         fcntl=72,
     ),
@@ -59,13 +63,14 @@ MACHINES = {
         seccomp=277,
         allowed={
             "read": 63, "write": 64, "recvmsg": 212, "close": 57, "fstat": 80, "lseek": 62,
-            "mmap": 222, "munmap": 215, "mremap": 216, "mprotect": 226, "madvise": 233, "brk": 214,
+            "munmap": 215, "mprotect": 226, "madvise": 233, "brk": 214,
             "futex": 98, "sched_yield": 124, "getpid": 172, "gettid": 178, "getrusage": 165, "getrandom": 278,
             "clock_gettime": 113, "clock_getres": 114, "gettimeofday": 169,
             "nanosleep": 101, "clock_nanosleep": 115, "restart_syscall": 128,
             "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "sigaltstack": 132,
             "exit": 93, "exit_group": 94,
         },
+        mmap=222,
         signalling=(129, 131),
         fcntl=25,
     ),
@@ -105,6 +110,7 @@ def filter_program(machine: Machine, pid: int) -> bytes:
     ]
     for number in machine.allowed.values():
         program += [_instruction(_JUMP_IF_EQUAL, number, if_false=1), _instruction(_RETURN, _ALLOW)]
+    program += _if_memory_is_counted(machine.mmap)
     for number in machine.signalling:  # a crash of the C library is a signal of the process to itself
         program += _if_argument_is(number, _FIRST_ARGUMENT, pid)
     # Python's mmap duplicates its descriptor. Other commands of fcntl could make the kernel signal other processes.
@@ -118,6 +124,22 @@ def _if_argument_is(number: int, argument: int, value: int) -> list[bytes]:
         _instruction(_JUMP_IF_EQUAL, number, if_false=4),
         _instruction(_LOAD, argument),
         _instruction(_JUMP_IF_EQUAL, value, if_false=1),
+        _instruction(_RETURN, _ALLOW),
+        _instruction(_RETURN, _REFUSE),
+    ]
+
+
+def _if_memory_is_counted(mmap: int) -> list[bytes]:
+    """No memory that RLIMIT_DATA leaves out: shared memory without a file, and stacks.
+
+    For the same reason mremap is not allowed: it would make the process's own stack as large as it likes.
+    """
+    return [
+        _instruction(_JUMP_IF_EQUAL, mmap, if_false=6),
+        _instruction(_LOAD, _FOURTH_ARGUMENT),
+        _instruction(_JUMP_IF_SET, _MAP_GROWSDOWN, if_true=3),
+        _instruction(_JUMP_IF_SET, _MAP_ANONYMOUS, if_false=1),
+        _instruction(_JUMP_IF_SET, _MAP_SHARED, if_true=1),
         _instruction(_RETURN, _ALLOW),
         _instruction(_RETURN, _REFUSE),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,3 +63,33 @@ def read_summary(uri: str, uri_of: UriOf) -> Summary:
         for shard, (rows, size, sha256) in content["files"].items()
     }
     return Summary(content["facts"], files)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search over all shards of a run, whose findings about a shard are read by its worker.
+
+    The first search that ends counts. summary: URI of the summary. uri_of: the URI of a shard's findings. schema: of
+    the findings, a tuple for each row.
+    """
+
+    summary: str
+    uri_of: UriOf
+    schema: pa.Schema
+
+    def has_ended(self) -> bool:
+        return storage.exists(self.summary)
+
+    def write(self, shard: int, findings: Iterable[tuple[Any, ...]]) -> tuple[int, StagedFile]:
+        """Write what was found about a shard. Returns the shard and the file, for `end`."""
+        rows = [dict(zip(self.schema.names, finding, strict=True)) for finding in sorted(findings)]
+        return shard, write_shard_file(self.uri_of, shard, pa.Table.from_pylist(rows, schema=self.schema))
+
+    def end(self, files: Iterable[tuple[int, StagedFile]]) -> None:
+        """Write down which files count."""
+        write_summary(self.summary, Summary({}, dict(files)))
+
+    def read(self, shard: int) -> list[tuple[Any, ...]]:
+        """What was found about a shard. Raises storage.ObjectMissing before a search has ended, or AuditFailed."""
+        found = read_summary(self.summary, self.uri_of).read(shard, self.schema)
+        return list(zip(*found.to_pydict().values(), strict=True))

@@ -134,9 +134,21 @@ PLACES: dict[str, Callable[[Path], object]] = {
 def test_a_thing_that_is_no_file_is_its_own_error(what: str, tmp_path: Path) -> None:
     PLACES[what](tmp_path / "fruit.yaml")
     written(tmp_path, GOOD | {"name": "nuts"}, "nuts.yaml")
+    descriptor = os.dup(0)
+    os.close(descriptor)
     datasets, errors = load_datasets(tmp_path)
+    assert os.dup(0) == descriptor, "a server that reads the folder again and again would run out of descriptors"
+    os.close(descriptor)
     assert [dataset.name for dataset in datasets] == ["nuts"]
     assert [str(error).partition(": ")[0] for error in errors] == ["fruit.yaml"]
+
+
+def test_an_error_shows_nothing_of_a_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("# of the service\nstore: key: hunter2\n")
+    (tmp_path / "fruit.yaml").symlink_to("secret")
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: not YAML: .* line 2, column 11$") as refused:
+        load_dataset(tmp_path / "fruit.yaml")
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", [b"a\nb.yaml", b"\xff.yaml", b"\x1b[2J.yaml", b".yaml", b"a" * 250 + b".yaml"])

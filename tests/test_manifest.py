@@ -164,6 +164,11 @@ def test_an_object_over_the_byte_cap_is_alone_in_its_shard(make_run: MakeRun, tm
     assert [3 * MIB] in shares(run)
 
 
+def test_an_object_that_is_not_downloaded_makes_no_shards(make_run: MakeRun, tmp_path: Path) -> None:
+    found = shares(make_run(sparse(tmp_path / "photos", [1000] * 40 + [2**42] + [1000] * 39)))
+    assert [len(shard) for shard in found] == [20, 20, 21, 19]
+
+
 def test_shards_are_alike_in_bytes_and_in_count(make_run: MakeRun, tmp_path: Path) -> None:
     sizes = [1000 + (at * 7919) % 9000 for at in range(400)]
     found = shares(make_run(sparse(tmp_path / "photos", sizes), {"shard_images": 50}))

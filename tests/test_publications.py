@@ -8,8 +8,8 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
-import pyarrow.parquet as pq
 import pytest
 
 from imagefeatures import layout, publications, read, storage
@@ -21,6 +21,7 @@ from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from support.photos import fill, jpeg
 from support.shared import THIS_PROCESS, MakeRun
+from support.unprivileged import folder_of_nobody
 
 TABLES = ("quarantine", "photos", "runs")
 
@@ -161,6 +162,55 @@ def test_one_that_cannot_be_finished_is_named_and_stops_nobody(
     assert register.register(other.layout.run_file, settings).state == register.REGISTERED
 
 
+def test_one_whose_table_is_damaged_is_named_and_stops_nobody(
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    register.register(finished().layout.run_file, settings)
+    run = finished()
+    stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
+    for lost in ("*-m0.avro", "snap-*.avro", "*.metadata.json"):
+        for file in Path(settings.lake.removeprefix("file://")).glob(f"warehouse/features/photos/metadata/{lost}"):
+            file.write_bytes(b"")
+        caplog.clear()
+        other = finished("other")
+        assert f"{run.layout.publication}: this publication cannot be finished: " in caplog.text
+    assert register.register(other.layout.run_file, settings).state == register.REGISTERED
+    assert notes(settings) == [run.layout.publication]  # for the next run, once the table is repaired
+
+
+def test_one_that_has_changed_by_a_bit_is_named_and_never_published(
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = finished()
+    stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
+    file, catalog, bits = (
+        Path(run.layout.publication.removeprefix("file://")),
+        tables.open_catalog(settings),
+        Random(18),
+    )
+    whole = file.read_bytes()
+    for _ in range(100):
+        damaged = bytearray(whole)
+        damaged[bits.randrange(len(damaged))] ^= 1 << bits.randrange(8)
+        file.write_bytes(damaged)
+        caplog.clear()
+        publications.finish_interrupted(catalog, settings)
+        assert f"{run.layout.publication}: not a publication: " in caplog.text
+    file.write_bytes(whole)
+    publications.finish_interrupted(catalog, settings)
+    assert runs_in(settings) == [{run.run_id}] * 3
+
+
+def test_one_of_another_user_is_left_to_that_user(settings: Settings) -> None:
+    catalog = tables.open_catalog(settings)
+    with folder_of_nobody() as folder:
+        theirs = folder / "publication.json"
+        theirs.write_bytes(b"theirs")
+        theirs.chmod(0)
+        publications._finish(f"file://{theirs}", "x", catalog, settings)
+        assert theirs.is_file()
+
+
 @pytest.mark.parametrize("content", [b"", b"no parquet", None])
 def test_what_is_no_publication_is_named_and_stops_nobody(
     finished: Callable[..., Run], settings: Settings, caplog: pytest.LogCaptureFixture, content: bytes | None
@@ -177,7 +227,7 @@ def test_what_is_no_publication_is_named_and_stops_nobody(
         forged = Publication(run.layout, ["file:///etc/passwd"], schemas.QUARANTINE.empty_table(),
                              pa.Table.from_pylist([row], schema=loose))  # fmt: skip
         content = _written_down(forged)
-    uri = f"{layout.publications_folder(settings.lake)}/x/rows.parquet"
+    uri = f"{layout.publications_folder(settings.lake)}/x/publication.json"
     storage.write(uri, content)
     assert register.register(run.layout.run_file, settings).state == register.REGISTERED
     assert f"{uri}: not a publication: " in caplog.text
@@ -245,7 +295,7 @@ def test_on_a_store_without_locks_only_an_old_publication_is_taken_for_interrupt
     catalog = tables.open_catalog(settings)
     content = storage.read(run.layout.publication)
     begun = publications._read(run.layout.publication, run.run_id, settings.lake)
-    assert pq.ParquetFile(run.layout.publication.removeprefix("file://")).metadata.num_rows == 1
+    assert begun.quarantine.num_rows == 1
     assert begun.layout == run.layout
     monkeypatch.setattr(publications, "_is_local", lambda _: False)
     publications.finish_interrupted(catalog, settings)

@@ -20,7 +20,7 @@ HEADERS = {
 
 
 def verdict(machine: sandbox.Machine, number: int, *arguments: int, audit: int | None = None) -> int:
-    """What the filter says of a system call: a small machine for the three instructions that it is made of."""
+    """What the filter says of a system call: a small machine for the four instructions that it is made of."""
     program = sandbox.filter_program(machine, PID)
     data = struct.pack("IIQ6Q", number, audit or machine.audit, 0, *arguments, *[0] * (6 - len(arguments)))
     at = loaded = 0
@@ -32,6 +32,8 @@ def verdict(machine: sandbox.Machine, number: int, *arguments: int, audit: int |
                 (loaded,) = struct.unpack_from("I", data, operand)
             case 0x15:
                 at += if_true if loaded == operand else if_false
+            case 0x45:
+                at += if_true if loaded & operand else if_false
             case 0x06:
                 return operand
 
@@ -39,7 +41,7 @@ def verdict(machine: sandbox.Machine, number: int, *arguments: int, audit: int |
 @pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
 def test_what_is_not_listed_is_refused(machine: sandbox.Machine) -> None:
     allowed = set(machine.allowed.values())
-    conditional = {*machine.signalling, machine.fcntl}
+    conditional = {*machine.signalling, machine.fcntl, machine.mmap}
     for number in range(600):
         if number not in conditional:
             assert verdict(machine, number) == (ALLOW if number in allowed else EPERM), number
@@ -62,6 +64,15 @@ def test_a_descriptor_may_be_duplicated_and_not_made_to_signal(machine: sandbox.
 
 
 @pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
+def test_memory_is_given_where_the_limit_counts_it(machine: sandbox.Machine) -> None:
+    private, shared, validated, anonymous, stack, grows_down = 0x02, 0x01, 0x03, 0x20, 0x20000, 0x100
+    for flags in (private | anonymous, private | anonymous | stack, private, shared):
+        assert verdict(machine, machine.mmap, 0, 2**30, 3, flags) == ALLOW, flags
+    for flags in (shared | anonymous, validated | anonymous, private | anonymous | grows_down, private | grows_down):
+        assert verdict(machine, machine.mmap, 0, 2**30, 3, flags) == EPERM, flags
+
+
+@pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
 def test_calls_of_another_architecture_end_the_process(machine: sandbox.Machine) -> None:
     assert verdict(machine, 1, audit=0x40000003) == KILL
 
@@ -74,5 +85,5 @@ def test_the_numbers_are_those_of_the_kernels_headers(name: str) -> None:
     numbers = {call: int(number) for call, number in found}
     machine = sandbox.MACHINES[name]
     named = machine.allowed | dict(zip(("kill", "tgkill"), machine.signalling, strict=True))
-    named |= {"seccomp": machine.seccomp, "fcntl": machine.fcntl}
+    named |= {"seccomp": machine.seccomp, "fcntl": machine.fcntl, "mmap": machine.mmap}
     assert {call: numbers[call] for call in named} == named

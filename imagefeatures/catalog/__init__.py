@@ -16,4 +16,5 @@ snapshots     settles which files and rows a snapshot has
 filters       conditions on rows
 relocation    makes the tables of a lake that was copied or moved its own
 repair        the catalog against the lake, and back to an earlier state
+lost          tables that the lake has and the catalog does not
 """

@@ -114,13 +114,22 @@ def describe(catalog: str) -> str:
     return f"{url.get_backend_name()} database {url.database}{host}"
 
 
+def sqlite_file(catalog: str) -> Path | None:
+    """The file of a SQLite catalog; None for any other, and for one in memory or with a URI of SQLite's own.
+
+    >>> sqlite_file("sqlite:////lake/catalog.db?timeout=60"), sqlite_file("http://rest:8181")
+    (PosixPath('/lake/catalog.db'), None)
+    """
+    url = None if is_rest(catalog) else sql_url(catalog)
+    if not url or url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":", "file:")):
+        return None
+    return Path(url.database).absolute()
+
+
 def exists(catalog: str) -> bool:
     """False for a SQLite file that nobody has made yet: opening it would make it."""
-    if is_rest(catalog):
-        return True
-    url = sql_url(catalog)
-    file = url.database if url.get_backend_name() == "sqlite" else None
-    return not file or file.startswith("file:") or Path(file).exists()
+    file = sqlite_file(catalog)
+    return file is None or file.exists()
 
 
 def properties(catalog: str, warehouse: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ A state of a table is one metadata file, the manifest list and the manifests tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,13 +20,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from imagefeatures import names, storage
-from imagefeatures.catalog import connect, guards
+from imagefeatures.catalog import connect, guards, retention
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO, plain_uri
 from imagefeatures.catalog.sql_catalog import LakeSqlCatalog
+from imagefeatures.catalog.tables import SIGNATURE
 from imagefeatures.errors import CatalogError, CatalogRefused
-
-RUN_ID = "imagefeatures.run-id"
-"""The property of a snapshot that names the run which left it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,9 @@ class TableReport:
             return []
         kept = {snapshot.snapshot_id for snapshot in self.earlier.metadata.snapshots}
         later = [snapshot for snapshot in self.current.metadata.snapshots if snapshot.snapshot_id not in kept]
-        runs = [str(snapshot.summary[RUN_ID]) for snapshot in later if snapshot.summary and RUN_ID in snapshot.summary]
+        runs = [
+            str(snapshot.summary[SIGNATURE]) for snapshot in later if snapshot.summary and SIGNATURE in snapshot.summary
+        ]
         return list(dict.fromkeys(runs))
 
 
@@ -98,6 +97,12 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
         session.commit()
     if not getattr(changed, "rowcount", 0):
         raise CatalogError(f"{names.table_name(report.name)}: a run has committed meanwhile; look again")
+
+
+def newest_sound(metadata_folder: str, io: FileIO) -> State | None:
+    """The newest state of a table that can be read, by its folder of metadata files, whatever a catalog says."""
+    states = (_state(uri, io) for uri in beside(f"{metadata_folder}/"))
+    return next((state for state in states if not state.faults), None)
 
 
 def rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:
@@ -162,6 +167,8 @@ def wrong_size(uri: str, expected: int, io: FileIO) -> str | None:
         size = len(io.new_input(uri))
     except FileNotFoundError:
         return f"{uri} is missing"
+    except Exception as error:  # whatever a damaged manifest names, such as a file of another scheme
+        return f"{uri} cannot be read ({type(error).__name__})"
     return None if size == expected else f"{uri} has {size} bytes instead of {expected}"
 
 
@@ -220,5 +227,4 @@ def _log(state: State) -> list[str]:
 
 def version(uri: str) -> int:
     """The number that a metadata file's name begins with."""
-    match = re.match(r"\d+", uri.rpartition("/")[2])
-    return int(match.group()) if match else 0
+    return retention.version(uri.rpartition("/")[2]) or 0

@@ -48,8 +48,6 @@ PENDING = "imagefeatures.expired-manifest-lists"
 TRIES = 5
 """So often does a clean-up look at a table anew, whose publications or clean-ups have changed it meanwhile."""
 
-METADATA_FILE = re.compile(r"(\d+)-[^/]+\.metadata\.json")
-
 
 def properties(kept: Retention, current: dict[str, str]) -> dict[str, str]:
     """The properties that a table with the current ones still has to get."""
@@ -180,14 +178,23 @@ def _may_be_published(file: str, lake: str) -> bool:
     return run_file is not None and storage.exists(run_file)
 
 
+def version(name: str) -> int | None:
+    """The version of a table that a metadata file holds, by its name; None for the name of any other file.
+
+    >>> version("00012-5f9a.metadata.json"), version("snap-12.avro")
+    (12, None)
+    """
+    match = re.fullmatch(r"(\d+)-[^/]+\.metadata\.json", name)
+    return int(match.group(1)) if match else None
+
+
 def _old_versions(table: Table) -> list[str]:
     """Files of earlier versions of the metadata that the table has forgotten: of a time when it kept them for ever."""
     folder, _, current = table.metadata_location.rpartition("/")
     known = {entry.metadata_file for entry in table.metadata.metadata_log}
-    found = {f"{folder}/{name}": METADATA_FILE.fullmatch(name) for name in [current, *storage.names(folder)]}
-    numbers = {uri: int(match.group(1)) for uri, match in found.items() if match}
-    newest = numbers.get(table.metadata_location, 0)
-    return [uri for uri, number in numbers.items() if number < newest - VERSIONS_KEPT and uri not in known]
+    oldest_kept = (version(current) or 0) - VERSIONS_KEPT
+    found = {f"{folder}/{name}": version(name) for name in storage.names(folder)}
+    return [uri for uri, number in found.items() if number is not None and number < oldest_kept and uri not in known]
 
 
 def _is_below(folder: str, uri: str) -> bool:

@@ -53,8 +53,6 @@ def _rewritten(table: Table) -> int:
 def _folders(settings: Settings) -> list[Path]:
     """The folders of a local lake and of a SQLite catalog elsewhere."""
     folders = [Path(settings.lake.removeprefix("file://"))] if settings.lake.startswith("file://") else []
-    if not connect.is_rest(settings.catalog):
-        url = connect.sql_url(settings.catalog)
-        if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:")):
-            folders.append(Path(url.database).absolute().parent)
+    if file := connect.sqlite_file(settings.catalog):
+        folders.append(file.parent)
     return folders

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
@@ -12,6 +14,7 @@ from sqlalchemy import event
 
 from imagefeatures.catalog import connect, guards
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO
+from imagefeatures.storage import modes
 
 
 class LakeSqlCatalog(SqlCatalog):
@@ -20,6 +23,7 @@ class LakeSqlCatalog(SqlCatalog):
     def _init_catalog(self) -> None:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _sync_every_commit)
+            _make_file(self.properties["uri"])
         super()._init_catalog()
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> LakeFileIO:
@@ -53,6 +57,13 @@ class LakeSqlCatalog(SqlCatalog):
         """Commit, as pyiceberg's. Raises CatalogError or CatalogRefused where the database fails."""
         with connect.readable_errors(self.properties["uri"]):
             return super().commit_table(table, requirements, updates)
+
+
+def _make_file(uri: str) -> None:
+    """Make SQLite's file with the permissions of the lake's files: SQLite would let everybody read it."""
+    if file := connect.sqlite_file(uri):
+        with contextlib.suppress(OSError):  # it is there; or SQLite says what is wrong
+            os.close(modes.create(str(file), os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
 
 def _sync_every_commit(connection: Any, _: object) -> None:

@@ -1,7 +1,8 @@
 """The model step: turns weights into engine-ready files in the lake, once for each fingerprint.
 
 Before a file is written, every engine must reproduce the reference on the golden pictures, and the reference must
-reproduce the golden vectors of the package. `model.json` is written last: a folder without it is not used.
+reproduce the golden vectors of the package. `model.json` is written last: a folder without it is not used. A model
+whose files have changed is made anew.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
     """
     fingerprint = spec.fingerprint(preprocessing)
     folder = model_folder(lake, fingerprint)
-    if (facts := _read_facts(lake, fingerprint)) and GOLDEN_FILE in facts["sha256"]:  # older versions wrote none
-        return facts
+    with contextlib.suppress(ModelMismatch):  # else it is made, or made anew
+        return _read_proven(folder)[0]
     with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
         weights = load_weights(spec, cache)
     with _told("the reference in Keras"):
@@ -74,18 +75,7 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
 def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bundle:
     """The prepared files. Raises ModelMismatch when one is missing, or is not the file that was verified."""
     fingerprint = spec.fingerprint(preprocessing)
-    folder = model_folder(lake, fingerprint)
-    facts = _read_facts(lake, fingerprint)
-    try:
-        if facts is None:
-            raise storage.ObjectMissing(model_facts(lake, fingerprint))
-        files = {name: storage.read(f"{folder}/{name}") for name in {GOLDEN_FILE, *facts["sha256"]}}
-    except storage.ObjectMissing as error:
-        raise ModelMismatch(f"MODEL_MISMATCH: {folder} is not prepared ({error}); run the model task") from None
-    for name, data in files.items():
-        if hashlib.sha256(data).hexdigest() != facts["sha256"][name]:
-            raise ModelMismatch(f"MODEL_MISMATCH: {folder}/{name} is not the file that was proven; remove the folder")
-    return Bundle(fingerprint, spec, files)
+    return Bundle(fingerprint, spec, _read_proven(model_folder(lake, fingerprint))[1])
 
 
 @contextlib.contextmanager
@@ -97,12 +87,18 @@ def _told(what: str) -> Iterator[None]:
     log.info("%s%s: %.1f s", PREPARING, what, time.perf_counter() - started)
 
 
-def _read_facts(lake: str, fingerprint: str) -> dict[str, Any] | None:
+def _read_proven(folder: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The content of model.json, and the files. Raises ModelMismatch as `read_bundle`."""
     try:
-        facts: dict[str, Any] = json.loads(storage.read(model_facts(lake, fingerprint)))
-    except storage.ObjectMissing:
-        return None
-    return facts
+        facts: dict[str, Any] = json.loads(storage.read(f"{folder}/model.json"))
+        digests = {GOLDEN_FILE: facts["sha256"][GOLDEN_FILE]} | facts["sha256"]  # older versions wrote none of these
+        files = {name: storage.read(f"{folder}/{name}") for name in digests}
+    except (storage.ObjectMissing, ValueError, KeyError, TypeError) as error:  # missing; empty or cut
+        raise ModelMismatch(f"MODEL_MISMATCH: {folder} is not prepared ({error}); run the model task") from None
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != digests[name]:
+            raise ModelMismatch(f"MODEL_MISMATCH: {folder}/{name} is not the file that was proven; run the model task")
+    return facts, files
 
 
 def _as_npy(array: np.ndarray) -> bytes:

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from imagefeatures import read, schemas, sealed, storage
 from imagefeatures.errors import StoreRefused
 from imagefeatures.plan import Run
-from imagefeatures.shards import StagedFile, read_output
+from imagefeatures.shards import read_output
 from imagefeatures.steps import VALIDATE
-from imagefeatures.summaries import Summary, read_summary, write_shard_file, write_summary
+from imagefeatures.summaries import Search
 
 KNOWN = pa.schema(
     [(n, schemas.FEATURES.field(n).type) for n in ("image_id", "width", "height", "mode", "model", "fingerprint")]
@@ -89,21 +89,9 @@ def matches(pair: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple
     return iter([]) if location is None else ((shard, location) for shard in sorted(set(wanted)))
 
 
-def write_matches(run: Run, shard: int, locations: Iterable[RowLocation]) -> tuple[int, StagedFile]:
-    """Write down where the table has a shard's images. Returns the shard and the file."""
-    rows = [dict(zip(LOCATIONS.names, location, strict=True)) for location in sorted(locations)]
-    table = pa.Table.from_pylist(rows, schema=LOCATIONS)
-    return shard, write_shard_file(run.layout.known_images, shard, table)
-
-
-def is_searched(run: Run) -> bool:
-    """Whether the table has been searched for the run's images."""
-    return storage.exists(run.layout.known_summary)
-
-
-def finish_search(run: Run, matches: Iterable[tuple[int, StagedFile]]) -> None:
-    """Write down which matches count: those of the first search that ends. They are for the shards' `run_shard`."""
-    write_summary(run.layout.known_summary, Summary({}, dict(matches)))
+def search(run: Run) -> Search:
+    """The search for the run's images in the table: a RowLocation for each that it holds."""
+    return Search(run.layout.known_summary, run.layout.known_images, LOCATIONS)
 
 
 def known_images(run: Run, shard: int) -> pa.Table:
@@ -113,12 +101,16 @@ def known_images(run: Run, shard: int) -> pa.Table:
     answer, AuditFailed when the matches are not those that the search wrote.
     """
     valid = [KNOWN.empty_table()]
-    if files := known_files(run):
-        for number, locations in groupby(_read_matches(run, shard), key=lambda location: location[0]):
-            rows = [row for _, row in locations]
-            for first, table in _batches(files[number], KNOWN.names, rows):
-                if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
-                    valid.append(_valid_rows(run, table.take(in_batch)))
+    files = known_files(run)
+    try:
+        located: list[RowLocation] = search(run).read(shard) if files else []
+    except storage.ObjectMissing:  # nobody has searched
+        located = []
+    for number, locations in groupby(located, key=lambda location: location[0]):
+        rows = [row for _, row in locations]
+        for first, table in _batches(files[number], KNOWN.names, rows):
+            if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
+                valid.append(_valid_rows(run, table.take(in_batch)))
     return pa.concat_tables(valid)
 
 
@@ -165,12 +157,3 @@ def _batches(file: KnownFile, columns: list[str], rows: list[int] | None = None)
 
 def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     return [(field.name, field.type) for field in schema]
-
-
-def _read_matches(run: Run, shard: int) -> list[RowLocation]:
-    try:
-        summary = read_summary(run.layout.known_summary, run.layout.known_images)
-    except storage.ObjectMissing:
-        return []
-    columns = summary.read(shard, LOCATIONS).to_pydict()
-    return list(zip(columns["file"], columns["row"], strict=True))

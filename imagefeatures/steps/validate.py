@@ -11,9 +11,9 @@ from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.isolation import Isolated
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
-from imagefeatures.shards import Receipt, ShardWork, StagedFile, read_output
+from imagefeatures.shards import Receipt, ShardWork, read_output
 from imagefeatures.steps import INGEST, VALIDATE
-from imagefeatures.summaries import Summary, read_summary, write_shard_file, write_summary
+from imagefeatures.summaries import Search
 
 DUPLICATES = pa.schema([pa.field("uri", pa.string(), False), pa.field("kept", pa.string(), False)])
 """The duplicates of a shard, and the object with the same bytes that is kept."""
@@ -59,29 +59,15 @@ def duplicates_of(same: Iterable[tuple[str, int]]) -> Iterator[tuple[int, tuple[
         yield shard, (uri, kept)
 
 
-def write_duplicates(run: Run, shard: int, duplicates: Iterable[tuple[str, str]]) -> tuple[int, StagedFile]:
-    """Write down a shard's duplicates. Returns the shard and the file."""
-    rows = [dict(zip(DUPLICATES.names, pair, strict=True)) for pair in sorted(duplicates)]
-    table = pa.Table.from_pylist(rows, schema=DUPLICATES)
-    return shard, write_shard_file(run.layout.duplicates, shard, table)
-
-
-def is_searched(run: Run) -> bool:
-    """Whether the run's objects have been searched for duplicates."""
-    return storage.exists(run.layout.duplicates_summary)
-
-
-def finish_search(run: Run, duplicates: Iterable[tuple[int, StagedFile]]) -> None:
-    """Write down which files of duplicates count: those of the first search that ends."""
-    write_summary(run.layout.duplicates_summary, Summary({}, dict(duplicates)))
+def search(run: Run) -> Search:
+    """The search for duplicates: (uri, kept uri) of each."""
+    return Search(run.layout.duplicates_summary, run.layout.duplicates, DUPLICATES)
 
 
 def _read_duplicates(run: Run, shard: int) -> dict[str, str]:
     if run.dataset.duplicates == "keep":
         return {}
     try:
-        summary = read_summary(run.layout.duplicates_summary, run.layout.duplicates)
+        return dict(search(run).read(shard))
     except storage.ObjectMissing:
         raise AuditFailed(f"{run.layout.duplicates_summary}: not written yet, or gone; start a new run") from None
-    columns = summary.read(shard, DUPLICATES).to_pydict()
-    return dict(zip(columns["uri"], columns["kept"], strict=True))

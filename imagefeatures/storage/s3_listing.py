@@ -18,6 +18,9 @@ from imagefeatures.storage.s3_responses import check_is_s3
 EMPTY_PAGES = 1000
 """The most pages without a key in a row: a store may send some, but one that sends only such pages never ends."""
 
+LARGEST = 2**63 - 1
+"""The largest size in bytes that the tables can hold."""
+
 
 def list_keys(get_page: Callable[..., Mapping[str, Any]], bucket: str, prefix: str) -> Iterator[Listed]:
     """Every key of a bucket that begins with the prefix.
@@ -32,8 +35,8 @@ def list_keys(get_page: Callable[..., Mapping[str, Any]], bucket: str, prefix: s
         entries = page.get("Contents", [])
         for entry in entries:
             key, size, etag = entry.get("Key"), entry.get("Size"), entry.get("ETag")
-            if not key or size is None or size < 0 or etag is None:
-                raise StoreRefused(f"{listing} has an entry without key, size or ETag")
+            if not key or size is None or not 0 <= size <= LARGEST or etag is None:
+                raise StoreRefused(f"{listing} has an entry without key, size or ETag, or with an impossible size")
             if not key.startswith(prefix):
                 raise StoreRefused(f"{listing} has {printable(repr(key))}, which is not below it")
             order.check(key)

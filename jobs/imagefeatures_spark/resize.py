@@ -18,7 +18,7 @@ FILES_AT_ONCE = 4
 def work(context: SparkContext, run: Run) -> None:
     count = manifest.read_listing(run).shards
     todo = shards.pending(run.layout, steps.RESIZE, count)
-    if todo and (files := reuse.known_files(run)) and not reuse.is_searched(run):
+    if todo and (files := reuse.known_files(run)) and not reuse.search(run).has_ended():
         find_known(context, run, files, todo)
     spread(context, run, steps.RESIZE, count, partial(resize.run_shard, run))
 
@@ -29,7 +29,8 @@ def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], to
     known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.row_locations, run))
     images = context.parallelize(todo, len(todo)).flatMap(partial(reuse.identities, run))
     matches = known.cogroup(images).values().flatMap(reuse.matches)
-    reuse.finish_search(run, matches.groupByKey().map(lambda of_shard: reuse.write_matches(run, *of_shard)).collect())
+    search = reuse.search(run)
+    search.end(matches.groupByKey().map(lambda of_shard: search.write(*of_shard)).collect())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from imagefeatures_spark.distribute import main, spread
 
 def work(context: SparkContext, run: Run) -> None:
     count = manifest.read_listing(run).shards
-    if run.dataset.duplicates == "reject" and not validate.is_searched(run):
+    if run.dataset.duplicates == "reject" and not validate.search(run).has_ended():
         find_duplicates(context, run, count)
     spread(context, run, steps.VALIDATE, count, partial(validate.run_shard, run))
     budget.check_budget(run)
@@ -24,8 +24,8 @@ def find_duplicates(context: SparkContext, run: Run, count: int) -> None:
     """Join the whole partition by hash, and write down the duplicates of each shard for the worker that does it."""
     images = context.parallelize(range(count), max(count, 1)).flatMap(partial(validate.identities, run))
     same = images.groupByKey().values().flatMap(validate.duplicates_of)
-    files = same.groupByKey().map(lambda of_shard: validate.write_duplicates(run, *of_shard)).collect()
-    validate.finish_search(run, files)
+    search = validate.search(run)
+    search.end(same.groupByKey().map(lambda of_shard: search.write(*of_shard)).collect())
 
 
 if __name__ == "__main__":

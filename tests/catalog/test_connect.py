@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -165,3 +166,14 @@ def test_sqlite_without_its_folder_or_with_another_file_is_refused(plan: Plan, t
     assert plan(f"sqlite:///{tmp_path}/c.db").endswith(
         "file is not a database; IMAGEFEATURES_CATALOG names another file, or the database is damaged"
     )
+
+
+def test_a_new_sqlite_file_has_the_mode_of_the_lakes_files(settings: Settings) -> None:
+    Path(settings.lake.removeprefix("file://")).chmod(0o755)
+    tables.open_catalog(settings)
+    file = connect.sqlite_file(settings.catalog)
+    assert file is not None
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    file.chmod(0o660)
+    tables.open_catalog(settings)  # one that is there stays as somebody has made it
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660

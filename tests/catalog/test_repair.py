@@ -12,10 +12,13 @@ from imagefeatures import layout, read, storage
 from imagefeatures.catalog import repair, tables
 from imagefeatures.catalog.repair import TableReport
 from imagefeatures.cli import main
+from imagefeatures.datasets import Dataset, RunParams
 from imagefeatures.errors import CatalogError, CatalogRefused
+from imagefeatures.plan import plan_run
 from imagefeatures.settings import Settings
 from support.canary import RestAnswers, rest_catalog
-from support.publishing import DAY, features_file
+from support.photos import fill
+from support.publishing import DAY, features_file, publish_older_run
 from support.reading import photos_table
 
 RUNS = ("first", "second", "third")
@@ -39,8 +42,8 @@ def path_of(uri: str) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
-def table_of(settings: Settings) -> Table:
-    return tables.open_catalog(settings).load_table("features.photos")
+def table_of(settings: Settings, name: str = "photos") -> Table:
+    return tables.open_catalog(settings).load_table(f"features.{name}")
 
 
 def report(settings: Settings) -> TableReport:
@@ -165,6 +168,45 @@ def test_a_catalog_that_is_older_than_the_lake_is_named(
     assert report(settings).newer == history[2]
     assert main(["repair"]) == 0
     assert f"a later commit left {history[2]}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, emptied])
+def test_a_lost_catalog_is_refused_by_plan_and_made_again(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], lose: Callable[[Path], None]
+) -> None:
+    publish_older_run(settings)
+    before = table_of(settings, "runs").metadata_location
+    path_of(before).with_name("00000-cut.metadata.json").write_bytes(b"")
+    lose(catalog := path_of(settings.lake) / "catalog.db")
+    dataset = Dataset(name="new", source=f"file://{fill(tmp_path / 'photos', {})}/")
+    with pytest.raises(CatalogRefused) as refused:
+        plan_run(dataset, RunParams(), DAY, settings)
+    assert f"{settings.lake} has tables that sqlite database {catalog} does not know, such as " in str(refused.value)
+    assert "\n" not in str(refused.value)
+    lose(catalog)
+    assert main(["repair"]) == 1
+    assert capsys.readouterr().out.startswith(f"features.runs: not in the catalog, {before}\nNothing was changed. ")
+    assert main(["repair", "--apply"]) == 0
+    assert table_of(settings, "runs").metadata_location == before
+    assert len(read.runs(settings)) == 1
+    assert plan_run(dataset, RunParams(), DAY, settings)
+
+
+def test_a_table_that_was_dropped_is_only_listed_again_by_its_name(
+    settings: Settings, history: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_older_run(settings)
+    tables.open_catalog(settings).drop_table("features.photos")
+    assert main(["repair", "--apply"]) == 0
+    assert f"features.photos: not in the catalog, {history[2]}" in capsys.readouterr().out.splitlines()
+    assert not tables.open_catalog(settings).table_exists("features.photos")
+    assert main(["repair", "--apply", "photos"]) == 0
+    assert runs_in(settings) == {"third"}
+
+
+def test_a_manifest_that_names_another_scheme_is_a_fault_and_no_error(settings: Settings) -> None:
+    fault = repair._wrong_size("fjle:///data/x.parquet", 7, table_of_io(settings))
+    assert fault == "fjle:///data/x.parquet cannot be read (StoreRefused)"
 
 
 def test_an_unknown_table_is_refused(settings: Settings, history: list[str]) -> None:

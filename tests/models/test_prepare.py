@@ -71,6 +71,22 @@ def test_an_incomplete_model_is_refused(lake_with_model: str, name: str) -> None
         prepare.read_bundle(SPEC, PREPROCESSING, lake_with_model)
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"sha256": {}}', b'{"sha256": 7}', b"\xff"])
+def test_a_model_whose_facts_cannot_be_read_counts_as_none(lake_with_model: str, content: bytes) -> None:
+    storage.write(f"{model_folder(lake_with_model, FINGERPRINT)}/model.json", content)
+    with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: .* is not prepared .*; run the model task$"):
+        prepare.read_bundle(SPEC, PREPROCESSING, lake_with_model)
+
+
+def test_a_damaged_model_is_made_anew(lake_with_model: str, tmp_path: Path) -> None:
+    storage.write(f"{model_folder(lake_with_model, FINGERPRINT)}/model.bin", b"")
+    weights = tmp_path / "weights" / f"{SPEC.name}.h5"
+    weights.parent.mkdir()
+    weights.write_bytes(b"none")  # so that it ends where it begins to make the model, which takes long
+    with pytest.raises(ModelMismatch, match=rf"^{weights}: not a Keras HDF5 weights file"):
+        prepare.prepare(SPEC, PREPROCESSING, lake_with_model, tmp_path)
+
+
 def test_vectors_within_the_tolerances_pass() -> None:
     expected = np.random.default_rng(5).random((4, 1280), np.float32)
     found = reference.check_parity("engine", expected + np.float32(0.0009), expected)

@@ -142,7 +142,8 @@ def test_the_first_search_for_duplicates_counts(make_run: MakeRun, tmp_path: Pat
     first = validated(run)
     assert validate.is_searched(run)
     files = set(storage.names(run.layout.step("validate")))
-    validate.finish_search(run, [validate.write_duplicates(run, 0, [("file:///other", "file:///kept")])])
+    search = validate.search(run)
+    search.end([search.write(0, [("file:///other", "file:///kept")])])
     find_duplicates(run)
     for shard in range(len(first)):
         Path(run.layout.receipt("validate", shard).removeprefix("file://")).unlink()

@@ -86,11 +86,11 @@ def test_an_entry_that_lacks_something_is_refused(scripted: ScriptedStore, missi
     status, headers, body = page("a")
     cut = body.replace(f"<{missing}>".encode(), b"<Other>").replace(f"</{missing}>".encode(), b"</Other>")
     scripted.script = [(status, headers, cut)]
-    with pytest.raises(StoreRefused, match=LISTING + "has an entry without key, size or ETag$"):
+    with pytest.raises(StoreRefused, match=LISTING + "has an entry without key, size or ETag"):
         listed()
 
 
-@pytest.mark.parametrize("size", ["-1", "many", "1e3", ""])
+@pytest.mark.parametrize("size", ["-1", "many", "1e3", "", str(2**63), "9" * 30])
 def test_a_size_that_is_none_is_an_error_in_one_line(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch, size: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,6 +12,15 @@ from pyiceberg.table import Table
 from imagefeatures import schemas
 from imagefeatures.settings import Settings
 from support.publishing import DAY, pa
+
+KEPT, GROUP = 10, 2
+"""The bound of these tests; so many snapshots beyond it are removed together."""
+
+FIRST_GROUP = 7
+"""So many publications of one partition leave 13 snapshots, of which the three oldest go."""
+
+Publish = Callable[[str], None]
+"""Publishes a file of the run with that id."""
 
 
 def folder_of(table: Table) -> Path:
