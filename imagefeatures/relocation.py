@@ -49,7 +49,7 @@ def relocate_publications(lake: str, old: str) -> int:
     """Let interrupted publications be finished in this lake. old: where it was. Returns how many there are."""
     count = 0
     for stored in list(storage.list_objects(publications_folder(lake))):
-        if stored.uri.endswith("/rows.parquet") and publications.relocate(stored.uri, old, lake):
+        if stored.uri.endswith("/publication.json") and publications.relocate(stored.uri, old, lake):
             count += 1
     return count
 
