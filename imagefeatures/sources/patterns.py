@@ -7,13 +7,15 @@
     2026/raw/       the same, of this path below the source
 
 `*` stands for any text, in a path also for text with slashes. `**/` stands for any folders, or none. `?` stands for one
-character, `[abc]` for one of these, `[!abc]` for one that is none of these. Nothing else is special.
+character, `[abc]` for one of these, `[!abc]` for one that is none of these. Nothing else is special. An é is an é,
+whether a name has it as one character or, as on macOS, as two.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -46,7 +48,7 @@ def fits(path: str, patterns: tuple[str, ...], ignore_case: bool = False) -> boo
     >>> fits("2026/thumbs/a.JPG", ("*.jpg",), ignore_case=True)
     True
     """
-    return _compiled(patterns, ignore_case).fits(path)
+    return _compiled(patterns, ignore_case).fits(path if path.isascii() else unicodedata.normalize("NFC", path))
 
 
 def check(pattern: str) -> str:
@@ -86,7 +88,7 @@ class _Patterns:
 @cache
 def _compiled(patterns: tuple[str, ...], ignore_case: bool) -> _Patterns:
     names, folders, paths = [], [], []
-    for pattern in patterns:
+    for pattern in (unicodedata.normalize("NFC", given) for given in patterns):
         inner = pattern.rstrip("/")
         if "/" not in pattern:
             names.append(pattern)

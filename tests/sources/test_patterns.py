@@ -55,6 +55,9 @@ CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
         ("@eaDir/", "a/@eaDir/1.jpg/SYNO.jpg", True),
         ("a.b", "aXb", False),
         ("a+(b)|c", "a+(b)|c", True),
+        ("\u00e9t\u00e9/*", "e\u0301te\u0301/1.jpg", True),  # as macOS writes it
+        ("e\u0301?.jpg", "\u00e91.jpg", True),
+        ("?.jpg", "e\u0301.jpg", True),
     ],
 )
 def test_what_fits(pattern: str, path: str, expected: bool) -> None:

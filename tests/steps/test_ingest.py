@@ -210,6 +210,7 @@ def test_one_object_that_the_store_holds_back_costs_only_itself(make_run: MakeRu
         "c": no(400, "KMS.DisabledException"),
         "d": no(400, "InvalidRequest"),
         "e": no(403, "AccessDenied"),
+        "f": no(404, "NoSuchVersion"),
     }
     contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in answers)
     scripted.script = [(200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())] * 2
@@ -221,12 +222,14 @@ def test_one_object_that_the_store_holds_back_costs_only_itself(make_run: MakeRu
     assert set(frozen) == {f"s3://{BUCKET}/a"}
     codes = {"b": "InvalidObjectState", "c": "KMS.DisabledException", "d": "InvalidRequest", "e": "AccessDenied"}
     reasons = {key: "ARCHIVED" if key == "b" else "NOT_READABLE" for key in codes}
+    gone = rejected.pop(f"s3://{BUCKET}/f")
+    assert gone == ("NOT_FOUND", "it was listed, and gone when it was read")
     assert rejected == {
         f"s3://{BUCKET}/{key}": (reasons[key], f"the store does not let it be read ({code})")
         for key, code in codes.items()
     }
     asked = Counter(path.split("/")[-1] for path in scripted.paths)
-    assert asked == {"a": 1, "b": 2, "c": 2, "d": 2, "e": 2}
+    assert asked == {"a": 1, "b": 2, "c": 2, "d": 2, "e": 2, "f": 2}
 
 
 @pytest.mark.parametrize(
