@@ -166,6 +166,7 @@ def test_a_lake_that_was_copied_or_moved_is_whole_and_independent(
     assert "there is nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_runs_go_on_in_the_new_place_with_reuse_and_leave_the_old_one_alone(
     original: Settings, photos: Path, moved: Moved
 ) -> None:
@@ -196,6 +197,7 @@ def test_no_file_that_the_tables_name_names_the_old_place(original: Settings, ph
             assert f"{original.lake}/warehouse".encode() not in file.read_bytes()
 
 
+@pytest.mark.long
 def test_an_unfinished_run_and_an_interrupted_publication_go_on_in_the_new_place(
     own: Settings, photos: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +249,6 @@ def test_an_older_snapshot_whose_files_are_gone_stays_behind_and_that_is_said(
     assert len(kept) == 3
     assert first.snapshot_id not in {snapshot.snapshot_id for snapshot in kept}
     assert read.table(new, "photos").num_rows == 4
-    assert published(new, photos).row["registered"] == 2
 
 
 def test_a_table_with_deleted_rows_is_refused_in_words(
@@ -326,6 +327,7 @@ def test_a_lake_goes_to_a_store_and_from_there_to_another_folder_of_it(
     assert main(["repair"]) == 0
 
 
+@pytest.mark.long
 def test_a_postgresql_catalog_goes_with_a_lake_that_moves(
     original: Settings, photos: Path, make_database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
