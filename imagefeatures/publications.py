@@ -168,7 +168,7 @@ def relocate(uri: str, old: str, new: str) -> bool:
     try:
         table = pq.ParquetFile(pa.BufferReader(storage.read(uri))).read()
         rest = json.loads(table.schema.metadata[_KEY])
-        moved = [new + file.removeprefix(old) if file.startswith(f"{old}/") else file for file in rest["files"]]
+        moved = [layout.moved(file, old, new) for file in rest["files"]]
     except (ValueError, KeyError, TypeError, pa.ArrowException):
         return False  # `_finish` reports it
     if moved == rest["files"]:

@@ -46,7 +46,8 @@ class Move:
     def __call__(self, uri: str) -> str:
         """The URI in the new place, if it lies in the old one; otherwise the URI as it is."""
         plain = plain_uri(uri)
-        return self.new + plain.removeprefix(self.old) if plain.startswith(f"{self.old}/") else uri
+        there = layout.moved(plain, self.old, self.new)
+        return uri if there == plain else there
 
 
 @dataclass(frozen=True)

@@ -371,6 +371,21 @@ def test_a_folder_that_is_reached_by_two_names_is_relocated_and_read_by_the_new_
     assert read.table(new, "photos").num_rows == 4
 
 
+@pytest.mark.parametrize("inner", ["new", "old"])
+def test_one_place_may_lie_in_the_other(
+    original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    before, lake, copy = rows(original), tmp_path / "lake", tmp_path / "lake" / "copy"
+    places = (lake, copy) if inner == "new" else (copy, lake)
+    for source, place in ((path_of(original.lake), places[0]), places):
+        shutil.copytree(source, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("copy"))
+        monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{place}")
+        monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{place}/catalog.db")
+        assert main(["relocate-lake", "--apply"]) == 0
+    shutil.rmtree(places[0] / "warehouse")
+    assert rows(Settings.from_env()) == before
+
+
 def test_what_stays_of_a_broken_staging_folder_stops_nothing(original: Settings, photos: Path, moved: Moved) -> None:
     new = moved("copy")
     folder = path_of(new.lake) / "staging" / "photos" / DAY / "20261103T000000-0a1b2c3d"
