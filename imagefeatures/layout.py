@@ -174,6 +174,22 @@ def model_facts(lake: str, fingerprint: str) -> str:
     return f"{model_folder(lake, fingerprint)}/model.json"
 
 
+def moved(uri: str, old: str, new: str) -> str:
+    """The URI in the new place of a lake, if it lies in the old one; otherwise the URI as it is.
+
+    One place may lie in the other. What lies in the new one already stays, so that a change that was interrupted can be
+    made again.
+
+    >>> moved("file:///lake/staging/a", "file:///lake", "s3://b/lake"), moved("file:///lake2/a", "file:///lake", "s3://b")
+    ('s3://b/lake/staging/a', 'file:///lake2/a')
+    >>> moved("file:///lake/copy/a", "file:///lake", "file:///lake/copy")
+    'file:///lake/copy/a'
+    """
+    if not uri.startswith(f"{old}/") or (new.startswith(f"{old}/") and uri.startswith(f"{new}/")):
+        return uri
+    return new + uri.removeprefix(old)
+
+
 def folder_reservation(lake: str, dataset: str) -> str:
     """Holds the source of a dataset that has no dataset file: the name is reserved for this source."""
     return f"{lake}/folders/{dataset}"

@@ -174,7 +174,7 @@ def relocate(uri: str, old: str, new: str) -> bool:
     """Let a publication that was written down in the lake `old` name the files of `new`. Returns whether it did."""
     try:
         content = sealed.decode(uri, storage.read(uri))
-        moved = [new + file.removeprefix(old) if file.startswith(f"{old}/") else file for file in content["files"]]
+        moved = [layout.moved(file, old, new) for file in content["files"]]
     except (AuditFailed, KeyError, TypeError, AttributeError):
         return False  # `_finish` reports it
     if moved == content["files"]:

@@ -20,8 +20,11 @@ from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 from imagefeatures.steps import SPARK_STEPS
 
-COLUMNS = ("uri", "reason", "detail", "step", "size", "image_id", "label")
-"""What is told of a rejected object: columns of features.quarantine, in this order."""
+COLUMNS = ("uri", "reason", "detail", "step", "size", "image_id")
+"""What is told of a rejected object: columns of features.quarantine, in this order.
+
+Not the label: it is the name of somebody's folder, and a spreadsheet would take one that begins with = for a formula.
+"""
 
 Row = Mapping[str, Any]
 """The COLUMNS of one object."""

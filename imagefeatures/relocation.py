@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from imagefeatures import names, publications, sealed, storage
-from imagefeatures.layout import publications_folder, shard_of_receipt
+from imagefeatures.layout import moved, publications_folder, shard_of_receipt
 from imagefeatures.plan import Run
 
 
@@ -68,6 +68,4 @@ def _moved(value: Any, old: str, new: str) -> Any:
         return {key: _moved(inner, old, new) for key, inner in value.items()}
     if isinstance(value, list):
         return [_moved(inner, old, new) for inner in value]
-    if isinstance(value, str) and value.startswith(f"{old}/"):
-        return new + value.removeprefix(old)
-    return value
+    return moved(value, old, new) if isinstance(value, str) else value

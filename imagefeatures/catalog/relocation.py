@@ -46,7 +46,8 @@ class Move:
     def __call__(self, uri: str) -> str:
         """The URI in the new place, if it lies in the old one; otherwise the URI as it is."""
         plain = plain_uri(uri)
-        return self.new + plain.removeprefix(self.old) if plain.startswith(f"{self.old}/") else uri
+        there = layout.moved(plain, self.old, self.new)
+        return uri if there == plain else there
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,14 @@ def _examined(name: str, uri: str, move: Move, io: LakeFileIO) -> ForeignTable:
     except Exception as error:  # whatever a damaged file makes pyiceberg raise
         return ForeignTable(name, uri, move, faults=(repair.fault(here, io, error),))
     kept, faults, files = [], [], 0
+    whole: set[str] = set()  # manifests that were read: most snapshots share most of theirs
     for snapshot in metadata.snapshots:
         is_current = snapshot.snapshot_id == metadata.current_snapshot_id
         try:
             manifests = list(_manifests(snapshot, move, io))
-            entries = [entry.data_file for manifest in manifests for entry in manifest.fetch_manifest_entry(io)]
+            to_read = [manifest for manifest in manifests if is_current or manifest.manifest_path not in whole]
+            entries = [entry.data_file for manifest in to_read for entry in manifest.fetch_manifest_entry(io)]
+            whole.update(manifest.manifest_path for manifest in to_read)
             deletes = any(manifest.content != ManifestContent.DATA for manifest in manifests)
         except Exception as error:
             if is_current:

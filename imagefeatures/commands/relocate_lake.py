@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from imagefeatures import names
+from imagefeatures import layout, names
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import ParamsError
 from imagefeatures.settings import Settings
@@ -74,7 +74,7 @@ def _check_places(olds: list[str], given: str | None, settings: Settings) -> Non
     url = None if connect.is_rest(settings.catalog) else connect.sql_url(settings.catalog)
     file = url.database if url and url.get_backend_name() == "sqlite" else None
     for old in olds:
-        if file and f"file://{file}".startswith(f"{old}/"):
+        if file and layout.moved(f"file://{file}", old, settings.lake) != f"file://{file}":
             raise ParamsError(
                 f"IMAGEFEATURES_CATALOG: {file} is the catalog of the old place, {old}, which would lose its tables; "
                 f"set the copy's catalog, in {settings.lake}"

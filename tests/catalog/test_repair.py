@@ -12,9 +12,10 @@ from imagefeatures import layout, read, storage
 from imagefeatures.catalog import repair, tables
 from imagefeatures.catalog.repair import TableReport
 from imagefeatures.cli import main
-from imagefeatures.datasets import Dataset, RunParams
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogError, CatalogRefused
 from imagefeatures.plan import plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from support.canary import RestAnswers, rest_catalog
 from support.photos import fill
