@@ -4,10 +4,10 @@ Turns one partition of a dataset, a day's images, into rows of the Iceberg table
 one MobileNetV2 vector for each image.
 
 **Run it.** Scheduled runs fill yesterday at midnight UTC. *Trigger* fills the day that its form names:
-`yesterday`, `today`, or one such as `2026-11-02`. For other days use the command
-`airflow backfill create --dag-id features_<dataset> --from-date 2026-11-02 --to-date 2026-11-04`, or the
-backfill's form: from 2026-11-02 to 2026-11-04 is 3 partitions, first and last included. Type the days, leave the
-times empty; your browser's time zone does not matter. Days to come are left out.
+`yesterday`, `today`, or one such as `2026-11-02`. For a range of days press *Trigger* and choose
+*Backfill*: from 2026-11-02 to 2026-11-04 is 3 partitions, first and last included. Type the days and
+leave the times empty; your browser's time zone does not matter. Days to come are left out. The same by
+a command: docs/running.md.
 
 **The promise.** Every listed object ends in `features.<dataset>` or, with a reason, in
 `features.quarantine`; numbers that do not add up are never published. Running a partition again
