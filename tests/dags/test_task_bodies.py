@@ -101,16 +101,3 @@ def test_jobs_that_are_not_installed_are_named(package: str, monkeypatch: pytest
 def test_the_asset_of_a_dataset_is_its_table() -> None:
     asset = building_blocks.asset("fruit")
     assert (asset.name, asset.uri) == ("features.fruit", "iceberg://features/fruit")
-
-
-@pytest.mark.parametrize("cron", ["0 0 * * *", None])
-def test_a_run_at_midnight_fills_the_day_before_and_no_other(cron: str | None) -> None:
-    import datetime as dt
-
-    timetable = building_blocks.calendar(cron)
-    start, end = dt.datetime(2026, 11, 1, tzinfo=dt.UTC), dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
-    infos = list(timetable.iter_partition_dagrun_infos(earliest=start, latest=end))
-    assert [(info.partition_key, f"{info.run_after:%m-%d %H:%M}") for info in infos] == [
-        ("2026-11-01", "11-02 00:00"),
-        ("2026-11-02", "11-03 00:00"),
-    ]

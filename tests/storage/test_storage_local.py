@@ -52,7 +52,7 @@ def test_a_failed_local_write_leaves_no_draft(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS])
 def test_only_if_absent_works_where_files_cannot_be_linked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
@@ -63,6 +63,27 @@ def test_only_if_absent_works_where_files_cannot_be_linked(
     assert storage.write(f"file://{tmp_path}/file", b"first", only_if_absent=True)
     assert not storage.write(f"file://{tmp_path}/file", b"second", only_if_absent=True)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_link_that_fails_for_another_reason_is_an_error_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(StoreError, match=rf"^file://{tmp_path}/file: {os.strerror(code)}$"):
+        storage.write(f"file://{tmp_path}/file", b"first", only_if_absent=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_files_is_deleted_with_all_that_is_in_it_and_once_is_enough(tmp_path: Path) -> None:
+    storage.write(f"file://{tmp_path}/run/step/file", b"x")
+    for _ in range(2):
+        storage.delete_folder(f"file://{tmp_path}/run")
+        assert list(tmp_path.iterdir()) == []
+    assert storage.abort_old_uploads(f"file://{tmp_path}") == 0
 
 
 # Modes

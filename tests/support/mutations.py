@@ -7,6 +7,7 @@ numbers that a module's constants stand for.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +27,7 @@ _SHOWN_CHARACTERS = 90
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module with one mistake. name: the function, and what was changed into what.
+    """A module with one mistake. name: the function, and what was changed into what; no two have the same.
 
     first, last: the lines of the statement that was changed. at_import: it runs when the module is imported.
     """
@@ -59,7 +60,7 @@ def mutants(text: str) -> Iterator[Mutant]:
     >>> [mutant.name for mutant in mutants("def f(x):\\n    return x < 3\\n")]
     ['f: return x < 3 -> return None', 'f: x < 3 -> x <= 3', 'f: 3 -> 4']
     """
-    tree = ast.parse(text)
+    tree, seen = ast.parse(text), Counter[str]()
     for place in _places(tree, _Place(tree, lambda _: None, tree, "", True, ast.Pass())):
         before = ast.unparse(place.node)
         for other in _others(place):
@@ -67,7 +68,11 @@ def mutants(text: str) -> Iterator[Mutant]:
             after, source = ast.unparse(other), ast.unparse(ast.fix_missing_locations(tree))
             place.put(place.node)
             name = f"{place.scope}: {_short(before)} -> {_short(_left_out(place.node, other) or after)}"
-            yield Mutant(name.removeprefix(": "), *_lines(place.statement), place.at_import, source)
+            name = name.removeprefix(": ")
+            seen[name] += 1
+            if seen[name] > 1:
+                name += f" (number {seen[name]})"
+            yield Mutant(name, *_lines(place.statement), place.at_import, source)
 
 
 def _places(parent: ast.AST, around: _Place) -> Iterator[_Place]:
