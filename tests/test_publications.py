@@ -183,14 +183,9 @@ def test_one_that_has_changed_by_a_bit_is_named_and_never_published(
 ) -> None:
     run = finished()
     stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
-    file, catalog, bits = (
-        Path(run.layout.publication.removeprefix("file://")),
-        tables.open_catalog(settings),
-        Random(18),
-    )
-    whole = file.read_bytes()
-    for _ in range(100):
-        damaged = bytearray(whole)
+    file, bits = Path(run.layout.publication.removeprefix("file://")), Random(18)
+    catalog, whole = tables.open_catalog(settings), file.read_bytes()
+    for damaged in map(bytearray, [whole] * 100):
         damaged[bits.randrange(len(damaged))] ^= 1 << bits.randrange(8)
         file.write_bytes(damaged)
         caplog.clear()

@@ -18,7 +18,7 @@ from imagefeatures.plan import plan_run
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from support.canary import RestAnswers, rest_catalog
-from support.photos import fill
+from support.photos import fill, jpeg
 from support.publishing import DAY, features_file, publish_older_run
 from support.reading import photos_table
 
@@ -179,7 +179,8 @@ def test_a_lost_catalog_is_refused_by_plan_and_made_again(
     before = table_of(settings, "runs").metadata_location
     path_of(before).with_name("00000-cut.metadata.json").write_bytes(b"")
     lose(catalog := path_of(settings.lake) / "catalog.db")
-    dataset = Dataset(name="new", source=f"file://{fill(tmp_path / 'photos', {})}/")
+    source = fill(tmp_path / "photos", {"1.jpg": jpeg(1)})
+    dataset = Dataset(name="new", source=f"file://{source}/")
     with pytest.raises(CatalogRefused) as refused:
         plan_run(dataset, RunParams(), DAY, settings)
     assert f"{settings.lake} has tables that sqlite database {catalog} does not know, such as " in str(refused.value)
@@ -206,7 +207,7 @@ def test_a_table_that_was_dropped_is_only_listed_again_by_its_name(
 
 
 def test_a_manifest_that_names_another_scheme_is_a_fault_and_no_error(settings: Settings) -> None:
-    fault = repair._wrong_size("fjle:///data/x.parquet", 7, table_of_io(settings))
+    fault = repair.wrong_size("fjle:///data/x.parquet", 7, table_of_io(settings))
     assert fault == "fjle:///data/x.parquet cannot be read (StoreRefused)"
 
 

@@ -121,9 +121,9 @@ def test_a_run_whose_plan_wrote_no_files_down_computes_everything(make: Make, se
 def test_a_search_is_done_once_its_matches_are_written_down(make: Make, settings: Settings) -> None:
     published(make(), settings)
     run = make()
-    assert not reuse.is_searched(run)
+    assert not reuse.search(run).has_ended()
     begun(run)
-    assert reuse.is_searched(run)
+    assert reuse.search(run).has_ended()
 
 
 # Rules that hold for known images too

@@ -132,7 +132,7 @@ def test_without_the_search_for_duplicates_nothing_is_validated(make_run: MakeRu
     run = make_run(fill(tmp_path / "photos", TWICE), duplicates="reject")
     manifest.list_source(run, workers=1)
     ingest.run_shard(run, 0)
-    assert not validate.is_searched(run)
+    assert not validate.search(run).has_ended()
     with pytest.raises(AuditFailed, match=r"/validate/duplicates\.json: not written yet, or gone; start a new run$"):
         validate.run_shard(run, 0)
 
@@ -140,7 +140,7 @@ def test_without_the_search_for_duplicates_nothing_is_validated(make_run: MakeRu
 def test_the_first_search_for_duplicates_counts(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(fill(tmp_path / "photos", TWICE), {"shard_images": 2}, duplicates="reject")
     first = validated(run)
-    assert validate.is_searched(run)
+    assert validate.search(run).has_ended()
     files = set(storage.names(run.layout.step("validate")))
     search = validate.search(run)
     search.end([search.write(0, [("file:///other", "file:///kept")])])
