@@ -14,10 +14,11 @@ from botocore.exceptions import ClientError
 from urllib3.exceptions import ProtocolError
 
 from imagefeatures.errors import StoreRefused
+from imagefeatures.reasons import Reason
 from imagefeatures.storage import s3_responses
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing
 from imagefeatures.storage.retry import Transient
-from imagefeatures.storage.s3_responses import check_is_s3, error_text, is_denied, parsed, read_body, translate_errors
+from imagefeatures.storage.s3_responses import check_is_s3, error_text, parsed, read_body, reason_of, translate_errors
 
 URI = "s3://images/key"
 
@@ -104,22 +105,26 @@ def test_other_errors_of_reading_a_response_are_themselves(error: Exception) -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "denied"),
+    ("code", "status", "reason"),
     [
-        ("AccessDenied", 403, True),
-        ("AllAccessDisabled", 403, True),
-        ("InvalidObjectState", 403, True),
-        ("AccessDenied", 401, False),
-        ("ExpiredToken", 403, False),
+        ("AccessDenied", 403, Reason.NOT_READABLE),
+        ("AllAccessDisabled", 403, Reason.NOT_READABLE),
+        ("KMS.DisabledException", 400, Reason.NOT_READABLE),
+        ("InvalidObjectState", 403, Reason.ARCHIVED),
+        ("AccessDenied", 401, None),
+        ("ExpiredToken", 403, None),
+        ("403", 403, None),
     ],
 )
-def test_an_object_that_is_denied_is_told_from_credentials_that_are(code: str, status: int, denied: bool) -> None:
-    assert is_denied(response(status, code)) is denied
+def test_an_object_that_is_denied_is_told_from_credentials_that_are(
+    code: str, status: int, reason: Reason | None
+) -> None:
+    assert reason_of(response(status, code)) is reason
 
 
 def test_an_error_without_any_details_is_read_too() -> None:
     bare = ClientError({}, "GetObject")
-    assert (s3_responses.status(bare), error_text(bare), is_denied(bare)) == (0, "?", False)
+    assert (s3_responses.status(bare), error_text(bare), reason_of(bare)) == (0, "?", None)
     assert error_text(response(500, "Code", "words")) == "Code: words"
 
 
