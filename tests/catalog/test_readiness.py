@@ -252,3 +252,26 @@ def test_a_database_that_takes_no_writes(settings: Settings, make_database: Call
         connection.execute(f'alter database "{name}" set default_transaction_read_only = on')
     with pytest.raises(CatalogRefused, match=r"read-only transaction; IMAGEFEATURES_CATALOG must name a server that"):
         planned(of, photos)
+
+
+@pytest.mark.parametrize("state", ["read only", "locked"])
+def test_a_catalog_that_takes_no_commit_any_more_is_one_line(lake: Settings, state: str) -> None:
+    file = path_of(lake) / "catalog.db"
+    if state == "read only":
+        file.chmod(0o444)  # before it is opened
+    table = tables.open_table(tables.open_catalog(lake), lake, "photos")
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        if state == "locked":
+            other.execute("begin exclusive")
+        kind, said = {
+            "locked": (CatalogError, "database is locked; another program holds it: end that program, or try again"),
+            "read only": (CatalogRefused, "attempt to write a readonly database; give this process the right to write"),
+        }[state]
+        for use in (
+            lambda: tables.replace_files(table, DAY, [], "second"),
+            lambda: tables.open_table(tables.open_catalog(lake), lake, "new"),
+        ):
+            with pytest.raises(kind) as error:
+                use()
+            assert str(error.value).startswith(f"sqlite database {file}: {said}")
+            assert "\n" not in str(error.value) and "[SQL" not in str(error.value)
