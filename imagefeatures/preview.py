@@ -109,7 +109,7 @@ def _partitions_there(dataset: Dataset, partition: str) -> str:
     template = dataset.source.uri
     if not dataset.source.by_partition:
         return ""
-    if not (there := _beside(template)):
+    if not (there := _beside(dataset.source)):
         return f"; there is no partition in {_parent(template)}"
     near = difflib.get_close_matches(partition, there, NEAREST)
     names = ", ".join(printable(name) for name in sorted(near) or there[:NEAREST])
@@ -127,15 +127,14 @@ def _parent(template: str) -> str:
     return template[: template.index("{partition")].rpartition("/")[0] + "/"
 
 
-def _beside(template: str) -> list[str]:
+def _beside(source: AnySource) -> list[str]:
     """The names of the folders in the place of the partition, as far as a bounded look shows them."""
-    from imagefeatures import storage
-
-    parent = _parent(template)
+    parent = _parent(source.uri)
     if parent.startswith("file://"):
         try:
             return sorted(entry.name for entry in os.scandir(parent.removeprefix("file://")) if entry.is_dir())
         except OSError:
             return []
-    below = (stored.uri.removeprefix(parent) for stored in islice(storage.list_entries(parent), LOOKED_AT))
+    everything = source.of_everything.model_copy(update={"uri": parent})
+    below = (item.uri.removeprefix(parent) for item in islice(everything.items(), LOOKED_AT))
     return sorted({path.partition("/")[0] for path in below if "/" in path})
