@@ -45,6 +45,9 @@ KEEP_SNAPSHOTS, KEEP_DAYS = "imagefeatures.keep-snapshots", "imagefeatures.keep-
 PENDING = "imagefeatures.expired-manifest-lists"
 """The table's property that names what a clean-up still has to remove: a JSON list of URIs."""
 
+NEWEST = 4
+"""So many snapshots are looked at for what their commits left: a publication makes one or two of a table."""
+
 TRIES = 5
 """So often does a clean-up look at a table anew, whose publications or clean-ups have changed it meanwhile."""
 
@@ -100,13 +103,14 @@ def expired_snapshots(metadata: TableMetadata, now: dt.datetime) -> list[Snapsho
 
 
 def remove_expired(table: Table, lake: str) -> int:
-    """Delete the files that only expired snapshots name. Returns how many; 0 when nothing has expired.
+    """Delete the files that only expired snapshots name, and those that no snapshot has ever named. Returns how many.
 
     A file stays if it lies outside the table's folder, or if the run that wrote it can still be published (it has a
     staging folder in the lake). Raises errors of the store. Safe beside other clean-ups and publications.
     """
     # Not the location that the metadata says: who can write the metadata shall not choose what is deleted.
     inside = partial(_is_below, layout.table_folder(lake, table.name()[-1]))
+    deleted = _delete(filter(inside, _merged_at_once(table)), table)
     for attempt in range(TRIES if _pending(table.metadata) else 0):
         table.refresh()
         version = table.metadata_location
@@ -121,8 +125,27 @@ def remove_expired(table: Table, lake: str) -> int:
         # A run that was published meanwhile has no staging folder any more, and its files may be among these.
         if table.refresh().metadata_location == version:
             # Lists last, as they lead to the manifests, and manifests to the data files.
-            return sum(_delete(filter(inside, uris), table) for uris in (files, manifests, lists, _old_versions(table)))
-    return 0  # others publish all the time: the next clean-up finds the same
+            for uris in (files, manifests, lists, _old_versions(table)):
+                deleted += _delete(filter(inside, uris), table)
+            return deleted
+    return deleted  # others publish all the time: the next clean-up finds the same
+
+
+def _merged_at_once(table: Table) -> set[str]:
+    """The manifests that the newest commits wrote and merged into others before they ended: nothing names them.
+
+    pyiceberg numbers the manifests of a commit, <uuid>-m0.avro, <uuid>-m1.avro, … Its uuid is in its list's name too.
+    """
+    newest = sorted(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[-NEWEST:]
+    named = {manifest.manifest_path for snapshot in newest for manifest in _manifests(table.io, snapshot.manifest_list)}
+    written: set[str] = set()
+    for snapshot in newest:
+        folder, _, name = snapshot.manifest_list.rpartition("/")
+        if commit := re.fullmatch(r"snap-\d+-\d+-([^/]+)\.avro", name):
+            own = re.compile(rf"{re.escape(f'{folder}/{commit[1]}')}-m(\d+)\.avro")
+            numbers = [int(found[1]) for path in named if (found := own.fullmatch(path))]
+            written.update(f"{folder}/{commit[1]}-m{number}.avro" for number in range(max(numbers, default=0)))
+    return written - named
 
 
 def _bounds(metadata: TableMetadata) -> Retention:

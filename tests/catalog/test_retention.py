@@ -61,6 +61,16 @@ def test_snapshots_beyond_the_number_and_all_that_only_they_name_are_removed(
     assert retention.PENDING not in photos.properties
 
 
+def test_manifests_that_a_commit_writes_and_merges_at_once_are_removed(photos: Table, few: Settings) -> None:
+    for number in range(25):
+        partition = f"day-{number:02}"
+        tables.replace_files(photos, partition, [run_file(few, f"run-{number}", partition)], f"run-{number}")
+        retention.remove_expired(photos, few.lake)
+        assert unnamed_files(photos) == set(), number
+    assert photos.scan().to_arrow().num_rows == 75
+    assert len(photos.current_snapshot().manifests(photos.io)) < 10  # so some were merged
+
+
 def test_a_replaced_snapshot_is_kept_for_its_days_from_the_moment_it_was_replaced(
     photos: Table, publish: Publish
 ) -> None:
