@@ -39,7 +39,7 @@ def params_of(params: Mapping[str, Any], partition_key: str | None, run: DagRunP
     asked = given.partition
     if partition_key:
         # The form sends its default too, and a backfill sends its form to each of its runs.
-        if asked not in (None, DEFAULT_DAY, partition_key):
+        if asked and asked.lower() != DEFAULT_DAY and asked != partition_key:
             raise ParamsError(
                 f"partition: the parameters say {asked}, but this run's own partition key is {partition_key}; "
                 f"leave the parameter as it is in backfills and scheduled runs"
