@@ -40,8 +40,8 @@ LEAST_SECONDS, TIMES_LONGER = 6.0, 5
 START_SECONDS = 60.0
 """How much longer than all of its tests a mutant may take, where not even their own limits end them."""
 
-NO_TESTS = 5
-"""pytest's exit status where it found none."""
+NOT_RUN = {3: "pytest failed by itself", 5: "none of these tests is there"}
+"""Exit statuses of pytest that say nothing about a mutant."""
 
 LIBRARIES = ("_pytest.config", "pytest_timeout", "numpy", "PIL.Image", "pyarrow.parquet", "pyarrow.compute", "yaml",
              "pydantic", "pyiceberg.catalog.sql", "pyiceberg.table", "sqlalchemy", "boto3", "botocore.session",
@@ -102,8 +102,8 @@ def _tried(copy: Path, module: str, lines: range, known: dict[str, str]) -> Iter
         limits = {test: max(LEAST_SECONDS, TIMES_LONGER * plan.seconds[test]) for test in chosen}
         status = _Copy(copy).run({"tests": chosen, "limits": limits}, START_SECONDS + sum(limits.values()))
         end = {0: "survived", None: "timeout"}.get(status, "killed")
-        if status == NO_TESTS:
-            raise SystemExit(f"{module}: none of these tests is there: {chosen}")
+        if status in NOT_RUN:
+            raise SystemExit(f"{module}:{mutant.first}: {mutant.name}: {NOT_RUN[status]}: {chosen}")
         if end != "killed":
             print(f"  {module}:{mutant.first}: {end}: {mutant.name}", flush=True)
         yield Result(mutant, end)
