@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 
@@ -18,7 +19,7 @@ def size(data: bytes) -> tuple[int, int] | None:
     return width, abs(height)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Check the length. Raises Rejected (TRUNCATED)."""
     declared = max(int.from_bytes(data[2:6], "little"), 26)  # some files declare 0; the smallest header has 26
     if len(data) < declared:

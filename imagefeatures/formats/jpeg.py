@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
 from imagefeatures.formats.limits import Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # 00 is a stuffed byte; 01 and d0 to d7 have no segment
@@ -26,9 +27,9 @@ def size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Walk the markers up to the end of the image. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE)."""
-    metadata, exif = Metadata("JPEG"), b""
+    metadata, exif = Metadata("JPEG", limits), b""
     for marker, start, length in _segments(data):
         if marker == _END:
             tiff.check_exif(exif, metadata)

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
-from imagefeatures.formats.limits import INFLATED_BYTES, Metadata
+from imagefeatures.formats.limits import Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PIECE_BYTES = 2**14  # how many compressed bytes are inflated at a time
+_INFLATED_BYTES = 2**20  # the most that a piece of them may be inflated to at a time
 
 
 def size(data: bytes) -> tuple[int, int] | None:
@@ -21,12 +23,12 @@ def size(data: bytes) -> tuple[int, int] | None:
     return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" and len(data) >= 24 else None
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Walk the chunks up to the end chunk: their CRCs and the metadata.
 
     Raises Rejected (CORRUPT, METADATA_TOO_LARGE, TRUNCATED).
     """
-    metadata = Metadata("PNG")
+    metadata = Metadata("PNG", limits)
     for start, kind, content in _chunks(data):
         end = start + 8 + len(content)
         if zlib.crc32(content, zlib.crc32(kind)) != int.from_bytes(data[end : end + 4]):
@@ -35,7 +37,7 @@ def check(data: bytes) -> None:
             return
         if kind[0] & 0x20 and kind != b"fdAT":  # an ancillary chunk, and not a frame of an animation
             metadata.add(12 + len(content))
-            metadata.add(_inflated_size(kind, content))
+            metadata.add(_inflated_size(kind, content, limits))
             if kind == b"eXIf":
                 tiff.check_exif(bytes(content), metadata)
     raise Rejected(Reason.TRUNCATED, f"PNG of {len(data):,} bytes without its end chunk")
@@ -87,11 +89,11 @@ def _inflated_sizes(data: bytes) -> Iterator[int]:
             for start in range(0, len(content), _PIECE_BYTES):
                 rest: bytes | memoryview = content[start : start + _PIECE_BYTES]
                 while rest and not stream.eof:
-                    yield len(stream.decompress(rest, INFLATED_BYTES))
+                    yield len(stream.decompress(rest, _INFLATED_BYTES))
                     rest = stream.unconsumed_tail
 
 
-def _inflated_size(kind: bytes, content: memoryview) -> int:
+def _inflated_size(kind: bytes, content: memoryview, limits: Limits) -> int:
     """The inflated size in bytes of a compressed text or profile; 0 for other chunks. Raises Rejected."""
     if kind in (b"zTXt", b"iCCP"):  # name, 0, method, stream
         stream = bytes(content).partition(b"\0")[2][1:]
@@ -101,13 +103,14 @@ def _inflated_size(kind: bytes, content: memoryview) -> int:
     else:
         return 0
     try:
-        size = len(zlib.decompressobj().decompress(stream, INFLATED_BYTES + 1))
+        size = len(zlib.decompressobj().decompress(stream, limits.max_profile_bytes + 1))
     except zlib.error:
         return 0  # decoders ignore a chunk that they cannot inflate
-    if size > INFLATED_BYTES:
+    if size > limits.max_profile_bytes:
         raise Rejected(
             Reason.METADATA_TOO_LARGE,
-            f"PNG chunk {kind.decode()!r} of {len(content):,} bytes inflates to more than {INFLATED_BYTES:,}",
+            f"PNG chunk {kind.decode()!r} of {len(content):,} bytes inflates to more than "
+            f"{limits.max_profile_bytes:,} (limits.max_profile_bytes)",
         )
     return size
 

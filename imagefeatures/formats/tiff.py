@@ -9,6 +9,7 @@ import numpy as np
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}  # bytes of a type
@@ -30,12 +31,12 @@ def size(data: bytes) -> tuple[int, int] | None:
     return (sides[_WIDTH], sides[_HEIGHT]) if len(sides) == 2 else None
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Check that the file holds everything its first directory refers to, and count the bytes of the tags.
 
     Raises Rejected (TRUNCATED, METADATA_TOO_LARGE).
     """
-    metadata, needed, integers = Metadata("TIFF"), 8, {}
+    metadata, needed, integers = Metadata("TIFF", limits), 8, {}
     try:
         for tag, kind, count, start in _entries(data):
             size = count * _SIZES.get(kind, 0)
