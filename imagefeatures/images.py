@@ -215,6 +215,8 @@ def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
         if "MAX_TEXT_" in str(error):  # Pillow's own limits for the texts in a PNG
             raise Rejected(Reason.METADATA_TOO_LARGE, str(error)) from None
         reason = Reason.TRUNCATED if "truncated" in str(error).lower() else Reason.CORRUPT
+        if str(error).endswith("Not implemented"):  # by libavif
+            reason = Reason.UNSUPPORTED_FORMAT
         raise Rejected(reason, f"{type(error).__name__}: {error}") from None
 
 

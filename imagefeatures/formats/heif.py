@@ -91,7 +91,7 @@ def for_decoder(data: bytes) -> bytes:
     items = _items(data, meta)
     hidden = bytearray(data[: max(_boxes_end(data), _items_end(items))])
     for item in items.by_number.values():
-        if item.kind in METADATA:
+        if item.kind in METADATA | {b"tmap"}:  # a tone map is for screens, and makes no other picture
             hidden[item.kind_at : item.kind_at + 4] = b"skip"
     return bytes(hidden)
 

@@ -53,6 +53,10 @@ _STARTS = (  # compared byte by byte with the beginning of the file
     (b"\x80\x2a\x5f\xd7", "a Cineon image"),
     (b"NRRD000", "an NRRD image"),
     (b"\xb1\x68\xde\x3a", "a DCX image"),
+    (b"\x53\x80\xf6\x34", "a Softimage PIC image"),
+    (b"P7 332\n", "a thumbnail of xv"),
+    (b"BLP1", "a BLP texture"),
+    (b"BLP2", "a BLP texture"),
     (b"PF\n", "a PFM image"),
     (b"Pf\n", "a PFM image"),
     (b"/* XPM */", "an XPM image"),
@@ -71,6 +75,7 @@ _STARTS = (  # compared byte by byte with the beginning of the file
     (b"\x1a\x45\xdf\xa3", "a Matroska or WebM film"),
     (b"\0\0\1\xba", "an MPEG film"),
     (b"\0\0\1\xb3", "an MPEG film"),
+    (b"YUV4MPEG2 ", "a film without compression (YUV4MPEG)"),
     (b"FLV\1", "a Flash film"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media film or recording"),
     (b"OggS", "an Ogg film or recording"),
@@ -85,6 +90,8 @@ _STARTS = (  # compared byte by byte with the beginning of the file
     (b"SQLite format 3\0", "an SQLite database"),
     # data
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
+    (b"GRIB", "a GRIB file"),
     (b"CDF\1", "a NetCDF file"),
     (b"CDF\2", "a NetCDF file"),
     (b"PAR1", "a Parquet file"),
@@ -112,6 +119,7 @@ _BRANDS = {  # of the ISO base media file format
     b"M4B ": "an MP4 recording",
     b"mif1": "a HEIF image of an unknown codec",
     b"mif2": "a HEIF image of an unknown codec",
+    b"mif3": "a HEIF image in its short form (mif3)",
     b"msf1": "a HEIF sequence of an unknown codec",
 }
 _FILM_BRANDS = re.compile(rb"isom|iso\w|mp4\d|M4V.|avc1|dash|3g[p2]\w|f4v |MSNV|mmp4|XAVC|ndx\w|hvc1|CAEP|dby1")
@@ -146,6 +154,10 @@ def _by_structure(data: bytes) -> str | None:
         return "a Windows icon (ICO)" if data[2] == 1 else "a Windows cursor (CUR)"
     if data.startswith(b"\1\0\0\0") and data[40:44] == b" EMF":
         return "a Windows metafile (EMF)"
+    if data[4:6] in (b"\x11\xaf", b"\x12\xaf"):
+        return "a FLIC film"
+    if data[36:40] == b"acsp":
+        return "a colour profile (ICC)"
     if data[128:132] == b"DICM":
         return "a DICOM image"
     if data[257:262] == b"ustar":

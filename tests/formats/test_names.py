@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import check
@@ -73,6 +73,13 @@ FIRST_BYTES = {
     "DDS texture": ["444453207c00000007100a00"],
     "KTX texture": ["ab4b5458203131bb0d0a1a0a01020304", "ab4b5458203230bb0d0a1a0a"],
     "FLIF image": ["464c494634 3100".replace(" ", "")],
+    "Softimage PIC image": ["5380f634406d70a443726561746564"],
+    "thumbnail of xv": ["5037203333320a23584c564d"],
+    "film without compression": ["595556344d50454732205736342048343820"],
+    "BLP texture": ["424c503100000000", "424c503201000000"],
+    "FLIC film": ["248f010011af80014001c800", "ec38000012af1b00"],
+    "MATLAB file": ["4d41544c414220352e30204d41542d66696c65"],
+    "GRIB file": ["475249420000ae01"],
     "QOI image": ["716f6966000000400000003003"],
     "BPG image": ["425047fb20008170"],
     "Sun raster image": ["59a66a95000000400000003000000018"],
@@ -160,6 +167,8 @@ MADE = {
     "Parquet file": lambda: saved("parquet"),
     "Arrow file": lambda: saved("arrow"),
     "HDF5 file": lambda: saved("hdf5"),
+    "colour profile": lambda: ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+    "HEIF image in its short form": lambda: b"\0\0\0\x10ftypmif3heic\0\0\x02\x8dmini" + bytes(60),
     "tar archive": lambda: saved("tar"),
     "nothing but zeros": lambda: bytes(100_000),
 }
