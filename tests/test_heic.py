@@ -26,9 +26,9 @@ def opened(data: bytes) -> Image.Image:
 
 def test_a_real_photo_is_decoded_as_it_was() -> None:
     with Image.open(real_photos()[0]) as photo:
-        pixels = np.asarray(photo)
+        pixels = np.asarray(photo.crop((200, 100, 440, 260)))
     with opened(encoded(pixels, "HEIC", quality=95)) as image:
-        assert (image.format, image.size, image.mode) == ("HEIC", (640, 427), "RGB")
+        assert (image.format, image.size, image.mode) == ("HEIC", (240, 160), "RGB")
         image.load()
         assert np.abs(np.asarray(image).astype(int) - pixels).mean() < 3
 
