@@ -136,10 +136,36 @@ def test_grey_of_10_and_12_bits_keeps_the_high_byte(bits: int, monkeypatch: pyte
     assert np.abs(decode(data, LIMITS).pixels[..., 0].astype(int) - (grey >> 8)).max() <= 1
 
 
-def test_colours_of_10_bits_are_those_of_8() -> None:
+@pytest.mark.parametrize("bits", [10, 12])
+def test_colours_of_10_and_12_bits_are_those_of_8(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
     sink = io.BytesIO()
     pillow_heif.encode("RGB;16", (160, 96), (smooth().astype(np.uint16) * 257).tobytes(), sink, quality=95)
-    assert close(sink.getvalue(), smooth())
+    data = sink.getvalue()
+    assert data[data.index(b"hvcC") + 21] & 7 == bits - 8
+    assert close(data, smooth())
+
+
+@pytest.mark.parametrize("make", [heic, avif], ids=["HEIC", "AVIF"])
+def test_a_file_that_only_says_it_is_heif_is_known_by_what_else_it_is(make: Callable[[], bytes]) -> None:
+    plain = make()
+    general = plain[:8] + b"mif1" + plain[12:]
+    assert inspect(general, LIMITS) == inspect(plain, LIMITS)
+    assert np.array_equal(decode(general, LIMITS).pixels, decode(plain, LIMITS).pixels)
+
+
+def test_the_decoder_sees_neither_metadata_nor_what_is_appended() -> None:
+    data = heic(exif=turned(1).tobytes(), xmp=b"<x/>")
+    seen = formats.for_decoder(data + b"\0\0\0\0SEFH a phone's trailer", "HEIC")
+    assert len(seen) == len(data)
+    assert b"Exif\0" in data
+    assert b"\0\2\0\0Exif" in data
+    assert b"\0\0mime" in data
+    assert seen.count(b"\0\0skip") == 2
+    toned = data.replace(b"\0\2\0\0Exif", b"\0\2\0\0tmap")
+    assert formats.for_decoder(toned, "HEIC") == seen
+    assert np.array_equal(decode(toned, LIMITS).pixels, decode(data, LIMITS).pixels)
+    assert formats.for_decoder(data, "JPEG") is data
 
 
 @pytest.mark.parametrize("chroma", [420, 422, 444])
