@@ -42,7 +42,7 @@ from PIL import (
 
 from imagefeatures import formats
 from imagefeatures.errors import Rejected
-from imagefeatures.formats import png
+from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
 from imagefeatures.limits import FORMATS, Limits
 from imagefeatures.reasons import Reason
@@ -69,8 +69,8 @@ _TURNS = {
 }
 """The transposition that turns an image upright, by its EXIF orientation."""
 
-PILLOW_NAME = {name: (name,) for name in FORMATS} | {"JPEG": ("JPEG", "MPO")}
-"""The Pillow plugins that may open each allowed format. Phones' JPEG files often open as MPO."""
+PILLOW_NAME = {name: (name,) for name in FORMATS}
+"""The Pillow plugin that may open each allowed format. The one of JPEG opens phones' MPO files too."""
 
 PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 """The modules of these plugins, before `ImagePlugin`."""
@@ -121,6 +121,7 @@ def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded
         if kind == "PNG":
             _load_png(image, data)
         image.load()
+        _check_palette(image, formats.palette_colours(kind, data))
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
@@ -201,7 +202,7 @@ def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid metadata: only the pixels are used
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(formats.for_decoder(data, kind)), formats=PILLOW_NAME[kind]) as image:
+            with Image.open(io.BytesIO(formats.readable(kind, data)), formats=PILLOW_NAME[kind]) as image:
                 yield image
     except (Rejected, NameError, ImportError):  # the last two are mistakes in this code, not in an image
         raise
@@ -214,7 +215,8 @@ def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
     except Exception as error:  # Pillow's plugins raise almost any type of error on hostile bytes
         if "MAX_TEXT_" in str(error):  # Pillow's own limits for the texts in a PNG
             raise Rejected(Reason.METADATA_TOO_LARGE, str(error)) from None
-        reason = Reason.TRUNCATED if "truncated" in str(error).lower() else Reason.CORRUPT
+        cut = "truncated" in str(error).lower() or (kind == "TIFF" and tiff.is_cut(data))
+        reason = Reason.TRUNCATED if cut else Reason.CORRUPT
         if str(error).endswith("Not implemented"):  # by libavif
             reason = Reason.UNSUPPORTED_FORMAT
         raise Rejected(reason, f"{type(error).__name__}: {error}") from None
@@ -253,6 +255,14 @@ def _load_png(image: Image.Image, data: bytes) -> None:
     image.load()
     if image.info.get("interlace") or image.crop(last_row).tobytes() == noise.tobytes():
         png.check_rows(data)
+
+
+def _check_palette(image: Image.Image, colours: int) -> None:
+    """Check that no pixel names a colour behind the end of the palette. Raises Rejected (CORRUPT)."""
+    if colours and colours < 256 and image.mode in ("P", "L"):  # L: a palette of greys in order
+        _, most = image.getextrema()
+        if isinstance(most, int) and most >= colours:
+            raise Rejected(Reason.CORRUPT, f"a pixel has colour {most} of a palette of {colours}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

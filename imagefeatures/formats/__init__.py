@@ -5,13 +5,15 @@
     limits      the most pixels and the most metadata of one image
     jpeg, png, webp, gif, bmp, tiff, heif, jpeg2000
                 one format each, HEIC and AVIF together: `size(data)` reads the header, `check(data, limits)` walks
-                the file to its end
+                the file to its end, and `check_mode(data)` refuses what the decoder would not read right
+    jpeg_frame, bmp_runs, tiff_directory, tiff_layout, tiff_modes
+                what such files declare of their pixels
     heif_items  what a HEIC or AVIF file is made of
     isobmff     the boxes of HEIC, AVIF and JPEG 2000
     av1         the size that the bitstream of an AVIF file declares
 
-Nothing is decoded, and no more than limits.max_profile_bytes or 1 MiB is allocated at a time. Errors inside the
-compressed pixels are left to the decoder.
+Nothing is decoded, and no more than limits.INFLATED_BYTES or limits.max_profile_bytes is allocated at a time. Errors
+inside the compressed pixels are left to the decoder.
 """
 
 from __future__ import annotations
@@ -25,44 +27,68 @@ from imagefeatures.formats.detect import detect_format
 from imagefeatures.formats.limits import check_pixels
 from imagefeatures.limits import FORMATS, Limits
 
-__all__ = ["FORMATS", "check", "check_header", "detect_format", "for_decoder"]
+__all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours", "readable"]
 
 
 @dataclass(frozen=True)
 class _Parser:
     size: Callable[[bytes], tuple[int, int] | None]
     check: Callable[[bytes, Limits], None]
+    check_mode: Callable[[bytes], None]
 
 
 _PARSERS = {
-    "JPEG": _Parser(jpeg.size, jpeg.check),
-    "PNG": _Parser(png.size, png.check),
-    "WEBP": _Parser(webp.size, webp.check),
-    "GIF": _Parser(gif.size, gif.check),
-    "BMP": _Parser(bmp.size, bmp.check),
-    "TIFF": _Parser(tiff.size, tiff.check),
-    "HEIC": _Parser(partial(heif.size, kind="HEIC"), partial(heif.check, kind="HEIC")),
-    "AVIF": _Parser(partial(heif.size, kind="AVIF"), partial(heif.check, kind="AVIF")),
-    "JPEG2000": _Parser(jpeg2000.size, jpeg2000.check),
+    "JPEG": _Parser(jpeg.size, jpeg.check, jpeg.check_mode),
+    "PNG": _Parser(png.size, png.check, png.check_mode),
+    "WEBP": _Parser(webp.size, webp.check, webp.check_mode),
+    "GIF": _Parser(gif.size, gif.check, gif.check_mode),
+    "BMP": _Parser(bmp.size, bmp.check, bmp.check_mode),
+    "TIFF": _Parser(tiff.size, tiff.check, tiff.check_mode),
+    "JPEG2000": _Parser(jpeg2000.size, jpeg2000.check, jpeg2000.check_mode),
+} | {
+    kind: _Parser(heif.size, partial(heif.check, kind=kind), partial(heif.check_mode, kind=kind))
+    for kind in ("HEIC", "AVIF")
 }
+_PALETTES = {"PNG": png.palette_colours, "GIF": gif.palette_colours, "BMP": bmp.palette_colours}
+_READABLE = {"PNG": png.readable, "TIFF": tiff.readable, "HEIC": heif.readable, "AVIF": heif.readable}
 
 
 def check_header(data: bytes, limits: Limits) -> str:
-    """The image's format. Raises Rejected when the format, or the size in the header, is not allowed."""
-    kind = detect_format(data, limits.formats)
-    if size := _PARSERS[kind].size(data):
-        width, height = size
-        check_pixels(width, height, limits)
+    """The image's format.
+
+    Raises Rejected when the format, the size in the header, or what the file declares of its pixels is not allowed.
+    """
+    kind = _check_size(data, limits)
+    _PARSERS[kind].check_mode(data)
     return kind
 
 
 def check(data: bytes, limits: Limits) -> str:
     """The image's format. Raises Rejected when its header is not allowed, or its container is incomplete or corrupt."""
-    kind = check_header(data, limits)
-    _PARSERS[kind].check(data, limits)
+    kind = _check_size(data, limits)
+    _PARSERS[kind].check(data, limits)  # before the pixels are judged: of a file that was cut nothing else need be said
+    _PARSERS[kind].check_mode(data)
     return kind
 
 
-def for_decoder(data: bytes, kind: str) -> bytes:
-    """The bytes of the file that its decoder is to see. kind: its format."""
-    return heif.for_decoder(data) if kind in ("HEIC", "AVIF") else data
+def readable(kind: str, data: bytes) -> bytes:
+    """The bytes for the decoder: without broken metadata at which it would stop, though they touch no pixel.
+
+    The same object if there is nothing to take out.
+    """
+    parser = _READABLE.get(kind)
+    return parser(data) if parser else data
+
+
+def palette_colours(kind: str, data: bytes) -> int:
+    """How many colours the palette has, where a pixel may name one behind its end; 0 where it cannot."""
+    count = _PALETTES.get(kind)
+    return count(data) if count else 0
+
+
+def _check_size(data: bytes, limits: Limits) -> str:
+    kind = detect_format(data, limits.formats)
+    if size := _PARSERS[kind].size(data):
+        width, height = size
+        check_pixels(width, height, limits)
+    return kind

@@ -34,7 +34,7 @@ def _format(data: bytes) -> str | None:
         return "WEBP"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
-    if data.startswith(b"MM\0*") or (data.startswith(b"II*\0") and data[8:10] != b"CR"):  # Canon's raw photos have CR
+    if data.startswith((b"II*\0", b"MM\0*")):
         return "TIFF"
     if data.startswith(b"BM"):
         return "BMP"

@@ -10,6 +10,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _TRAILER, _IMAGE, _EXTENSION = 0x3B, 0x2C, 0x21
+_GRAPHIC_CONTROL = b"\xf9"
 
 
 def size(data: bytes) -> tuple[int, int] | None:
@@ -22,6 +23,44 @@ def size(data: bytes) -> tuple[int, int] | None:
         (left, top), (image_width, image_height) = _pair(data, first + 1), _pair(data, first + 5)
         width, height = max(width, left + image_width), max(height, top + image_height)
     return width, height
+
+
+def check_mode(data: bytes) -> None:
+    """Check that the colours of the first image, and of the screen around it, are declared as the decoder paints them.
+
+    The decoder paints the screen with the transparent colour, or the first of the image's palette. Raises Rejected
+    (UNSUPPORTED_MODE).
+    """
+    transparent, first = False, None
+    for kind, start in _parts(data):
+        if kind == _EXTENSION and data[start + 1 : start + 2] == _GRAPHIC_CONTROL:
+            transparent = bool(data[start + 3 : start + 4] > b"" and data[start + 3] & 1)
+        if kind == _IMAGE:
+            first = start
+            break
+    if first is None or len(data) < first + 10:
+        return
+    screen_colours = data[13 : 13 + _palette_bytes(data, 10)]
+    colours = data[first + 10 : first + 10 + _palette_bytes(data, first + 9)] or screen_colours
+    if not colours:
+        raise Rejected(Reason.UNSUPPORTED_MODE, "a GIF without a palette is not read")
+    size_of_screen, corner, size_of_image = _pair(data, 6), _pair(data, first + 1), _pair(data, first + 5)
+    covered = corner == (0, 0) and all(side >= of for side, of in zip(size_of_image, size_of_screen, strict=True))
+    background = screen_colours[3 * data[11] : 3 * data[11] + 3]
+    if not covered and not transparent and background != colours[:3]:
+        shown, whole = (f"{width} × {height}" for width, height in (size_of_image, size_of_screen))
+        raise Rejected(
+            Reason.UNSUPPORTED_MODE,
+            f"a GIF whose first image, {shown}, leaves out parts of {whole} is only read where the colour around it is "
+            "the first of its palette",
+        )
+
+
+def palette_colours(data: bytes) -> int:
+    """How many colours the palette of the first image has; 0 without one."""
+    first = next((start for kind, start in _parts(data) if kind == _IMAGE), None)
+    own = 0 if first is None else _palette_bytes(data, first + 9)
+    return (own or _palette_bytes(data, 10)) // 3
 
 
 def check(data: bytes, limits: Limits) -> None:

@@ -23,32 +23,45 @@ _UNDERSTOOD = {b"ispe", b"pixi", b"colr", b"pasp", b"irot", b"imir", b"clap", b"
 _FILE_BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"wide", b"uuid", b"idat", b"mfra", b"moof"}
 
 
-def size(data: bytes, kind: str) -> tuple[int, int] | None:
-    """Width and height of the picture, or of the largest part that is decoded for it; None if the header is cut.
-
-    kind: HEIC or AVIF. Raises Rejected (UNSUPPORTED_FORMAT, UNSUPPORTED_MODE) for what is not provably read right,
-    CORRUPT for a header that contradicts itself.
-    """
+def size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of the picture, or of the largest part that is decoded for it; None if they cannot be read."""
     meta = _whole_meta(data)
     if meta is None:
         return None
     try:
         items = _items(data, meta)
+        primary = items.by_number.get(items.primary)
+        if primary is None:
+            return None
+        used = (primary, *items.made_of(items.primary), *items.auxiliaries(items.primary))
+        sides = [side for item in used for side in _sides(data, item)]
+        sides += [frame for item in used if (frame := _frame(data, item))]
+        sides += _track_sides(data)
+    except ValueError:
+        return None
+    return max(sides, key=lambda pair: pair[0] * pair[1], default=None)
+
+
+def check_mode(data: bytes, kind: str) -> None:
+    """Check that the decoder reads right what the items declare. kind: HEIC or AVIF.
+
+    Raises Rejected (UNSUPPORTED_FORMAT, UNSUPPORTED_MODE, and CORRUPT for items that contradict themselves).
+    """
+    meta = _whole_meta(data)
+    if meta is None:
+        return
+    try:
+        items = _items(data, meta)
         primary = _primary(items, kind)
-        parts = list(_parts(data, items, primary))
-        for part in parts:
+        for part in _parts(data, items, primary):
             _check_coding(data, part, kind)
         _check_properties(primary, kind)
-        used = (primary, *parts, *items.auxiliaries(items.primary))
-        sides = [side for item in used for side in _sides(data, item)]
-        if kind == "AVIF":
-            sides += [frame for item in used if (frame := _frame(data, item))]
-            sides += _track_sides(data)
+        list(_track_sides(data))
+        declared = size(data)
     except ValueError as error:
         raise Rejected(Reason.CORRUPT, f"{kind} whose items cannot be read: {error}") from None
-    if not sides:
+    if declared is None:
         raise Rejected(Reason.CORRUPT, f"{kind} that does not say how large its picture is")
-    return max(sides, key=lambda pair: pair[0] * pair[1])
 
 
 def check(data: bytes, limits: Limits, kind: str) -> None:
@@ -62,25 +75,15 @@ def check(data: bytes, limits: Limits, kind: str) -> None:
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"{kind} sequence without a picture that stands for it")
     if meta is None or needed > len(data):
         raise _truncated(data, kind, f"its boxes declare {max(needed, len(data) + 1):,} bytes or more")
-    items = _items(data, meta)
-    if (needed := _items_end(items)) > len(data):
-        raise _truncated(data, kind, f"its items reach up to {needed:,}")
+    try:
+        _check_items(data, meta, Metadata(kind, limits), kind)
+    except ValueError as error:
+        raise Rejected(Reason.CORRUPT, f"{kind} whose items cannot be read: {error}") from None
     if data[8:12] == b"avis" and not has_track:
         raise _truncated(data, kind, "it is a sequence without its track")
-    metadata = Metadata(kind, limits)
-    metadata.add(meta.end - meta.start)  # with the colour profiles
-    for item in items.by_number.values():
-        if item.kind in METADATA:
-            metadata.add(sum(length for _, length in item.extents))
-        if item.kind == b"Exif":  # it begins with the position of the TIFF header
-            block = bytes_of(data, item)
-            tiff.check_exif(block[4 + int.from_bytes(block[:4]) :], metadata)
-        frame = _frame(data, item)
-        if frame and item.property(b"ispe") and frame != next(_sides(data, item)):
-            raise Rejected(Reason.CORRUPT, f"{kind} with AV1 data of {frame[0]} × {frame[1]}, declared as another size")
 
 
-def for_decoder(data: bytes) -> bytes:
+def readable(data: bytes) -> bytes:
     """The file without what is appended to it, and with metadata that the decoder does not recognise.
 
     Only the pixels are used, and neither decoder takes a file whose metadata is damaged.
@@ -94,6 +97,22 @@ def for_decoder(data: bytes) -> bytes:
         if item.kind in METADATA | {b"tmap"}:  # a tone map is for screens, and makes no other picture
             hidden[item.kind_at : item.kind_at + 4] = b"skip"
     return bytes(hidden)
+
+
+def _check_items(data: bytes, meta: Box, metadata: Metadata, kind: str) -> None:
+    items = _items(data, meta)
+    if (needed := _items_end(items)) > len(data):
+        raise _truncated(data, kind, f"its items reach up to {needed:,}")
+    metadata.add(meta.end - meta.start)  # with the colour profiles
+    for item in items.by_number.values():
+        if item.kind in METADATA:
+            metadata.add(sum(length for _, length in item.extents))
+        if item.kind == b"Exif":  # it begins with the position of the TIFF header
+            block = bytes_of(data, item)
+            tiff.check_exif(block[4 + int.from_bytes(block[:4]) :], metadata)
+        frame = _frame(data, item)
+        if frame and item.property(b"ispe") and frame != next(_sides(data, item)):
+            raise Rejected(Reason.CORRUPT, f"{kind} with AV1 data of {frame[0]} × {frame[1]}, declared as another size")
 
 
 def _boxes_end(data: bytes) -> int:

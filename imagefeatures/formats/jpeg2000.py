@@ -51,16 +51,20 @@ class _Header:
 
 
 def size(data: bytes) -> tuple[int, int] | None:
-    """Width and height; None if the header is cut.
+    """Width and height; None if they cannot be read."""
+    codestream = _codestream(data)
+    header = _read_header(data, codestream) if codestream else None
+    return (header.width, header.height) if header else None
 
-    Raises Rejected (UNSUPPORTED_MODE, UNSUPPORTED_FORMAT) for what is not provably read right, CORRUPT for a header
-    that contradicts itself.
+
+def check_mode(data: bytes) -> None:
+    """Check that the decoder reads right what the boxes and the codestream declare.
+
+    Raises Rejected (UNSUPPORTED_FORMAT, UNSUPPORTED_MODE, and CORRUPT for a header that contradicts itself).
     """
     codestream = _codestream(data)
-    if codestream is None or codestream.content + 6 > len(data):
-        return None
-    if codestream.content + 4 + int.from_bytes(data[codestream.content + 4 : codestream.content + 6]) > len(data):
-        return None
+    if codestream is None or not _segment_is_whole(data, codestream):
+        return
     try:
         header = _Header.read(data, codestream.content, codestream.end)
         _check_samples(header)
@@ -69,10 +73,7 @@ def size(data: bytes) -> tuple[int, int] | None:
         elif len(header.depths) not in (1, 3):
             raise _unsupported(f"{len(header.depths)} components, and no box that says what they are")
     except ValueError as error:
-        if codestream.end > len(data):
-            return None
         raise Rejected(Reason.CORRUPT, f"JPEG 2000 whose header cannot be read: {error}") from None
-    return header.width, header.height
 
 
 def check(data: bytes, limits: Limits) -> None:
@@ -88,14 +89,17 @@ def check(data: bytes, limits: Limits) -> None:
     if codestream is None or codestream.end > len(data):
         raise Rejected(Reason.TRUNCATED, f"JPEG 2000 of {len(data):,} bytes without its whole codestream")
     try:
-        _walk(data, codestream, metadata)
+        if not _segment_is_whole(data, codestream):
+            raise ValueError("its first segment is incomplete")
+        header = _read_header(data, codestream)
+        if header:  # check_mode tells what is wrong with another
+            _walk(data, codestream, header, metadata)
     except ValueError as error:
         raise Rejected(Reason.TRUNCATED, f"JPEG 2000 of {len(data):,} bytes whose codestream is cut: {error}") from None
 
 
-def _walk(data: bytes, codestream: Box, metadata: Metadata) -> None:
+def _walk(data: bytes, codestream: Box, header: _Header, metadata: Metadata) -> None:
     """Go from marker to marker up to the end. Raises ValueError when the codestream ends before."""
-    header = _Header.read(data, codestream.content, codestream.end)
     reader = Reader(data, codestream.content + 2, codestream.end)
     parts: dict[int, tuple[int, int]] = {}  # by tile: how many there are, and how many it says there are
     while (marker := reader.number(2)) != _END:
@@ -119,6 +123,19 @@ def _walk(data: bytes, codestream: Box, metadata: Metadata) -> None:
     whole = sum(found >= said for found, said in parts.values())
     if whole < header.tiles:
         raise ValueError(f"it has {whole} of {header.tiles} tiles")
+
+
+def _segment_is_whole(data: bytes, codestream: Box) -> bool:
+    """Whether the segment that describes the picture is there, as long as it says that it is."""
+    start = codestream.content + 4
+    return start + max(int.from_bytes(data[start : start + 2]), 2) <= len(data)
+
+
+def _read_header(data: bytes, codestream: Box) -> _Header | None:
+    try:
+        return _Header.read(data, codestream.content, codestream.end)
+    except ValueError:
+        return None
 
 
 def _codestream(data: bytes) -> Box | None:

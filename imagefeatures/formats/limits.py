@@ -6,6 +6,9 @@ from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
+INFLATED_BYTES = 2**20
+"""The most bytes that are inflated at a time, where they are only counted."""
+
 
 def check_pixels(width: int, height: int, limits: Limits) -> None:
     """Raise Rejected (TOO_MANY_PIXELS), with both sides and the limit, for an image with too many pixels."""

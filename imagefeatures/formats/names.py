@@ -148,8 +148,6 @@ def _by_structure(data: bytes) -> str | None:
         return _branded(data[20:24])
     if data.startswith(b"RIFF") and data[8:12] in _RIFF:
         return _RIFF[data[8:12]]
-    if data.startswith(b"II*\0") and data[8:10] == b"CR":
-        return "a raw photo (Canon CR2)"
     if data[:2] == b"\0\0" and data[2:4] in (b"\1\0", b"\2\0") and _is_icon(data):
         return "a Windows icon (ICO)" if data[2] == 1 else "a Windows cursor (CUR)"
     if data.startswith(b"\1\0\0\0") and data[40:44] == b" EMF":

@@ -8,14 +8,25 @@ from collections.abc import Iterator
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
-from imagefeatures.formats.limits import Metadata
+from imagefeatures.formats.limits import INFLATED_BYTES, Metadata
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_PALETTE = 3  # the colour type
+_ANCILLARY = 0x20  # this bit of a chunk's first letter says that pixels do not need it
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # its first picture, or the one that is shown in its place, is in IDAT
+_METADATA = {
+    *(b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"tIME", b"bKGD", b"hIST", b"sPLT"),
+    *(b"sBIT", b"eXIf", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"gIFg"),
+    *(b"gIFx", b"gIFt", b"fRAc", b"dSIG", b"caBX", b"vpAg", b"caNv", b"orNT", *_ANIMATION),
+}
+"""Chunks that touch no pixel. Not tRNS, which belongs to the colours."""
+_LEAST_BYTES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
+_LONGEST_NAME = 100  # bytes: of a text or profile. The format allows 79
 _PIECE_BYTES = 2**14  # how many compressed bytes are inflated at a time
-_INFLATED_BYTES = 2**20  # the most that a piece of them may be inflated to at a time
 
 
 def size(data: bytes) -> tuple[int, int] | None:
@@ -23,24 +34,74 @@ def size(data: bytes) -> tuple[int, int] | None:
     return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" and len(data) >= 24 else None
 
 
+def check_mode(data: bytes) -> None:
+    """Check that the decoder reads right what the chunks before the pixels declare.
+
+    Raises Rejected (UNSUPPORTED_FORMAT, CORRUPT).
+    """
+    colour, palette = -1, 0
+    for start, kind, content in _chunks(data):
+        if kind == b"CgBI":
+            raise Rejected(Reason.UNSUPPORTED_FORMAT, "found a PNG image as Apple's tools rewrite it (CgBI)")
+        if kind == b"IHDR" and len(content) == 13:
+            if content[10] or content[11] or content[12] > 1:
+                raise Rejected(
+                    Reason.CORRUPT, f"PNG of compression {content[10]}, filter {content[11]}, interlacing {content[12]}"
+                )
+            colour = content[9]
+        elif kind == b"PLTE":
+            palette = len(content)
+        elif kind == b"IDAT":
+            if colour == _PALETTE and (palette % 3 or not 3 <= palette <= 768):
+                raise Rejected(Reason.CORRUPT, f"PNG of palette colours with {palette} bytes of a palette")
+            return
+        elif not kind[0] & _ANCILLARY and kind not in _CRITICAL and _crc_is_right(data, start, kind, content):
+            name = kind.decode("latin-1")
+            raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found a PNG image with the critical chunk {name!r}")
+
+
+def palette_colours(data: bytes) -> int:
+    """How many colours the palette has; 0 where pixels do not name its colours."""
+    if data[12:16] != b"IHDR" or data[25:26] != bytes([_PALETTE]):
+        return 0
+    return next((len(content) // 3 for _, kind, content in _chunks(data) if kind == b"PLTE"), 0)
+
+
 def check(data: bytes, limits: Limits) -> None:
     """Walk the chunks up to the end chunk: their CRCs and the metadata.
 
-    Raises Rejected (CORRUPT, METADATA_TOO_LARGE, TRUNCATED).
+    Chunks that are left out for the decoder count for nothing. Raises Rejected (CORRUPT, METADATA_TOO_LARGE,
+    TRUNCATED).
     """
     metadata = Metadata("PNG", limits)
     for start, kind, content in _chunks(data):
-        end = start + 8 + len(content)
-        if zlib.crc32(content, zlib.crc32(kind)) != int.from_bytes(data[end : end + 4]):
+        if not _crc_is_right(data, start, kind, content):
+            if kind in _METADATA:
+                continue
             raise Rejected(Reason.CORRUPT, f"PNG chunk {kind.decode('latin-1')!r} at byte {start:,} has a wrong CRC")
         if kind == b"IEND":
             return
-        if kind[0] & 0x20 and kind != b"fdAT":  # an ancillary chunk, and not a frame of an animation
+        if kind[0] & _ANCILLARY and kind != b"fdAT":  # an ancillary chunk, and not a frame of an animation
             metadata.add(12 + len(content))
             metadata.add(_inflated_size(kind, content, limits))
             if kind == b"eXIf":
                 tiff.check_exif(bytes(content), metadata)
     raise Rejected(Reason.TRUNCATED, f"PNG of {len(data):,} bytes without its end chunk")
+
+
+def readable(data: bytes) -> bytes:
+    """The file without chunks at which the decoder would stop, though they touch no pixel: damaged metadata, animation.
+
+    The same object if there are none.
+    """
+    kept, position = [], 0
+    for start, kind, content in _chunks(data):
+        if _is_left_out(data, start, kind, content):
+            kept.append(data[position:start])
+            position = start + 12 + len(content)
+        if kind == b"IEND":
+            break
+    return b"".join([*kept, data[position:]]) if kept else data
 
 
 def check_rows(data: bytes) -> None:
@@ -81,6 +142,24 @@ def _chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
         position += 12 + length
 
 
+def _crc_is_right(data: bytes, start: int, kind: bytes, content: memoryview) -> bool:
+    end = start + 8 + len(content)
+    return zlib.crc32(content, zlib.crc32(kind)) == int.from_bytes(data[end : end + 4])
+
+
+def _is_left_out(data: bytes, start: int, kind: bytes, content: memoryview) -> bool:
+    if kind in _ANIMATION:
+        return True
+    if kind not in _METADATA:
+        return False
+    if len(content) < _LEAST_BYTES.get(kind, 0) or not _crc_is_right(data, start, kind, content):
+        return True
+    if kind in (b"iCCP", b"zTXt"):  # name, 0, compression method 0, stream
+        _, zero, rest = bytes(content[:_LONGEST_NAME]).partition(b"\0")
+        return not zero or (kind == b"iCCP" and not rest) or rest[:1] not in (b"", b"\0")
+    return False
+
+
 def _inflated_sizes(data: bytes) -> Iterator[int]:
     """How many bytes of pixels each piece of the stream inflates to. Raises zlib.error."""
     stream = zlib.decompressobj()
@@ -89,7 +168,7 @@ def _inflated_sizes(data: bytes) -> Iterator[int]:
             for start in range(0, len(content), _PIECE_BYTES):
                 rest: bytes | memoryview = content[start : start + _PIECE_BYTES]
                 while rest and not stream.eof:
-                    yield len(stream.decompress(rest, _INFLATED_BYTES))
+                    yield len(stream.decompress(rest, INFLATED_BYTES))
                     rest = stream.unconsumed_tail
 
 

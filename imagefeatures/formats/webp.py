@@ -10,6 +10,7 @@ from imagefeatures.formats.limits import Metadata
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
+_ANIMATED = 2  # this flag
 _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 
 
@@ -26,6 +27,27 @@ def size(data: bytes) -> tuple[int, int] | None:
     if head[:4] == b"VP8 ":
         return int.from_bytes(head[14:16], "little") & 0x3FFF, int.from_bytes(head[16:18], "little") & 0x3FFF
     return None
+
+
+def check_mode(data: bytes) -> None:
+    """Check that the first frame of an animation covers its canvas: nothing says what colour is around it.
+
+    Raises Rejected (UNSUPPORTED_MODE).
+    """
+    if data[12:16] != b"VP8X" or len(data) < 30 or not data[20] & _ANIMATED:
+        return
+    canvas = size(data)
+    for kind, content in _chunks(data, len(data)):
+        if kind == b"ANMF" and len(content) >= 16:
+            left, top, width, height = (int.from_bytes(content[at : at + 3], "little") for at in (0, 3, 6, 9))
+            frame = (width + 1, height + 1)
+            if (left, top) != (0, 0) or frame != canvas:
+                shown, whole = (f"{side[0]} × {side[1]}" for side in (frame, canvas or (0, 0)))
+                raise Rejected(
+                    Reason.UNSUPPORTED_MODE,
+                    f"a WebP whose first frame, {shown}, leaves out parts of {whole} is not read",
+                )
+            return
 
 
 def check(data: bytes, limits: Limits) -> None:

@@ -156,16 +156,16 @@ def test_a_file_that_only_says_it_is_heif_is_known_by_what_else_it_is(make: Call
 
 def test_the_decoder_sees_neither_metadata_nor_what_is_appended() -> None:
     data = heic(exif=turned(1).tobytes(), xmp=b"<x/>")
-    seen = formats.for_decoder(data + b"\0\0\0\0SEFH a phone's trailer", "HEIC")
+    seen = formats.readable("HEIC", data + b"\0\0\0\0SEFH a phone's trailer")
     assert len(seen) == len(data)
     assert b"Exif\0" in data
     assert b"\0\2\0\0Exif" in data
     assert b"\0\0mime" in data
     assert seen.count(b"\0\0skip") == 2
     toned = data.replace(b"\0\2\0\0Exif", b"\0\2\0\0tmap")
-    assert formats.for_decoder(toned, "HEIC") == seen
+    assert formats.readable("HEIC", toned) == seen
     assert np.array_equal(decode(toned, LIMITS).pixels, decode(data, LIMITS).pixels)
-    assert formats.for_decoder(data, "JPEG") is data
+    assert formats.readable("JPEG", data) is data
 
 
 @pytest.mark.parametrize("chroma", [420, 422, 444])

@@ -100,7 +100,6 @@ FIRST_BYTES = {
     "raw photo (Minolta MRW)": ["004d524d0000fa2c00505244"],
     "raw photo (Sigma X3F)": ["464f56620300020000000000"],
     "raw photo (Canon CRW)": ["49491a00000048454150434344520200"],
-    "raw photo (Canon CR2)": ["49492a001000000043520200fe9c00001200"],
     "Matroska or WebM film": ["1a45dfa3934282886d6174726f736b61", "1a45dfa39f4286810142f7810142f2810442f381"],
     "MPEG film": ["000001ba4400040004010000", "000001b31400f013ffffe018"],
     "Flash film": ["464c560105000000090000"],

@@ -1,0 +1,175 @@
+"""What the frame and the scans of a JPEG declare: its coding, depth, components, height, colours and completeness."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagefeatures import images
+from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
+from support.photos import encoded, picture
+
+LIMITS = Limits()
+PIXELS = picture()
+BASELINE, ARITHMETIC = b"\xff\xc0", b"\xff\xc9"
+
+# Of picture(16, 16) at quality 60, by jpegtran of libjpeg-turbo: Pillow writes no arithmetic coding.
+SEQUENTIAL = base64.b64decode(
+    b"/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxO"
+    b"UlNSMj5aYVpQYEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09P"
+    b"T09PT09PT0//yQARCAAQABADASIAAhEBAxEB/8wACgAQEAUBEBEF/9oADAMBAAIRAxEAPwD+izam3tsniD1ktKEbVn6WWGONmfGL"
+    b"4y2+rUAYAypc5Z6WOHfPrPNCF82hC8Q1U/jg1c/dyHKckJmytzLGN5slGKaJlQpqdODb7qatbTlqSib+y6j8tFRljvWrAv/Z"
+)
+PROGRESSIVE = base64.b64decode(
+    b"/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxO"
+    b"UlNSMj5aYVpQYEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09P"
+    b"T09PT09PT0//ygARCAAQABADASIAAhEBAxEB/8wABgAQARD/2gAMAwEAAhADEAAAAfz9kUTNxv/MAAQQBf/aAAgBAQABBQIa5h9/"
+    b"UDnCxNcgKsuA/8wABBEF/9oACAEDAQE/AUpaEID/zAAEEQX/2gAIAQIBAT8BFzUy4P/MAAQQBf/aAAgBAQAGPwIQjoZ+VexN8P/M"
+    b"AAQQBf/aAAgBAQABPyGsqhuCZtht4smcyrnfvSD/2gAMAwEAAgADAAAAEID/zAAEEQX/2gAIAQMBAT8Q0nYQ/8wABBEF/9oACAEC"
+    b"AQE/EGZrIP/MAAQQBf/aAAgBAQABPxCoSf5317R/qeTltAuJkwoRi2DSpBUvzCFrbBZew+D/2Q=="
+)
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    return np.asarray(images.to_rgb(images.upright(image)))
+
+
+def decoded(data: bytes) -> np.ndarray:
+    images.inspect(data, LIMITS)
+    return images.decode(data, LIMITS, rgb).pixels
+
+
+def why(data: bytes) -> tuple[str, str]:
+    """The reason and its detail, which inspecting and decoding agree on."""
+    with pytest.raises(Rejected) as inspected:
+        images.inspect(data, LIMITS)
+    with pytest.raises(Rejected) as refused:
+        images.decode(data, LIMITS, rgb)
+    assert refused.value.reason == inspected.value.reason
+    return str(inspected.value.reason), inspected.value.detail
+
+
+def frame_at(data: bytes) -> int:
+    """The position of the frame's marker."""
+    return next(match.start() for match in re.finditer(rb"\xff[\xc0\xc2]\0\x11|\xff[\xc0\xc2]\0[\x0b\x14]", data))
+
+
+def with_bytes(data: bytes, start: int, value: bytes) -> bytes:
+    return data[:start] + value + data[start + len(value) :]
+
+
+@pytest.mark.parametrize("data", [SEQUENTIAL, PROGRESSIVE], ids=["sequential", "progressive"])
+def test_arithmetic_coding_is_read(data: bytes) -> None:
+    assert np.array_equal(decoded(data), decoded(encoded(picture(16, 16), quality=60)))
+
+
+def test_a_coding_that_is_not_read_is_named() -> None:
+    data = encoded(PIXELS)
+    start = frame_at(data)
+    found = {
+        "lossless": why(with_bytes(data, start + 1, b"\xc3")),
+        "lossless, arithmetic": why(with_bytes(data, start + 1, b"\xcb")),
+        "12 bits": why(with_bytes(with_bytes(data, start + 1, b"\xc1"), start + 4, b"\x0c")),
+        "hierarchical": why(with_bytes(data, start + 1, b"\xc5")),
+    }
+    assert found == {
+        "lossless": ("UNSUPPORTED_FORMAT", "found a lossless JPEG image, which is not read"),
+        "lossless, arithmetic": ("UNSUPPORTED_FORMAT", "found a lossless JPEG image, which is not read"),
+        "12 bits": ("UNSUPPORTED_FORMAT", "found a JPEG image of 12 bits a sample, only 8 are read"),
+        "hierarchical": ("UNSUPPORTED_FORMAT", "found a hierarchical JPEG image (SOF5), which is not read"),
+    }
+
+
+def test_a_height_behind_the_pixels_is_named() -> None:
+    data = encoded(PIXELS)
+    unknown = with_bytes(data, frame_at(data) + 5, b"\0\0")
+    behind = unknown[:-2] + b"\xff\xdc\0\x04" + struct.pack(">H", 48) + unknown[-2:]
+    detail = "found a JPEG image whose height, 48 rows, stands after its pixels (DNL), where it is not read"
+    assert why(behind) == ("UNSUPPORTED_FORMAT", detail)
+    assert why(unknown)[0] == "CORRUPT"  # nothing says how high it is
+    with pytest.raises(Rejected) as cut:
+        images.inspect(behind[:-10], LIMITS)
+    assert cut.value.reason == "TRUNCATED"
+
+
+def test_two_components_are_no_known_colours() -> None:
+    data = encoded(PIXELS, subsampling=0)
+    start = frame_at(data)
+    two = (
+        data[: start + 2] + struct.pack(">H", 14) + data[start + 4 : start + 9] + b"\2" + data[start + 10 : start + 16]
+    )
+    assert why(two + data[start + 19 :]) == (
+        "UNSUPPORTED_MODE",
+        "a JPEG of 2 components is not read, only of 1, 3 or 4",
+    )
+
+
+def test_inks_without_a_word_of_what_they_are_are_refused() -> None:
+    four = Image.fromarray(np.dstack([PIXELS, PIXELS[..., 0]]), "CMYK")
+    data = encoded(four)
+    adobe = data.index(b"\xff\xee\0\x0eAdobe")
+    assert decoded(data).shape == (48, 64, 3)
+    assert why(data[:adobe] + data[adobe + 16 :]) == (
+        "UNSUPPORTED_MODE",
+        "a JPEG of 4 components with no Adobe marker does not say what its inks are",
+    )
+    assert why(with_bytes(data, adobe + 15, b"\1")) == (
+        "UNSUPPORTED_MODE",
+        "a JPEG of 4 components with an Adobe marker with transform 1 does not say what its inks are",
+    )
+
+
+def test_rgb_is_known_by_its_marker_and_by_its_components() -> None:
+    data = encoded(PIXELS, quality=100, keep_rgb=True)
+    adobe = data.index(b"\xff\xee\0\x0eAdobe")
+    assert data[adobe + 15] == 0  # transform: none
+    assert np.abs(decoded(data).astype(int) - PIXELS).max() <= 3
+    plain = data[:adobe] + data[adobe + 16 :]
+    assert frame_at(plain) == plain.index(BASELINE)
+    for position in (frame_at(plain) + 10, plain.index(b"\xff\xda") + 5):  # the components of the frame, of the scan
+        step = 3 if position < plain.index(b"\xff\xda") else 2
+        for index, name in enumerate(b"RGB"):
+            plain = with_bytes(plain, position + step * index, bytes([name]))
+    assert np.array_equal(decoded(plain), decoded(data))
+
+
+# Scans
+
+
+def ends_after_scan(data: bytes, number: int) -> bytes:
+    """The JPEG with its first scans alone, and the end marker: what some programs make of half a download."""
+    starts = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    tables = data.rfind(b"\xff\xc4", starts[number - 1], starts[number])
+    return data[: tables if tables > 0 else starts[number]] + b"\xff\xd9"
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_truncated() -> None:
+    data = encoded(PIXELS, quality=90, progressive=True)
+    scans = data.count(b"\xff\xda")
+    assert scans == 10
+    for number in range(1, scans):
+        short = ends_after_scan(data, number)
+        assert images.decode(short, LIMITS, rgb).width == 64  # the decoder says nothing
+        with pytest.raises(Rejected, match=r"JPEG whose last scans are missing: component .* is incomplete") as why:
+            images.inspect(short, LIMITS)
+        assert why.value.reason == "TRUNCATED"
+    assert decoded(data).shape == (48, 64, 3)
+
+
+def test_a_jpeg_without_the_scan_of_a_component_is_truncated() -> None:
+    grey = encoded(PIXELS[..., 0], quality=90)
+    start = frame_at(grey)
+    three = struct.pack(">H", 17) + grey[start + 4 : start + 9] + b"\3" + b"\1\x11\0\2\x11\0\3\x11\0"
+    data = grey[: start + 2] + three + grey[start + 13 :]  # the scan brings the first component alone
+    with pytest.raises(Rejected) as why:
+        images.inspect(data, LIMITS)
+    assert (why.value.reason, why.value.detail) == (
+        "TRUNCATED",
+        "JPEG whose last scans are missing: component 2, 3 is incomplete",
+    )

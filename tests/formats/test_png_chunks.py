@@ -1,0 +1,170 @@
+"""What the chunks of a PNG declare, and damaged ones that touch no pixel."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagefeatures import images
+from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
+from imagefeatures.settings import REPOSITORY
+from support.photos import encoded, picture, png_chunk, png_made, png_of, turned
+from support.snippets import section
+
+LIMITS = Limits()
+PIXELS = picture()
+PLAIN = encoded(PIXELS, "PNG")
+INDICES = PIXELS[..., 0] % 16
+PALETTE = np.random.default_rng(1).integers(0, 256, (16, 3)).astype(np.uint8)
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    return np.asarray(images.to_rgb(images.upright(image)))
+
+
+def decoded(data: bytes) -> np.ndarray:
+    images.inspect(data, LIMITS)
+    return images.decode(data, LIMITS, rgb).pixels
+
+
+def why(data: bytes) -> tuple[str, str]:
+    """The reason and its detail, which inspecting and decoding agree on."""
+    with pytest.raises(Rejected) as inspected:
+        images.inspect(data, LIMITS)
+    with pytest.raises(Rejected) as refused:
+        images.decode(data, LIMITS, rgb)
+    assert refused.value.reason == inspected.value.reason
+    return str(inspected.value.reason), inspected.value.detail
+
+
+def with_chunk(chunk: bytes, behind: bool = False, data: bytes = PLAIN) -> bytes:
+    """The PNG with one more chunk before its pixels or behind them."""
+    start = data.index(b"IEND" if behind else b"IDAT") - 4
+    return data[:start] + chunk + data[start:]
+
+
+def damaged(chunk: bytes) -> bytes:
+    return chunk[:-1] + bytes([chunk[-1] ^ 1])
+
+
+def indexed(palette: bytes | None, indices: np.ndarray = INDICES) -> bytes:
+    data = png_made(64, 48, 8, 3, b"".join(b"\0" + row.tobytes() for row in indices.astype(np.uint8)))
+    return data if palette is None else with_chunk(png_chunk(b"PLTE", palette), data=data)
+
+
+# Damage that touches no pixel
+
+SHORT = {b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"sRGB": 1}
+BROKEN = {
+    **{
+        f"{name.decode()} of {size} bytes": png_chunk(name, bytes(size))
+        for name in SHORT
+        for size in range(SHORT[name])
+    },
+    "an empty profile": png_chunk(b"iCCP", b""),
+    "a profile without a name": png_chunk(b"iCCP", b"no end"),
+    "a profile without a stream": png_chunk(b"iCCP", b"name\0"),
+    "a profile of another compression": png_chunk(b"iCCP", b"name\0\1" + zlib.compress(b"profile")),
+    "a profile that cannot be inflated": png_chunk(b"iCCP", b"name\0\0no stream"),
+    "a text of another compression": png_chunk(b"zTXt", b"name\0\1" + zlib.compress(b"text")),
+    "a text without a name": png_chunk(b"zTXt", b"no end"),
+    "a text that cannot be inflated": png_chunk(b"zTXt", b"name\0\0no stream"),
+    "an international text without parts": png_chunk(b"iTXt", b"name\0\1"),
+    "EXIF that is none": png_chunk(b"eXIf", b"no exif"),
+    "a background of no colour": png_chunk(b"bKGD", b""),
+    "bits of no depth": png_chunk(b"sBIT", b""),
+    "an animation of no frames": png_chunk(b"acTL", b""),
+    "a frame of another number": png_chunk(b"acTL", bytes(3) + b"\2" + bytes(4)) + png_chunk(b"fcTL", bytes(3) + b"\7"),
+    "a frame beyond the picture": png_chunk(b"acTL", bytes(3) + b"\2" + bytes(4))
+    + png_chunk(b"fcTL", bytes(4) + b"\0\1\0\0" * 2 + bytes(14)),
+    "an unknown chunk": png_chunk(b"abCd", b"anything"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind them"])
+def test_a_damaged_chunk_that_touches_no_pixel_does_not_matter(name: str, behind: bool) -> None:
+    assert np.array_equal(decoded(with_chunk(BROKEN[name], behind)), PIXELS)
+
+
+@pytest.mark.parametrize("kind", [b"gAMA", b"tEXt", b"iCCP", b"eXIf", b"tIME", b"bKGD", b"pHYs"])
+@pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind them"])
+def test_metadata_with_a_wrong_crc_do_not_matter(kind: bytes, behind: bool) -> None:
+    assert np.array_equal(decoded(with_chunk(damaged(png_chunk(kind, b"\0\0\0\1" * 9)), behind)), PIXELS)
+
+
+@pytest.mark.parametrize("kind", [b"PLTE", b"IDAT", b"tRNS", b"abCd", b"iDAT", b"ABCD"])
+def test_another_chunk_with_a_wrong_crc_is_corrupt(kind: bytes) -> None:
+    with pytest.raises(Rejected) as wrong:
+        images.inspect(with_chunk(damaged(png_chunk(kind, bytes(9)))), LIMITS)
+    assert wrong.value.reason == "CORRUPT"
+    assert wrong.value.detail.startswith(f"PNG chunk {kind.decode()!r} at byte ")
+
+
+def test_a_whole_orientation_is_heeded_beside_damaged_chunks() -> None:
+    data = encoded(PIXELS, "PNG", exif=turned(3))
+    assert np.array_equal(decoded(with_chunk(BROKEN["gAMA of 2 bytes"], data=data)), PIXELS[::-1, ::-1])
+
+
+def test_an_animation_gives_the_same_picture_with_every_part_of_it_damaged() -> None:
+    frames = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    for kind in (b"acTL", b"fcTL", b"fdAT"):
+        bad = bytearray(data)
+        bad[data.index(kind) + 5] ^= 0xFF
+        assert np.array_equal(decoded(bytes(bad)), PIXELS)
+
+
+# What the decoder would take for another picture, or for damage
+
+
+def test_palette_colours_need_a_palette() -> None:
+    assert np.array_equal(decoded(indexed(PALETTE.tobytes())), PALETTE[INDICES])
+    assert why(indexed(None)) == ("CORRUPT", "PNG of palette colours with 0 bytes of a palette")
+    assert why(indexed(PALETTE.tobytes()[:-1])) == ("CORRUPT", "PNG of palette colours with 47 bytes of a palette")
+    late = with_chunk(png_chunk(b"PLTE", PALETTE.tobytes()), behind=True, data=indexed(None))
+    assert why(late) == ("CORRUPT", "PNG of palette colours with 0 bytes of a palette")
+
+
+def test_a_pixel_behind_the_end_of_the_palette_is_corrupt() -> None:
+    stray = INDICES.copy()
+    stray[5, 6] = 99
+    data = indexed(PALETTE.tobytes(), stray)
+    assert images.inspect(data, LIMITS).mode == "P"
+    with pytest.raises(Rejected, match="a pixel has colour 99 of a palette of 16") as outside:
+        images.decode(data, LIMITS, rgb)
+    assert outside.value.reason == "CORRUPT"
+
+
+@pytest.mark.parametrize("position", [10, 11, 12])
+def test_a_method_that_does_not_exist_is_corrupt(position: int) -> None:
+    methods = [3 if position == index else 0 for index in (10, 11, 12)]
+    found = "compression {}, filter {}, interlacing {}".format(*methods)
+    header = bytearray(PLAIN[16:29])
+    header[position] = 3
+    data = PLAIN[:8] + png_chunk(b"IHDR", bytes(header)) + PLAIN[33:]
+    assert why(data) == ("CORRUPT", f"PNG of {found}")
+
+
+def test_a_critical_chunk_that_nobody_knows_is_named() -> None:
+    detail = "found a PNG image with the critical chunk 'ABCD'"
+    assert why(with_chunk(png_chunk(b"ABCD", b""))) == ("UNSUPPORTED_FORMAT", detail)
+    apple = PLAIN[:8] + png_chunk(b"CgBI", bytes(4)) + PLAIN[8:]
+    assert why(apple) == ("UNSUPPORTED_FORMAT", "found a PNG image as Apple's tools rewrite it (CgBI)")
+
+
+def test_a_depth_that_a_colour_type_cannot_have_is_corrupt() -> None:
+    allowed = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+    for colour in range(8):
+        for depth in (0, 1, 2, 3, 4, 8, 12, 16, 32):
+            if depth not in allowed.get(colour, ()):
+                assert why(png_of(8, 8, zlib.compress(bytes(500)), depth, colour))[0] == "CORRUPT"
+
+
+def test_the_documents_name_what_does_not_matter() -> None:
+    text = section(REPOSITORY / "docs" / "images.md", "PNG").text
+    assert all(f"`{name.decode()}`" in text for name in (*SHORT, b"iCCP", b"tRNS"))

@@ -1,0 +1,316 @@
+"""What the first directory of a TIFF declares: the picture or its reduced copy, layouts, strips, broken metadata."""
+
+from __future__ import annotations
+
+import io
+import resource
+import struct
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagefeatures import images
+from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
+from support.photos import encoded, picture
+from support.tiff_files import (
+    ADOBE_DEFLATE,
+    BLACK_IS_ZERO,
+    CMYK,
+    JPEG,
+    LONG,
+    LZW,
+    NONE,
+    PACKBITS,
+    PALETTE,
+    RATIONAL,
+    RGB,
+    SHORT,
+    WHITE_IS_ZERO,
+    YCBCR,
+    Tiff,
+)
+
+LIMITS = Limits()
+PIXELS = picture(64, 48).astype(np.int64)
+PLAIN = Tiff(PIXELS, 8, RGB, rows=10)
+GREY = Tiff(PIXELS[..., :1], 8, BLACK_IS_ZERO)
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    return np.asarray(images.to_rgb(images.upright(image)))
+
+
+def decoded(data: bytes) -> np.ndarray:
+    images.inspect(data, LIMITS)
+    return images.decode(data, LIMITS, rgb).pixels
+
+
+def why(data: bytes) -> tuple[str, str]:
+    """The reason and its detail, which inspecting and decoding agree on."""
+    with pytest.raises(Rejected) as inspected:
+        images.inspect(data, LIMITS)
+    with pytest.raises(Rejected) as refused:
+        images.decode(data, LIMITS, rgb)
+    assert refused.value.reason == inspected.value.reason
+    return str(inspected.value.reason), inspected.value.detail
+
+
+# The picture, or a reduced copy of it
+
+REDUCED = {254: (LONG, (1,))}
+MAKER = {271: (2, (b"NIKON CORPORATION\0",))}
+
+
+def with_subdirectory(first: Tiff, width: int, height: int, reduced: bool = False) -> bytes:
+    """A TIFF whose tag SubIFDs names a second directory with this size."""
+    data = replace(first, tags={**first.tags, 330: (LONG, (0,))}).bytes()
+    tags = [(254, LONG, 1, int(reduced)), (256, LONG, 1, width), (257, LONG, 1, height)]
+    directory = struct.pack("<H", 3) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return (
+        data.replace(struct.pack("<HHII", 330, LONG, 1, 0), struct.pack("<HHII", 330, LONG, 1, len(data))) + directory
+    )
+
+
+def test_the_preview_of_a_raw_file_is_not_taken_for_the_photo() -> None:
+    preview = replace(PLAIN, tags=REDUCED)
+    dng = replace(PLAIN, tags={**REDUCED, 50706: (1, (1, 4, 0, 0))})
+    cr2 = bytearray(with_subdirectory(PLAIN, 6000, 4000))
+    found = {
+        "DNG": why(with_subdirectory(dng, 6000, 4000)),
+        "NEF": why(with_subdirectory(replace(preview, tags={**REDUCED, **MAKER}), 6000, 4000)),
+        "reduced": why(with_subdirectory(preview, 6000, 4000)),
+        "not flagged": why(with_subdirectory(PLAIN, 6000, 4000)),
+        "alone": why(preview.bytes()),
+        "old flag": why(replace(PLAIN, tags={255: (SHORT, (2,))}).bytes()),
+        "filter array": why(replace(GREY, photometric=32803).bytes()),
+    }
+    a_tiff = "found a TIFF image whose first picture, 64 × 48, is a reduced one: the whole is"
+    assert found == {
+        "DNG": ("UNSUPPORTED_FORMAT", "found a camera's raw file (DNG), whose first picture is 64 × 48"),
+        "NEF": (
+            "UNSUPPORTED_FORMAT",
+            "found a camera's raw file (NEF) whose first picture, 64 × 48, is a reduced one: the whole is larger in a "
+            "SubIFD",
+        ),
+        "reduced": ("UNSUPPORTED_FORMAT", f"{a_tiff} larger in a SubIFD"),
+        "not flagged": ("UNSUPPORTED_FORMAT", f"{a_tiff} larger in a SubIFD"),
+        "alone": ("UNSUPPORTED_FORMAT", f"{a_tiff} elsewhere in the file"),
+        "old flag": ("UNSUPPORTED_FORMAT", f"{a_tiff} elsewhere in the file"),
+        "filter array": ("UNSUPPORTED_FORMAT", "found a camera's raw file, whose first picture is 64 × 48"),
+    }
+    cr2[8:8] = b"CR\2\0" + bytes(4)  # Canon's mark behind the header, before the directory
+    cr2[4:8] = struct.pack("<I", 16)
+    assert why(bytes(cr2)) == ("UNSUPPORTED_FORMAT", "found a camera's raw file (CR2), whose first picture is 64 × 48")
+
+
+def test_a_tiff_of_two_pages_or_with_a_smaller_copy_gives_its_first_picture() -> None:
+    pages = [Image.fromarray(picture(64, 48, seed)) for seed in range(2)]
+    data = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert np.array_equal(decoded(data), picture(64, 48, 0))
+    assert np.array_equal(decoded(with_subdirectory(PLAIN, 32, 24)), PIXELS)
+    assert np.array_equal(decoded(with_subdirectory(PLAIN, 6400, 4800, reduced=True)), PIXELS)
+    assert np.array_equal(decoded(replace(PLAIN, tags={254: (LONG, (2,))}).bytes()), PIXELS)  # a page of several
+
+
+# Layouts that the decoder reads otherwise, or not at all
+
+
+def deeper(count: int, bits: int) -> np.ndarray:
+    return np.resize(PIXELS, (48, 64, count)) * 257 >> 16 - bits
+
+
+MODES = {
+    "grey, 4 samples of 8 bits, no compression": Tiff(deeper(4, 8), 8, BLACK_IS_ZERO),
+    "grey, 8 samples of 8 bits, no compression": Tiff(deeper(8, 8), 8, BLACK_IS_ZERO),
+    "grey, 2 samples of 16 bits, extra samples 2, no compression": Tiff(deeper(2, 16), 16, BLACK_IS_ZERO, extra=(2,)),
+    "grey, 1 float sample of 64 bits, no compression": Tiff(PIXELS[..., :1] / 255, 64, BLACK_IS_ZERO, sample_format=3),
+    "grey, 1 float sample of 16 bits, no compression": Tiff(PIXELS[..., :1] / 255, 16, BLACK_IS_ZERO, sample_format=3),
+    "RGB, 3 float samples of 32 bits, no compression": Tiff(PIXELS / 255, 32, RGB, sample_format=3),
+    "grey, 1 signed sample of 8 bits, no compression": replace(GREY, sample_format=2),
+    "RGB, 3 signed samples of 8 bits, no compression": replace(PLAIN, sample_format=2),
+    "grey, 1 undefined sample of 8 bits, no compression": replace(GREY, sample_format=4),
+    "grey, 1 sample of 12 bits, no compression": Tiff(deeper(1, 12), 12, BLACK_IS_ZERO),
+    "grey whose 0 is white, 1 sample of 16 bits, no compression": Tiff(deeper(1, 16), 16, WHITE_IS_ZERO),
+    "RGB, 3 samples of 16 bits, planes apart, no compression": Tiff(deeper(3, 16), 16, RGB, planes=True),
+    "RGB, 3 samples of 8 bits, planes apart, bits in reverse, no compression": Tiff(
+        PIXELS, 8, RGB, planes=True, reversed_bits=True
+    ),
+    "grey, 1 sample of 8 bits, predictor 2, no compression": replace(GREY, predictor=True),
+    "grey, 1 sample of 8 bits, predictor 2, PackBits": replace(GREY, predictor=True, compression=PACKBITS),
+    "RGB, 3 samples of different bits, no compression": replace(PLAIN, tags={258: (SHORT, (8, 8, 16))}),
+    "undeclared colours, 1 sample of 8 bits, no compression": replace(GREY, photometric=None),
+    "a transparency mask, 1 sample of 1 bits, no compression": Tiff(PIXELS[..., :1] >> 7, 1, 4),
+    "CMYK, 4 samples of 8 bits, no compression has other inks than cyan, magenta, yellow and black": Tiff(
+        deeper(4, 8), 8, CMYK, tags={332: (SHORT, (2,))}
+    ),
+    "CMYK, 4 samples of 8 bits, no compression has inks of another range": Tiff(
+        deeper(4, 8), 8, CMYK, tags={336: (SHORT, (255, 0))}
+    ),
+    "YCbCr, 3 samples of 8 bits, no compression does not say how its colours are sampled": replace(
+        PLAIN, photometric=YCBCR
+    ),
+    "YCbCr, 3 samples of 8 bits, no compression has colours for several pixels each": replace(
+        PLAIN, photometric=YCBCR, tags={530: (SHORT, (2, 1))}
+    ),
+    "YCbCr, 3 samples of 8 bits, no compression has other coefficients than those of JPEG": replace(
+        PLAIN, photometric=YCBCR, tags={530: (SHORT, (1, 1)), 529: (RATIONAL, (2126, 10000, 7152, 10000, 722, 10000))}
+    ),
+    "YCbCr, 3 samples of 8 bits, no compression has black and white at other values than 0 and 255": replace(
+        PLAIN,
+        photometric=YCBCR,
+        tags={530: (SHORT, (1, 1)), 532: (RATIONAL, (16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1))},
+    ),
+    "a palette, 1 sample of 8 bits, no compression has 0 values of a palette, not 768": replace(
+        GREY, photometric=PALETTE
+    ),
+    "a palette, 1 sample of 8 bits, no compression has a palette of 8-bit values where 16 bits are prescribed": Tiff(
+        PIXELS[..., :1], 8, PALETTE, palette=np.arange(768).reshape(256, 3) % 256
+    ),
+}
+
+
+@pytest.mark.parametrize("found", MODES)
+def test_a_layout_that_is_not_read_right_is_refused_with_what_was_found(found: str) -> None:
+    reason, detail = why(MODES[found].bytes())
+    assert reason == "UNSUPPORTED_MODE"
+    assert detail in (f"a TIFF of {found} is not read", f"a TIFF of {found}")
+
+
+FORMATS = {33003: "JPEG 2000", 34712: "JPEG 2000", 50002: "JPEG XL", 34933: "PNG", 50001: "WebP", 34887: "LERC"}
+
+
+@pytest.mark.parametrize("compression", [*FORMATS, 60000])
+def test_another_format_inside_a_tiff_is_named(compression: int) -> None:
+    name = FORMATS.get(compression, "compression 60000")
+    detail = f"found a TIFF image compressed by {name}, which is not read"
+    assert why(replace(PLAIN, compression=compression).bytes()) == ("UNSUPPORTED_FORMAT", detail)
+
+
+# JPEG in TIFF
+
+
+def stream(part: np.ndarray, **options: Any) -> bytes:
+    pixels = part.astype(np.uint8)
+    return encoded(pixels[..., 0] if pixels.shape[2] == 1 else pixels, quality=98, **options)
+
+
+def test_jpeg_in_a_tiff_is_read_in_the_colours_that_it_declares() -> None:
+    smooth = np.stack(np.meshgrid(np.arange(64) * 4, np.arange(48) * 5, indexing="xy"), axis=2)
+    smooth = np.dstack([smooth, smooth.sum(axis=2) // 2])
+
+    def jpeg(photometric: int, samples: np.ndarray = smooth, **options: Any) -> bytes:
+        tags = {530: (SHORT, (2, 2))} if photometric == YCBCR else {}
+        encode = lambda part: stream(part, **options)  # noqa: E731 - with the options of this call
+        return Tiff(samples, 8, photometric, compression=JPEG, rows=16, encode=encode, tags=tags).bytes()
+
+    assert np.abs(decoded(jpeg(YCBCR)).astype(int) - smooth).max() < 12
+    assert np.abs(decoded(jpeg(RGB, keep_rgb=True)).astype(int) - smooth).max() < 6
+    assert np.abs(decoded(jpeg(BLACK_IS_ZERO, smooth[..., :1]))[..., 0].astype(int) - smooth[..., 0]).max() < 6
+    assert np.abs(255 - decoded(jpeg(WHITE_IS_ZERO, smooth[..., :1]))[..., 0].astype(int) - smooth[..., 0]).max() < 6
+    detail = "a TIFF of RGB, 3 samples of 8 bits, JPEG holds JPEG data that declare YCbCr"
+    assert why(jpeg(RGB)) == ("UNSUPPORTED_MODE", detail)
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
+def test_fax_is_read_in_the_polarity_that_it_declares(compression: str) -> None:
+    bits = np.asarray(PIXELS[..., 0] > 128)
+    data = encoded(Image.fromarray(bits), "TIFF", compression=compression)
+    at = data.index(struct.pack("<HHII", 262, SHORT, 1, 1))
+    expected = np.repeat(bits[..., None] * np.uint8(255), 3, axis=2)
+    assert np.array_equal(decoded(data), expected)
+    white_is_zero = data[: at + 8] + struct.pack("<I", 0) + data[at + 12 :]
+    assert np.array_equal(decoded(white_is_zero), 255 - expected)
+
+
+# Strips, and what stands beyond the end
+
+
+def test_strips_that_do_not_make_the_picture_are_corrupt() -> None:
+    starts = [len(PLAIN.bytes()) - 64 * 48 * 3 + 64 * 30 * index for index in range(5)]
+    few = replace(PLAIN, tags={273: (LONG, tuple(starts[:4])), 279: (LONG, (64 * 30,) * 4)})
+    assert why(few.bytes()) == ("CORRUPT", "TIFF of 64 × 48 with 4 strips, the picture takes 5")
+    many = replace(PLAIN, tags={273: (LONG, (*starts, starts[0])), 279: (LONG, (64 * 30,) * 6)})
+    assert why(many.bytes()) == ("CORRUPT", "TIFF of 64 × 48 with 6 strips, the picture takes 5")
+    short = replace(PLAIN, tags={279: (LONG, (64 * 30, 100, *(64 * 30,) * 3))})
+    assert why(short.bytes()) == ("CORRUPT", "TIFF whose strip 1 has 100 bytes, its rows take 1920")
+    assert why(replace(PLAIN, tags={278: (LONG, (0,))}).bytes())[0] == "CORRUPT"
+
+
+@pytest.mark.parametrize("compression", [NONE, LZW, ADOBE_DEFLATE, PACKBITS])
+def test_a_last_strip_that_claims_too_many_bytes_is_whole_and_a_cut_one_is_not(compression: int) -> None:
+    whole = replace(PLAIN, compression=compression)
+    lengths = struct.unpack_from("<5I", whole.bytes(), _values_at(whole.bytes(), 279))
+    claiming = replace(whole, tags={279: (LONG, (*lengths[:4], lengths[4] + 1000))}).bytes()
+    assert np.array_equal(decoded(claiming), PIXELS)
+    for missing in (1, 2, 7, lengths[4] // 2, lengths[4] - 1, lengths[4] + 1):
+        for data in (whole.bytes(), claiming):
+            with pytest.raises(Rejected) as cut:
+                decoded(data[:-missing])
+            assert cut.value.reason == "TRUNCATED"
+
+
+def test_a_jpeg_strip_that_claims_too_many_bytes_is_whole_only_with_its_end_marker() -> None:
+    whole = Tiff(PIXELS, 8, YCBCR, compression=JPEG, encode=stream)
+    length = len(stream(PIXELS))
+    claiming = replace(whole, tags={279: (LONG, (length + 500,))}).bytes()
+    assert np.array_equal(decoded(claiming), decoded(whole.bytes()))
+    for missing in (1, 2, 100):
+        assert why_inspected(claiming[:-missing]) == "TRUNCATED"
+
+
+def why_inspected(data: bytes) -> str:
+    with pytest.raises(Rejected) as refused:
+        images.inspect(data, LIMITS)
+    return str(refused.value.reason)
+
+
+def _values_at(data: bytes, wanted: int) -> int:
+    (count,) = struct.unpack_from("<H", data, 8)
+    for index in range(count):
+        tag, _, _, start = struct.unpack_from("<HHII", data, 10 + 12 * index)
+        if tag == wanted:
+            return int(start)
+    raise KeyError(wanted)
+
+
+@pytest.mark.parametrize("tag", [270, 305, 700, 34675, 34665, 33432, 65000])
+@pytest.mark.parametrize("compression", [NONE, LZW])
+def test_metadata_that_begin_beyond_the_end_do_not_matter(tag: int, compression: int) -> None:
+    words = (LONG, (7, 8)) if tag == 34665 else (2, (b"words of some length\0",))
+    data = replace(PLAIN, compression=compression, tags={tag: words}).bytes()
+    at = data.index(struct.pack("<HH", tag, words[0])) + 8
+    for start in (len(data) + 1, 2**31, 2**32 - 1):
+        assert np.array_equal(decoded(data[:at] + struct.pack("<I", start) + data[at + 4 :]), PIXELS)
+
+
+def test_a_pointer_to_exif_beyond_the_end_does_not_matter() -> None:
+    for compression in (NONE, LZW):
+        data = replace(PLAIN, compression=compression, tags={34665: (LONG, (2**31,))}).bytes()
+        assert np.array_equal(decoded(data), PIXELS)
+
+
+def test_an_unknown_tag_of_any_length_does_not_matter() -> None:
+    data = replace(PLAIN, tags={65000: (2, (b"words of some length\0",))}).bytes()
+    at = data.index(struct.pack("<HH", 65000, 2)) + 4
+    assert np.array_equal(decoded(data[:at] + struct.pack("<I", 10**6) + data[at + 4 :]), PIXELS)
+
+
+def test_a_multi_page_file_is_read_to_its_first_page_though_the_next_is_missing() -> None:
+    data = bytearray(PLAIN.bytes())
+    (count,) = struct.unpack_from("<H", data, 8)
+    struct.pack_into("<I", data, 10 + 12 * count, len(data) + 100)
+    assert np.array_equal(decoded(bytes(data)), PIXELS)
+    with Image.open(io.BytesIO(PLAIN.bytes())) as image:
+        assert image.n_frames == 1
+
+
+def test_a_directory_that_claims_millions_of_tiles_costs_nothing() -> None:
+    tags = {256: (LONG, (7000,)), 257: (LONG, (7000,)), 322: (LONG, (1,)), 323: (LONG, (1,)), 277: (SHORT, (60_000,))}
+    data = replace(PLAIN, rows=None, tile=16, planes=True, tags=tags).bytes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert why(data)[0] == "UNSUPPORTED_MODE"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
