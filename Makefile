@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-compose test-wheel fuzz
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-compose test-wheel fuzz
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -78,6 +78,9 @@ test-attacks: setup  ## power cuts, full disks, stores that lie and other people
 
 test-corpora: setup  ## eight imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/suites/corpora/run.py
+
+test-matrix: setup .bench/matrix/.ready  ## thousands of TIFFs, PNGs, BMPs, GIFs, WebPs and JPEGs against other readers (minutes)
+	@$(BIN)/python -m pytest tests/suites/matrix
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
@@ -111,6 +114,9 @@ wheel: setup  ## dist/imagefeatures-….whl, for an Airflow and a Spark that you
 bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
 	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
 		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
+
+.bench/matrix/.ready: requirements/matrix.txt | setup
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/matrix -r $< && touch $@
 
 .bench/%/.ready: benchmarks/peers/%.txt | setup
 	@scripts/peer $* $(BIN)/python && touch $@

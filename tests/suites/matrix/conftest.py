@@ -1,0 +1,9 @@
+"""The other readers lie in a folder of their own: `make test-matrix` puts it on the path."""
+
+from __future__ import annotations
+
+import sys
+
+from imagefeatures.settings import REPOSITORY
+
+sys.path.append(str(REPOSITORY / ".bench" / "matrix"))
