@@ -79,6 +79,8 @@ _STARTS = (  # compared byte by byte with the beginning of the file
     (b"FLV\1", "a Flash film"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media film or recording"),
     (b"OggS", "an Ogg film or recording"),
+    (b"ID3", "an MP3 recording"),
+    (b"fLaC", "a FLAC recording"),
     # what systems and programs leave beside photos
     (b"\0\5\x16\7", "an AppleDouble file (what macOS keeps beside a file, often named ._…)"),
     (b"\0\5\x16\0", "an AppleSingle file"),
@@ -103,6 +105,11 @@ _STARTS = (  # compared byte by byte with the beginning of the file
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\7", "a RAR archive"),
     (b"\x7fELF", "a program"),
+    (b"\0\1\0\0\0", "a font"),
+    (b"OTTO\0", "a font"),
+    (b"ttcf", "a font"),
+    (b"wOFF", "a font"),
+    (b"wOF2", "a font"),
 )
 
 _BRANDS = {  # of the ISO base media file format

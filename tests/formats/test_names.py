@@ -118,6 +118,9 @@ FIRST_BYTES = {
     "xz file": ["fd377a585a000004e6d6b446"],
     "7z archive": ["377abcaf271c0004"],
     "RAR archive": ["526172211a0701003392b5e5"],
+    "MP3 recording": ["49443303000000000f76"],
+    "FLAC recording": ["664c614300000022"],
+    "font": ["00010000000f008000030070", "4f54544f000b0080", "7474636600010000", "774f4646", "774f4632"],
     "program": ["7f454c4602010100"],
 }
 """What a file is: the first bytes of such files, in hexadecimal, as their specifications or real files have them."""
