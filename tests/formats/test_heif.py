@@ -13,6 +13,7 @@ from PIL import Image
 
 from imagefeatures import formats, images
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import heif
 from imagefeatures.formats.isobmff import boxes
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
@@ -217,19 +218,19 @@ def test_a_grid_that_declares_more_than_its_properties_is_refused() -> None:
 
 
 def test_a_picture_that_is_larger_than_it_says_is_no_picture() -> None:
-    assert why(with_size(heic(640, 480), 64, 48), judge=decode)[0] == "CORRUPT"
-    assert why(with_size(avif(640, 480), 64, 48)) == (
+    assert why(with_size(heic(320, 240), 64, 48), judge=decode)[0] == "CORRUPT"
+    assert why(with_size(avif(320, 240), 64, 48)) == (
         "CORRUPT",
-        "AVIF with AV1 data of 640 × 480, declared as another size",
+        "AVIF with AV1 data of 320 × 240, declared as another size",
     )
 
 
 def test_av1_data_that_is_too_large_is_refused_whatever_the_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = with_size(avif(640, 480), 64, 48)
+    data = with_size(avif(320, 240), 64, 48)
     monkeypatch.delattr(images.Image, "open")
     for judge in (inspect, decode):
-        detail = "640 × 480 = 307,200, limits.max_pixels is 300,000"
-        assert why(data, Limits(max_pixels=300_000), judge) == ("TOO_MANY_PIXELS", detail)
+        detail = "320 × 240 = 76,800, limits.max_pixels is 70,000"
+        assert why(data, Limits(max_pixels=70_000), judge) == ("TOO_MANY_PIXELS", detail)
 
 
 CHANGED = {
@@ -252,9 +253,16 @@ CHANGED = {
         "a grid of 2 × 3 tiles has 4",
     ),
     "a property that must be understood": (
-        lambda: heic().replace(b"hvcC", b"iscl"),
-        "CORRUPT",
-        "has no decoder configuration",
+        lambda: heic(exif=turned(6).tobytes()).replace(b"irot", b"iscl"),
+        "UNSUPPORTED_FORMAT",
+        "HEIC file that must be read with iscl",
+    ),
+    "a mirror before a turn in an AVIF": (
+        lambda: (
+            avif(exif=turned(7).tobytes()).replace(b"irot", b"turn").replace(b"imir", b"irot").replace(b"turn", b"imir")
+        ),
+        "UNSUPPORTED_FORMAT",
+        "AVIF file that must be read with imir",
     ),
     "a colour matrix without a rule": (
         lambda: heic().replace(b"nclx\0\1\0\x0d\0\6", b"nclx\0\1\0\x0d\0\x0e"),
@@ -330,3 +338,34 @@ def test_a_table_of_items_without_end_takes_no_time() -> None:
     size = int.from_bytes(data[at - 4 : at])
     bomb = b"iloc\0\0\0\0\0\0\xff\xff" + b"\0\1\0\0\xff\xff" * ((size - 12) // 6)
     assert why(data[:at] + bomb.ljust(size - 4, b"\0") + data[at + size - 4 :])[0] == "CORRUPT"
+
+
+def test_more_items_than_libheif_takes_are_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heic(96, 96, tile_size=64)
+    assert heif._MOST_ITEMS == 1000
+    monkeypatch.setattr(heif, "_MOST_ITEMS", 5)  # four tiles and their grid
+    assert inspect(data, LIMITS).width == 96
+    monkeypatch.setattr(heif, "_MOST_ITEMS", 4)
+    assert why(data) == ("UNSUPPORTED_FORMAT", "HEIC file of 5 items, of at most 4")
+
+
+def sequence() -> bytes:
+    frames = [Image.fromarray(smooth()), Image.fromarray(smooth()[::-1])]
+    return encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], speed=10)
+
+
+def test_a_track_that_is_too_large_is_refused() -> None:
+    data = sequence()
+    at = data.index(b"tkhd") - 4
+    end = at + int.from_bytes(data[at : at + 4])
+    large = data[: end - 8] + struct.pack(">II", 16_000 << 16, 16_000 << 16) + data[end:]
+    assert why(large) == ("TOO_MANY_PIXELS", "16000 × 16000 = 256,000,000, limits.max_pixels is 50,000,000")
+
+
+def test_a_sequence_without_a_still_picture_is_named() -> None:
+    data = sequence()
+    meta, moov = (next(box for box in boxes(data, 0, len(data)) if box.kind == kind) for kind in (b"meta", b"moov"))
+    film = data[: meta.start + 4] + b"free" + data[meta.start + 8 :]
+    assert why(film) == ("UNSUPPORTED_FORMAT", "AVIF sequence without a picture that stands for it")
+    assert moov.start > meta.start
+    assert why(data[: moov.start])[0] == "TRUNCATED"
