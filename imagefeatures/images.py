@@ -35,6 +35,7 @@ import pyarrow as pa
 from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401 - registers the plugin, which Pillow needs for a JPEG file of several pictures
+    PngImagePlugin,
     UnidentifiedImageError,
     _imaging,
 )
@@ -43,7 +44,7 @@ from imagefeatures import formats
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
-from imagefeatures.limits import Limits
+from imagefeatures.limits import FORMATS, Limits
 from imagefeatures.reasons import Reason
 
 if TYPE_CHECKING:
@@ -68,11 +69,14 @@ _TURNS = {
 }
 """The transposition that turns an image upright, by its EXIF orientation."""
 
-PILLOW_NAME = {name: (name,) for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")}
+PILLOW_NAME = {name: (name,) for name in FORMATS}
 """The Pillow plugin that may open each allowed format. The one of JPEG opens phones' MPO files too."""
 
 PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 """The modules of these plugins, before `ImagePlugin`."""
+
+LATER_PLUGINS = {"HEIC": "imagefeatures.heic", "AVIF": "PIL.AvifImagePlugin", "JPEG2000": "PIL.Jpeg2KImagePlugin"}
+"""Format: the module of the plugin that Pillow does not import by itself. Their decoders are large libraries."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Decoded:
 def inspect(data: bytes, limits: Limits) -> Header:
     """Check an image without decoding it. Raises Rejected."""
     kind = formats.check(data, limits)
-    with _opened(data, kind) as image:
+    with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
@@ -111,7 +115,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
 def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
     """Decode an image and turn it into the model's input. Raises Rejected."""
     kind = formats.check_header(data, limits)
-    with _opened(data, kind) as image:
+    with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         mode = image.mode
         if kind == "PNG":
@@ -132,6 +136,9 @@ def configure_pillow() -> None:
     Image.preinit()
     for plugin in PLUGINS:
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    for kind in LATER_PLUGINS:
+        with suppress(ImportError):  # an image of that format will tell
+            _register(kind)
     np.random.default_rng(0)
     # The largest value of limits.max_pixels: check_pixels enforces the dataset's own limit before a pixel is decoded.
     Image.MAX_IMAGE_PIXELS = 2**31
@@ -173,9 +180,24 @@ def _pillows(image: Image.Image, height: int, width: int) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
+@lru_cache
+def _register(kind: str) -> None:
+    """Make Pillow know the plugin of a format. Raises ImportError where it is not installed."""
+    if kind not in LATER_PLUGINS:
+        return
+    try:
+        plugin = importlib.import_module(LATER_PLUGINS[kind])
+    except ImportError as error:
+        raise ImportError(f"{error}: install what reads {kind}, or leave it out of limits.formats") from None
+    if kind == "AVIF":
+        vars(plugin)["DEFAULT_MAX_THREADS"] = 1  # a process that is locked in cannot start another thread
+
+
 @contextmanager
-def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
+def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
     """Open an image without decoding it. Errors that Pillow raises inside the context become Rejected."""
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = limits.max_profile_bytes, limits.max_metadata_bytes
+    _register(kind)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid metadata: only the pixels are used
@@ -195,6 +217,8 @@ def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
             raise Rejected(Reason.METADATA_TOO_LARGE, str(error)) from None
         cut = "truncated" in str(error).lower() or (kind == "TIFF" and tiff.is_cut(data))
         reason = Reason.TRUNCATED if cut else Reason.CORRUPT
+        if str(error).endswith("Not implemented"):  # by libavif
+            reason = Reason.UNSUPPORTED_FORMAT
         raise Rejected(reason, f"{type(error).__name__}: {error}") from None
 
 

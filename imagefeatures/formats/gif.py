@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _TRAILER, _IMAGE, _EXTENSION = 0x3B, 0x2C, 0x21
@@ -62,9 +63,9 @@ def palette_colours(data: bytes) -> int:
     return (own or _palette_bytes(data, 10)) // 3
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Walk the parts up to the trailer. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE)."""
-    metadata, extension = Metadata("GIF"), None
+    metadata, extension = Metadata("GIF", limits), None
     for kind, start in _parts(data):
         if extension is not None:
             metadata.add(start - extension)

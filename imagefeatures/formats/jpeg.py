@@ -6,6 +6,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
 from imagefeatures.formats.jpeg_frame import END, FRAMES, SCAN, check_frame, check_scans, read_frame, segments
 from imagefeatures.formats.limits import Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _EXIF, _COMMENT = 0xE1, 0xFE
@@ -32,9 +33,9 @@ def check_mode(data: bytes) -> None:
         check_frame(data, frame)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Walk the markers up to the end of the image. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE)."""
-    metadata, exif = Metadata("JPEG"), b""
+    metadata, exif = Metadata("JPEG", limits), b""
     scans: list[bytes] = []
     for marker, start, length in segments(data):
         if marker == END:

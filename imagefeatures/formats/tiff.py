@@ -12,6 +12,7 @@ from imagefeatures.formats.limits import INFLATED_BYTES, Metadata
 from imagefeatures.formats.tiff_directory import SIZES, entries, order_of
 from imagefeatures.formats.tiff_layout import NEEDED, RAW, STRIP_BYTES, TILE_BYTES, Layout, read_layout
 from imagefeatures.formats.tiff_modes import check_layout, check_picture
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _LZW, _DEFLATE, _PACKBITS = 5, (8, 32946), 32773
@@ -42,13 +43,13 @@ def check_mode(data: bytes) -> None:
         _check_parts(layout)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Check that the file holds every pixel of its first picture, and count the bytes of the tags.
 
     Metadata that begin beyond the end are ignored. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE, and
     UNSUPPORTED_FORMAT for a raw file).
     """
-    metadata, needed = Metadata("TIFF"), 8
+    metadata, needed = Metadata("TIFF", limits), 8
     try:
         for entry in entries(data):
             _, kind, count, start = entry
