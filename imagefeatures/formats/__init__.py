@@ -5,7 +5,8 @@
     limits      the most pixels and the most metadata of one image
     jpeg, png, webp, gif, bmp, tiff, heif, jpeg2000
                 one format each, HEIC and AVIF together: `size(data)` reads the header, `check(data, limits)` walks
-                the file to its end, and `check_mode(data)` refuses what the decoder would not read right
+                the file to its end, `check_mode(data)` refuses what the decoder would not read right; some have
+                `readable(data)`, the bytes for the decoder, and `palette_colours(data)`
     jpeg_frame, bmp_runs, tiff_directory, tiff_layout, tiff_modes
                 what such files declare of their pixels
     heif_items  what a HEIC or AVIF file is made of
@@ -32,25 +33,27 @@ __all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours
 
 @dataclass(frozen=True)
 class _Parser:
+    """What the module of a format offers. The last two: only where its decoder needs them."""
+
     size: Callable[[bytes], tuple[int, int] | None]
     check: Callable[[bytes, Limits], None]
     check_mode: Callable[[bytes], None]
+    readable: Callable[[bytes], bytes] | None = None
+    palette_colours: Callable[[bytes], int] | None = None
 
 
 _PARSERS = {
     "JPEG": _Parser(jpeg.size, jpeg.check, jpeg.check_mode),
-    "PNG": _Parser(png.size, png.check, png.check_mode),
+    "PNG": _Parser(png.size, png.check, png.check_mode, png.readable, png.palette_colours),
     "WEBP": _Parser(webp.size, webp.check, webp.check_mode),
-    "GIF": _Parser(gif.size, gif.check, gif.check_mode),
-    "BMP": _Parser(bmp.size, bmp.check, bmp.check_mode),
-    "TIFF": _Parser(tiff.size, tiff.check, tiff.check_mode),
+    "GIF": _Parser(gif.size, gif.check, gif.check_mode, palette_colours=gif.palette_colours),
+    "BMP": _Parser(bmp.size, bmp.check, bmp.check_mode, palette_colours=bmp.palette_colours),
+    "TIFF": _Parser(tiff.size, tiff.check, tiff.check_mode, tiff.readable),
     "JPEG2000": _Parser(jpeg2000.size, jpeg2000.check, jpeg2000.check_mode),
 } | {
-    kind: _Parser(heif.size, partial(heif.check, kind=kind), partial(heif.check_mode, kind=kind))
+    kind: _Parser(heif.size, partial(heif.check, kind=kind), partial(heif.check_mode, kind=kind), heif.readable)
     for kind in ("HEIC", "AVIF")
 }
-_PALETTES = {"PNG": png.palette_colours, "GIF": gif.palette_colours, "BMP": bmp.palette_colours}
-_READABLE = {"PNG": png.readable, "TIFF": tiff.readable, "HEIC": heif.readable, "AVIF": heif.readable}
 
 
 def check_header(data: bytes, limits: Limits) -> str:
@@ -76,14 +79,14 @@ def readable(kind: str, data: bytes) -> bytes:
 
     The same object if there is nothing to take out.
     """
-    parser = _READABLE.get(kind)
-    return parser(data) if parser else data
+    parser = _PARSERS[kind]
+    return parser.readable(data) if parser.readable else data
 
 
 def palette_colours(kind: str, data: bytes) -> int:
     """How many colours the palette has, where a pixel may name one behind its end; 0 where it cannot."""
-    count = _PALETTES.get(kind)
-    return count(data) if count else 0
+    parser = _PARSERS[kind]
+    return parser.palette_colours(data) if parser.palette_colours else 0
 
 
 def _check_size(data: bytes, limits: Limits) -> str:
