@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from imagefeatures.formats.isobmff import Box, Reader, boxes
+
+_TABLE_BYTES = 2**20  # a thousand items need a tenth of it
+_MOST_PROPERTIES = 2**15 - 1  # more cannot be named
 
 METADATA = {b"Exif", b"mime", b"uri "}
 """The kinds of items that describe a picture."""
@@ -77,6 +81,8 @@ def bytes_of(data: bytes, item: Item) -> bytes:
 
 def _full(data: bytes, box: Box) -> tuple[int, Reader]:
     """The version of a box that has one, and a reader of what stands behind version and flags."""
+    if box.end - box.start > _TABLE_BYTES:
+        raise ValueError(f"a table has {box.end - box.start:,} bytes, of at most {_TABLE_BYTES:,}")
     reader = Reader(data, box.content, box.end)
     version = reader.number(1)
     reader.take(3)
@@ -119,8 +125,9 @@ def _read_extents(data: bytes, iloc: Box, items: Items, idat: Box | None) -> Non
 
 
 def _read_properties(data: bytes, iprp: Box, items: Items) -> None:
-    inside = list(boxes(data, iprp.content, iprp.end))
-    known = [prop for box in inside if box.kind == b"ipco" for prop in boxes(data, box.content, box.end)]
+    inside = list(islice(boxes(data, iprp.content, iprp.end), 100))
+    properties = (prop for box in inside if box.kind == b"ipco" for prop in boxes(data, box.content, box.end))
+    known = list(islice(properties, _MOST_PROPERTIES))
     for number, index, essential in _associations(data, inside):
         if index and number in items.by_number:
             if index > len(known):

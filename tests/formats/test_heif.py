@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -369,3 +370,25 @@ def test_a_sequence_without_a_still_picture_is_named() -> None:
     assert why(film) == ("UNSUPPORTED_FORMAT", "AVIF sequence without a picture that stands for it")
     assert moov.start > meta.start
     assert why(data[: moov.start])[0] == "TRUNCATED"
+
+
+@pytest.mark.parametrize("kind", [b"iinf", b"iloc", b"iref", b"ipma"])
+def test_a_table_of_millions_is_refused_unread(kind: bytes) -> None:
+    data = heic(96, 96, tile_size=64, exif=turned(6).tobytes())
+    at = data.index(kind) - 4
+    end = at + int.from_bytes(data[at : at + 4])
+    more = bytes(2 * 2**20)
+    longer = data[:end] + more + data[end:]
+    for outer in {b"iinf": [], b"iloc": [], b"iref": [], b"ipma": [b"iprp"]}[kind] + [kind, b"meta"]:
+        longer = _grown(longer, outer, len(more))
+    started = time.process_time()
+    reason, detail = why(longer)
+    assert time.process_time() - started < 1
+    assert reason == "CORRUPT"
+    assert "a table has 2,0" in detail
+
+
+def _grown(data: bytes, kind: bytes, count: int) -> bytes:
+    """The file whose first box of a kind says that it is longer."""
+    at = data.index(kind) - 4
+    return data[:at] + (int.from_bytes(data[at : at + 4]) + count).to_bytes(4) + data[at + 4 :]
