@@ -66,8 +66,10 @@ def check_header(data: bytes, limits: Limits) -> str:
 def check(data: bytes, limits: Limits) -> str:
     """The image's format. Raises Rejected when its header is not allowed, or its container is incomplete or corrupt."""
     kind = _check_size(data, limits)
-    _PARSERS[kind].check(data, limits)  # before the pixels are judged: of a file that was cut nothing else need be said
-    _PARSERS[kind].check_mode(data)
+    parser = _PARSERS[kind]
+    parser.check(data, limits)  # before the pixels are judged: of a file that was cut nothing else need be said
+    if kind != "JPEG":  # whose walk has met its frame: a second one would be felt in a run of photos
+        parser.check_mode(data)
     return kind
 
 

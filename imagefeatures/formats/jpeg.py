@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
-from imagefeatures.formats.jpeg_frame import END, FRAMES, SCAN, check_frame, check_scans, read_frame, segments
+from imagefeatures.formats.jpeg_frame import (
+    END,
+    FRAMES,
+    OF_THE_FRAME,
+    SCAN,
+    FrameReader,
+    check_frame,
+    check_scans,
+    read_frame,
+    segments,
+)
 from imagefeatures.formats.limits import Metadata
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
@@ -34,18 +44,25 @@ def check_mode(data: bytes) -> None:
 
 
 def check(data: bytes, limits: Limits) -> None:
-    """Walk the markers up to the end of the image. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE)."""
-    metadata, exif = Metadata("JPEG", limits), b""
+    """Walk the markers up to the end of the image, and check what its frame declares.
+
+    Raises Rejected (TRUNCATED, METADATA_TOO_LARGE, UNSUPPORTED_FORMAT, UNSUPPORTED_MODE).
+    """
+    metadata, exif, reader = Metadata("JPEG", limits), b"", FrameReader(data)
     scans: list[bytes] = []
     for marker, start, length in segments(data):
         if marker == END:
             tiff.check_exif(exif, metadata)
-            check_scans(data, scans)
+            if frame := reader.frame():
+                check_frame(data, frame)
+                check_scans(frame, scans)
             return
         if marker in _APPLICATION or marker == _COMMENT:
             metadata.add(length)
             if marker == _EXIF and data[start + 2 : start + 8] == b"Exif\0\0":
                 exif += data[start + 8 : start + length]  # long EXIF is spread over several segments
-        elif marker == SCAN:
+        if marker == SCAN:
             scans.append(data[start : start + length])
+        elif marker in OF_THE_FRAME and not scans:
+            reader.see(marker, start)
     raise Rejected(Reason.TRUNCATED, f"JPEG of {len(data):,} bytes without its end marker")
