@@ -62,15 +62,15 @@ _STARTS = (  # compared byte by byte with the beginning of the file
     (b"/* XPM */", "an XPM image"),
     (b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)"),
     (b"\1\0\t\0\0\3", "a Windows metafile (WMF)"),
-    # raw photos
-    (b"IIRO", "a raw photo (Olympus ORF)"),
-    (b"IIRS", "a raw photo (Olympus ORF)"),
-    (b"MMOR", "a raw photo (Olympus ORF)"),
-    (b"IIU\0", "a raw photo (Panasonic RW2)"),
-    (b"FUJIFILMCCD-RAW", "a raw photo (Fujifilm RAF)"),
-    (b"\0MRM", "a raw photo (Minolta MRW)"),
-    (b"FOVb", "a raw photo (Sigma X3F)"),
-    (b"II\x1a\0\0\0HEAPCCDR", "a raw photo (Canon CRW)"),
+    # cameras' raw files that are no TIFF
+    (b"IIRO", "a camera's raw file (Olympus ORF)"),
+    (b"IIRS", "a camera's raw file (Olympus ORF)"),
+    (b"MMOR", "a camera's raw file (Olympus ORF)"),
+    (b"IIU\0", "a camera's raw file (Panasonic RW2)"),
+    (b"FUJIFILMCCD-RAW", "a camera's raw file (Fujifilm RAF)"),
+    (b"\0MRM", "a camera's raw file (Minolta MRW)"),
+    (b"FOVb", "a camera's raw file (Sigma X3F)"),
+    (b"II\x1a\0\0\0HEAPCCDR", "a camera's raw file (Canon CRW)"),
     # films
     (b"\x1a\x45\xdf\xa3", "a Matroska or WebM film"),
     (b"\0\0\1\xba", "an MPEG film"),
@@ -113,7 +113,7 @@ _STARTS = (  # compared byte by byte with the beginning of the file
 )
 
 _BRANDS = {  # of the ISO base media file format
-    b"crx ": "a raw photo (Canon CR3)",
+    b"crx ": "a camera's raw file (Canon CR3)",
     b"qt  ": "a QuickTime film",
     b"jpm ": "a compound JPEG 2000 document (JPM)",
     b"mjp2": "a Motion JPEG 2000 film",
