@@ -19,9 +19,10 @@ from imagefeatures.formats.detect import detect_format
 from imagefeatures.formats.limits import check_pixels
 from imagefeatures.limits import FORMATS, Limits
 
-__all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours", "readable"]
+__all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours", "readable", "without_metadata"]
 
 _PARSERS = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "GIF": gif, "BMP": bmp, "TIFF": tiff}
+_WITHOUT_METADATA = {"JPEG": jpeg.without_metadata, "GIF": gif.without_metadata, "TIFF": tiff.without_metadata}
 _PALETTES = {"PNG": png.palette_colours, "GIF": gif.palette_colours, "BMP": bmp.palette_colours}
 _READABLE = {"PNG": png.readable, "TIFF": tiff.readable}
 
@@ -53,6 +54,12 @@ def readable(kind: str, data: bytes) -> bytes:
     """
     parser = _READABLE.get(kind)
     return parser(data) if parser else data
+
+
+def without_metadata(kind: str, data: bytes) -> bytes | None:
+    """The file without all metadata but its orientation, for a second try; None for a format that needs none."""
+    parser = _WITHOUT_METADATA.get(kind)
+    return parser(data) if parser else None
 
 
 def palette_colours(kind: str, data: bytes) -> int:
