@@ -23,12 +23,12 @@ from __future__ import annotations
 import importlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +49,8 @@ from imagefeatures.reasons import Reason
 
 if TYPE_CHECKING:
     from imagefeatures.preprocessing import Preprocessing
+
+Result = TypeVar("Result")
 
 try:
     _bicubic: ModuleType | None = importlib.import_module("imagefeatures._bicubic")
@@ -102,6 +104,28 @@ class Decoded:
 def inspect(data: bytes, limits: Limits) -> Header:
     """Check an image without decoding it. Raises Rejected."""
     kind = formats.check(data, limits)
+    return _tried(lambda content: _inspected(content, kind, limits), kind, data)
+
+
+def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
+    """Decode an image and turn it into the model's input. Raises Rejected."""
+    kind = formats.check_header(data, limits)
+    return _tried(lambda content: _decoded(content, kind, limits, preprocessing), kind, data)
+
+
+def _tried(work: Callable[[bytes], Result], kind: str, data: bytes) -> Result:
+    """Work on an image, and once more without its metadata if the decoder stops. Raises Rejected."""
+    try:
+        return work(data)
+    except Rejected as why:
+        bare = formats.without_metadata(kind, data) if why.reason in (Reason.CORRUPT, Reason.TRUNCATED) else None
+        if bare is not None and bare != data:
+            with suppress(Rejected):
+                return work(bare)
+        raise
+
+
+def _inspected(data: bytes, kind: str, limits: Limits) -> Header:
     with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
@@ -112,9 +136,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
         return Header(kind, width, height, image.mode)
 
 
-def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
-    """Decode an image and turn it into the model's input. Raises Rejected."""
-    kind = formats.check_header(data, limits)
+def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: Preprocessing) -> Decoded:
     with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         mode = image.mode

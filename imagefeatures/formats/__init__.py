@@ -6,7 +6,8 @@
     jpeg, png, webp, gif, bmp, tiff, heif, jpeg2000
                 one format each, HEIC and AVIF together: `size(data)` reads the header, `check(data, limits)` walks
                 the file to its end, `check_mode(data)` refuses what the decoder would not read right; some have
-                `readable(data)`, the bytes for the decoder, and `palette_colours(data)`
+                `readable(data)`, the bytes for the decoder, `without_metadata(data)`, those for a second try, and
+                `palette_colours(data)`
     jpeg_frame, bmp_runs, tiff_directory, tiff_layout, tiff_modes
                 what such files declare of their pixels
     heif_items  what a HEIC or AVIF file is made of
@@ -28,27 +29,28 @@ from imagefeatures.formats.detect import detect_format
 from imagefeatures.formats.limits import check_pixels
 from imagefeatures.limits import FORMATS, Limits
 
-__all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours", "readable"]
+__all__ = ["FORMATS", "check", "check_header", "detect_format", "palette_colours", "readable", "without_metadata"]
 
 
 @dataclass(frozen=True)
 class _Parser:
-    """What the module of a format offers. The last two: only where its decoder needs them."""
+    """What the module of a format offers. The last three: only where its decoder needs them."""
 
     size: Callable[[bytes], tuple[int, int] | None]
     check: Callable[[bytes, Limits], None]
     check_mode: Callable[[bytes], None]
     readable: Callable[[bytes], bytes] | None = None
+    without_metadata: Callable[[bytes], bytes] | None = None
     palette_colours: Callable[[bytes], int] | None = None
 
 
 _PARSERS = {
-    "JPEG": _Parser(jpeg.size, jpeg.check, jpeg.check_mode),
-    "PNG": _Parser(png.size, png.check, png.check_mode, png.readable, png.palette_colours),
+    "JPEG": _Parser(jpeg.size, jpeg.check, jpeg.check_mode, without_metadata=jpeg.without_metadata),
+    "PNG": _Parser(png.size, png.check, png.check_mode, png.readable, palette_colours=png.palette_colours),
     "WEBP": _Parser(webp.size, webp.check, webp.check_mode),
-    "GIF": _Parser(gif.size, gif.check, gif.check_mode, palette_colours=gif.palette_colours),
+    "GIF": _Parser(gif.size, gif.check, gif.check_mode, None, gif.without_metadata, gif.palette_colours),
     "BMP": _Parser(bmp.size, bmp.check, bmp.check_mode, palette_colours=bmp.palette_colours),
-    "TIFF": _Parser(tiff.size, tiff.check, tiff.check_mode, tiff.readable),
+    "TIFF": _Parser(tiff.size, tiff.check, tiff.check_mode, tiff.readable, tiff.without_metadata),
     "JPEG2000": _Parser(jpeg2000.size, jpeg2000.check, jpeg2000.check_mode),
 } | {
     kind: _Parser(heif.size, partial(heif.check, kind=kind), partial(heif.check_mode, kind=kind), heif.readable)
@@ -83,6 +85,12 @@ def readable(kind: str, data: bytes) -> bytes:
     """
     parser = _PARSERS[kind]
     return parser.readable(data) if parser.readable else data
+
+
+def without_metadata(kind: str, data: bytes) -> bytes | None:
+    """The file without all metadata but its orientation, for a second try; None for a format that needs none."""
+    parser = _PARSERS[kind]
+    return parser.without_metadata(data) if parser.without_metadata else None
 
 
 def palette_colours(kind: str, data: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import Metadata
@@ -61,6 +62,19 @@ def palette_colours(data: bytes) -> int:
     first = next((start for kind, start in _parts(data) if kind == _IMAGE), None)
     own = 0 if first is None else _palette_bytes(data, first + 9)
     return (own or _palette_bytes(data, 10)) // 3
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The file without extensions before its first image, but with what says which colour is transparent."""
+    parts = list(_parts(data))
+    kept, position = [], 0
+    for (kind, start), (_, end) in pairwise(parts):
+        if kind == _IMAGE:
+            break
+        if kind == _EXTENSION and data[start + 1 : start + 3] != _GRAPHIC_CONTROL + b"\4":
+            kept.append(data[position:start])
+            position = end
+    return b"".join([*kept, data[position:]])
 
 
 def check(data: bytes, limits: Limits) -> None:

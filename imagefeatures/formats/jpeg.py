@@ -20,6 +20,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _EXIF, _COMMENT = 0xE1, 0xFE
+_COLOURS = {0xE0: (16, b"JFIF\0"), 0xEE: (14, b"Adobe")}  # the least lengths of the markers that say what colours are
 _APPLICATION = range(0xE0, 0xF0)
 
 
@@ -66,3 +67,25 @@ def check(data: bytes, limits: Limits) -> None:
         elif marker in OF_THE_FRAME and not scans:
             reader.see(marker, start)
     raise Rejected(Reason.TRUNCATED, f"JPEG of {len(data):,} bytes without its end marker")
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The file without the segments before its first scan that the decoder may stop at: profiles, texts, previews.
+
+    What says how the colours and the picture are turned is kept, if it is whole.
+    """
+    kept, position = [], 0
+    for marker, start, length in segments(data):
+        if marker in (SCAN, END):
+            break
+        if (marker in _APPLICATION or marker == _COMMENT) and not _is_needed(data, marker, start, length):
+            kept.append(data[position : start - 2])
+            position = start + length
+    return b"".join([*kept, data[position:]])
+
+
+def _is_needed(data: bytes, marker: int, start: int, length: int) -> bool:
+    if marker == _EXIF:
+        return data.startswith(b"Exif\0\0", start + 2)
+    least, name = _COLOURS.get(marker, (0, b""))
+    return bool(name) and length >= least and data.startswith(name, start + 2)

@@ -17,6 +17,7 @@ from imagefeatures.reasons import Reason
 
 _LZW, _DEFLATE, _PACKBITS = 5, (8, 32946), 32773
 _JPEG, _FIRST_PRIVATE = 7, 32768
+_ORIENTATION, _WMP = 274, 0xBC01  # the second marks a file of Windows Media Photo, which is another format
 _WORDS = {3: "H", 4: "I"}  # the types that the lengths of strips may have, as struct names them
 _PIECE_BYTES = 2**14  # how many compressed bytes are inflated at a time
 _KNOWN_PRIVATE = {33432, 33723, 34377, 34665, 34675, 34853, 37724}  # rights, IPTC, Photoshop's, EXIF, profile, GPS
@@ -92,7 +93,7 @@ def readable(data: bytes) -> bytes:
         return data
     order = order_of(data)
     changes = {
-        _entry_start(data, index) + 2: struct.pack(order + "HI4x", 1, 4)  # four bytes of no meaning
+        _entry_start(data, index) + 2: _nothing(data)
         for index, entry in enumerate(found)
         if _is_broken_metadata(entry, len(data))
     }
@@ -104,12 +105,17 @@ def readable(data: bytes) -> bytes:
             if tag == (TILE_BYTES if layout.tiled else STRIP_BYTES) and kind in _WORDS and left > 0:
                 word = order + _WORDS[kind]
                 changes[start + int(part) * struct.calcsize(word)] = struct.pack(word, left)
-    if not changes:
+    return _changed(data, changes)
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The file without the tags that no pixel needs, but for its orientation. Every byte keeps its place."""
+    try:
+        found = list(entries(data))
+    except struct.error:
         return data
-    patched = bytearray(data)
-    for start, value in changes.items():
-        patched[start : start + len(value)] = value
-    return bytes(patched)
+    dropped = [index for index, (tag, *_) in enumerate(found) if tag not in NEEDED and tag not in (_ORIENTATION, _WMP)]
+    return _changed(data, {_entry_start(data, index) + 2: _nothing(data) for index in dropped})
 
 
 def is_cut(data: bytes) -> bool:
@@ -127,6 +133,21 @@ def _is_broken_metadata(entry: tuple[int, int, int, int], end: int) -> bool:
     tag, kind, count, start = entry
     unknown = tag >= _FIRST_PRIVATE and tag not in _KNOWN_PRIVATE
     return tag not in NEEDED and start + count * SIZES.get(kind, 0) > end and (start > end or unknown)
+
+
+def _nothing(data: bytes) -> bytes:
+    """The type, count and value of a tag without a meaning: four bytes."""
+    return struct.pack(order_of(data) + "HI4x", 1, 4)
+
+
+def _changed(data: bytes, changes: dict[int, bytes]) -> bytes:
+    """The data with other bytes at some places; the same object without changes."""
+    if not changes:
+        return data
+    changed = bytearray(data)
+    for start, value in changes.items():
+        changed[start : start + len(value)] = value
+    return bytes(changed)
 
 
 def _entry_start(data: bytes, index: int) -> int:
