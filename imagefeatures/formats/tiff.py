@@ -38,7 +38,9 @@ def check_mode(data: bytes) -> None:
     if layout is not None:
         if layout.odd:
             tag, kind = layout.odd
-            raise Rejected(Reason.CORRUPT, f"TIFF whose tag {tag} has type {kind}, which is no whole number")
+            raise Rejected(
+                Reason.CORRUPT, f"TIFF whose tag {tag} has type {kind}, which is not that of its whole numbers"
+            )
         check_picture(data, layout)
         check_layout(data, layout)
         _check_parts(layout)
@@ -167,6 +169,8 @@ def _check_parts(layout: Layout) -> None:
             Reason.CORRUPT,
             f"TIFF of {layout.width} × {layout.height} with {found} {what}, the picture takes {wanted}",
         )
+    if len(layout.lengths) < wanted and (layout.compression != RAW or len(layout.lengths)):
+        raise Rejected(Reason.CORRUPT, f"TIFF with the lengths of {len(layout.lengths)} of {wanted} strips or tiles")
     if layout.compression == RAW and len(layout.lengths) == wanted > 1:
         needed = _raw_bytes(layout, wanted)
         short = np.flatnonzero(layout.lengths < needed)
