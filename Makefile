@@ -76,7 +76,7 @@ test-kills: setup  ## register and Spark's processes killed at random moments (K
 test-attacks: setup  ## power cuts, full disks, stores that lie and other people's hands, n tried and n held (minutes)
 	@$(BIN)/python -m pytest tests/suites/attacks --timeout 1800
 
-test-corpora: setup  ## six imaging libraries' test images among 500 good photos, through the real jobs (minutes)
+test-corpora: setup  ## eight imaging libraries' test images among 500 good photos, through the real jobs (minutes)
 	@$(BIN)/python tests/suites/corpora/run.py
 
 test-matrix: setup .bench/matrix/.ready  ## thousands of TIFFs, PNGs, BMPs, GIFs, WebPs and JPEGs against other readers (minutes)

@@ -23,18 +23,19 @@ from __future__ import annotations
 import importlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401 - registers the plugin, which Pillow needs for a JPEG file of several pictures
+    PngImagePlugin,
     UnidentifiedImageError,
     _imaging,
 )
@@ -43,11 +44,13 @@ from imagefeatures import formats
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
-from imagefeatures.limits import Limits
+from imagefeatures.limits import FORMATS, Limits
 from imagefeatures.reasons import Reason
 
 if TYPE_CHECKING:
     from imagefeatures.preprocessing import Preprocessing
+
+Result = TypeVar("Result")
 
 try:
     _bicubic: ModuleType | None = importlib.import_module("imagefeatures._bicubic")
@@ -68,11 +71,14 @@ _TURNS = {
 }
 """The transposition that turns an image upright, by its EXIF orientation."""
 
-PILLOW_NAME = {name: (name,) for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")}
+PILLOW_NAME = {name: (name,) for name in FORMATS}
 """The Pillow plugin that may open each allowed format. The one of JPEG opens phones' MPO files too."""
 
 PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 """The modules of these plugins, before `ImagePlugin`."""
+
+LATER_PLUGINS = {"HEIC": "imagefeatures.heic", "AVIF": "PIL.AvifImagePlugin", "JPEG2000": "PIL.Jpeg2KImagePlugin"}
+"""Format: the module of the plugin that Pillow does not import by itself. Their decoders are large libraries."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,29 @@ class Decoded:
 def inspect(data: bytes, limits: Limits) -> Header:
     """Check an image without decoding it. Raises Rejected."""
     kind = formats.check(data, limits)
-    with _opened(data, kind) as image:
+    return _tried(lambda content: _inspected(content, kind, limits), kind, data)
+
+
+def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
+    """Decode an image and turn it into the model's input. Raises Rejected."""
+    kind = formats.check_header(data, limits)
+    return _tried(lambda content: _decoded(content, kind, limits, preprocessing), kind, data)
+
+
+def _tried(work: Callable[[bytes], Result], kind: str, data: bytes) -> Result:
+    """Work on an image, and once more without its metadata if the decoder stops. Raises Rejected."""
+    try:
+        return work(data)
+    except Rejected as why:
+        bare = formats.without_metadata(kind, data) if why.reason in (Reason.CORRUPT, Reason.TRUNCATED) else None
+        if bare is not None and bare != data:
+            with suppress(Rejected):
+                return work(bare)
+        raise
+
+
+def _inspected(data: bytes, kind: str, limits: Limits) -> Header:
+    with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
@@ -108,10 +136,8 @@ def inspect(data: bytes, limits: Limits) -> Header:
         return Header(kind, width, height, image.mode)
 
 
-def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
-    """Decode an image and turn it into the model's input. Raises Rejected."""
-    kind = formats.check_header(data, limits)
-    with _opened(data, kind) as image:
+def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: Preprocessing) -> Decoded:
+    with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         mode = image.mode
         if kind == "PNG":
@@ -132,6 +158,9 @@ def configure_pillow() -> None:
     Image.preinit()
     for plugin in PLUGINS:
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    for kind in LATER_PLUGINS:
+        with suppress(ImportError):  # an image of that format will tell
+            _register(kind)
     np.random.default_rng(0)
     # The largest value of limits.max_pixels: check_pixels enforces the dataset's own limit before a pixel is decoded.
     Image.MAX_IMAGE_PIXELS = 2**31
@@ -173,9 +202,24 @@ def _pillows(image: Image.Image, height: int, width: int) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
+@lru_cache
+def _register(kind: str) -> None:
+    """Make Pillow know the plugin of a format. Raises ImportError where it is not installed."""
+    if kind not in LATER_PLUGINS:
+        return
+    try:
+        plugin = importlib.import_module(LATER_PLUGINS[kind])
+    except ImportError as error:
+        raise ImportError(f"{error}: install what reads {kind}, or leave it out of limits.formats") from None
+    if kind == "AVIF":
+        vars(plugin)["DEFAULT_MAX_THREADS"] = 1  # a process that is locked in cannot start another thread
+
+
 @contextmanager
-def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
+def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
     """Open an image without decoding it. Errors that Pillow raises inside the context become Rejected."""
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = limits.max_profile_bytes, limits.max_metadata_bytes
+    _register(kind)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid metadata: only the pixels are used
@@ -195,6 +239,8 @@ def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
             raise Rejected(Reason.METADATA_TOO_LARGE, str(error)) from None
         cut = "truncated" in str(error).lower() or (kind == "TIFF" and tiff.is_cut(data))
         reason = Reason.TRUNCATED if cut else Reason.CORRUPT
+        if str(error).endswith("Not implemented"):  # by libavif
+            reason = Reason.UNSUPPORTED_FORMAT
         raise Rejected(reason, f"{type(error).__name__}: {error}") from None
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from imagefeatures.strict import StrictModel
 from imagefeatures.wording import meant
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIC", "AVIF", "JPEG2000")
 """The image formats with a container check and a decoder."""
 
 
@@ -20,6 +20,15 @@ class Limits(StrictModel):
         0.05, ge=0, le=1, description="Failure budget: share of the listed objects that may be rejected"
     )
     decode_seconds: float = Field(10, ge=0.1, le=600, description="Longest time one image may take to decode")
+    max_metadata_bytes: int = Field(
+        16 * 2**20,
+        ge=1,
+        le=2**30,
+        description="Most metadata (profiles, EXIF, XMP, texts, tags) of one image, in bytes after decompression",
+    )
+    max_profile_bytes: int = Field(
+        2**20, ge=1, le=2**30, description="Most bytes that one compressed profile or text of a PNG may inflate to"
+    )
     formats: tuple[str, ...] = Field(FORMATS, min_length=1, description="Image formats that may be opened")
 
     @field_validator("formats")

@@ -133,7 +133,9 @@ NAUGHTY_LIMITS: dict[str, list[Any]] = {
     "max_pixels": [0, -1, 2**31 + 1, 1.5, "abc", None, True],
     "max_rejected": [-0.1, 1.1, "abc", None, True, float("nan")],
     "decode_seconds": [0, -1, 601, "abc", None, True, float("inf"), float("nan")],
-    "formats": [[], ["EPS"], ["jpeg"], "JPEG", None, True, 7],
+    "max_metadata_bytes": [0, -1, 2**30 + 1, 1.5, "abc", None, True],
+    "max_profile_bytes": [0, -1, 2**30 + 1, 1.5, "abc", None, True],
+    "formats": [[], ["EPS"], ["heic"], ["jpeg"], "JPEG", None, True, 7],
 }
 NAUGHTY_PARAMS: dict[str, list[Any]] = {
     "partition": ["", "../x", "a/b", ".hidden", "a b", "2026-11-02\n", "$(id)", "é", "x" * 65, 20261102, True],

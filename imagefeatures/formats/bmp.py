@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.bmp_runs import check_runs
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _OS2, _OS2_LONG = 12, 64  # the headers of OS/2, by their bytes
@@ -86,7 +87,7 @@ def palette_colours(data: bytes) -> int:
     return header.palette if header else 0
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Check the length. Raises Rejected (TRUNCATED)."""
     declared = max(int.from_bytes(data[2:6], "little"), 26)  # some files declare 0; the smallest header has 26
     if len(data) < declared:

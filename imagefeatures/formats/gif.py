@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _TRAILER, _IMAGE, _EXTENSION = 0x3B, 0x2C, 0x21
@@ -62,9 +64,22 @@ def palette_colours(data: bytes) -> int:
     return (own or _palette_bytes(data, 10)) // 3
 
 
-def check(data: bytes) -> None:
+def without_metadata(data: bytes) -> bytes:
+    """The file without extensions before its first image, but with what says which colour is transparent."""
+    parts = list(_parts(data))
+    kept, position = [], 0
+    for (kind, start), (_, end) in pairwise(parts):
+        if kind == _IMAGE:
+            break
+        if kind == _EXTENSION and data[start + 1 : start + 3] != _GRAPHIC_CONTROL + b"\4":
+            kept.append(data[position:start])
+            position = end
+    return b"".join([*kept, data[position:]])
+
+
+def check(data: bytes, limits: Limits) -> None:
     """Walk the parts up to the trailer. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE)."""
-    metadata, extension = Metadata("GIF"), None
+    metadata, extension = Metadata("GIF", limits), None
     for kind, start in _parts(data):
         if extension is not None:
             metadata.add(start - extension)

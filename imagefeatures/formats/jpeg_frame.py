@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
@@ -17,11 +17,13 @@ _PROGRESSIVE = {0xC2, 0xCA}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _LINES = b"\xff\xdc\x00\x04"  # the segment that declares the height after the first scan
 _JFIF, _ADOBE = 0xE0, 0xEE
+OF_THE_FRAME = {_JFIF, _ADOBE, *FRAMES}
+"""The markers that a FrameReader must see."""
+
 _YCBCR, _YCCK = 1, 2
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame header. marker: says how its pixels are coded. components: their identifiers, one byte each.
 
     transform: of colours, as an Adobe marker before the scan declares it; None without one. jfif: whether it has the
@@ -55,30 +57,50 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             position += length
 
 
+class FrameReader:
+    """Finds the frame header and the markers of its colours among the segments before the first scan."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._start = -1
+        self._transform: int | None = None
+        self._jfif = False
+
+    def see(self, marker: int, start: int) -> None:
+        """A segment with one of the markers above. start: of its length field."""
+        if marker in FRAMES:
+            self._start = start if self._start < 0 else self._start
+        elif marker == _JFIF:
+            self._jfif = self._jfif or self._data.startswith(b"JFIF\0", start + 2)
+        elif self._data.startswith(b"Adobe", start + 2):
+            end = start + int.from_bytes(self._data[start : start + 2])
+            self._transform = self._data[start + 13] if start + 13 < min(end, len(self._data)) else None
+
+    def frame(self) -> Frame | None:
+        """The frame header; None if there is none, or it is incomplete."""
+        data, start = self._data, self._start
+        if start < 0 or len(data) < start + 8 or len(data) < start + 8 + 3 * data[start + 7]:
+            return None
+        return Frame(
+            marker=data[start - 1],
+            precision=data[start + 2],
+            width=int.from_bytes(data[start + 5 : start + 7]),
+            height=int.from_bytes(data[start + 3 : start + 5]),
+            components=data[start + 8 : start + 8 + 3 * data[start + 7] : 3],
+            transform=self._transform,
+            jfif=self._jfif,
+        )
+
+
 def read_frame(data: bytes) -> Frame | None:
     """The frame header; None if the file ends, or its pixels begin, before it is complete."""
-    start, transform, jfif = None, None, False
-    for marker, position, length in segments(data):
-        if marker in FRAMES and start is None:
-            start = position
-        elif marker == _ADOBE and length >= 14 and data[position + 2 : position + 7] == b"Adobe":
-            transform = data[position + 13] if position + 13 < len(data) else None
-        elif marker == _JFIF and data[position + 2 : position + 7] == b"JFIF\0":
-            jfif = True
-        elif marker in (SCAN, END):
+    reader = FrameReader(data)
+    for marker, start, _ in segments(data):
+        if marker in (SCAN, END):
             break
-    if start is None or len(data) < start + 8 or len(data) < start + 8 + 3 * data[start + 7]:
-        return None
-    count = data[start + 7]
-    return Frame(
-        marker=data[start - 1],
-        precision=data[start + 2],
-        width=int.from_bytes(data[start + 5 : start + 7]),
-        height=int.from_bytes(data[start + 3 : start + 5]),
-        components=data[start + 8 : start + 8 + 3 * count : 3],
-        transform=transform,
-        jfif=jfif,
-    )
+        if marker in OF_THE_FRAME:
+            reader.see(marker, start)
+    return reader.frame()
 
 
 def check_frame(data: bytes, frame: Frame) -> None:
@@ -114,27 +136,39 @@ def declares_ycbcr(data: bytes) -> bool:
     return frame is not None and (frame.jfif or frame.transform == _YCBCR)
 
 
-def check_scans(data: bytes, headers: list[bytes]) -> None:
+def check_scans(frame: Frame, headers: list[bytes]) -> None:
     """Check that the scans bring every coefficient of every component, to its last bit.
 
     Else the picture is blurred, or a component is missing from it, and the decoder says nothing. headers: of each
     scan, from its length field on. Raises Rejected (TRUNCATED).
     """
-    frame = read_frame(data)
-    if frame is None or not headers:
-        return
+    count = len(frame.components)
     progressive = frame.marker in _PROGRESSIVE
-    unknown = {component: [-1] * 64 for component in frame.components}  # how many low bits of each coefficient
-    for header in headers:
-        count = header[2] if len(header) > 2 else 0
-        if len(header) < 6 + 2 * count:
-            continue
-        first, last, bits = header[3 + 2 * count], min(header[4 + 2 * count], 63), header[5 + 2 * count] & 15
-        if not progressive:
-            first, last, bits = 0, 63, 0
-        for component in header[3 : 3 + 2 * count : 2]:
-            if component in unknown:
-                unknown[component][first : last + 1] = [bits] * (last + 1 - first)
-    lacking = ", ".join(str(component) for component, bits_of in unknown.items() if any(bits_of))
+    if not headers or (not progressive and headers[0][2:3] == bytes([count])):  # one scan of all, as nearly always
+        return
+    scans = [_read_scan(header) for header in headers]
+    if progressive:
+        unknown = {component: bytearray(b"\xff" * 64) for component in frame.components}  # low bits of each coefficient
+        for components, first, last, bits in scans:
+            for component in components:
+                if component in unknown:
+                    unknown[component][first : last + 1] = bytes([bits]) * (last + 1 - first)
+        lacking = [component for component, bits_of in unknown.items() if any(bits_of)]
+    else:
+        lacking = [component for component in frame.components if all(component not in scan[0] for scan in scans)]
     if lacking:
-        raise Rejected(Reason.TRUNCATED, f"JPEG whose last scans are missing: component {lacking} is incomplete")
+        names = ", ".join(map(str, lacking))
+        raise Rejected(Reason.TRUNCATED, f"JPEG whose last scans are missing: component {names} is incomplete")
+
+
+def _read_scan(header: bytes) -> tuple[bytes, int, int, int]:
+    """The components of a scan, its first and last coefficient, and how many low bits it leaves out."""
+    count = header[2] if len(header) > 2 else 0
+    if len(header) < 6 + 2 * count:
+        return b"", 0, 0, 0
+    return (
+        header[3 : 3 + 2 * count : 2],
+        header[3 + 2 * count],
+        min(header[4 + 2 * count], 63),
+        header[5 + 2 * count] & 15,
+    )

@@ -6,11 +6,8 @@ from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
-METADATA_BYTES = 16 * 2**20
-"""The most metadata (profiles, EXIF, XMP, texts, tags) of one image, counted after decompression."""
-
 INFLATED_BYTES = 2**20
-"""The most bytes that one compressed piece of metadata may inflate to: Pillow's own limit for a PNG chunk."""
+"""The most bytes that are inflated at a time, where they are only counted."""
 
 
 def check_pixels(width: int, height: int, limits: Limits) -> None:
@@ -25,15 +22,17 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
 class Metadata:
     """A running count of one image's bytes of metadata. kind: the format, for the detail of a rejection."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, limits: Limits) -> None:
         self._kind = kind
+        self._limit = limits.max_metadata_bytes
         self._bytes = 0
 
     def add(self, size: int) -> None:
         """Add `size` bytes to the count. Raises Rejected (METADATA_TOO_LARGE) when the sum is over the limit."""
         self._bytes += size
-        if self._bytes > METADATA_BYTES:
+        if self._bytes > self._limit:
             raise Rejected(
                 Reason.METADATA_TOO_LARGE,
-                f"{self._kind} with {self._bytes:,} bytes of metadata or more, {METADATA_BYTES:,} are allowed",
+                f"{self._kind} with {self._bytes:,} bytes of metadata or more, {self._limit:,} are allowed "
+                "(limits.max_metadata_bytes)",
             )

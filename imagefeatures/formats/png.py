@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
 from imagefeatures.formats.limits import INFLATED_BYTES, Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
@@ -66,13 +67,13 @@ def palette_colours(data: bytes) -> int:
     return next((len(content) // 3 for _, kind, content in _chunks(data) if kind == b"PLTE"), 0)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Walk the chunks up to the end chunk: their CRCs and the metadata.
 
     Chunks that are left out for the decoder count for nothing. Raises Rejected (CORRUPT, METADATA_TOO_LARGE,
     TRUNCATED).
     """
-    metadata = Metadata("PNG")
+    metadata = Metadata("PNG", limits)
     for start, kind, content in _chunks(data):
         if not _crc_is_right(data, start, kind, content):
             if kind in _METADATA:
@@ -82,7 +83,7 @@ def check(data: bytes) -> None:
             return
         if kind[0] & _ANCILLARY and kind != b"fdAT":  # an ancillary chunk, and not a frame of an animation
             metadata.add(12 + len(content))
-            metadata.add(_inflated_size(kind, content))
+            metadata.add(_inflated_size(kind, content, limits))
             if kind == b"eXIf":
                 tiff.check_exif(bytes(content), metadata)
     raise Rejected(Reason.TRUNCATED, f"PNG of {len(data):,} bytes without its end chunk")
@@ -171,7 +172,7 @@ def _inflated_sizes(data: bytes) -> Iterator[int]:
                     rest = stream.unconsumed_tail
 
 
-def _inflated_size(kind: bytes, content: memoryview) -> int:
+def _inflated_size(kind: bytes, content: memoryview, limits: Limits) -> int:
     """The inflated size in bytes of a compressed text or profile; 0 for other chunks. Raises Rejected."""
     if kind in (b"zTXt", b"iCCP"):  # name, 0, method, stream
         stream = bytes(content).partition(b"\0")[2][1:]
@@ -181,13 +182,14 @@ def _inflated_size(kind: bytes, content: memoryview) -> int:
     else:
         return 0
     try:
-        size = len(zlib.decompressobj().decompress(stream, INFLATED_BYTES + 1))
+        size = len(zlib.decompressobj().decompress(stream, limits.max_profile_bytes + 1))
     except zlib.error:
         return 0  # decoders ignore a chunk that they cannot inflate
-    if size > INFLATED_BYTES:
+    if size > limits.max_profile_bytes:
         raise Rejected(
             Reason.METADATA_TOO_LARGE,
-            f"PNG chunk {kind.decode()!r} of {len(content):,} bytes inflates to more than {INFLATED_BYTES:,}",
+            f"PNG chunk {kind.decode()!r} of {len(content):,} bytes inflates to more than "
+            f"{limits.max_profile_bytes:,} (limits.max_profile_bytes)",
         )
     return size
 

@@ -12,10 +12,12 @@ from imagefeatures.formats.limits import INFLATED_BYTES, Metadata
 from imagefeatures.formats.tiff_directory import SIZES, entries, order_of
 from imagefeatures.formats.tiff_layout import NEEDED, RAW, STRIP_BYTES, TILE_BYTES, Layout, read_layout
 from imagefeatures.formats.tiff_modes import check_layout, check_picture
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _LZW, _DEFLATE, _PACKBITS = 5, (8, 32946), 32773
 _JPEG, _FIRST_PRIVATE = 7, 32768
+_ORIENTATION, _WMP = 274, 0xBC01  # the second marks a file of Windows Media Photo, which is another format
 _WORDS = {3: "H", 4: "I"}  # the types that the lengths of strips may have, as struct names them
 _PIECE_BYTES = 2**14  # how many compressed bytes are inflated at a time
 _KNOWN_PRIVATE = {33432, 33723, 34377, 34665, 34675, 34853, 37724}  # rights, IPTC, Photoshop's, EXIF, profile, GPS
@@ -36,19 +38,21 @@ def check_mode(data: bytes) -> None:
     if layout is not None:
         if layout.odd:
             tag, kind = layout.odd
-            raise Rejected(Reason.CORRUPT, f"TIFF whose tag {tag} has type {kind}, which is no whole number")
+            raise Rejected(
+                Reason.CORRUPT, f"TIFF whose tag {tag} has type {kind}, which is not that of its whole numbers"
+            )
         check_picture(data, layout)
         check_layout(data, layout)
         _check_parts(layout)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Check that the file holds every pixel of its first picture, and count the bytes of the tags.
 
     Metadata that begin beyond the end are ignored. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE, and
     UNSUPPORTED_FORMAT for a raw file).
     """
-    metadata, needed = Metadata("TIFF"), 8
+    metadata, needed = Metadata("TIFF", limits), 8
     try:
         for entry in entries(data):
             _, kind, count, start = entry
@@ -91,7 +95,7 @@ def readable(data: bytes) -> bytes:
         return data
     order = order_of(data)
     changes = {
-        _entry_start(data, index) + 2: struct.pack(order + "HI4x", 1, 4)  # four bytes of no meaning
+        _entry_start(data, index) + 2: _nothing(data)
         for index, entry in enumerate(found)
         if _is_broken_metadata(entry, len(data))
     }
@@ -103,12 +107,17 @@ def readable(data: bytes) -> bytes:
             if tag == (TILE_BYTES if layout.tiled else STRIP_BYTES) and kind in _WORDS and left > 0:
                 word = order + _WORDS[kind]
                 changes[start + int(part) * struct.calcsize(word)] = struct.pack(word, left)
-    if not changes:
+    return _changed(data, changes)
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The file without the tags that no pixel needs, but for its orientation. Every byte keeps its place."""
+    try:
+        found = list(entries(data))
+    except struct.error:
         return data
-    patched = bytearray(data)
-    for start, value in changes.items():
-        patched[start : start + len(value)] = value
-    return bytes(patched)
+    dropped = [index for index, (tag, *_) in enumerate(found) if tag not in NEEDED and tag not in (_ORIENTATION, _WMP)]
+    return _changed(data, {_entry_start(data, index) + 2: _nothing(data) for index in dropped})
 
 
 def is_cut(data: bytes) -> bool:
@@ -128,6 +137,21 @@ def _is_broken_metadata(entry: tuple[int, int, int, int], end: int) -> bool:
     return tag not in NEEDED and start + count * SIZES.get(kind, 0) > end and (start > end or unknown)
 
 
+def _nothing(data: bytes) -> bytes:
+    """The type, count and value of a tag without a meaning: four bytes."""
+    return struct.pack(order_of(data) + "HI4x", 1, 4)
+
+
+def _changed(data: bytes, changes: dict[int, bytes]) -> bytes:
+    """The data with other bytes at some places; the same object without changes."""
+    if not changes:
+        return data
+    changed = bytearray(data)
+    for start, value in changes.items():
+        changed[start : start + len(value)] = value
+    return bytes(changed)
+
+
 def _entry_start(data: bytes, index: int) -> int:
     """The position of an entry of the first directory."""
     (directory,) = struct.unpack_from(order_of(data) + "I", data, 4)
@@ -145,6 +169,8 @@ def _check_parts(layout: Layout) -> None:
             Reason.CORRUPT,
             f"TIFF of {layout.width} × {layout.height} with {found} {what}, the picture takes {wanted}",
         )
+    if len(layout.lengths) < wanted and (layout.compression != RAW or len(layout.lengths)):
+        raise Rejected(Reason.CORRUPT, f"TIFF with the lengths of {len(layout.lengths)} of {wanted} strips or tiles")
     if layout.compression == RAW and len(layout.lengths) == wanted > 1:
         needed = _raw_bytes(layout, wanted)
         short = np.flatnonzero(layout.lengths < needed)

@@ -11,7 +11,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 """Bytes of a value, by its type."""
 
 RATIONAL = 5
-_INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4"}  # NumPy's names of the types of whole numbers
+_INTEGERS = {3: "u2", 4: "u4", 13: "u4"}  # NumPy's names of the types of whole numbers, without bytes
 
 
 def order_of(data: bytes) -> str:

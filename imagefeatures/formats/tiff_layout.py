@@ -18,7 +18,7 @@ COEFFICIENTS, SUBSAMPLING, REFERENCE, DNG_VERSION = 529, 530, 532, 50706
 
 _SINGLE = {SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES, ROWS, PLANES}
 _SINGLE |= {PREDICTOR, TILE_WIDTH, TILE_HEIGHT, INK_SET, JPEG_STREAM}
-_SEVERAL = {BITS, DOT_RANGE, EXTRA, SAMPLE_FORMAT, SUBSAMPLING, SUBDIRECTORIES, DNG_VERSION}
+_SEVERAL = {BITS, DOT_RANGE, EXTRA, SAMPLE_FORMAT, SUBSAMPLING, SUBDIRECTORIES}
 _FRACTIONS = {COEFFICIENTS, REFERENCE}
 _ARRAYS = {STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES, PALETTE}
 _MOST_VALUES = 16  # of a tag that has one value for each sample: more samples than that are not read anyway
@@ -121,6 +121,8 @@ def read_layout(data: bytes) -> Layout | None:
                 continue
             if tag in _FRACTIONS and kind == RATIONAL:
                 values[tag] = tuple(rationals(data, min(count, _MOST_VALUES), start))
+            elif tag == DNG_VERSION:
+                values[tag] = (1,)
             elif tag not in _SINGLE | _SEVERAL | _ARRAYS:
                 continue
             elif not is_whole_numbers(kind):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
 from imagefeatures.formats.limits import Metadata
+from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _ANIMATED = 2  # this flag
@@ -49,12 +50,12 @@ def check_mode(data: bytes) -> None:
             return
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, limits: Limits) -> None:
     """Check the length, and count the metadata. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE)."""
     declared = int.from_bytes(data[4:8], "little") + 8
     if len(data) < declared:
         raise Rejected(Reason.TRUNCATED, f"WebP of {len(data):,} bytes, its header declares {declared:,} bytes")
-    metadata = Metadata("WebP")
+    metadata = Metadata("WebP", limits)
     for kind, content in _chunks(data, declared):
         if kind not in _PIXELS:
             metadata.add(8 + len(content))

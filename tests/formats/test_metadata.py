@@ -13,12 +13,12 @@ from PIL import PngImagePlugin
 
 from imagefeatures import formats, images
 from imagefeatures.errors import Rejected
-from imagefeatures.formats.limits import INFLATED_BYTES, METADATA_BYTES
 from imagefeatures.limits import Limits
 from support.photos import encoded, jpeg, picture, png_chunk, turned, zeros_stream
 from support.shared import decode
 
 LIMITS = Limits()
+INFLATED_BYTES, METADATA_BYTES = LIMITS.max_profile_bytes, LIMITS.max_metadata_bytes
 MIB = 2**20
 
 
@@ -187,3 +187,27 @@ def test_a_size_is_read_as_pillow_reads_it(kind: str) -> None:
     assert formats._PARSERS[kind].size(data) == (61, 47)
     for end in range(12, len(data), 7):
         formats._PARSERS[kind].size(data[:end])  # an incomplete header is no error here
+
+
+PICTURES_WITH_MUCH = {
+    "a photo of a 360° camera with 17 MiB of XMP": lambda: jpeg_with(0xE1, 65_000, 275, b"http://ns.adobe.com/xmp/"),
+    "a TIFF with 17 MiB of layers": lambda: encoded(picture(), "TIFF", tiffinfo={37724: b"x" * (17 * MIB)}),
+    "a PNG with a profile of 1.5 MB": lambda: png_with(png_chunk(b"iCCP", b"icc\0\0" + zeros_stream(1_500_000))),
+    "a PNG with a text of 1.5 MB": lambda: png_with(ztxt(1_500_000)),
+    "a PNG with 20 MB of text": lambda: png_with(*[ztxt(1_000_000)] * 20),
+    "a PNG with 70 MB of text": lambda: png_with(*[ztxt(1_000_000)] * 70),
+    "a WebP with 17 MiB of XMP": lambda: webp_with(b"XMP ", 17 * MIB),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES_WITH_MUCH)
+def test_a_dataset_may_allow_more_metadata(name: str) -> None:
+    data = PICTURES_WITH_MUCH[name]()
+    reason, detail = why(data)
+    assert reason == "METADATA_TOO_LARGE"
+    assert ("limits.max_profile_bytes" in detail) == ("1.5 MB" in name)
+    assert ("limits.max_metadata_bytes" in detail) == ("1.5 MB" not in name)
+    more = Limits(max_metadata_bytes=80 * MIB, max_profile_bytes=2 * MIB)
+    assert images.inspect(data, more).width == decode(data, more).width == 64
+    assert why(data)[0] == "METADATA_TOO_LARGE"  # what one image was allowed is not what the next one is
+    assert decode(jpeg(), LIMITS).width == 64

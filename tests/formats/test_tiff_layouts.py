@@ -238,6 +238,16 @@ def test_strips_that_do_not_make_the_picture_are_corrupt() -> None:
     short = replace(PLAIN, tags={279: (LONG, (64 * 30, 100, *(64 * 30,) * 3))})
     assert why(short.bytes()) == ("CORRUPT", "TIFF whose strip 1 has 100 bytes, its rows take 1920")
     assert why(replace(PLAIN, tags={278: (LONG, (0,))}).bytes())[0] == "CORRUPT"
+    fewer = replace(PLAIN, compression=LZW, tags={279: (LONG, (100, 100))})
+    assert why(fewer.bytes()) == ("CORRUPT", "TIFF with the lengths of 2 of 5 strips or tiles")
+    in_bytes = replace(PLAIN, tags={259: (1, (1,))}).bytes()
+    assert why(in_bytes) == ("CORRUPT", "TIFF whose tag 259 has type 1, which is not that of its whole numbers")
+
+
+def test_strips_without_lengths_are_read_by_their_rows() -> None:
+    assert np.array_equal(decoded(replace(PLAIN, tags={279: None}).bytes()), PIXELS)
+    without = replace(PLAIN, compression=LZW, tags={279: None}).bytes()
+    assert why(without) == ("CORRUPT", "TIFF with the lengths of 0 of 5 strips or tiles")
 
 
 @pytest.mark.parametrize("compression", [NONE, LZW, ADOBE_DEFLATE, PACKBITS])

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms
 
 ENCODINGS = {
@@ -21,6 +22,11 @@ ENCODINGS = {
     "bmp": ("BMP", {}),
     "tiff": ("TIFF", {}),
     "lzw tiff": ("TIFF", {"compression": "tiff_lzw"}),
+    "heic": ("HEIC", {"quality": 90}),
+    "heic of tiles": ("HEIC", {"quality": 90, "tile_size": 32}),
+    "avif": ("AVIF", {"quality": 90, "speed": 10}),
+    "jpeg2000": ("JPEG2000", {}),
+    "jpeg2000 codestream": ("JPEG2000", {"no_jp2": True}),
 }
 """Every allowed format, in all variants that are parsed or decoded differently."""
 
@@ -40,7 +46,10 @@ def encoded(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: obje
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     sink = io.BytesIO()
-    image.save(sink, kind, **options)
+    if kind == "HEIC":
+        pillow_heif.encode(image.mode, image.size, image.tobytes(), sink, **options)
+    else:
+        image.save(sink, kind, **options)
     return sink.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The corpus run is a program (`make test-corpora`), and not part of the suite: it downloads 80 MB first."""
+"""The corpus run is a program (`make test-corpora`), and not part of the suite: it downloads 95 MB first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test images of five imaging libraries, taken from their source releases: downloaded once, verified, kept.
+"""The test images of eight imaging libraries, taken from their source releases: downloaded once, verified, kept.
 
 Nothing of a release is built or run: its archive is read, and the files of its image folders are unpacked.
 """
@@ -44,6 +44,8 @@ CORPORA = (
     Corpus("libvips", "vips", ("test/test-suite/images",)),
     Corpus("libtiff", "tiff", ("test/images", "test/refs")),
     Corpus("libjpeg-turbo", "libjpeg-turbo", ("testimages",)),
+    Corpus("libheif", "libheif", ("fuzzing/corpus", "examples")),
+    Corpus("kimageformats", "kimageformats", ("autotests",)),
 )
 
 

@@ -1,4 +1,4 @@
-"""The corpus run: the test images of six imaging libraries among 500 good photos, through the real Spark jobs.
+"""The corpus run: the test images of eight imaging libraries among 500 good photos, through the real Spark jobs.
 
 Prints, as Markdown, what became of them and a list of checks; ends with status 1 if one of the checks fails.
 

@@ -1,0 +1,80 @@
+"""The size that an AV1 bitstream declares for itself, whatever the file around it says: its decoder allocates that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_SEQUENCE_HEADER = 1
+
+
+def frame_size(data: bytes) -> tuple[int, int] | None:
+    """The largest width and height that a bitstream's first sequence header allows; None without one.
+
+    Raises ValueError when the header is cut.
+    """
+    header = next((content for kind, content in _units(data) if kind == _SEQUENCE_HEADER), None)
+    if header is None:
+        return None
+    bits = _Bits(header)
+    bits.take(4)  # profile, still picture
+    if bits.take(1):  # a header that is reduced to what a still picture needs
+        bits.take(5)
+    else:
+        _skip_operating_points(bits)
+    width_bits, height_bits = bits.take(4) + 1, bits.take(4) + 1
+    return bits.take(width_bits) + 1, bits.take(height_bits) + 1
+
+
+def _units(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(kind, content) of each open bitstream unit."""
+    position = 0
+    while position < len(data):
+        head = data[position]
+        position += 2 if head & 4 else 1  # with an extension
+        size, shift = len(data) - position, 0
+        if head & 2:
+            size = 0
+            while position < len(data) and shift < 56:
+                byte = data[position]
+                position += 1
+                size |= (byte & 127) << shift
+                shift += 7
+                if byte < 128:
+                    break
+        yield head >> 3 & 15, data[position : position + size]
+        position += size
+
+
+class _Bits:
+    def __init__(self, data: bytes) -> None:
+        self._left = 8 * min(len(data), 64)  # a sequence header is shorter
+        self._value = int.from_bytes(data[:64])
+
+    def take(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("the header of its AV1 data is cut")
+        return self._value >> self._left & ((1 << count) - 1)
+
+
+def _skip_operating_points(bits: _Bits) -> None:
+    delay_bits = 0
+    if bits.take(1):  # timing
+        bits.take(64)
+        if bits.take(1):  # the number of ticks, with as many bits as there are zeros before it
+            zeros = 0
+            while not bits.take(1):
+                zeros += 1
+            bits.take(zeros)
+        if bits.take(1):  # decoder model
+            delay_bits = bits.take(5) + 1
+            bits.take(42)
+    has_display_delay = bits.take(1)
+    for _ in range(bits.take(5) + 1):
+        bits.take(12)
+        if bits.take(5) > 7:  # levels from 4.0 on have a tier
+            bits.take(1)
+        if delay_bits and bits.take(1):
+            bits.take(2 * delay_bits + 1)
+        if has_display_delay and bits.take(1):
+            bits.take(4)

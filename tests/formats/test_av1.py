@@ -1,0 +1,66 @@
+"""The size in the header of AV1 data, in each form that the header may have."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from imagefeatures.formats import av1
+from imagefeatures.formats.heif_items import bytes_of, read_items
+from imagefeatures.formats.isobmff import boxes
+from support.photos import encoded, picture
+
+
+def unit(kind: int, bits: str, extension: bool = False, sized: bool = True) -> bytes:
+    """An open bitstream unit. bits: of its content, from the highest on."""
+    content = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8))
+    head = bytes([kind << 3 | extension << 2 | sized << 1]) + (b"\0" if extension else b"")
+    return head + (bytes([len(content)]) if sized else b"") + content
+
+
+SIZE = f"{9:04b}{8:04b}{640 - 1:010b}{480 - 1:09b}"  # 640 × 480, in 10 and 9 bits
+LEVEL_2, LEVEL_4 = f"{0:012b}{1:05b}", f"{0:012b}{8:05b}1"  # from 4.0 on with a tier
+FULL = "00000"  # a profile, no still picture, not reduced
+HEADERS = {
+    "reduced": "00011" + f"{4:05b}" + SIZE,
+    "one operating point": FULL + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
+    "three operating points": FULL + "0" + "0" + f"{2:05b}" + LEVEL_4 + LEVEL_2 + LEVEL_4 + SIZE,
+    "timing": FULL + "1" + f"{1:032b}{30:032b}" + "0" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
+    "equal pictures": FULL + "1" + f"{1:032b}{30:032b}" + "1" + "00101" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
+    "decoder model": FULL
+    + f"1{1:032b}{30:032b}01{9:05b}{1:032b}{9:05b}{9:05b}"
+    + "0"
+    + f"{0:05b}{LEVEL_2}1{1:010b}{1:010b}0"
+    + SIZE,
+    "display delay": FULL + "0" + "1" + f"{0:05b}" + LEVEL_2 + "1" + f"{3:04b}" + SIZE,
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_the_size_is_read_behind_whatever_stands_before_it(name: str) -> None:
+    header = unit(1, HEADERS[name])
+    assert av1.frame_size(header) == (640, 480)
+    assert av1.frame_size(unit(2, "0") + header + unit(6, "1" * 80)) == (640, 480)
+    assert av1.frame_size(unit(1, HEADERS[name], extension=True)) == (640, 480)
+    assert av1.frame_size(unit(1, HEADERS[name], sized=False)) == (640, 480)
+
+
+def test_data_without_a_header_says_nothing() -> None:
+    assert av1.frame_size(b"") is None
+    assert av1.frame_size(unit(6, "1" * 80)) is None
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_is_cut_is_an_error(name: str) -> None:
+    whole = unit(1, HEADERS[name], sized=False)
+    for cut in range(1, len(whole) - 1):
+        with pytest.raises(ValueError, match="cut"):
+            av1.frame_size(whole[:cut])
+
+
+@pytest.mark.parametrize("options", [{}, {"save_all": True, "append_images": [Image.fromarray(picture(100, 80, 1))]}])
+def test_it_is_the_size_that_an_encoder_wrote(options: dict[str, object]) -> None:
+    data = encoded(picture(100, 80), "AVIF", speed=10, **options)
+    (meta,) = [box for box in boxes(data, 0, len(data)) if box.kind == b"meta"]
+    items = read_items(data, meta)
+    assert av1.frame_size(bytes_of(data, items.by_number[items.primary])) == (100, 80)

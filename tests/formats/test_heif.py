@@ -1,0 +1,394 @@
+"""HEIC and AVIF: what a file declares, what is refused from its bytes, and that it is whole."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from imagefeatures import formats, images
+from imagefeatures.errors import Rejected
+from imagefeatures.formats import heif
+from imagefeatures.formats.isobmff import boxes
+from imagefeatures.images import inspect
+from imagefeatures.limits import Limits
+from support.photos import encoded, picture, turned
+from support.shared import decode
+
+LIMITS = Limits()
+SIDE = 224
+
+
+def why(data: bytes, limits: Limits = LIMITS, judge: Callable[[bytes, Limits], object] = inspect) -> tuple[str, str]:
+    with pytest.raises(Rejected) as rejected:
+        judge(data, limits)
+    return str(rejected.value.reason), rejected.value.detail
+
+
+def heic(width: int = 64, height: int = 48, **options: object) -> bytes:
+    return encoded(picture(width, height), "HEIC", **options)
+
+
+def avif(width: int = 64, height: int = 48, **options: object) -> bytes:
+    return encoded(picture(width, height), "AVIF", **({"speed": 10, "quality": 95} | options))
+
+
+def with_size(data: bytes, width: int, height: int) -> bytes:
+    """The file with other sides in every property that declares them."""
+    at = -1
+    changed = bytearray(data)
+    while (at := data.find(b"ispe", at + 1)) >= 0:
+        changed[at + 8 : at + 16] = struct.pack(">II", width, height)
+    return bytes(changed)
+
+
+def close(data: bytes, expected: np.ndarray, most: float = 3.0) -> bool:
+    """Whether the file's picture is this one, as far as its compression lets it."""
+    found = decode(data, LIMITS).pixels.astype(int)
+    wanted = np.asarray(Image.fromarray(expected).resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(int)
+    return bool(np.abs(found - wanted).mean() < most)
+
+
+def smooth(width: int = 160, height: int = 96) -> np.ndarray:
+    """A ramp to the right and one down, which every codec keeps: uint8 [height, width, 3]."""
+    y, x = np.mgrid[:height, :width]
+    return np.dstack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)]).astype(np.uint8)
+
+
+# Pixels
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_turned_picture_is_set_upright_once(orientation: int, kind: str) -> None:
+    """Both writers turn by properties of the file and keep the same orientation in EXIF, as phones do."""
+    options = {"quality": 95, "exif": turned(orientation).tobytes()} | ({"speed": 10} if kind == "AVIF" else {})
+    data = encoded(smooth(), kind, **options)
+    upright = np.ascontiguousarray(UPRIGHT[orientation](smooth()))
+    header, decoded = inspect(data, LIMITS), decode(data, LIMITS)
+    assert (header.width, header.height) == (decoded.width, decoded.height) == (upright.shape[1], upright.shape[0])
+    assert close(data, upright)
+    assert len({bool(close(data, np.ascontiguousarray(turn(smooth())))) for turn in UPRIGHT.values()}) == 2
+
+
+EXIF = b"MM\0*\0\0\0\x08\0\1\x01\x13\0\3\0\0\0\1\0\6\0\0\0\0\0\0" + b"beyond the tags" * 3
+"""An EXIF block whose only tag is one away from being an orientation of 6."""
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+def test_an_orientation_in_exif_alone_turns_nothing(kind: str) -> None:
+    plain = encoded(Image.fromarray(smooth()), kind, exif=EXIF, quality=95)
+    stale = plain.replace(b"\x01\x13\0\3", b"\x01\x12\0\3")
+    assert stale != plain
+    assert inspect(stale, LIMITS) == inspect(plain, LIMITS)
+    assert np.array_equal(decode(stale, LIMITS).pixels, decode(plain, LIMITS).pixels)
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+@pytest.mark.parametrize("exif", [b"garbage that is no TIFF", b"II*\0\xff\xff\xff\x7f", b"MM\0*\0\0\0\x08\xff\xff"])
+def test_damaged_exif_rejects_nothing(exif: bytes, kind: str) -> None:
+    whole = encoded(Image.fromarray(smooth()), kind, exif=EXIF, quality=95)
+    start = whole.index(EXIF)
+    damaged = whole[:start] + exif + whole[start + len(exif) :]
+    assert inspect(damaged, LIMITS) == inspect(whole, LIMITS)
+    assert np.array_equal(decode(damaged, LIMITS).pixels, decode(whole, LIMITS).pixels)
+
+
+@pytest.mark.parametrize(("mode", "found"), [("L", "L"), ("LA", "RGBA"), ("RGBA", "RGBA"), ("RGBa", "RGBa")])
+def test_grey_and_alpha_in_a_heic(mode: str, found: str) -> None:
+    rgba = Image.fromarray(np.dstack([smooth(), np.full((96, 160), 200, np.uint8)]))
+    image = rgba.convert("RGBa") if mode == "RGBa" else rgba.convert(mode)
+    data = encoded(image, "HEIC", quality=95)
+    assert (inspect(data, LIMITS).mode, decode(data, LIMITS).mode) == (found, found)
+    colours = smooth() if mode.startswith("RGB") else np.asarray(image.getchannel(0).convert("RGB"))
+    assert close(data, colours)
+
+
+@pytest.mark.parametrize(("mode", "found"), [("L", "L"), ("LA", "RGBA"), ("RGBA", "RGBA")])
+def test_grey_and_alpha_in_an_avif(mode: str, found: str) -> None:
+    image = Image.fromarray(np.dstack([smooth(), np.full((96, 160), 200, np.uint8)])).convert(mode)
+    data = encoded(image, "AVIF", quality=95, speed=10)
+    assert (inspect(data, LIMITS).mode, decode(data, LIMITS).mode) == (found, found)
+    assert close(data, smooth() if mode == "RGBA" else np.asarray(image.getchannel(0).convert("RGB")))
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_grey_of_10_and_12_bits_keeps_the_high_byte(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    grey = (np.arange(SIDE * SIDE, dtype=np.uint32) * 65535 // (SIDE * SIDE - 1)).astype(np.uint16).reshape(SIDE, SIDE)
+    data = encoded(Image.fromarray(grey), "HEIC", quality=-1)
+    assert decode(data, LIMITS).mode == "L"
+    assert np.abs(decode(data, LIMITS).pixels[..., 0].astype(int) - (grey >> 8)).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_colours_of_10_and_12_bits_are_those_of_8(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    sink = io.BytesIO()
+    pillow_heif.encode("RGB;16", (160, 96), (smooth().astype(np.uint16) * 257).tobytes(), sink, quality=95)
+    data = sink.getvalue()
+    assert data[data.index(b"hvcC") + 21] & 7 == bits - 8
+    assert close(data, smooth())
+
+
+@pytest.mark.parametrize("make", [heic, avif], ids=["HEIC", "AVIF"])
+def test_a_file_that_only_says_it_is_heif_is_known_by_what_else_it_is(make: Callable[[], bytes]) -> None:
+    plain = make()
+    general = plain[:8] + b"mif1" + plain[12:]
+    assert inspect(general, LIMITS) == inspect(plain, LIMITS)
+    assert np.array_equal(decode(general, LIMITS).pixels, decode(plain, LIMITS).pixels)
+
+
+def test_the_decoder_sees_neither_metadata_nor_what_is_appended() -> None:
+    data = heic(exif=turned(1).tobytes(), xmp=b"<x/>")
+    seen = formats.readable("HEIC", data + b"\0\0\0\0SEFH a phone's trailer")
+    assert len(seen) == len(data)
+    assert b"Exif\0" in data
+    assert b"\0\2\0\0Exif" in data
+    assert b"\0\0mime" in data
+    assert seen.count(b"\0\0skip") == 2
+    toned = data.replace(b"\0\2\0\0Exif", b"\0\2\0\0tmap")
+    assert formats.readable("HEIC", toned) == seen
+    assert np.array_equal(decode(toned, LIMITS).pixels, decode(data, LIMITS).pixels)
+    assert formats.readable("JPEG", data) is data
+
+
+@pytest.mark.parametrize("chroma", [420, 422, 444])
+def test_a_grid_of_tiles_is_one_picture(chroma: int) -> None:
+    data = encoded(smooth(301, 203), "HEIC", quality=95, tile_size=64, chroma=chroma)
+    assert data.count(b"hvc1") > 12
+    assert inspect(data, LIMITS) == images.Header("HEIC", 301, 203, "RGB")
+    assert close(data, smooth(301, 203))
+
+
+def test_of_several_pictures_the_primary_one_counts() -> None:
+    file = pillow_heif.from_pillow(Image.fromarray(smooth()))
+    file.add_from_pillow(Image.fromarray(smooth(80, 200)[:, ::-1]))
+    for primary, (width, height) in ((0, (160, 96)), (1, (80, 200))):
+        sink = io.BytesIO()
+        file.save(sink, quality=95, primary_index=primary)
+        header = inspect(sink.getvalue(), LIMITS)
+        assert (header.width, header.height) == (width, height)
+
+
+def test_of_a_sequence_the_first_frame_counts() -> None:
+    frames = [Image.fromarray(smooth()), Image.fromarray(np.ascontiguousarray(smooth()[:, ::-1]))]
+    data = encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=95, speed=10)
+    assert data[8:12] == b"avis"
+    assert inspect(data, LIMITS) == images.Header("AVIF", 160, 96, "RGB")
+    assert close(data, smooth())
+
+
+# What is refused from the bytes
+
+
+@pytest.mark.parametrize("data", [heic(), avif(), heic(96, 96, tile_size=64)], ids=["heic", "avif", "grid"])
+def test_a_picture_that_is_too_large_is_refused_before_a_decoder_sees_it(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(images.Image, "open")
+    large = with_size(data, 16_000, 16_000)
+    detail = "16000 × 16000 = 256,000,000, limits.max_pixels is 50,000,000"
+    for judge in (inspect, decode, formats.check_header):
+        assert why(large, judge=judge) == ("TOO_MANY_PIXELS", detail)
+
+
+def test_a_grid_that_declares_more_than_its_properties_is_refused() -> None:
+    data = heic(96, 96, tile_size=64)
+    grid = b"\0\0\1\1" + struct.pack(">HH", 96, 96)
+    assert data.count(grid) == 1
+    large = data.replace(grid, b"\0\0\1\1" + struct.pack(">HH", 16_000, 16_000))
+    assert why(large)[0] == "TOO_MANY_PIXELS"
+
+
+def test_a_picture_that_is_larger_than_it_says_is_no_picture() -> None:
+    assert why(with_size(heic(320, 240), 64, 48), judge=decode)[0] == "CORRUPT"
+    assert why(with_size(avif(320, 240), 64, 48)) == (
+        "CORRUPT",
+        "AVIF with AV1 data of 320 × 240, declared as another size",
+    )
+
+
+def test_av1_data_that_is_too_large_is_refused_whatever_the_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = with_size(avif(320, 240), 64, 48)
+    monkeypatch.delattr(images.Image, "open")
+    for judge in (inspect, decode):
+        detail = "320 × 240 = 76,800, limits.max_pixels is 70,000"
+        assert why(data, Limits(max_pixels=70_000), judge) == ("TOO_MANY_PIXELS", detail)
+
+
+CHANGED = {
+    "another codec": (lambda: heic().replace(b"hvc1", b"vvc1"), "UNSUPPORTED_FORMAT", "picture is coded as 'vvc1'"),
+    "AVIF named HEIC": (
+        lambda: avif().replace(b"avif", b"heic"),
+        "UNSUPPORTED_FORMAT",
+        "HEIC file whose picture is coded as 'av01'",
+    ),
+    "no primary item": (
+        lambda: heic().replace(b"pitm\0\0\0\0\0\1", b"pitm\0\0\0\0\0\x63"),
+        "UNSUPPORTED_FORMAT",
+        "HEIC file without a picture that stands for it",
+    ),
+    "no size": (lambda: heic().replace(b"ispe", b"free"), "CORRUPT", "does not say how large its picture is"),
+    "no configuration": (lambda: heic().replace(b"hvcC", b"free"), "CORRUPT", "has no decoder configuration"),
+    "a tile too few": (
+        lambda: heic(96, 96, tile_size=64).replace(b"\0\0\1\1\0\x60\0\x60", b"\0\0\1\2\0\x60\0\x60"),
+        "CORRUPT",
+        "a grid of 2 × 3 tiles has 4",
+    ),
+    "a property that must be understood": (
+        lambda: heic(exif=turned(6).tobytes()).replace(b"irot", b"iscl"),
+        "UNSUPPORTED_FORMAT",
+        "HEIC file that must be read with iscl",
+    ),
+    "a mirror before a turn in an AVIF": (
+        lambda: (
+            avif(exif=turned(7).tobytes()).replace(b"irot", b"turn").replace(b"imir", b"irot").replace(b"turn", b"imir")
+        ),
+        "UNSUPPORTED_FORMAT",
+        "AVIF file that must be read with imir",
+    ),
+    "a colour matrix without a rule": (
+        lambda: heic().replace(b"nclx\0\1\0\x0d\0\6", b"nclx\0\1\0\x0d\0\x0e"),
+        "UNSUPPORTED_MODE",
+        "HEIC with the colour matrix 14 of ITU-T H.273",
+    ),
+    "a crop in an AVIF": (
+        lambda: avif().replace(b"\0\0\0\x10pixi\0\0\0\0\3\x08\x08\x08", b"\0\0\0\x10clap\0\0\0\0\3\x08\x08\x08"),
+        "UNSUPPORTED_FORMAT",
+        "AVIF file that must be read with clap",
+    ),
+    "9 bits": (
+        lambda: _with_depth(heic(), 1, 1),
+        "UNSUPPORTED_MODE",
+        "HEIC of 9 and 9 bits a channel",
+    ),
+    "two depths": (
+        lambda: _with_depth(heic(), 0, 2),
+        "UNSUPPORTED_MODE",
+        "HEIC of 8 and 10 bits a channel",
+    ),
+}
+
+
+def _with_depth(data: bytes, luma: int, chroma: int) -> bytes:
+    at = data.index(b"hvcC") + 4
+    return data[: at + 17] + bytes([0xF8 | luma, 0xF8 | chroma]) + data[at + 19 :]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_is_not_provably_read_right_is_refused_from_the_header(name: str) -> None:
+    make, reason, detail = CHANGED[name]
+    data = make()
+    for judge in (inspect, decode):
+        found = why(data, judge=judge)
+        assert found[0] == reason
+        assert detail in found[1]
+
+
+def test_the_same_file_unchanged_is_read() -> None:
+    for data in (heic(), avif(), heic(96, 96, tile_size=64)):
+        assert inspect(data, LIMITS).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+def test_metadata_is_counted(kind: str) -> None:
+    image = Image.fromarray(picture())
+    data = encoded(image, kind, xmp=b"<x>" + b" " * 2**20 + b"</x>", exif=turned(1).tobytes())
+    assert inspect(data, LIMITS).width == 64
+    limits = Limits(max_metadata_bytes=2**20)
+    assert why(data, limits)[0] == "METADATA_TOO_LARGE"
+    assert "limits.max_metadata_bytes" in why(data, limits)[1]
+
+
+def test_an_exif_bomb_is_counted_by_its_claims() -> None:
+    entries = b"".join(struct.pack("<HHII", 0x8000 + number, 7, 40_000, 0) for number in range(1000))
+    bomb = b"II*\0\x08\0\0\0" + struct.pack("<H", 1000) + entries + bytes(40_000)
+    assert why(encoded(Image.fromarray(picture()), "HEIC", exif=bomb))[0] == "METADATA_TOO_LARGE"
+
+
+@pytest.mark.parametrize("data", [heic(96, 96, tile_size=64), avif()], ids=["heic", "avif"])
+def test_a_file_without_one_byte_of_one_item_is_truncated(data: bytes) -> None:
+    (mdat,) = [box for box in boxes(data, 0, len(data)) if box.kind == b"mdat"]
+    endless = data[: mdat.start] + bytes(4) + data[mdat.start + 4 :]  # a box up to the end of the file, however long
+    assert inspect(endless, LIMITS) == inspect(data, LIMITS)
+    assert why(endless[:-1])[0] == "TRUNCATED"
+
+
+def test_a_table_of_items_without_end_takes_no_time() -> None:
+    """65,535 parts of no bytes each, for as many items."""
+    data = heic()
+    at = data.index(b"iloc")
+    size = int.from_bytes(data[at - 4 : at])
+    bomb = b"iloc\0\0\0\0\0\0\xff\xff" + b"\0\1\0\0\xff\xff" * ((size - 12) // 6)
+    assert why(data[:at] + bomb.ljust(size - 4, b"\0") + data[at + size - 4 :])[0] == "CORRUPT"
+
+
+def test_more_items_than_libheif_takes_are_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heic(96, 96, tile_size=64)
+    assert heif._MOST_ITEMS == 1000
+    monkeypatch.setattr(heif, "_MOST_ITEMS", 5)  # four tiles and their grid
+    assert inspect(data, LIMITS).width == 96
+    monkeypatch.setattr(heif, "_MOST_ITEMS", 4)
+    assert why(data) == ("UNSUPPORTED_FORMAT", "HEIC file of 5 items, of at most 4")
+
+
+def sequence() -> bytes:
+    frames = [Image.fromarray(smooth()), Image.fromarray(smooth()[::-1])]
+    return encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], speed=10)
+
+
+def test_a_track_that_is_too_large_is_refused() -> None:
+    data = sequence()
+    at = data.index(b"tkhd") - 4
+    end = at + int.from_bytes(data[at : at + 4])
+    large = data[: end - 8] + struct.pack(">II", 16_000 << 16, 16_000 << 16) + data[end:]
+    assert why(large) == ("TOO_MANY_PIXELS", "16000 × 16000 = 256,000,000, limits.max_pixels is 50,000,000")
+
+
+def test_a_sequence_without_a_still_picture_is_named() -> None:
+    data = sequence()
+    meta, moov = (next(box for box in boxes(data, 0, len(data)) if box.kind == kind) for kind in (b"meta", b"moov"))
+    film = data[: meta.start + 4] + b"free" + data[meta.start + 8 :]
+    assert why(film) == ("UNSUPPORTED_FORMAT", "AVIF sequence without a picture that stands for it")
+    assert moov.start > meta.start
+    assert why(data[: moov.start])[0] == "TRUNCATED"
+
+
+@pytest.mark.parametrize("kind", [b"iinf", b"iloc", b"iref", b"ipma"])
+def test_a_table_of_millions_is_refused_unread(kind: bytes) -> None:
+    data = heic(96, 96, tile_size=64, exif=turned(6).tobytes())
+    at = data.index(kind) - 4
+    end = at + int.from_bytes(data[at : at + 4])
+    more = bytes(2 * 2**20)
+    longer = data[:end] + more + data[end:]
+    for outer in {b"iinf": [], b"iloc": [], b"iref": [], b"ipma": [b"iprp"]}[kind] + [kind, b"meta"]:
+        longer = _grown(longer, outer, len(more))
+    started = time.process_time()
+    reason, detail = why(longer)
+    assert time.process_time() - started < 1
+    assert reason == "CORRUPT"
+    assert "a table has 2,0" in detail
+
+
+def _grown(data: bytes, kind: bytes, count: int) -> bytes:
+    """The file whose first box of a kind says that it is longer."""
+    at = data.index(kind) - 4
+    return data[:at] + (int.from_bytes(data[at : at + 4]) + count).to_bytes(4) + data[at + 4 :]
