@@ -113,7 +113,10 @@ def cut_often(photos: Path, settings: Settings, images: Path, disk: Path, carele
 
 def publishing(disk: Path) -> bool:
     """Whether register is swapping tables: the moments that matter, of which there are few by chance."""
-    return any((disk / "lake" / "publishing").glob("*/*"))
+    try:
+        return any((disk / "lake" / "publishing").glob("*/*"))
+    except FileNotFoundError:  # it ended between the listing of the folder and that of the run in it
+        return True
 
 
 def state(settings: Settings) -> str | None:
