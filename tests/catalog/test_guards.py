@@ -16,7 +16,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import plan_run
 from imagefeatures.run_params import RunParams
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 from support.publishing import DAY, publish_older_run
 
 Refused = Callable[[Settings], list[str]]
@@ -66,7 +66,7 @@ def test_another_lake_under_the_same_catalog(settings: Settings, refused: Refuse
             f"features.runs in {connect.describe(settings.catalog)} lies in {settings.lake}/warehouse/features/runs, "
             f"which is not in this lake, {other.lake}: set IMAGEFEATURES_LAKE to the table's lake, or "
             "IMAGEFEATURES_CATALOG to this lake's catalog; if this lake is a copy, or was moved here, "
-            "`imagefeatures relocate-lake` makes its tables its own"
+            f"`{program()} relocate-lake` makes its tables its own"
         )
 
 

@@ -22,7 +22,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.run_params import RunParams
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 from imagefeatures.steps.register import Outcome, register
 from support.canary import RestAnswers, rest_catalog
 from support.photos import fill, jpeg
@@ -121,7 +121,7 @@ def test_a_lake_in_a_new_place_is_refused_with_both_names_and_the_way_out(
         line = str(refused.value)
         assert f"lies in {original.lake}/warehouse/features/" in line
         assert f"which is not in this lake, {new.lake}: " in line
-        assert line.endswith("is a copy, or was moved here, `imagefeatures relocate-lake` makes its tables its own")
+        assert line.endswith(f"is a copy, or was moved here, `{program()} relocate-lake` makes its tables its own")
         assert "\n" not in line
     assert not list(path_of(new.lake).rglob("run.json"))
 

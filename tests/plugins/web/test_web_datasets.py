@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 from imagefeatures.steps import SPARK_STEPS
 from support.web import FINGERPRINT, Site, dataset_file, publish, runs_row
 
@@ -135,4 +135,4 @@ def test_a_copied_lake_is_told_in_the_log_with_both_places_and_the_way_out(
     (record,) = [record for record in caplog.records if record.name.endswith("web.published")]
     text = record.getMessage()
     assert f"lies in {settings.lake}/warehouse/features/runs, which is not in this lake, file://{tmp_path}/copy" in text
-    assert "`imagefeatures relocate-lake`" in text
+    assert f"`{program()} relocate-lake`" in text
