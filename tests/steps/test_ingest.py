@@ -24,9 +24,14 @@ from imagefeatures.steps import ingest
 from imagefeatures.storage import s3 as s3_store
 from support.listing import WORKERS, listed, sparse
 from support.photos import fill, jpeg
-from support.scripted_store import ScriptedStore, no
+from support.scripted_store import Answer, ScriptedStore, no
 from support.shared import BUCKET, MakeRun
 from support.unprivileged import folder_of_nobody
+
+
+def listings(contents: str) -> list[Answer]:
+    """The responses to a run's questions for the listing: plan looks for an object, then the source is listed twice."""
+    return [(200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())] * 3
 
 
 def ingested(run: Run) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[str, str]]]:
@@ -213,7 +218,7 @@ def test_one_object_that_the_store_holds_back_costs_only_itself(make_run: MakeRu
         "f": no(404, "NoSuchVersion"),
     }
     contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in answers)
-    scripted.script = [(200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())] * 2
+    scripted.script = listings(contents)
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
     scripted.by_path = {f"/{BUCKET}/{key}": answer for key, answer in answers.items()}
@@ -239,7 +244,7 @@ def test_what_is_true_of_every_object_ends_the_run(
     make_run: MakeRun, scripted: ScriptedStore, status: int, code: str
 ) -> None:
     contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in "ab")
-    scripted.script = [(200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())] * 2
+    scripted.script = listings(contents)
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
     scripted.always = no(status, code) if code else (status, {}, b"<html>no</html>")
@@ -262,7 +267,7 @@ def test_an_object_of_an_archive_is_a_row_until_it_is_restored(make_run: MakeRun
 
 def test_objects_that_are_all_denied_spend_the_budget(make_run: MakeRun, scripted: ScriptedStore) -> None:
     contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in "abc")
-    scripted.script = [(200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{contents}</ListBucketResult>".encode())] * 2
+    scripted.script = listings(contents)
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
     scripted.always = no(403, "AccessDenied")
@@ -273,7 +278,7 @@ def test_objects_that_are_all_denied_spend_the_budget(make_run: MakeRun, scripte
 
 def test_an_object_that_was_replaced_by_one_that_may_not_be_read(make_run: MakeRun, scripted: ScriptedStore) -> None:
     page = "<Contents><Key>a</Key><Size>1</Size><ETag>e</ETag></Contents>"
-    scripted.script = [(200, {}, f"<ListBucketResult><Name>{BUCKET}</Name>{page}</ListBucketResult>".encode())] * 2
+    scripted.script = listings(page)
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
     scripted.script = [no(412, "PreconditionFailed"), no(412, "PreconditionFailed"), (403, {}, b"")]
