@@ -103,8 +103,8 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
-            lost.refuse(catalog)
             readiness.check(catalog, settings, effective.name)
+            lost.refuse(catalog)
             finish_interrupted(catalog, settings)
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
             if warning := also_published(effective, partition, catalog):

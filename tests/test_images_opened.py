@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -29,7 +30,8 @@ def why(judge: Judge, data: bytes) -> tuple[Reason, str]:
 def test_a_size_that_only_pillow_sees_is_held_against_the_limit_before_a_pixel_is_decoded(
     judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats._PARSERS["PNG"], "size", lambda _: None)
+    unseen = dataclasses.replace(formats._PARSERS["PNG"], size=lambda _: None)
+    monkeypatch.setitem(formats._PARSERS, "PNG", unseen)
     data = png_of(20_000, 20_000, b"no image data: decoding it would be found corrupt")
     detail = "20000 × 20000 = 400,000,000, limits.max_pixels is 50,000,000"
     assert why(judge, data) == (Reason.TOO_MANY_PIXELS, detail)

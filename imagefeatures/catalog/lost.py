@@ -12,7 +12,7 @@ from imagefeatures.catalog import connect, repair, retention
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO
 from imagefeatures.catalog.repair import State
 from imagefeatures.errors import CatalogRefused
-from imagefeatures.settings import iceberg_s3_properties
+from imagefeatures.settings import iceberg_s3_properties, program
 
 
 def refuse(catalog: Catalog) -> None:
@@ -29,7 +29,7 @@ def refuse(catalog: Catalog) -> None:
     if left and not _knows_runs(catalog):  # a run may have made it meanwhile
         raise CatalogRefused(
             f"{lake} has tables that {connect.describe(catalog.properties['uri'])} does not know, such as "
-            f"{folder}/{left[-1]}: set IMAGEFEATURES_CATALOG to the lake's catalog; if that is lost, `imagefeatures "
+            f"{folder}/{left[-1]}: set IMAGEFEATURES_CATALOG to the lake's catalog; if that is lost, `{program()} "
             "repair --apply` lists the tables again"
         )
 

@@ -111,7 +111,7 @@ def test_metadata_that_is_lost(
         assert line.startswith("features.runs: its metadata, file://")
         assert file.name in line
         assert said in line
-        assert line.endswith("`imagefeatures repair` shows what is left of it")
+        assert line.endswith(f"`{program()} repair` shows what is left of it")
 
 
 def test_a_new_table_says_which_version_made_it(settings: Settings) -> None:

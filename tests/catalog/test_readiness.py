@@ -20,7 +20,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogError, CatalogRefused, ImageFeaturesError, StoreError, StoreRefused
 from imagefeatures.plan import plan_run
 from imagefeatures.run_params import RunParams
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 from support.photos import fill
 from support.publishing import DAY, features_file, publish_older_run
 from support.shared import BUCKET
@@ -154,7 +154,7 @@ def test_a_warehouse_that_is_gone(lake: Settings, refused: Refusal) -> None:
     shutil.rmtree(path_of(lake) / "warehouse")
     text = refused(CatalogRefused)
     assert text.startswith(f"features.photos: its metadata, {lake.lake}/warehouse/features/photos/metadata/")
-    assert text.endswith("is missing; `imagefeatures repair` shows what is left of it")
+    assert text.endswith(f"is missing; `{program()} repair` shows what is left of it")
 
 
 def test_a_manifest_list_that_is_gone(lake: Settings, refused: Refusal) -> None:
@@ -192,7 +192,7 @@ def test_a_data_file_that_cannot_be_read_is_one_line_for_readers(lake: Settings,
 def test_a_disk_without_room(lake: Settings, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
-    assert "free some space there, then try again" in refused(StoreError)
+    assert "free some space there, then try again" in refused(StoreRefused)
 
 
 def test_a_full_disk_at_the_commit(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from imagefeatures.models import prepare
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from imagefeatures_airflow import building_blocks, tasks
+from support.photos import fill
 from support.shared import MakeRun
 
 FRUIT = "source: s3://photos/fruit/{partition}/"
@@ -38,7 +39,7 @@ def test_register_reports_its_partition_and_its_numbers_with_the_asset(
 def test_plan_and_model_hand_on_what_they_are_given(parse_dags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "plan", lambda *given: ("plan", *given[1:]))
     monkeypatch.setattr(tasks, "model", lambda *given: ("model", *given))
-    assert body(parse_dags, "plan")({"sample": 1}, "2026-11-02") == ("plan", "fruit", {"sample": 1}, "2026-11-02")
+    assert body(parse_dags, "plan")({"sample": 1}, "2026-11-02") == ("plan", "fruit", {"sample": 1}, "2026-11-02", None)
     assert body(parse_dags, "model")("file:///run.json") == ("model", "file:///run.json", "fruit")
 
 
@@ -47,9 +48,12 @@ def test_a_run_that_listed_nothing_is_a_skipped_task(
 ) -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 
-    run_file = make_run(tmp_path).layout.run_file
-    monkeypatch.setattr(register, "register", lambda *_: register.Outcome(register.EMPTY))
-    with pytest.raises(AirflowSkipException, match="nothing was listed: the published partition stays as it is"):
+    run_file = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"})).layout.run_file
+    monkeypatch.setattr(register, "register", lambda *_: register.Outcome(register.EMPTY, why="3 objects passed over"))
+    with pytest.raises(
+        AirflowSkipException,
+        match=r"nothing was listed \(3 objects passed over\): the published partition stays as it is",
+    ):
         tasks.register(run_file, "photos")
 
 
@@ -62,7 +66,7 @@ def test_what_register_has_published_is_printed_and_returned(
         def __str__(self) -> str:
             return "registered: 3"
 
-    run_file = make_run(tmp_path).layout.run_file
+    run_file = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"})).layout.run_file
     called: list[Any] = []
     monkeypatch.setattr(register, "register", lambda *given: called.append(given) or Outcome())
     assert tasks.register(run_file, "photos") == SUMMARY
@@ -73,7 +77,7 @@ def test_what_register_has_published_is_printed_and_returned(
 def test_the_model_task_prepares_the_runs_own_model(
     make_run: MakeRun, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run(tmp_path)
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
     monkeypatch.setattr(prepare, "prepare", lambda *given: {"given": given})
     expected = (run.model, run.preprocessing, settings.lake, settings.cache)
     assert tasks.model(run.layout.run_file, "photos") == {"given": expected}
@@ -83,7 +87,7 @@ def test_the_model_task_prepares_the_runs_own_model(
 def test_the_run_of_another_dataset_is_refused(
     make_run: MakeRun, tmp_path: Path, settings: Settings, task: Any
 ) -> None:
-    run = make_run(tmp_path)
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
     with pytest.raises(ParamsError, match="photos"):
         task(run.layout.run_file, "fruit")
     with pytest.raises(ParamsError):

@@ -159,10 +159,10 @@ def test_the_size_of_a_bmp_with_the_other_headers(width: int, height: int, size_
 def test_a_bmp_is_as_long_as_its_header_says(declared: int, length: int, is_whole: bool) -> None:
     data = os2(1, 1, bytes(100), declared)[:length]
     if is_whole:
-        formats._PARSERS["BMP"].check(data)
+        formats._PARSERS["BMP"].check(data, Limits())
     else:
         with pytest.raises(Rejected, match=f"^TRUNCATED: BMP of {length} bytes, its header declares {declared} bytes$"):
-            formats._PARSERS["BMP"].check(data)
+            formats._PARSERS["BMP"].check(data, Limits())
 
 
 def test_every_file_of_pillow_has_the_size_that_was_drawn() -> None:
