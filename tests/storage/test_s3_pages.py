@@ -56,7 +56,9 @@ def test_a_page_that_says_less_than_it_could_is_a_page() -> None:
     ids=["empty key", "no key", "no size", "negative size", "no ETag"],
 )
 def test_an_entry_that_lacks_something_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(StoreRefused, match=f"^{LISTING} has an entry without key, size or ETag$"):
+    with pytest.raises(
+        StoreRefused, match=f"^{LISTING} has an entry without key, size or ETag, or with an impossible size$"
+    ):
         listed([page(entry("a"), entry("b", **wrong))])
 
 
