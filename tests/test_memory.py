@@ -66,6 +66,7 @@ def folded(run: Run, count: int) -> float:
     return peak
 
 
+@pytest.mark.long
 def test_receipts_of_a_million_images_take_little_memory(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pyspark
+import pytest
 
 from deploy.local.environment import environment
 from imagefeatures.settings import REPOSITORY
@@ -18,6 +19,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.long
 def test_a_task_sees_the_gpu_that_the_discovery_script_reported(tmp_path: Path) -> None:
     script = tmp_path / "discover"
     script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["5"]}'\n""")

@@ -96,6 +96,7 @@ def test_a_second_run_reuses_what_the_first_has_computed(
     assert len(rows) == 22
 
 
+@pytest.mark.long
 def test_poisonous_images_fail_no_spark_task_and_no_other_image(make_run, tmp_path: Path) -> None:
     kinds = {3: "crash", 4: "hang", 50: "eat", 51: "abort", 90: "crash"}
     expected = poison.lay_out(tmp_path / "photos" / "grey", 100, kinds)

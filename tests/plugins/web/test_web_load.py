@@ -57,7 +57,9 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_short")
-@pytest.mark.parametrize("url", ["http://{}/", "postgresql+psycopg://user:s3cret@{}/catalog"])
+@pytest.mark.parametrize(
+    "url", ["http://{}/", pytest.param("postgresql+psycopg://user:s3cret@{}/catalog", marks=pytest.mark.long)]
+)
 def test_views_of_a_silent_catalog_do_not_make_airflow_wait(
     site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
