@@ -26,11 +26,11 @@ from imagefeatures.errors import StoreRefused
 from imagefeatures.settings import Settings
 
 
-def check(catalog: Catalog, settings: Settings, dataset: str) -> list[Table]:
-    """Returns those of the three tables of a run of the dataset that exist: quarantine, features and runs.
+def check(catalog: Catalog, settings: Settings, dataset: str) -> None:
+    """Prove that a run of the dataset can read and write its three tables: quarantine, features and runs.
 
     Raises CatalogRefused or StoreRefused where one is of another lake, cannot be read, or could not be written;
-    CatalogError or StoreError where that may pass: a locked database, a full disk.
+    CatalogError or StoreError where that may pass, such as a locked database.
     """
     found = []
     for name in (names.QUARANTINE, dataset, names.RUNS):
@@ -39,7 +39,6 @@ def check(catalog: Catalog, settings: Settings, dataset: str) -> list[Table]:
     _check_catalog(catalog)
     _check_lake(settings, [names.QUARANTINE, dataset, names.RUNS])
     room.check(found, 0, settings)
-    return found
 
 
 @failures.in_one_line

@@ -8,37 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
-from imagefeatures.limits import Limits
 from support.bmp_files import CORE, INFO, MASKS, OS2, PLAIN, RLE4, RLE8, Bmp, every_bmp
+from support.judging import LIMITS, decoded, rgb, why
 
-LIMITS = Limits()
 PALETTE = np.random.default_rng(3).integers(0, 256, (256, 3)).astype(np.uint8)
 PIXELS = np.random.default_rng(4).integers(0, 16, (6, 9))
 EIGHT = Bmp(PIXELS, 8, palette=PALETTE)
 RUNS = Bmp(PIXELS, 8, compression=RLE8, palette=PALETTE)
-
-
-def rgb(image: Image.Image) -> np.ndarray:
-    return np.asarray(images.to_rgb(image))
-
-
-def decoded(data: bytes) -> np.ndarray:
-    images.inspect(data, LIMITS)
-    return images.decode(data, LIMITS, rgb).pixels
-
-
-def why(data: bytes) -> tuple[str, str]:
-    """The reason and its detail, which inspecting and decoding agree on."""
-    with pytest.raises(Rejected) as inspected:
-        images.inspect(data, LIMITS)
-    with pytest.raises(Rejected) as refused:
-        images.decode(data, LIMITS, rgb)
-    assert refused.value.reason == inspected.value.reason
-    return str(inspected.value.reason), inspected.value.detail
 
 
 def is_documented(bmp: Bmp) -> bool:

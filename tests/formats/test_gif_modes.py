@@ -11,34 +11,14 @@ from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
-from imagefeatures.limits import Limits
 from support.gif_files import Gif
+from support.judging import LIMITS, decoded, rgb, why
 from support.photos import encoded, picture
 
-LIMITS = Limits()
 RANDOM = np.random.default_rng(0)
 PALETTE = RANDOM.integers(0, 256, (256, 3)).astype(np.uint8)
 INDICES = RANDOM.integers(0, 256, (20, 30))
 PLAIN = Gif(INDICES, PALETTE)
-
-
-def rgb(image: Image.Image) -> np.ndarray:
-    return np.asarray(images.to_rgb(image))
-
-
-def decoded(data: bytes) -> np.ndarray:
-    images.inspect(data, LIMITS)
-    return images.decode(data, LIMITS, rgb).pixels
-
-
-def why(data: bytes) -> tuple[str, str]:
-    """The reason and its detail, which inspecting and decoding agree on."""
-    with pytest.raises(Rejected) as inspected:
-        images.inspect(data, LIMITS)
-    with pytest.raises(Rejected) as refused:
-        images.decode(data, LIMITS, rgb)
-    assert refused.value.reason == inspected.value.reason
-    return str(inspected.value.reason), inspected.value.detail
 
 
 def on_screen(around: np.ndarray) -> np.ndarray:

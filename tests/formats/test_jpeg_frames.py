@@ -12,10 +12,9 @@ from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
-from imagefeatures.limits import Limits
+from support.judging import LIMITS, decoded, rgb, why
 from support.photos import encoded, picture
 
-LIMITS = Limits()
 PIXELS = picture()
 BASELINE, ARITHMETIC = b"\xff\xc0", b"\xff\xc9"
 
@@ -34,25 +33,6 @@ PROGRESSIVE = base64.b64decode(
     b"AAQQBf/aAAgBAQABPyGsqhuCZtht4smcyrnfvSD/2gAMAwEAAgADAAAAEID/zAAEEQX/2gAIAQMBAT8Q0nYQ/8wABBEF/9oACAEC"
     b"AQE/EGZrIP/MAAQQBf/aAAgBAQABPxCoSf5317R/qeTltAuJkwoRi2DSpBUvzCFrbBZew+D/2Q=="
 )
-
-
-def rgb(image: Image.Image) -> np.ndarray:
-    return np.asarray(images.to_rgb(images.upright(image)))
-
-
-def decoded(data: bytes) -> np.ndarray:
-    images.inspect(data, LIMITS)
-    return images.decode(data, LIMITS, rgb).pixels
-
-
-def why(data: bytes) -> tuple[str, str]:
-    """The reason and its detail, which inspecting and decoding agree on."""
-    with pytest.raises(Rejected) as inspected:
-        images.inspect(data, LIMITS)
-    with pytest.raises(Rejected) as refused:
-        images.decode(data, LIMITS, rgb)
-    assert refused.value.reason == inspected.value.reason
-    return str(inspected.value.reason), inspected.value.detail
 
 
 def frame_at(data: bytes) -> int:

@@ -10,35 +10,15 @@ from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
-from imagefeatures.limits import Limits
 from imagefeatures.settings import REPOSITORY
+from support.judging import LIMITS, decoded, rgb, why
 from support.photos import encoded, picture, png_chunk, png_made, png_of, turned
 from support.snippets import section
 
-LIMITS = Limits()
 PIXELS = picture()
 PLAIN = encoded(PIXELS, "PNG")
 INDICES = PIXELS[..., 0] % 16
 PALETTE = np.random.default_rng(1).integers(0, 256, (16, 3)).astype(np.uint8)
-
-
-def rgb(image: Image.Image) -> np.ndarray:
-    return np.asarray(images.to_rgb(images.upright(image)))
-
-
-def decoded(data: bytes) -> np.ndarray:
-    images.inspect(data, LIMITS)
-    return images.decode(data, LIMITS, rgb).pixels
-
-
-def why(data: bytes) -> tuple[str, str]:
-    """The reason and its detail, which inspecting and decoding agree on."""
-    with pytest.raises(Rejected) as inspected:
-        images.inspect(data, LIMITS)
-    with pytest.raises(Rejected) as refused:
-        images.decode(data, LIMITS, rgb)
-    assert refused.value.reason == inspected.value.reason
-    return str(inspected.value.reason), inspected.value.detail
 
 
 def with_chunk(chunk: bytes, behind: bool = False, data: bytes = PLAIN) -> bytes:

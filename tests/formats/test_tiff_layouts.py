@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
-from imagefeatures.limits import Limits
+from support.judging import LIMITS, decoded, why
 from support.photos import encoded, picture
 from support.tiff_files import (
     ADOBE_DEFLATE,
@@ -34,29 +34,9 @@ from support.tiff_files import (
     Tiff,
 )
 
-LIMITS = Limits()
 PIXELS = picture(64, 48).astype(np.int64)
 PLAIN = Tiff(PIXELS, 8, RGB, rows=10)
 GREY = Tiff(PIXELS[..., :1], 8, BLACK_IS_ZERO)
-
-
-def rgb(image: Image.Image) -> np.ndarray:
-    return np.asarray(images.to_rgb(images.upright(image)))
-
-
-def decoded(data: bytes) -> np.ndarray:
-    images.inspect(data, LIMITS)
-    return images.decode(data, LIMITS, rgb).pixels
-
-
-def why(data: bytes) -> tuple[str, str]:
-    """The reason and its detail, which inspecting and decoding agree on."""
-    with pytest.raises(Rejected) as inspected:
-        images.inspect(data, LIMITS)
-    with pytest.raises(Rejected) as refused:
-        images.decode(data, LIMITS, rgb)
-    assert refused.value.reason == inspected.value.reason
-    return str(inspected.value.reason), inspected.value.detail
 
 
 # The picture, or a reduced copy of it
