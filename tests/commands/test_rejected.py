@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR, TooManyRejected
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.run_params import RunParams
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 from imagefeatures.steps.register import register
 from support.photos import fill, jpeg
 from support.shared import PARTITION, THIS_PROCESS
@@ -32,7 +33,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def failed(dataset: Dataset, settings: Settings) -> Run:
     run = load_run(plan_run(dataset, RunParams(shard_images=7), PARTITION, settings))
-    with pytest.raises(TooManyRejected, match=r"; all of them: imagefeatures rejected birds 2026-11-02$"):
+    with pytest.raises(TooManyRejected, match=f"; all of them: {re.escape(program())} rejected birds 2026-11-02$"):
         local.run_steps(run, THIS_PROCESS)
     return run
 

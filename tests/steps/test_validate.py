@@ -10,7 +10,7 @@ from imagefeatures import budget, manifest, schemas, storage
 from imagefeatures.errors import AuditFailed, TooManyRejected
 from imagefeatures.local import find_duplicates
 from imagefeatures.plan import Run
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
 from imagefeatures.steps import ingest, validate
 from support.photos import encoded, fill, jpeg, picture, png_of, turned
@@ -183,7 +183,7 @@ def test_a_spent_budget_says_counts_by_reason_and_the_first_keys(make_run: MakeR
         "UNSUPPORTED_FORMAT 12, EMPTY_OBJECT 3, TRUNCATED 1; first: "
     )
     examples, _, command = said.partition("; first: ")[2].partition("; all of them: ")
-    assert command == "imagefeatures rejected photos 2026-11-02"
+    assert command == f"{program()} rejected photos 2026-11-02"
     first = examples.split(", ")
     assert len(first) == 10
     assert first[:3] == [f"file://{source}/{at:02d}.jpg" for at in range(3)]  # rejected by ingest
@@ -220,7 +220,7 @@ def test_a_spent_budget_stays_one_line_whatever_the_keys(make_run: MakeRun, tmp_
     validated(run)
     said = spent(run)
     assert said.isprintable()
-    assert said.endswith(r"two\nlines\x1b[31m.jpg; all of them: imagefeatures rejected photos 2026-11-02")
+    assert said.endswith(rf"two\nlines\x1b[31m.jpg; all of them: {program()} rejected photos 2026-11-02")
 
 
 @pytest.mark.parametrize("keep", [True, False])
