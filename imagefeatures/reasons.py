@@ -13,7 +13,7 @@ class Reason(StrEnum):
     BAD_KEY = "BAD_KEY"  # its name cannot be written as UTF-8
     NOT_FOUND = "NOT_FOUND"  # it was listed, and was gone when it was read
     CHANGED_DURING_RUN = "CHANGED_DURING_RUN"  # it was replaced between listing and reading
-    NOT_READABLE = "NOT_READABLE"  # there is no permission to read it, or its path is too long; also of a whole folder
+    NOT_READABLE = "NOT_READABLE"  # the store refuses it, or never gives it; also of a whole folder
     ARCHIVED = "ARCHIVED"  # it lies in an archive, and has to be restored before it can be read
     NOT_A_FILE = "NOT_A_FILE"  # it is a FIFO, a socket or a device
     LINK_OUTSIDE = "LINK_OUTSIDE"  # it is a link that leads out of the source's folder

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -20,10 +21,14 @@ from pathlib import Path
 
 from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason
-from imagefeatures.storage.objects import Listed, ObjectMissing
+from imagefeatures.storage.objects import Listed, ObjectMissing, ObjectVersion
+from imagefeatures.storage.others import others_succeed
 
 LONGEST_PATH = 4095
 """The most bytes of a path that Linux opens."""
+
+SEEN_BESIDE = 1000
+"""How many entries of a folder are looked at for a file that can be read."""
 
 FOLDER, OTHER = range(2)
 
@@ -35,6 +40,7 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
 }
 _DENIED = (errno.EACCES, errno.EPERM, errno.ENOKEY)
+_DAMAGED = (errno.EUCLEAN, errno.EBADMSG)
 _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would else block for ever
 
 
@@ -126,6 +132,9 @@ def read_listed(path: str, size: int, root: str) -> tuple[bytes, str]:
     except (FileNotFoundError, NotADirectoryError):
         raise ObjectMissing(path) from None
     except OSError as error:
+        if error.errno == errno.EIO and _others_can_be_read(path, size):
+            detail = f"the disk gives other files, and not this one ({error.strerror})"
+            raise Rejected(Reason.NOT_READABLE, detail) from None
         raise _rejection(path, error) from None
 
 
@@ -232,6 +241,8 @@ def _rejection(path: str, error: OSError) -> Rejected:
         return Rejected(Reason.LINK_BROKEN, "it is a link that leads to nothing")
     if error.errno == errno.ELOOP:
         return Rejected(Reason.LINK_BROKEN, "it is a link that leads in a circle")
+    if error.errno in _DAMAGED:
+        return Rejected(Reason.NOT_READABLE, f"the file system is damaged there ({error.strerror})")
     raise _of_the_run(path, error) from error
 
 
@@ -242,3 +253,19 @@ def _of_the_run(path: str, error: OSError) -> StoreRefused | StoreError:
     if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
         return StoreRefused(f"file://{path}: {error.strerror}")
     return StoreError(f"file://{path}: {error.strerror}")  # for example a failing disk
+
+
+def _others_can_be_read(path: str, size: int) -> bool:
+    """Whether another file beside this one can be read. Where none can, the disk or the mount is at fault."""
+
+    def files() -> Iterator[Listed]:
+        with os.scandir(Path(path).parent) as entries:
+            for entry in itertools.islice(entries, SEEN_BESIDE):
+                if entry.is_file(follow_symlinks=False):
+                    yield Listed(entry.path, entry.stat().st_size)
+
+    def read(other: Listed) -> bool:
+        with open_file(other.path) as descriptor:
+            return len(read_at_most(descriptor, other.size + 1)) == other.size
+
+    return others_succeed(ObjectVersion(path, "", size), files, read)

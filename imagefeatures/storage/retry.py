@@ -42,19 +42,29 @@ def shorten_retries(shorten: bool) -> None:
     (_shortened.set if shorten else _shortened.clear)()
 
 
+MORE_TRIES = 3
+"""How often a request is tried once more, each time after others were seen to succeed, before it fails alone."""
+
+
 class Transient(Exception):
     """A failure that may pass: 5xx, a reset, a timeout, a body that is short or not the object's."""
+
+
+class FailsAlone(Exception):
+    """A request that goes on failing while the store answers the same request for other objects."""
 
 
 @dataclass
 class SharedDeadline:
     """A deadline shared by the requests of one shard. The first request that misses it ends the retries of all.
 
-    A shard of many objects therefore fails after one deadline, not after one deadline for each object.
+    A shard of many objects therefore fails after one deadline, not after one deadline for each object. A request that
+    fails alone ends nothing, and shortens the retries of those after it.
     """
 
     error: StoreError | None = None
     over: threading.Event = field(default_factory=threading.Event)
+    one_failed_alone: bool = False
 
     def end(self, error: StoreError) -> StoreError:
         """End the retries of all requests. Returns the first error."""
@@ -62,11 +72,22 @@ class SharedDeadline:
         self.over.set()
         return self.error
 
+    def seconds(self, seconds: float) -> float:
+        """How long a request is retried. Not so long after one has failed alone: the store answers."""
+        return min(seconds, AGAIN_SECONDS) if self.one_failed_alone or _shortened.is_set() else seconds
 
-def with_retries(what: str, seconds: float, once: Callable[[], T], deadline: SharedDeadline | None = None) -> T:
+
+def with_retries(
+    what: str,
+    seconds: float,
+    once: Callable[[], T],
+    deadline: SharedDeadline | None = None,
+    others_succeed: Callable[[], bool] = lambda: False,
+) -> T:
     """Repeat `once` while it raises Transient. Raises StoreError after `seconds`, or once the shared deadline is over.
 
-    The time is shorter after `shorten_retries(True)`.
+    others_succeed: whether the same request succeeds for other objects now. Asked when the time is over: where it does,
+    FailsAlone is raised. The time is shorter after `shorten_retries(True)`.
     """
     from tenacity import (
         Retrying,
@@ -77,8 +98,8 @@ def with_retries(what: str, seconds: float, once: Callable[[], T], deadline: Sha
         wait_random_exponential,
     )
 
-    seconds = min(seconds, AGAIN_SECONDS) if _shortened.is_set() else seconds
     deadline = deadline or SharedDeadline()
+    seconds = deadline.seconds(seconds)
     if deadline.error:
         raise deadline.error
     retrying = Retrying(
@@ -91,7 +112,16 @@ def with_retries(what: str, seconds: float, once: Callable[[], T], deadline: Sha
     try:
         return retrying(once)
     except Transient as error:
-        raise deadline.end(StoreError(f"{what}: no answer in {seconds:.0f} s ({error})")) from error
+        failed = error
+    for _ in range(MORE_TRIES):
+        if deadline.over.is_set() or not others_succeed():
+            raise deadline.end(StoreError(f"{what}: no answer in {seconds:.0f} s ({failed})")) from failed
+        try:
+            return once()
+        except Transient as error:
+            failed = error
+    deadline.one_failed_alone = True
+    raise FailsAlone(f"no answer in {seconds:.0f} s ({failed}), while the store gives other objects") from failed
 
 
 def within(seconds: float, request: Callable[[], T]) -> T:

@@ -13,10 +13,20 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from imagefeatures.errors import Rejected, StoreError, StoreRefused
+from imagefeatures.reasons import Reason
 from imagefeatures.storage import s3_listing, uploads
 from imagefeatures.storage.bulk import BulkReader
 from imagefeatures.storage.objects import Access, Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
-from imagefeatures.storage.retry import CONNECT_SECONDS, LIST_SECONDS, SharedDeadline, Transient, with_retries, within
+from imagefeatures.storage.others import others_succeed
+from imagefeatures.storage.retry import (
+    CONNECT_SECONDS,
+    LIST_SECONDS,
+    FailsAlone,
+    SharedDeadline,
+    Transient,
+    with_retries,
+    within,
+)
 from imagefeatures.storage.s3_responses import (
     check_is_s3,
     error_text,
@@ -89,9 +99,11 @@ class S3Store:
 
         def fetch(version: ObjectVersion) -> Fetched:
             try:
-                return self._fetch(version, deadline)
+                return self._fetch(version, deadline, folder)
             except (ObjectMissing, ObjectChanged, Rejected) as no_bytes:
                 return no_bytes
+            except FailsAlone as alone:
+                return Rejected(Reason.NOT_READABLE, str(alone))
 
         with ThreadPoolExecutor(min(FETCH_THREADS, max(len(versions), 1))) as pool:
             yield from pool.map(fetch, versions)
@@ -154,8 +166,11 @@ class S3Store:
             logging.getLogger(__name__).info("s3://%s: unfinished uploads stay (%s)", bucket, error)
             return 0
 
-    def _fetch(self, version: ObjectVersion, deadline: SharedDeadline) -> bytes:
-        """The bytes of the listed version. The first attempt uses obstore, all later ones use boto3."""
+    def _fetch(self, version: ObjectVersion, deadline: SharedDeadline, folder: str | None) -> bytes:
+        """The bytes of the listed version. The first attempt uses obstore, all later ones use boto3.
+
+        Raises FailsAlone where the store gives other objects of the folder and not this one.
+        """
         bucket, key = _bucket_and_key(version.path)
         bulk_readers = [self._bulk_reader(bucket)]
         digests: set[str] = set()
@@ -168,7 +183,23 @@ class S3Store:
             self._check_md5(bucket, version.etag, data, digests)
             return data
 
-        return _with_retries(f"s3://{version.path}", attempt, deadline)
+        what = f"s3://{version.path}"
+        others = partial(self._others_can_be_read, version, folder)
+        return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, attempt), deadline, others)
+
+    def _others_can_be_read(self, version: ObjectVersion, folder: str | None) -> bool:
+        """Whether the store gives another object of the listed folder, not smaller where there is one."""
+        bucket, prefix = _bucket_and_key(f"{(folder or version.path.rpartition('/')[0]).rstrip('/')}/")
+
+        def read(other: Listed) -> bool:
+            what = f"s3://{other.path}"
+            return len(translate_errors(what, partial(self._get, other.path, None))) == other.size
+
+        return others_succeed(version, lambda: self._first_page(bucket, prefix), read)
+
+    def _first_page(self, bucket: str, prefix: str) -> list[Listed]:
+        page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **self._payer)
+        return list(s3_listing.list_keys(lambda **_: {**page, "IsTruncated": False}, bucket, prefix))
 
     def _get(self, path: str, version: ObjectVersion | None) -> bytes:
         """The bytes of an object through boto3.
@@ -235,9 +266,9 @@ class S3Store:
             return self._bulk_readers[bucket]
 
 
-def _with_retries(what: str, request: Callable[[], T], deadline: SharedDeadline | None = None) -> T:
+def _with_retries(what: str, request: Callable[[], T]) -> T:
     """Run a request until it succeeds, is refused, or RETRY_SECONDS have passed."""
-    return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request), deadline)
+    return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request))
 
 
 def _bucket_and_key(path: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import tenacity
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import retry
-from imagefeatures.storage.retry import SharedDeadline, Transient, with_retries, within
+from imagefeatures.storage.retry import FailsAlone, SharedDeadline, Transient, with_retries, within
 
 
 class Clock:
@@ -139,3 +139,43 @@ def test_an_abandoned_request_does_not_keep_the_process(monkeypatch: pytest.Monk
     monkeypatch.setattr(threading, "Thread", thread)
     within(60, lambda: 7)
     assert [one.daemon for one in made] == [True]
+
+
+def test_a_request_fails_alone_where_others_succeed_and_those_after_it_have_the_shorter_time(clock: Clock) -> None:
+    deadline, calls, looks = SharedDeadline(), list[int](), list[float]()
+
+    def others_succeed() -> bool:
+        looks.append(clock.now)
+        return True
+
+    what = r"^no answer in 60 s \(503\), while the store gives other objects$"
+    with pytest.raises(FailsAlone, match=what):
+        with_retries("s3://b/1", 60, failing(1e9, Transient("503"), calls), deadline, others_succeed)
+    assert len(looks) == retry.MORE_TRIES
+    assert looks[0] >= 160
+    assert not deadline.over.is_set()
+    with pytest.raises(FailsAlone, match=r"no answer in 15 s"):
+        with_retries("s3://b/2", 60, failing(1e9, Transient("503"), []), deadline, others_succeed)
+
+
+def test_a_store_that_comes_back_as_the_time_is_over_has_given_the_object(clock: Clock) -> None:
+    calls: list[int] = []
+
+    def once() -> str:
+        calls.append(1)
+        if clock.now < 160:
+            raise Transient("503")
+        return "answer"
+
+    def others_succeed() -> bool:
+        clock.now += 60
+        return True
+
+    assert with_retries("s3://b/k", 30, once, SharedDeadline(), others_succeed) == "answer"
+
+
+def test_a_store_that_goes_away_meanwhile_is_an_error_of_the_store(clock: Clock) -> None:
+    deadline, answers = SharedDeadline(), iter([True, False])
+    with pytest.raises(StoreError, match=r"^s3://b/k: no answer in 60 s \(503\)$"):
+        with_retries("s3://b/k", 60, failing(1e9, Transient("503"), []), deadline, lambda: next(answers))
+    assert deadline.over.is_set()
