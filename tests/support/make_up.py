@@ -19,7 +19,8 @@ from imagefeatures.settings import REPOSITORY
 from support.shared import until
 
 MAKE_UP = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background has it ignored
 from pathlib import Path
 from deploy.local import __main__ as program
 program.HOME = Path(sys.argv[1])
@@ -73,4 +74,8 @@ class Up:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            raise
