@@ -69,17 +69,20 @@ def name_of(folder: str) -> str:
 
 
 def dataset_file(dataset: Dataset) -> str:
-    """The dataset as a file that a schedule runs each midnight: YAML, to be saved as `<name>.yaml`."""
+    """The dataset as a file for Airflow, without a schedule: YAML, to be saved as `<name>.yaml`.
+
+    A run by schedule would publish the same photos again each day, as that day's partition.
+    """
     content = {
         "name": dataset.name,
         "source": str(dataset.source),
         "label": dataset.label,
-        "schedule": "0 0 * * *",
+        "schedule": None,
         "limits": {"max_rejected": dataset.limits.max_rejected},
     }
     head = (
-        "# Each midnight (UTC) the whole folder is run as the partition of the day that has ended. Photos that the\n"
-        "# table has already are not computed again. With a folder for each day, end the source in {partition}/.\n"
+        "# Each run takes the whole folder and replaces its rows; photos that the table has are not computed again.\n"
+        "# To have it done every day: a folder for each day, a source that ends in {partition}/, schedule: 0 0 * * *.\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
 

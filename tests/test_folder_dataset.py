@@ -113,7 +113,7 @@ def test_the_file_is_a_dataset_file(settings: Settings, tmp_path: Path) -> None:
     dataset = dataset_of(str(folder), settings)
     path = settings.datasets / f"{dataset.name}.yaml"
     path.write_text(dataset_file(dataset), encoding="utf-8")
-    assert load_dataset(path) == dataset.model_copy(update={"schedule": "0 0 * * *"})
+    assert load_dataset(path) == dataset.model_copy(update={"schedule": None})
 
 
 @pytest.mark.parametrize("order", [("outer", "inner"), ("inner", "outer")])

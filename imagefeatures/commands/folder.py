@@ -69,7 +69,7 @@ def run(parsed: argparse.Namespace) -> int:
     say(_draw(dataset, settings, parsed.picture or _place_of_picture(dataset)))
     say()
     place = folder_dataset.datasets_folder(settings) or Path("datasets")
-    say(f"To have it done every day, save this as {place / dataset.name}.yaml:")
+    say(f"To have it in Airflow too, save this as {place / dataset.name}.yaml:")
     say()
     for line in folder_dataset.dataset_file(dataset).splitlines():
         say(f"    {line}")
