@@ -19,7 +19,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
-from imagefeatures.sources import Folder
+from imagefeatures.sources import Folder, UriList
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
@@ -31,7 +31,8 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY
 
 FIELDS = {
     "Dataset": (Dataset, "Dataset file"),
-    "Folder": (Folder, "Source"),
+    "Folder": (Folder, "Folder"),
+    "UriList": (UriList, "URI lists"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
 }
@@ -76,12 +77,12 @@ def test_every_field_is_documented_with_its_type_bounds_and_default(kind: str) -
 
 def flat(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of the value, where pydantic writes "value or null"."""
-    return next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
+    return next((one for one in schema.get("anyOf", []) if one.get("type") != "null"), schema)
 
 
 def type_of(schema: dict[str, Any]) -> str:
     schema = flat(schema)
-    if "$ref" in schema or "allOf" in schema:
+    if {"$ref", "allOf", "oneOf"} & set(schema):
         return "mapping"
     if schema.get("format") == "date":
         return "date"

@@ -1,0 +1,81 @@
+"""Files that name or hold many images: what the sources of such files have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from imagefeatures.errors import Rejected, StoreRefused
+from imagefeatures.reasons import Reason
+from imagefeatures.sources.folder import Folder
+from imagefeatures.sources.item import Item
+from imagefeatures.sources.located import Located
+from imagefeatures.sources.passed_over import PassedOver
+from imagefeatures.strict import FrozenModel
+
+if TYPE_CHECKING:
+    from imagefeatures.storage import StoredObject
+
+
+class LabelColumn(FrozenModel):
+    """Where the label of each row is: `label: {column: species}`."""
+
+    column: str = Field(min_length=1)
+
+
+class Container(Located):
+    """One file, or every file of a folder whose name fits `endings`."""
+
+    endings: ClassVar[Sequence[str]]
+    """Patterns of the files that are read where the URI is a folder."""
+
+    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        next(self.files(), None)
+
+    def everything(self) -> Iterator[Item]:
+        return self.items()
+
+    def files(self, passed: PassedOver | None = None) -> Iterator[StoredObject]:
+        """The file of the URI; where there is none, the files of the folder. Raises StoreRefused or StoreError."""
+        from imagefeatures import storage
+
+        if not self.uri.endswith("/"):
+            try:
+                yield storage.stat(self.uri, self.access)
+                return
+            except storage.ObjectMissing:
+                pass
+            except Rejected as why:
+                if why.reason != Reason.NOT_A_FILE:
+                    raise StoreRefused(f"{self.uri}: {why.detail}") from None
+        folder = Folder(
+            uri=self.uri,
+            pattern=tuple(self.endings),
+            ignore_case=True,
+            anonymous=self.anonymous,
+            requester_pays=self.requester_pays,
+        )
+        for item in folder.items(passed):
+            yield storage.StoredObject(item.uri, item.size or 0, item.etag or "", item.rejected)
+
+    def nothing_there(self) -> str:
+        path = self.uri.removeprefix("file://")
+        if path != self.uri and not os.path.lexists(path):
+            return super().nothing_there()
+        if next(self.files(), None):
+            return f"{self} names no image"
+        return f"there is no file {self}, and none below it that fits {list(self.endings)}"
+
+
+def readable(files: Iterator[StoredObject]) -> Iterator[StoredObject]:
+    """The files, of which each must be readable: without one of them a run would lose images. Raises StoreRefused."""
+    for file in files:
+        if file.rejected:
+            raise StoreRefused(f"{file.uri}: {file.rejected.detail}")
+        yield file

@@ -1,0 +1,90 @@
+"""Sources of every kind but a folder, filled with images that pass, images that do not, and what is passed over."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imagefeatures import storage
+from support.photos import jpeg
+
+GOOD = [jpeg(at) for at in range(7)]
+BAD = {"text": b"no picture", "empty": b""}
+
+
+@dataclass
+class Door:
+    """A source of the partition PARTITION, and what a run must make of it.
+
+    good: (key, label) of each URI that gets features. rejected: the reason of each that does not. passed: the counts
+    of what is passed over.
+    """
+
+    source: dict[str, Any]
+    good: dict[str, tuple[str | None, str | None]]
+    rejected: dict[str, str]
+    passed: dict[str, int] = field(default_factory=dict)
+
+
+def parquet(columns: dict[str, Any], **options: Any) -> bytes:
+    """A Parquet file. columns: name: values, or an Arrow array."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, **options)
+    return sink.getvalue()
+
+
+def photos(base: str) -> dict[str, str]:
+    """Write GOOD and BAD below a URI. Returns the URI of each name."""
+    files = {f"photo {number}.jpg": data for number, data in enumerate(GOOD)} | BAD
+    for name, data in files.items():
+        storage.write(f"{base}/far/red/{name}", data)
+    return {name: f"{base}/far/red/{name}" for name in files}
+
+
+def uri_list_of_lines(base: str) -> Door:
+    uris = photos(base)
+    lines = [
+        "# photos of the day", *uris.values(), "", "   ", uris["photo 2.jpg"], f"  {uris['photo 3.jpg']}\r",
+        "ftp://host/1.jpg", f"{base}/far/gone.jpg",
+    ]  # fmt: skip
+    storage.write(f"{base}/2026-11-02.txt", "\n".join(lines).encode())
+    good = {uris[f"photo {number}.jpg"]: (None, "red") for number in range(len(GOOD))}
+    rejected = {
+        uris["text"]: "UNSUPPORTED_FORMAT", uris["empty"]: "EMPTY_OBJECT", "ftp://host/1.jpg": "UNSUPPORTED_URL",
+        f"{base}/far/gone.jpg": "NOT_FOUND",
+    }  # fmt: skip
+    return Door({"kind": "uri_list", "uri": f"{base}/{{partition}}.txt"}, good, rejected, {"repeated": 2})
+
+
+def uri_list_of_columns(base: str) -> Door:
+    uris = photos(base)
+    places = [*uris.values(), None, " "]
+    columns = {
+        "number": list(range(len(places))), "place": places, "kind": ["fig", None] * 5 + ["pear"],
+        "noise": ["x"] * len(places),
+    }  # fmt: skip
+    storage.write(f"{base}/2026-11-02/part-0.parquet", parquet(columns, row_group_size=3))
+    storage.write(f"{base}/2026-11-02/_SUCCESS", b"")
+    storage.write(f"{base}/2026-11-02/notes.md", b"#")
+    list_uri = f"{base}/2026-11-02/part-0.parquet"
+    good = {uris[f"photo {number}.jpg"]: (str(number), None if number % 2 else "fig") for number in range(len(GOOD))}
+    rejected = {
+        uris["text"]: "UNSUPPORTED_FORMAT", uris["empty"]: "EMPTY_OBJECT", f"{list_uri}#9": "UNSUPPORTED_URL",
+        f"{list_uri}#10": "UNSUPPORTED_URL",
+    }  # fmt: skip
+    source = {
+        "kind": "uri_list", "uri": f"{base}/{{partition}}/", "column": "place", "key": "number",
+        "label": {"column": "kind"},
+    }  # fmt: skip
+    return Door(source, good, rejected, {"default_excludes": 1, "pattern": 1})
+
+
+DOORS: dict[str, Callable[[str], Door]] = {
+    builder.__name__: builder for builder in (uri_list_of_lines, uri_list_of_columns)
+}
+"""Builders of a Door below a URI, by name."""
