@@ -19,7 +19,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
-from imagefeatures.sources import Folder, UriList
+from imagefeatures.sources import Folder, ParquetBytes, UriList
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
@@ -33,6 +33,7 @@ FIELDS = {
     "Dataset": (Dataset, "Dataset file"),
     "Folder": (Folder, "Folder"),
     "UriList": (UriList, "URI lists"),
+    "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
 }

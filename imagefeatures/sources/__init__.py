@@ -4,6 +4,8 @@ item         one object, as it is listed and as it is read
 located      what every source with a URI has in common
 folder       a folder of a store, read recursively
 uri_list     a list of URIs
+parquet_bytes
+             Parquet files with the images' bytes
 uris         objects that are named by their URIs
 containers   files that name or hold many images
 tables       columns of a table in files
@@ -26,10 +28,11 @@ from pydantic import Field
 from imagefeatures.errors import Rejected
 from imagefeatures.sources.folder import Folder
 from imagefeatures.sources.item import Content, Item
+from imagefeatures.sources.parquet_bytes import ParquetBytes
 from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.sources.uri_list import UriList
 
-__all__ = ["AnySource", "Content", "Folder", "Item", "PassedOver", "Source", "UriList"]
+__all__ = ["AnySource", "Content", "Folder", "Item", "ParquetBytes", "PassedOver", "Source", "UriList"]
 
 
 class Source(Protocol):
@@ -113,5 +116,5 @@ class Source(Protocol):
         ...
 
 
-AnySource = Annotated[Folder | UriList, Field(discriminator="kind")]
+AnySource = Annotated[Folder | UriList | ParquetBytes, Field(discriminator="kind")]
 """Every kind of source that a dataset file may name: `kind` says which."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from imagefeatures.errors import Rejected, StoreRefused
-from imagefeatures.reasons import Reason
+from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources.folder import Folder
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.located import Located
@@ -17,7 +17,7 @@ from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.strict import FrozenModel
 
 if TYPE_CHECKING:
-    from imagefeatures.storage import StoredObject
+    from imagefeatures.storage import Access, StoredObject
 
 
 class LabelColumn(FrozenModel):
@@ -79,3 +79,26 @@ def readable(files: Iterator[StoredObject]) -> Iterator[StoredObject]:
         if file.rejected:
             raise StoreRefused(f"{file.uri}: {file.rejected.detail}")
         yield file
+
+
+def unchanged(
+    file: StoredObject, count: int, read: Callable[[], list[bytes | Rejected]], access: Access | None = None
+) -> list[bytes | Rejected]:
+    """What `read` gives of a file, if it is still the listed version after that; else why not, `count` times."""
+    from imagefeatures import storage
+
+    try:
+        found = read()
+        now = storage.stat(file.uri, access)
+    except storage.ObjectMissing:
+        return [Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")] * count
+    except Rejected as why:
+        return [why] * count
+    if now.etag == file.etag:
+        return found
+    return [Rejected(Reason.CHANGED_DURING_RUN, f"its file had ETag {file.etag}, and was read with {now.etag}")] * count
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of a file, in one line."""
+    return printable((str(error).splitlines() or [type(error).__name__])[0])

@@ -116,11 +116,13 @@ class Located(FrozenModel):
         parent = places.parent(self.uri)
         if not (there := self._beside(parent)):
             return f"; there is no partition in {parent}"
-        near = difflib.get_close_matches(partition, there, NEAREST)
+        wanted = places.for_partition(self.uri, partition).removeprefix(parent).partition("/")[0]
+        near = difflib.get_close_matches(wanted, there, NEAREST)
         names = ", ".join(printable(name) for name in sorted(near) or there[:NEAREST])
         if near:
             return f"; of the {len(there):,} partitions that are there, these are the nearest: {names}"
-        return f"; there are {len(there):,} folders in the place of the partition, none of a similar name: {names}"
+        what = "folders" if self.folders_alone else "files and folders"
+        return f"; there are {len(there):,} {what} in the place of the partition, none of a similar name: {names}"
 
     @property
     def access(self) -> Access | None:

@@ -89,13 +89,16 @@ def as_texts(column: Any, names: list[str] | None = None) -> list[str | None]:
     return [None if value is None else _text(value, names) for value in column.to_pylist()]
 
 
-def open_parquet(file: StoredObject, access: Access | None = None) -> Any:
-    """The file as pyarrow's ParquetFile, of which nothing but the footer is read. Raises pa.ArrowException, OSError."""
+def open_parquet(file: StoredObject, access: Access | None = None, buffer: int = BLOCK) -> Any:
+    """The file as pyarrow's ParquetFile, of which nothing but the footer is read.
+
+    buffer: so many bytes of a column are fetched at a time. Raises pa.ArrowException, OSError, storage.ObjectMissing.
+    """
     import pyarrow.parquet as pq
 
     from imagefeatures.storage.object_reader import ObjectReader
 
-    return pq.ParquetFile(ObjectReader(file.uri, file.size, access), pre_buffer=False, buffer_size=BLOCK)
+    return pq.ParquetFile(ObjectReader(file.uri, file.size, access), pre_buffer=False, buffer_size=buffer)
 
 
 def require(file: StoredObject, columns: Sequence[str], there: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,7 +85,53 @@ def uri_list_of_columns(base: str) -> Door:
     return Door(source, good, rejected, {"default_excludes": 1, "pattern": 1})
 
 
+def parquet_of_bytes(base: str) -> Door:
+    images = [*GOOD, BAD["text"], BAD["empty"], None]
+    columns = {
+        "id": [f"k{number}" for number in range(len(images))], "photo": images,
+        "kind": [None if number % 2 else "fig" for number in range(len(images))],
+    }  # fmt: skip
+    storage.write(f"{base}/2026-11-02/part-0.parquet", parquet(columns, row_group_size=3))
+    storage.write(f"{base}/2026-11-02/part-1.parquet", parquet({"id": ["one"], "photo": [jpeg(9)], "kind": ["pear"]}))
+    storage.write(f"{base}/2026-11-02/part-2.parquet", b"PAR1 this is none PAR1")
+    storage.write(f"{base}/2026-11-02/_SUCCESS", b"")
+    parts = [f"{base}/2026-11-02/part-{number}.parquet" for number in range(3)]
+    good: dict[str, tuple[str | None, str | None]] = {
+        f"{parts[0]}#{number}": (f"k{number}", None if number % 2 else "fig") for number in range(len(GOOD))
+    }
+    good[f"{parts[1]}#0"] = ("one", "pear")
+    rejected = {
+        f"{parts[0]}#7": "UNSUPPORTED_FORMAT", f"{parts[0]}#8": "EMPTY_OBJECT", f"{parts[0]}#9": "EMPTY_OBJECT",
+        parts[2]: "CORRUPT",
+    }  # fmt: skip
+    source = {
+        "kind": "parquet_bytes", "uri": f"{base}/{{partition}}", "column": "photo", "key": "id",
+        "label": {"column": "kind"},
+    }  # fmt: skip
+    return Door(source, good, rejected, {"default_excludes": 1})
+
+
+def parquet_of_structs(base: str) -> Door:
+    """As Hugging Face's datasets write a column of images and one of labels: a file of ten images."""
+    images = [{"bytes": data, "path": f"{number}.jpg"} for number, data in enumerate(GOOD)]
+    images += [{"bytes": None, "path": "far.jpg"}, {"bytes": BAD["text"], "path": None}]
+    names = {"info": {"features": {"label": {"names": ["apple", "pear"], "_type": "ClassLabel"}}}}
+    labels = [number % 2 for number in range(len(images) + 1)]
+    table = pa.table({"image": [*images, None], "label": labels})
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(names)}), sink)
+    file = f"{base}/train-2026-11-02.parquet"
+    storage.write(file, sink.getvalue())
+    good: dict[str, tuple[str | None, str | None]] = {
+        f"{file}#{number}": (None, "pear" if number % 2 else "apple") for number in range(len(GOOD))
+    }
+    rejected = {f"{file}#7": "EMPTY_OBJECT", f"{file}#8": "UNSUPPORTED_FORMAT", f"{file}#9": "EMPTY_OBJECT"}
+    source = {"kind": "parquet_bytes", "uri": f"{base}/train-{{partition}}.parquet", "label": {"column": "label"}}
+    return Door(source, good, rejected)
+
+
 DOORS: dict[str, Callable[[str], Door]] = {
-    builder.__name__: builder for builder in (uri_list_of_lines, uri_list_of_columns)
+    builder.__name__: builder
+    for builder in (uri_list_of_lines, uri_list_of_columns, parquet_of_bytes, parquet_of_structs)
 }
 """Builders of a Door below a URI, by name."""
