@@ -129,7 +129,7 @@ def _fields(model: Any, place: Sequence[int | str]) -> list[str]:
             tagged = [one for one in inner if "kind" in one.model_fields and one.model_fields["kind"].annotation]
             kinds = [one for one in tagged if set(get_args(one.model_fields["kind"].annotation)) & set(place)]
             model = next(iter([*kinds, *inner]), None)
-    return list(model.model_fields) if model is not None else []
+    return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -4,6 +4,7 @@ item         one object, as it is listed and as it is read
 located      what every source with a URI has in common
 folder       a folder of a store, read recursively
 uri_list     a list of URIs
+url_table    a table with a column of URLs
 parquet_bytes
              Parquet files with the images' bytes
 uris         objects that are named by their URIs
@@ -31,8 +32,9 @@ from imagefeatures.sources.item import Content, Item
 from imagefeatures.sources.parquet_bytes import ParquetBytes
 from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.sources.uri_list import UriList
+from imagefeatures.sources.url_table import UrlTable
 
-__all__ = ["AnySource", "Content", "Folder", "Item", "ParquetBytes", "PassedOver", "Source", "UriList"]
+__all__ = ["AnySource", "Content", "Folder", "Item", "ParquetBytes", "PassedOver", "Source", "UriList", "UrlTable"]
 
 
 class Source(Protocol):
@@ -116,5 +118,5 @@ class Source(Protocol):
         ...
 
 
-AnySource = Annotated[Folder | UriList | ParquetBytes, Field(discriminator="kind")]
+AnySource = Annotated[Folder | UriList | UrlTable | ParquetBytes, Field(discriminator="kind")]
 """Every kind of source that a dataset file may name: `kind` says which."""

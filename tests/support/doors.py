@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Callable
@@ -85,6 +86,57 @@ def uri_list_of_columns(base: str) -> Door:
     return Door(source, good, rejected, {"default_excludes": 1, "pattern": 1})
 
 
+def table_of(base: str, ending: str) -> Door:
+    """A table with columns that nobody asks for, whose partition is a folder with one file of this ending."""
+    uris = photos(base)
+    places = [*uris.values(), None, uris["photo 1.jpg"], "gopher://host/1"]
+    count = len(places)
+    columns: dict[str, list[Any]] = {
+        "noise": [f"a, \"b\"\n{number}" for number in range(count)], "photo": places,
+        "id": [f"k{number // 2}" for number in range(count)], "kind": ["fig", None] * (count // 2), "n": [0.5] * count,
+    }  # fmt: skip
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    data = {
+        ".parquet": lambda: parquet(columns, row_group_size=3),
+        ".csv": lambda: as_csv(rows).encode(),
+        ".jsonl": lambda: "\n".join(map(json.dumps, rows)).encode(),
+    }[ending]()
+    file = f"{base}/2026-11-02/rows{ending}"
+    storage.write(file, data)
+    good: dict[str, tuple[str | None, str | None]] = {
+        uris[f"photo {number}.jpg"]: (f"k{number // 2}", None if number % 2 else "fig") for number in range(len(GOOD))
+    }
+    rejected = {
+        uris["text"]: "UNSUPPORTED_FORMAT", uris["empty"]: "EMPTY_OBJECT", f"{file}#9": "UNSUPPORTED_URL",
+        "gopher://host/1": "UNSUPPORTED_URL",
+    }  # fmt: skip
+    source = {
+        "kind": "url_table", "table": f"{base}/{{partition}}/", "url": "photo", "key": "id",
+        "label": {"column": "kind"},
+    }  # fmt: skip
+    return Door(source, good, rejected, {"repeated": 1})
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return sink.getvalue()
+
+
+def table_of_parquet(base: str) -> Door:
+    return table_of(base, ".parquet")
+
+
+def table_of_csv(base: str) -> Door:
+    return table_of(base, ".csv")
+
+
+def table_of_json_lines(base: str) -> Door:
+    return table_of(base, ".jsonl")
+
+
 def parquet_of_bytes(base: str) -> Door:
     images = [*GOOD, BAD["text"], BAD["empty"], None]
     columns = {
@@ -132,6 +184,14 @@ def parquet_of_structs(base: str) -> Door:
 
 DOORS: dict[str, Callable[[str], Door]] = {
     builder.__name__: builder
-    for builder in (uri_list_of_lines, uri_list_of_columns, parquet_of_bytes, parquet_of_structs)
+    for builder in (
+        uri_list_of_lines,
+        uri_list_of_columns,
+        table_of_parquet,
+        table_of_csv,
+        table_of_json_lines,
+        parquet_of_bytes,
+        parquet_of_structs,
+    )
 }
 """Builders of a Door below a URI, by name."""
