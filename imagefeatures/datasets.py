@@ -17,6 +17,7 @@ from imagefeatures import names
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.sources import AnySource, Folder, patterns
+from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
 from imagefeatures.wording import only_sentence
 
@@ -68,7 +69,9 @@ class Dataset(StrictModel):
                 return Folder(uri=source)
             except ValidationError as error:
                 raise ValueError(only_sentence(error)) from None
-        if not isinstance(source, dict | Folder):
+        if isinstance(source, dict):
+            return {"kind": "folder", **source}
+        if not isinstance(source, Located):
             raise ValueError("must be a text such as s3://bucket/folder/, or a mapping with uri")
         return source
 
@@ -82,8 +85,11 @@ class Dataset(StrictModel):
     @field_validator("pattern", "exclude")
     @classmethod
     def _patterns_mean_something_and_stand_once(cls, given: list[str] | None, info: ValidationInfo) -> list[str] | None:
-        if given and info.field_name in getattr(info.data.get("source"), "model_fields_set", ()):
+        source = info.data.get("source")
+        if given and info.field_name in getattr(source, "model_fields_set", ()):
             raise ValueError("is set in source too; remove one of them")
+        if given and source and not isinstance(source, Folder):
+            raise ValueError(f"is for a folder; the source is of kind {source.kind}")
         return given and list(map(patterns.check, given))
 
     @model_validator(mode="after")

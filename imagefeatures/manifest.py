@@ -25,11 +25,14 @@ from imagefeatures.reasons import Reason, printable
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.shards import StagedFile, read_staged
 from imagefeatures.sources import Item, PassedOver
-from imagefeatures.sources.passed_over import SAMPLE
+from imagefeatures.sources.passed_over import REPEATED, SAMPLE
 from imagefeatures.storage.durable import write_failed
 from imagefeatures.summaries import Summary, read_summary, write_shard_file, write_summary
 
 SPOOL_ROWS = 10_000
+
+UNKNOWN_BYTES = 256 << 10
+"""What an object counts in a shard, in bytes, where only reading tells its size: that of a photo on a web page."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,11 @@ def list_source(run: Run, workers: int) -> Listing:
             raise write_failed(str(spool), error) from error
         if not totals.objects and run.dataset.on_empty == "fail":
             raise NoInput(preview.explain(run.dataset, run.source, run.partition))
-        rows = _each_once(run, _spooled(spool), totals.repeated)
+        rows = _each_once(run, _spooled(spool), totals, passed)
         files = _write_manifest(run, rows, shard_count(run, totals.objects, totals.weight, workers), totals)
     facts = {
-        "objects": totals.objects, "bytes": totals.bytes, "shards": len(files), "passed_over": dict(passed.counts),
+        "objects": sum(file.rows for file in files.values()), "bytes": totals.bytes, "shards": len(files),
+        "passed_over": dict(passed.counts),
     }  # fmt: skip
     write_summary(run.layout.listing_summary, Summary(facts, files))
     return read_listing(run)
@@ -135,9 +139,12 @@ class _Totals:
     repeated: set[int] = field(default_factory=set)
 
 
-def _weight(run: Run, size: int | None) -> int:
+def _weight(run: Run, row: dict[str, Any]) -> int:
     """The bytes of an object in a worker's memory: none of one that ingest will not download, however large it is."""
-    return size if size and size <= run.dataset.limits.max_bytes else 0
+    if row["reason"]:
+        return 0
+    size: int = row["size"] if row["size"] is not None else row["weight"] or UNKNOWN_BYTES
+    return size if size <= run.dataset.limits.max_bytes else 0
 
 
 def _spool(run: Run, spool: Path, passed: PassedOver) -> _Totals:
@@ -153,7 +160,7 @@ def _spool(run: Run, spool: Path, passed: PassedOver) -> _Totals:
             rows.append(_listed(run, item))
             totals.objects += 1
             totals.bytes += item.size or 0
-            totals.weight += _weight(run, item.size)
+            totals.weight += _weight(run, rows[-1])
             uris.add((rows[-1]["uri"],))
             if len(rows) == SPOOL_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
@@ -171,9 +178,9 @@ def _listed(run: Run, item: Item) -> dict[str, Any]:
     except UnicodeEncodeError:
         rejected = Rejected(Reason.BAD_KEY, "its name is not UTF-8; it is shown with the invalid bytes escaped")
         uri = uri.encode("utf-8", "backslashreplace").decode()
-    label = run.dataset.label_of(uri) if item.label is None else item.label
+    label = item.label if item.label or run.source.gives_labels else run.dataset.label_of(uri)
     return {
-        **{name: getattr(item, name) for name in ("size", "etag", "key", "locator")},
+        **{name: getattr(item, name) for name in ("size", "etag", "key", "locator", "weight")},
         "uri": uri,
         "label": label,
         "reason": str(rejected.reason) if rejected else None,
@@ -181,18 +188,25 @@ def _listed(run: Run, item: Item) -> dict[str, Any]:
     }
 
 
-def _each_once(run: Run, rows: Iterable[dict[str, Any]], repeated: set[int]) -> Iterator[dict[str, Any]]:
-    """The rows, each with a URI of its own. repeated: the hashes that more than one of the URIs has.
+def _each_once(
+    run: Run, rows: Iterable[dict[str, Any]], totals: _Totals, passed: PassedOver
+) -> Iterator[dict[str, Any]]:
+    """The rows, each with a URI of its own. totals: of all rows. passed: gets the rows that are left out.
 
     A name that is not UTF-8 may look like another one once it is escaped. It then gets a number after two slashes,
-    which no listed file has. Raises StoreRefused when the source lists a URI twice.
+    which no listed file has. Where a source may name an object twice, the first row counts. Raises StoreRefused when
+    any other source lists a URI twice.
     """
     seen: set[str] = set()
     numbers = count(1)
     for row in rows:
-        if hash(row["uri"]) in repeated:
+        if hash(row["uri"]) in totals.repeated:
             if row["reason"] == Reason.BAD_KEY:
                 row["uri"] += f"//{next(numbers)}"
+            if row["uri"] in seen and run.source.may_repeat:
+                passed.add(REPEATED, row["uri"])
+                totals.bytes -= row["size"] or 0
+                continue
             if row["uri"] in seen:
                 raise StoreRefused(f"{run.source}: the listing holds {printable(row['uri'])} more than once")
             seen.add(row["uri"])
@@ -216,7 +230,7 @@ def _write_manifest(run: Run, spooled: Iterable[dict[str, Any]], wanted: int, to
         rows.clear()
 
     for row in spooled:
-        weight = _weight(run, row["size"])
+        weight = _weight(run, row)
         full = len(rows) >= run.shard_images or held + weight > run.shard_bytes
         if rows and (full or done >= (len(files) + 1) * whole / wanted):
             cut()

@@ -6,23 +6,15 @@ ingest asks again when its whole listing has come to nothing.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import os
 from dataclasses import dataclass, field
 from itertools import islice
 
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import NoInput
-from imagefeatures.reasons import printable
 from imagefeatures.sources import AnySource, PassedOver
-from imagefeatures.sources.passed_over import PATTERN, objects
-
-LOOKED_AT = 5_000
-"""The most objects that are looked at: five requests to an S3 store."""
-
-NEAREST = 3
-"""How many partitions are named that are there instead."""
+from imagefeatures.sources.located import LOOKED_AT
+from imagefeatures.sources.passed_over import objects
 
 
 @dataclass
@@ -51,7 +43,7 @@ def require_objects(dataset: Dataset, source: AnySource, partition: str) -> None
 def look(dataset: Dataset, source: AnySource) -> Look:
     """Look at the first objects of a source, up to the first one that a run of the dataset would take."""
     seen = Look()
-    for item in islice(source.of_everything.items(), LOOKED_AT + 1):
+    for item in islice(source.everything(), LOOKED_AT + 1):
         if seen.objects == LOOKED_AT:
             seen.whole = False
             break
@@ -68,14 +60,14 @@ def explain(dataset: Dataset, source: AnySource, partition: str, seen: Look | No
     if seen.sampled:
         return f"NO_INPUT: {source} had no object when it was listed, and has some now; start a new run"
     if not seen.objects:
-        return f"NO_INPUT: {_nothing_there(source)}{_partitions_there(dataset, partition)}"
+        return f"NO_INPUT: {source.nothing_there()}{dataset.source.partitions_there(partition)}"
     there = f"NO_INPUT: {'' if seen.whole else 'more than '}{objects(seen.objects)} at {source}"
     if fitting := seen.objects - seen.passed.counts.total():
         return (
             f"{there}, of which {fitting:,} fit the pattern, and none is in the sample of {dataset.sample:g}: choose a "
             "larger sample"
         )
-    return f"{there}, and none fits the pattern {list(source.pattern)}{_what_there_is(seen.passed)}"
+    return f"{there}{source.nothing_taken(seen.passed)}"
 
 
 def in_sample(share: float, uri: str) -> bool:
@@ -84,57 +76,3 @@ def in_sample(share: float, uri: str) -> bool:
         return True
     digest = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8]) < share * 2**64
-
-
-def _nothing_there(source: AnySource) -> str:
-    path = source.uri.removeprefix("file://")
-    if path == source.uri:
-        return f"there is no object at {source}"
-    if not os.path.lexists(path):
-        return f"there is no folder {source}"
-    return f"{source} is empty"
-
-
-def _what_there_is(passed: PassedOver) -> str:
-    text = f"; {passed}"
-    if list(passed.counts) == [PATTERN]:
-        names = [printable(uri.rsplit("/", 1)[-1]) for uri in passed.examples[PATTERN]]
-        text = f": {', '.join(names)}{', …' * (passed.counts.total() > len(names))}"
-    if passed.in_another_case:
-        text += f"; {passed.in_another_case:,} would fit without regard to case (ignore_case: true in source)"
-    return text
-
-
-def _partitions_there(dataset: Dataset, partition: str) -> str:
-    template = dataset.source.uri
-    if not dataset.source.by_partition:
-        return ""
-    if not (there := _beside(dataset.source)):
-        return f"; there is no partition in {_parent(template)}"
-    near = difflib.get_close_matches(partition, there, NEAREST)
-    names = ", ".join(printable(name) for name in sorted(near) or there[:NEAREST])
-    if near:
-        return f"; of the {len(there):,} partitions that are there, these are the nearest: {names}"
-    return f"; there are {len(there):,} folders in the place of the partition, none of a similar name: {names}"
-
-
-def _parent(template: str) -> str:
-    """The folder that holds the partitions.
-
-    >>> _parent("s3://photos/fruit/day-{partition}/raw/")
-    's3://photos/fruit/'
-    """
-    return template[: template.index("{partition")].rpartition("/")[0] + "/"
-
-
-def _beside(source: AnySource) -> list[str]:
-    """The names of the folders in the place of the partition, as far as a bounded look shows them."""
-    parent = _parent(source.uri)
-    if parent.startswith("file://"):
-        try:
-            return sorted(entry.name for entry in os.scandir(parent.removeprefix("file://")) if entry.is_dir())
-        except OSError:
-            return []
-    everything = source.of_everything.model_copy(update={"uri": parent})
-    below = (item.uri.removeprefix(parent) for item in islice(everything.items(), LOOKED_AT))
-    return sorted({path.partition("/")[0] for path in below if "/" in path})

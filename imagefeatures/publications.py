@@ -226,7 +226,11 @@ def _encoded(table: pa.Table) -> str:
 
 
 def _decoded(text: str, schema: pa.Schema) -> pa.Table:
-    return pq.ParquetFile(pa.BufferReader(base64.b64decode(text))).read().cast(schema)
+    table = pq.ParquetFile(pa.BufferReader(base64.b64decode(text))).read()
+    for field in schema:
+        if field.nullable and field.name not in table.column_names:  # an earlier version wrote it down
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names).cast(schema)
 
 
 def _read(uri: str, run_id: str, lake: str) -> Publication:

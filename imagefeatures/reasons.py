@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NOT_A_FILE = "NOT_A_FILE"  # it is a FIFO, a socket or a device
     LINK_OUTSIDE = "LINK_OUTSIDE"  # it is a link that leads out of the source's folder
     LINK_BROKEN = "LINK_BROKEN"  # it is a link that leads to nothing, or in a circle
+    UNSUPPORTED_URL = "UNSUPPORTED_URL"  # a list or a table names no URI there, or one that is never read
     LINK_TO_FOLDER = "LINK_TO_FOLDER"  # it is a link to a folder of the source, whose files have names of their own
     EMPTY_OBJECT = "EMPTY_OBJECT"  # it has 0 bytes
     TOO_LARGE = "TOO_LARGE"  # it is over limits.max_bytes; it was not downloaded

@@ -21,12 +21,20 @@ _URI = _field("uri", pa.string(), "Scheme, bucket and key exactly as the store l
 _IMAGE_ID = _field("image_id", pa.string(), "SHA-256 of the object's bytes, in hexadecimal")
 _SIZE = _field("size", pa.int64(), "Size of the object, in bytes")
 _ETAG = _field("etag", pa.string(), "The store's version mark of the bytes that were read", nullable=True)
-_LABEL = _field("label", pa.string(), "The label that the object's URI says, by the dataset's rule", nullable=True)
+_LABEL = _field("label", pa.string(), "The label that the source or the dataset's rule gives", nullable=True)
+_KEY = _field(
+    "key",
+    pa.string(),
+    "The key that the source has for the image; null where it has none, and in rows older than this column",
+    nullable=True,
+)
 _WIDTH = _field("width", pa.int32(), "Width of the original after EXIF orientation, in pixels")
 _HEIGHT = _field("height", pa.int32(), "Height of the original after EXIF orientation, in pixels")
 _MODE = _field("mode", pa.string(), "Pillow mode as decoded, before the conversion to RGB")
 
-_IDENTITY = [_URI, _IMAGE_ID, _SIZE, _ETAG, _LABEL]
+_IDENTITY = [_URI, _IMAGE_ID, _SIZE, _ETAG, _LABEL, _KEY]
+IDENTITY = [field.name for field in _IDENTITY]
+"""The columns that say which image a row is of."""
 
 LISTING = pa.schema(
     [
@@ -34,8 +42,9 @@ LISTING = pa.schema(
         _SIZE.with_nullable(True),
         _ETAG,
         _LABEL,
-        _field("key", pa.string(), nullable=True),
+        _KEY,
         _field("locator", pa.string(), nullable=True),
+        _field("weight", pa.int64(), nullable=True),
         _field("reason", pa.string(), nullable=True),
         _field("detail", pa.string(), nullable=True),
     ]
@@ -66,6 +75,7 @@ REJECTED = pa.schema(
         _SIZE.with_nullable(True),
         _ETAG,
         _LABEL,
+        _KEY,
         _field("step", pa.string(), "The step that rejected the object"),
         _field("reason", pa.string(), "Reason code; docs/troubleshooting.md lists them"),
         _field("detail", pa.string(), "For a person: what was found and what was expected (at most 500 characters)"),
@@ -105,6 +115,7 @@ FEATURES = pa.schema(
         _FINGERPRINT,
         _FEATURES,
         _RUN_ID,
+        _KEY,
     ]
 )
 """Table features.<dataset>."""

@@ -80,10 +80,10 @@ class ShardWork:
     def reject(self, row: Mapping[str, object], why: Rejected, data: bytes | None = None) -> None:
         """Reject one object.
 
-        row: at least its uri; image_id, size, etag and label where known. data: its bytes, if the caller
+        row: at least its uri; the others of schemas.IDENTITY where known. data: its bytes, if the caller
         has them; they are kept in the lake when the dataset asks for that.
         """
-        rejected = {name: row.get(name) for name in ("uri", "image_id", "size", "etag", "label")}
+        rejected = {name: row.get(name) for name in schemas.IDENTITY}
         self._rejected.append(
             {**rejected, "step": self.step, "reason": str(why.reason), "detail": printable(why.detail)}
         )

@@ -83,13 +83,17 @@ def meant(given: object, known: Sequence[str]) -> str:
 def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterable[str]:
     for part in error.errors(include_url=False):
         *place, last = part["loc"] or ("",)
-        field = printable(".".join(str(step) for step in part["loc"]))
+        # A kind of source is a step of the place for pydantic. No field of a file is called so.
+        steps = [step for at, step in enumerate(part["loc"]) if at != 1 or part["loc"][0] != "source"]
+        if part["type"] == "union_tag_invalid":
+            steps.append("kind")
+        field = printable(".".join(str(step) for step in steps))
         if part["type"] == "extra_forbidden":
             yield f"{field}: unknown field{meant(last, _fields(model, place))}"
         elif part["type"] == "missing":
             yield f"{field}: {WORDS['missing']}"
         else:
-            yield f"{field}: {_words(part)} (got {_shown(part['input'])})"
+            yield f"{field}: {_words(part)} (got {_shown(_given(part))})"
 
 
 def _words(part: ErrorDetails) -> str:
@@ -99,7 +103,9 @@ def _words(part: ErrorDetails) -> str:
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = context["expected" if kind == "literal_error" else "expected_tags"].replace("'", "")
         choices = [word for text in allowed.split(", ") for word in text.split(" or ")]
-        near = meant(part["input"], choices) if isinstance(part["input"], str) else ""
+        allowed = " or ".join([", ".join(choices[:-1])] * (len(choices) > 1) + choices[-1:])
+        given = _given(part)
+        near = meant(given, choices) if isinstance(given, str) else ""
         return f"must be {allowed}{near if near.startswith(' (did') else ''}"
     for name, bound in ((name, context[name]) for name in BOUNDS if name in context):
         return f"must be {BOUNDS[name]} {f'{bound:g}' if isinstance(bound, float) else bound}"
@@ -110,12 +116,20 @@ def _words(part: ErrorDetails) -> str:
     return printable(part["msg"].removeprefix("Value error, ").replace("Input should be", "must be"))
 
 
+def _given(part: ErrorDetails) -> Any:
+    """The value that is wrong: of a mapping whose kind is unknown, the kind."""
+    return part["input"].get("kind") if part["type"] == "union_tag_invalid" else part["input"]
+
+
 def _fields(model: Any, place: Sequence[int | str]) -> list[str]:
     """The fields of the model at that place inside another one; none where that cannot be told."""
     for step in place:
         if model is not None and step in model.model_fields:
-            model = next(_models(model.model_fields[step].annotation), None)
-    return list(model.model_fields) if model is not None else []
+            inner = list(_models(model.model_fields[step].annotation))
+            tagged = [one for one in inner if "kind" in one.model_fields and one.model_fields["kind"].annotation]
+            kinds = [one for one in tagged if set(get_args(one.model_fields["kind"].annotation)) & set(place)]
+            model = next(iter([*kinds, *inner]), None)
+    return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

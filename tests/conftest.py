@@ -68,10 +68,10 @@ def make_database(_postgres: str) -> Callable[..., str]:
 def make_run(settings: Settings) -> MakeRun:
     """make_run(source, params={…}, partition=…, **fields of the dataset file): a run with its run.json in the lake.
 
-    source: a folder, or any URI of a dataset file.
+    source: a folder, or what a dataset file may have as its source.
     """
 
-    def make(source: Path | str, params: dict | None = None, partition: str = PARTITION, **fields: Any) -> Run:
+    def make(source: Path | str | dict, params: dict | None = None, partition: str = PARTITION, **fields: Any) -> Run:
         uri = f"file://{source}/" if isinstance(source, Path) else source
         dataset = Dataset.model_validate({"name": "photos", "source": uri, **fields})
         return load_run(plan_run(dataset, RunParams.parse(params or {}), partition, settings))

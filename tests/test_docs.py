@@ -19,7 +19,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
-from imagefeatures.sources import Folder
+from imagefeatures.sources import Folder, ParquetBytes, UriList, UrlTable
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
@@ -31,7 +31,10 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY
 
 FIELDS = {
     "Dataset": (Dataset, "Dataset file"),
-    "Folder": (Folder, "Source"),
+    "Folder": (Folder, "Folder"),
+    "UriList": (UriList, "URI lists"),
+    "UrlTable": (UrlTable, "URL tables"),
+    "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
 }
@@ -65,23 +68,24 @@ def test_every_field_is_documented_with_its_type_bounds_and_default(kind: str) -
     model, title = FIELDS[kind]
     (table,) = section(CONFIGURATION, title).tables
     documented = {plain(row[0]): row for row in table}
-    assert list(documented) == list(model.model_fields)
+    names = {info.alias or field: field for field, info in model.model_fields.items()}
+    assert list(documented) == list(names)
     for field, schema in model.model_json_schema()["properties"].items():
         _, type_, allowed, default, meaning = documented[field]
         assert type_ == type_of(schema), field
-        assert default_of(model, field) in (plain(default), None), field
+        assert default_of(model, names[field]) in (plain(default), None), field
         assert bounds_of(schema) in (plain(allowed), None), field
         assert meaning
 
 
 def flat(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of the value, where pydantic writes "value or null"."""
-    return next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
+    return next((one for one in schema.get("anyOf", []) if one.get("type") != "null"), schema)
 
 
 def type_of(schema: dict[str, Any]) -> str:
     schema = flat(schema)
-    if "$ref" in schema or "allOf" in schema:
+    if {"$ref", "allOf", "oneOf"} & set(schema):
         return "mapping"
     if schema.get("format") == "date":
         return "date"

@@ -62,6 +62,7 @@ def test_a_receipt_counts_rows_in_rows_out_and_rejections(layout: Layout) -> Non
         "size": 7,
         "etag": None,
         "label": "fig",
+        "key": None,
         "step": STEP,
         "reason": "CORRUPT",
         "detail": "wrong\\nCRC",

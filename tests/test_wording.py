@@ -19,6 +19,9 @@ from test_datasets_refused import NAUGHTY, NAUGHTY_LIMITS, NAUGHTY_PARAMS
 PYDANTIC = re.compile(r"\b(should|valid|Value error|Extra inputs|pattern '|characters?|instance of|parse)\b")
 """How pydantic speaks."""
 
+KINDS = "folder, uri_list, url_table or parquet_bytes"
+"""The kinds of sources."""
+
 
 def refusal(model: type[BaseModel], content: dict[str, Any]) -> str:
     with pytest.raises(ValidationError) as refused:
@@ -74,7 +77,7 @@ def test_a_limit_is_refused_with_what_to_write(field: str, value: Any, says: str
         ({"Sample": 1}, "Sample: unknown field (did you mean sample?)"),
         ({"limits": {"max_byte": 7}}, "limits.max_byte: unknown field (did you mean max_bytes?)"),
         ({"source": {"uri": "s3://b/", "patern": ["a"]}}, "source.patern: unknown field (did you mean pattern?)"),
-        ({"source": {"kind": "foldr", "uri": "s3://b/"}}, "source.kind: must be folder (did you mean folder?)"),
+        ({"source": {"kind": "foldr", "uri": "s3://b/"}}, f"source.kind: must be {KINDS} (did you mean folder?)"),
     ],
 )
 def test_a_field_that_is_unknown_is_named_with_the_one_that_was_meant(content: dict[str, Any], says: str) -> None:

@@ -1,10 +1,18 @@
 """Where the objects of a dataset come from. One module for each kind of source: its configuration and behaviour.
 
-item         one listed object
+item         one object, as it is listed and as it is read
+located      what every source with a URI has in common
 folder       a folder of a store, read recursively
+uri_list     a list of URIs
+url_table    a table with a column of URLs
+parquet_bytes
+             Parquet files with the images' bytes
+uris         objects that are named by their URIs
+containers   files that name or hold many images
+tables       columns of a table in files
 patterns     which objects of a folder are taken
 passed_over  what a listing passes over, counted
-places       the URI of a folder, and the places of a partition in it
+places       the URI of a source, and the places of a partition in it
 
 A source is the value of `source:` in a dataset file. It is loaded whenever Airflow parses the DAG file, so only its
 methods import heavy libraries, not its module.
@@ -14,21 +22,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Annotated, Protocol, Self
+
+from pydantic import Field
 
 from imagefeatures.errors import Rejected
 from imagefeatures.sources.folder import Folder
-from imagefeatures.sources.item import Item
+from imagefeatures.sources.item import Content, Item
+from imagefeatures.sources.parquet_bytes import ParquetBytes
 from imagefeatures.sources.passed_over import PassedOver
+from imagefeatures.sources.uri_list import UriList
+from imagefeatures.sources.url_table import UrlTable
 
-__all__ = ["AnySource", "Folder", "Item", "PassedOver", "Source"]
+__all__ = ["AnySource", "Content", "Folder", "Item", "ParquetBytes", "PassedOver", "Source", "UriList", "UrlTable"]
 
 
 class Source(Protocol):
-    """The interface of every kind of source.
+    """The interface of every kind of source. Its text is its URI, for people.
 
     ingest makes the checks that all kinds share: an empty object, one that is too large, a name that is not text.
     """
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind in a dataset file."""
+        ...
+
+    @property
+    def by_partition(self) -> bool:
+        """Whether each partition has objects of its own; else every run reads the same ones."""
+        ...
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether the source says the label of each item, or that it has none: the dataset's rule is not asked."""
+        ...
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether `items` may name an object more than once: the first counts. Of other sources it is an error."""
+        ...
 
     def for_partition(self, partition: str) -> Self:
         """The source with `{partition}` filled in: a run lists and reads this one.
@@ -52,17 +85,38 @@ class Source(Protocol):
     def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
         """List the source as a stream. Called by the driver. passed: gets what is no item, and why.
 
-        Raises StoreRefused or StoreError.
+        Raises InputError where the source cannot be read as what it says to be, StoreRefused or StoreError.
         """
         ...
 
-    def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:
+    def everything(self) -> Iterator[Item]:
+        """What is there, with what `items` passes over, for a look at the first few. Raises as `items`."""
+        ...
+
+    def passes_over(self, item: Item, passed: PassedOver) -> bool:
+        """Whether `items` leaves out this one of `everything`. passed: gets it then."""
+        ...
+
+    def nothing_there(self) -> str:
+        """Why `everything` is empty, as a part of the line of NoInput."""
+        ...
+
+    def nothing_taken(self, passed: PassedOver) -> str:
+        """Why `items` passed over all that there is, as the end of that line. passed: what it passed over."""
+        ...
+
+    def partitions_there(self, partition: str) -> str:
+        """Which partitions there are in place of this one, as the end of that line. Asked before `for_partition`."""
+        ...
+
+    def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[bytes | Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Called by a worker with the items of a shard.
 
-        Raises StoreRefused or StoreError: a store that does not answer is not the fault of an item.
+        most_bytes: a larger item need not be read; where its size was not known, it is rejected as too large. Raises
+        StoreRefused or StoreError: a store that does not answer is not the fault of an item.
         """
         ...
 
 
-AnySource = Folder
-"""Every kind of source that a dataset file may name."""
+AnySource = Annotated[Folder | UriList | UrlTable | ParquetBytes, Field(discriminator="kind")]
+"""Every kind of source that a dataset file may name: `kind` says which."""

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from imagefeatures.errors import DatasetError, Rejected
-from imagefeatures.reasons import Reason
-from imagefeatures.sources import passed_over, patterns, places
+from imagefeatures.errors import Rejected
+from imagefeatures.reasons import Reason, printable
+from imagefeatures.sources import passed_over, patterns
 from imagefeatures.sources.item import Item
+from imagefeatures.sources.located import Located
 from imagefeatures.sources.passed_over import PassedOver
-from imagefeatures.strict import FrozenModel
-
-if TYPE_CHECKING:
-    from imagefeatures.storage import Access
 
 
-class Folder(FrozenModel):
+class Folder(Located):
     """Every object below a folder URI that fits one of the patterns and is not excluded: see sources.patterns.
 
     >>> source = Folder(uri="s3://photos/fruit/{partition}/", pattern=["*.jpg"])
@@ -31,21 +26,13 @@ class Folder(FrozenModel):
     """
 
     kind: Literal["folder"] = "folder"
-    uri: str = Field(min_length=1, description="s3://… or file:///…, or a path relative to the dataset file")
     pattern: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns of what is taken")
     exclude: tuple[str, ...] = Field((), description="Shell patterns of what is passed over")
     ignore_case: bool = Field(False, description="Whether pattern and exclude take A for a")
     default_excludes: bool = Field(True, description="Pass over what systems and tools leave beside photos")
-    anonymous: bool = Field(False, description="Read a public bucket, without credentials")
-    requester_pays: bool = Field(False, description="Agree to pay for the requests to a bucket that asks for it")
 
-    def __str__(self) -> str:
-        return self.uri
-
-    @field_validator("uri")
-    @classmethod
-    def _uri_is_known(cls, uri: str) -> str:
-        return places.check_uri(uri)
+    folders_alone: ClassVar[bool] = True
+    may_repeat: ClassVar[bool] = False
 
     @field_validator("pattern", "exclude", mode="before")
     @classmethod
@@ -57,53 +44,16 @@ class Folder(FrozenModel):
     def _patterns_mean_something(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(patterns.check, given))
 
-    @model_validator(mode="after")
-    def _only_a_bucket_is_public_or_paid(self) -> Self:
-        wanted = [name for name in ("anonymous", "requester_pays") if getattr(self, name)]
-        if wanted and not self.uri.startswith("s3://"):
-            raise ValueError(f"{wanted[0]}: is for s3:// alone")
-        if len(wanted) > 1:
-            raise ValueError("anonymous: whoever pays for requests must sign them; leave anonymous out")
-        return self
-
-    @property
-    def by_partition(self) -> bool:
-        """Whether each partition has a place of its own."""
-        return bool(places.FIELD.search(self.uri))
-
-    def for_partition(self, partition: str) -> Folder:
-        """The folder of one partition. Raises ParamsError where its key must be a day and is none."""
-        return self.model_copy(update={"uri": places.for_partition(self.uri, partition)})
-
-    def beside(self, folder: Path) -> Folder:
-        if "://" in self.uri:
-            return self
-        # normpath and not resolve(), which would replace symbolic links in the path.
-        absolute = posixpath.normpath((folder / self.uri).absolute())
-        return self.model_copy(update={"uri": f"file://{absolute}" + ("/" if self.uri.endswith("/") else "")})
-
-    def check_apart(self, lake: str) -> None:
-        """Raise DatasetError where the source holds the lake, or lies in it. lake: its URI, as in Settings.
-
-        A run would take files of the lake for photos, and would remove photos with its own files.
-        """
-        if places.holds(self.uri, lake):
-            raise DatasetError(
-                f"source: {self} holds the lake, {lake}; name a folder of photos alone, or move the lake"
-            )
-        if places.holds(lake, self.uri):
-            raise DatasetError(f"source: {self} lies in the lake, {lake}; move the photos out of it")
-
     def check(self) -> None:
         from imagefeatures import storage
 
-        next(storage.list_entries(self.uri, self._access), None)
+        next(storage.list_entries(self.uri, self.access), None)
 
     def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
         from imagefeatures import storage
 
         passed = PassedOver() if passed is None else passed
-        for listed in storage.list_entries(self.uri, self._access):
+        for listed in storage.list_entries(self.uri, self.access):
             if listed.uri.endswith("/") and not listed.size and not listed.rejected:
                 passed.add(passed_over.FOLDER_MARKER, listed.uri)
                 continue
@@ -112,10 +62,9 @@ class Folder(FrozenModel):
             if not self.passes_over(item, passed):
                 yield item
 
-    @property
-    def of_everything(self) -> Self:
-        """The same folder with every object in it, whatever the patterns say."""
-        return self.model_copy(update={"pattern": ("*",), "exclude": (), "default_excludes": False})
+    def everything(self) -> Iterator[Item]:
+        """Every object of the folder, whatever the patterns say."""
+        return self.model_copy(update={"pattern": ("*",), "exclude": (), "default_excludes": False}).items()
 
     def passes_over(self, item: Item, passed: PassedOver) -> bool:
         """Whether an object of the folder is not taken. passed: gets it then."""
@@ -142,30 +91,33 @@ class Folder(FrozenModel):
             return passed_over.PATTERN
         return None
 
+    def nothing_there(self) -> str:
+        return super().nothing_there().replace("no file or folder", "no folder")
+
+    def nothing_taken(self, passed: PassedOver) -> str:
+        text = f"; {passed}"
+        if list(passed.counts) == [passed_over.PATTERN]:
+            names = [printable(uri.rsplit("/", 1)[-1]) for uri in passed.examples[passed_over.PATTERN]]
+            text = f": {', '.join(names)}{', …' * (passed.counts.total() > len(names))}"
+        if passed.in_another_case:
+            text += f"; {passed.in_another_case:,} would fit without regard to case (ignore_case: true in source)"
+        return f", and none fits the pattern {list(self.pattern)}{text}"
+
     def matches(self, uri: str) -> bool:
         """Whether an object of the folder is taken, by its name and path."""
         return self.cause(uri) is None
 
-    def fetch(self, items: Sequence[Item]) -> Iterator[bytes | Rejected]:
+    def fetch(self, items: Sequence[Item], most_bytes: int | None = None) -> Iterator[bytes | Rejected]:
         from imagefeatures import storage
 
         listed = [storage.StoredObject(item.uri, item.size or 0, item.etag or "") for item in items]
-        for item, fetched in zip(items, storage.fetch_all(listed, self.uri, self._access), strict=True):
+        for item, fetched in zip(items, storage.fetch_all(listed, self.uri, self.access), strict=True):
             if isinstance(fetched, storage.ObjectMissing):
                 yield Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
             elif isinstance(fetched, storage.ObjectChanged):
                 yield Rejected(Reason.CHANGED_DURING_RUN, f"listed with ETag {item.etag}, read with {fetched.etag}")
             else:
                 yield fetched
-
-    @property
-    def _access(self) -> Access | None:
-        """How the bucket is read, where that is not as the lake is."""
-        from imagefeatures import storage
-
-        if self.anonymous or self.requester_pays:
-            return storage.Access(self.anonymous, self.requester_pays)
-        return None
 
     def _path(self, uri: str) -> str:
         """The path below the source."""

@@ -1,4 +1,4 @@
-"""One object of a source, as it is listed."""
+"""One object of a source: as it is listed, and as it is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Item:
     uri: unique in a partition; the tables show it. size: in bytes; None when it is not known before the bytes are
     read. etag: the store's mark of this version. label: from the source; None applies the dataset's rule. key: joins
     back to the table that the item came from. locator: for the source's own use, such as an offset. rejected: why it
-    can never be fetched, where the listing tells; it becomes a row of the quarantine table.
+    can never be fetched, where the listing tells; it becomes a row of the quarantine table. weight: an estimate of the
+    bytes, where the size is not known.
     """
 
     uri: str
@@ -24,3 +25,12 @@ class Item:
     key: str | None = None
     locator: str | None = None
     rejected: Rejected | None = None
+    weight: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of an item whose version only reading tells. etag: the store's mark of the version that was read."""
+
+    data: bytes
+    etag: str | None = None

@@ -10,6 +10,9 @@ from imagefeatures.reasons import printable
 PATTERN, EXCLUDE, DEFAULT_EXCLUDES, SAMPLE = "pattern", "exclude", "default_excludes", "sample"
 """The fields of a dataset file by which an object is passed over."""
 
+REPEATED = "repeated"
+"""An object that a list or a table names again."""
+
 FOLDER_MARKER = "folder_marker"
 """An empty object whose name ends in a slash: some tools make one for each folder."""
 

@@ -62,6 +62,15 @@ def for_partition(uri: str, partition: str) -> str:
     return FIELD.sub(value, uri)
 
 
+def parent(uri: str) -> str:
+    """The folder that holds the partitions. uri: with `{partition}`.
+
+    >>> parent("s3://photos/fruit/day-{partition}/raw/")
+    's3://photos/fruit/'
+    """
+    return uri[: uri.index("{partition")].rpartition("/")[0] + "/"
+
+
 def holds(outer: str, inner: str) -> bool:
     """Whether a folder is another one, or holds it, by whatever links either is reached. Both are URIs.
 

@@ -28,7 +28,7 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     vectors = engine.features(as_pixels(table, shape)) if table.num_rows else np.empty((0, width), np.float32)
     finite = np.isfinite(vectors).all(axis=1)
     for index in np.flatnonzero(~finite).tolist():
-        row = table.slice(index, 1).select(schemas.REJECTED.names[:5]).to_pylist()[0]
+        row = table.slice(index, 1).select(schemas.IDENTITY).to_pylist()[0]
         count = np.count_nonzero(~np.isfinite(vectors[index]))
         work.reject(row, Rejected(Reason.NOT_FINITE, f"{count} values are not finite"))
     kept = table.drop_columns(["pixels"]).filter(pa.array(finite))

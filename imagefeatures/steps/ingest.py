@@ -14,6 +14,7 @@ from imagefeatures.manifest import item_of, read_manifest
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Receipt, ShardWork
+from imagefeatures.sources import Content
 from imagefeatures.steps import INGEST
 
 
@@ -27,12 +28,15 @@ def run_shard(run: Run, shard: int) -> Receipt:
     listed = manifest.to_pylist()
     kept: list[int] = []
     blobs: list[bytes] = []
+    etags: dict[int, str | None] = {}
     for index, fetched in enumerate(_fetch_all(run, listed)):
         if isinstance(fetched, Rejected):
             work.reject(listed[index], fetched)
-        else:
-            kept.append(index)
-            blobs.append(fetched)
+            continue
+        if isinstance(fetched, Content):
+            etags[len(kept)] = fetched.etag
+        kept.append(index)
+        blobs.append(fetched.data if isinstance(fetched, Content) else fetched)
     # take imports pyarrow.compute, which takes a worker as long as two hundred images: only when it must.
     rows = manifest if len(kept) == len(listed) else manifest.take(pa.array(kept, pa.int64()))
     columns = {
@@ -41,23 +45,27 @@ def run_shard(run: Run, shard: int) -> Receipt:
         "data": pa.array(blobs, pa.binary()),
     }
     blobs.clear()  # the table has the bytes now
+    if etags:
+        columns["etag"] = pa.array(
+            [etags.get(at, etag) for at, etag in enumerate(rows["etag"].to_pylist())], pa.string()
+        )
     raw = pa.table([columns[name] if name in columns else rows[name] for name in schemas.RAW.names], schema=schemas.RAW)
     # The bytes are compressed images already.
     return work.finish(len(listed), raw, compression="none", use_dictionary=False)
 
 
-def _fetch_all(run: Run, listed: list[dict[str, Any]]) -> Iterator[bytes | Rejected]:
+def _fetch_all(run: Run, listed: list[dict[str, Any]]) -> Iterator[bytes | Content | Rejected]:
     """Each object's bytes, or why it is rejected. Only objects that pass the listing and the check of size are read."""
     refusals = [
         Rejected(Reason(row["reason"]), row["detail"]) if row["reason"] else _refusal(run, row["size"])
         for row in listed
     ]
     wanted = [item_of(row) for row, refusal in zip(listed, refusals, strict=True) if not refusal]
-    fetched = run.source.fetch(wanted)
+    fetched = run.source.fetch(wanted, run.dataset.limits.max_bytes)
     for row, refusal in zip(listed, refusals, strict=True):
         data = refusal or next(fetched)
-        if isinstance(data, bytes) and row["size"] is None:
-            data = _refusal(run, len(data)) or data
+        if not isinstance(data, Rejected) and row["size"] is None:
+            data = _refusal(run, len(data.data if isinstance(data, Content) else data)) or data
         yield data
 
 

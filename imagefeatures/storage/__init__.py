@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from imagefeatures.errors import StoreRefused
+from imagefeatures.errors import Rejected, StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.storage.objects import (
     Access,
     Fetched,
+    Listed,
     ObjectChanged,
     ObjectMissing,
     ObjectVersion,
@@ -43,6 +44,8 @@ __all__ = [
     "read",
     "read_part",
     "shorten_retries",
+    "stat",
+    "stat_all",
     "write",
 ]
 
@@ -76,10 +79,34 @@ def read(uri: str) -> bytes:
     return _store(scheme).read(path)
 
 
-def read_part(uri: str, start: int, length: int) -> bytes:
+def read_part(uri: str, start: int, length: int, access: Access | None = None) -> bytes:
     """`length` bytes of the object from `start` on; fewer at its end. Raises what `read` raises."""
     scheme, path = _split(uri)
-    return _store(scheme).read_part(path, start, length)
+    return _source_store(scheme, access).read_part(path, start, length)
+
+
+def stat(uri: str, access: Access | None = None) -> StoredObject:
+    """The object's size and ETag, without its bytes.
+
+    Raises ObjectMissing, Rejected (it may not be read, or is no file), StoreRefused or StoreError.
+    """
+    (found,) = stat_all([uri], access)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def stat_all(uris: Sequence[str], access: Access | None = None) -> Iterator[StoredObject | ObjectMissing | Rejected]:
+    """For each of many objects of one store, in order: its size and ETag, or the error of `stat` about this object.
+
+    Raises StoreRefused; raises StoreError for all objects as soon as the retries of one have reached their deadline.
+    """
+    if not uris:
+        return
+    scheme, _ = _split(uris[0])
+    paths = [uri.removeprefix(f"{scheme}://") for uri in uris]
+    for uri, found in zip(uris, _source_store(scheme, access).stat_all(paths), strict=True):
+        yield StoredObject(uri, found.size, found.etag) if isinstance(found, Listed) else found
 
 
 def fetch(listed: StoredObject) -> bytes:

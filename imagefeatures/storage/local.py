@@ -38,6 +38,13 @@ class LocalStore:
         with local_reading.open_file(path) as descriptor:
             return os.pread(descriptor, length, start)
 
+    def stat_all(self, paths: Sequence[str]) -> Iterator[Listed | ObjectMissing | Rejected]:
+        for path in paths:
+            try:
+                yield local_reading.stat_file(path)
+            except (ObjectMissing, Rejected) as missing_or_rejected:
+                yield missing_or_rejected
+
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         target = Path(path)
         draft = target.with_name(f".draft-{secrets.token_hex(8)}")

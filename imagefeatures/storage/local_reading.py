@@ -138,6 +138,18 @@ def read_listed(path: str, size: int, root: str) -> tuple[bytes, str]:
         raise _rejection(path, error) from None
 
 
+def stat_file(path: str) -> Listed:
+    """A file's size and ETag, wherever its path leads. Raises ObjectMissing, Rejected or StoreError."""
+    try:
+        with _reference(path) as (_, status):
+            _check_is_file(status)
+            return Listed(path, status.st_size, etag_of(status))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ObjectMissing(path) from None
+    except OSError as error:
+        raise _rejection(path, error) from None
+
+
 def read_at_most(descriptor: int, most: int) -> bytes:
     """The next bytes of a file: `most`, or fewer at its end."""
     parts = [os.read(descriptor, most)]

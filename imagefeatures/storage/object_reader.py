@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 
 from imagefeatures import storage
+from imagefeatures.storage.objects import Access
 
 
 class ObjectReader(io.RawIOBase):
     """A read-only file over an object; each read is one request. size: the object's length in bytes.
 
-    Reading raises what storage.read_part raises.
+    access: of a source's bucket, as for storage.read_part. Reading raises what that raises.
     """
 
-    def __init__(self, uri: str, size: int) -> None:
+    def __init__(self, uri: str, size: int, access: Access | None = None) -> None:
         super().__init__()
-        self._uri, self._size, self._position = uri, size, 0
+        self._uri, self._size, self._position, self._access = uri, size, 0, access
 
     def readable(self) -> bool:
         return True
@@ -32,6 +33,8 @@ class ObjectReader(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         remaining = max(self._size - self._position, 0)
-        data = storage.read_part(self._uri, self._position, remaining if size < 0 else min(size, remaining))
+        data = storage.read_part(
+            self._uri, self._position, remaining if size < 0 else min(size, remaining), self._access
+        )
         self._position += len(data)
         return data

@@ -114,7 +114,9 @@ class S3Store:
         bucket, key = _bucket_and_key(path)
 
         def get() -> bytes:
-            response = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}")
+            response = self._client.get_object(
+                Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}", **self._payer
+            )
             check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
             if "ContentRange" in response:
                 response.pop("ChecksumCRC32", None)  # it is the whole object's
@@ -122,6 +124,18 @@ class S3Store:
             return read_body(response)[start : start + length]  # the store ignores ranges
 
         return _with_retries(f"s3://{path}", get)
+
+    def stat_all(self, paths: Sequence[str]) -> Iterator[Listed | ObjectMissing | Rejected]:
+        deadline = SharedDeadline()
+
+        def stat(path: str) -> Listed | ObjectMissing | Rejected:
+            try:
+                return _with_retries(f"s3://{path}", lambda: self._stat(path), deadline)
+            except (ObjectMissing, Rejected) as missing_or_rejected:
+                return missing_or_rejected
+
+        with ThreadPoolExecutor(min(FETCH_THREADS, max(len(paths), 1))) as pool:
+            yield from pool.map(stat, paths)
 
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         bucket, key = _bucket_and_key(path)
@@ -227,6 +241,19 @@ class S3Store:
                 raise ObjectChanged(current_etag)
             raise ObjectChanged(f"{current_etag} with {response['ContentLength']} bytes instead of {version.size}")
         return read_body(response)
+
+    def _stat(self, path: str) -> Listed:
+        from botocore.exceptions import ClientError
+
+        bucket, key = _bucket_and_key(path)
+        try:
+            response = self._client.head_object(Bucket=bucket, Key=key, **self._payer)
+        except ClientError as error:
+            if status(error) not in (400, 403):  # such a response has no body, so no code that says more
+                raise
+            raise Rejected(Reason.NOT_READABLE, f"the store does not let it be read ({status(error)})") from None
+        check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
+        return Listed(path, response["ContentLength"], response["ETag"].strip('"'))
 
     def _etag(self, bucket: str, key: str) -> str:
         """The ETag of the version that a key has now."""

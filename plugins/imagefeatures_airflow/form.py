@@ -22,7 +22,7 @@ DEFAULT_DAY = "yesterday"
 def trigger_form(dataset: Dataset) -> dict[str, Param]:
     """One field per run parameter: type, bounds, title and description. The dataset file's value is the default."""
     preset = RunParams.overridden(dataset)
-    if "{partition" in str(dataset.source):
+    if dataset.source.by_partition:
         preset["partition"] = DEFAULT_DAY
     fields = RunParams.model_json_schema()["properties"]
     return {name: Param(preset.get(name, field["default"]), **_flat(field)) for name, field in fields.items()}

@@ -98,6 +98,7 @@ def test_a_row_has_every_column_of_the_table(make_run: MakeRun, tmp_path: Path, 
         "model": MODEL,
         "fingerprint": SPEC.fingerprint(PREPROCESSING),
         "run_id": run.run_id,
+        "key": None,
     }
 
 
@@ -164,11 +165,15 @@ def test_only_the_vectors_that_are_not_finite_are_rejected(make_run: MakeRun, tm
 
 def test_vectors_stay_beside_their_own_images(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
-    identity = ["uri", "image_id", "size", "etag", "label", "width", "height", "mode"]
-    rows = [dict(zip(identity, (f"u{at}", f"i{at}", at, None, None, at, at, "RGB"), strict=True)) for at in range(3)]
+    identity = ["uri", "image_id", "size", "etag", "label", "key", "width", "height", "mode"]
+    rows = [
+        dict(zip(identity, (f"u{at}", f"i{at}", at, None, None, f"k{at}", at, at, "RGB"), strict=True))
+        for at in range(3)
+    ]
     fields = [schemas.FEATURES.field(name) for name in identity]
     vectors = np.arange(3 * WIDTH, dtype=np.float32).reshape(3, WIDTH)
     table = featurize.feature_table(run, pa.Table.from_pylist(rows, schema=pa.schema(fields)), vectors)
     table.validate(full=True)
     assert np.array_equal(np.stack(table["features"].to_pylist()), vectors)
     assert table["uri"].to_pylist() == ["u0", "u1", "u2"]
+    assert table["key"].to_pylist() == ["k0", "k1", "k2"]

@@ -179,9 +179,9 @@ def test_the_search_reads_two_columns_and_no_vector(make: Make, monkeypatch: pyt
     size = local(uri).stat().st_size
     read, real = [], storage.read_part
 
-    def noted(uri: str, start: int, length: int) -> bytes:
+    def noted(uri: str, start: int, length: int, access: storage.Access | None = None) -> bytes:
         read.append(length)
-        return real(uri, start, length)
+        return real(uri, start, length, access)
 
     monkeypatch.setattr(storage, "read_part", noted)
     found = list(reuse.row_locations(run, (4, reuse.KnownFile(uri, size))))

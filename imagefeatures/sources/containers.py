@@ -1,0 +1,104 @@
+"""Files that name or hold many images: what the sources of such files have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from imagefeatures.errors import Rejected, StoreRefused
+from imagefeatures.reasons import Reason, printable
+from imagefeatures.sources.folder import Folder
+from imagefeatures.sources.item import Item
+from imagefeatures.sources.located import Located
+from imagefeatures.sources.passed_over import PassedOver
+from imagefeatures.strict import FrozenModel
+
+if TYPE_CHECKING:
+    from imagefeatures.storage import Access, StoredObject
+
+
+class LabelColumn(FrozenModel):
+    """Where the label of each row is: `label: {column: species}`."""
+
+    column: str = Field(min_length=1)
+
+
+class Container(Located):
+    """One file, or every file of a folder whose name fits `endings`."""
+
+    endings: ClassVar[Sequence[str]]
+    """Patterns of the files that are read where the URI is a folder."""
+
+    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        next(self.files(), None)
+
+    def everything(self) -> Iterator[Item]:
+        return self.items()
+
+    def files(self, passed: PassedOver | None = None) -> Iterator[StoredObject]:
+        """The file of the URI; where there is none, the files of the folder. Raises StoreRefused or StoreError."""
+        from imagefeatures import storage
+
+        if not self.uri.endswith("/"):
+            try:
+                yield storage.stat(self.uri, self.access)
+                return
+            except storage.ObjectMissing:
+                pass
+            except Rejected as why:
+                if why.reason != Reason.NOT_A_FILE:
+                    raise StoreRefused(f"{self.uri}: {why.detail}") from None
+        folder = Folder(
+            uri=self.uri,
+            pattern=tuple(self.endings),
+            ignore_case=True,
+            anonymous=self.anonymous,
+            requester_pays=self.requester_pays,
+        )
+        for item in folder.items(passed):
+            yield storage.StoredObject(item.uri, item.size or 0, item.etag or "", item.rejected)
+
+    def nothing_there(self) -> str:
+        path = self.uri.removeprefix("file://")
+        if path != self.uri and not os.path.lexists(path):
+            return super().nothing_there()
+        if next(self.files(), None):
+            return f"{self} names no image"
+        return f"there is no file {self}, and none below it that fits {list(self.endings)}"
+
+
+def readable(files: Iterator[StoredObject]) -> Iterator[StoredObject]:
+    """The files, of which each must be readable: without one of them a run would lose images. Raises StoreRefused."""
+    for file in files:
+        if file.rejected:
+            raise StoreRefused(f"{file.uri}: {file.rejected.detail}")
+        yield file
+
+
+def unchanged(
+    file: StoredObject, count: int, read: Callable[[], list[bytes | Rejected]], access: Access | None = None
+) -> list[bytes | Rejected]:
+    """What `read` gives of a file, if it is still the listed version after that; else why not, `count` times."""
+    from imagefeatures import storage
+
+    try:
+        found = read()
+        now = storage.stat(file.uri, access)
+    except storage.ObjectMissing:
+        return [Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")] * count
+    except Rejected as why:
+        return [why] * count
+    if now.etag == file.etag:
+        return found
+    return [Rejected(Reason.CHANGED_DURING_RUN, f"its file had ETag {file.etag}, and was read with {now.etag}")] * count
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of a file, in one line."""
+    return printable((str(error).splitlines() or [type(error).__name__])[0])

@@ -1,0 +1,189 @@
+"""Parquet files that hold the images' bytes, as Spark jobs and Hugging Face's datasets write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from imagefeatures.errors import InputError, Rejected
+from imagefeatures.reasons import Reason, printable
+from imagefeatures.sources import tables
+from imagefeatures.sources.containers import Container, LabelColumn, first_line, unchanged
+from imagefeatures.sources.item import Item
+from imagefeatures.sources.passed_over import PassedOver
+
+if TYPE_CHECKING:
+    from imagefeatures.storage import StoredObject
+
+READ_ROWS = 16
+"""So many images are decoded at a time from a row group."""
+
+BUFFER = 8 << 20
+"""So many bytes of the images' column are fetched at a time: one request to a store."""
+
+
+class ParquetBytes(Container):
+    """Every row of a Parquet file, or of those of a folder: `{kind: parquet_bytes, uri: s3://b/{partition}/}`.
+
+    The column has bytes, or a struct with a field `bytes`. An image's URI is the file's, # and the row's number from 0
+    on. A row group is read as a whole, up to the last row that a shard needs.
+    """
+
+    kind: Literal["parquet_bytes"]
+    column: str = Field("image", min_length=1, description="The column with the bytes, or with a struct {bytes, path}")
+    key: str | None = Field(None, min_length=1, description="The column that goes into `key`")
+    label: LabelColumn | None = Field(None, description="The column with the labels")
+
+    endings: ClassVar[Sequence[str]] = ("*.parquet",)
+
+    @property
+    def gives_labels(self) -> bool:
+        return self.label is not None
+
+    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+        for file in self.files(passed):
+            if file.rejected:
+                yield Item(file.uri, rejected=file.rejected)
+            else:
+                yield from self._items(file)
+
+    def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[bytes | Rejected]:
+        for file, neighbours in groupby(items, _file_of):
+            places = list(map(_Place.of, neighbours))
+            yield from unchanged(file, len(places), partial(self._read, file, places, most_bytes), self.access)
+
+    def _items(self, file: StoredObject) -> Iterator[Item]:
+        """The item of each row. One for the file where it is no whole Parquet file."""
+        import pyarrow as pa
+
+        from imagefeatures import storage
+
+        try:
+            table = tables.open_parquet(file, self.access)
+        except (pa.ArrowException, OSError) as error:
+            why = Rejected(Reason.CORRUPT, f"it is no whole Parquet file ({first_line(error)})")
+            yield Item(file.uri, file.size, file.etag, rejected=why)
+            return
+        except storage.ObjectMissing:
+            yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.NOT_FOUND, "it is gone"))
+            return
+        asked = [name for name in (self.key, self.label and self.label.column) if name]
+        tables.require(file, [self.column, *asked], table.schema_arrow.names)
+        leaf = self._leaf(file, table)
+        first = 0
+        for group in range(table.num_row_groups):
+            known = table.metadata.row_group(group)
+            weight = _bytes_of(known, leaf) // max(known.num_rows, 1)
+            for row, (key, label, unread) in enumerate(self._facts(table, group, asked)):
+                place = _Place(file.size, len(file.uri), group, row)
+                yield Item(
+                    f"{file.uri}#{first + row}", None, file.etag, label, key, str(place), rejected=unread, weight=weight
+                )
+            first += known.num_rows
+
+    def _facts(
+        self, table: Any, group: int, asked: list[str]
+    ) -> Iterator[tuple[str | None, str | None, Rejected | None]]:
+        """(key, label, why it cannot be read) of each row of a row group. asked: the columns of both."""
+        import pyarrow as pa
+
+        count, done = table.metadata.row_group(group).num_rows, 0
+        why: Rejected | None = None
+        try:
+            for batch in table.iter_batches(tables.BATCH_ROWS, [group], asked, use_threads=False) if asked else ():
+                names = {name: tables.label_names(table.schema_arrow, name) for name in asked}
+                of = {name: tables.as_texts(batch[name], names[name]) for name in asked}
+                for row in range(batch.num_rows):
+                    label = of[self.label.column][row] if self.label else None
+                    yield of[self.key][row] if self.key else None, label, None
+                    done += 1
+        except (pa.ArrowException, OSError) as error:
+            why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
+        for _ in range(done, count):
+            yield None, None, why
+
+    def _read(self, file: StoredObject, places: list[_Place], most_bytes: int) -> list[bytes | Rejected]:
+        """The bytes at places of one file, in their order. Raises StoreError, storage.ObjectMissing."""
+        import pyarrow as pa
+
+        found: dict[_Place, bytes | Rejected] = {}
+        try:
+            table = tables.open_parquet(file, self.access, BUFFER)
+            leaf = self._leaf(file, table)
+        except (pa.ArrowException, OSError) as error:
+            return [Rejected(Reason.CORRUPT, f"its file cannot be read ({first_line(error)})")] * len(places)
+        for group, of_group in groupby(sorted(places, key=lambda place: place.group), lambda place: place.group):
+            wanted = {place.row: place for place in of_group}
+            try:
+                for row, data in _images(table, group, leaf, max(wanted)):
+                    if row in wanted:
+                        found[wanted[row]] = _judged(data, most_bytes)
+            except (pa.ArrowException, OSError) as error:
+                why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
+                found |= {place: why for place in wanted.values() if place not in found}
+        gone = Rejected(Reason.CORRUPT, "its file has no such row")
+        return [found.get(place, gone) for place in places]
+
+    def _leaf(self, file: StoredObject, table: Any) -> str:
+        """The path of the column of bytes. Raises InputError where the column is neither bytes nor {bytes, …}."""
+        import pyarrow as pa
+
+        kind = table.schema_arrow.field(self.column).type
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+            return self.column
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            return f"{self.column}.bytes"
+        raise InputError(f"{printable(file.uri)}: column {self.column!r} is {kind}, and neither bytes nor {{bytes, …}}")
+
+
+class _Place(NamedTuple):
+    """Where an image is: `locator` of its item. size: of the file, in bytes. length: of the file's URI."""
+
+    size: int
+    length: int
+    group: int
+    row: int
+
+    @classmethod
+    def of(cls, item: Item) -> _Place:
+        return cls(*map(int, str(item.locator).split()))
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self))
+
+
+def _file_of(item: Item) -> StoredObject:
+    from imagefeatures import storage
+
+    place = _Place.of(item)
+    return storage.StoredObject(item.uri[: place.length], place.size, item.etag or "")
+
+
+def _images(table: Any, group: int, leaf: str, last: int) -> Iterator[tuple[int, bytes | None]]:
+    """(number in the row group, bytes) of its rows, up to the last one."""
+    import pyarrow as pa
+
+    first = 0
+    for batch in table.iter_batches(READ_ROWS, [group], [leaf], use_threads=False):
+        column = batch.column(0)
+        yield from enumerate((column.field("bytes") if pa.types.is_struct(column.type) else column).to_pylist(), first)
+        if (first := first + batch.num_rows) > last:
+            return
+
+
+def _judged(data: bytes | None, most_bytes: int) -> bytes | Rejected:
+    if data is None:
+        return Rejected(Reason.EMPTY_OBJECT, "its row has no bytes (null)")
+    if len(data) > most_bytes:
+        return Rejected(Reason.TOO_LARGE, f"it has {len(data):,} bytes, limits.max_bytes is {most_bytes:,}")
+    return data
+
+
+def _bytes_of(group: Any, leaf: str) -> int:
+    """The bytes of a column in a row group, in memory."""
+    columns = (group.column(number) for number in range(group.num_columns))
+    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == leaf)

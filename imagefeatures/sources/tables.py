@@ -1,0 +1,197 @@
+"""Columns of a table in files: Parquet, CSV, JSON Lines, or a text with a URI on each line. Read by batches.
+
+Of Parquet only the columns that are asked for are fetched. Of the other forms every byte is read and a batch at a
+time is held, so memory depends on no table's size, and hardly on its width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imagefeatures.errors import InputError
+from imagefeatures.reasons import printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from imagefeatures.storage import Access, StoredObject
+
+BATCH_ROWS = 4096
+BLOCK = 1 << 20
+"""So many bytes of a text are read at a time, and so many of each column of a Parquet file."""
+
+LONGEST_LINE = 16 << 20
+"""The most bytes of a line. A longer one is no line of a table."""
+
+CSV, JSON_LINES, PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
+
+Rows = Iterator[tuple[int, list[list[str | None]]]]
+"""(number of the first row from 0 on, the values of the columns that were asked for in each row)."""
+
+
+def rows(file: StoredObject, columns: Sequence[str], access: Access | None = None) -> Rows:
+    """The columns of a table, as texts. The file's ending says what it is. access: of its bucket.
+
+    Raises InputError: no such column, not what its ending says, or changed while it was read; StoreRefused, StoreError.
+    """
+    name = file.uri.lower()
+    if name.endswith(PARQUET):
+        found = _parquet(file, columns, access)
+    elif name.endswith(CSV):
+        found = _csv(file, columns, access)
+    elif name.endswith(JSON_LINES):
+        found = _json_lines(file, columns, access)
+    else:
+        endings = ", ".join((*PARQUET, *CSV, *JSON_LINES))
+        raise InputError(f"{printable(file.uri)}: a table's name ends in one of {endings}")
+    yield from found
+    check_same(file, access)
+
+
+def lines(file: StoredObject, access: Access | None = None) -> Iterator[tuple[int, str]]:
+    """(number from 1 on, text) of each line that says something: no blank ones, none that begin with #.
+
+    A byte that is not UTF-8 becomes half of a surrogate pair, as in file names. Raises as `rows`.
+    """
+    for number, line in enumerate(_lines(file, access)):
+        text = line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape").strip()
+        if text and not text.startswith("#"):
+            yield number + 1, text
+    check_same(file, access)
+
+
+def check_same(file: StoredObject, access: Access | None = None) -> None:
+    """Raise InputError when a file is not the version that was listed."""
+    from imagefeatures import storage
+
+    try:
+        if storage.stat(file.uri, access).etag == file.etag:
+            return
+    except storage.ObjectMissing:
+        pass
+    raise InputError(f"{printable(file.uri)}: it was replaced while it was read; start a new run")
+
+
+def label_names(schema: pa.Schema, column: str) -> list[str] | None:
+    """The names that Hugging Face's datasets keep for a column of whole numbers (ClassLabel); None without any."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = features[column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def as_texts(column: Any, names: list[str] | None = None) -> list[str | None]:
+    """The values of an Arrow column as texts. names: what its whole numbers stand for."""
+    return [None if value is None else _text(value, names) for value in column.to_pylist()]
+
+
+def open_parquet(file: StoredObject, access: Access | None = None, buffer: int = BLOCK) -> Any:
+    """The file as pyarrow's ParquetFile, of which nothing but the footer is read.
+
+    buffer: so many bytes of a column are fetched at a time. Raises pa.ArrowException, OSError, storage.ObjectMissing.
+    """
+    import pyarrow.parquet as pq
+
+    from imagefeatures.storage.object_reader import ObjectReader
+
+    return pq.ParquetFile(ObjectReader(file.uri, file.size, access), pre_buffer=False, buffer_size=buffer)
+
+
+def require(file: StoredObject, columns: Sequence[str], there: Sequence[str]) -> None:
+    """Raise InputError when a table lacks a column. there: the names of its columns."""
+    if missing := [name for name in columns if name not in there]:
+        known = ", ".join(printable(name) for name in there[:20]) + ", …" * (len(there) > 20)
+        raise InputError(f"{printable(file.uri)}: there is no column {missing[0]!r}; there are {known}")
+
+
+def _text(value: Any, names: list[str] | None) -> str:
+    if names and isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _parquet(file: StoredObject, columns: Sequence[str], access: Access | None) -> Rows:
+    import pyarrow as pa
+
+    try:
+        table = open_parquet(file, access)
+        require(file, columns, table.schema_arrow.names)
+        names = [label_names(table.schema_arrow, name) for name in columns]
+        first = 0
+        for batch in table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(columns)), use_threads=False):
+            values = [as_texts(batch[name], known) for name, known in zip(columns, names, strict=True)]
+            yield first, [list(row) for row in zip(*values, strict=True)]
+            first += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, "Parquet file", error) from None
+
+
+def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> Rows:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    from imagefeatures.storage.object_reader import ObjectReader
+
+    wanted = list(dict.fromkeys(columns))
+    options = csv.ConvertOptions(
+        include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=True,
+        null_values=[""],
+    )  # fmt: skip
+    first = 0
+    try:
+        reader = csv.open_csv(
+            pa.PythonFile(ObjectReader(file.uri, file.size, access), "r"),
+            csv.ReadOptions(use_threads=False, block_size=BLOCK),
+            csv.ParseOptions(newlines_in_values=True),
+            options,
+        )
+        for batch in reader:
+            yield first, [list(row) for row in zip(*(batch[name].to_pylist() for name in columns), strict=True)]
+            first += batch.num_rows
+    except (KeyError, pa.ArrowKeyError) as error:
+        raise InputError(f"{printable(file.uri)}: {printable(str(error).strip(chr(39)))}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, "CSV file with names in its first line", error) from None
+
+
+def _json_lines(file: StoredObject, columns: Sequence[str], access: Access | None) -> Rows:
+    batch: list[list[str | None]] = []
+    first, seen = 0, set[str]()
+    for number, line in enumerate(_lines(file, access)):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            values = [row.get(name) for name in columns]
+        except (ValueError, AttributeError, RecursionError):
+            raise InputError(f"{printable(file.uri)}: line {number + 1} is no JSON object") from None
+        seen.update(name for name in columns if name in row)
+        batch.append([None if value is None else _text(value, None) for value in values])
+        if len(batch) == BATCH_ROWS:
+            yield first, batch
+            first, batch = first + len(batch), []
+    if batch:
+        yield first, batch
+    if first + len(batch):
+        require(file, columns, sorted(seen) or ["none of those that were asked for"])
+
+
+def _lines(file: StoredObject, access: Access | None) -> Iterator[bytes]:
+    from imagefeatures.storage.object_reader import ObjectReader
+
+    reader, rest = ObjectReader(file.uri, file.size, access), b""
+    while block := reader.read(BLOCK):
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+        if len(rest) > LONGEST_LINE:
+            raise InputError(f"{printable(file.uri)}: a line has more than {LONGEST_LINE:,} bytes")
+    if rest:
+        yield rest
+
+
+def _unreadable(file: StoredObject, what: str, error: Exception) -> InputError:
+    return InputError(f"{printable(file.uri)}: it is no whole {what} ({printable(str(error).splitlines()[0])})")

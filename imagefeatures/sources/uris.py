@@ -1,0 +1,116 @@
+"""Objects that a list or a table names by their URIs: which URIs are read, and how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagefeatures.errors import Rejected
+from imagefeatures.reasons import Reason
+from imagefeatures.sources import tables
+from imagefeatures.sources.item import Content, Item
+
+if TYPE_CHECKING:
+    from imagefeatures.storage import Access, StoredObject
+
+OF_THE_WEB = ("http", "https")
+LONGEST = 8192
+"""The most characters of a URI."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
+
+
+class Columns(NamedTuple):
+    """The names of a table's columns: of the URIs, and where there are such columns, of keys and labels."""
+
+    uri: str
+    key: str | None = None
+    label: str | None = None
+
+
+def of_table(file: StoredObject, columns: Columns, access: Access | None = None) -> Iterator[Item]:
+    """The item of each row of a table. Raises as tables.rows."""
+    asked = [name for name in columns if name]
+    at = {what: asked.index(name) for what, name in columns._asdict().items() if name}
+    for first, batch in tables.rows(file, asked, access):
+        for number, row in enumerate(batch, first):
+            given = {what: row[at[what]] for what in ("key", "label") if what in at}
+            yield named(row[0], f"{file.uri}#{number}", **given)
+
+
+def named(uri: str | None, place: str, *, key: str | None = None, label: str | None = None) -> Item:
+    """The item of one line of a list, or of one row of a table.
+
+    uri: as it stands there. place: the URI of the line or row itself, which stands for a URI that is missing.
+    """
+    text = "" if uri is None else uri.strip()
+    if not text:
+        return Item(place, key=key, label=label, rejected=_unsupported("there is no URI in its place"))
+    if len(text) > LONGEST:
+        why = f"a URI of {len(text):,} characters; the longest that is read has {LONGEST:,}"
+        return Item(place, key=key, label=label, rejected=_unsupported(why))
+    return Item(text, key=key, label=label, rejected=refusal(text))
+
+
+def refusal(uri: str) -> Rejected | None:
+    """Why a URI is never read, whatever is there; None for one that is tried."""
+    scheme, separator, rest = uri.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in ("file", "s3", *OF_THE_WEB):
+        return _unsupported("it does not begin with s3://, file:///, https:// or http://")
+    if "\0" in uri:
+        return _unsupported("there is a NUL in it")
+    if scheme not in OF_THE_WEB and not uri.startswith(scheme):
+        return _unsupported(f"{scheme}:// is written in lower case")
+    if scheme == "file" and not rest.startswith("/"):
+        return _unsupported("file:// needs three slashes and the whole path")
+    if scheme == "s3" and not (_BUCKET.fullmatch(rest.partition("/")[0]) and rest.partition("/")[2]):
+        return _unsupported("s3:// needs a bucket and a key")
+    return None
+
+
+def fetch(items: Sequence[Item], most_bytes: int, access: Access | None = None) -> Iterator[Content | Rejected]:
+    """The bytes of each item in order, or why it is rejected. Neighbours of one scheme are read together.
+
+    most_bytes: of an object. access: of the buckets. Raises StoreRefused or StoreError.
+    """
+    for scheme, neighbours in groupby(items, lambda item: item.uri.partition("://")[0].lower()):
+        if scheme in OF_THE_WEB:
+            yield from _from_the_web(list(neighbours), most_bytes)
+        else:
+            yield from _from_the_store(list(neighbours), most_bytes, access)
+
+
+def _from_the_web(items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
+    for _ in items:
+        yield _unsupported("http:// and https:// are not read yet")
+
+
+def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | None) -> Iterator[Content | Rejected]:
+    from imagefeatures import storage
+
+    found = list(storage.stat_all([item.uri for item in items], access))
+    small = [entry for entry in found if isinstance(entry, storage.StoredObject) and entry.size <= most_bytes]
+    fetched = storage.fetch_all(small, access=access)
+    for entry in found:
+        if isinstance(entry, Rejected):
+            yield entry
+        elif isinstance(entry, storage.ObjectMissing):
+            yield Rejected(Reason.NOT_FOUND, "there is no such object")
+        elif entry.size > most_bytes:
+            yield Rejected(Reason.TOO_LARGE, f"it has {entry.size:,} bytes, limits.max_bytes is {most_bytes:,}")
+        else:
+            data = next(fetched)
+            if isinstance(data, storage.ObjectMissing):
+                yield Rejected(Reason.NOT_FOUND, "it was there, and gone when it was read")
+            elif isinstance(data, storage.ObjectChanged):
+                detail = f"it had ETag {entry.etag}, and was read with {data.etag}"
+                yield Rejected(Reason.CHANGED_DURING_RUN, detail)
+            else:
+                yield data if isinstance(data, Rejected) else Content(data, entry.etag)
+
+
+def _unsupported(why: str) -> Rejected:
+    return Rejected(Reason.UNSUPPORTED_URL, why)
