@@ -20,7 +20,15 @@ class Reason(StrEnum):
     LINK_BROKEN = "LINK_BROKEN"  # it is a link that leads to nothing, or in a circle
     LINK_TO_FOLDER = "LINK_TO_FOLDER"  # it is a link to a folder of the source, whose files have names of their own
     EMPTY_OBJECT = "EMPTY_OBJECT"  # it has 0 bytes
-    TOO_LARGE = "TOO_LARGE"  # it is over limits.max_bytes; it was not downloaded
+    TOO_LARGE = "TOO_LARGE"  # it is over limits.max_bytes; it was not downloaded whole
+    UNSUPPORTED_URL = "UNSUPPORTED_URL"  # its URL is malformed, or not of a kind that is fetched
+    BLOCKED_ADDRESS = "BLOCKED_ADDRESS"  # its host has an address that may not be dialled
+    TOO_MANY_REDIRECTS = "TOO_MANY_REDIRECTS"  # its URL leads on and on
+    OPTED_OUT = "OPTED_OUT"  # its host says that it must not be used so
+    HTTP_REFUSED = "HTTP_REFUSED"  # its host refused the request, with a status
+    RATE_LIMITED = "RATE_LIMITED"  # its host wants fewer requests, for longer than was waited
+    FETCH_TIMEOUT = "FETCH_TIMEOUT"  # its host did not send it within the deadline
+    FETCH_FAILED = "FETCH_FAILED"  # its host failed at each try
     UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"  # its bytes are not one of the allowed image formats
     TOO_MANY_PIXELS = "TOO_MANY_PIXELS"  # it is over limits.max_pixels; nothing was allocated for it
     METADATA_TOO_LARGE = "METADATA_TOO_LARGE"  # its metadata would take too much memory

@@ -20,6 +20,7 @@ from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder
+from imagefeatures.sources.http import HttpOptions
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
@@ -32,6 +33,7 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY
 FIELDS = {
     "Dataset": (Dataset, "Dataset file"),
     "Folder": (Folder, "Source"),
+    "HttpOptions": (HttpOptions, "HTTP"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
 }
@@ -148,7 +150,7 @@ def test_a_reason_is_said_to_be_unused_exactly_while_it_is() -> None:
 def test_no_document_invents_a_code(path: Path) -> None:
     messages = {found for text in SOURCES.values() for found in re.findall(r"\b([A-Z]+_[A-Z_]+): ", text)}
     assert {"NO_INPUT", "MODEL_MISMATCH"} <= messages
-    variables = ("IMAGEFEATURES_", "AWS_", "AIRFLOW_", "SPARK_", "PYSPARK_", "CUDA_", "EX_")
+    variables = ("IMAGEFEATURES_", "AWS_", "AIRFLOW_", "SPARK_", "PYSPARK_", "CUDA_", "EX_", "SSL_")
     named = {code for code in codes(path) if re.fullmatch(r"[A-Z]{4,}(_[A-Z]+)*|[A-Z]+(_[A-Z]+)+", code)}
     compose = set(re.findall(r"^(?:# )?([A-Z_]+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     assert {code for code in named if not code.startswith(variables)} <= set(Reason) | messages | compose
