@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -84,7 +84,9 @@ class Site:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _take_request(self, stream: BinaryIO, connection: socket.socket) -> Request | None:
+    def _take_request(self, stream: BufferedReader, connection: socket.socket) -> Request | None:
+        if stream.peek(1)[:1] == b"\x16":  # TLS, which has lines or none
+            return None
         first = stream.readline(65537).decode("latin-1").split()
         if len(first) != 3:
             return None

@@ -9,6 +9,7 @@ jobs       one item on its way, what a request can come to, the memory that all 
 outcomes   what a status, or an error of libcurl, means
 transfer   one request and its response, by libcurl
 loop       many of them at a time, in one thread
+robots     what a host's robots.txt allows
 fetch      the order, the retries, the redirects and the memory of a whole shard
 
 Nothing that a host does raises: it becomes a row. This package is light to import: libcurl is loaded by `fetch_all`.
@@ -39,16 +40,17 @@ def fetch_all(
     At most 256 MiB and four bodies more are held at a time. Raises SettingsError where the client is not installed, or
     a variable is wrong.
     """
-    check_installed()
+    check_installed(options)
     from imagefeatures.sources.http.fetch import Fetch
 
     return Fetch(items, most_bytes, options, shares or {}).run()
 
 
-def check_installed() -> None:
-    """Raise SettingsError, which names the extra to install, where a library of the client is missing."""
-    missing = [name for name in ("pycurl", "certifi", "idna") if find_spec(name) is None]
+def check_installed(options: HttpOptions | None = None) -> None:
+    """Raise SettingsError, which names the extra to install, where a library is missing that these options need."""
+    needed = ("pycurl", "certifi", "idna", *(("protego",) if options and options.robots_txt else ()))
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise SettingsError(
-            f"the HTTP client needs {', '.join(missing)}, which is not installed: pip install 'imagefeatures[http]'"
+            f"the HTTP client needs {', '.join(missing)}, not installed here: pip install 'imagefeatures[http]'"
         )

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import certifi
 
@@ -20,6 +21,9 @@ from imagefeatures.sources.http.loop import Loop
 from imagefeatures.sources.http.options import HttpOptions, Response
 from imagefeatures.sources.http.transfer import Rules, Transfer
 from imagefeatures.sources.item import Item
+
+if TYPE_CHECKING:
+    from imagefeatures.sources.http.robots import Robots
 
 HANDLES = 64
 MOST_REDIRECTS = 5
@@ -51,6 +55,8 @@ class Fetch:
         self._free: list[Transfer] = []
         self._transfers: dict[object, Transfer] = {}  # by their handle
         self._held_up: list[Host] = []  # by memory
+        self._robots: dict[str, Robots] = {}  # by origin
+        self._asking: dict[str, list[Job]] = {}  # by origin, what waits for its robots.txt
         self._begun: dict[int, Job] = {}  # those that have a deadline
         self._results: dict[int, Response | Rejected] = {}
         self._swept = 0.0
@@ -104,13 +110,45 @@ class Fetch:
             self._sweep()
 
     def _queue(self, job: Job) -> None:
-        """Let a job wait for its host."""
+        """Let a job wait for its host, and before that for the host's robots.txt."""
         host = self._host(job.url.host)
-        if host.lost:
-            self._finish(job, host.lost)
-        else:
+        refused = host.lost or self._refused_by_robots(job)
+        if refused:
+            self._finish(job, refused)
+        elif job.robots_of or job.url.origin not in self._asking:
             host.add(job)
             self._schedule(host)
+
+    def _refused_by_robots(self, job: Job) -> Rejected | None:
+        """Why robots.txt keeps a job from being asked for. While it is not known, the job waits in `_asking`."""
+        origin = job.url.origin
+        if not self._options.robots_txt or job.robots_of:
+            return None
+        if origin in self._robots:
+            return self._robots[origin].refusal(job.url)
+        if origin in self._asking:
+            self._asking[origin].append(job)
+            return None
+        self._asking[origin] = [job]
+        before_all_items = -len(self._asking) - len(self._robots)
+        self._queue(Job(before_all_items, urls.parse(f"{origin}/robots.txt"), None, robots_of=origin))
+        return None
+
+    def _take_robots(self, job: Job, found: Response | Rejected) -> None:
+        from imagefeatures.sources.http.robots import Robots  # loads a parser, which nothing else needs
+
+        host = self._host(urls.host_of(job.robots_of))
+        robots = self._robots[job.robots_of] = Robots(found, host.name)
+        if robots.crawl_delay > self._options.deadline_seconds:
+            limit = f"http.deadline_seconds is {self._options.deadline_seconds:g}"
+            why = f"the robots.txt of {host.name} asks for {robots.crawl_delay:,.0f} s between requests; {limit}"
+            host.lost = Rejected(Reason.RATE_LIMITED, why)
+        host.interval = max(host.interval, robots.crawl_delay * self._shares.get(host.name, 1))
+        if isinstance(found, Response):
+            self._memory.held -= len(found.data)
+        for waiting in self._asking.pop(job.robots_of):
+            if not waiting.done:
+                self._queue(waiting)
 
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
@@ -208,6 +246,9 @@ class Fetch:
     def _finish(self, job: Job, result: Response | Rejected) -> None:
         job.done = True
         self._begun.pop(job.index, None)
+        if job.robots_of:
+            self._take_robots(job, result)
+            return
         self._results[job.index] = result
         host = self._host(job.url.host)
         host.judge(result if isinstance(result, Rejected) else None)

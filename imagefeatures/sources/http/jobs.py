@@ -18,7 +18,8 @@ class Job:
     """One item on its way through its tries and redirects.
 
     deadline: by time.monotonic; None before its first request. needs: bytes, as far as they are known. decode: whether
-    a compressed body is inflated. last: why it was tried again. done: it has its result.
+    a compressed body is inflated. last: why it was tried again. done: it has its result. robots_of: the origin whose
+    robots.txt it is; empty for an item.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Job:
     decode: bool = True
     last: Rejected | None = None
     done: bool = False
+    robots_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

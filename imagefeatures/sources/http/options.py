@@ -25,6 +25,7 @@ class HttpOptions(StrictModel):
     opt_out: tuple[OptOut, ...] = Field(
         ("noai", "noimageai"), description="Response headers by which a host opts out of such use, as they count"
     )
+    robots_txt: bool = Field(False, description="Fetch only what the host's robots.txt allows")
     contact: str | None = Field(None, description="A URL or an address for the User-Agent, so that hosts can ask")
 
     @field_validator("contact")

@@ -19,6 +19,9 @@ from imagefeatures.sources.http.outcomes import OK, of_error, of_status
 MOST_HEADER_BYTES = 128 * 1024
 """Of one response with all its interim ones: a flood of `103 Early Hints` ends here as well."""
 
+MOST_ROBOTS_BYTES = 512_000
+"""Of a robots.txt; RFC 9309 asks for 500 KiB at least."""
+
 MOST_IGNORED_BYTES = 64 * 1024
 """Of a body that nobody wants, such as a page for "not found": read so that the connection can be used again."""
 
@@ -118,8 +121,8 @@ class Transfer:
         if family not in (socket.AF_INET, socket.AF_INET6):
             self._received.blocked = "it is reached by no internet address"
             return pycurl.SOCKET_BAD
-        self._received.blocked = addresses.refusal(address[0], self._rules.allowed) or self._received.blocked
-        if addresses.refusal(address[0], self._rules.allowed):
+        if why := addresses.refusal(address[0], self._rules.allowed):
+            self._received.blocked = why
             return pycurl.SOCKET_BAD
         try:
             return socket.socket(family, kind, protocol)
@@ -152,7 +155,7 @@ class Transfer:
         received = self._received
         if received.status not in (*OK, 304):
             return taken
-        if header := headers.opted_out(received.headers, self._rules.options.opt_out):
+        if not self.job.robots_of and (header := headers.opted_out(received.headers, self._rules.options.opt_out)):
             return self._stop(Rejected(Reason.OPTED_OUT, f"its host opts out of such use by {printable(header)}"))
         announced = next(iter(received.headers.get("content-length", ())), "").strip()
         size = int(announced[:19]) if announced.isdecimal() else 0
@@ -174,9 +177,14 @@ class Transfer:
     def _reserve(self, size: int) -> bool:
         """Whether the body may have so many bytes; they count as held then."""
         job, received, memory = self.job, self._received, self._rules.memory
-        if size > self._rules.most_bytes:
+        most = MOST_ROBOTS_BYTES if job.robots_of else self._rules.most_bytes
+        if size > most:
             how = f"it has {size:,} bytes" if not received.body_bytes else "it has more bytes"
-            self._stop(Rejected(Reason.TOO_LARGE, f"{how}, limits.max_bytes is {self._rules.most_bytes:,}"))
+            self._stop(
+                Rejected(
+                    Reason.TOO_LARGE, f"{how}, {'the most is' if job.robots_of else 'limits.max_bytes is'} {most:,}"
+                )
+            )
             return False
         more = max(0, size - received.reserved)
         if memory.is_full(job.index, more):
