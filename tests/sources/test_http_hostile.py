@@ -33,13 +33,14 @@ def to(location: str) -> bytes:
 @dataclass
 class Hosts:
     """usual: does what its targets say. other: a second host. slow: its targets take the whole deadline. forbidden: at
-    an address that is not allowed. trusted, expired, misnamed: https."""
+    an address that is not allowed. trusted, resetting, expired, misnamed: https."""
 
     usual: Site
     other: Site
     slow: Site
     forbidden: Site
     trusted: Site
+    resetting: Site
     expired: Site
     misnamed: Site
 
@@ -60,9 +61,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
         made = Hosts(
             host("127.0.0.1"), host("127.0.0.3"), host("127.0.0.4"), host("127.0.0.2"),
-            host("127.0.0.1", tls), host("127.0.0.1", expired), host("127.0.0.3", tls),
+            host("127.0.0.1", tls), host("127.0.0.1", tls), host("127.0.0.1", expired), host("127.0.0.3", tls),
         )  # fmt: skip
-        made.trusted.behaviours["/photo"] = response(body=PHOTO)
         made.trusted.behaviours["h2"] = b"over HTTP/2"
         made.usual.behaviours |= usual(made)
         made.other.behaviours["/pong"] = to(made.usual.url("/ping"))
@@ -246,7 +246,7 @@ CASES: dict[str, tuple[Callable[[Hosts], str], Reason | bytes, str]] = {
         for target in ("/drip", "/header-drip", "/line-drip", "/silent", "/interim-drip", "/endless-redirect-body")
     },
     "HTTP/2": (lambda hosts: hosts.trusted.url("/over-2"), b"over HTTP/2", ""),
-    "HTTP/2, reset": (lambda hosts: hosts.trusted.url("/over-2-again"), Reason.FETCH_FAILED, "libcurl 92"),
+    "HTTP/2, reset": (lambda hosts: hosts.resetting.url("/"), Reason.FETCH_FAILED, "libcurl 92"),
     "a certificate that has expired": (lambda h: h.expired.url("/"), Reason.FETCH_FAILED, "its certificate"),
     "a certificate of another name": (lambda h: h.misnamed.url("/"), Reason.FETCH_FAILED, "its certificate"),
     "TLS to a host without": (

@@ -207,7 +207,7 @@ def certificate(folder: Path, address: str, days: int = 2) -> tuple[ssl.SSLConte
 
 
 def _serve_http2(site: Site, connection: socket.socket) -> None:
-    """HTTP/2 without a dictionary: the first request gets the body, all others are reset."""
+    """HTTP/2 without a dictionary: each request gets the behaviour "h2" as its body, or is reset."""
     stream = connection.makefile("rb")
     stream.read(24)  # the preface
     connection.sendall(_frame(4, 0, 0, b""))  # settings
@@ -217,8 +217,9 @@ def _serve_http2(site: Site, connection: socket.socket) -> None:
         if kind == 4 and not flags:
             connection.sendall(_frame(4, 1, 0, b""))
         if kind == 1:
-            request, body = site.note("h2", {}, connection), site.behaviours["h2"]
-            if isinstance(body, bytes) and request.number == 0:
+            site.note("h2", {}, connection)
+            body = site.behaviours.get("h2")
+            if isinstance(body, bytes):
                 connection.sendall(_frame(1, 4, number, b"\x88") + _frame(0, 1, number, body))  # :status 200
             else:
                 connection.sendall(_frame(3, 0, number, (2).to_bytes(4, "big")))  # RST_STREAM, internal error

@@ -96,7 +96,9 @@ class Fetch:
         """Start what may start, wait until something happens, and deal with it."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            self._queue(heapq.heappop(self._later)[2])
+            job = heapq.heappop(self._later)[2]
+            if not job.done:  # its deadline may have passed
+                self._queue(job)
         self._start_what_is_due(now)
         times = [self._swept + SWEEP_SECONDS]
         if self._later:

@@ -65,7 +65,7 @@ class Transfer:
         self.handle = pycurl.Curl()
         for option, value in (
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
-            (pycurl.PROXY, ""), (pycurl.NOPROXY, "*"),  # through a proxy of the environment its address would be judged
+            (pycurl.NOPROXY, "*"),  # through a proxy of the environment its address would be judged
             (pycurl.FOLLOWLOCATION, 0),  # each hop is a request of its own: judged, counted and paced
             (pycurl.OPENSOCKETFUNCTION, self._open_socket),
             (pycurl.HEADERFUNCTION, self._take_header), (pycurl.WRITEFUNCTION, self._take_body),
