@@ -117,6 +117,20 @@ def test_the_version_of_a_response_is_kept_and_asked_against(host: Site) -> None
     assert "if-none-match" not in host.requests[0].headers
 
 
+def test_the_headers_of_interim_responses_count_for_nothing(host: Site) -> None:
+    early = b'HTTP/1.1 103 Early\r\nX-Robots-Tag: noai\r\nETag: "0"\r\nContent-Length: 99999999\r\n\r\n'
+    host.behaviours["/"] = early + early + response(body=b"x", headers={"ETag": '"1"'})
+    assert fetch(host.url("/")) == [Response(b"x", '"1"')]
+
+
+def test_trailers_count_for_nothing(host: Site) -> None:
+    host.behaviours["/"] = (
+        b'HTTP/1.1 200 OK\r\nETag: "1"\r\nTransfer-Encoding: chunked\r\n\r\n'
+        b'1\r\nx\r\n0\r\nETag: "2"\r\nX-Robots-Tag: noai\r\n\r\n'
+    )
+    assert fetch(host.url("/")) == [Response(b"x", '"1"')]
+
+
 def test_a_date_is_the_version_where_there_is_no_etag(host: Site) -> None:
     date = "Sun, 01 Nov 2026 08:00:00 GMT"
     host.behaviours["/"] = in_turn(
@@ -180,6 +194,7 @@ def test_bodies_beyond_what_may_be_held_are_asked_for_again_later(
     bodies = [bytes([n]) * 100_000 for n in range(12)]
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n%s\r\n0\r\n\r\n"
     other.behaviours |= {f"/{n}": chunked % body if n % 2 else response(body=body) for n, body in enumerate(bodies)}
+    other.behaviours["/6"] = after(0.8, response(body=bodies[6]))  # those behind it have filled the memory by then
     held, taken = [], []
     items = [Item(host.url("/slow")), *(Item(other.url(f"/{n}")) for n in range(12))]
     fetching = Fetch(items, MOST, QUICK, {})
@@ -193,7 +208,7 @@ def test_bodies_beyond_what_may_be_held_are_asked_for_again_later(
 
 
 def test_the_time_that_the_caller_takes_counts_for_no_host(host: Site) -> None:
-    host.behaviours |= {"/1": response(body=b"1"), "/2": after(0.3, response(body=b"2"))}
+    host.behaviours |= {"/1": response(body=b"1"), "/2": after(1.4, response(body=b"2"))}
     options = HttpOptions(deadline_seconds=0.8, requests_per_second=None)
     results = fetch_all([Item(host.url("/1")), Item(host.url("/2"))], MOST, options)
     assert next(results) == Response(b"1", None)

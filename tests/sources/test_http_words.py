@@ -84,7 +84,8 @@ def test_a_url_is_brought_into_the_form_that_is_sent(written: str, sent: str) ->
     [
         "", "photo.jpg", "//example.org/", "http:", "http://", "http:///a", "http://:80/", "ftp://example.org/",
         "s3://bucket/key", "data:image/png;base64,AAAA", "javascript:alert(1)", "http://a b/", "http://a<b/",
-        "http://[::1", "http://[nonsense]/", "http://example.org:port/", "http://example.org:-1/",
+        "http://[::1", "http://[nonsense]/", "http://[fe80::1%25eth0]/",
+        "http://[64:ff9b::1%25eª]/", "http://example.org:port/", "http://example.org:-1/",
         "http://example.org:99999/", "http://example.org:6667/", "http://me@example.org/", "http://@example.org/",
         "http://example.org\\@other.example/", "http://other.example\\path/", "http://" + "ü" * 70 + ".example/",
         "http://example.org/" + "a" * 9000, "http://example.org/\ud800", "http://exa\0mple.org/", "http://%31.1.1.1/",

@@ -28,12 +28,14 @@ CLOSE = {"Connection": "close"}
 
 @dataclass
 class Request:
-    """What was asked for. target: as it stood in the request. number: how often this target was asked for before."""
+    """What was asked for. target: as it stood in the request. number: how often this target was asked for before.
+    at: when, by time.monotonic."""
 
     target: str
     headers: dict[str, str]
     connection: socket.socket
     number: int
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass

@@ -179,12 +179,9 @@ class Transfer:
         job, received, memory = self.job, self._received, self._rules.memory
         most = MOST_ROBOTS_BYTES if job.robots_of else self._rules.most_bytes
         if size > most:
-            how = f"it has {size:,} bytes" if not received.body_bytes else "it has more bytes"
-            self._stop(
-                Rejected(
-                    Reason.TOO_LARGE, f"{how}, {'the most is' if job.robots_of else 'limits.max_bytes is'} {most:,}"
-                )
-            )
+            found = "it has more bytes" if received.body_bytes else f"it has {size:,} bytes"
+            limit = "the most for a robots.txt is" if job.robots_of else "limits.max_bytes is"
+            self._stop(Rejected(Reason.TOO_LARGE, f"{found}, {limit} {most:,}"))
             return False
         more = max(0, size - received.reserved)
         if memory.is_full(job.index, more):

@@ -58,7 +58,7 @@ def parse(text: str) -> Url:
         raise _unsupported(f"its scheme is {printable(scheme)[:20] or 'missing'}; http and https are fetched")
     if "@" in parts.netloc:
         raise _unsupported("it has a user name or a password before its host; none are sent")
-    if not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+(%25[\w.-]+)?\]", host):
+    if not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host):
         raise _unsupported("its host is missing or malformed")
     if port in _BAD_PORTS:
         raise _unsupported(f"its port {port} is that of another protocol")
@@ -93,7 +93,7 @@ def host_of(text: str) -> str:
 def _host(host: str) -> str:
     """In ASCII and lower case. Raises ValueError for a name that is none."""
     if ":" in host:
-        return f"[{host.replace('%', '%25', 1) if '%25' not in host else host}]"
+        return f"[{host}]"
     if host.isascii():
         return host.lower()
     import idna
