@@ -8,6 +8,9 @@
     IMAGEFEATURES_FILE_MODE permissions of new files in a local lake, as chmod writes them; default 0640
     IMAGEFEATURES_KEEP_SNAPSHOTS, IMAGEFEATURES_KEEP_DAYS
                             how much of a table's past is kept; default 100 snapshots, 30 days
+    IMAGEFEATURES_HTTP_ALLOW
+                            networks that URLs may lead to although they are not public, by commas; default none
+    SSL_CERT_FILE           the certificates that are trusted for https:// URLs; default those of certifi
 
 S3 credentials, region and endpoint come from the standard AWS_* variables. boto3 reads them by itself; pyiceberg
 does not, so `iceberg_s3_properties` passes them on.
@@ -23,6 +26,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import quote
 
@@ -125,6 +129,29 @@ def file_mode(env: Mapping[str, str] = os.environ) -> int:
     if mode not in FILE_MODES:
         raise SettingsError(f"IMAGEFEATURES_FILE_MODE: {mode!r} is none of {', '.join(FILE_MODES)}")
     return int(mode, 8)
+
+
+def http_allow(env: Mapping[str, str] = os.environ) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks that URLs may lead to although they are not public. Raises SettingsError.
+
+    >>> http_allow({"IMAGEFEATURES_HTTP_ALLOW": "10.1.0.0/16, fd00::7"})
+    (IPv4Network('10.1.0.0/16'), IPv6Network('fd00::7/128'))
+    """
+    networks = [text.strip() for text in (env.get("IMAGEFEATURES_HTTP_ALLOW") or "").split(",") if text.strip()]
+    try:
+        return tuple(map(ip_network, networks))
+    except ValueError as error:
+        raise SettingsError(
+            f"IMAGEFEATURES_HTTP_ALLOW: {error}; write networks such as 10.1.0.0/16, separated by commas"
+        ) from None
+
+
+def ca_bundle(env: Mapping[str, str] = os.environ) -> str | None:
+    """The file of trusted certificates that SSL_CERT_FILE names; None where it is not set. Raises SettingsError."""
+    bundle = env.get("SSL_CERT_FILE")
+    if bundle and not Path(bundle).is_file():
+        raise SettingsError(f"SSL_CERT_FILE: there is no file {bundle!r}")
+    return bundle or None
 
 
 def _default_catalog(lake: str) -> str:

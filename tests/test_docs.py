@@ -20,6 +20,7 @@ from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, ParquetBytes, UriList, UrlTable
+from imagefeatures.sources.http import HttpOptions
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
 README = REPOSITORY / "README.md"
@@ -35,6 +36,7 @@ FIELDS = {
     "UriList": (UriList, "URI lists"),
     "UrlTable": (UrlTable, "URL tables"),
     "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
+    "HttpOptions": (HttpOptions, "HTTP"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
 }
@@ -152,7 +154,7 @@ def test_a_reason_is_said_to_be_unused_exactly_while_it_is() -> None:
 def test_no_document_invents_a_code(path: Path) -> None:
     messages = {found for text in SOURCES.values() for found in re.findall(r"\b([A-Z]+_[A-Z_]+): ", text)}
     assert {"NO_INPUT", "MODEL_MISMATCH"} <= messages
-    variables = ("IMAGEFEATURES_", "AWS_", "AIRFLOW_", "SPARK_", "PYSPARK_", "CUDA_", "EX_")
+    variables = ("IMAGEFEATURES_", "AWS_", "AIRFLOW_", "SPARK_", "PYSPARK_", "CUDA_", "EX_", "SSL_")
     named = {code for code in codes(path) if re.fullmatch(r"[A-Z]{4,}(_[A-Z]+)*|[A-Z]+(_[A-Z]+)+", code)}
     compose = set(re.findall(r"^(?:# )?([A-Z_]+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     assert {code for code in named if not code.startswith(variables)} <= set(Reason) | messages | compose

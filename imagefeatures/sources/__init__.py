@@ -13,6 +13,7 @@ tables       columns of a table in files
 patterns     which objects of a folder are taken
 passed_over  what a listing passes over, counted
 places       the URI of a source, and the places of a partition in it
+http         the guarded client for http:// and https://
 
 A source is the value of `source:` in a dataset file. It is loaded whenever Airflow parses the DAG file, so only its
 methods import heavy libraries, not its module.

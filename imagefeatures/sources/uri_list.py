@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from imagefeatures.errors import Rejected
 from imagefeatures.sources import tables, uris
-from imagefeatures.sources.containers import Container, LabelColumn, readable
-from imagefeatures.sources.item import Content, Item
+from imagefeatures.sources.containers import readable
+from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from imagefeatures.storage import StoredObject
 
 
-class UriList(Container):
+class UriList(uris.NamesUris):
     """Every object that a list names, once, wherever it lies: `{kind: uri_list, uri: s3://lists/{partition}.txt}`.
 
     A file whose name ends in .parquet is read by its columns, any other one by its lines.
@@ -26,7 +25,6 @@ class UriList(Container):
     kind: Literal["uri_list"]
     column: str = Field("uri", min_length=1, description="The column of a Parquet file that holds the URIs")
     key: str | None = Field(None, min_length=1, description="The column of a Parquet file that goes into `key`")
-    label: LabelColumn | None = Field(None, description="The column of a Parquet file that holds the labels")
 
     endings: ClassVar[Sequence[str]] = ("*.txt", "*.parquet")
 
@@ -37,16 +35,9 @@ class UriList(Container):
             raise ValueError(f"{named[0]}: is for Parquet; a text has no columns")
         return self
 
-    @property
-    def gives_labels(self) -> bool:
-        return self.label is not None
-
-    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+    def named(self, passed: PassedOver | None) -> Iterator[Item]:
         for file in readable(self.files(passed)):
             yield from self._items(file)
-
-    def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
-        return uris.fetch(items, most_bytes, self.access)
 
     def _items(self, file: StoredObject) -> Iterator[Item]:
         if file.uri.lower().endswith(tables.PARQUET):

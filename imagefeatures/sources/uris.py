@@ -1,4 +1,4 @@
-"""Objects that a list or a table names by their URIs: which URIs are read, and how."""
+"""Objects that a list or a table names by their URIs: which URIs are read, and how. s3, file, http and https."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import Field
+
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
-from imagefeatures.sources import tables
+from imagefeatures.sources import http, tables
+from imagefeatures.sources.containers import Container, LabelColumn
+from imagefeatures.sources.http import HttpOptions
 from imagefeatures.sources.item import Content, Item
+from imagefeatures.sources.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from imagefeatures.storage import Access, StoredObject
@@ -20,6 +25,40 @@ LONGEST = 8192
 """The most characters of a URI."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
+
+
+class NamesUris(Container):
+    """A source that names its objects by their URIs."""
+
+    label: LabelColumn | None = Field(None, description="The column with the labels")
+    http: HttpOptions = Field(HttpOptions(), description="How http:// and https:// are fetched")
+
+    @property
+    def gives_labels(self) -> bool:
+        return self.label is not None
+
+    def named(self, passed: PassedOver | None) -> Iterator[Item]:
+        """The item of each line or row."""
+        raise NotImplementedError
+
+    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+        checked = False
+        for item in self.named(passed):
+            if not checked and not item.rejected and _is_of_the_web(item):
+                http.check_installed(self.http)  # before a worker needs it
+                checked = True
+            yield item
+
+    def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
+        """The bytes of each item in order, or why it is rejected. Neighbours of one kind are read together.
+
+        most_bytes: of an object. Raises StoreRefused or StoreError.
+        """
+        for web, neighbours in groupby(items, _is_of_the_web):
+            if web:
+                yield from _from_the_web(list(neighbours), most_bytes, self.http)
+            else:
+                yield from _from_the_store(list(neighbours), most_bytes, self.access)
 
 
 class Columns(NamedTuple):
@@ -71,21 +110,13 @@ def refusal(uri: str) -> Rejected | None:
     return None
 
 
-def fetch(items: Sequence[Item], most_bytes: int, access: Access | None = None) -> Iterator[Content | Rejected]:
-    """The bytes of each item in order, or why it is rejected. Neighbours of one scheme are read together.
-
-    most_bytes: of an object. access: of the buckets. Raises StoreRefused or StoreError.
-    """
-    for scheme, neighbours in groupby(items, lambda item: item.uri.partition("://")[0].lower()):
-        if scheme in OF_THE_WEB:
-            yield from _from_the_web(list(neighbours), most_bytes)
-        else:
-            yield from _from_the_store(list(neighbours), most_bytes, access)
+def _is_of_the_web(item: Item) -> bool:
+    return item.uri.partition("://")[0].lower() in OF_THE_WEB
 
 
-def _from_the_web(items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
-    for _ in items:
-        yield _unsupported("http:// and https:// are not read yet")
+def _from_the_web(items: Sequence[Item], most_bytes: int, options: http.HttpOptions) -> Iterator[Content | Rejected]:
+    for fetched in http.fetch_all(items, most_bytes, options):
+        yield fetched if isinstance(fetched, Rejected) else Content(fetched.data, fetched.etag)
 
 
 def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | None) -> Iterator[Content | Rejected]:

@@ -7,14 +7,13 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from imagefeatures.errors import Rejected
 from imagefeatures.sources import uris
-from imagefeatures.sources.containers import Container, LabelColumn, readable
-from imagefeatures.sources.item import Content, Item
+from imagefeatures.sources.containers import readable
+from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 
 
-class UrlTable(Container):
+class UrlTable(uris.NamesUris):
     """The object that each row of a table names: `{kind: url_table, table: s3://b/{partition}/, url: photo, key: id}`.
 
     Of Parquet no other column is read than the three that are named here.
@@ -26,18 +25,10 @@ class UrlTable(Container):
     uri: str = Field(alias="table", min_length=1, description="The table: s3://…, file:///… or relative")
     url: str = Field(min_length=1, description="The column with the URLs")
     key: str = Field(min_length=1, description="The column that goes into `key`, by which rows are joined back")
-    label: LabelColumn | None = Field(None, description="The column with the labels")
 
     endings: ClassVar[Sequence[str]] = ("*.parquet", "*.csv", "*.jsonl", "*.ndjson")
 
-    @property
-    def gives_labels(self) -> bool:
-        return self.label is not None
-
-    def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+    def named(self, passed: PassedOver | None) -> Iterator[Item]:
         columns = uris.Columns(self.url, self.key, self.label.column if self.label else None)
         for file in readable(self.files(passed)):
             yield from uris.of_table(file, columns, self.access)
-
-    def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
-        return uris.fetch(items, most_bytes, self.access)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -169,16 +168,7 @@ class S3Store:
                 raise kind(f"s3://{bucket}: {len(errors)} objects could not be deleted, first {first}")
 
     def abort_old_uploads(self, path: str) -> int:
-        from botocore.exceptions import BotoCoreError, ClientError
-        from urllib3.exceptions import HTTPError
-
-        bucket, prefix = _bucket_and_key(path)
-        try:
-            return within(LIST_SECONDS, partial(uploads.abort_old_uploads, self._client, bucket, prefix))
-        except (Transient, ClientError, BotoCoreError, HTTPError, OSError, LookupError, TypeError, ValueError) as error:
-            # Whatever the reason (no permission, an unknown operation, no answer), the next run tries again.
-            logging.getLogger(__name__).info("s3://%s: unfinished uploads stay (%s)", bucket, error)
-            return 0
+        return uploads.abort_old_uploads(self._client, *_bucket_and_key(path))
 
     def _fetch(self, version: ObjectVersion, deadline: SharedDeadline, folder: str | None) -> bytes:
         """The bytes of the listed version. The first attempt uses obstore, all later ones use boto3.
@@ -293,9 +283,9 @@ class S3Store:
             return self._bulk_readers[bucket]
 
 
-def _with_retries(what: str, request: Callable[[], T]) -> T:
+def _with_retries(what: str, request: Callable[[], T], deadline: SharedDeadline | None = None) -> T:
     """Run a request until it succeeds, is refused, or RETRY_SECONDS have passed."""
-    return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request))
+    return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request), deadline)
 
 
 def _bucket_and_key(path: str) -> tuple[str, str]:

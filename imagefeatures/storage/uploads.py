@@ -7,8 +7,11 @@ that is killed may leave one. One is small, but years of nightly runs add up.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+from imagefeatures.storage.retry import LIST_SECONDS, Transient, within
 
 OLD = dt.timedelta(days=1)
 """No write of the pipeline takes so long: an older upload belongs to a process that has ended."""
@@ -18,10 +21,19 @@ PAGES = 20
 
 
 def abort_old_uploads(client: Any, bucket: str, prefix: str) -> int:
-    """Abort the unfinished uploads below a prefix that are older than OLD by the store's clock. Returns how many.
+    """Abort the unfinished uploads below a prefix that are older than OLD by the store's clock. Returns how many."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
 
-    Raises what the client raises.
-    """
+    try:
+        return within(LIST_SECONDS, lambda: _abort(client, bucket, prefix))
+    except (Transient, ClientError, BotoCoreError, HTTPError, OSError, LookupError, TypeError, ValueError) as error:
+        # Whatever the reason (no permission, an unknown operation, no answer), the next run tries again.
+        logging.getLogger(__name__).info("s3://%s: unfinished uploads stay (%s)", bucket, error)
+        return 0
+
+
+def _abort(client: Any, bucket: str, prefix: str) -> int:
     # Without a Prefix, since MinIO takes it for an exact key.
     request: dict[str, Any] = {"Bucket": bucket}
     old = []

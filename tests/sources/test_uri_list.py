@@ -52,7 +52,7 @@ def test_a_uri_that_is_never_read_is_a_row_that_says_why(uri: str, why: str) -> 
     assert item.uri == (uri if len(uri) < 8192 else "file:///list.txt#3")
 
 
-@pytest.mark.parametrize("uri", ["s3://b-1.x/a b%20+é#1.jpg", "file:///a/b#c.jpg", "https://host/1.jpg", "HTTP://host"])
+@pytest.mark.parametrize("uri", ["s3://b-1.x/a b%20+é#1.jpg", "file:///a/b#c.jpg", "https://127.0.0.9/1.jpg", "HTTP://host"])
 def test_a_uri_is_taken_as_it_stands(uri: str) -> None:
     item = uris.named(f" {uri}\t", "file:///list.txt#3", key="k", label="fig")
     assert (item.uri, item.rejected, item.key, item.label) == (uri, None, "k", "fig")
@@ -173,13 +173,13 @@ def test_objects_are_read_where_they_are_and_only_up_to_the_limit(
     storage.write(f"{base}/large.jpg", b"x" * 5000)
     (tmp_path / "folder").mkdir()
     names = ["1.jpg", "large.jpg", "gone.jpg", "1.jpg/below.jpg"]
-    items = [uris.named(f"{base}/{name}", "") for name in names] + [uris.named("https://host/1.jpg", "")]
+    items = [uris.named(f"{base}/{name}", "") for name in names] + [uris.named("https://127.0.0.9/1.jpg", "")]
     items.append(uris.named(f"file://{tmp_path}/folder", ""))
-    first, *others = uris.fetch(items, 4000)
+    first, *others = UriList(kind="uri_list", uri="file:///list.txt").fetch(items, 4000)
     assert first == Content(jpeg(1), storage.stat(f"{base}/1.jpg").etag)
     assert all(isinstance(other, Rejected) for other in others)
     reasons = [other.reason for other in others if isinstance(other, Rejected)]
-    assert reasons == ["TOO_LARGE", "NOT_FOUND", "NOT_FOUND", "UNSUPPORTED_URL", "NOT_A_FILE"]
+    assert reasons == ["TOO_LARGE", "NOT_FOUND", "NOT_FOUND", "BLOCKED_ADDRESS", "NOT_A_FILE"]
     (stored,) = (entry for entry in storage.list_objects(base) if entry.uri.endswith("/1.jpg"))
     assert storage.stat(stored.uri) == stored
 
@@ -187,6 +187,6 @@ def test_objects_are_read_where_they_are_and_only_up_to_the_limit(
 @pytest.mark.parametrize("status", [400, 403])
 def test_an_object_that_the_store_refuses_is_a_row(scripted: ScriptedStore, status: int) -> None:
     scripted.always = (status, {}, b"")
-    (refused,) = uris.fetch([uris.named(f"s3://{BUCKET}/1.jpg", "")], 4000)
+    (refused,) = UriList(kind="uri_list", uri="file:///list.txt").fetch([uris.named(f"s3://{BUCKET}/1.jpg", "")], 4000)
     assert isinstance(refused, Rejected)
     assert (refused.reason, refused.detail) == ("NOT_READABLE", f"the store does not let it be read ({status})")

@@ -1,0 +1,45 @@
+"""What the robots.txt of an origin allows: RFC 9309, read by Protego."""
+
+from __future__ import annotations
+
+import re
+
+from protego import Protego
+
+from imagefeatures.errors import Rejected
+from imagefeatures.reasons import Reason
+from imagefeatures.sources.http.headers import BOT
+from imagefeatures.sources.http.options import Response
+from imagefeatures.sources.http.urls import Url
+
+MOST_RULES = 100_000
+"""Lines by user agents among them: Protego makes a rule for each pair, and a file of 500 kB can have 10⁸ of them."""
+
+
+class Robots:
+    """The rules of one origin. crawl_delay: seconds from one request to the next that it asks for; 0 for none."""
+
+    def __init__(self, found: Response | Rejected, host: str) -> None:
+        """found: what became of the request for its robots.txt."""
+        self.crawl_delay = 0.0
+        self._host = host
+        self._rules: Protego | None = None
+        self._refusal: Rejected | None = None
+        if isinstance(found, Rejected):
+            # No such file, or none that may be read: everything is allowed. A host that fails allows nothing.
+            if found.reason not in (Reason.HTTP_REFUSED, Reason.EMPTY_OBJECT, Reason.TOO_MANY_REDIRECTS):
+                self._refusal = Rejected(found.reason, f"its robots.txt cannot be read: {found.detail}")
+            return
+        text = found.data.decode("utf-8", "replace")
+        agents = len(re.findall(r"^\s*user.?agent", text, re.MULTILINE | re.IGNORECASE))
+        if agents * text.count("\n") > MOST_RULES and agents > 1:
+            self._refusal = Rejected(Reason.FETCH_FAILED, f"{host}: its robots.txt has more than {MOST_RULES:,} rules")
+            return
+        self._rules = Protego.parse(text)
+        self.crawl_delay = self._rules.crawl_delay(BOT) or 0.0
+
+    def refusal(self, url: Url) -> Rejected | None:
+        """Why a URL of this origin may not be fetched; None where it may."""
+        if self._refusal or self._rules is None or self._rules.can_fetch(url.text, BOT):
+            return self._refusal
+        return Rejected(Reason.OPTED_OUT, f"the robots.txt of {self._host} disallows it")
