@@ -39,6 +39,7 @@ ALSO = {
     "imagefeatures/storage/s3_listing.py": ["tests/storage/test_s3_pages.py"],
     "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
+    "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
 }
 """Tests that concern a module, or a folder of modules, and neither import it nor have its name."""
 
