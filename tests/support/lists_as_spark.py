@@ -48,8 +48,8 @@ class Context:
 
     defaultParallelism = 2  # Spark's name
 
-    def __init__(self, **conf: str) -> None:
-        self.conf = {name.replace("_", "."): value for name, value in conf.items()}
+    def __init__(self, conf: dict[str, str] | None = None) -> None:
+        self.conf = conf or {}
         self.parallelized: list[tuple[int, int]] = []
         self.stopped = False
         runtime = SimpleNamespace(getUptime=lambda: 4000)
