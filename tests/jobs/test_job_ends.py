@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -138,14 +139,35 @@ def test_the_job_of_another_dataset_is_refused_and_does_nothing(job: Any, run: R
     assert done == [(own, run)]
 
 
+def test_what_a_job_has_printed_is_not_lost_though_its_process_ends_at_once(
+    job: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As spark-submit has it, both go to a pipe, and are written when a buffer is full."""
+    out, err = (io.TextIOWrapper(io.BytesIO()) for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+
+    def work(*_: object) -> None:
+        print("said", end="")
+        print("warned", end="", file=sys.stderr)
+
+    assert job(["--run", run.layout.run_file], work)[0] == 0
+    assert [stream.buffer.getvalue() for stream in (out, err)] == [b"said", b"warned"]
+
+
 class Started:
     """In place of a SparkContext: it has the configuration, and starts nothing."""
 
     def __init__(self, conf: SparkConf) -> None:
         self.conf = dict(conf.getAll())
 
-    @staticmethod
-    def _ensure_initialized() -> None: ...
+
+def started_with(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the job start with those settings of spark-submit, which a SparkConf has once Spark's JVM runs."""
+    known: dict[str, str] = {}
+    monkeypatch.setattr(Started, "_ensure_initialized", lambda: known.update(given), raising=False)
+    monkeypatch.setattr(distribute, "SparkContext", Started)
+    monkeypatch.setattr(distribute, "SparkConf", lambda: SparkConf(loadDefaults=False).setAll([*known.items()]))
 
 
 ALONE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.authenticate": "true"}
@@ -165,9 +187,8 @@ ALONE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.
 def test_spark_on_one_machine_listens_to_this_machine_alone(
     master: str | None, more: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {"spark.master": master, "spark.ui.enabled": "true"} if master else {"spark.ui.enabled": "true"}
-    monkeypatch.setattr(distribute, "SparkContext", Started)
-    monkeypatch.setattr(distribute, "SparkConf", lambda: SparkConf(loadDefaults=False).setAll([*given.items()]))
+    given = {"spark.ui.enabled": "true"} | ({"spark.master": master} if master else {})
+    started_with(given, monkeypatch)
     assert distribute._start("photos").conf == {
         **given,  # what the connection or spark-defaults.conf say is kept
         "spark.app.name": "photos",
@@ -177,8 +198,7 @@ def test_spark_on_one_machine_listens_to_this_machine_alone(
 
 
 def test_a_job_starts_without_the_web_server_of_spark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distribute, "SparkContext", Started)
-    monkeypatch.setattr(distribute, "SparkConf", lambda: SparkConf(loadDefaults=False))
+    started_with({}, monkeypatch)
     assert distribute._start("photos").conf["spark.ui.enabled"] == "false"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import zipimport
@@ -78,6 +79,18 @@ def test_the_jobs_take_a_run_from_its_listing_to_its_vectors(
     assert rejected(run, "validate") == [("twin.jpg", "DUPLICATE")]
     assert featurized.featurized == 2
     assert not reuse.search(run).has_ended()  # the table has nothing yet
+
+
+def test_each_line_is_in_the_log_when_it_is_printed_and_not_when_the_job_ends(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(log))  # a pipe, as spark-submit has it
+    real, seen = ingest.ingest.run_shard, []
+    monkeypatch.setattr(ingest.ingest, "run_shard", lambda *given: seen.append(log.getvalue()) or real(*given))
+    ingest.work(Context(), run)
+    assert seen[0] == b"ingest: 3 objects listed, 1 object passed over (pattern 1)\n"
+    assert log.getvalue().count(b"\n") == 2
 
 
 def test_only_shards_without_a_receipt_are_done_again(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
