@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from pyspark import SparkConf
 
-from imagefeatures import names
+from imagefeatures import names, steps
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.plan import Run
 from imagefeatures_spark import distribute
@@ -47,6 +48,17 @@ def job(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return ended.value.code, capsys.readouterr().out
 
     return call
+
+
+@pytest.mark.parametrize("step", steps.SPARK_STEPS)
+def test_a_script_does_its_own_step_and_its_import_does_none(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(distribute, "main", lambda *given: called.append(given))
+    path = str(Path(distribute.__file__).with_name(f"{step}.py"))
+    runpy.run_path(path)
+    assert called == []
+    script = runpy.run_path(path, run_name="__main__")
+    assert called == [(step, script["work"])]
 
 
 def raising(error: Exception) -> Callable[..., None]:

@@ -127,6 +127,14 @@ def test_duplicates_are_searched_once_and_only_where_they_are_rejected(
     assert rejected(kept, "validate") == []
 
 
+def test_one_shard_is_searched_in_one_task(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1)}), duplicates="reject")
+    ingest.work(Context(), run)
+    context = Context()
+    validate_job.work(context, run)
+    assert context.parallelized == [(1, 1), (1, 1)]
+
+
 def test_validate_ends_with_the_failure_budget(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1), "2.jpg": b"no picture"}))
     ingest.work(Context(), run)

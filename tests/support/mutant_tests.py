@@ -38,6 +38,7 @@ ALSO = {
     ],
     "imagefeatures/storage/s3_listing.py": ["tests/storage/test_s3_pages.py"],
     "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
+    "jobs/imagefeatures_spark/": ["tests/jobs/test_job_ends.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
     "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
     "plugins/imagefeatures_airflow/web/": [
