@@ -11,6 +11,7 @@ from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_folder
 from imagefeatures.models import prepare
+from imagefeatures.settings import Settings
 from support.shared import MODEL, PREPROCESSING, SPEC
 
 FINGERPRINT = SPEC.fingerprint(PREPROCESSING)
@@ -52,34 +53,51 @@ def test_the_bundle_is_what_was_prepared(prepared_lake: str) -> None:
     assert hashlib.sha256(bundle.files["model.bin"]).hexdigest() == facts(prepared_lake)["sha256"]["model.bin"]
 
 
+@pytest.fixture
+def small_model(settings: Settings) -> str:
+    """The test's own lake, with a prepared model whose files are a few bytes each."""
+    files = {name: name.encode() for name in ("golden.npy", "model.bin", "model.xml", "weights.npz")}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    for name, data in (files | {"model.json": json.dumps({"sha256": digests}).encode()}).items():
+        storage.write(f"{model_folder(settings.lake, FINGERPRINT)}/{name}", data)
+    return settings.lake
+
+
+def test_a_small_model_is_read_as_it_was_written(small_model: str) -> None:
+    """Else the tests below would prove nothing."""
+    bundle = prepare.read_bundle(SPEC, PREPROCESSING, small_model)
+    assert {name.encode() for name in bundle.files} == set(bundle.files.values())
+    assert len(bundle.files) == 4
+
+
 @pytest.mark.parametrize("name", ["golden.npy", "model.bin", "model.xml", "weights.npz"])
-def test_an_altered_file_is_refused_with_its_name(lake_with_model: str, name: str) -> None:
-    uri = f"{model_folder(lake_with_model, FINGERPRINT)}/{name}"
+def test_an_altered_file_is_refused_with_its_name(small_model: str, name: str) -> None:
+    uri = f"{model_folder(small_model, FINGERPRINT)}/{name}"
     data = bytearray(storage.read(uri))
     data[len(data) // 2] ^= 1
     storage.write(uri, bytes(data))
     with pytest.raises(ModelMismatch, match=rf"^MODEL_MISMATCH: {uri} is not the file that was proven"):
-        prepare.read_bundle(SPEC, PREPROCESSING, lake_with_model)
+        prepare.read_bundle(SPEC, PREPROCESSING, small_model)
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.bin"])
-def test_an_incomplete_model_is_refused(lake_with_model: str, name: str) -> None:
-    Path(f"{model_folder(lake_with_model, FINGERPRINT)}/{name}".removeprefix("file://")).unlink()
+def test_an_incomplete_model_is_refused(small_model: str, name: str) -> None:
+    Path(f"{model_folder(small_model, FINGERPRINT)}/{name}".removeprefix("file://")).unlink()
     with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: .* is not prepared .*; run the model task$"):
-        prepare.read_bundle(SPEC, PREPROCESSING, lake_with_model)
+        prepare.read_bundle(SPEC, PREPROCESSING, small_model)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"sha256": {}}', b'{"sha256": 7}', b"\xff"])
-def test_a_model_whose_facts_cannot_be_read_counts_as_none(lake_with_model: str, content: bytes) -> None:
-    storage.write(f"{model_folder(lake_with_model, FINGERPRINT)}/model.json", content)
+def test_a_model_whose_facts_cannot_be_read_counts_as_none(small_model: str, content: bytes) -> None:
+    storage.write(f"{model_folder(small_model, FINGERPRINT)}/model.json", content)
     with pytest.raises(ModelMismatch, match=r"^MODEL_MISMATCH: .* is not prepared .*; run the model task$"):
-        prepare.read_bundle(SPEC, PREPROCESSING, lake_with_model)
+        prepare.read_bundle(SPEC, PREPROCESSING, small_model)
 
 
-def test_a_damaged_model_is_made_anew(lake_with_model: str, tmp_path: Path) -> None:
-    storage.write(f"{model_folder(lake_with_model, FINGERPRINT)}/model.bin", b"")
+def test_a_damaged_model_is_made_anew(small_model: str, tmp_path: Path) -> None:
+    storage.write(f"{model_folder(small_model, FINGERPRINT)}/model.bin", b"")
     weights = tmp_path / "weights" / f"{SPEC.name}.h5"
     weights.parent.mkdir()
     weights.write_bytes(b"none")  # so that it ends where it begins to make the model, which takes long
     with pytest.raises(ModelMismatch, match=rf"^{weights}: not a Keras HDF5 weights file"):
-        prepare.prepare(SPEC, PREPROCESSING, lake_with_model, tmp_path)
+        prepare.prepare(SPEC, PREPROCESSING, small_model, tmp_path)

@@ -18,7 +18,13 @@ from support.shared import PREPROCESSING, SPEC
 
 
 def a_model_that_answers(vectors: np.ndarray) -> object:
-    return lambda pixels, training: SimpleNamespace(numpy=lambda: vectors)
+    """A Keras model. As long as it is trained it has other numbers, and it takes pixels from -1 to 1."""
+
+    def answer(pixels: np.ndarray, training: bool) -> object:
+        assert (pixels.min(), pixels.max()) == (-1, 1)
+        return SimpleNamespace(numpy=lambda: vectors + np.float32(training))
+
+    return answer
 
 
 @pytest.fixture

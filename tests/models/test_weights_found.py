@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -44,6 +45,21 @@ def test_the_arrays_are_those_of_the_backbone_and_not_of_a_classifier_after_it(i
     arrays = read_weights(keras_file(tmp_path / "small.h5", inside), SMALL, "small.h5")
     assert {layer: len(own) for layer, own in arrays.items()} == {"conv": 1, "bn": 2}
     assert np.array_equal(arrays["conv"][0], KERNEL)
+
+
+@pytest.mark.parametrize(
+    "other", ["a text", {"a": "group"}, np.zeros(2, dtype=[("compound", "f4")]), np.zeros(2, complex), None]
+)
+def test_what_is_not_an_array_of_numbers_is_no_weight(other: Any, tmp_path: Path) -> None:
+    keras_file(tmp_path / "small.h5")
+    with h5py.File(tmp_path / "small.h5", "r+") as file:
+        del file["conv/conv/0"]
+        if isinstance(other, dict):
+            file.create_group("conv/conv/0").update(other)
+        elif other is not None:
+            file["conv/conv/0"] = other
+    with pytest.raises(ModelMismatch, match=r"^small\.h5: not a Keras HDF5 weights file \(.+\)$"):
+        read_weights((tmp_path / "small.h5").read_bytes(), SMALL, "small.h5")
 
 
 def mirror_with(monkeypatch: pytest.MonkeyPatch, download: Callable[[str, Path], None], data: bytes) -> None:

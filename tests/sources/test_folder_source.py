@@ -101,6 +101,7 @@ def test_what_is_passed_over_is_counted_by_its_cause(tmp_path: Path) -> None:
     assert taken(folder, passed, pattern=["*.jpg"], exclude=["raw/"]) == ["1.jpg", "a/3.jpg"]
     assert passed.counts == {"pattern": 2, "exclude": 1, "default_excludes": 4}
     assert passed.examples["exclude"] == [f"file://{folder}/raw/4.jpg"]
+    assert len(passed.examples["default_excludes"]) == 3  # the first of them
     assert passed.in_another_case == 1
     assert str(passed).startswith(f"7 objects passed over: default_excludes 4 (such as file://{folder}/.DS_Store), ")
     assert taken(folder, pattern=["*.jpg"], exclude=["RAW/"], ignore_case=True) == ["1.jpg", "2.JPG", "a/3.jpg"]
