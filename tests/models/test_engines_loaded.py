@@ -52,6 +52,12 @@ def test_an_engine_whose_numbers_or_width_are_not_the_models_is_refused(answers:
         engines.load("openvino", BUNDLE)
 
 
+def test_golden_vectors_that_would_run_code_are_not_loaded() -> None:
+    bundle = replace(BUNDLE, files={engines.GOLDEN_FILE: as_npy(np.array([print], dtype=object))})
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        bundle.golden_vectors  # noqa: B018 - reading it is what is tried
+
+
 def test_one_process_loads_each_engine_of_each_model_once(answers: list[np.ndarray]) -> None:
     answers += [GOLDEN] * 3
     first = engines.cached("openvino", BUNDLE)
