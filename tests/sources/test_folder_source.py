@@ -64,6 +64,10 @@ def test_a_relative_folder_counts_from_the_dataset_file_in_the_long_form_too(tmp
     assert source.pattern == ("*.jpg",)
 
 
+def test_a_name_of_one_letter_is_a_folder_beside_the_dataset_file() -> None:
+    assert str(Folder(uri="a").beside(Path("/data"))) == "file:///data/a"
+
+
 def test_items_are_what_fits_and_are_fetched_in_their_order(tmp_path: Path) -> None:
     folder = fill(tmp_path / "photos", {"a/1.jpg": b"one", "b/2.png": b"two", "b/3.jpg": b"three"})
     source = Folder(uri=f"file://{folder}/", pattern=("*.jpg",))
