@@ -53,6 +53,18 @@ def test_whether_an_object_is_taken_can_be_asked_by_its_name() -> None:
     assert [source.of_everything.matches(f"s3://b/photos/{name}") for name in asked] == [True] * 4
 
 
+@pytest.mark.parametrize("uri", ["s3://b/photos", "s3://b/photos/"])
+def test_a_path_counts_from_the_folder_however_that_is_written(uri: str) -> None:
+    source = Folder(uri=uri, pattern=("day/*.jpg",))
+    assert source.matches("s3://b/photos/day/1.jpg")
+    assert not source.matches("s3://b/photos/other/1.jpg")
+
+
+def test_an_empty_object_is_fetched_as_such(tmp_path: Path) -> None:
+    source = Folder(uri=f"file://{fill(tmp_path / 'photos', {'1.jpg': b'one', '2.jpg': b''})}/")
+    assert list(source.fetch(list(source.items()))) == [b"one", b""]
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
