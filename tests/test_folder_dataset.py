@@ -81,7 +81,7 @@ def test_the_name_of_another_dataset_is_not_taken(settings: Settings, tmp_path: 
     assert re.fullmatch(r"fruit_[0-9a-f]{6}", other)
     assert dataset_of(str(two), settings).name == other  # the same the next time
     (settings.datasets / "fruit.yaml").rename(settings.datasets / "fruit.yml")
-    assert [dataset_of(str(folder), settings).name for folder in (one, two)] == ["fruit", other]
+    assert [dataset_of(str(folder), settings).name for folder in (two, one)] == [other, "fruit"]
     (settings.datasets / "fruit.yml").rename(settings.datasets / "fruit.yaml")
     (settings.datasets / "fruit.yaml").write_text("name: [")
     assert dataset_of(str(one), settings).name != "fruit"
