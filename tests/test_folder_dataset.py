@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from imagefeatures import folder_dataset, layout, storage
 from imagefeatures.dataset_files import load_dataset
 from imagefeatures.datasets import NAME, RESERVED_NAMES
 from imagefeatures.errors import NoInput, ParamsError
-from imagefeatures.folder_dataset import LONGEST_NAME, dataset_file, dataset_of, name_of
+from imagefeatures.folder_dataset import LONGEST_NAME, dataset_file, dataset_of, datasets_folder, name_of
 from imagefeatures.settings import Settings
 from support.photos import fill
+from support.shared import BUCKET
+from support.web import publish, runs_row
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,9 @@ def test_the_name_of_another_dataset_is_not_taken(settings: Settings, tmp_path: 
     other = dataset_of(str(two), settings).name
     assert re.fullmatch(r"fruit_[0-9a-f]{6}", other)
     assert dataset_of(str(two), settings).name == other  # the same the next time
+    (settings.datasets / "fruit.yaml").rename(settings.datasets / "fruit.yml")
+    assert [dataset_of(str(folder), settings).name for folder in (two, one)] == [other, "fruit"]
+    (settings.datasets / "fruit.yml").rename(settings.datasets / "fruit.yaml")
     (settings.datasets / "fruit.yaml").write_text("name: [")
     assert dataset_of(str(one), settings).name != "fruit"
     with pytest.raises(ParamsError, match="--name: fruit is another dataset already"):
@@ -87,7 +94,7 @@ def test_the_name_of_another_dataset_is_not_taken(settings: Settings, tmp_path: 
 
 def test_what_is_no_folder_of_photos_is_refused_in_words(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file.jpg").write_bytes(b"a")
-    fill(tmp_path, {"with {braces}/a.jpg": b"a", "lake/x/a.jpg": b"a"})
+    fill(tmp_path, {"with {braces}/a.jpg": b"a", "lake/x/a.jpg": b"a", "$HOME/a.jpg": b"a", "left/.DS_Store": b"a"})
     odd = os.fsdecode(b"caf\xe9")
     (tmp_path / odd).mkdir()
     (tmp_path / "nothing" / "in here").mkdir(parents=True)
@@ -102,18 +109,49 @@ def test_what_is_no_folder_of_photos_is_refused_in_words(settings: Settings, tmp
         (f"{tmp_path}/{odd}", ParamsError, "is not UTF-8"),
         (f"{tmp_path}", ParamsError, "holds the lake"),
         (f"{tmp_path}/lake", ParamsError, "holds the lake"),
+        (f"{tmp_path}/$HOME", ParamsError, f"{tmp_path}/$HOME: cannot be a dataset: uri: $HOME: variables are not"),
+        (
+            f"{tmp_path}/left",
+            NoInput,
+            f"there is no file in {tmp_path}/left/; 1 object passed over: default_excludes 1",
+        ),
         (f"{tmp_path}/nothing", NoInput, f"NO_INPUT: there is no file in {tmp_path}/nothing/"),
     ):
         with pytest.raises(error, match=re.escape(text)):
             dataset_of(path, settings)
 
 
-def test_the_file_is_a_dataset_file(settings: Settings, tmp_path: Path) -> None:
-    folder = fill(tmp_path / "it's: #1 – “été” 写真 \\ 100%", {"sub/a.jpg": b"a"})
+@pytest.mark.parametrize(("photo", "label"), [("sub/a.jpg", "parent"), ("a.jpg", "none")])
+def test_the_file_is_a_dataset_file(settings: Settings, tmp_path: Path, photo: str, label: str) -> None:
+    folder = fill(tmp_path / "it's: #1 – “été” 写真 \\ 100%", {photo: b"a"})
     dataset = dataset_of(str(folder), settings)
     path = settings.datasets / f"{dataset.name}.yaml"
     path.write_text(dataset_file(dataset), encoding="utf-8")
     assert load_dataset(path) == dataset.model_copy(update={"schedule": None})
+    fields = [line for line in dataset_file(dataset).splitlines() if not line.startswith(("#", " "))]
+    assert [line.partition(":")[0] for line in fields] == ["name", "source", "label", "schedule", "limits"]
+    assert "写真" in fields[1]  # for a person to read
+    assert fields[2] == f"label: {label}"
+
+
+def test_a_name_whose_digest_is_taken_too_has_to_be_chosen(settings: Settings, tmp_path: Path) -> None:
+    one, two = (fill(tmp_path / at / "trip", {"a.jpg": b"a"}) for at in ("one", "two"))
+    assert dataset_of(str(one), settings).name == "trip"
+    name = dataset_of(str(two), settings).name
+    (settings.datasets / f"{name}.yaml").write_text(f"name: {name}\nsource: s3://b/\n")
+    with pytest.raises(ParamsError, match=rf"^{two}: {name} is another dataset already; choose a name with --name$"):
+        dataset_of(str(two), settings)
+
+
+def test_where_the_package_is_installed_there_may_be_no_folder_of_dataset_files(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert datasets_folder(settings) == settings.datasets
+    monkeypatch.setattr("imagefeatures.settings.REPOSITORY", tmp_path)
+    monkeypatch.delenv("IMAGEFEATURES_DATASETS")
+    installed = Settings.from_env()
+    assert datasets_folder(installed) is None
+    assert dataset_of(str(fill(tmp_path / "trip", {"a.jpg": b"a"})), installed).name == "trip"
 
 
 @pytest.mark.parametrize("order", [("outer", "inner"), ("inner", "outer")])
@@ -135,3 +173,41 @@ def test_a_name_is_reserved_before_anything_is_published(settings: Settings, tmp
     assert len(set(names)) == 3
     with pytest.raises(ParamsError, match="--name: trip is another dataset already"):
         dataset_of(str(two), settings, "trip")
+
+
+def test_a_name_that_was_published_by_a_dataset_file_that_is_gone_is_not_taken(
+    settings: Settings, tmp_path: Path
+) -> None:
+    publish(settings, runs_row("trip", "2026-11-02", {}))
+    folder = fill(tmp_path / "trip", {"a.jpg": b"a"})
+    assert re.fullmatch(r"trip_[0-9a-f]{6}", dataset_of(str(folder), settings).name)
+
+
+def test_of_two_folders_that_reserve_a_name_at_once_the_first_has_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(name: str, settings: Settings) -> bool:
+        storage.write(layout.folder_reservation(settings.lake, name), b"file:///the/other/", only_if_absent=True)
+        return False
+
+    monkeypatch.setattr(folder_dataset, "_is_published", meanwhile)
+    with pytest.raises(ParamsError, match="--name: trip is another dataset already"):
+        dataset_of(str(fill(tmp_path / "trip", {"a.jpg": b"a"})), settings, "trip")
+    assert storage.read(layout.folder_reservation(settings.lake, "trip")) == b"file:///the/other/"
+
+
+def test_a_pipe_in_a_subfolder_makes_no_labels_and_a_photo_does(settings: Settings, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "trip", {"a.jpg": b"a"})
+    (folder / "sub").mkdir()
+    os.mkfifo(folder / "sub" / "b.jpg")
+    assert dataset_of(str(folder), settings).label == "none"
+    fill(folder, {"sub/c.jpg": b"c"})
+    assert dataset_of(str(folder), settings).label == "parent"
+
+
+def test_a_lake_in_a_bucket_lies_in_no_folder(
+    settings: Settings, s3: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fill(tmp_path / "trip", {"a.jpg": b"a"})
+    monkeypatch.chdir(folder)
+    assert dataset_of(".", replace(settings, lake=f"s3://{BUCKET}/lake")).name == "trip"

@@ -13,3 +13,34 @@ def test_neighbours_have_the_highest_cosines() -> None:
     assert near[:, 0].tolist() == [1, 0, 3, 2, 3]
     assert cosines[0, 0] == pytest.approx(np.cos(np.radians(10)), abs=1e-6)
     assert (np.diff(cosines, axis=1) <= 0).all()
+
+
+def test_no_photo_is_its_own_neighbour_and_of_equal_ones_the_first_is_nearest() -> None:
+    unit = np.float32([[1, 0], [1, 0], [1, 0], [0, 1]])
+    near, cosines = similarity.nearest(unit, 3)
+    assert near.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+    assert cosines.tolist() == [[1, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_vectors_get_length_one_however_short_they_are_and_a_zero_vector_stays_zero() -> None:
+    vectors = np.float32([[3, 4], [0.003, 0.004], [0, 0]])
+    assert similarity.unit_length(vectors) == pytest.approx(np.float32([[0.6, 0.8], [0.6, 0.8], [0, 0]]))
+
+
+def test_too_few_photos_for_a_map_lie_side_by_side() -> None:
+    unit = similarity.unit_length(np.eye(4, dtype=np.float32))
+    assert similarity.map_to_plane(unit).tolist() == [[0, 0], [1, 0], [2, 0], [3, 0]]
+    assert similarity.map_to_plane(unit[:0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("each", [5, 60])
+def test_on_the_map_photos_that_look_alike_are_close_together(each: int) -> None:
+    """With fewer photos than numbers, and with more."""
+    noise = np.random.default_rng(7).normal(scale=0.05, size=(2 * each, 60))
+    unit = similarity.unit_length((np.repeat(np.eye(60)[:2], each, axis=0) + noise).astype(np.float32))
+    points = similarity.map_to_plane(unit)
+    assert points.shape == (2 * each, 2)
+    assert np.array_equal(points, similarity.map_to_plane(unit))
+    one, other = points[:each], points[each:]
+    apart = np.linalg.norm(one.mean(axis=0) - other.mean(axis=0))
+    assert apart > 2 * max(np.linalg.norm(part - part.mean(axis=0), axis=1).mean() for part in (one, other))

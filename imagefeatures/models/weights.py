@@ -92,7 +92,7 @@ def read_weights(data: bytes, spec: ModelSpec, source: str) -> Arrays:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             arrays = _read_layers(file.get("model_weights", file), spec.last_layer)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:  # the last two: what is there are no numbers
         raise ModelMismatch(f"{source}: not a Keras HDF5 weights file ({error})") from None
     if (sha256 := digest(arrays)) != spec.weights_sha256:
         raise ModelMismatch(

@@ -51,7 +51,7 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
             context._jsc.stop()
     except Exception as error:
         name, reason = _reason(error)
-        print(f"{step}: {name}: {reason}", flush=True)
+        print(f"{step}: {name}: {reason}")
         _end(EXIT_INPUT_ERROR if issubclass(getattr(errors, name, Exception), errors.InputError) else 1)
     _end(0)
 

@@ -61,9 +61,7 @@ def typed_days(earliest: dt.datetime, latest: dt.datetime) -> tuple[dt.date, dt.
     earliest, latest = earliest.astimezone(dt.UTC), latest.astimezone(dt.UTC)
     # Zones differ by quarters of an hour: a minute before one is the end of a day, as the form writes it.
     ends_a_day = latest.minute % 15 == 14
-    if ends_a_day:
-        latest = latest.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
-    last = _day_of_midnight(latest)
+    last = _day_of_midnight(latest)  # of a day's last minute the day that follows, as of the midnight a moment later
     return _day_of_midnight(earliest), last - dt.timedelta(days=1) if ends_a_day else last
 
 
@@ -71,8 +69,8 @@ def in_words(partitions: list[str]) -> str:
     """
     >>> in_words([]), in_words(["2026-11-02"])
     ('no partition', '1 partition: 2026-11-02')
-    >>> in_words(["2026-11-02", "2026-11-03", "2026-11-04"])
-    '3 partitions: 2026-11-02 to 2026-11-04'
+    >>> in_words(["2026-11-02", "2026-11-03"])
+    '2 partitions: 2026-11-02 to 2026-11-03'
     """
     if len(partitions) < 2:
         return f"1 partition: {partitions[0]}" if partitions else "no partition"

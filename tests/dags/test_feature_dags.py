@@ -70,8 +70,11 @@ def test_a_malformed_file_stops_no_other_and_a_second_file_reports_it(own_file: 
 
 
 @pytest.mark.parametrize("folder", ["own datasets", "/nowhere/datasets"])
-def test_a_folder_that_is_none_is_an_import_error_and_not_a_list_without_dags(folder: str, tmp_path: Path) -> None:
-    file = tmp_path / "image_features.py"
-    file.write_text(THREE_LINES.format(folder=folder))
-    (text,) = parsed(file).import_errors.values()
+def test_a_folder_that_is_none_is_an_import_error_and_not_a_list_without_dags(
+    folder: str, own_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a relative path, though the folder is there: each process of Airflow would read it from its own place."""
+    monkeypatch.chdir(tmp_path)
+    own_file.write_text(THREE_LINES.format(folder=folder))
+    (text,) = parsed(own_file).import_errors.values()
     assert f"feature_dags: '{folder}' is not the absolute path of a folder" in text

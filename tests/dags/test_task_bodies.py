@@ -14,6 +14,7 @@ from imagefeatures.models import prepare
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from imagefeatures_airflow import building_blocks, tasks
+from support.dataset_files import written
 from support.photos import fill
 from support.shared import MakeRun
 
@@ -41,6 +42,27 @@ def test_plan_and_model_hand_on_what_they_are_given(parse_dags: Any, monkeypatch
     monkeypatch.setattr(tasks, "model", lambda *given: ("model", *given))
     assert body(parse_dags, "plan")({"sample": 1}, "2026-11-02") == ("plan", "fruit", {"sample": 1}, "2026-11-02", None)
     assert body(parse_dags, "model")("file:///run.json") == ("model", "file:///run.json", "fruit")
+
+
+@pytest.mark.parametrize(
+    ("source", "partition", "printed"),
+    [
+        (
+            "photos/{partition}/",
+            "2026-11-02",
+            "this run fills the partition 2026-11-02 of features.fruit; days are those of UTC\n",
+        ),
+        ("photos/2026-11-02/", None, ""),
+    ],
+)
+def test_plan_says_which_partition_the_run_fills_where_it_was_named(
+    source: str, partition: str | None, printed: str, tmp_path: Path, settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    fill(tmp_path / "photos" / "2026-11-02", {"1.jpg": b"x"})
+    written(settings.datasets, {"name": "fruit", "source": f"file://{tmp_path}/{source}"})
+    tasks.plan(settings.datasets, "fruit", {}, partition)
+    assert capsys.readouterr().out == printed
 
 
 def test_a_run_that_listed_nothing_is_a_skipped_task(

@@ -75,6 +75,21 @@ def test_a_dag_that_airflow_refuses_is_one_error_beside_the_others(
     assert str(refused.value).isprintable()
 
 
+def test_a_schedule_that_airflow_alone_refuses_is_one_error_beside_the_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow looks at a calendar when it takes the DAG, which would be the end of every DAG of the file."""
+    from imagefeatures_airflow import pipeline
+
+    written(settings.datasets, GOOD)
+    written(settings.datasets, GOOD | {"name": "nuts", "schedule": "0 0 * * *"}, "nuts.yaml")
+    real = pipeline.calendar
+    monkeypatch.setattr(pipeline, "calendar", lambda cron: real("0 0 32 * *" if cron else None))
+    assert list(imagefeatures_airflow.feature_dags()) == ["features_fruit"]
+    with pytest.raises(DatasetError, match=r"^nuts\.yaml: Airflow makes no DAG of it: \w+: \[0 0 32 \* \*\] is not"):
+        imagefeatures_airflow.check_feature_dags()
+
+
 def test_a_dag_that_is_half_made_is_never_taken_by_airflow(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

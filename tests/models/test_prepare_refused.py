@@ -1,7 +1,9 @@
-"""Numbers that differ from those of the package never become a model of the lake."""
+"""What becomes a model of the lake, and what never does: numbers that differ from those of the package."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +18,13 @@ from support.shared import PREPROCESSING, SPEC
 
 
 def a_model_that_answers(vectors: np.ndarray) -> object:
-    return lambda pixels, training: SimpleNamespace(numpy=lambda: vectors)
+    """A Keras model. As long as it is trained it has other numbers, and it takes pixels from -1 to 1."""
+
+    def answer(pixels: np.ndarray, training: bool) -> object:
+        assert (pixels.min(), pixels.max()) == (-1, 1)
+        return SimpleNamespace(numpy=lambda: vectors + np.float32(training))
+
+    return answer
 
 
 @pytest.fixture
@@ -27,6 +35,48 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     export = lambda *_: asked.append("export") or {"model.bin": b"x"}  # noqa: E731
     monkeypatch.setattr(engines, "module", lambda name: SimpleNamespace(export=export))
     return asked
+
+
+def test_a_model_is_written_with_what_was_measured_and_is_not_made_a_second_time(
+    settings: Settings, exported: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden, fingerprint = reference.kept_golden_vectors(SPEC), SPEC.fingerprint(PREPROCESSING)
+    monkeypatch.setattr(reference, "build", lambda *_: a_model_that_answers(golden))
+    bundles: list[engines.Bundle] = []
+
+    def load(_: str, bundle: engines.Bundle) -> object:
+        bundles.append(bundle)
+        return SimpleNamespace(features=lambda pixels: golden[: len(pixels)])
+
+    monkeypatch.setattr(engines, "load", load)
+    facts = prepare.prepare(SPEC, PREPROCESSING, settings.lake, Path("nowhere"))
+    files = dict(bundles[0].files)
+    assert set(files) == {"golden.npy", "model.bin"}
+    assert np.array_equal(np.load(io.BytesIO(files["golden.npy"])), golden)
+    assert facts == {
+        "model": "mobilenet_v2",
+        "fingerprint": fingerprint,
+        "width": 1280,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "parity": dict.fromkeys(engines.NAMES, reference.check_parity("same", golden, golden)),
+    }
+    assert bundles == [engines.Bundle(fingerprint, SPEC, files)] * len(engines.NAMES)
+    assert prepare.read_bundle(SPEC, PREPROCESSING, settings.lake) == bundles[0]
+    exported.clear()
+    assert prepare.prepare(SPEC, PREPROCESSING, settings.lake, Path("nowhere")) == facts
+    assert exported == []
+
+
+def test_a_model_that_the_package_has_no_golden_vectors_of_is_its_own_reference(
+    settings: Settings, exported: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = SPEC.model_copy(update={"name": "other"})
+    vectors = np.ones((4, 1280), np.float32)
+    monkeypatch.setattr(reference, "build", lambda *_: a_model_that_answers(vectors))
+    monkeypatch.setattr(engines, "load", lambda *_: SimpleNamespace(features=lambda _: vectors))
+    assert prepare.prepare(other, PREPROCESSING, settings.lake, Path("nowhere"))["model"] == "other"
+    bundle = prepare.read_bundle(other, PREPROCESSING, settings.lake)
+    assert np.array_equal(bundle.golden_vectors, vectors)
 
 
 def test_a_reference_that_does_not_give_the_golden_vectors_is_refused_before_an_engine_is_made(

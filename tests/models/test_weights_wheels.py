@@ -51,7 +51,7 @@ def source_package(index: Path, canary: Path) -> None:
 def test_a_package_that_would_have_to_be_built_is_refused_and_runs_nothing(index: Path, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     source_package(index, canary)
-    with pytest.raises(OSError, match="No matching distribution found for harmless"):
+    with pytest.raises(OSError, match=r"^ERROR: No matching distribution found for harmless"):
         weights.download_package("harmless", tmp_path / "out")
     assert not canary.exists()
 

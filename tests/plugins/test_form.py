@@ -49,6 +49,11 @@ def test_airflows_own_partition_key_is_taken(conf: Any) -> None:
     assert partition(conf, key="2026-10-07") == "2026-10-07"
 
 
+def test_the_other_fields_are_as_they_were_sent() -> None:
+    settled = params_of({"partition": "yesterday", "sample": 0.5, "reuse": False}, None, dag_run())
+    assert (settled.partition, settled.sample, settled.reuse) == ("2026-11-02", 0.5, False)
+
+
 @pytest.mark.parametrize("asked", ["2026-10-06", "today"])
 def test_two_different_days_are_refused(asked: str) -> None:
     with pytest.raises(ParamsError, match=rf"^partition: the parameters say {asked}, but .* key is 2026-10-07; leave"):
@@ -58,6 +63,7 @@ def test_two_different_days_are_refused(asked: str) -> None:
 def test_a_logical_date_is_taken_where_no_partition_was_sent() -> None:
     date = dt.datetime(2026, 10, 9, 2, tzinfo=dt.timezone(dt.timedelta(hours=5)))
     assert partition({}, logical_date=date) == "2026-10-08"  # the day in UTC
+    assert partition(None, logical_date=date) == "2026-10-08"  # a run without a conf
     assert partition({"partition": "2026-10-05"}, logical_date=date) == "2026-10-05"
     assert partition({"partition": "yesterday"}, logical_date=date) == "2026-11-02"
 
@@ -73,6 +79,12 @@ def test_the_form_begins_with_yesterday_where_the_source_has_days() -> None:
     daily, all_at_once = (Dataset(name="d", source=f"s3://b/{folder}") for folder in ("{partition}/", "photos/"))
     assert trigger_form(daily)["partition"].value == "yesterday"
     assert trigger_form(all_at_once)["partition"].value is None
+
+
+def test_a_number_that_may_be_left_empty_keeps_its_bounds() -> None:
+    """Airflow draws a field by its types, and holds what was typed against the bounds."""
+    schema = trigger_form(Dataset(name="d", source="s3://b/"))["max_rejected"].schema
+    assert schema == {"title": "Failure budget", "type": ["number", "null"], "minimum": 0, "maximum": 1}
 
 
 def test_the_numbers_for_tuning_have_a_section_of_their_own() -> None:

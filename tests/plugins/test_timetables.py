@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
+import structlog
 
 from imagefeatures_airflow import timetables
 from imagefeatures_airflow.building_blocks import calendar
@@ -77,9 +78,12 @@ def test_a_backfill_ends_today_and_never_waits_for_a_day_to_come() -> None:
     assert keys(None, *typed("UTC", today + dt.timedelta(days=2), today + dt.timedelta(days=3))) == []
 
 
-def test_the_partitions_are_counted_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    keys(None, *typed("America/New_York", FIRST, LAST))
-    assert "3 partitions: 2026-11-02 to 2026-11-04" in capsys.readouterr().out
+def test_the_log_counts_the_partitions_in_words_and_has_the_instants_that_were_asked_for() -> None:
+    with structlog.testing.capture_logs() as logged:
+        keys(None, *typed("America/New_York", FIRST, LAST))
+    (line,) = logged
+    assert line["event"] == "3 partitions: 2026-11-02 to 2026-11-04"
+    assert (line["asked_from"], line["asked_to"]) == ("2026-11-02T05:00Z", "2026-11-05T04:59Z")
 
 
 def test_the_examples_are_true() -> None:

@@ -64,6 +64,10 @@ def test_a_relative_folder_counts_from_the_dataset_file_in_the_long_form_too(tmp
     assert source.pattern == ("*.jpg",)
 
 
+def test_a_name_of_one_letter_is_a_folder_beside_the_dataset_file() -> None:
+    assert str(Folder(uri="a").beside(Path("/data"))) == "file:///data/a"
+
+
 def test_items_are_what_fits_and_are_fetched_in_their_order(tmp_path: Path) -> None:
     folder = fill(tmp_path / "photos", {"a/1.jpg": b"one", "b/2.png": b"two", "b/3.jpg": b"three"})
     source = Folder(uri=f"file://{folder}/", pattern=("*.jpg",))
@@ -101,6 +105,7 @@ def test_what_is_passed_over_is_counted_by_its_cause(tmp_path: Path) -> None:
     assert taken(folder, passed, pattern=["*.jpg"], exclude=["raw/"]) == ["1.jpg", "a/3.jpg"]
     assert passed.counts == {"pattern": 2, "exclude": 1, "default_excludes": 4}
     assert passed.examples["exclude"] == [f"file://{folder}/raw/4.jpg"]
+    assert len(passed.examples["default_excludes"]) == 3  # the first of them
     assert passed.in_another_case == 1
     assert str(passed).startswith(f"7 objects passed over: default_excludes 4 (such as file://{folder}/.DS_Store), ")
     assert taken(folder, pattern=["*.jpg"], exclude=["RAW/"], ignore_case=True) == ["1.jpg", "2.JPG", "a/3.jpg"]

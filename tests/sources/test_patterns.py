@@ -51,6 +51,7 @@ CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
         ("closed", "a/closed/", True),  # a whole folder, listed for what it is
         ("closed/", "a/closed/", True),
         ("a/closed", "a/closed/", True),
+        ("a/closed", "a/other/", False),
         ("a/closed/", "a/closed/", True),
         ("@eaDir/", "a/@eaDir/1.jpg/SYNO.jpg", True),
         ("a.b", "aXb", False),
@@ -119,6 +120,10 @@ def test_what_only_looks_like_it_is_not(path: str) -> None:
 def test_a_pattern_that_cannot_mean_what_it_says_is_refused(pattern: str, says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         patterns.check(pattern)
+
+
+def test_four_times_any_folders_is_a_pattern_still() -> None:
+    assert patterns.check("**/" * 4 + "x") == "**/**/**/**/x"
 
 
 def test_the_examples_of_the_documents_are_so() -> None:

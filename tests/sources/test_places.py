@@ -66,6 +66,13 @@ def test_a_run_of_one_day_lists_the_folder_of_that_day(make_run: MakeRun, tmp_pa
         ("file:///data/${USER}/photos", "${USER}: variables are not expanded here: "),
         ("s3://b/{partition:%H}/", "{partition:%H}: needs strftime's codes of a day, such as {partition:%Y} or "),
         ("s3://b/{partition:%Y-%}/", "{partition:%Y-%}: needs strftime's codes of a day"),
+        ("ftp://b/x/", "must be s3://bucket/… or file:///…, or a path relative to this file"),
+        ("file://", "must be s3://bucket/… or file:///…"),
+        ("s3:///", "must be s3://bucket/… or file:///…"),
+        ("file://data/x/", "file:// needs three slashes: file:///absolute/path/"),
+        ("s3:///b/x/", "s3:// needs two slashes and a bucket: s3://bucket/folder/"),
+        ("s3://b/{day}/{partition}/", "only {partition} may be in braces, found ['day']"),
+        ("s3://b/{partition}}/", "only {partition} may be in braces, found '}' alone"),
         ("s3://b/{partition:year}/", "{partition:year}: needs strftime's codes of a day"),
     ],
 )
@@ -75,7 +82,17 @@ def test_what_would_never_be_found_is_refused_with_what_to_write(uri: str, says:
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://b/$RECYCLE.BIN/x/", "file:///data/a$b/", "s3://b/day_$folder$/", "./~/x/", "file:///data/~x/", "a~/"]
+    "uri",
+    [
+        "s3://b/$RECYCLE.BIN/x/",
+        "file:///data/a$b/",
+        "s3://b/day_$folder$/",
+        "./~/x/",
+        "file:///data/~x/",
+        "a~/",
+        "file",
+        "s3",
+    ],
 )
 def test_names_that_only_look_like_it_are_taken(uri: str) -> None:
     assert check_uri(uri) == uri
@@ -121,6 +138,7 @@ def test_a_folder_that_is_mounted_under_another_name_is_the_same(tmp_path: Path)
     (tmp_path / "elsewhere").mkdir()
     subprocess.run(["mount", "--bind", tmp_path / "photos", tmp_path / "elsewhere"], check=True)
     try:
+        assert holds(f"file://{tmp_path}/photos", f"file://{tmp_path}/elsewhere")
         assert holds(f"file://{tmp_path}/photos", f"file://{tmp_path}/elsewhere/lake")
         assert holds(f"file://{tmp_path}/elsewhere/", f"file://{tmp_path}/photos/a/lake")
         assert not holds(f"file://{tmp_path}/elsewhere/a", f"file://{tmp_path}/photos/lake")

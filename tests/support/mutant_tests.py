@@ -38,7 +38,16 @@ ALSO = {
     ],
     "imagefeatures/storage/s3_listing.py": ["tests/storage/test_s3_pages.py"],
     "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
+    "jobs/imagefeatures_spark/": ["tests/jobs/test_job_ends.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
+    "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
+    "plugins/imagefeatures_airflow/web/": [
+        "tests/plugins/web/test_web_access.py",
+        "tests/plugins/web/test_web_datasets.py",
+        "tests/plugins/web/test_web_rejected.py",
+        "tests/plugins/web/test_web_rendering.py",
+        "tests/plugins/web/test_web_run.py",
+    ],
 }
 """Tests that concern a module, or a folder of modules, and neither import it nor have its name."""
 
@@ -141,6 +150,7 @@ class Chosen:
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     failed: list[str] = field(default_factory=list)
+    running: str = ""
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         order = {test: number for number, test in enumerate(self.tests)}
@@ -149,7 +159,8 @@ class Chosen:
         else:
             kept = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
             for item in kept:
-                item.add_marker(pytest.mark.timeout(self.limits[item.nodeid]))
+                # Without its fixtures: one of a package takes long for the first test that gets it, whichever that is.
+                item.add_marker(pytest.mark.timeout(self.limits[item.nodeid], func_only=True))
         items[:] = kept
 
     @pytest.hookimpl(wrapper=True)
@@ -157,17 +168,15 @@ class Chosen:
         if not self.traced:
             return (yield)
         started = time.monotonic()
-        seen = self.lines[item.nodeid]
+        self.running = item.nodeid
 
         def local(frame: FrameType, event: str, _: Any) -> Any:
-            seen.add(frame.f_lineno)
+            # A thread that an earlier test has started, and left running, works for the test that runs now.
+            self.lines[self.running].add(frame.f_lineno)
             return local
 
         def trace(frame: FrameType, event: str, _: Any) -> Any:
-            if frame.f_code.co_filename != self.traced:
-                return None
-            seen.add(frame.f_lineno)
-            return local
+            return local(frame, event, _) if frame.f_code.co_filename == self.traced else None
 
         threading.settrace(trace)
         sys.settrace(trace)

@@ -47,6 +47,8 @@ LIBRARIES = ("_pytest.config", "pytest_timeout", "numpy", "PIL.Image", "pyarrow.
              "pydantic", "pyiceberg.catalog.sql", "pyiceberg.table", "sqlalchemy", "boto3", "botocore.session",
              "moto.server", "tenacity", "obstore", "urllib3", "croniter")  # fmt: skip
 AIRFLOW = ("airflow.sdk", "airflow.dag_processing.dagbag", "airflow.providers.apache.spark.hooks.spark_submit")
+AIRFLOW_WEB = ("airflow.api_fastapi.app", "airflow.api_fastapi.core_api.routes.public",
+               "airflow.api_fastapi.auth.managers.simple.simple_auth_manager")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def _import_libraries(modules: list[str]) -> None:
         # Airflow reads these when it is first imported.
         os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
         os.environ |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__PLUGINS_FOLDER": "/nonexistent"}
-        wanted += AIRFLOW
+        wanted += AIRFLOW + AIRFLOW_WEB * any("/web/" in module for module in modules)
     for name in wanted:
         importlib.import_module(name)
     ours = {"imagefeatures", "imagefeatures_airflow", "imagefeatures_spark"}

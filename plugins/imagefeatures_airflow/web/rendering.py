@@ -59,8 +59,10 @@ def path(*parts: str) -> str:
 def share(part: float, whole: float) -> str:
     """A percentage. It says 0 % and 100 % only where that is exact.
 
-    >>> share(1, 8), share(1, 90_000), share(89_999, 90_000), share(0, 5), share(0, 0)
-    ('12.5 %', '<0.1 %', '>99.9 %', '0 %', '–')
+    >>> share(1, 8), share(1, 90_000), share(89_999, 90_000), share(0, 5), share(5, 5), share(0, 0)
+    ('12.5 %', '<0.1 %', '>99.9 %', '0 %', '100 %', '–')
+    >>> share(1, 1000), share(999, 1000)
+    ('0.1 %', '99.9 %')
     """
     if not whole:
         return "–"
@@ -77,6 +79,8 @@ def rate(row: dict[str, Any], step: str) -> str:
 
     >>> rate({"resize_images": 60, "resize_seconds": 1.2}, "resize"), rate({"x_images": 0, "x_seconds": 0.0}, "x")
     ('50.0', '–')
+    >>> rate({"x_images": 100, "x_seconds": 1.0}, "x"), rate({"x_images": 1500, "x_seconds": 0.5}, "x")
+    ('100', '3,000')
     """
     seconds = row[f"{step}_seconds"]
     if seconds <= 0:
@@ -92,16 +96,16 @@ def elapsed(row: dict[str, Any]) -> float:
 
 def seconds(value: float) -> str:
     """
-    >>> seconds(4.25), seconds(41.4), seconds(3725)
-    ('4.2 s', '41 s', '3,725 s')
+    >>> seconds(4.25), seconds(10), seconds(41.4), seconds(3725)
+    ('4.2 s', '10 s', '41 s', '3,725 s')
     """
     return f"{value:.1f} s" if value < 10 else f"{value:,.0f} s"
 
 
 def size(count: float) -> str:
     """
-    >>> size(512), size(1_256_692), size(3 * 10**12)
-    ('512 B', '1.3 MB', '3.0 TB')
+    >>> size(512), size(1000), size(1_256_692), size(3 * 10**12)
+    ('512 B', '1.0 kB', '1.3 MB', '3.0 TB')
     """
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:

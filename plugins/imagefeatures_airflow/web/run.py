@@ -66,10 +66,12 @@ async def rejected_by_run(request: Request, user: access.User, dag_id: str, run_
             return None
         with create_session(scoped=False) as session:
             run = planned_run(session, settings, dag_id, run_id)
-        row = dataset.partition(run.partition) if run else None
-        if row and run and row["run_id"] == run.run_id:
+        if not run:
+            return None
+        row = dataset.partition(run.partition)
+        if row and row["run_id"] == run.run_id:
             return rejections.of_published(settings, row)
-        return rejections.of_staged(run) if run else None
+        return rejections.of_staged(run)
 
     found = await in_thread(find)
     if not found:

@@ -34,6 +34,18 @@ def test_every_route_has_the_guard(plugin_app: Any) -> None:
     assert unguarded(plugin_app) == []
 
 
+def test_a_route_that_forgets_the_guard_has_it_all_the_same(site: Site, plugin_app: Any) -> None:
+    async def secret() -> str:
+        return "secret"
+
+    plugin_app.add_api_route("/forgotten", secret)
+    try:
+        assert request(site.app, "GET", PAGE + "/forgotten").status_code == 401
+        assert site.get(PAGE + "/forgotten", Cookie=f"_token={site.login}").text == '"secret"'
+    finally:
+        plugin_app.routes.pop()
+
+
 def test_a_route_without_the_guard_would_be_found(site: Site) -> None:
     from fastapi import FastAPI
     from starlette.applications import Starlette

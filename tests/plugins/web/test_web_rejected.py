@@ -37,11 +37,11 @@ def planned(dataset: Dataset, settings: Settings, dag_run: str, **params: float)
     return run
 
 
-def download(site: Site, path: str) -> list[dict[str, str]]:
+def download(site: Site, path: str, run: Run) -> list[dict[str, str]]:
     answer = site.get(f"{PAGE}{path}/rejected.csv", Cookie=f"_token={site.login}")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert answer.headers["content-disposition"].startswith('attachment; filename="rejected-20')
+    assert answer.headers["content-disposition"] == f'attachment; filename="rejected-{run.run_id}.csv"'
     assert answer.headers["x-content-type-options"] == "nosniff"
     return list(csv.DictReader(io.StringIO(answer.text)))
 
@@ -54,10 +54,10 @@ def test_a_failed_run_and_a_published_one(
     monkeypatch.setattr(downloads, "ROWS", 10)  # in parts
     path = "/dags/features_wrecks/runs/manual__failed"
     run = planned(dataset, settings, "manual__failed", shard_images=5)
-    assert download(site, path) == []
+    assert download(site, path, run) == []
     with pytest.raises(TooManyRejected):
         local.run_steps(run, THIS_PROCESS)
-    rows = download(site, path)
+    rows = download(site, path, run)
     assert len(rows) == BAD + 1
     assert list(rows[0]) == list(rejections.COLUMNS)
     assert f"{run.source}<img onerror=x>.jpg" in {row["uri"] for row in rows}
@@ -66,9 +66,9 @@ def test_a_failed_run_and_a_published_one(
     accepted = planned(dataset, settings, "manual__accepted", max_rejected=1)
     local.run_steps(accepted, THIS_PROCESS)
     register(accepted.layout.run_file, settings)
-    assert len(download(site, "/dags/features_wrecks/runs/manual__accepted")) == BAD + 1
-    assert len(download(site, f"/datasets/wrecks/partitions/{PARTITION}")) == BAD + 1
-    assert len(download(site, path)) == BAD + 1  # the failed run's own, still
+    assert len(download(site, "/dags/features_wrecks/runs/manual__accepted", accepted)) == BAD + 1
+    assert len(download(site, f"/datasets/wrecks/partitions/{PARTITION}", accepted)) == BAD + 1
+    assert len(download(site, path, run)) == BAD + 1  # the failed run's own, still
     links = [
         value for _, name, value in site.page(f"/datasets/wrecks/partitions/{PARTITION}").attributes if name == "href"
     ]

@@ -8,7 +8,9 @@ import doctest
 import hashlib
 from urllib.parse import quote
 
-from imagefeatures.settings import Settings
+import pytest
+
+from imagefeatures.settings import REPOSITORY, Settings
 from support.web import PAGE, Site, dataset_file, publish, runs_row
 
 NAUGHTY = """<img src=x onerror="alert(1)">'&quot;"""
@@ -63,6 +65,16 @@ def test_a_moment_of_another_zone_is_shown_as_it_is_in_utc(site: Site) -> None:
 
     kathmandu = dt.timezone(dt.timedelta(hours=5, minutes=45))
     assert rendering.moment(dt.datetime(2026, 11, 2, 3, 30, tzinfo=kathmandu)) == "2026-11-01 21:45 UTC"
+
+
+def test_the_command_that_the_page_shows_is_that_of_the_deployment(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from imagefeatures_airflow.web import rendering
+
+    monkeypatch.setenv("AIRFLOW_HOME", str(REPOSITORY / ".airflow"))  # as `make up` sets it
+    assert rendering.airflow_command() == ".venv/bin/python -m deploy.local airflow"
+    for other in ("/opt/airflow", str(REPOSITORY)):
+        monkeypatch.setenv("AIRFLOW_HOME", other)
+        assert rendering.airflow_command() == "airflow"
 
 
 def test_examples_in_docstrings(site: Site) -> None:

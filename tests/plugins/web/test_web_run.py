@@ -12,10 +12,12 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
     for dag_run, folder in runs.items():
         run_file = f"{settings.lake}/staging/fruit/{folder}/run.json"
         return_from_plan("features_fruit", f"manual__{dag_run}+00:00", run_file)
+    return_from_plan("features_fruit", "manual__foreign+00:00", "file:///elsewhere/run.json")
     said = {
         "own": "fruit 2026-11-02 This DAG run published this partition.",
         "other": "fruit 2026-11-02 Published by another run; this DAG run's own is other-run.",
         "running": "fruit This DAG run fills partition 2026-11-05, which is not published yet.",
+        "foreign": "fruit This DAG run has not planned its partition yet.",  # in this lake
         "new": "fruit This DAG run has not planned its partition yet.",
     }
     for dag_run, note in said.items():

@@ -1,0 +1,236 @@
+"""What each job does with the shards of a run, with lists in place of Spark."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import zipimport
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from imagefeatures import manifest, shards, steps, storage
+from imagefeatures.errors import AuditFailed, TooManyRejected
+from imagefeatures.models import engines, gpus, prepare
+from imagefeatures.plan import Run
+from imagefeatures.settings import Settings
+from imagefeatures.steps import reuse, validate
+from imagefeatures.steps.register import register
+from imagefeatures_spark import distribute, featurize, ingest, resize
+from imagefeatures_spark import validate as validate_job
+from support.lists_as_spark import Context
+from support.photos import fill, jpeg
+from support.reusing import Spy
+from support.shared import SPEC, MakeRun
+
+THREE = {"grey/0.jpg": jpeg(0), "grey/1.jpg": jpeg(1), "grey/twin.jpg": jpeg(1)}
+
+
+@pytest.fixture
+def run(make_run: MakeRun, tmp_path: Path) -> Run:
+    """Three photos in two shards; two of them have the same bytes."""
+    return make_run(
+        fill(tmp_path / "photos", THREE | {"grey/notes.txt": b"x"}),
+        params={"shard_images": 2},
+        pattern="*.jpg",
+        duplicates="reject",
+        limits={"max_rejected": 0.5},
+    )
+
+
+@pytest.fixture
+def featurized(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    """The engine of the featurize job, which counts."""
+    spy = Spy()
+    bundle = engines.Bundle("f", SPEC, {})
+    monkeypatch.setattr(prepare, "read_bundle", lambda *_: bundle)
+    monkeypatch.setattr(engines, "cached", lambda name, given: spy if (name, given) == ("openvino", bundle) else None)
+    return spy
+
+
+def rejected(run: Run, step: str) -> list[tuple[str, str]]:
+    """(file name, reason) of each object that the step has rejected."""
+    staged = [receipt.rejected for receipt in shards.read_receipts(run.layout, step) if receipt.rejected]
+    return [(Path(row["uri"]).name, row["reason"]) for file in staged for row in shards.read_staged(file).to_pylist()]
+
+
+def test_the_jobs_take_a_run_from_its_listing_to_its_vectors(
+    run: Run, featurized: Spy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for job in (ingest, validate_job, resize, featurize):
+        job.work(Context(), run)
+    said = re.sub(r"\d+\.\d s", "… s", capsys.readouterr().out)
+    said = re.sub(r"\d+ images/s", "… images/s", said)
+    assert said.splitlines() == [
+        "ingest: 3 objects listed, 1 object passed over (pattern 1)",
+        *(
+            f"{step}: {images}, 2 shards (0 done before); busy … s, … images/s; Spark up in … s, work … s"
+            for step, images in (
+                ("ingest", "3 images in, 3 on"),
+                ("validate", "3 images in, 2 on"),
+                ("resize", "2 images in, 2 on"),
+                ("featurize", "2 images in, 2 on"),
+            )
+        ),
+    ]
+    assert rejected(run, "validate") == [("twin.jpg", "DUPLICATE")]
+    assert featurized.featurized == 2
+    assert not reuse.search(run).has_ended()  # the table has nothing yet
+
+
+def test_each_line_is_in_the_log_when_it_is_printed_and_not_when_the_job_ends(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(log))  # a pipe, as spark-submit has it
+    real, seen = ingest.ingest.run_shard, []
+    monkeypatch.setattr(ingest.ingest, "run_shard", lambda *given: seen.append(log.getvalue()) or real(*given))
+    ingest.work(Context(), run)
+    assert seen[0] == b"ingest: 3 objects listed, 1 object passed over (pattern 1)\n"
+    assert log.getvalue().count(b"\n") == 2
+
+
+def test_only_shards_without_a_receipt_are_done_again(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    ingest.work(Context(), run)
+    before = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, steps.INGEST)}
+    again = Context()
+    ingest.work(again, run)
+    assert again.parallelized == []
+    Path(run.layout.receipt("ingest", 1).removeprefix("file://")).unlink()
+    ingest.work(again, run)
+    assert again.parallelized == [(1, 1)]  # one shard, in a task of its own
+    after = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, steps.INGEST)}
+    assert [shard for shard in before if before[shard] != after[shard]] == [1]
+    assert re.findall(r"\d shards \(\d done before\)", capsys.readouterr().out) == [
+        "2 shards (0 done before)",
+        "2 shards (2 done before)",
+        "2 shards (1 done before)",
+    ]
+
+
+def test_duplicates_are_searched_once_and_only_where_they_are_rejected(
+    run: Run, make_run: MakeRun, tmp_path: Path
+) -> None:
+    kept = make_run(tmp_path / "photos", params={"shard_images": 2}, pattern="*.jpg", duplicates="keep")
+    for planned, searches in ((run, [(2, 2), (2, 2)]), (kept, [(2, 2)])):
+        ingest.work(Context(), planned)
+        context = Context()
+        validate_job.work(context, planned)
+        assert context.parallelized == searches  # the search over both shards, then the shards themselves
+        again = Context()
+        validate_job.work(again, planned)
+        assert again.parallelized == []
+    assert not validate.search(kept).has_ended()
+    assert rejected(kept, "validate") == []
+
+
+def test_one_shard_is_searched_in_one_task(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1)}), duplicates="reject")
+    ingest.work(Context(), run)
+    context = Context()
+    validate_job.work(context, run)
+    assert context.parallelized == [(1, 1), (1, 1)]
+
+
+def test_validate_ends_with_the_failure_budget(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1), "2.jpg": b"no picture"}))
+    ingest.work(Context(), run)
+    with pytest.raises(TooManyRejected, match=r"^1 of 2 objects rejected"):
+        validate_job.work(Context(), run)
+
+
+def test_vectors_that_the_table_has_are_found_once_and_not_computed_again(
+    make_run: MakeRun, tmp_path: Path, settings: Settings, featurized: Spy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fill(tmp_path / "photos", THREE)
+    before = make_run(folder)
+    for job in (ingest, validate_job, resize, featurize):
+        job.work(Context(), before)
+    register(before.layout.run_file, settings)
+    assert featurized.featurized == 3
+    fill(folder, {"grey/new.jpg": jpeg(7)})
+    run = make_run(folder, params={"shard_images": 2})
+    for job in (ingest, validate_job):
+        job.work(Context(), run)
+    files, count = len(reuse.known_files(run)), manifest.read_listing(run).shards
+    first, second, third = Context(), Context(), Context()
+    resize.work(first, run)
+    # The files of the table and the shards are joined; then the shards are done.
+    assert first.parallelized == [(files, files), (count, count), (count, count)]
+    assert "resize: 4 images in, 4 on (3 reused)" in capsys.readouterr().out
+    featurize.work(Context(), run)
+    assert featurized.featurized == 4
+    Path(run.layout.receipt("resize", 0).removeprefix("file://")).unlink()
+    resize.work(second, run)
+    assert second.parallelized == [(1, 1)]  # it has been searched
+    Path(run.layout.known_summary.removeprefix("file://")).unlink()
+    resize.work(third, run)
+    assert third.parallelized == []  # nothing is left to resize, so nothing is searched
+
+
+def test_many_files_of_the_table_are_joined_in_a_few_slices_for_each_core(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reuse, "row_locations", lambda *_: [])
+    monkeypatch.setattr(reuse, "identities", lambda *_: [])
+    context = Context()
+    resize.find_known(context, run, [reuse.KnownFile(f"file:///{number}", 1) for number in range(20)], [0, 1])
+    assert context.parallelized == [(20, 8), (2, 2)]
+    assert reuse.search(run).has_ended()
+
+
+def test_a_second_attempt_of_a_task_gives_a_silent_store_less_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shortened: list[bool] = []
+    monkeypatch.setattr(storage, "shorten_retries", shortened.append)
+    manifest.list_source(run, workers=1)
+    for attempt in (None, 0, 1):
+        task = None if attempt is None else SimpleNamespace(attemptNumber=lambda attempt=attempt: attempt)
+        monkeypatch.setattr(distribute, "TaskContext", SimpleNamespace(get=lambda task=task: task))
+        with pytest.raises(AuditFailed, match="no such shard"):
+            distribute.spread(Context(), run, steps.INGEST, 1, failing)
+    assert shortened == [False, False, True]
+
+
+def failing(_: int) -> Any:
+    raise AuditFailed("no such shard")
+
+
+def test_python_reads_no_archive_again_that_a_shard_has_left_in_its_cache(run: Run, tmp_path: Path) -> None:
+    """Spark lets Python do that before each task, for its own jar too."""
+    import zipfile
+
+    archive, folder = str(tmp_path / "spark.jar"), str(tmp_path)
+    with zipfile.ZipFile(archive, "w") as jar:
+        jar.writestr("module.py", "")
+    sys.path_importer_cache[archive] = zipimport.zipimporter(archive)
+    sys.path_importer_cache[folder] = None
+    try:
+        ingest.work(Context(), run)
+        assert archive not in sys.path_importer_cache
+        assert folder in sys.path_importer_cache
+    finally:
+        for path in (archive, folder):
+            sys.path_importer_cache.pop(path, None)
+
+
+def test_a_worker_computes_on_the_gpu_of_its_task(run: Run, featurized: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
+    for job in (ingest, validate_job, resize):
+        job.work(Context(), run)
+    used: list[str | None] = []
+    monkeypatch.setattr(gpus, "use_gpu", used.append)
+    bundle = Context().broadcast(prepare.read_bundle(run.model, run.preprocessing, run.lake))
+    gpu = SimpleNamespace(resources=lambda: {"gpu": SimpleNamespace(addresses=["5"])})
+    for task in (None, gpu):
+        monkeypatch.setattr(featurize, "TaskContext", SimpleNamespace(get=lambda task=task: task))
+        featurize.on_worker(run, 0, bundle)
+    assert used == [None, "5"]
+
+
+def test_a_task_that_spark_gave_no_gpu_has_none() -> None:
+    given = {"gpu": SimpleNamespace(addresses=[]), "fpga": SimpleNamespace(addresses=["0"])}
+    assert featurize.gpu_of(given) is None
+    assert featurize.gpu_of({}) is None
+    assert featurize.gpu_of({"gpu": SimpleNamespace(addresses=["2", "3"])}) == "2"
