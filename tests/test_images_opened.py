@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
@@ -35,6 +36,23 @@ def test_a_size_that_only_pillow_sees_is_held_against_the_limit_before_a_pixel_i
     data = png_of(20_000, 20_000, b"no image data: decoding it would be found corrupt")
     detail = "20000 × 20000 = 400,000,000, limits.max_pixels is 50,000,000"
     assert why(judge, data) == (Reason.TOO_MANY_PIXELS, detail)
+
+
+@pytest.mark.parametrize("judge", [inspect, decode])
+def test_a_size_at_which_pillow_itself_stops_is_too_many_pixels(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = dataclasses.replace(formats._PARSERS["PNG"], size=lambda _: None)
+    monkeypatch.setitem(formats._PARSERS, "PNG", unseen)
+    reason, detail = why(judge, png_of(100_000, 50_000, b"no image data: decoding it would be found corrupt"))
+    assert reason is Reason.TOO_MANY_PIXELS
+    assert "(5000000000 pixels) exceeds limit of 4294967296 pixels" in detail  # twice the largest limits.max_pixels
+
+
+@pytest.mark.parametrize("judge", [inspect, decode])
+def test_a_mode_that_only_pillow_sees_is_held_against_the_rules(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = dataclasses.replace(formats._PARSERS["TIFF"], check=lambda *_: None, check_mode=lambda _: None)
+    monkeypatch.setitem(formats._PARSERS, "TIFF", unseen)
+    data = encoded(picture()[..., 0].astype(np.int32) * 1000, "TIFF")
+    assert why(judge, data) == (Reason.UNSUPPORTED_MODE, "mode 'I' has no defined conversion to RGB")
 
 
 @pytest.mark.parametrize("moment", ["open", "load"])
