@@ -81,10 +81,10 @@ class Dataset(StrictModel):
 
     @field_validator("pattern", "exclude")
     @classmethod
-    def _patterns_mean_something_and_stand_once(cls, given: list[str] | None, info: ValidationInfo) -> list[str] | None:
-        if given and info.field_name in getattr(info.data.get("source"), "model_fields_set", ()):
+    def _patterns_mean_something_and_stand_once(cls, given: list[str], info: ValidationInfo) -> list[str]:
+        if info.field_name in getattr(info.data.get("source"), "model_fields_set", ()):
             raise ValueError("is set in source too; remove one of them")
-        return given and list(map(patterns.check, given))
+        return list(map(patterns.check, given))
 
     @model_validator(mode="after")
     def _patterns_are_the_sources(self) -> Self:

@@ -169,6 +169,10 @@ def test_patterns_match_names_or_paths_below_the_source(pattern: str | list[str]
 def test_a_pattern_and_an_exclude_are_written_down_as_the_sources_own() -> None:
     dataset = Dataset(name="fruit", source="s3://b/", pattern="*.jpg", exclude=["drafts/*"])
     assert (dataset.source.pattern, dataset.source.exclude) == (("*.jpg",), ("drafts/*",))
+    mapping = {"uri": "s3://b/", "pattern": ["*.jpg"], "exclude": ["drafts/*"]}
+    assert dataset == Dataset.model_validate({"name": "fruit", "source": mapping})
+    del mapping["exclude"]
+    assert dataset == Dataset.model_validate({"name": "fruit", "source": mapping, "exclude": "drafts/*"})
     assert not {"pattern", "exclude"} & set(dataset.model_dump())
     assert Dataset.model_validate(dataset.model_dump()) == dataset
 
@@ -179,7 +183,9 @@ def test_a_pattern_and_an_exclude_are_written_down_as_the_sources_own() -> None:
         ("parent", "file:///data/2026-11-02/pear/1.jpg", "pear"),
         ("parent", "s3://b/1.jpg", None),
         ("parent", "file:///1.jpg", None),
+        ("parent", "s3://b/pear/1.jpg", "pear"),
         ("none", "s3://b/pear/1.jpg", None),
+        ("none", "s3://b/none/1.jpg", None),
         (r"/(pear|fig)-\d+", "s3://b/fig-7.jpg", "fig"),
         (r"/(pear|fig)-\d+", "s3://b/nut-7.jpg", None),
         (r"nut(-\d+)?", "s3://b/nut.jpg", None),
