@@ -143,12 +143,19 @@ def test_where_nothing_could_be_compiled_the_module_is_imported_all_the_same() -
 
 
 @compiled
-def test_code_that_gives_other_pixels_is_not_used(use: Callable[[object], None]) -> None:
+@pytest.mark.parametrize(("wrong", "height", "width"), [("larger", 61, 47), ("smaller", 300, 260)])
+def test_code_that_gives_other_pixels_is_not_used(
+    wrong: str, height: int, width: int, use: Callable[[object], None]
+) -> None:
+    right = images._bicubic
+
     class Wrong:
         @staticmethod
         def bicubic(pixels: memoryview, shape: tuple[int, int], out: np.ndarray, size: int) -> None:
-            out[:] = 7
+            right.bicubic(pixels, shape, out, size)
+            if (shape[0] < size) == (wrong == "larger"):
+                out[0] = 7
 
     use(Wrong)
-    image = noise(300, 200)
+    image = noise(height, width)
     np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))
