@@ -73,3 +73,12 @@ def test_a_mistake_in_the_code_is_not_a_corrupt_image(error: Exception, monkeypa
     monkeypatch.setattr(ImageFile.ImageFile, "load", mistaken)
     with pytest.raises(type(error), match=str(error)):
         decode(encoded(picture(30, 20), "BMP"), LIMITS)
+
+
+def test_what_a_decoder_has_not_been_built_for_is_an_unsupported_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise ValueError("Failed to decode frame 0: Not implemented")  # libavif's words
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
+    expected = (Reason.UNSUPPORTED_FORMAT, "ValueError: Failed to decode frame 0: Not implemented")
+    assert why(decode, encoded(picture(30, 20), "BMP")) == expected
