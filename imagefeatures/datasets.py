@@ -84,13 +84,13 @@ class Dataset(StrictModel):
 
     @field_validator("pattern", "exclude")
     @classmethod
-    def _patterns_mean_something_and_stand_once(cls, given: list[str] | None, info: ValidationInfo) -> list[str] | None:
+    def _patterns_mean_something_and_stand_once(cls, given: list[str], info: ValidationInfo) -> list[str]:
         source = info.data.get("source")
-        if given and info.field_name in getattr(source, "model_fields_set", ()):
+        if info.field_name in getattr(source, "model_fields_set", ()):
             raise ValueError("is set in source too; remove one of them")
-        if given and source and not isinstance(source, Folder):
+        if source and not isinstance(source, Folder):
             raise ValueError(f"is for a folder; the source is of kind {source.kind}")
-        return given and list(map(patterns.check, given))
+        return list(map(patterns.check, given))
 
     @model_validator(mode="after")
     def _patterns_are_the_sources(self) -> Self:

@@ -222,13 +222,13 @@ def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
     _register(kind)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about invalid metadata: only the pixels are used
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # About invalid metadata: only the pixels are used. About many pixels: check_pixels has the limit.
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(formats.readable(kind, data)), formats=PILLOW_NAME[kind]) as image:
                 yield image
     except (Rejected, NameError, ImportError):  # the last two are mistakes in this code, not in an image
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise Rejected(Reason.TOO_MANY_PIXELS, str(error)) from None
     except UnidentifiedImageError:
         raise Rejected(Reason.CORRUPT, f"starts as {kind}, but its header cannot be read") from None

@@ -6,6 +6,8 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 
 from imagefeatures import images, isolation
 from imagefeatures.limits import Limits
+from imagefeatures.settings import REPOSITORY
 from support.shared import PREPROCESSING
 
 
@@ -125,13 +128,34 @@ def test_without_the_compiled_module_pillow_resizes(use: Callable[[object], None
     np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))
 
 
+NOT_COMPILED = """
+import sys
+sys.modules["imagefeatures._bicubic"] = None  # what Python keeps of a module that is not there
+from imagefeatures import images
+print(images.resized(images.Image.new("RGB", (300, 200), (9, 99, 199)), 224, 224).mean(axis=(0, 1)).tolist())
+"""
+
+
+def test_where_nothing_could_be_compiled_the_module_is_imported_all_the_same() -> None:
+    command = [sys.executable, "-c", NOT_COMPILED]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert ended.stdout == "[9.0, 99.0, 199.0]\n"
+
+
 @compiled
-def test_code_that_gives_other_pixels_is_not_used(use: Callable[[object], None]) -> None:
+@pytest.mark.parametrize(("wrong", "height", "width"), [("larger", 61, 47), ("smaller", 300, 260)])
+def test_code_that_gives_other_pixels_is_not_used(
+    wrong: str, height: int, width: int, use: Callable[[object], None]
+) -> None:
+    right = images._bicubic
+
     class Wrong:
         @staticmethod
         def bicubic(pixels: memoryview, shape: tuple[int, int], out: np.ndarray, size: int) -> None:
-            out[:] = 7
+            right.bicubic(pixels, shape, out, size)
+            if (shape[0] < size) == (wrong == "larger"):
+                out[0] = 7
 
     use(Wrong)
-    image = noise(300, 200)
+    image = noise(height, width)
     np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))

@@ -54,6 +54,40 @@ def test_the_documented_defaults_hold() -> None:
     assert (dataset.source.pattern, dataset.label, dataset.schedule) == (("*",), "parent", None)
     assert (dataset.engine, dataset.sample, dataset.duplicates, dataset.on_empty) == ("openvino", 1.0, "keep", "fail")
     assert dataset.limits == Limits(max_bytes=33554432, max_pixels=50000000, max_rejected=0.05, decode_seconds=10)
+    assert (dataset.start_date, dataset.model) == (dt.date(2020, 1, 1), "mobilenet_v2")
+    assert (dataset.keep_rejected, dataset.reuse) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "f" * 63),
+        ("start_date", dt.date(1970, 1, 1)),
+        ("start_date", dt.date(2199, 12, 31)),
+        ("sample", 1.0),
+        ("sample", 1e-9),
+        ("schedule", None),
+    ],
+)
+def test_a_value_at_its_bound_is_taken(field: str, value: object) -> None:
+    assert getattr(Dataset.model_validate(GOOD | {field: value}), field) == value
+
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *(f"0 0 * * {day}" for day in WEEKDAYS),
+        *(f"0 0 * {month} *" for month in MONTHS),
+        "0 0 L * *",  # the last day of a month
+        "0 0 1,15 */2 MON-FRI",
+    ],
+)
+def test_a_schedule_may_name_months_and_weekdays_and_the_last_day_of_a_month(schedule: str) -> None:
+    assert Dataset.model_validate(GOOD | {"schedule": schedule}).schedule == schedule
 
 
 @pytest.mark.parametrize(
@@ -132,13 +166,26 @@ def test_patterns_match_names_or_paths_below_the_source(pattern: str | list[str]
     assert Dataset(name="fruit", source="s3://b/", pattern=pattern).source.matches(uri) is matches
 
 
+def test_a_pattern_and_an_exclude_are_written_down_as_the_sources_own() -> None:
+    dataset = Dataset(name="fruit", source="s3://b/", pattern="*.jpg", exclude=["drafts/*"])
+    assert (dataset.source.pattern, dataset.source.exclude) == (("*.jpg",), ("drafts/*",))
+    mapping = {"uri": "s3://b/", "pattern": ["*.jpg"], "exclude": ["drafts/*"]}
+    assert dataset == Dataset.model_validate({"name": "fruit", "source": mapping})
+    del mapping["exclude"]
+    assert dataset == Dataset.model_validate({"name": "fruit", "source": mapping, "exclude": "drafts/*"})
+    assert not {"pattern", "exclude"} & set(dataset.model_dump())
+    assert Dataset.model_validate(dataset.model_dump()) == dataset
+
+
 @pytest.mark.parametrize(
     ("rule", "uri", "label"),
     [
         ("parent", "file:///data/2026-11-02/pear/1.jpg", "pear"),
         ("parent", "s3://b/1.jpg", None),
         ("parent", "file:///1.jpg", None),
+        ("parent", "s3://b/pear/1.jpg", "pear"),
         ("none", "s3://b/pear/1.jpg", None),
+        ("none", "s3://b/none/1.jpg", None),
         (r"/(pear|fig)-\d+", "s3://b/fig-7.jpg", "fig"),
         (r"/(pear|fig)-\d+", "s3://b/nut-7.jpg", None),
         (r"nut(-\d+)?", "s3://b/nut.jpg", None),

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from imagefeatures.dataset_files import load_dataset
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError, ParamsError
 from imagefeatures.limits import Limits
 from imagefeatures.run_params import RunParams
+from imagefeatures.wording import one_line
 from support.dataset_files import GOOD, written
 
 NAUGHTY: dict[str, list[Any]] = {
@@ -203,6 +205,37 @@ def test_unknown_keys_are_named(tmp_path: Path) -> None:
 def test_missing_fields_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"^fruit\.yaml: name: is required; source: is required$"):
         load_dataset(written(tmp_path, {"label": "none"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"name": "quarantine"}, "name: 'quarantine' is the service's own table; choose another name"),
+        ({"name": "runs"}, "name: 'runs' is the service's own table; choose another name"),
+        ({"source": 7}, "source: must be a text such as s3://bucket/folder/, or a mapping with uri"),
+        ({"source": "http://x/y"}, "source: must be s3://bucket/… or file:///…, or a path relative to this file"),
+        ({"pattern": None}, "pattern: must be a list of texts"),
+        (
+            {"source": {"uri": "s3://b/", "pattern": ["*.png"]}, "pattern": "*.jpg"},
+            "pattern: is set in source too; remove one of them",
+        ),
+        (
+            {"source": {"uri": "s3://b/", "exclude": ["a"]}, "exclude": ["b"]},
+            "exclude: is set in source too; remove one of them",
+        ),
+        ({"model": "resnet50"}, "model: must be one of mobilenet_v2"),
+        ({"label": "no group"}, "label: the regular expression needs exactly one group, it has 0"),
+        ({"label": "(a)(b)"}, "label: the regular expression needs exactly one group, it has 2"),
+        ({"label": "("}, "label: neither parent, none nor a regular expression: missing )"),
+        ({"schedule": "0 3 * * *"}, 'schedule: must be a cron expression at midnight, such as "0 0 * * *"'),
+        ({"schedule": "0 0 * * fry"}, "schedule: is not a cron expression: 'fry' is neither a month nor a weekday"),
+        ({"schedule": "0 0 31 2 *"}, "schedule: is not a cron expression: "),
+    ],
+)
+def test_what_is_refused_says_why(content: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Dataset.model_validate(GOOD | content)
+    assert one_line(refused.value, Dataset).startswith(says)
 
 
 def test_one_error_names_all_mistakes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from imagefeatures import images
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import VERSION
-from support.photos import ENCODINGS, ORIENTATION, encoded, picture, real_photos, turned
+from support.photos import ENCODINGS, ORIENTATION, encoded, picture, png_chunk, real_photos, turned
 from support.shared import decode
 
 LIMITS = Limits()
@@ -109,7 +109,8 @@ def test_orientations_differ_so_that_the_tests_above_can_fail() -> None:
 def test_an_orientation_that_does_not_exist_means_upright(orientation: int) -> None:
     data = encoded(square(), "PNG", exif=turned(orientation))
     assert np.array_equal(decode(data, LIMITS).pixels, square())
-    assert inspect(data, LIMITS).width == SIDE
+    wide = encoded(picture(90, 60), "PNG", exif=turned(orientation))
+    assert (inspect(wide, LIMITS).width, decode(wide, LIMITS).width) == (90, 90)
 
 
 BAD_EXIF = {
@@ -131,6 +132,13 @@ def test_malformed_exif_is_not_fatal_and_means_upright(exif: bytes) -> None:
     data = whole[:2] + segment + whole[2:]
     assert inspect(data, LIMITS) == inspect(whole, LIMITS)
     assert np.array_equal(decode(data, LIMITS).pixels, decode(whole, LIMITS).pixels)
+
+
+@pytest.mark.parametrize("exif", BAD_EXIF.values(), ids=BAD_EXIF)
+def test_malformed_exif_of_a_png_is_not_fatal_and_means_upright(exif: bytes) -> None:
+    whole = encoded(square(), "PNG")
+    data = whole[:33] + png_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")) + whole[33:]
+    assert np.array_equal(decode(data, LIMITS).pixels, square())
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Metadata Warning")  # from calling Pillow directly below

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from imagefeatures import images
 from imagefeatures.errors import Rejected
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
@@ -22,6 +23,7 @@ from imagefeatures.settings import REPOSITORY
 from support.hostile import FILES
 from support.photos import ENCODINGS, encoded, fill, lab_tiff, picture, png_chunk, png_of
 from support.shared import decode
+from support.tiff_files import LZW, RGB, Tiff
 
 LIMITS = Limits()
 
@@ -99,6 +101,14 @@ def test_pixels_that_end_too_early_are_found_by_the_decoder_too(name: str) -> No
     kind, options = ENCODINGS[name]
     data = encoded(picture(), kind, **options)
     assert why(decode, data[: len(data) // 2])[0] is Reason.TRUNCATED
+
+
+def test_compressed_pixels_of_a_tiff_that_end_too_early_are_truncated_and_damaged_ones_corrupt() -> None:
+    data = Tiff(picture().astype(np.int64), 8, RGB, compression=LZW).bytes()
+    assert np.array_equal(images.decode(data, LIMITS, np.asarray).pixels, picture())
+    assert why(decode, data[: len(data) * 3 // 4])[0] is Reason.TRUNCATED
+    middle = len(data) // 2
+    assert why(decode, data[:middle] + b"\xff" * 400 + data[middle + 400 :])[0] is Reason.CORRUPT
 
 
 def test_compressed_data_that_contradicts_itself_is_corrupt() -> None:

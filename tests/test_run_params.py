@@ -33,6 +33,28 @@ def test_the_parameter_reuse_overrides_the_dataset_file(file: bool, given: bool 
     assert RunParams.parse({"reuse": given}).applied_to(dataset).reuse is effective
 
 
+def test_the_defaults_are_the_documented_ones() -> None:
+    params = RunParams()
+    assert (params.shard_images, params.shard_bytes, params.replace_newer) == (512, 67_108_864, False)
+    rest = set(RunParams.model_fields) - {"shard_images", "shard_bytes", "replace_newer"}
+    assert [getattr(params, name) for name in rest] == [None] * len(rest)
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "most"),
+    [
+        ("sample", 1e-9, 1),
+        ("max_rejected", 0, 1),
+        ("decode_seconds", 0.1, 600),
+        ("shard_images", 1, 10_000),
+        ("shard_bytes", 1_048_576, 1_073_741_824),
+    ],
+)
+def test_a_value_at_its_bound_is_taken(field: str, least: float, most: float) -> None:
+    for value in (least, most):
+        assert getattr(RunParams.parse({field: value}), field) == value
+
+
 def test_numbers_may_be_given_as_text() -> None:
     params = RunParams.parse({"sample": "0.5", "shard_images": "64"})
     assert (params.sample, params.shard_images) == (0.5, 64)

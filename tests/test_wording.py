@@ -92,6 +92,23 @@ def test_a_parameter_like_no_other_is_told_which_there_are() -> None:
     assert refusal(RunParams, {"partition": "2026/11/02"}) == f"partition: {says} (got '2026/11/02')"
 
 
+@pytest.mark.parametrize(("mistakes", "end"), [(20, ""), (21, "; and 1 more"), (25, "; and 5 more")])
+def test_the_first_twenty_mistakes_are_named_and_the_others_counted(mistakes: int, end: str) -> None:
+    names = [f"{number:02d}" for number in range(mistakes)]
+    fields = ", ".join(sorted(RunParams.model_fields))
+    sentences = [f"{name}: unknown field (known: {fields})" for name in names[:20]]
+    assert refusal(RunParams, dict.fromkeys(names)) == "; ".join(sentences) + end
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("x" * 78, f"'{'x' * 78}'"), ("x" * 79, f"'{'x' * 79}…"), (10**5000, "a value of type int")],
+    ids=["80 characters", "81 characters", "more digits than Python writes"],
+)
+def test_a_long_value_is_shown_by_its_first_80_characters(value: object, shown: str) -> None:
+    assert refusal(Dataset, GOOD | {"reuse": value}) == f"reuse: must be true or false (got {shown})"
+
+
 def test_nothing_that_is_refused_is_said_in_pydantics_words() -> None:
     refused = [refusal(Dataset, GOOD | {field: value}) for field, values in NAUGHTY.items() for value in values]
     for field, values in NAUGHTY_LIMITS.items():

@@ -76,11 +76,12 @@ def test_a_gif_without_a_palette_is_refused() -> None:
 
 
 @pytest.mark.parametrize("colours", [PALETTE[:64], GREYS[:64]], ids=["colours", "greys in order"])
-def test_a_pixel_behind_the_end_of_the_palette_is_corrupt(colours: np.ndarray) -> None:
+@pytest.mark.parametrize("stray", [64, 200])
+def test_a_pixel_behind_the_end_of_the_palette_is_corrupt(stray: int, colours: np.ndarray) -> None:
     assert np.array_equal(decoded(Gif(INDICES % 64, colours).bytes()), colours[INDICES % 64])
-    data = Gif(np.where(INDICES % 64 == 7, 200, INDICES % 64), colours).bytes()
+    data = Gif(np.where(INDICES % 64 == 7, stray, INDICES % 64), colours).bytes()
     assert images.inspect(data, LIMITS).format == "GIF"
-    with pytest.raises(Rejected, match="a pixel has colour 200 of a palette of 64") as outside:
+    with pytest.raises(Rejected, match=f"a pixel has colour {stray} of a palette of 64") as outside:
         images.decode(data, LIMITS, rgb)
     assert outside.value.reason == "CORRUPT"
 

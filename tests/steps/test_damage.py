@@ -81,6 +81,13 @@ def test_a_bright_png_without_its_last_row_is_truncated_too() -> None:
         decode(png_made(SIDE, SIDE, 8, 2, row * (SIDE - 1)), LIMITS)
 
 
+def test_an_interlaced_png_without_its_last_pass_is_truncated() -> None:
+    passes = [1 + SIDE // 8, 1 + SIDE // 8, 1 + SIDE // 4, 1 + SIDE // 2]  # those that an image of one row has
+    assert decode(png_made(SIDE, 1, 8, 0, bytes(sum(passes)), interlaced=True), LIMITS).width == SIDE
+    with pytest.raises(Rejected, match="PNG of 64 × 1 whose pixels end after 35 of 68 bytes"):
+        decode(png_made(SIDE, 1, 8, 0, bytes(sum(passes[:3])), interlaced=True), LIMITS)
+
+
 def test_bytes_after_the_last_row_are_ignored() -> None:
     data = png_made(SIDE, SIDE, 8, 2, bytes(pixel_bytes(8, 2, False) + 5_000_000))
     assert decode(data, LIMITS).width == SIDE

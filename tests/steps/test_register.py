@@ -64,6 +64,7 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
         ("empty.png", "ingest", "EMPTY_OBJECT"),
         ("text.png", "validate", "UNSUPPORTED_FORMAT"),
     }
+    assert dict(read.runs(settings)[0]["versions"]) == run.versions  # of the libraries that made the numbers
     assert list(storage.list_objects(run.layout.run)) == []
     assert json.dumps(outcome.summary)  # Airflow stores it as JSON
 

@@ -58,20 +58,27 @@ def test_the_summary_of_a_run_has_its_counts_and_reasons() -> None:
 
 
 @pytest.fixture
-def finished(make_run: MakeRun, tmp_path: Path) -> Callable[[], Run]:
-    """finished(): a run over two photos, ready to register."""
+def finished(make_run: MakeRun, tmp_path: Path) -> Callable[..., Run]:
+    """finished(**params): a run over two photos, ready to register."""
     photos = fill(tmp_path / "photos", {"a.jpg": jpeg(1), "b.jpg": jpeg(2)})
 
-    def make() -> Run:
-        run = make_run(photos, {"reuse": False})
+    def make(**params: object) -> Run:
+        run = make_run(photos, {"reuse": False, **params})
         local.run_steps(run, THIS_PROCESS)
         return run
 
     return make
 
 
+def test_vectors_that_the_table_had_are_counted_as_reused(finished: Callable[..., Run], settings: Settings) -> None:
+    first = register.register(finished().layout.run_file, settings)
+    assert (first.summary["reused"], first.summary["computed"]) == (0, 2)
+    second = register.register(finished(reuse=True).layout.run_file, settings)
+    assert (second.summary["reused"], second.summary["computed"]) == (2, 0)
+
+
 def test_expired_snapshots_are_cleaned_up_in_all_three_tables_after_the_publication(
-    finished: Callable[[], Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cleaned: list[tuple[str, str, int]] = []
 
@@ -85,7 +92,7 @@ def test_expired_snapshots_are_cleaned_up_in_all_three_tables_after_the_publicat
 
 
 def test_a_clean_up_that_fails_is_a_warning_for_each_table_and_no_error_of_the_run(
-    finished: Callable[[], Run], settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> int:
         raise OSError("a message that may hold a password")
@@ -100,7 +107,7 @@ def test_a_clean_up_that_fails_is_a_warning_for_each_table_and_no_error_of_the_r
     ]
 
 
-def test_an_older_run_is_refused_before_its_files_are_read(finished: Callable[[], Run], settings: Settings) -> None:
+def test_an_older_run_is_refused_before_its_files_are_read(finished: Callable[..., Run], settings: Settings) -> None:
     older, newer = finished(), finished()
     register.register(newer.layout.run_file, settings)
     Path(older.layout.receipt("featurize", 0).removeprefix("file://")).unlink()
@@ -109,7 +116,7 @@ def test_an_older_run_is_refused_before_its_files_are_read(finished: Callable[[]
 
 
 def test_an_object_that_no_table_holds_is_named_and_counted(
-    finished: Callable[[], Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = featurize.feature_table
 
@@ -126,7 +133,7 @@ def test_an_object_that_no_table_holds_is_named_and_counted(
 
 
 def test_a_features_file_with_other_columns_refuses_the_run(
-    finished: Callable[[], Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = featurize.feature_table
     monkeypatch.setattr(featurize, "feature_table", lambda *given: right(*given).drop_columns(["label"]))
@@ -136,7 +143,7 @@ def test_a_features_file_with_other_columns_refuses_the_run(
 
 
 def test_counts_that_do_not_add_up_within_a_step_refuse_the_run(
-    finished: Callable[[], Run], settings: Settings
+    finished: Callable[..., Run], settings: Settings
 ) -> None:
     run = finished()
     path = Path(run.layout.receipt("ingest", 0).removeprefix("file://"))

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from test_validate import turned_away, validated
 
-from imagefeatures import schemas, storage
+from imagefeatures import images, isolation, schemas, storage
+from imagefeatures.errors import DecoderUnavailable
 from imagefeatures.pixels import as_binary, as_pixels
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
@@ -94,6 +95,17 @@ def test_width_height_and_mode_are_the_originals(make_run: MakeRun, tmp_path: Pa
     table = pa.concat_tables(read_staged(receipt.output) for receipt in resized(run))
     columns = zip(*(table[name].to_pylist() for name in ("width", "height", "mode")), strict=True)
     assert list(columns) == [(60, 90, "RGB"), (64, 48, "I;16"), (64, 48, "P")]
+
+
+def test_the_decoder_that_is_given_is_the_one_that_decodes(make_run: MakeRun, tmp_path: Path) -> None:
+    class Given(isolation.Isolated):
+        def run(self, *_: object) -> isolation.Batch:
+            raise DecoderUnavailable("the given one")
+
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1)}))
+    validated(run)
+    with pytest.raises(DecoderUnavailable, match="the given one"):
+        resize.run_shard(run, 0, Given(images.decode))
 
 
 def test_a_retry_makes_the_same_pixels_of_the_one_shard(make_run: MakeRun, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from imagefeatures import budget, manifest, schemas, storage
-from imagefeatures.errors import AuditFailed, TooManyRejected
+from imagefeatures import budget, images, isolation, manifest, schemas, storage
+from imagefeatures.errors import AuditFailed, DecoderUnavailable, TooManyRejected
 from imagefeatures.local import find_duplicates
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings, program
@@ -102,6 +102,18 @@ def test_a_retry_does_only_the_shard_whose_receipt_is_gone(make_run: MakeRun, tm
     assert pending(run.layout, "validate", len(receipts)) == [2]
     again = validate.run_shard(run, 2)
     assert (again.reasons, again.output.sha256) == (receipts[2].reasons, receipts[2].output.sha256)
+
+
+def test_the_inspector_that_is_given_is_the_one_that_reads_headers(make_run: MakeRun, tmp_path: Path) -> None:
+    class Given(isolation.Isolated):
+        def run(self, *_: object) -> isolation.Batch:
+            raise DecoderUnavailable("the given one")
+
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1)}))
+    manifest.list_source(run, workers=1)
+    ingest.run_shard(run, 0)
+    with pytest.raises(DecoderUnavailable, match="the given one"):
+        validate.run_shard(run, 0, Given(images.inspect))
 
 
 # Duplicates

@@ -80,12 +80,17 @@ class Plan:
     lines: dict[str, set[int]] | None
 
     def tests_for(self, first: int, last: int, at_import: bool) -> list[str]:
-        """The tests that run one of the lines, the quickest first; all where the module's import runs them."""
+        """The tests that run one of the lines, the quickest first; all where the module's import runs them.
+
+        Where one test alone runs them, the others come after it: a fixture of the session, or a result that is cached,
+        runs in the first test that needs it, and others notice.
+        """
         tests = sorted(self.seconds, key=self.seconds.__getitem__)
         if at_import or self.lines is None:
             return tests
         wanted = set(range(first, last + 1))
-        return [test for test in tests if wanted & self.lines.get(test, set())]
+        seen = [test for test in tests if wanted & self.lines.get(test, set())]
+        return seen if len(seen) != 1 else seen + [test for test in tests if test not in seen]
 
 
 def of_module(repository: Path, module: str) -> list[str]:
