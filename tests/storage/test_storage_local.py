@@ -86,6 +86,13 @@ def test_a_folder_of_files_is_deleted_with_all_that_is_in_it_and_once_is_enough(
     assert storage.abort_old_uploads(f"file://{tmp_path}") == 0
 
 
+def test_what_is_no_folder_is_not_deleted_and_that_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    with pytest.raises(StoreRefused, match=rf"^file://{tmp_path}/file/: Not a directory: [^\n]*$"):
+        storage.delete_folder(f"file://{tmp_path}/file")
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
 # Modes
 
 

@@ -32,6 +32,7 @@ ALSO = {
         "tests/storage/test_storage_atomic.py",
     ],
     "imagefeatures/storage/local.py": [
+        "tests/storage/test_storage.py",
         "tests/storage/test_storage_local.py",
         "tests/storage/test_storage_durable.py",
         "tests/storage/test_storage_atomic.py",
