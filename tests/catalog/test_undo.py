@@ -59,12 +59,14 @@ def test_the_first_run_of_a_table_leaves_it_empty(
 def test_files_come_back_beside_those_of_another_day(photos: tables.Table, tmp_path: Path) -> None:
     publish(photos, tmp_path, "other", NEXT_DAY, rows=4)
     publish(photos, tmp_path, "one", rows=2)
+    files = {task.file.file_path for task in photos.scan().plan_files()}
     publish(photos, tmp_path, "two", rows=3)
     assert not undo.take_back(photos, DAY, "one")
     assert not undo.take_back(photos, NEXT_DAY, "two")
     assert held(photos) == {(NEXT_DAY, "other"): 4, (DAY, "two"): 3}
     assert undo.take_back(photos, DAY, "two")
     assert held(photos) == {(NEXT_DAY, "other"): 4, (DAY, "one"): 2}
+    assert {task.file.file_path for task in photos.scan().plan_files()} == files  # none was written anew
 
 
 def test_rows_come_back_beside_those_of_another_dataset(quarantine: tables.Table) -> None:
