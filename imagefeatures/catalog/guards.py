@@ -68,11 +68,10 @@ def is_inside(location: str, lake: str) -> bool:
     return plain_uri(location).startswith(f"{layout.warehouse(lake)}/")
 
 
-def without_code(metadata: TableMetadata) -> TableMetadata:
-    """The metadata without the properties that name code to import: they are dropped, also by the next commit."""
+def without_code(metadata: TableMetadata) -> None:
+    """Drop the properties that name code to import; the next commit drops them too."""
     for name in NAMES_OF_CODE:
         metadata.properties.pop(name, None)
-    return metadata
 
 
 @contextlib.contextmanager
