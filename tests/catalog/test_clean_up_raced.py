@@ -1,0 +1,86 @@
+"""A clean-up beside other clean-ups and publications: it looks again, so many times, and counts what it deletes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pyiceberg.table import Table
+
+from imagefeatures.catalog import retention, tables
+from imagefeatures.settings import Settings
+from support.growing import FIRST_GROUP, Publish, unnamed_files
+
+
+@pytest.fixture
+def grown(photos: Table, publish: Publish) -> Table:
+    """A table of which a clean-up has eight files to delete."""
+    for number in range(FIRST_GROUP):
+        publish(f"run-{number}")
+    return photos
+
+
+def test_files_that_another_clean_up_deletes_meanwhile_are_looked_for_anew_four_times(
+    grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = retention._only_named_by, []
+
+    def vanished(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
+        looks.append(lists)
+        if len(looks) % retention.TRIES or len(looks) > retention.TRIES:
+            raise FileNotFoundError
+        return look(lists, table)
+
+    monkeypatch.setattr(retention, "_only_named_by", vanished)
+    assert retention.remove_expired(grown, few.lake) == 8
+    assert (len(looks), unnamed_files(grown)) == (retention.TRIES, set())
+    with pytest.raises(FileNotFoundError):
+        retention.remove_expired(grown, few.lake)
+    assert len(looks) == 2 * retention.TRIES
+
+
+def test_a_clean_up_beside_publications_that_never_end_deletes_nothing_that_it_is_not_sure_of(
+    grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = retention._only_named_by, []
+
+    def published_meanwhile(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
+        looks.append(lists)
+        with tables.open_catalog(few).load_table("features.photos").transaction() as change:
+            change.set_properties({"looks": str(len(looks))})
+        return look(lists, table)
+
+    before = unnamed_files(grown)
+    monkeypatch.setattr(retention, "_only_named_by", published_meanwhile)
+    assert retention.remove_expired(grown, few.lake) == 0
+    assert len(looks) == retention.TRIES
+    assert unnamed_files(grown) == before
+
+
+def test_a_file_that_another_clean_up_has_deleted_is_not_counted(photos: Table, few: Settings) -> None:
+    folder = Path(photos.location().removeprefix("file://"))
+    (folder / "there.avro").write_bytes(b"x")
+    uris = [f"file://{folder}/{name}.avro" for name in ("gone", "there", "never")]
+    assert retention._delete(uris, photos) == 1
+    assert not (folder / "there.avro").exists()
+
+
+def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit numbers its manifests. The highest number that is named tells how many there were."""
+    named = {
+        "m/snap-1-0-old.avro": ["m/old-m3.avro"],  # not among the newest four
+        "m/snap-2-0-a.avro": ["m/a-m0.avro", "m/old-m3.avro"],
+        "m/snap-3-0-b+c.avro": ["m/b+c-m3.avro", "m/b+c-m1.avro", "m/a-m0.avro", "n/b+c-m7.avro", "m/bbc-m8.avro"],
+        "m/of-another-writer.avro": ["m/of-another-writer-m2.avro"],
+        "m/snap-5-0-d.avro": ["m/a-m0.avro"],
+    }
+    snapshots = [SimpleNamespace(sequence_number=at, manifest_list=uri) for at, uri in enumerate(named, 1)]
+    table = SimpleNamespace(io=None, metadata=SimpleNamespace(snapshots=snapshots[::-1]))
+
+    def manifests(_: object, uri: str) -> list[Any]:
+        return [SimpleNamespace(manifest_path=path) for path in named[uri]]
+
+    monkeypatch.setattr(retention, "_manifests", manifests)
+    assert retention._merged_at_once(cast("Table", table)) == {"m/b+c-m0.avro", "m/b+c-m2.avro"}
