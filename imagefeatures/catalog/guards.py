@@ -9,7 +9,6 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from pydantic import ValidationError as ModelError
 from pyiceberg.exceptions import ValidationError
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
@@ -81,7 +80,7 @@ def readable_metadata(name: str, location: str | None, files: FileIO) -> Iterato
         yield
     except FileNotFoundError:
         raise CatalogRefused(f"{name}: its metadata, {location}, is missing; {REPAIR}") from None
-    except (ValidationError, ModelError, ValueError, KeyError) as error:
+    except (ValidationError, ValueError, KeyError) as error:  # pydantic's own error is a ValueError
         raise CatalogRefused(f"{name}: {_unreadable(str(location), files, error)}") from None
 
 

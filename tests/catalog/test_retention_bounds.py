@@ -117,7 +117,8 @@ def test_snapshots_are_told_apart_by_sequence_number_and_those_of_format_one_by_
     old = made.model_copy(update={"snapshots": first_format})
     assert [s.snapshot_id for s in retention.expired_snapshots(old, NOW)] == oldest
     of_a_fast_clock = made.snapshots[0].model_copy(update={"sequence_number": None, "timestamp_ms": days_ago(0)})
-    upgraded = made.model_copy(update={"snapshots": [*made.snapshots[1:], of_a_fast_clock]})
+    numbered = [s.model_copy(update={"sequence_number": s.snapshot_id - 1}) for s in made.snapshots[1:]]
+    upgraded = made.model_copy(update={"snapshots": [*numbered, of_a_fast_clock]})
     assert [s.snapshot_id for s in retention.expired_snapshots(upgraded, NOW)] == oldest
 
 
