@@ -59,6 +59,14 @@ def test_a_clean_up_beside_publications_that_never_end_deletes_nothing_that_it_i
     assert unnamed_files(grown) == before
 
 
+def test_where_nothing_has_expired_nothing_is_looked_for(
+    photos: Table, publish: Publish, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("first")
+    monkeypatch.setattr(retention, "_only_named_by", lambda *_: pytest.fail("a clean-up after each run would be dear"))
+    assert retention.remove_expired(photos, few.lake) == 0
+
+
 def test_a_file_that_another_clean_up_has_deleted_is_not_counted(photos: Table, few: Settings) -> None:
     folder = Path(photos.location().removeprefix("file://"))
     (folder / "there.avro").write_bytes(b"x")
