@@ -59,26 +59,20 @@ def test_a_clean_up_beside_publications_that_never_end_deletes_nothing_that_it_i
     assert unnamed_files(grown) == before
 
 
-def test_one_look_is_enough_at_a_table_that_has_changed_since_it_was_opened(
+def test_one_look_is_enough_at_a_table_that_has_changed_and_versions_that_it_has_forgotten_go_too(
     grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early = tables.open_catalog(few).load_table("features.photos")
     with grown.transaction() as change:
         change.set_properties({"owner": "somebody"})
-    look, looks = retention._only_named_by, []
-    monkeypatch.setattr(retention, "_only_named_by", lambda *given: looks.append(given) or look(*given))
-    assert retention.remove_expired(early, few.lake) == 8
-    assert len(looks) == 1
-
-
-def test_a_version_of_the_metadata_that_the_table_has_forgotten_goes_too(
-    grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(retention, "VERSIONS_KEPT", 2)
     forgotten = Path(grown.metadata_location.removeprefix("file://")).with_name("00000-ab.metadata.json")
     forgotten.write_bytes(b"{}")
-    assert retention.remove_expired(grown, few.lake) == 9
+    look, looks = retention._only_named_by, []
+    monkeypatch.setattr(retention, "_only_named_by", lambda *given: looks.append(given) or look(*given))
+    assert retention.remove_expired(early, few.lake) == 9
     assert not forgotten.exists()
+    assert len(looks) == 1
 
 
 def test_where_nothing_has_expired_nothing_is_looked_for(
