@@ -100,7 +100,8 @@ def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monk
         "m/of-another-writer.avro": ["m/of-another-writer-m2.avro"],
         "m/snap-5-0-d.avro": ["m/a-m0.avro"],
     }
-    snapshots = [SimpleNamespace(sequence_number=at, manifest_list=uri) for at, uri in enumerate(named, 1)]
+    numbers = [None, 1, 2, 3, 4]  # the oldest one is of format 1
+    snapshots = [SimpleNamespace(sequence_number=at, manifest_list=uri) for at, uri in zip(numbers, named, strict=True)]
     table = SimpleNamespace(io=None, metadata=SimpleNamespace(snapshots=snapshots[::-1]))
 
     def manifests(_: object, uri: str) -> list[Any]:
