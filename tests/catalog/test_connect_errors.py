@@ -64,13 +64,34 @@ def test_without_a_code_the_message_says_it(text: str) -> None:
     assert line.startswith(f"{OF_POSTGRES}connection failed: {text}")
 
 
-def test_any_other_message_may_pass_and_what_is_to_be_done_follows() -> None:
-    full = OperationalError("", {}, Exception("database or disk is full"))
-    assert told(full, SQLITE) == (
-        CatalogError,
-        f"{OF_SQLITE}database or disk is full; free some space there, then try again",
-    )
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("attempt to write a readonly database", "give this process the right to write the file and its folder"),
+        (
+            "unable to open database file",
+            "its folder must exist, and this process must be allowed to write there",
+        ),
+        ("file is not a database", "IMAGEFEATURES_CATALOG names another file, or the database is damaged"),
+        ("database disk image is malformed", "the database is damaged: restore its backup"),
+        ("database is locked", "another program holds it: end that program, or try again"),
+        ("database or disk is full", "free some space there, then try again"),
+        ("permission denied for schema public", "give the user in IMAGEFEATURES_CATALOG this right"),
+        (
+            "cannot execute INSERT in a read-only transaction",
+            "IMAGEFEATURES_CATALOG must name a server that takes writes",
+        ),
+    ],
+)
+def test_what_is_to_be_done_follows_a_message(message: str, remedy: str) -> None:
+    _, line = told(OperationalError("", {}, Exception(message)), SQLITE)
+    assert line == f"{OF_SQLITE}{message}; {remedy}"
+
+
+def test_any_other_message_may_pass() -> None:
     assert told(OperationalError("", {}, Exception("starting up")), SQLITE) == (CatalogError, f"{OF_SQLITE}starting up")
+    full = OperationalError("", {}, Exception("database or disk is full"))
+    assert told(full, SQLITE)[0] is CatalogError
 
 
 @pytest.mark.parametrize(
