@@ -85,7 +85,7 @@ def sql_url(catalog: str) -> URL:
 
 def _check_file(url: URL) -> None:
     """Raise SettingsError where every process would have a SQLite database of its own, or none that lasts."""
-    file = url.database or ""
+    file = url.database
     if not file or ":memory:" in file or "memory" in url.query.get("mode", "") or "mode=memory" in file:
         raise SettingsError(
             f"{VARIABLE}: this SQLite database is in memory, and ends with the process: what is registered in it is "

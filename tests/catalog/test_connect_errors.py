@@ -177,6 +177,22 @@ def test_only_a_sqlite_file_may_not_exist_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("catalog", "said"),
+    [
+        ("secret", "neither a database's URL, such as postgresql"),
+        ("oracle+secret://h/d", "neither a database's URL, such as postgresql"),
+        ("postgresql+psycopg://user:secret@h:secret/d", "neither a database's URL, such as postgresql"),
+        ("mysql+mysqldb://user:secret@h/d", "no driver for mysql\\+mysqldb:// \\(No module named 'MySQLdb'\\); "),
+        ("postgresql+psycopg://user:p@secret@h/d", "the password holds an @; write it as %40$"),
+    ],
+)
+def test_what_is_no_database_is_refused_without_its_password(catalog: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=f"^IMAGEFEATURES_CATALOG: {said}") as refused:
+        connect.sql_url(catalog)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     "file",
     ["", "/:memory:", "/file:x?mode=memory&uri=true", "/file:/x?uri=true&mode=memory", "/file:/a%3Fmode=memory"],
 )
