@@ -9,9 +9,11 @@ from typing import Any, cast
 import pytest
 from pyiceberg.table import Table
 
+from imagefeatures import storage
 from imagefeatures.catalog import retention, tables
 from imagefeatures.settings import Settings
-from support.growing import FIRST_GROUP, Publish, unnamed_files
+from support.growing import FIRST_GROUP, Publish, run_file, unnamed_files
+from support.publishing import DAY
 
 
 @pytest.fixture
@@ -109,3 +111,34 @@ def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monk
 
     monkeypatch.setattr(retention, "_manifests", manifests)
     assert retention._merged_at_once(cast("Table", table)) == {"m/b+c-m0.avro", "m/b+c-m2.avro"}
+
+
+def test_only_what_no_snapshot_names_any_more_is_deleted_and_a_manifest_that_is_gone_names_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named: dict[str, list[str]] = {"a.avro": ["1.parquet", "2.parquet"], "b.avro": ["2.parquet", "3.parquet"]}
+
+    def manifest(path: str) -> Any:
+        def entries(_: object) -> list[Any]:
+            if path not in named:
+                raise FileNotFoundError(path)
+            return [SimpleNamespace(data_file=SimpleNamespace(file_path=file)) for file in named[path]]
+
+        return SimpleNamespace(manifest_path=path, fetch_manifest_entry=entries)
+
+    lists = {"kept": ["a.avro"], "expired": ["a.avro", "b.avro", "gone.avro"]}
+    monkeypatch.setattr(retention, "_manifests", lambda _, uri: [manifest(path) for path in lists[uri]])
+    kept = SimpleNamespace(snapshots=[SimpleNamespace(manifest_list="kept")])
+    table = cast("Table", SimpleNamespace(io=None, metadata=kept))
+    assert retention._only_named_by(["expired"], table) == ({"3.parquet"}, {"b.avro", "gone.avro"})
+    del named["a.avro"]  # one that a snapshot names must not be gone
+    with pytest.raises(FileNotFoundError):
+        retention._only_named_by(["expired"], table)
+
+
+def test_a_run_can_be_published_as_long_as_it_has_a_staging_folder(few: Settings) -> None:
+    file = run_file(few, "run-0")
+    assert retention._may_be_published(file, few.lake) is False
+    storage.write(f"{few.lake}/staging/photos/{DAY}/run-0/run.json", b"{}")
+    assert retention._may_be_published(file, few.lake) is True
+    assert retention._may_be_published(f"{few.lake}/warehouse/features/photos/metadata/a.avro", few.lake) is False
