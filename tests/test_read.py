@@ -172,7 +172,9 @@ def test_a_condition_may_speak_of_columns_that_are_not_read(
     [
         ("label = ", "where is not a condition: Expected"),
         ("lable = 'red'", "where does not fit the table: .*lable"),
+        ("LABEL = 'red'", "where does not fit the table: .*LABEL"),
         ("width = 'wide'", "where does not fit the table: .*wide"),
+        ("label = 3", "where does not fit the table: "),
         ("features.element > 1", "where does not fit the table: "),
         ("added_by_hand = 'x'", "where speaks of added_by_hand, which is not read"),
     ],

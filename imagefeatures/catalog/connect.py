@@ -85,7 +85,7 @@ def sql_url(catalog: str) -> URL:
 
 def _check_file(url: URL) -> None:
     """Raise SettingsError where every process would have a SQLite database of its own, or none that lasts."""
-    file = url.database or ""
+    file = url.database
     if not file or ":memory:" in file or "memory" in url.query.get("mode", "") or "mode=memory" in file:
         raise SettingsError(
             f"{VARIABLE}: this SQLite database is in memory, and ends with the process: what is registered in it is "
@@ -115,13 +115,13 @@ def describe(catalog: str) -> str:
 
 
 def sqlite_file(catalog: str) -> Path | None:
-    """The file of a SQLite catalog; None for any other, and for one in memory or with a URI of SQLite's own.
+    """The file of a SQLite catalog; None for any other, and for one with a URI of SQLite's own. Raises SettingsError.
 
     >>> sqlite_file("sqlite:////lake/catalog.db?timeout=60"), sqlite_file("http://rest:8181")
     (PosixPath('/lake/catalog.db'), None)
     """
     url = None if is_rest(catalog) else sql_url(catalog)
-    if not url or url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":", "file:")):
+    if not url or url.get_backend_name() != "sqlite" or not url.database or url.database.startswith("file:"):
         return None
     return Path(url.database).absolute()
 

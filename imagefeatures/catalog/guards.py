@@ -9,7 +9,6 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from pydantic import ValidationError as ModelError
 from pyiceberg.exceptions import ValidationError
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
@@ -68,11 +67,10 @@ def is_inside(location: str, lake: str) -> bool:
     return plain_uri(location).startswith(f"{layout.warehouse(lake)}/")
 
 
-def without_code(metadata: TableMetadata) -> TableMetadata:
-    """The metadata without the properties that name code to import: they are dropped, also by the next commit."""
+def without_code(metadata: TableMetadata) -> None:
+    """Drop the properties that name code to import; the next commit drops them too."""
     for name in NAMES_OF_CODE:
         metadata.properties.pop(name, None)
-    return metadata
 
 
 @contextlib.contextmanager
@@ -82,7 +80,7 @@ def readable_metadata(name: str, location: str | None, files: FileIO) -> Iterato
         yield
     except FileNotFoundError:
         raise CatalogRefused(f"{name}: its metadata, {location}, is missing; {REPAIR}") from None
-    except (ValidationError, ModelError, ValueError, KeyError) as error:
+    except (ValidationError, ValueError, KeyError) as error:  # pydantic's own error is a ValueError
         raise CatalogRefused(f"{name}: {_unreadable(str(location), files, error)}") from None
 
 

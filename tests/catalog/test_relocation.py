@@ -1,15 +1,12 @@
-"""A lake that was copied or moved: refused with both names, then made whole in its new place, without the old one."""
+"""A lake that was copied or moved is made whole in its new place, without the old one."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -22,113 +19,16 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.run_params import RunParams
-from imagefeatures.settings import Settings, program
-from imagefeatures.steps.register import Outcome, register
-from support.canary import RestAnswers, rest_catalog
-from support.photos import fill, jpeg
-from support.publishing import DAY, delete_rows
+from imagefeatures.settings import Settings
+from imagefeatures.steps.register import register
+from support.publishing import DAY
+from support.relocating import TABLES, Moved, catalog_rows, digests, path_of, published, rows
 from support.shared import BUCKET, THIS_PROCESS
-
-TABLES = ("photos", "quarantine", "runs")
-Moved = Callable[..., Settings]
-
-
-def published(settings: Settings, folder: Path, partition: str = DAY) -> Outcome:
-    dataset = Dataset(name="photos", source=f"file://{folder}/{{partition}}/", limits={"max_rejected": 0.5})
-    run = load_run(plan_run(dataset, RunParams(), partition, settings), settings.lake)
-    local.run_steps(run, THIS_PROCESS)
-    return register(run.layout.run_file, settings)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of two days."""
-    files = {f"{day}/{label}.jpg": jpeg(at) for day in (DAY, "2026-11-03") for at, label in enumerate("ab")}
-    return fill(tmp_path_factory.mktemp("photos"), files | {f"{DAY}/empty.jpg": b""})
-
-
-@pytest.fixture(scope="module")
-def original(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A lake with both days, the first one published twice, so that features.photos has a past. No test changes it."""
-    lake = tmp_path_factory.mktemp("original") / "lake"
-    lake.mkdir()
-    settings = Settings(f"file://{lake}", f"sqlite:///{lake}/catalog.db", None, lake / "cache")
-    for day in (DAY, "2026-11-03", DAY):
-        published(settings, photos, day)
-    return settings
-
-
-@pytest.fixture
-def moved(original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moved]:
-    """moved("copy" or "move"): the settings of the lake in its new place, in the environment too.
-
-    A lake that was moved is one whose old place is empty: it comes back after the test.
-    """
-    old, away = path_of(original.lake), path_of(original.lake).with_name("away")
-
-    def go(how: str, lake: Path = old) -> Settings:
-        new = tmp_path / f"{lake.name} 2"
-        shutil.copytree(lake, new)
-        if how == "move":
-            lake.rename(away)
-        monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{new}")
-        monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{new}/catalog.db?timeout=60")
-        return Settings.from_env()
-
-    yield go
-    if away.exists() and not old.exists():
-        away.rename(old)
-
-
-@pytest.fixture
-def own(moved: Moved) -> Settings:
-    """A lake like the original one that the test may change."""
-    settings = moved("copy")
-    assert main(["relocate-lake", "--apply"]) == 0
-    return settings
-
-
-def path_of(uri: str) -> Path:
-    return Path(uri.removeprefix("file://"))
-
-
-def rows(settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    return {name: read.table(settings, name).to_pylist() for name in TABLES}
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a folder. SQLite's file is told by its rows: opening it may touch it."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith("catalog.db")
-    }
-
-
-def catalog_rows(file: Path) -> list[Any]:
-    with sqlite3.connect(file) as connection:
-        return connection.execute("select * from iceberg_tables order by table_name").fetchall()
-
-
-@pytest.mark.parametrize("how", ["copy", "move"])
-def test_a_lake_in_a_new_place_is_refused_with_both_names_and_the_way_out(
-    original: Settings, photos: Path, moved: Moved, how: str
-) -> None:
-    new = moved(how)
-    for use in (lambda: published(new, photos), lambda: read.runs(new), lambda: read.table(new, "photos")):
-        with pytest.raises(CatalogRefused) as refused:
-            use()
-        line = str(refused.value)
-        assert f"lies in {original.lake}/warehouse/features/" in line
-        assert f"which is not in this lake, {new.lake}: " in line
-        assert line.endswith(f"is a copy, or was moved here, `{program()} relocate-lake` makes its tables its own")
-        assert "\n" not in line
-    assert not list(path_of(new.lake).rglob("run.json"))
 
 
 @pytest.mark.parametrize("how", ["copy", "move"])
 def test_a_lake_that_was_copied_or_moved_is_whole_and_independent(
-    original: Settings, photos: Path, moved: Moved, how: str, capsys: pytest.CaptureFixture[str]
+    original: Settings, moved: Moved, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = rows(original)
     snapshots = [s.snapshot_id for s in tables.open_catalog(original).load_table("features.photos").snapshots()]
@@ -169,13 +69,13 @@ def test_a_lake_that_was_copied_or_moved_is_whole_and_independent(
 
 @pytest.mark.long
 def test_runs_go_on_in_the_new_place_with_reuse_and_leave_the_old_one_alone(
-    original: Settings, photos: Path, moved: Moved
+    original: Settings, two_days: Path, moved: Moved
 ) -> None:
     new = moved("copy")
     before_of_original = digests(path_of(original.lake)), catalog_rows(path_of(original.lake) / "catalog.db")
     assert main(["relocate-lake", "--apply"]) == 0
     for _ in range(2):
-        outcome = published(new, photos)
+        outcome = published(new, two_days)
         assert (outcome.row["registered"], outcome.row["reused"], outcome.row["quarantined"]) == (2, 2, 1)
     assert (digests(path_of(original.lake)), catalog_rows(path_of(original.lake) / "catalog.db")) == before_of_original
     assert all(not report.current.faults for report in repair.examine(tables.open_catalog(new)))
@@ -184,7 +84,7 @@ def test_runs_go_on_in_the_new_place_with_reuse_and_leave_the_old_one_alone(
         assert uri.startswith(f"{new.lake}/")
 
 
-def test_no_file_that_the_tables_name_names_the_old_place(original: Settings, photos: Path, moved: Moved) -> None:
+def test_no_file_that_the_tables_name_names_the_old_place(original: Settings, moved: Moved) -> None:
     new = moved("copy")
     assert main(["relocate-lake", "--apply"]) == 0
     for name in TABLES:
@@ -200,11 +100,11 @@ def test_no_file_that_the_tables_name_names_the_old_place(original: Settings, ph
 
 @pytest.mark.long
 def test_an_unfinished_run_and_an_interrupted_publication_go_on_in_the_new_place(
-    own: Settings, photos: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch
+    own: Settings, two_days: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from imagefeatures import publications
 
-    dataset = Dataset(name="photos", source=f"file://{photos}/{{partition}}/", limits={"max_rejected": 0.5})
+    dataset = Dataset(name="photos", source=f"file://{two_days}/{{partition}}/", limits={"max_rejected": 0.5})
     run = load_run(plan_run(dataset, RunParams(), DAY, own), own.lake)
     local.run_steps(run, THIS_PROCESS, ("ingest", "validate", "resize"))
     other = load_run(plan_run(dataset, RunParams(reuse=False), "2026-11-03", own), own.lake)
@@ -224,22 +124,8 @@ def test_an_unfinished_run_and_an_interrupted_publication_go_on_in_the_new_place
     assert read.table(new, "photos").num_rows == 4
 
 
-def test_a_copy_that_lacks_a_data_file_is_not_relocated(
-    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
-) -> None:
-    new = moved("copy")
-    lost = path_of(read.files(original, "photos")[0].replace(original.lake, new.lake))
-    lost.unlink()
-    before = catalog_rows(path_of(new.lake) / "catalog.db")
-    assert main(["relocate-lake", "--apply"]) == 1
-    said = capsys.readouterr().out
-    assert f"  file://{lost} is missing" in said.splitlines()
-    assert "Nothing was changed. Copy what is missing" in said
-    assert catalog_rows(path_of(new.lake) / "catalog.db") == before
-
-
 def test_an_older_snapshot_whose_files_are_gone_stays_behind_and_that_is_said(
-    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
+    original: Settings, moved: Moved, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = tables.open_catalog(original).load_table("features.photos").snapshots()[0]
     new = moved("copy")
@@ -252,58 +138,9 @@ def test_an_older_snapshot_whose_files_are_gone_stays_behind_and_that_is_said(
     assert read.table(new, "photos").num_rows == 4
 
 
-def test_a_table_with_deleted_rows_is_refused_in_words(
-    own: Settings, moved: Moved, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = tables.open_catalog(own).load_table("features.photos")
-    delete_rows(table, read.files(own, "photos")[0], [0])
-    moved("copy", path_of(own.lake))
-    assert main(["relocate-lake", "--apply"]) == 1
-    assert "another program has deleted single rows of it" in capsys.readouterr().out
-
-
-def test_a_commit_meanwhile_changes_no_table(
-    original: Settings, photos: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from imagefeatures.catalog import relocation
-
-    new = moved("copy")
-    written = relocation._written_anew
-    database = path_of(new.lake) / "catalog.db"
-
-    def slowly(table: relocation.ForeignTable, io: Any) -> str:
-        if table.name == "runs":
-            with sqlite3.connect(database) as connection:
-                connection.execute("update iceberg_tables set metadata_location = 'x' where table_name = 'runs'")
-        return written(table, io)
-
-    monkeypatch.setattr(relocation, "_written_anew", slowly)
-    assert main(["relocate-lake", "--apply"]) == 1
-    assert "features.runs: a run has committed meanwhile" in capsys.readouterr().err
-    assert all(original.lake in row[3] for row in catalog_rows(database) if row[2] != "runs")
-
-
-def test_the_catalog_of_the_old_place_keeps_its_tables(
-    original: Settings, photos: Path, moved: Moved, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    moved("copy")
-    monkeypatch.setenv("IMAGEFEATURES_CATALOG", original.catalog)
-    assert main(["relocate-lake", "--apply"]) == 65
-    assert "is the catalog of the old place" in capsys.readouterr().err
-    assert read.table(original, "photos").num_rows == 4
-
-
-def test_another_old_place_than_the_tables_name_is_refused(
-    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
-) -> None:
-    moved("copy")
-    assert main(["relocate-lake", "file:///other", "--apply"]) == 65
-    assert f"OLD: the tables name {original.lake}, and not file:///other" in capsys.readouterr().err
-
-
 @pytest.mark.long
 def test_a_lake_goes_to_a_store_and_from_there_to_another_folder_of_it(
-    original: Settings, photos: Path, tmp_path: Path, aws_env: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    original: Settings, two_days: Path, tmp_path: Path, aws_env: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     aws_env.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("_real_stores")("minio").address)
     before, old = rows(original), path_of(original.lake)
@@ -323,46 +160,31 @@ def test_a_lake_goes_to_a_store_and_from_there_to_another_folder_of_it(
         read.runs(second)
     assert main(["relocate-lake", "--apply"]) == 0
     assert rows(second) == before
-    outcome = published(second, photos)
+    outcome = published(second, two_days)
     assert (outcome.row["registered"], outcome.row["reused"]) == (2, 2)
     assert main(["repair"]) == 0
 
 
 @pytest.mark.long
 def test_a_postgresql_catalog_goes_with_a_lake_that_moves(
-    original: Settings, photos: Path, make_database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    original: Settings,
+    two_days: Path,
+    make_database: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lake = dataclasses.replace(original, lake=f"file://{tmp_path}/a", catalog=make_database("secret"))
-    published(lake, photos)
+    published(lake, two_days)
     (tmp_path / "a").rename(tmp_path / "b")
     monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{tmp_path}/b")
     monkeypatch.setenv("IMAGEFEATURES_CATALOG", lake.catalog)
     assert main(["relocate-lake", "--apply"]) == 0
     assert read.table(Settings.from_env(), "photos").num_rows == 2
-    assert published(Settings.from_env(), photos).row["reused"] == 2
-
-
-def test_a_rest_catalog_is_refused_plainly(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with rest_catalog(RestAnswers()) as address:
-        monkeypatch.setenv("IMAGEFEATURES_CATALOG", address)
-        assert main(["relocate-lake", "--apply"]) == 65
-    assert "use the server's own means to move them" in capsys.readouterr().err
-
-
-def test_a_copied_lake_is_told_by_repair_too(
-    original: Settings, photos: Path, moved: Moved, capsys: pytest.CaptureFixture[str]
-) -> None:
-    moved("copy")
-    assert main(["repair", "--apply"]) == 1
-    said = capsys.readouterr().out
-    assert said.count("  it lies in another lake than this one, ") == 3
-    assert said.count("  no earlier state can be read") == 3  # never the original's
+    assert published(Settings.from_env(), two_days).row["reused"] == 2
 
 
 def test_a_folder_that_is_reached_by_two_names_is_relocated_and_read_by_the_new_one(
-    own: Settings, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "link").symlink_to(path_of(own.lake))
     monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{tmp_path}/link")
@@ -387,7 +209,7 @@ def test_one_place_may_lie_in_the_other(
     assert rows(Settings.from_env()) == before
 
 
-def test_what_stays_of_a_broken_staging_folder_stops_nothing(original: Settings, photos: Path, moved: Moved) -> None:
+def test_what_stays_of_a_broken_staging_folder_stops_nothing(original: Settings, moved: Moved) -> None:
     new = moved("copy")
     folder = path_of(new.lake) / "staging" / "photos" / DAY / "20261103T000000-0a1b2c3d"
     folder.mkdir(parents=True)

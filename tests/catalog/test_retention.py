@@ -15,6 +15,7 @@ from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Retention, Settings
 from support import lakes
 from support.growing import (
+    FIRST_GROUP,
     GROUP,
     KEPT,
     Publish,
@@ -59,6 +60,13 @@ def test_snapshots_beyond_the_number_and_all_that_only_they_name_are_removed(
     assert len(json.loads(photos.properties[retention.PENDING])) == GROUP  # the last group's, all gone by now
     tables.replace_files(photos, "2026-11-03", [run_file(few, "new", "2026-11-03")], "new")  # one snapshot is no group
     assert retention.PENDING not in photos.properties
+
+
+def test_a_table_that_all_datasets_share_keeps_the_number_too(few: Settings) -> None:
+    table = tables.open_table(tables.open_catalog(few), few, "quarantine")
+    for number in range(FIRST_GROUP):
+        tables.replace_rows(table, DAY, "photos", rejected_row("photos", f"run-{number}"), f"run-{number}")
+    assert len(table.metadata.snapshots) == KEPT
 
 
 def test_manifests_that_a_commit_writes_and_merges_at_once_are_removed(photos: Table, few: Settings) -> None:
@@ -171,8 +179,11 @@ def test_one_row_files_of_runs_are_made_into_one_and_every_row_stays(few: Settin
 @pytest.mark.usefixtures("_twelve_small_files")
 def test_rows_of_the_quarantine_stay_in_their_partitions(few: Settings) -> None:
     table = tables.open_table(tables.open_catalog(few), few, "quarantine")
+    files: list[str] = []
     for number in range(tables.SMALL_FILES + 5):
         tables.replace_rows(table, f"day-{number}", "photos", rejected_row("photos", "run", f"day-{number}"), "run")
+        (file,) = {task.file.file_path for task in table.scan().plan_files()} - set(files)
+        files.append(file)  # none of the others was written anew
     assert len(list(table.scan().plan_files())) == tables.SMALL_FILES + 5
     assert len(table.current_snapshot().manifests(table.io)) <= 10
 

@@ -51,6 +51,8 @@ def test_a_table_has_the_schemas_columns_and_their_words(empty: Settings) -> Non
         assert [field.required for field in table.schema().fields] == [not field.nullable for field in schema]
         assert [field.name for field in table.spec().fields] == ([] if name == "runs" else ["partition_key"])
         assert table.location() == f"{empty.lake}/warehouse/features/{name}"
+        again = tables.open_table(tables.open_catalog(empty), empty, name)
+        assert again.metadata_location == table.metadata_location  # nothing is left to change
 
 
 def test_a_swap_replaces_the_partition_in_one_commit_and_nothing_else(empty: Settings, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from imagefeatures import names, schemas
 from imagefeatures.catalog import tables
+from imagefeatures.errors import InputError
 from imagefeatures.settings import Settings
+from support import growing
 from support.publishing import DAY, delete_rows, features_file
 
 Opened = dict[str, tables.Table]
@@ -78,3 +80,20 @@ def test_a_file_with_deleted_rows_is_not_offered_for_reuse(opened: Opened, setti
     (first,) = (file for file, _ in tables.files_with(catalog, "photos", "f") if file != other)
     delete_rows(opened["photos"], first, [1])
     assert [file for file, _ in tables.files_with(catalog, "photos", "f")] == [other]
+
+
+def test_a_check_sees_the_whole_row_that_would_be_replaced_and_may_end_the_swap(opened: Opened) -> None:
+    runs, seen = opened[names.RUNS], []
+    assert tables.replace_rows(runs, DAY, "nuts", growing.runs_row("nuts", "one"), "one", seen.append)
+    assert seen == [None]
+    (standing,) = runs.scan(row_filter=tables.rows_of(DAY, "photos")).to_arrow().to_pylist()
+    assert tables.replace_rows(runs, DAY, "photos", runs_row("two", 3, 2), "two", seen.append)
+    assert seen == [None, standing]
+
+    def refused(row: dict[str, Any] | None) -> None:
+        raise InputError(f"{row and row['run_id']} stays")
+
+    with pytest.raises(InputError, match=r"^two stays$"):
+        tables.replace_rows(runs, DAY, "photos", runs_row("three", 3, 2), "three", refused)
+    row = tables.row_of_runs(runs, "photos", DAY)
+    assert row is not None and row["run_id"] == "two"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from imagefeatures.catalog import tables, undo
 from imagefeatures.settings import Settings
+from support.growing import rejected_row
 from support.publishing import DAY, features_file
 
 
@@ -84,6 +86,22 @@ def test_another_error_of_the_catalog_is_not_tried_again(error: Exception) -> No
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("drawn", "of_ten", "of_commits"), [(0.0, [0.0] * 3, [0.0] * 7),
+    (1.0, [0.2] * 3, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0])], ids=["least", "most"])  # fmt: skip
+def test_the_waits_between_attempts_are_random_and_those_of_commits_grow_up_to_five_seconds(
+    monkeypatch: pytest.MonkeyPatch, drawn: float, of_ten: list[float], of_commits: list[float]
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(tenacity.nap.time, "sleep", waits.append)
+    monkeypatch.setattr(random, "random", lambda: drawn)
+    monkeypatch.setattr(random, "uniform", lambda least, most: least + drawn * (most - least))
+    tables._unless_made_meanwhile(failing(3, MADE_MEANWHILE[0], []))
+    assert waits == of_ten
+    waits.clear()
+    tables.until_committed(failing(7, CommitFailedException("raced"), []))
+    assert waits == pytest.approx(of_commits)
+
+
 @pytest.mark.parametrize("error", [TableAlreadyExistsError("there"), CommitFailedException("there")])
 def test_a_table_that_another_run_makes_first_is_used(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -120,6 +138,20 @@ def test_a_table_that_was_opened_before_others_changed_it_is_looked_at_again(
     assert tables.replace_files(early[1], DAY, [features_file(tmp_path, "second")], "second")
     assert undo.take_back(early[2], DAY, "second")
     assert catalog.load_table(("features", "photos")).scan().to_arrow()["run_id"].to_pylist() == ["first"] * 2
+
+
+def test_rows_are_replaced_in_a_table_that_others_have_changed_since_it_was_opened(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenacity.nap.time, "sleep", lambda _: pytest.fail("a commit was lost: nothing was looked at"))
+    catalog = tables.open_catalog(settings)
+    early = [tables.open_table(catalog, settings, "quarantine") for _ in range(2)]
+    assert tables.replace_rows(early[0], DAY, "photos", rejected_row("photos", "first"), "first")
+    assert not tables.replace_rows(early[1], DAY, "photos", rejected_row("photos", "first"), "first")
+    assert tables.replace_rows(early[0], DAY, "photos", rejected_row("photos", "second"), "second")
+    assert tables.replace_rows(early[1], DAY, "photos", rejected_row("photos", "third"), "third")
+    rows = catalog.load_table(("features", "quarantine")).scan().to_arrow()
+    assert rows["run_id"].to_pylist() == ["third"]
 
 
 def test_the_row_of_a_run_is_looked_up_in_the_table_as_it_is_now(settings: Settings) -> None:

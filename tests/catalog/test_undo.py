@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import RemoveSnapshotsUpdate
 
 from imagefeatures import schemas
@@ -59,12 +60,14 @@ def test_the_first_run_of_a_table_leaves_it_empty(
 def test_files_come_back_beside_those_of_another_day(photos: tables.Table, tmp_path: Path) -> None:
     publish(photos, tmp_path, "other", NEXT_DAY, rows=4)
     publish(photos, tmp_path, "one", rows=2)
+    files = {task.file.file_path for task in photos.scan().plan_files()}
     publish(photos, tmp_path, "two", rows=3)
     assert not undo.take_back(photos, DAY, "one")
     assert not undo.take_back(photos, NEXT_DAY, "two")
     assert held(photos) == {(NEXT_DAY, "other"): 4, (DAY, "two"): 3}
     assert undo.take_back(photos, DAY, "two")
     assert held(photos) == {(NEXT_DAY, "other"): 4, (DAY, "one"): 2}
+    assert {task.file.file_path for task in photos.scan().plan_files()} == files  # none was written anew
 
 
 def test_rows_come_back_beside_those_of_another_dataset(quarantine: tables.Table) -> None:
@@ -117,3 +120,18 @@ def test_where_the_past_has_expired_nothing_is_changed(photos: tables.Table, tmp
         change._apply((RemoveSnapshotsUpdate(snapshot_ids=gone),))
     assert not undo.take_back(photos, DAY, "two")
     assert held(photos) == {(DAY, "two"): 3}
+
+
+def test_a_run_whose_own_commit_has_expired_is_left_as_it_is(photos: tables.Table, tmp_path: Path) -> None:
+    publish(photos, tmp_path, "one", rows=2)
+    first = photos.refresh().current_snapshot()
+    publish(photos, tmp_path, "other", NEXT_DAY)
+    with photos.transaction() as change:
+        change._apply((RemoveSnapshotsUpdate(snapshot_ids=[first.snapshot_id]),))
+    assert not undo.take_back(photos, DAY, "one")
+    assert held(photos) == {(DAY, "one"): 2, (NEXT_DAY, "other"): 1}
+
+
+def test_a_snapshot_without_a_summary_is_no_runs() -> None:
+    """As format 1 allows it, and another writer may leave one."""
+    assert not undo._is_signed(Snapshot(snapshot_id=1, timestamp_ms=0, manifest_list="list.avro"), "one")

@@ -57,6 +57,22 @@ def test_the_names_of_new_folders_are_on_the_disk_before_the_file(tmp_path: Path
     assert events[4:][1:] == [("name", "a/b/file"), ("sync", "a/b")]
 
 
+def test_nothing_is_written_into_a_folder_whose_own_name_does_not_reach_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if tmp_path.samefile(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StoreError, match=rf"^file://{tmp_path}/new/file: Input/output error$"):
+        storage.write(f"file://{tmp_path}/new/file", b"bytes")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_a_folder_that_another_process_makes_at_the_same_time_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

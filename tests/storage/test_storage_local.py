@@ -86,6 +86,27 @@ def test_a_folder_of_files_is_deleted_with_all_that_is_in_it_and_once_is_enough(
     assert storage.abort_old_uploads(f"file://{tmp_path}") == 0
 
 
+def test_what_is_no_folder_is_not_deleted_and_that_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    with pytest.raises(StoreRefused, match=rf"^file://{tmp_path}/file/: Not a directory: [^\n]*$"):
+        storage.delete_folder(f"file://{tmp_path}/file")
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_what_is_there_exists_and_what_lies_directly_in_a_folder_is_named(tmp_path: Path) -> None:
+    for key in ("b", "a", "folder/c"):
+        storage.write(f"file://{tmp_path}/{key}", b"x")
+    assert storage.exists(f"file://{tmp_path}/a")
+    assert not storage.exists(f"file://{tmp_path}/c")
+    assert storage.names(f"file://{tmp_path}") == storage.names(f"file://{tmp_path}/") == ["a", "b"]
+
+
+@pytest.mark.parametrize("uri", ["/data/x", "file:/data/x", "http://data/x", "s3:bucket/x", "file", "s3"])
+def test_an_address_of_another_kind_is_refused_by_its_name(uri: str) -> None:
+    with pytest.raises(StoreRefused, match=f"^{uri}: neither file:// nor s3://$"):
+        storage.read(uri)
+
+
 # Modes
 
 

@@ -17,6 +17,7 @@ import pytest
 
 ALSO = {
     "imagefeatures/budget.py": ["tests/steps/test_register.py"],
+    "imagefeatures/catalog/snapshots.py": ["tests/test_read.py", "tests/test_read_files.py"],
     "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
     "imagefeatures/decode_child.py": [
         "tests/test_isolation.py",
@@ -31,6 +32,7 @@ ALSO = {
         "tests/storage/test_storage_atomic.py",
     ],
     "imagefeatures/storage/local.py": [
+        "tests/storage/test_storage.py",
         "tests/storage/test_storage_local.py",
         "tests/storage/test_storage_durable.py",
         "tests/storage/test_storage_atomic.py",

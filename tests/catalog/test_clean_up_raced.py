@@ -1,0 +1,144 @@
+"""A clean-up beside other clean-ups and publications: it looks again, so many times, and counts what it deletes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pyiceberg.table import Table
+
+from imagefeatures import storage
+from imagefeatures.catalog import retention, tables
+from imagefeatures.settings import Settings
+from support.growing import FIRST_GROUP, Publish, run_file, unnamed_files
+from support.publishing import DAY
+
+
+@pytest.fixture
+def grown(photos: Table, publish: Publish) -> Table:
+    """A table of which a clean-up has eight files to delete."""
+    for number in range(FIRST_GROUP):
+        publish(f"run-{number}")
+    return photos
+
+
+def test_files_that_another_clean_up_deletes_meanwhile_are_looked_for_anew_four_times(
+    grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = retention._only_named_by, []
+
+    def vanished(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
+        looks.append(lists)
+        if len(looks) % retention.TRIES or len(looks) > retention.TRIES:
+            raise FileNotFoundError
+        return look(lists, table)
+
+    monkeypatch.setattr(retention, "_only_named_by", vanished)
+    assert retention.remove_expired(grown, few.lake) == 8
+    assert (len(looks), unnamed_files(grown)) == (retention.TRIES, set())
+    with pytest.raises(FileNotFoundError):
+        retention.remove_expired(grown, few.lake)
+    assert len(looks) == 2 * retention.TRIES
+
+
+def test_a_clean_up_beside_publications_that_never_end_deletes_nothing_that_it_is_not_sure_of(
+    grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = retention._only_named_by, []
+
+    def published_meanwhile(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
+        looks.append(lists)
+        with tables.open_catalog(few).load_table("features.photos").transaction() as change:
+            change.set_properties({"looks": str(len(looks))})
+        return look(lists, table)
+
+    before = unnamed_files(grown)
+    monkeypatch.setattr(retention, "_only_named_by", published_meanwhile)
+    assert retention.remove_expired(grown, few.lake) == 0
+    assert len(looks) == retention.TRIES
+    assert unnamed_files(grown) == before
+
+
+def test_one_look_is_enough_at_a_table_that_has_changed_and_versions_that_it_has_forgotten_go_too(
+    grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = tables.open_catalog(few).load_table("features.photos")
+    with grown.transaction() as change:
+        change.set_properties({"owner": "somebody"})
+    monkeypatch.setattr(retention, "VERSIONS_KEPT", 2)
+    forgotten = Path(grown.metadata_location.removeprefix("file://")).with_name("00000-ab.metadata.json")
+    forgotten.write_bytes(b"{}")
+    look, looks = retention._only_named_by, []
+    monkeypatch.setattr(retention, "_only_named_by", lambda *given: looks.append(given) or look(*given))
+    assert retention.remove_expired(early, few.lake) == 9
+    assert not forgotten.exists()
+    assert len(looks) == 1
+
+
+def test_where_nothing_has_expired_nothing_is_looked_for(
+    photos: Table, publish: Publish, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("first")
+    monkeypatch.setattr(retention, "_only_named_by", lambda *_: pytest.fail("a clean-up after each run would be dear"))
+    assert retention.remove_expired(photos, few.lake) == 0
+
+
+def test_a_file_that_another_clean_up_has_deleted_is_not_counted(photos: Table, few: Settings) -> None:
+    folder = Path(photos.location().removeprefix("file://"))
+    (folder / "there.avro").write_bytes(b"x")
+    uris = [f"file://{folder}/{name}.avro" for name in ("gone", "there", "never")]
+    assert retention._delete(uris, photos) == 1
+    assert not (folder / "there.avro").exists()
+
+
+def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit numbers its manifests. The highest number that is named tells how many there were."""
+    named = {
+        "m/snap-1-0-old.avro": ["m/old-m3.avro"],  # not among the newest four
+        "m/snap-2-0-a.avro": ["m/a-m0.avro", "m/old-m3.avro"],
+        "m/snap-3-0-b+c.avro": ["m/b+c-m3.avro", "m/b+c-m1.avro", "m/a-m0.avro", "n/b+c-m7.avro", "m/bbc-m8.avro"],
+        "m/of-another-writer.avro": ["m/of-another-writer-m2.avro"],
+        "m/snap-5-0-d.avro": ["m/a-m0.avro"],
+    }
+    numbers = [None, 1, 2, 3, 4]  # the oldest one is of format 1
+    snapshots = [SimpleNamespace(sequence_number=at, manifest_list=uri) for at, uri in zip(numbers, named, strict=True)]
+    table = SimpleNamespace(io=None, metadata=SimpleNamespace(snapshots=snapshots[::-1]))
+
+    def manifests(_: object, uri: str) -> list[Any]:
+        return [SimpleNamespace(manifest_path=path) for path in named[uri]]
+
+    monkeypatch.setattr(retention, "_manifests", manifests)
+    assert retention._merged_at_once(cast("Table", table)) == {"m/b+c-m0.avro", "m/b+c-m2.avro"}
+
+
+def test_only_what_no_snapshot_names_any_more_is_deleted_and_a_manifest_that_is_gone_names_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named: dict[str, list[str]] = {"a.avro": ["1.parquet", "2.parquet"], "b.avro": ["2.parquet", "3.parquet"]}
+
+    def manifest(path: str) -> Any:
+        def entries(_: object) -> list[Any]:
+            if path not in named:
+                raise FileNotFoundError(path)
+            return [SimpleNamespace(data_file=SimpleNamespace(file_path=file)) for file in named[path]]
+
+        return SimpleNamespace(manifest_path=path, fetch_manifest_entry=entries)
+
+    lists = {"kept": ["a.avro"], "expired": ["a.avro", "b.avro", "gone.avro"]}
+    monkeypatch.setattr(retention, "_manifests", lambda _, uri: [manifest(path) for path in lists[uri]])
+    kept = SimpleNamespace(snapshots=[SimpleNamespace(manifest_list="kept")])
+    table = cast("Table", SimpleNamespace(io=None, metadata=kept))
+    assert retention._only_named_by(["expired"], table) == ({"3.parquet"}, {"b.avro", "gone.avro"})
+    del named["a.avro"]  # one that a snapshot names must not be gone
+    with pytest.raises(FileNotFoundError):
+        retention._only_named_by(["expired"], table)
+
+
+def test_a_run_can_be_published_as_long_as_it_has_a_staging_folder(few: Settings) -> None:
+    file = run_file(few, "run-0")
+    assert retention._may_be_published(file, few.lake) is False
+    storage.write(f"{few.lake}/staging/photos/{DAY}/run-0/run.json", b"{}")
+    assert retention._may_be_published(file, few.lake) is True
+    assert retention._may_be_published(f"{few.lake}/warehouse/features/photos/metadata/a.avro", few.lake) is False
