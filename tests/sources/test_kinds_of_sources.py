@@ -22,7 +22,11 @@ from support.shared import BUCKET, PARTITION, THIS_PROCESS, MakeRun
 SHARD_IMAGES = 4
 
 
-@pytest.fixture(params=["file", "s3"])
+QUICK = ("uri_list_of_lines", "table_of_parquet", "parquet_of_bytes", "tar_shards")
+"""One of each kind, for every change; the others, S3, cut off runs and budgets are for make test-cluster."""
+
+
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.long)])
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URI of an empty folder, once in each kind of store."""
     if request.param == "file":
@@ -31,7 +35,7 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"s3://{BUCKET}/in here"
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=[pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in DOORS])
 def door(request: pytest.FixtureRequest, base: str) -> Door:
     return DOORS[request.param](base)
 
