@@ -19,7 +19,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
-from imagefeatures.sources import Folder, ParquetBytes, UriList, UrlTable
+from imagefeatures.sources import Folder, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
@@ -36,6 +36,7 @@ FIELDS = {
     "UriList": (UriList, "URI lists"),
     "UrlTable": (UrlTable, "URL tables"),
     "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
+    "Tar": (Tar, "Tar archives"),
     "HttpOptions": (HttpOptions, "HTTP"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),

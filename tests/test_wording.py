@@ -19,7 +19,7 @@ from test_datasets_refused import NAUGHTY, NAUGHTY_LIMITS, NAUGHTY_PARAMS
 PYDANTIC = re.compile(r"\b(should|valid|Value error|Extra inputs|pattern '|characters?|instance of|parse)\b")
 """How pydantic speaks."""
 
-KINDS = "folder, uri_list, url_table or parquet_bytes"
+KINDS = "folder, uri_list, url_table, parquet_bytes or tar"
 """The kinds of sources."""
 
 

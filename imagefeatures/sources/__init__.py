@@ -7,6 +7,8 @@ uri_list     a list of URIs
 url_table    a table with a column of URLs
 parquet_bytes
              Parquet files with the images' bytes
+tar          tar archives of images
+tar_members  the members of an archive, from its headers
 uris         objects that are named by their URIs
 containers   files that name or hold many images
 tables       columns of a table in files
@@ -32,10 +34,22 @@ from imagefeatures.sources.folder import Folder
 from imagefeatures.sources.item import Content, Item
 from imagefeatures.sources.parquet_bytes import ParquetBytes
 from imagefeatures.sources.passed_over import PassedOver
+from imagefeatures.sources.tar import Tar
 from imagefeatures.sources.uri_list import UriList
 from imagefeatures.sources.url_table import UrlTable
 
-__all__ = ["AnySource", "Content", "Folder", "Item", "ParquetBytes", "PassedOver", "Source", "UriList", "UrlTable"]
+__all__ = [
+    "AnySource",
+    "Content",
+    "Folder",
+    "Item",
+    "ParquetBytes",
+    "PassedOver",
+    "Source",
+    "Tar",
+    "UriList",
+    "UrlTable",
+]
 
 
 class Source(Protocol):
@@ -119,5 +133,5 @@ class Source(Protocol):
         ...
 
 
-AnySource = Annotated[Folder | UriList | UrlTable | ParquetBytes, Field(discriminator="kind")]
+AnySource = Annotated[Folder | UriList | UrlTable | ParquetBytes | Tar, Field(discriminator="kind")]
 """Every kind of source that a dataset file may name: `kind` says which."""

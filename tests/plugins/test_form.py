@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures_airflow.form import DEFAULT_DAY, params_of, trigger_form
+from imagefeatures_airflow.pipeline import features_dag
+from support.doors import DOORS
 
 TRIGGERED = dt.datetime(2026, 11, 3, 0, 30, tzinfo=dt.UTC)
 
@@ -94,3 +97,12 @@ def test_the_numbers_for_tuning_have_a_section_of_their_own() -> None:
     assert set(sections.values()) == {None, "Tuning"}
     assert form["partition"].schema["examples"] == ["yesterday", "today"]
     assert form["partition"].resolve() == "yesterday"
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_source_of_any_kind_has_a_form_and_a_dag_that_says_where_it_lies(name: str, tmp_path: Path) -> None:
+    door = DOORS[name](f"file://{tmp_path}")
+    dataset = Dataset.model_validate({"name": "photos", "source": door.source})
+    assert trigger_form(dataset)["partition"].value == "yesterday"
+    place = door.source.get("uri") or door.source["table"]
+    assert features_dag(dataset, tmp_path).description == f"{place} to features.photos"

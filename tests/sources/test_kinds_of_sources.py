@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagefeatures import local, read, shards, steps
-from imagefeatures.errors import NoInput, StoreError, TooManyRejected
+from imagefeatures.errors import NoInput, TooManyRejected, WorkerDied
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.step_runner import StepRunner
@@ -22,7 +22,11 @@ from support.shared import BUCKET, PARTITION, THIS_PROCESS, MakeRun
 SHARD_IMAGES = 4
 
 
-@pytest.fixture(params=["file", "s3"])
+QUICK = ("uri_list_of_lines", "table_of_parquet", "parquet_of_bytes", "tar_shards")
+"""One of each kind, for every change; the others, S3, cut off runs and budgets are for make test-cluster."""
+
+
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.long)])
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URI of an empty folder, once in each kind of store."""
     if request.param == "file":
@@ -31,7 +35,7 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"s3://{BUCKET}/in here"
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=[pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in DOORS])
 def door(request: pytest.FixtureRequest, base: str) -> Door:
     return DOORS[request.param](base)
 
@@ -73,19 +77,20 @@ def test_each_object_is_in_one_table_and_a_second_run_reuses_it(
 
 
 @pytest.mark.long
-def test_a_run_that_was_cut_off_goes_on_with_the_shards_that_are_left(
+def test_a_run_whose_worker_was_killed_goes_on_with_the_shards_that_are_left(
     make: Callable[..., Run], door: Door, settings: Settings, tmp_path: Path
 ) -> None:
     run = make()
     notes = [tmp_path / "before", tmp_path / "after"]
     for folder in notes:
         folder.mkdir()
-    with pytest.raises(StoreError), local.open_workers(1, Disturbed(notes[0], {("ingest", 1): "fail"})) as workers:
+    with pytest.raises(WorkerDied), local.open_workers(2, Disturbed(notes[0], {("ingest", 1): "die"})) as workers:
         local.run_steps(run, workers)
-    (kept,) = shards.read_receipts(run.layout, "ingest")
+    kept = {("ingest", receipt.shard) for receipt in shards.read_receipts(run.layout, "ingest")}
+    assert ("ingest", 1) not in kept
     resumed = Disturbed(notes[1])
     local.run_steps(run, ThisProcess(resumed))
-    assert ("ingest", kept.shard) not in resumed.done
+    assert not kept & set(resumed.done)
     assert {step for step, _ in resumed.done} == set(steps.SPARK_STEPS)
     register.register(run.layout.run_file, settings)
     check(door, settings, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,6 +183,39 @@ def parquet_of_structs(base: str) -> Door:
     return Door(source, good, rejected)
 
 
+def tar(files: list[tuple[str, bytes]]) -> bytes:
+    """A tar archive of files, in this order."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as archive:
+        for name, data in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return sink.getvalue()
+
+
+def tar_shards(base: str) -> Door:
+    """WebDataset's naming, with labels before and after the image; a second archive that breaks off."""
+    files: list[tuple[str, bytes]] = []
+    for number, data in enumerate(GOOD):
+        label = [(f"day/{number:04d}.json", json.dumps({"kind": ["fig", None][number % 2]}).encode())]
+        image = [(f"day/{number:04d}.jpg", data)]
+        files += label + image if number < 4 else image + label
+    files += [("day/bad.JPG", BAD["text"]), ("day/empty.png", b""), ("day/0001.jpg", GOOD[0]), ("notes.txt", b"x")]
+    whole, cut = f"{base}/2026-11-02/0.tar", f"{base}/2026-11-02/1.tar"
+    storage.write(whole, tar(files))
+    three = tar([("a.jpg", jpeg(8)), ("b.jpg", jpeg(9)), ("c.jpg", jpeg(10))])
+    storage.write(cut, three[: three.index(jpeg(10)) + 100])
+    storage.write(f"{base}/2026-11-02/readme", b"")
+    good: dict[str, tuple[str | None, str | None]] = {
+        f"{whole}#day/{number:04d}.jpg": (f"day/{number:04d}", None if number % 2 else "fig") for number in range(7)
+    }
+    good |= {f"{cut}#a.jpg": ("a", None), f"{cut}#b.jpg": ("b", None)}
+    rejected = {f"{whole}#day/bad.JPG": "UNSUPPORTED_FORMAT", f"{whole}#day/empty.png": "EMPTY_OBJECT", cut: "CORRUPT"}
+    source = {"kind": "tar", "uri": f"{base}/{{partition}}/", "label": {"member": "json", "field": "kind"}}
+    return Door(source, good, rejected, {"pattern": 9, "repeated": 1})
+
+
 DOORS: dict[str, Callable[[str], Door]] = {
     builder.__name__: builder
     for builder in (
@@ -192,6 +226,7 @@ DOORS: dict[str, Callable[[str], Door]] = {
         table_of_json_lines,
         parquet_of_bytes,
         parquet_of_structs,
+        tar_shards,
     )
 }
 """Builders of a Door below a URI, by name."""

@@ -1,0 +1,101 @@
+"""The members of a tar archive, by one pass over its headers. The archive may be damaged, or written to do harm."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MOST_HEADER = 1 << 20
+"""The most bytes of one header with its long name and attributes."""
+
+
+class TarDamaged(Exception):
+    """The archive cannot be followed from here on. The text says where and why."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member. start: of its bytes in the archive. odd: why it is no plain file, if it is none."""
+
+    name: str
+    start: int
+    size: int
+    odd: str | None = None
+
+
+class Window(io.RawIOBase):
+    """A file read in blocks: headers that are near each other cost one read. size: of the file, in bytes.
+
+    Refuses to hand out more than MOST_HEADER bytes at once: a header may claim any length.
+    """
+
+    def __init__(self, file: io.RawIOBase, size: int, block: int) -> None:
+        super().__init__()
+        self._file, self._size, self._block = file, size, block
+        self._position, self._start, self._held = 0, 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MOST_HEADER:
+            raise TarDamaged(f"byte {self._position:,}: a header of {size:,} bytes")
+        if not self._start <= self._position <= self._start + len(self._held) - size:
+            self._file.seek(self._position)
+            self._start, self._held = self._position, self._file.read(max(size, self._block)) or b""
+        at = self._position - self._start
+        data = self._held[at : at + size]
+        self._position += len(data)
+        return data
+
+
+def members(file: Window, size: int) -> Iterator[Member]:
+    """Every member but folders, in the archive's order. size: of the archive, in bytes.
+
+    Raises TarDamaged at the first header that cannot be read, at bytes that are not there, or where the end mark lacks.
+    """
+    archive = _opened(file)
+    offset = 0
+    while True:
+        file.seek(offset)
+        try:
+            found = tarfile.TarInfo.fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            return
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+            what = "its end is missing" if offset >= size else str(error) or type(error).__name__
+            raise TarDamaged(f"byte {offset:,}: {what}") from None
+        start, length = found.offset_data, found.size if found.isreg() else 0
+        after = max(archive.offset, start)
+        if length < 0 or after <= offset or start + length > size:
+            raise TarDamaged(f"byte {offset:,}: a member of {length:,} bytes, of which {size - start:,} are there")
+        if not found.isdir():
+            yield Member(found.name, start, length, _odd(found))
+        offset = after
+
+
+def _opened(file: Window) -> tarfile.TarFile:
+    try:
+        return tarfile.TarFile(fileobj=file, mode="r", encoding="utf-8", errors="surrogateescape")
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        raise TarDamaged(f"byte 0: it is no tar ({error})") from None
+
+
+def _odd(found: tarfile.TarInfo) -> str | None:
+    if found.issparse():
+        return "it is a sparse member of an archive"
+    if found.issym() or found.islnk():
+        return "it is a link in an archive"
+    return None if found.isreg() else "it is a device or a FIFO in an archive"
