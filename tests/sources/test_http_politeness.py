@@ -137,7 +137,7 @@ def test_a_redirect_to_a_busy_host_waits_no_longer_than_its_deadline(host: Site,
     busy, moved, last = fetch([other.url("/busy"), host.url(), other.url()], how)
     assert (busy.reason, moved.reason) == (Reason.FETCH_TIMEOUT, Reason.FETCH_TIMEOUT)
     assert moved.detail == "127.0.0.3: not its turn within http.deadline_seconds = 0.6"
-    assert other.asked("/next") == []
+    assert (other.asked("/next"), other.connections) == ([], 2)
     assert last == GOT
 
 
