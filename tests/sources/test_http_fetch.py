@@ -208,11 +208,11 @@ def test_bodies_beyond_what_may_be_held_are_asked_for_again_later(
 
 
 def test_the_time_that_the_caller_takes_counts_for_no_host(host: Site) -> None:
-    host.behaviours |= {"/1": response(body=b"1"), "/2": after(1.4, response(body=b"2"))}
-    options = HttpOptions(deadline_seconds=0.8, requests_per_second=None)
+    host.behaviours |= {"/1": response(body=b"1"), "/2": after(0.9, response(body=b"2"))}
+    options = HttpOptions(deadline_seconds=0.5, requests_per_second=None)
     results = fetch_all([Item(host.url("/1")), Item(host.url("/2"))], MOST, options)
     assert next(results) == Response(b"1", None)
-    time.sleep(1)
+    time.sleep(0.6)
     assert next(results) == Response(b"2", None)
 
 

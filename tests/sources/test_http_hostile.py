@@ -14,10 +14,10 @@ import pytest
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources import Item
-from imagefeatures.sources.http import HttpOptions, Response, fetch_all
+from imagefeatures.sources.http import HttpOptions, Response, fetch, fetch_all
 from support.hostile_http import CLOSE, Site, certificate, dripping, in_turn, raw, reset, response, site
 
-DEADLINE = 3.0
+DEADLINE = 2.0
 MOST = 100_000
 PHOTO = bytes(range(256)) * 80
 PACKED = gzip.compress(PHOTO)
@@ -52,6 +52,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     expired, _ = certificate(folder, "127.0.0.1", days=-1)
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMAGEFEATURES_HTTP_ALLOW", "127.0.0.1, 127.0.0.3, 127.0.0.4")
+        patch.setattr(fetch, "FIRST_WAIT_SECONDS", 0.1)
         patch.setenv("SSL_CERT_FILE", str(authority))
         patch.setenv("http_proxy", "http://127.0.0.9:9/")
         patch.setenv("all_proxy", "http://127.0.0.9:9/")
@@ -242,7 +243,7 @@ CASES: dict[str, tuple[Callable[[Hosts], str], Reason | bytes, str]] = {
         for target in ("/line-bomb", "/small-header-flood", "/trailer-flood")
     },
     **{
-        target: (lambda hosts, target=target: hosts.slow.url(target), Reason.FETCH_TIMEOUT, "http.deadline_seconds = 3")
+        target: (lambda hosts, target=target: hosts.slow.url(target), Reason.FETCH_TIMEOUT, "http.deadline_seconds = 2")
         for target in ("/drip", "/header-drip", "/line-drip", "/silent", "/interim-drip", "/endless-redirect-body")
     },
     "HTTP/2": (lambda hosts: hosts.trusted.url("/over-2"), b"over HTTP/2", ""),

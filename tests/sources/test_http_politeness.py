@@ -130,6 +130,17 @@ def test_a_host_without_answers_costs_few_deadlines(host: Site, other: Site) -> 
     assert last == GOT
 
 
+def test_a_redirect_to_a_busy_host_waits_no_longer_than_its_deadline(host: Site, other: Site) -> None:
+    other.behaviours |= {"/busy": dripping(b"", b"", 0.1), "/next": X}
+    host.behaviours["/"] = response(302, headers={"Location": other.url("/next")})
+    how = options(connections_per_host=1, deadline_seconds=0.6)
+    busy, moved, last = fetch([other.url("/busy"), host.url(), other.url()], how)
+    assert (busy.reason, moved.reason) == (Reason.FETCH_TIMEOUT, Reason.FETCH_TIMEOUT)
+    assert moved.detail == "127.0.0.3: not its turn within http.deadline_seconds = 0.6"
+    assert (other.asked("/next"), other.connections) == ([], 2)
+    assert last == GOT
+
+
 def test_a_host_that_answers_now_and_then_is_not_given_up(host: Site) -> None:
     host.behaviours |= {f"/{n}": X if n % 19 == 0 else response(500) for n in range(40)}
     results = fetch([host.url(f"/{n}") for n in range(40)], options(connections_per_host=1, deadline_seconds=0.1))

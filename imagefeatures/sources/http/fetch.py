@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 import certifi
 
@@ -19,11 +18,9 @@ from imagefeatures.sources.http.hosts import Host
 from imagefeatures.sources.http.jobs import Again, Evicted, Job, Memory, Moved, Outcome, Undecodable
 from imagefeatures.sources.http.loop import Loop
 from imagefeatures.sources.http.options import HttpOptions, Response
+from imagefeatures.sources.http.robots import Robots
 from imagefeatures.sources.http.transfer import Rules, Transfer
 from imagefeatures.sources.item import Item
-
-if TYPE_CHECKING:
-    from imagefeatures.sources.http.robots import Robots
 
 HANDLES = 64
 MOST_REDIRECTS = 5
@@ -137,8 +134,6 @@ class Fetch:
         return None
 
     def _take_robots(self, job: Job, found: Response | Rejected) -> None:
-        from imagefeatures.sources.http.robots import Robots  # loads a parser, which nothing else needs
-
         host = self._host(urls.host_of(job.robots_of))
         robots = self._robots[job.robots_of] = Robots(found, host.name)
         if robots.crawl_delay > self._options.deadline_seconds:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-
-from protego import Protego
+from typing import TYPE_CHECKING
 
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources.http.headers import BOT
 from imagefeatures.sources.http.options import Response
 from imagefeatures.sources.http.urls import Url
+
+if TYPE_CHECKING:
+    from protego import Protego
 
 MOST_RULES = 100_000
 """Lines by user agents among them: Protego makes a rule for each pair, and a file of 500 kB can have 10⁸ of them."""
@@ -35,6 +37,8 @@ class Robots:
         if agents * text.count("\n") > MOST_RULES and agents > 1:
             self._refusal = Rejected(Reason.FETCH_FAILED, f"{host}: its robots.txt has more than {MOST_RULES:,} rules")
             return
+        from protego import Protego
+
         self._rules = Protego.parse(text)
         self.crawl_delay = self._rules.crawl_delay(BOT) or 0.0
 
