@@ -15,7 +15,7 @@ from imagefeatures import images
 from imagefeatures.errors import Rejected
 from support.judging import LIMITS, decoded, why
 from support.photos import encoded, picture
-from support.tiff_files import ADOBE_DEFLATE, JPEG, LONG, LZW, NONE, PACKBITS, RGB, SHORT, YCBCR, Tiff
+from support.tiff_files import ADOBE_DEFLATE, DEFLATE, JPEG, LONG, LZW, NONE, PACKBITS, RGB, SHORT, YCBCR, Tiff
 
 PIXELS = picture(64, 48).astype(np.int64)
 PLAIN = Tiff(PIXELS, 8, RGB, rows=10)
@@ -42,7 +42,7 @@ def test_strips_without_lengths_are_read_by_their_rows() -> None:
     assert why(without) == ("CORRUPT", "TIFF with the lengths of 0 of 5 strips or tiles")
 
 
-@pytest.mark.parametrize("compression", [NONE, LZW, ADOBE_DEFLATE, PACKBITS])
+@pytest.mark.parametrize("compression", [NONE, LZW, ADOBE_DEFLATE, DEFLATE, PACKBITS])
 def test_a_last_strip_that_claims_too_many_bytes_is_whole_and_a_cut_one_is_not(compression: int) -> None:
     whole = replace(PLAIN, compression=compression)
     lengths = struct.unpack_from("<5I", whole.bytes(), _values_at(whole.bytes(), 279))

@@ -1,0 +1,223 @@
+"""A TIFF byte by byte: what its tags count for, where its pixels end, and what the decoder gets in its place."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from imagefeatures.errors import Rejected
+from imagefeatures.formats import tiff
+from imagefeatures.limits import Limits
+from support.tiff_files import BLACK_IS_ZERO, DEFLATE, JPEG, LONG, LZW, NONE, PACKBITS, SHORT, Tiff
+
+PIXELS = np.arange(20 * 8).reshape(20, 8, 1) % 251
+WHOLE = Tiff(PIXELS, 8, BLACK_IS_ZERO)
+STRIPS = replace(WHOLE, rows=8)  # of 64, 64 and 32 bytes
+WORDS = b"some words that stand elsewhere\0"
+
+
+def entry_at(data: bytes, wanted: int) -> int:
+    """Where the entry of a tag begins."""
+    order = "<" if data.startswith(b"II") else ">"
+    (count,) = struct.unpack_from(order + "H", data, 8)
+    starts = range(10, 10 + 12 * count, 12)
+    return next(start for start in starts if struct.unpack_from(order + "H", data, start) == (wanted,))
+
+
+def with_value(data: bytes, tag: int, value: int) -> bytes:
+    """The file with another number in place of a tag's value, or of its position."""
+    at, order = entry_at(data, tag) + 8, "<" if data.startswith(b"II") else ">"
+    return data[:at] + struct.pack(order + "I", value) + data[at + 4 :]
+
+
+def why(data: bytes) -> tuple[str, str]:
+    with pytest.raises(Rejected) as refused:
+        tiff.check(data, Limits())
+    return str(refused.value.reason), refused.value.detail
+
+
+# What there must be
+
+
+@pytest.mark.parametrize(
+    "made", [WHOLE, STRIPS, replace(STRIPS, planes=True), replace(WHOLE, tile=16), replace(WHOLE, bits=4)]
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_without_compression_a_tiff_ends_with_its_last_row(made: Tiff, order: str) -> None:
+    data = replace(made, order=order).bytes()
+    if made.tile:  # rows of a tile that are below the picture need not be there
+        data = data[: -16 * 12]
+    tiff.check(data, Limits())
+    assert not tiff.is_cut(data)
+    detail = f"TIFF of {len(data) - 1} bytes, its directory refers to {len(data)} bytes"
+    assert why(data[:-1]) == ("TRUNCATED", detail)
+    assert tiff.is_cut(data[:-1])
+
+
+def test_the_size_of_a_tiff_is_that_of_its_first_directory() -> None:
+    data = WHOLE.bytes()
+    assert tiff.size(data) == (8, 20)
+    assert tiff.size(data[:60]) is None
+
+
+def test_the_values_of_all_tags_count_as_metadata() -> None:
+    data = replace(WHOLE, tags={270: (2, (WORDS,)), 65000: (1, (1, 2, 3))}).bytes()
+    count = 4 + 4 + 2 + 2 + 2 + 4 + 2 + 4 + 4 + len(WORDS) + 3
+    tiff.check(data, Limits(max_metadata_bytes=count))
+    with pytest.raises(Rejected, match=f"TIFF with {count} bytes of metadata or more, {count - 1} are allowed"):
+        tiff.check(data, Limits(max_metadata_bytes=count - 1))
+    endless = data.replace(struct.pack("<HHI", 65000, 1, 3), struct.pack("<HHI", 65000, 1, 2**31))
+    tiff.check(endless, Limits(max_metadata_bytes=count - 3 + len(data)))  # for no more than there is
+    with pytest.raises(Rejected, match="bytes of metadata or more"):
+        tiff.check(endless, Limits(max_metadata_bytes=count - 4 + len(data)))
+
+
+KNOWN = [33432, 33723, 34377, 34665, 34675, 34853, 37724]
+"""Private tags of which it is known what they hold: rights, IPTC, Photoshop's, EXIF, the profile, GPS, layers."""
+
+
+@pytest.mark.parametrize("tag", [270, 305, 32767, *KNOWN])
+def test_words_that_begin_in_the_file_must_end_in_it(tag: int) -> None:
+    data = replace(WHOLE, tags={tag: (2, (WORDS,))}).bytes()
+    start = len(data) - len(WORDS) + 1
+    late = with_value(data, tag, start)
+    assert why(late) == ("TRUNCATED", f"TIFF of {len(data)} bytes, its directory refers to {len(data) + 1} bytes")
+    assert tiff.readable(late) is late
+    tiff.check(with_value(data, tag, start - 1), Limits())
+    tiff.check(with_value(data, tag, len(data) + 1), Limits())  # nothing of it is there
+    assert why(with_value(data, tag, len(data)))[0] == "TRUNCATED"
+
+
+@pytest.mark.parametrize("tag", [32768, 32769, 33433, 65000])
+def test_a_tag_that_nobody_knows_may_end_behind_the_file(tag: int) -> None:
+    data = replace(WHOLE, tags={tag: (2, (WORDS,))}).bytes()
+    late = with_value(data, tag, len(data) - len(WORDS) + 1)
+    tiff.check(late, Limits())
+    at = entry_at(late, tag)
+    assert tiff.readable(late) == late[: at + 2] + struct.pack("<HII", 1, 4, 0) + late[at + 12 :]
+    whole = with_value(data, tag, len(data) - len(WORDS))
+    assert tiff.readable(whole) is whole
+
+
+# What the decoder gets
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_metadata_beyond_the_end_are_taken_out_in_their_place(order: str) -> None:
+    data = replace(WHOLE, order=order, tags={270: (2, (WORDS,)), 305: (2, (WORDS,))}).bytes()
+    assert tiff.readable(data) is data
+    beyond = with_value(data, 305, 2**31)
+    at = entry_at(data, 305)
+    assert tiff.readable(beyond) == data[: at + 2] + struct.pack(order + "HII", 1, 4, 0) + data[at + 12 :]
+    assert tiff.readable(beyond[:50]) == beyond[:50]
+
+
+@pytest.mark.parametrize("kind", [SHORT, LONG])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_strip_that_claims_bytes_beyond_the_end_gets_those_that_are_there(part: int, order: str, kind: int) -> None:
+    packed = replace(STRIPS, compression=PACKBITS, order=order)
+    starts = struct.unpack_from(order + "3I", packed.bytes(), _value(packed.bytes(), 273))
+    lengths = [*struct.unpack_from(order + "3I", packed.bytes(), _value(packed.bytes(), 279))]
+    claimed = [*lengths]
+    claimed[part] = 60_000
+    shift = -6 if kind == SHORT else 0  # shorter numbers stand before the strips
+    data = replace(packed, tags={279: (kind, tuple(claimed))}).bytes()
+    lengths[part] = len(data) - starts[part] - shift
+    assert tiff.readable(data) == replace(packed, tags={279: (kind, tuple(lengths))}).bytes()
+    claimed = [length + 60_000 * (index != part) for index, length in enumerate(claimed)]
+    both = replace(packed, tags={279: (LONG, tuple(claimed))}).bytes()
+    assert tiff.readable(both) is both  # of two strips nobody knows where they end
+    raw = replace(both_of(packed, part), order=order).bytes()
+    assert tiff.readable(raw) is raw
+
+
+def both_of(packed: Tiff, part: int) -> Tiff:
+    claimed = [64, 64, 32]
+    claimed[part] = 60_000
+    return replace(packed, compression=NONE, tags={279: (LONG, tuple(claimed))})
+
+
+def _value(data: bytes, tag: int) -> int:
+    order = "<" if data.startswith(b"II") else ">"
+    return int(struct.unpack_from(order + "I", data, entry_at(data, tag) + 8)[0])
+
+
+def test_a_tile_or_a_single_strip_that_claims_too_much_gets_what_is_there() -> None:
+    for made, tag in (
+        (replace(WHOLE, compression=PACKBITS), 279),
+        (replace(WHOLE, tile=32, compression=PACKBITS), 325),
+    ):
+        data = made.bytes()
+        assert tiff.readable(data) is data
+        assert tiff.readable(with_value(data, tag, 9999)) == data
+    strip = replace(WHOLE, compression=PACKBITS).bytes()
+    empty = with_value(strip, 273, len(strip))  # it begins at the end
+    assert tiff.readable(empty) is empty
+
+
+def test_without_metadata_a_tiff_keeps_its_orientation_and_what_pixels_need() -> None:
+    tags = {270: (2, (WORDS,)), 274: (SHORT, (3,)), 305: (2, (b"a\0",)), 0xBC01: (SHORT, (1,)), 65000: (LONG, (7,))}
+    for order in "<>":
+        data = replace(STRIPS, order=order, tags=tags).bytes()
+        expected = data
+        for tag in (270, 305, 65000):
+            at = entry_at(data, tag)
+            expected = expected[: at + 2] + struct.pack(order + "HII", 1, 4, 0) + expected[at + 12 :]
+        assert tiff.without_metadata(data) == expected
+    plain = STRIPS.bytes()
+    assert tiff.without_metadata(plain) is plain
+    assert tiff.without_metadata(plain[:50]) == plain[:50]
+
+
+# A strip that claims too much, and shows where it ends
+
+
+def claiming(compression: int, strip: bytes, more: int = 9) -> bytes:
+    made = replace(WHOLE, compression=compression, encode=lambda _: strip)
+    return replace(made, tags={279: (LONG, (len(strip) + more,))}).bytes()
+
+
+@pytest.mark.parametrize("width", [8, 9, 10, 11, 12, 13])
+@pytest.mark.parametrize("before", range(8))
+def test_lzw_ends_with_the_code_257_of_9_to_12_bits_and_zeros(width: int, before: int) -> None:
+    for code in (256, 257, 258):
+        bits = "1" * (16 + before) + f"{code:0{width}b}"
+        bits += "0" * (-len(bits) % 8)
+        data = claiming(LZW, int(bits, 2).to_bytes(len(bits) // 8))
+        if code == 257 and 9 <= width <= 12:
+            tiff.check(data, Limits())
+        elif code != 257:
+            assert why(data)[0] == "TRUNCATED"
+
+
+def test_a_strip_is_whole_with_the_mark_at_its_end_alone() -> None:
+    stream = zlib.compress(bytes(160))
+    whole = [(JPEG, b"\xff\xd8\xff\xd9"), (JPEG, b"\xff\xd8\xff\xd9\0\0"), (8, stream), (DEFLATE, stream + b"more")]
+    for compression, strip in (*whole, (PACKBITS, b"anything")):
+        tiff.check(claiming(compression, strip), Limits())
+        late = replace(STRIPS, compression=compression, encode=lambda _, strip=strip: strip)
+        two = replace(late, tags={279: (LONG, (999, 999, len(strip)))}).bytes()
+        assert why(two)[0] == "TRUNCATED"
+    cut = [(JPEG, b"\xff\xd8\xff"), (8, stream[:-1]), (DEFLATE, b"none"), (34925, stream), (2, b"fax\0\1\0\1")]
+    for compression, strip in cut:
+        data = claiming(compression, strip)
+        assert why(data) == ("TRUNCATED", f"TIFF of {len(data)} bytes, its directory refers to {len(data) + 9} bytes")
+
+
+def test_a_stream_of_many_pieces_is_followed_to_its_end() -> None:
+    noise = np.random.default_rng(0).bytes(50_000)
+    for content in (noise, bytes(5_000_000), noise + bytes(3_000_000)):
+        stream = zlib.compress(content)
+        tiff.check(claiming(8, stream), Limits())
+        assert why(claiming(8, stream[:-1]))[0] == "TRUNCATED"
+
+
+def test_a_strip_that_begins_behind_the_end_is_missing() -> None:
+    data = claiming(PACKBITS, b"anything")
+    for start in (len(data), len(data) + 1):
+        assert why(with_value(data, 273, start))[0] == "TRUNCATED"
