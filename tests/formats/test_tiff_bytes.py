@@ -44,7 +44,15 @@ def why(data: bytes) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "made", [WHOLE, STRIPS, replace(STRIPS, planes=True), replace(WHOLE, tile=16), replace(WHOLE, bits=4)]
+    "made",
+    [
+        WHOLE,
+        STRIPS,
+        replace(STRIPS, samples=np.repeat(PIXELS, 3, axis=2), planes=True),
+        replace(WHOLE, tile=16),
+        replace(WHOLE, tile=16, samples=np.repeat(PIXELS, 5, axis=1)),
+        replace(WHOLE, bits=4),
+    ],
 )
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_without_compression_a_tiff_ends_with_its_last_row(made: Tiff, order: str) -> None:
@@ -53,7 +61,7 @@ def test_without_compression_a_tiff_ends_with_its_last_row(made: Tiff, order: st
         data = data[: -16 * 12]
     tiff.check(data, Limits())
     assert not tiff.is_cut(data)
-    detail = f"TIFF of {len(data) - 1} bytes, its directory refers to {len(data)} bytes"
+    detail = f"TIFF of {len(data) - 1:,} bytes, its directory refers to {len(data):,} bytes"
     assert why(data[:-1]) == ("TRUNCATED", detail)
     assert tiff.is_cut(data[:-1])
 
@@ -76,6 +84,49 @@ def test_the_values_of_all_tags_count_as_metadata() -> None:
     tiff.check(endless, Limits(max_metadata_bytes=count - 3 + len(data)))  # for no more than there is
     with pytest.raises(Rejected, match="bytes of metadata or more"):
         tiff.check(endless, Limits(max_metadata_bytes=count - 4 + len(data)))
+    of_no_known_type = data.replace(struct.pack("<HHI", 65000, 1, 3), struct.pack("<HHI", 65000, 14, 2**31))
+    tiff.check(of_no_known_type, Limits(max_metadata_bytes=count - 3))
+    assert tiff.readable(of_no_known_type) is of_no_known_type
+
+
+def test_what_describes_the_pixels_must_be_there_wherever_it_begins() -> None:
+    data = replace(WHOLE, samples=np.repeat(PIXELS, 3, axis=2), photometric=2).bytes()
+    tiff.check(data, Limits())
+    late = with_value(data, 258, len(data) + 100)
+    assert why(late) == ("TRUNCATED", f"TIFF of {len(data)} bytes, its directory refers to {len(data) + 106} bytes")
+    assert tiff.readable(late) is late
+
+
+def test_there_are_as_many_strips_as_the_picture_takes() -> None:
+    def of(made: Tiff) -> str:
+        try:
+            tiff.check_mode(made.bytes())
+        except Rejected as why:
+            assert why.reason == "CORRUPT"
+            return why.detail
+        return ""
+
+    packed, two = replace(STRIPS, compression=PACKBITS), replace(WHOLE, rows=16)
+    for made in (WHOLE, STRIPS, packed, two):
+        assert of(made) == ""
+    no_rows = {278: (LONG, (0,))}
+    assert of(replace(WHOLE, tags=no_rows)) == "TIFF of 8 × 20 with 1 strips, the picture takes 0"
+    assert of(replace(packed, rows=20, tags=no_rows)) == "TIFF of 8 × 20 with 1 strips, the picture takes 0"
+    one_more = {273: (LONG, (200,) * 4), 279: (LONG, (64,) * 4)}
+    assert of(replace(STRIPS, tags=one_more)) == "TIFF of 8 × 20 with 4 strips, the picture takes 3"
+    assert of(replace(packed, tags=one_more)) == ""  # the decoder takes the first ones
+    for made in (STRIPS, packed):
+        few = replace(made, tags={279: (LONG, (64, 64))})
+        assert of(few) == "TIFF with the lengths of 2 of 3 strips or tiles"
+        in_tiles = replace(made, rows=None, tile=16, tags={324: (LONG, (200,))})
+        assert of(in_tiles) == "TIFF of 8 × 20 with 1 tiles, the picture takes 2"
+    assert of(replace(STRIPS, tags={279: None})) == ""
+    assert of(replace(WHOLE, tags={279: (LONG, (5,))})) == ""  # of a single strip the rows say how long it is
+    for short, found in (((127, 32), (0, 127, 128)), ((128, 31), (1, 31, 32))):
+        detail = "TIFF whose strip {} has {} bytes, its rows take {}".format(*found)
+        assert of(replace(two, tags={279: (LONG, short)})) == detail
+    odd = replace(WHOLE, tags={277: (1, (1,))})
+    assert of(odd) == "TIFF whose tag 277 has type 1, which is not that of its whole numbers"
 
 
 KNOWN = [33432, 33723, 34377, 34665, 34675, 34853, 37724]
@@ -103,6 +154,9 @@ def test_a_tag_that_nobody_knows_may_end_behind_the_file(tag: int) -> None:
     assert tiff.readable(late) == late[: at + 2] + struct.pack("<HII", 1, 4, 0) + late[at + 12 :]
     whole = with_value(data, tag, len(data) - len(WORDS))
     assert tiff.readable(whole) is whole
+    numbers = replace(WHOLE, tags={tag: (LONG, (1, 2, 3, 4, 5))}).bytes()
+    assert tiff.readable(numbers) is numbers
+    assert tiff.readable(with_value(numbers, tag, len(numbers) - 19))[at + 2 : at + 4] == b"\1\0"
 
 
 # What the decoder gets
@@ -141,6 +195,16 @@ def test_what_a_strip_claims_does_not_matter_without_compression() -> None:
         data = replace(STRIPS, tags={279: (LONG, claimed)}).bytes()
         assert tiff.readable(data) is data
         tiff.check(data, Limits())
+    cut = STRIPS.bytes()[:-5]
+    assert tiff.readable(cut) is cut
+
+
+def test_a_directory_without_a_size_is_left_to_the_decoder() -> None:
+    data = replace(WHOLE, tags={256: None}).bytes()
+    assert tiff.readable(data) is data
+    assert tiff.size(data) is None
+    tiff.check_mode(data)
+    tiff.check(data, Limits())
 
 
 def _value(data: bytes, tag: int) -> int:
@@ -157,6 +221,11 @@ def test_a_tile_or_a_single_strip_that_claims_too_much_gets_what_is_there() -> N
         assert tiff.readable(data) is data
         assert tiff.readable(with_value(data, tag, 9999)) == data
     strip = replace(WHOLE, compression=PACKBITS).bytes()
+    last = with_value(strip, 273, len(strip) - 1)
+    assert tiff.readable(last) == with_value(last, 279, 1)
+    pointers = strip.replace(struct.pack("<HH", 279, LONG), struct.pack("<HH", 279, 13))  # of a type of whole numbers
+    pointers = with_value(pointers, 279, 9999)
+    assert tiff.readable(pointers) is pointers
     empty = with_value(strip, 273, len(strip))  # it begins at the end
     assert tiff.readable(empty) is empty
 
@@ -194,6 +263,7 @@ def test_lzw_ends_with_the_code_257_of_9_to_12_bits_and_zeros(width: int, before
             tiff.check(data, Limits())
         elif code != 257:
             assert why(data)[0] == "TRUNCATED"
+    assert why(claiming(LZW, b"\x01\x01\0"))[0] == "TRUNCATED"  # a whole byte of zeros
 
 
 def test_a_strip_is_whole_with_the_mark_at_its_end_alone() -> None:
@@ -204,7 +274,10 @@ def test_a_strip_is_whole_with_the_mark_at_its_end_alone() -> None:
         late = replace(STRIPS, compression=compression, encode=lambda _, strip=strip: strip)
         two = replace(late, tags={279: (LONG, (999, 999, len(strip)))}).bytes()
         assert why(two)[0] == "TRUNCATED"
-    cut = [(JPEG, b"\xff\xd8\xff"), (8, stream[:-1]), (DEFLATE, b"none"), (34925, stream), (2, b"fax\0\1\0\1")]
+    cut = [
+        *((JPEG, b"\xff\xd8\xff"), (JPEG, b"\xff\xd8\xff\xd9?"), (8, stream[:-1]), (DEFLATE, b"none")),
+        *((34925, stream), (2, b"fax\0\1\0\1")),
+    ]
     for compression, strip in cut:
         data = claiming(compression, strip)
         assert why(data) == ("TRUNCATED", f"TIFF of {len(data)} bytes, its directory refers to {len(data) + 9} bytes")
