@@ -107,8 +107,7 @@ def test_there_are_as_many_strips_as_the_picture_takes() -> None:
         return ""
 
     packed, two = replace(STRIPS, compression=PACKBITS), replace(WHOLE, rows=16)
-    for made in (WHOLE, STRIPS, packed, two):
-        assert of(made) == ""
+    assert of(WHOLE) == of(STRIPS) == of(packed) == of(two) == ""
     no_rows = {278: (LONG, (0,))}
     assert of(replace(WHOLE, tags=no_rows)) == "TIFF of 8 × 20 with 1 strips, the picture takes 0"
     assert of(replace(packed, rows=20, tags=no_rows)) == "TIFF of 8 × 20 with 1 strips, the picture takes 0"
@@ -125,6 +124,10 @@ def test_there_are_as_many_strips_as_the_picture_takes() -> None:
     for short, found in (((127, 32), (0, 127, 128)), ((128, 31), (1, 31, 32))):
         detail = "TIFF whose strip {} has {} bytes, its rows take {}".format(*found)
         assert of(replace(two, tags={279: (LONG, short)})) == detail
+    tiles = replace(WHOLE, tile=16, samples=np.repeat(PIXELS, 5, axis=1))  # three beside each other
+    assert of(replace(tiles, tags={325: (LONG, (256, 256, 256, 64, 64, 64))})) == ""
+    one_short = replace(tiles, tags={325: (LONG, (256, 100, 256, 64, 64, 64))})
+    assert of(one_short) == "TIFF whose strip 1 has 100 bytes, its rows take 256"
     odd = replace(WHOLE, tags={277: (1, (1,))})
     assert of(odd) == "TIFF whose tag 277 has type 1, which is not that of its whole numbers"
 
@@ -239,9 +242,8 @@ def test_without_metadata_a_tiff_keeps_its_orientation_and_what_pixels_need() ->
             at = entry_at(data, tag)
             expected = expected[: at + 2] + struct.pack(order + "HII", 1, 4, 0) + expected[at + 12 :]
         assert tiff.without_metadata(data) == expected
-    plain = STRIPS.bytes()
-    assert tiff.without_metadata(plain) is plain
-    assert tiff.without_metadata(plain[:50]) == plain[:50]
+    for plain in (STRIPS.bytes(), STRIPS.bytes()[:50]):
+        assert tiff.without_metadata(plain) is plain
 
 
 # A strip that claims too much, and shows where it ends
