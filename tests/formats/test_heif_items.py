@@ -6,24 +6,9 @@ import pytest
 
 from imagefeatures.formats.heif_items import Item, Items, bytes_of, read_items
 from imagefeatures.formats.isobmff import Box
+from support.heif_boxes import box, full, iinf, infe
 
 LIMIT = 2**20
-
-
-def box(kind: bytes, content: bytes) -> bytes:
-    return (8 + len(content)).to_bytes(4) + kind + content
-
-
-def full(kind: bytes, version: int, content: bytes, flags: int = 0) -> bytes:
-    return box(kind, bytes([version]) + flags.to_bytes(3) + content)
-
-
-def infe(number: int, kind: bytes, version: int = 2) -> bytes:
-    return full(b"infe", version, number.to_bytes(2 if version == 2 else 4) + b"\0\0" + kind + b"name\0")
-
-
-def iinf(*entries: bytes, version: int = 0) -> bytes:
-    return full(b"iinf", version, len(entries).to_bytes(4 if version else 2) + b"".join(entries))
 
 
 def meta(*tables: bytes) -> bytes:

@@ -256,6 +256,17 @@ def test_a_reduced_picture_is_flagged_by_a_bit_of_the_new_tag_or_by_a_value_of_t
         assert picture_of(t255=(kind,)) == (reduced if kind == 2 else "")
 
 
+MAKERS = {"NIKON": "NEF", "Sony": "ARW", "PENTAX": "PEF", "Samsung": "SRW", "EPSON": "ERF", "Kodak": "DCR"}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_reduced_picture_is_that_of_a_raw_file_where_a_maker_of_cameras_is_named(maker: str) -> None:
+    data = Tiff(np.zeros((1, 1, 3), int), 8, RGB, tags={271: (2, (f"{maker} Corp.\0".encode(),))}).bytes()
+    found = f"found a camera's raw file ({MAKERS[maker]}) whose first picture, 64 × 48, is a reduced one"
+    assert picture_of(data, t254=(1,)) == f"{found}: the whole is elsewhere in the file"
+    assert picture_of(data) == ""
+
+
 def test_raw_files_are_known_by_their_tag_their_mark_or_their_colours() -> None:
     raw = "found a camera's raw file{}, whose first picture is 64 × 48"
     assert picture_of(t50706=(1,)) == raw.format(" (DNG)")
