@@ -212,9 +212,27 @@ def test_ycbcr_says_how_its_colours_are_sampled() -> None:
     for factors in ((3, 1), (1, 3), (0, 1), (1, 8)):
         in_another_way = "has colours that are sampled in another way than each 1, 2 or 4 pixels"
         assert of(LZW, t530=factors) == of(NONE, t530=factors) == in_another_way
-    without = layout(YCBCR, 8, 3, t259=(JPEG,), t284=(2,))
-    del without.values[530]
-    assert contradiction(without) == SEVERAL  # two by two, if nothing is said
+    assert of(NONE, t530=(1, 1, 7)) == ""
+    for tags, found in (({"t284": (2,)}, SEVERAL), ({}, ""), ({"t259": (OLD_JPEG,), "t513": (9,)}, "")):
+        without = layout(YCBCR, 8, 3, **{"t259": (JPEG,), **tags})
+        del without.values[530]  # then it is two by two
+        assert contradiction(without) == found
+
+
+def test_jpeg_data_of_rgb_must_not_declare_another_kind_of_colours() -> None:
+    frame = b"\xff\xc0\0\x11\x08\0\1\0\1\3\1\x11\0\2\x11\0\3\x11\0\xff\xd9"
+    jfif, plain = (b"\xff\xd8\xff\xe0\0\x07" + name + b"\0" + frame for name in (b"JFIF", b"else"))
+    data = b"before" + jfif + plain
+    size = len(jfif)
+
+    def of(offsets: list[int], lengths: list[int], compression: int = JPEG) -> str:
+        found = layout(RGB, 8, 3, t259=(compression,))
+        found.arrays.update({273: np.array(offsets), 279: np.array(lengths)})
+        return refusal(found, data).removeprefix(f"a TIFF of {describe(found)}").strip()
+
+    assert of([6], [size]) == of([6, 6 + size], [size, size]) == "holds JPEG data that declare YCbCr"
+    assert of([6 + size], [size]) == of([6 + size, 6], [size, size]) == of([6, 6], [0, size]) == of([], []) == ""
+    assert of([6], [size], NONE) == ""
 
 
 def test_ycbcr_has_the_coefficients_and_the_range_of_jpeg_where_they_are_not_heeded() -> None:
