@@ -125,9 +125,8 @@ _JPEG_WAYS = {
     (YCBCR, 8, 3, ()),
     (CMYK, 8, 4, ()),
 }
-_WITHOUT_A_RULE: dict[
-    tuple[int | None, int, int, int], str
-] = {  # (photometric, bits, samples, sample format): Pillow's name of the mode
+_WITHOUT_A_RULE: dict[tuple[int | None, int, int, int], str] = {
+    # (photometric, bits, samples, sample format): Pillow's name of the mode
     (BLACK_IS_ZERO, 32, 1, 1): "I",
     (BLACK_IS_ZERO, 32, 1, 2): "I",
     (BLACK_IS_ZERO, 16, 1, 2): "I",
