@@ -53,6 +53,9 @@ def test_what_is_declared_is_read() -> None:
     coefficients = layout(t529=(RATIONAL, (1, 2, 3, 4, 5, 0)), t532=(RATIONAL, (1, 4) * 6)).values
     assert coefficients[529] == (0.5, 0.75, 0.0)
     assert coefficients[532] == (0.25,) * 6
+    others = layout(t529=(LONG, (1, 2, 3, 4, 5, 6)), t282=(RATIONAL, (72, 1)), t284=(RATIONAL, (2, 1)))
+    assert not {529, 282, 284} & others.values.keys()
+    assert others.odd == (284, RATIONAL)
 
 
 def test_strips_and_tiles_are_counted_with_their_rows() -> None:
