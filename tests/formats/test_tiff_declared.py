@@ -161,6 +161,10 @@ def test_the_sizes_of_subdirectories_are_read_but_not_of_reduced_pictures() -> N
     assert found is not None
     assert subdirectory_sizes(data, found) == [(30, 0)]  # a height in another type is none
     assert subdirectory_sizes(data[:-1], found) == []
+    beyond = one + directory((256, LONG, 3, 9999), (257, LONG, 1, 20), start=100)[len(one) :]
+    assert subdirectory_sizes(beyond, found) == []
+    without_a_width = one + directory((257, LONG, 1, 20), start=100)[len(one) :]
+    assert subdirectory_sizes(without_a_width, found) == [(0, 20)]
     two = directory(*first, (330, LONG, 2, 60))
     data = two.ljust(60, b"\0") + struct.pack("<II", 9999, 100)
     data = data.ljust(100, b"\0") + directory((256, LONG, 1, 30), start=100)[100:]
