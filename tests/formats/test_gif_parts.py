@@ -113,6 +113,7 @@ def test_a_transparent_colour_is_around_the_image_where_its_control_says_so() ->
     assert refused(head + COMMENT + b"\4\1\1\1\1\0" + tail)
     assert refused(head + tail + control(1) + image(*WHOLE))
     assert refused(head + b"!\xf9\0" + tail)
+    assert refused(head + image(0xF9, 1, 20, 10))  # a place is no control
     whole = head + control(1) + tail
     for length in range(len(whole)):
         gif.check_mode(whole[:length])
