@@ -71,7 +71,7 @@ def without_metadata(data: bytes) -> bytes:
     for (kind, start), (_, end) in pairwise(parts):
         if kind == _IMAGE:
             break
-        if kind == _EXTENSION and data[start + 1 : start + 3] != _GRAPHIC_CONTROL + b"\4":
+        if data[start + 1 : start + 3] != _GRAPHIC_CONTROL + b"\4":
             kept.append(data[position:start])
             position = end
     return b"".join([*kept, data[position:]])

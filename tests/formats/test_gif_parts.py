@@ -46,7 +46,7 @@ def _flags(palette: bytes) -> int:
 )
 def test_a_screen_grows_with_its_first_image_alone(place: tuple[int, int, int, int], size: tuple[int, int]) -> None:
     for palette in (b"", COLOURS, bytes(768)):
-        for before in (b"", control(1), COMMENT + WORDS, b"\0\7"):  # bytes between the parts are skipped
+        for before in (b"", control(1), COMMENT + WORDS, b"\7", b"\0\7"):  # bytes between the parts are skipped
             data = screen(300, 200, palette) + before + image(*place, palette) + image(0, 0, 9999, 9999) + TRAILER
             assert gif.size(data) == size
 
