@@ -65,6 +65,9 @@ def test_the_palette_is_that_of_the_first_image_or_of_the_screen(count: int) -> 
     assert gif.palette_colours(screen(9, 9) + image(0, 0, 9, 9, palette) + image(0, 0, 9, 9, two)) == count
     assert gif.palette_colours(screen(9, 9, palette) + TRAILER) == count
     assert gif.palette_colours(screen(9, 9) + image(0, 0, 9, 9)) == gif.palette_colours(b"GIF89a") == 0
+    other_flags = screen(9, 9)[:10] + b"\x7f\0\0" + image(0, 0, 9, 9)
+    assert gif.palette_colours(other_flags) == 0
+    assert gif.size(other_flags) == (9, 9)
 
 
 # The screen around the first image
