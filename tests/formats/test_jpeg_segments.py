@@ -38,7 +38,7 @@ def adobe(transform: int) -> bytes:
 
 
 JFIF = segment(APP0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
-FRAME = frame(300, 200)
+FRAME = frame(300, 520)
 
 
 def test_each_segment_is_named_up_to_the_end_of_the_image() -> None:
@@ -52,8 +52,8 @@ def test_each_segment_is_named_up_to_the_end_of_the_image() -> None:
 def test_the_frame_is_the_first_segment_that_can_be_one(marker: int) -> None:
     data = START + segment(marker, b"\0\0\1\0\1\1\1\0\0") + FRAME + frame(7, 5) + scan() + END
     if marker in (0xC4, 0xC8, 0xCC):  # tables, and what is reserved
-        assert jpeg.size(data) == (300, 200)
-        assert read_frame(data) == Frame(0xC0, 8, 300, 200, b"\1\2\3", None, False)
+        assert jpeg.size(data) == (300, 520)
+        assert read_frame(data) == Frame(0xC0, 8, 300, 520, b"\1\2\3", None, False)
     else:
         assert jpeg.size(data) == (1, 1)
         assert read_frame(data) == Frame(marker, 0, 1, 1, b"\1", None, False)
@@ -68,14 +68,14 @@ def test_a_frame_behind_the_first_scan_is_not_the_frame() -> None:
 
 def test_a_frame_that_is_cut_is_none() -> None:
     data = START + FRAME
-    assert read_frame(data) == Frame(0xC0, 8, 300, 200, b"\1\2\3", None, False)
+    assert read_frame(data) == Frame(0xC0, 8, 300, 520, b"\1\2\3", None, False)
     for length in range(len(data)):
         assert read_frame(data[:length]) is None
-    assert read_frame(START + frame(300, 200, b"")) == Frame(0xC0, 8, 300, 200, b"", None, False)
+    assert read_frame(START + frame(300, 520, b"")) == Frame(0xC0, 8, 300, 520, b"", None, False)
 
 
 def test_one_component_is_enough() -> None:
-    jpeg.check_mode(START + frame(300, 200, b"\1") + scan(b"\1") + END)
+    jpeg.check_mode(START + frame(300, 520, b"\1") + scan(b"\1") + END)
 
 
 def test_the_height_behind_the_pixels_counts_only_where_the_frame_has_none() -> None:
