@@ -42,18 +42,8 @@ FRAME = frame(300, 520)
 
 
 def test_each_segment_is_named_up_to_the_end_of_the_image() -> None:
-    data = (
-        START
-        + START
-        + b"\xff"
-        + JFIF
-        + FRAME
-        + scan()
-        + b"\xff\0\xff\xd3\x01"
-        + segment(COMMENT, JFIF + END)
-        + END
-        + JFIF
-    )
+    pixels = b"\xff\0\xff\xd3\x01"
+    data = START + START + b"\xff" + JFIF + FRAME + scan() + pixels + segment(COMMENT, JFIF + END) + END + JFIF
     found = [(marker, data[start - 2 : start], length) for marker, start, length in segments(data)]
     names = {0xE0: 16, 0xC0: 17, 0xDA: 12, 0xFE: 22, 0xD9: 0}
     assert found == [(marker, bytes([0xFF, marker]), length) for marker, length in names.items()]
