@@ -1,4 +1,7 @@
-"""Pillow's plugin for HEIC: what libheif refuses, and a machine without it. See also tests/formats/test_heif.py."""
+"""Pillow's plugin for HEIC: what libheif refuses, and a machine without it.
+
+What it reads right: tests/formats/test_heif_pixels.py.
+"""
 
 from __future__ import annotations
 

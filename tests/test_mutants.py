@@ -66,6 +66,12 @@ def test_every_kind_of_mistake_is_made_and_no_other() -> None:
     ]
 
 
+def test_a_dictionary_lacks_one_part_at_a_time_also_where_it_takes_in_others() -> None:
+    found = [mutant.name for mutant in mutations.mutants("x = {a: y, **b, **c, d: z}")]
+    whole = "{a: y, **b, **c, d: z}"
+    assert found == [f"{whole} -> without {gone}" for gone in ("a", "**", "** (number 2)", "d")]
+
+
 def test_a_mutant_is_the_module_with_that_one_mistake_and_knows_its_lines() -> None:
     before = mutations.ast.unparse(mutations.ast.parse(CODE)).splitlines()
     for mutant in made().values():

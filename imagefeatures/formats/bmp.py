@@ -141,7 +141,7 @@ def _check_palette(data: bytes, header: Header) -> None:
     greys = (0, 255) if colours == 2 else range(colours)
     in_order = all(palette[step * index : step * index + 3] == bytes([grey] * 3) for index, grey in enumerate(greys))
     plain = header.compression == _PLAIN
-    if plain and in_order and header.bits != (1 if colours <= 2 else 8) and len(palette) == step * colours:
+    if plain and in_order and header.bits != (1 if colours <= 2 else 8):
         raise Rejected(
             Reason.UNSUPPORTED_MODE, f"a BMP of {header.bits} bits with {colours} greys in order is not read"
         )

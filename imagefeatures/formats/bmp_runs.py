@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
-_END_OF_ROW, _END, _JUMP = 0, 1, 2
+_END_OF_ROW, _JUMP = 0, 2  # 1 is the end
 
 
 def check_runs(data: bytes, start: int, size: tuple[int, int], four_bits: bool) -> None:

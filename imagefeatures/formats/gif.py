@@ -35,7 +35,7 @@ def check_mode(data: bytes) -> None:
     transparent, first = False, None
     for kind, start in _parts(data):
         if kind == _EXTENSION and data[start + 1 : start + 2] == _GRAPHIC_CONTROL:
-            transparent = bool(data[start + 3 : start + 4] > b"" and data[start + 3] & 1)
+            transparent = bool(int.from_bytes(data[start + 3 : start + 4]) & 1)
         if kind == _IMAGE:
             first = start
             break
@@ -71,7 +71,7 @@ def without_metadata(data: bytes) -> bytes:
     for (kind, start), (_, end) in pairwise(parts):
         if kind == _IMAGE:
             break
-        if kind == _EXTENSION and data[start + 1 : start + 3] != _GRAPHIC_CONTROL + b"\4":
+        if data[start + 1 : start + 3] != _GRAPHIC_CONTROL + b"\4":
             kept.append(data[position:start])
             position = end
     return b"".join([*kept, data[position:]])

@@ -76,7 +76,7 @@ def without_metadata(data: bytes) -> bytes:
     """
     kept, position = [], 0
     for marker, start, length in segments(data):
-        if marker in (SCAN, END):
+        if marker == SCAN:
             break
         if (marker in _APPLICATION or marker == _COMMENT) and not _is_needed(data, marker, start, length):
             kept.append(data[position : start - 2])
@@ -87,5 +87,7 @@ def without_metadata(data: bytes) -> bytes:
 def _is_needed(data: bytes, marker: int, start: int, length: int) -> bool:
     if marker == _EXIF:
         return data.startswith(b"Exif\0\0", start + 2)
-    least, name = _COLOURS.get(marker, (0, b""))
-    return bool(name) and length >= least and data.startswith(name, start + 2)
+    if marker not in _COLOURS:
+        return False
+    least, name = _COLOURS[marker]
+    return length >= least and data.startswith(name, start + 2)

@@ -62,14 +62,14 @@ class FrameReader:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._start = -1
+        self._start: int | None = None
         self._transform: int | None = None
         self._jfif = False
 
     def see(self, marker: int, start: int) -> None:
         """A segment with one of the markers above. start: of its length field."""
         if marker in FRAMES:
-            self._start = start if self._start < 0 else self._start
+            self._start = start if self._start is None else self._start
         elif marker == _JFIF:
             self._jfif = self._jfif or self._data.startswith(b"JFIF\0", start + 2)
         elif self._data.startswith(b"Adobe", start + 2):
@@ -79,7 +79,7 @@ class FrameReader:
     def frame(self) -> Frame | None:
         """The frame header; None if there is none, or it is incomplete."""
         data, start = self._data, self._start
-        if start < 0 or len(data) < start + 8 or len(data) < start + 8 + 3 * data[start + 7]:
+        if start is None or len(data) < start + 8 or len(data) < start + 8 + 3 * data[start + 7]:
             return None
         return Frame(
             marker=data[start - 1],
@@ -96,7 +96,7 @@ def read_frame(data: bytes) -> Frame | None:
     """The frame header; None if the file ends, or its pixels begin, before it is complete."""
     reader = FrameReader(data)
     for marker, start, _ in segments(data):
-        if marker in (SCAN, END):
+        if marker == SCAN:
             break
         if marker in OF_THE_FRAME:
             reader.see(marker, start)
@@ -163,9 +163,9 @@ def check_scans(frame: Frame, headers: list[bytes]) -> None:
 
 def _read_scan(header: bytes) -> tuple[bytes, int, int, int]:
     """The components of a scan, its first and last coefficient, and how many low bits it leaves out."""
-    count = header[2] if len(header) > 2 else 0
-    if len(header) < 6 + 2 * count:
+    if len(header) < 6 or len(header) < 6 + 2 * header[2]:
         return b"", 0, 0, 0
+    count = header[2]
     return (
         header[3 : 3 + 2 * count : 2],
         header[3 + 2 * count],

@@ -14,9 +14,9 @@ from imagefeatures.reasons import Reason
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_PALETTE = 3  # the colour type
+_PALETTE = 3  # this colour type
 _ANCILLARY = 0x20  # this bit of a chunk's first letter says that pixels do not need it
-_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_FIRST, _COLOUR_TYPE = 8, 25  # the positions of the first chunk, and of a byte of the header, which it is
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # its first picture, or the one that is shown in its place, is in IDAT
 _METADATA = {
     *(b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"tIME", b"bKGD", b"hIST", b"sPLT"),
@@ -39,30 +39,31 @@ def check_mode(data: bytes) -> None:
 
     Raises Rejected (UNSUPPORTED_FORMAT, CORRUPT).
     """
-    colour, palette = -1, 0
+    palette = 0
     for start, kind, content in _chunks(data):
+        name = kind.decode("latin-1")
         if kind == b"CgBI":
             raise Rejected(Reason.UNSUPPORTED_FORMAT, "found a PNG image as Apple's tools rewrite it (CgBI)")
-        if kind == b"IHDR" and len(content) == 13:
-            if content[10] or content[11] or content[12] > 1:
-                raise Rejected(
-                    Reason.CORRUPT, f"PNG of compression {content[10]}, filter {content[11]}, interlacing {content[12]}"
-                )
-            colour = content[9]
+        if (start == _FIRST) != (kind == b"IHDR"):
+            what = f"begins with the chunk {name!r}" if start == _FIRST else "has a second header"
+            raise Rejected(Reason.CORRUPT, f"PNG that {what}")
+        if kind == b"IHDR":
+            _check_header(content)
         elif kind == b"PLTE":
             palette = len(content)
         elif kind == b"IDAT":
-            if colour == _PALETTE and (palette % 3 or not 3 <= palette <= 768):
+            if data[_COLOUR_TYPE] == _PALETTE and (palette % 3 or not 3 <= palette <= 768):
                 raise Rejected(Reason.CORRUPT, f"PNG of palette colours with {palette} bytes of a palette")
             return
-        elif not kind[0] & _ANCILLARY and kind not in _CRITICAL and _crc_is_right(data, start, kind, content):
-            name = kind.decode("latin-1")
+        elif kind == b"IEND":  # where the decoder ends without an error, and leaves the picture empty
+            raise Rejected(Reason.TRUNCATED, "PNG without pixels before its end chunk")
+        elif not kind[0] & _ANCILLARY and _crc_is_right(data, start, kind, content):
             raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found a PNG image with the critical chunk {name!r}")
 
 
 def palette_colours(data: bytes) -> int:
     """How many colours the palette has; 0 where pixels do not name its colours."""
-    if data[12:16] != b"IHDR" or data[25:26] != bytes([_PALETTE]):
+    if data[_COLOUR_TYPE] != _PALETTE:
         return 0
     return next((len(content) // 3 for _, kind, content in _chunks(data) if kind == b"PLTE"), 0)
 
@@ -110,8 +111,6 @@ def check_rows(data: bytes) -> None:
     Decoders leave rows black if the stream is complete but too short for them. Other faults are ignored
     here, since the decoder reports them.
     """
-    if data[12:16] != b"IHDR":
-        return
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     expected = sum(
         rows * (1 + (columns * depth * _CHANNELS[colour] + 7) // 8)  # each row begins with one byte, its filter type
@@ -133,13 +132,22 @@ def check_rows(data: bytes) -> None:
 
 def _chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
     """(first byte's position, kind, content) of each complete chunk."""
-    view, position = memoryview(data), 8
+    view, position = memoryview(data), _FIRST
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         if position + 12 + length > len(data):
             return
         yield position, kind, view[position + 8 : position + 8 + length]
         position += 12 + length
+
+
+def _check_header(content: memoryview) -> None:
+    if len(content) != 13:
+        raise Rejected(Reason.CORRUPT, f"PNG with a header of {len(content)} bytes")
+    if content[10] or content[11] or content[12] > 1:
+        raise Rejected(
+            Reason.CORRUPT, f"PNG of compression {content[10]}, filter {content[11]}, interlacing {content[12]}"
+        )
 
 
 def _crc_is_right(data: bytes, start: int, kind: bytes, content: memoryview) -> bool:
@@ -155,8 +163,8 @@ def _is_left_out(data: bytes, start: int, kind: bytes, content: memoryview) -> b
     if len(content) < _LEAST_BYTES.get(kind, 0) or not _crc_is_right(data, start, kind, content):
         return True
     if kind in (b"iCCP", b"zTXt"):  # name, 0, compression method 0, stream
-        _, zero, rest = bytes(content[:_LONGEST_NAME]).partition(b"\0")
-        return not zero or (kind == b"iCCP" and not rest) or rest[:1] not in (b"", b"\0")
+        rest = bytes(content[:_LONGEST_NAME]).partition(b"\0")[2]
+        return (kind == b"iCCP" and not rest) or rest[:1] not in (b"", b"\0")
     return False
 
 
@@ -174,13 +182,15 @@ def _inflated_sizes(data: bytes) -> Iterator[int]:
 
 def _inflated_size(kind: bytes, content: memoryview, limits: Limits) -> int:
     """The inflated size in bytes of a compressed text or profile; 0 for other chunks. Raises Rejected."""
-    if kind in (b"zTXt", b"iCCP"):  # name, 0, method, stream
-        stream = bytes(content).partition(b"\0")[2][1:]
-    elif kind == b"iTXt":  # name, 0, flag, method, language, 0, name in that language, 0, text
-        rest = bytes(content).partition(b"\0")[2]
-        stream = rest[2:].split(b"\0", 2)[-1] if rest[:1] not in (b"", b"\0") else b""
-    else:
+    if kind not in (b"zTXt", b"iCCP", b"iTXt"):
         return 0
+    rest = bytes(content).partition(b"\0")[2]
+    if kind != b"iTXt":  # name, 0, method, stream
+        stream = rest[1:]
+    elif rest.startswith(b"\0"):  # not compressed
+        return 0
+    else:  # name, 0, flag, method, language, 0, name in that language, 0, text
+        stream = rest[2:].split(b"\0", 2)[-1]
     try:
         size = len(zlib.decompressobj().decompress(stream, limits.max_profile_bytes + 1))
     except zlib.error:

@@ -202,8 +202,8 @@ def _shows_its_end(data: bytes, layout: Layout, part: int) -> bool:
     if layout.compression == _JPEG:
         return bytes(strip).rstrip(b"\0").endswith(b"\xff\xd9")
     if layout.compression == _LZW:
-        tail = int.from_bytes(strip[-3:])  # the last code, 257, of 9 to 12 bits, and zeros up to a whole byte
-        return any(tail & (1 << unused + width) - 1 == 257 << unused for width in range(9, 13) for unused in range(8))
+        tail = int.from_bytes(strip[-2:])  # 9 of the last code's 9 to 12 bits, 257, and zeros up to a whole byte
+        return any(tail & (1 << unused + 9) - 1 == 257 << unused for unused in range(8))
     if layout.compression in _DEFLATE:
         return _stream_ends(strip)
     return layout.compression == _PACKBITS

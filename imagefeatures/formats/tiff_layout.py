@@ -58,7 +58,7 @@ class Layout:
     @property
     def photometric(self) -> int | None:
         """The kind of colours; None if the file does not say."""
-        return self.one(PHOTOMETRIC, -1) if PHOTOMETRIC in self.values else None
+        return int(self.values[PHOTOMETRIC][0]) if PHOTOMETRIC in self.values else None
 
     @property
     def extra(self) -> tuple[int, ...]:

@@ -125,7 +125,8 @@ _JPEG_WAYS = {
     (YCBCR, 8, 3, ()),
     (CMYK, 8, 4, ()),
 }
-_WITHOUT_A_RULE = {  # (photometric, bits, samples, sample format): Pillow's name of the mode
+_WITHOUT_A_RULE: dict[tuple[int | None, int, int, int], str] = {
+    # (photometric, bits, samples, sample format): Pillow's name of the mode
     (BLACK_IS_ZERO, 32, 1, 1): "I",
     (BLACK_IS_ZERO, 32, 1, 2): "I",
     (BLACK_IS_ZERO, 16, 1, 2): "I",
@@ -149,7 +150,7 @@ def check_picture(data: bytes, layout: Layout) -> None:
     reduced = layout.one(SUBFILE, 0) & 1 or layout.one(OLD_SUBFILE, 1) == 2
     larger = any(width * height > layout.width * layout.height for width, height in subdirectory_sizes(data, layout))
     named = f" ({kind})" if kind else ""
-    if kind in ("CR2", "DNG") or (layout.photometric in _RAW_COLOURS and layout.photometric is not None):
+    if kind in ("CR2", "DNG") or layout.photometric in _RAW_COLOURS:
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found a camera's raw file{named}, whose first picture is {size}")
     if reduced or larger:
         what = f"a camera's raw file{named}" if kind else "a TIFF image"
@@ -171,7 +172,7 @@ def check_layout(data: bytes, layout: Layout) -> None:
             Reason.UNSUPPORTED_FORMAT,
             "found a TIFF image compressed by JPEG in the old manner, in parts, which is not read",
         )
-    if rule := _WITHOUT_A_RULE.get((layout.photometric or 0, layout.bits, layout.samples, layout.sample_format)):
+    if rule := _WITHOUT_A_RULE.get((layout.photometric, layout.bits, layout.samples, layout.sample_format)):
         raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {rule!r} has no defined conversion to RGB")
     if not _is_read(layout):
         raise Rejected(Reason.UNSUPPORTED_MODE, f"a TIFF of {describe(layout)} is not read")
@@ -180,7 +181,7 @@ def check_layout(data: bytes, layout: Layout) -> None:
 
 
 def describe(layout: Layout) -> str:
-    """What was found, in words.
+    """What was found, in words. Its compression is one that is read.
 
     Such as "RGB, 3 samples of 16 bits, planes apart, no compression".
     """
@@ -193,7 +194,7 @@ def describe(layout: Layout) -> str:
         words.append(f"extra samples {', '.join(map(str, layout.extra))}")
     words += ["planes apart"] * layout.planes_apart + ["bits in reverse"] * layout.reversed_bits
     words += [f"predictor {layout.one(PREDICTOR, 1)}"] * (layout.one(PREDICTOR, 1) != 1)
-    return ", ".join([*words, _READ.get(layout.compression, "unknown compression")])
+    return ", ".join([*words, _READ[layout.compression]])
 
 
 def _is_read(layout: Layout) -> bool:

@@ -34,15 +34,15 @@ def check_mode(data: bytes) -> None:
 
     Raises Rejected (UNSUPPORTED_MODE).
     """
-    if data[12:16] != b"VP8X" or len(data) < 30 or not data[20] & _ANIMATED:
-        return
     canvas = size(data)
+    if canvas is None or data[12:16] != b"VP8X" or not data[20] & _ANIMATED:
+        return
     for kind, content in _chunks(data, len(data)):
         if kind == b"ANMF" and len(content) >= 16:
             left, top, width, height = (int.from_bytes(content[at : at + 3], "little") for at in (0, 3, 6, 9))
             frame = (width + 1, height + 1)
             if (left, top) != (0, 0) or frame != canvas:
-                shown, whole = (f"{side[0]} × {side[1]}" for side in (frame, canvas or (0, 0)))
+                shown, whole = (f"{side[0]} × {side[1]}" for side in (frame, canvas))
                 raise Rejected(
                     Reason.UNSUPPORTED_MODE,
                     f"a WebP whose first frame, {shown}, leaves out parts of {whole} is not read",

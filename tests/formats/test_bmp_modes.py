@@ -16,6 +16,7 @@ from support.judging import LIMITS, decoded, rgb, why
 
 PALETTE = np.random.default_rng(3).integers(0, 256, (256, 3)).astype(np.uint8)
 PIXELS = np.random.default_rng(4).integers(0, 16, (6, 9))
+GREYS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 EIGHT = Bmp(PIXELS, 8, palette=PALETTE)
 RUNS = Bmp(PIXELS, 8, compression=RLE8, palette=PALETTE)
 
@@ -70,6 +71,15 @@ REFUSED = {
         PIXELS, 32, compression=MASKS, masks=(0x3FF00000, 0xFFC00, 0x3FF, 0)
     ),
     "a BMP of 32 bits with masks with alpha is not read": Bmp(PIXELS, 32, compression=6),
+    "a BMP of 4 bits with RLE8 is not read": Bmp(PIXELS, 4, compression=RLE8, data=b""),
+    "a BMP of 8 bits with RLE4 is not read": Bmp(PIXELS, 8, compression=RLE4, data=b""),
+    "a BMP of 8 bits with masks is not read": Bmp(PIXELS, 8, compression=MASKS),
+    "a BMP of 32 bits with CMYK is not read": Bmp(PIXELS, 32, compression=11),
+    "a BMP of 8 bits with CMYK in RLE8 is not read": Bmp(PIXELS, 8, compression=12),
+    "a BMP of 4 bits with CMYK in RLE4 is not read": Bmp(PIXELS, 4, compression=13),
+    "a BMP of 8 bits with compression 14 is not read": Bmp(PIXELS, 8, compression=14),
+    "a BMP of 16 bits with Huffman is not read": Bmp(PIXELS, 16, OS2, 3),
+    "a BMP of 4 bits with 16 greys in order is not read": Bmp(PIXELS, 4, CORE, palette=GREYS[:16]),
     "a BMP of 1 bits with Huffman is not read": Bmp(PIXELS % 2, 1, OS2, 3, palette=PALETTE[:2]),
     "a BMP of 24 bits with RLE24 is not read": Bmp(PIXELS, 24, OS2, 4),
     "a BMP of 64 bits with no compression is not read": Bmp(PIXELS, 64),
@@ -99,15 +109,14 @@ def test_a_palette_that_contradicts_the_pixels_is_corrupt() -> None:
     with pytest.raises(Rejected, match="a pixel has colour 200 of a palette of 16") as outside:
         images.decode(few.bytes(), LIMITS, rgb)
     assert outside.value.reason == "CORRUPT"
-    greys = np.repeat(np.arange(16, dtype=np.uint8)[:, None], 3, axis=1)
     with pytest.raises(Rejected, match="a pixel has colour 200 of a palette of 16"):
-        images.decode(replace(few, palette=greys).bytes(), LIMITS, rgb)
+        images.decode(replace(few, palette=GREYS[:16]).bytes(), LIMITS, rgb)
     data = EIGHT.bytes()
     assert why(data[:10] + struct.pack("<I", 54) + data[14:]) == (
         "CORRUPT",
         "BMP whose pixels begin at byte 54, where its palette does",
     )
-    assert why(replace(EIGHT, colours=300).bytes()) == ("CORRUPT", "BMP of 8 bits with 300 colours")
+    assert why(replace(EIGHT, colours=257).bytes()) == ("CORRUPT", "BMP of 8 bits with 257 colours")
 
 
 # Runs: rows of 9 pixels, six of them
@@ -118,6 +127,7 @@ LEFT_OUT = {
     "the end of a row": (ROW + bytes([8, 1, 0, 0]) + ROW * 4 + b"\0\1", "pixels of row 1"),
     "a jump": (ROW + bytes([3, 1, 0, 2, 2, 0, 4, 1, 0, 0]) + ROW * 4 + b"\0\1", "pixels of row 1"),
     "a jump over rows": (ROW + bytes([0, 2, 0, 2]) + ROW * 3 + b"\0\1", "pixels of row 1"),
+    "a jump to where it is": (ROW * 5 + bytes([9, 1, 0, 2, 0, 0]) + b"\0\1", "pixels of row 5"),
     "the last rows": (ROW * 4 + bytes([9, 1]) + b"\0\1", "the rows from 5 on"),
     "the last row": (ROW * 5 + b"\0\1", "pixels of row 5"),
 }

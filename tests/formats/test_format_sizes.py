@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import product
 
 import pytest
 
@@ -11,7 +12,7 @@ from imagefeatures import formats, images
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png
 from imagefeatures.limits import Limits
-from support.photos import encoded, picture, png_of
+from support.photos import encoded, picture, png_chunk, png_of
 
 LIMITS = Limits(max_pixels=2**31)
 PASS_OF = ["16462646", "77777777", "56565656", "77777777", "36463646", "77777777", "56565656", "77777777"]
@@ -41,19 +42,18 @@ def bytes_of_pixels(width: int, height: int, bits: int, interlaced: bool) -> int
 @pytest.mark.parametrize("interlaced", [False, True], ids=["rows", "Adam7"])
 @pytest.mark.parametrize(("depth", "colour"), KINDS)
 def test_a_png_has_all_of_its_rows_or_is_truncated(depth: int, colour: int, interlaced: bool) -> None:
-    for width in range(1, 10):
-        for height in range(1, 10):
-            needed = bytes_of_pixels(width, height, depth * CHANNELS[colour], interlaced)
+    for width, height in (*product(range(1, 10), repeat=2), (13, 5), (5, 13), (21, 22)):
+        needed = bytes_of_pixels(width, height, depth * CHANNELS[colour], interlaced)
 
-            def made(count: int, size: tuple[int, int] = (width, height)) -> bytes:
-                return png_of(*size, zlib.compress(bytes(count)), depth, colour, interlaced)
+        def made(count: int, size: tuple[int, int] = (width, height)) -> bytes:
+            return png_of(*size, zlib.compress(bytes(count)), depth, colour, interlaced)
 
-            png.check_rows(made(needed))
-            png.check_rows(made(needed + 1))
-            with pytest.raises(Rejected) as short:
-                png.check_rows(made(needed - 1))
-            detail = f"PNG of {width} × {height} whose pixels end after {needed - 1:,} of {needed:,} bytes"
-            assert (short.value.reason, short.value.detail) == ("TRUNCATED", detail)
+        png.check_rows(made(needed))
+        png.check_rows(made(needed + 1))
+        with pytest.raises(Rejected) as short:
+            png.check_rows(made(needed - 1))
+        detail = f"PNG of {width} × {height} whose pixels end after {needed - 1:,} of {needed:,} bytes"
+        assert (short.value.reason, short.value.detail) == ("TRUNCATED", detail)
 
 
 def test_rows_are_counted_over_all_chunks_and_through_streams_that_grow_a_thousandfold() -> None:
@@ -63,7 +63,7 @@ def test_rows_are_counted_over_all_chunks_and_through_streams_that_grow_a_thousa
     whole = zlib.compress(bytes(needed), 9)
     for data, is_whole in ((stream, False), (whole, True)):
         parts = [data[:1], data[1:3], data[3:9000], data[9000:]]
-        chunks = b"".join(_chunk(b"IDAT", part) for part in parts)
+        chunks = b"".join(png_chunk(b"IDAT", part) for part in parts)
         made = png_of(side, side, b"", depth=8)
         at = made.index(b"IDAT") - 4
         file = made[:at] + chunks + made[at + 12 :]
@@ -74,8 +74,17 @@ def test_rows_are_counted_over_all_chunks_and_through_streams_that_grow_a_thousa
                 png.check_rows(file)
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+def test_rows_are_not_counted_in_a_stream_that_cannot_be_inflated() -> None:
+    """The decoder reports it."""
+    png.check_rows(png_of(8, 8, b"no stream"))
+    png.check_rows(png_of(8, 8, zlib.compress(bytes(16))[:-4] + b"\0\0\0\0"))
+
+
+def test_the_size_of_a_png_is_read_from_a_first_chunk_that_is_a_header() -> None:
+    data = png_of(70_000, 3)
+    assert size_of("PNG", data[:24]) == size_of("PNG", data) == (70_000, 3)
+    assert size_of("PNG", data[:23]) is None
+    assert size_of("PNG", data[:8] + png_chunk(b"tEXt", bytes(13)) + data[33:]) is None
 
 
 # WebP

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -106,7 +107,7 @@ def _left_out(node: ast.AST, other: ast.AST) -> str:
     parts = [getattr(side, "elts", None) or getattr(side, "keys", None) or [] for side in (node, other)]
     if not isinstance(other, type(node)) or len(parts[0]) < 2:
         return ""
-    (gone,) = [part for part in parts[0] if part not in parts[1]]
+    gone = next(part for part, other_part in zip_longest(*parts, fillvalue=node) if part is not other_part)
     return f"without {ast.unparse(gone) if gone is not None else '**'}"
 
 
