@@ -52,7 +52,9 @@ def test_a_uri_that_is_never_read_is_a_row_that_says_why(uri: str, why: str) -> 
     assert item.uri == (uri if len(uri) < 8192 else "file:///list.txt#3")
 
 
-@pytest.mark.parametrize("uri", ["s3://b-1.x/a b%20+é#1.jpg", "file:///a/b#c.jpg", "https://127.0.0.9/1.jpg", "HTTP://host"])
+@pytest.mark.parametrize(
+    "uri", ["s3://b-1.x/a b%20+é#1.jpg", "file:///a/b#c.jpg", "https://127.0.0.9/1.jpg", "HTTP://host"]
+)
 def test_a_uri_is_taken_as_it_stands(uri: str) -> None:
     item = uris.named(f" {uri}\t", "file:///list.txt#3", key="k", label="fig")
     assert (item.uri, item.rejected, item.key, item.label) == (uri, None, "k", "fig")
