@@ -133,9 +133,9 @@ class ParquetBytes(Container):
         import pyarrow as pa
 
         kind = table.schema_arrow.field(self.column).type
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        if _are_bytes(kind):
             return self.column
-        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _are_bytes(kind.field("bytes").type):
             return f"{self.column}.bytes"
         raise InputError(f"{printable(file.uri)}: column {self.column!r} is {kind}, and neither bytes nor {{bytes, …}}")
 
@@ -154,6 +154,13 @@ class _Place(NamedTuple):
 
     def __str__(self) -> str:
         return " ".join(map(str, self))
+
+
+def _are_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _file_of(item: Item) -> StoredObject:

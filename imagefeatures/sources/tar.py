@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -13,7 +12,7 @@ from pydantic import Field, field_validator
 
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
-from imagefeatures.sources import passed_over, patterns
+from imagefeatures.sources import passed_over, patterns, tables
 from imagefeatures.sources.containers import Container, unchanged
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
@@ -195,6 +194,6 @@ def _label(data: bytes, field: str | None) -> str | None:
         text = data.decode()
         if field is None:
             return text.strip() or None
-        value = json.loads(text).get(field) if text.lstrip().startswith("{") else None
-        return None if value is None else str(value)
+        value = tables.json_of(text).get(field) if text.lstrip().startswith("{") else None
+        return None if value is None else tables.as_text(value)
     return None
