@@ -35,6 +35,9 @@ GAP, MOST_AT_ONCE = 64 << 10, 8 << 20
 MOST_LABEL = 64 << 10
 """The most bytes of a member with a label."""
 
+MOST_OF_A_KEY = 1000
+"""So many images of one key wait for a label that may come after them."""
+
 
 class LabelMember(FrozenModel):
     """Where the label of each image is: `{member: cls}`, or a field of JSON: `{member: json, field: species}`."""
@@ -95,12 +98,18 @@ class Tar(Container):
         current: str | None = None
         try:
             for member in members(window, file.size):
+                if patterns.fits(member.name, patterns.DEFAULT_EXCLUDES):
+                    passed.add(passed_over.DEFAULT_EXCLUDES, f"{file.uri}#{member.name}")
+                    continue
                 key, ending = split(member.name)
                 if key != current:
                     yield from self._of_group(file, images, label)
                     current, label, images = key, None, []
                 if patterns.fits(member.name, self.pattern, ignore_case=True):
                     images.append((member, key))
+                    if not self.label or len(images) == MOST_OF_A_KEY:
+                        yield from self._of_group(file, images, label)
+                        images = []
                     continue
                 passed.add(passed_over.PATTERN, f"{file.uri}#{member.name}")
                 if self.label and ending == self.label.member and member.size <= MOST_LABEL:
