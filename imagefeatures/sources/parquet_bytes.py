@@ -91,6 +91,8 @@ class ParquetBytes(Container):
         """(key, label, why it cannot be read) of each row of a row group. asked: the columns of both."""
         import pyarrow as pa
 
+        from imagefeatures import storage
+
         count, done = table.metadata.row_group(group).num_rows, 0
         why: Rejected | None = None
         try:
@@ -103,6 +105,8 @@ class ParquetBytes(Container):
                     done += 1
         except (pa.ArrowException, OSError) as error:
             why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
+        except storage.ObjectMissing:
+            why = Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")
         for _ in range(done, count):
             yield None, None, why
 

@@ -6,6 +6,7 @@ time is held, so memory depends on no table's size, and hardly on its width.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,8 @@ def rows(file: StoredObject, columns: Sequence[str], access: Access | None = Non
     else:
         endings = ", ".join((*PARQUET, *CSV, *JSON_LINES))
         raise InputError(f"{printable(file.uri)}: a table's name ends in one of {endings}")
-    yield from found
+    with _there(file):
+        yield from found
     check_same(file, access)
 
 
@@ -57,10 +59,11 @@ def lines(file: StoredObject, access: Access | None = None) -> Iterator[tuple[in
 
     A byte that is not UTF-8 becomes half of a surrogate pair, as in file names. Raises as `rows`.
     """
-    for number, line in enumerate(_lines(file, access)):
-        text = line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape").strip()
-        if text and not text.startswith("#"):
-            yield number + 1, text
+    with _there(file):
+        for number, line in enumerate(_lines(file, access)):
+            text = line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape").strip()
+            if text and not text.startswith("#"):
+                yield number + 1, text
     check_same(file, access)
 
 
@@ -73,7 +76,7 @@ def check_same(file: StoredObject, access: Access | None = None) -> None:
             return
     except storage.ObjectMissing:
         pass
-    raise InputError(f"{printable(file.uri)}: it was replaced while it was read; start a new run")
+    raise _replaced(file)
 
 
 def label_names(schema: pa.Schema, column: str) -> list[str] | None:
@@ -238,6 +241,21 @@ def _lines(file: StoredObject, access: Access | None) -> Iterator[bytes]:
             raise InputError(f"{printable(file.uri)}: a line has more than {LONGEST_LINE:,} bytes")
     if rest:
         yield rest
+
+
+@contextlib.contextmanager
+def _there(file: StoredObject) -> Iterator[None]:
+    """Raises InputError where the file is gone."""
+    from imagefeatures import storage
+
+    try:
+        yield
+    except storage.ObjectMissing:
+        raise _replaced(file) from None
+
+
+def _replaced(file: StoredObject) -> InputError:
+    return InputError(f"{printable(file.uri)}: it was replaced while it was read; start a new run")
 
 
 def _unreadable(file: StoredObject, what: str, error: Exception) -> InputError:

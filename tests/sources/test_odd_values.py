@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imagefeatures import manifest
+from imagefeatures import manifest, storage
 from imagefeatures.errors import InputError
 from imagefeatures.sources import ParquetBytes, UrlTable, tables
 from support.doors import parquet, tar
@@ -151,3 +151,35 @@ def test_a_field_of_json_is_a_text() -> None:
         "fig",
         "-7",
     ]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+def test_a_table_that_is_removed_meanwhile_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    file = fill(tmp_path, {f"t.{ending}": b"u,k\n" * 9}) / f"t.{ending}"
+
+    def gone(*_: object) -> bytes:
+        raise storage.ObjectMissing(str(file))
+
+    monkeypatch.setattr(storage, "read_part", gone)
+    with pytest.raises(InputError, match=r"it was replaced while it was read; start a new run$"):
+        keys(file)
+
+
+def test_a_parquet_file_that_is_removed_while_its_keys_are_listed_is_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = fill(tmp_path, {"a.parquet": parquet({"image": [b"x"] * 2, "k": ["1", "2"]}, row_group_size=1)})
+    source = ParquetBytes(kind="parquet_bytes", uri=f"file://{file}/a.parquet", key="k")
+    items = source.items()
+    first = next(items)
+
+    def gone(*_: object) -> bytes:
+        raise storage.ObjectMissing(str(file))
+
+    monkeypatch.setattr(storage, "read_part", gone)
+    (second,) = items
+    assert (first.key, first.rejected) == ("1", None)
+    assert second.rejected is not None
+    assert second.rejected.reason == "NOT_FOUND"
