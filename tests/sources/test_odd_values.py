@@ -14,7 +14,7 @@ import pytest
 
 from imagefeatures import manifest, storage
 from imagefeatures.errors import InputError
-from imagefeatures.sources import ParquetBytes, UrlTable, tables
+from imagefeatures.sources import ParquetBytes, PassedOver, UrlTable, tables
 from support.doors import parquet, tar
 from support.listing import WORKERS
 from support.photos import fill, jpeg
@@ -183,3 +183,13 @@ def test_a_parquet_file_that_is_removed_while_its_keys_are_listed_is_rows(
     assert (first.key, first.rejected) == ("1", None)
     assert second.rejected is not None
     assert second.rejected.reason == "NOT_FOUND"
+
+
+def test_what_an_unfinished_job_of_spark_has_written_is_passed_over(tmp_path: Path) -> None:
+    folders = ("", "day=1/", "_temporary/0/task_1/", ".spark-staging-7/", "_delta_log/")
+    rows = {folder: parquet({"image": [jpeg(at)], "k": [folder]}) for at, folder in enumerate(folders)}
+    fill(tmp_path, {f"{folder}a.parquet": data for folder, data in rows.items()})
+    passed = PassedOver()
+    source = ParquetBytes(kind="parquet_bytes", uri=f"file://{tmp_path}", key="k")
+    assert sorted(str(item.key) for item in source.items(passed)) == ["", "day=1/"]
+    assert passed.counts == {"exclude": 3}
