@@ -26,7 +26,10 @@ BLOCK = 1 << 20
 """So many bytes of a text are read at a time, and so many of each column of a Parquet file."""
 
 LONGEST_LINE = 16 << 20
-"""The most bytes of a line, or of a row of CSV. A longer one is none of a table."""
+"""The most bytes of a line. A longer one is no line of a table."""
+
+CSV_BLOCK = 4 << 20
+"""So many bytes of CSV are parsed at a time, and a row may have. Arrow holds several blocks at once."""
 
 CSV, JSON_LINES, PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
 
@@ -195,7 +198,7 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
     try:
         reader = csv.open_csv(
             pa.PythonFile(ObjectReader(file.uri, file.size, access), "r"),
-            csv.ReadOptions(use_threads=False, block_size=LONGEST_LINE),
+            csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK),
             csv.ParseOptions(newlines_in_values=True),
             options,
         )
