@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from imagefeatures.errors import TooManyRejected
 from imagefeatures.plan import Run
-from imagefeatures.reasons import printable
+from imagefeatures.reasons import printable, without_secrets
 from imagefeatures.settings import program
 from imagefeatures.shards import read_receipts, read_staged
 from imagefeatures.steps import INGEST, VALIDATE
@@ -34,6 +34,6 @@ def refuse_if_spent(run: Run, listed: int, rejected: list[pa.Table]) -> None:
     examples = [uri for table in rejected for uri in table["uri"].to_pylist()[:10]][:10]
     raise TooManyRejected(
         f"{reasons.total()} of {listed} objects rejected, limits.max_rejected allows {allowed:.1%}: {counts}; "
-        f"first: {', '.join(printable(uri) for uri in examples)}; all of them: {program()} rejected "
+        f"first: {', '.join(printable(without_secrets(uri)) for uri in examples)}; all of them: {program()} rejected "
         f"{run.dataset.name} {run.partition}"
     )

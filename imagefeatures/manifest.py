@@ -177,15 +177,21 @@ def _listed(run: Run, item: Item) -> dict[str, Any]:
         uri.encode()
     except UnicodeEncodeError:
         rejected = Rejected(Reason.BAD_KEY, "its name is not UTF-8; it is shown with the invalid bytes escaped")
-        uri = uri.encode("utf-8", "backslashreplace").decode()
+        uri = _escaped(uri)
     label = item.label if item.label or run.source.gives_labels else run.dataset.label_of(uri)
     return {
-        **{name: getattr(item, name) for name in ("size", "etag", "key", "locator", "weight")},
+        **{name: getattr(item, name) for name in ("size", "etag", "locator", "weight")},
         "uri": uri,
-        "label": label,
+        "label": label and _escaped(label),
+        "key": item.key and _escaped(item.key),
         "reason": str(rejected.reason) if rejected else None,
         "detail": rejected.detail if rejected else None,
     }
+
+
+def _escaped(text: str) -> str:
+    """The text with what UTF-8 cannot write escaped: halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _each_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 DETAIL_CHARACTERS = 500
@@ -50,3 +51,17 @@ def printable(text: object) -> str:
     """
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
+
+
+def without_secrets(uri: str) -> str:
+    """A URI as a message may have it: that of the web without its user, its query and its fragment.
+
+    >>> without_secrets("https://me:word@host/1.jpg?token=x#y"), without_secrets("s3://bucket/a?b.jpg")
+    ('https://host/1.jpg?…', 's3://bucket/a?b.jpg')
+    """
+    scheme, separator, rest = uri.partition("://")
+    if scheme.lower() not in ("http", "https"):
+        return uri
+    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    more = "?…" if re.search("[?#]", rest) else ""
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{more}"

@@ -19,6 +19,9 @@ from imagefeatures.strict import FrozenModel
 if TYPE_CHECKING:
     from imagefeatures.storage import Access, StoredObject
 
+OF_WRITERS = ("_temporary/", ".spark-staging-*/", "_delta_log/")
+"""Folders in which Spark and Delta Lake keep what is no part of a table: a job that broke off leaves rows there."""
+
 
 class LabelColumn(FrozenModel):
     """Where the label of each row is: `label: {column: species}`."""
@@ -57,6 +60,7 @@ class Container(Located):
         folder = Folder(
             uri=self.uri,
             pattern=tuple(self.endings),
+            exclude=OF_WRITERS,
             ignore_case=True,
             anonymous=self.anonymous,
             requester_pays=self.requester_pays,

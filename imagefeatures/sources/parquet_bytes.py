@@ -91,6 +91,8 @@ class ParquetBytes(Container):
         """(key, label, why it cannot be read) of each row of a row group. asked: the columns of both."""
         import pyarrow as pa
 
+        from imagefeatures import storage
+
         count, done = table.metadata.row_group(group).num_rows, 0
         why: Rejected | None = None
         try:
@@ -103,6 +105,8 @@ class ParquetBytes(Container):
                     done += 1
         except (pa.ArrowException, OSError) as error:
             why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
+        except storage.ObjectMissing:
+            why = Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")
         for _ in range(done, count):
             yield None, None, why
 
@@ -133,9 +137,9 @@ class ParquetBytes(Container):
         import pyarrow as pa
 
         kind = table.schema_arrow.field(self.column).type
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        if _are_bytes(kind):
             return self.column
-        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _are_bytes(kind.field("bytes").type):
             return f"{self.column}.bytes"
         raise InputError(f"{printable(file.uri)}: column {self.column!r} is {kind}, and neither bytes nor {{bytes, …}}")
 
@@ -154,6 +158,13 @@ class _Place(NamedTuple):
 
     def __str__(self) -> str:
         return " ".join(map(str, self))
+
+
+def _are_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _file_of(item: Item) -> StoredObject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from imagefeatures.reasons import printable
+from imagefeatures.reasons import printable, without_secrets
 
 PATTERN, EXCLUDE, DEFAULT_EXCLUDES, SAMPLE = "pattern", "exclude", "default_excludes", "sample"
 """The fields of a dataset file by which an object is passed over."""
@@ -41,7 +41,7 @@ class PassedOver:
     def __str__(self) -> str:
         """How many objects, and why, with an example of each cause."""
         causes = (
-            f"{cause} {count:,} (such as {printable(self.examples[cause][0])})"
+            f"{cause} {count:,} (such as {printable(without_secrets(self.examples[cause][0]))})"
             for cause, count in self.counts.most_common()
         )
         return f"{objects(self.counts.total())} passed over: {', '.join(causes)}"

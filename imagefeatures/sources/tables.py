@@ -6,12 +6,15 @@ time is held, so memory depends on no table's size, and hardly on its width.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
+from imagefeatures.sources.containers import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +27,9 @@ BLOCK = 1 << 20
 
 LONGEST_LINE = 16 << 20
 """The most bytes of a line. A longer one is no line of a table."""
+
+CSV_BLOCK = 4 << 20
+"""So many bytes of CSV are parsed at a time, and a row may have. Arrow holds several blocks at once."""
 
 CSV, JSON_LINES, PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
 
@@ -46,7 +52,8 @@ def rows(file: StoredObject, columns: Sequence[str], access: Access | None = Non
     else:
         endings = ", ".join((*PARQUET, *CSV, *JSON_LINES))
         raise InputError(f"{printable(file.uri)}: a table's name ends in one of {endings}")
-    yield from found
+    with _there(file):
+        yield from found
     check_same(file, access)
 
 
@@ -55,10 +62,11 @@ def lines(file: StoredObject, access: Access | None = None) -> Iterator[tuple[in
 
     A byte that is not UTF-8 becomes half of a surrogate pair, as in file names. Raises as `rows`.
     """
-    for number, line in enumerate(_lines(file, access)):
-        text = line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape").strip()
-        if text and not text.startswith("#"):
-            yield number + 1, text
+    with _there(file):
+        for number, line in enumerate(_lines(file, access)):
+            text = line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape").strip()
+            if text and not text.startswith("#"):
+                yield number + 1, text
     check_same(file, access)
 
 
@@ -71,7 +79,7 @@ def check_same(file: StoredObject, access: Access | None = None) -> None:
             return
     except storage.ObjectMissing:
         pass
-    raise InputError(f"{printable(file.uri)}: it was replaced while it was read; start a new run")
+    raise _replaced(file)
 
 
 def label_names(schema: pa.Schema, column: str) -> list[str] | None:
@@ -79,14 +87,41 @@ def label_names(schema: pa.Schema, column: str) -> list[str] | None:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         names = features[column]["names"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
 def as_texts(column: Any, names: list[str] | None = None) -> list[str | None]:
-    """The values of an Arrow column as texts. names: what its whole numbers stand for."""
-    return [None if value is None else _text(value, names) for value in column.to_pylist()]
+    """The values of an Arrow column as texts. names: what its whole numbers stand for.
+
+    A byte that is not UTF-8 becomes half of a surrogate pair.
+    """
+    return [None if value is None else as_text(value, names) for value in _values(column)]
+
+
+def as_text(value: Any, names: list[str] | None = None) -> str | None:
+    """A value that is not None as a text: as JSON writes it, where JSON has a form for it. names: as in `as_texts`.
+
+    >>> as_text(True), as_text(-7), as_text("a b"), as_text({"a": ["é"]})
+    ('true', '-7', 'a b', '{"a": ["é"]}')
+    >>> as_text(1, ["apple", "pear"]), as_text(-1, ["apple", "pear"])
+    ('pear', None)
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if names is not None and isinstance(value, int):
+        if value == -1:  # Hugging Face's datasets write it where there is no label, such as in a test set
+            return None
+        return names[value] if 0 <= value < len(names) else str(value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def json_of(text: str | bytes) -> Any:
+    """The value of a JSON text. Numbers become texts, as they are written. Raises ValueError or RecursionError."""
+    return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
 
 
 def open_parquet(file: StoredObject, access: Access | None = None, buffer: int = BLOCK) -> Any:
@@ -102,16 +137,34 @@ def open_parquet(file: StoredObject, access: Access | None = None, buffer: int =
 
 
 def require(file: StoredObject, columns: Sequence[str], there: Sequence[str]) -> None:
-    """Raise InputError when a table lacks a column. there: the names of its columns."""
+    """Raise InputError when a table lacks a column, or has two of the name. there: the names of its columns."""
+    if twice := [name for name in columns if there.count(name) > 1]:
+        raise InputError(f"{printable(file.uri)}: there are {there.count(twice[0])} columns {twice[0]!r}; rename one")
     if missing := [name for name in columns if name not in there]:
         known = ", ".join(printable(name) for name in there[:20]) + ", …" * (len(there) > 20)
         raise InputError(f"{printable(file.uri)}: there is no column {missing[0]!r}; there are {known}")
 
 
-def _text(value: Any, names: list[str] | None) -> str:
-    if names and isinstance(value, int) and 0 <= value < len(names):
-        return names[value]
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+def _values(column: Any) -> list[Any]:
+    """The values as Python has them; or else as texts by Arrow, where Python has nothing for one of them."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_float32(kind):  # Python's float has digits more, which nobody wrote
+        return [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
+    if not (pa.types.is_temporal(kind) and getattr(kind, "unit", "") == "ns"):
+        try:
+            return list(column.to_pylist())
+        except UnicodeDecodeError:
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+                return list(column.cast(pa.large_binary()).to_pylist())
+        except (pa.ArrowException, ValueError, OverflowError):  # a day of no year of Python's, an unknown time zone
+            pass
+    try:
+        return list(column.cast(pa.string()).to_pylist())
+    except (pa.ArrowException, UnicodeDecodeError):
+        numbers = pa.int32() if kind.bit_width == 32 else pa.int64()
+        return list(column.view(numbers).to_pylist())
 
 
 def _parquet(file: StoredObject, columns: Sequence[str], access: Access | None) -> Rows:
@@ -145,7 +198,7 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
     try:
         reader = csv.open_csv(
             pa.PythonFile(ObjectReader(file.uri, file.size, access), "r"),
-            csv.ReadOptions(use_threads=False, block_size=BLOCK),
+            csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK),
             csv.ParseOptions(newlines_in_values=True),
             options,
         )
@@ -165,12 +218,12 @@ def _json_lines(file: StoredObject, columns: Sequence[str], access: Access | Non
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json_of(line)
             values = [row.get(name) for name in columns]
         except (ValueError, AttributeError, RecursionError):
             raise InputError(f"{printable(file.uri)}: line {number + 1} is no JSON object") from None
         seen.update(name for name in columns if name in row)
-        batch.append([None if value is None else _text(value, None) for value in values])
+        batch.append([None if value is None else as_text(value) for value in values])
         if len(batch) == BATCH_ROWS:
             yield first, batch
             first, batch = first + len(batch), []
@@ -193,5 +246,21 @@ def _lines(file: StoredObject, access: Access | None) -> Iterator[bytes]:
         yield rest
 
 
+@contextlib.contextmanager
+def _there(file: StoredObject) -> Iterator[None]:
+    """Raises InputError where the file is gone."""
+    from imagefeatures import storage
+
+    try:
+        yield
+    except storage.ObjectMissing:
+        raise _replaced(file) from None
+
+
+def _replaced(file: StoredObject) -> InputError:
+    return InputError(f"{printable(file.uri)}: it was replaced while it was read; start a new run")
+
+
 def _unreadable(file: StoredObject, what: str, error: Exception) -> InputError:
-    return InputError(f"{printable(file.uri)}: it is no whole {what} ({printable(str(error).splitlines()[0])})")
+    why = re.sub(r"(got \d+): .*", r"\1", first_line(error))  # without the row, which may hold a secret URL
+    return InputError(f"{printable(file.uri)}: it is no whole {what} ({why})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -13,7 +12,7 @@ from pydantic import Field, field_validator
 
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
-from imagefeatures.sources import passed_over, patterns
+from imagefeatures.sources import passed_over, patterns, tables
 from imagefeatures.sources.containers import Container, unchanged
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
@@ -35,6 +34,9 @@ GAP, MOST_AT_ONCE = 64 << 10, 8 << 20
 
 MOST_LABEL = 64 << 10
 """The most bytes of a member with a label."""
+
+MOST_OF_A_KEY = 1000
+"""So many images of one key wait for a label that may come after them."""
 
 
 class LabelMember(FrozenModel):
@@ -96,12 +98,18 @@ class Tar(Container):
         current: str | None = None
         try:
             for member in members(window, file.size):
+                if patterns.fits(member.name, patterns.DEFAULT_EXCLUDES):
+                    passed.add(passed_over.DEFAULT_EXCLUDES, f"{file.uri}#{member.name}")
+                    continue
                 key, ending = split(member.name)
                 if key != current:
                     yield from self._of_group(file, images, label)
                     current, label, images = key, None, []
                 if patterns.fits(member.name, self.pattern, ignore_case=True):
                     images.append((member, key))
+                    if not self.label or len(images) == MOST_OF_A_KEY:
+                        yield from self._of_group(file, images, label)
+                        images = []
                     continue
                 passed.add(passed_over.PATTERN, f"{file.uri}#{member.name}")
                 if self.label and ending == self.label.member and member.size <= MOST_LABEL:
@@ -195,6 +203,6 @@ def _label(data: bytes, field: str | None) -> str | None:
         text = data.decode()
         if field is None:
             return text.strip() or None
-        value = json.loads(text).get(field) if text.lstrip().startswith("{") else None
-        return None if value is None else str(value)
+        value = tables.json_of(text).get(field) if text.lstrip().startswith("{") else None
+        return None if value is None else tables.as_text(value)
     return None

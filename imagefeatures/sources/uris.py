@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -44,21 +43,27 @@ class NamesUris(Container):
     def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
         checked = False
         for item in self.named(passed):
-            if not checked and not item.rejected and _is_of_the_web(item):
+            if not checked and not item.rejected and _scheme(item) == "http":
                 http.check_installed(self.http)  # before a worker needs it
                 checked = True
             yield item
 
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
-        """The bytes of each item in order, or why it is rejected. Neighbours of one kind are read together.
+        """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.
 
         most_bytes: of an object. Raises StoreRefused or StoreError.
         """
-        for web, neighbours in groupby(items, _is_of_the_web):
-            if web:
-                yield from _from_the_web(list(neighbours), most_bytes, self.http)
-            else:
-                yield from _from_the_store(list(neighbours), most_bytes, self.access)
+        of_scheme: dict[str, list[Item]] = {}
+        for item in items:
+            of_scheme.setdefault(_scheme(item), []).append(item)
+        fetched = {
+            scheme: _from_the_web(wanted, most_bytes, self.http)
+            if scheme == "http"
+            else _from_the_store(wanted, most_bytes, self.access if scheme == "s3" else None)
+            for scheme, wanted in of_scheme.items()
+        }
+        for item in items:
+            yield next(fetched[_scheme(item)])
 
 
 class Columns(NamedTuple):
@@ -110,8 +115,10 @@ def refusal(uri: str) -> Rejected | None:
     return None
 
 
-def _is_of_the_web(item: Item) -> bool:
-    return item.uri.partition("://")[0].lower() in OF_THE_WEB
+def _scheme(item: Item) -> str:
+    """The scheme of an item's URI; http for https, whose URLs are fetched together."""
+    scheme = item.uri.partition("://")[0].lower()
+    return "http" if scheme in OF_THE_WEB else scheme
 
 
 def _from_the_web(items: Sequence[Item], most_bytes: int, options: http.HttpOptions) -> Iterator[Content | Rejected]:

@@ -10,7 +10,7 @@ from imagefeatures import isolation, schemas, storage
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.isolation import Isolated
 from imagefeatures.plan import Run
-from imagefeatures.reasons import Reason
+from imagefeatures.reasons import Reason, without_secrets
 from imagefeatures.shards import Receipt, ShardWork, read_output
 from imagefeatures.steps import INGEST, VALIDATE
 from imagefeatures.summaries import Search
@@ -34,7 +34,7 @@ def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receip
         if record["state"] == isolation.REJECTED:
             work.reject(row, isolation.rejection(record), data)
         elif kept := duplicates.get(row["uri"]):
-            work.reject(row, Rejected(Reason.DUPLICATE, f"same bytes as {kept}"), data)
+            work.reject(row, Rejected(Reason.DUPLICATE, f"same bytes as {without_secrets(kept)}"), data)
         else:
             seen = {"width": int(record["width"]), "height": int(record["height"])}
             passed.append(row | seen | {"format": record["format"].decode(), "mode": record["mode"].decode()})

@@ -128,10 +128,15 @@ class S3Store:
         deadline = SharedDeadline()
 
         def stat(path: str) -> Listed | ObjectMissing | Rejected:
+            what, others = f"s3://{path}", partial(self._others_can_be_read, ObjectVersion(path, "", 0), None)
             try:
-                return _with_retries(f"s3://{path}", lambda: self._stat(path), deadline)
+                return with_retries(
+                    what, RETRY_SECONDS, lambda: translate_errors(what, lambda: self._stat(path)), deadline, others
+                )
             except (ObjectMissing, Rejected) as missing_or_rejected:
                 return missing_or_rejected
+            except FailsAlone as alone:
+                return Rejected(Reason.NOT_READABLE, str(alone))
 
         with ThreadPoolExecutor(min(FETCH_THREADS, max(len(paths), 1))) as pool:
             yield from pool.map(stat, paths)
@@ -283,9 +288,9 @@ class S3Store:
             return self._bulk_readers[bucket]
 
 
-def _with_retries(what: str, request: Callable[[], T], deadline: SharedDeadline | None = None) -> T:
+def _with_retries(what: str, request: Callable[[], T]) -> T:
     """Run a request until it succeeds, is refused, or RETRY_SECONDS have passed."""
-    return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request), deadline)
+    return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, request))
 
 
 def _bucket_and_key(path: str) -> tuple[str, str]:

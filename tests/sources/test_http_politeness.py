@@ -130,6 +130,13 @@ def test_a_host_without_answers_costs_few_deadlines(host: Site, other: Site) -> 
     assert last == GOT
 
 
+def test_a_host_of_any_number_of_urls_is_given_up(host: Site) -> None:
+    with site("127.0.0.3") as closed:
+        gone = closed.url("/")
+    found = fetch([f"{gone}{n}" for n in range(3000)], options())
+    assert {result.reason for result in found} == {Reason.FETCH_FAILED}
+
+
 def test_a_redirect_to_a_busy_host_waits_no_longer_than_its_deadline(host: Site, other: Site) -> None:
     other.behaviours |= {"/busy": dripping(b"", b"", 0.1), "/next": X}
     host.behaviours["/"] = response(302, headers={"Location": other.url("/next")})

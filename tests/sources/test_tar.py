@@ -195,3 +195,31 @@ def test_an_archive_that_is_replaced_or_gone_gives_no_bytes(tmp_path: Path) -> N
     assert [str(why) for why in source_of(path).fetch(items, MOST)] == [
         "NOT_FOUND: its file was listed, and gone when it was read"
     ]
+
+
+def test_what_macos_leaves_in_an_archive_is_passed_over(tmp_path: Path) -> None:
+    files = [("._a.jpg", b"x"), ("a.jpg", DATA[0]), ("._a.cls", b"x"), ("a.cls", b"fig"), ("__MACOSX/b.jpg", b"x")]
+    passed = PassedOver()
+    source = source_of(written(tmp_path, tar(files)), label={"member": "cls"})
+    assert [(item.key, item.label) for item in source.items(passed)] == [("a", "fig")]
+    assert passed.counts == {"default_excludes": 3, "pattern": 1}
+
+
+@pytest.mark.parametrize("label", [None, {"member": "cls"}])
+def test_images_of_one_key_are_not_all_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: dict[str, str] | None
+) -> None:
+    monkeypatch.setattr(tar_source, "MOST_OF_A_KEY", 3)
+    held: list[int] = []
+    real = Tar._of_group
+
+    def of_group(self: Tar, file: Any, images: list[Any], label: str | None) -> Any:
+        held.append(len(images))
+        return real(self, file, images, label)
+
+    monkeypatch.setattr(Tar, "_of_group", of_group)
+    files = [("IMG.cls", b"fig"), *((f"IMG.{number:03d}.jpg", b"x") for number in range(8))]
+    found = images(written(tmp_path, tar(files)), label=label)
+    assert [item.uri.rpartition("#")[2] for item in found] == [name for name, _ in files[1:]]
+    assert {(item.key, item.label) for item in found} == {("IMG", "fig" if label else None)}
+    assert max(held) == (3 if label else 1)

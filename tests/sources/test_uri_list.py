@@ -192,3 +192,15 @@ def test_an_object_that_the_store_refuses_is_a_row(scripted: ScriptedStore, stat
     (refused,) = UriList(kind="uri_list", uri="file:///list.txt").fetch([uris.named(f"s3://{BUCKET}/1.jpg", "")], 4000)
     assert isinstance(refused, Rejected)
     assert (refused.reason, refused.detail) == ("NOT_READABLE", f"the store does not let it be read ({status})")
+
+
+def test_a_list_may_name_objects_of_several_stores_in_any_order(tmp_path: Path, s3: None) -> None:
+    far, near = [f"s3://{BUCKET}/{n}.jpg" for n in range(3)], [f"file://{tmp_path}/{n}.jpg" for n in range(3)]
+    for at, uri in enumerate(far[:2] + near[:2]):
+        storage.write(uri, jpeg(at))
+    uris_there = [far[0], near[0], near[2], far[2], near[1], far[1]]
+    source = listing(written(tmp_path, "\n".join(uris_there).encode()))
+    found = list(source.fetch(list(source.items()), 1 << 20))
+    assert [data.data if isinstance(data, Content) else data.reason for data in found] == [
+        jpeg(0), jpeg(2), "NOT_FOUND", "NOT_FOUND", jpeg(3), jpeg(1)
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imagefeatures import local, read
-from imagefeatures.errors import SettingsError
+from imagefeatures.errors import SettingsError, TooManyRejected
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.sources import UriList
@@ -104,6 +104,27 @@ def test_a_password_in_a_url_is_said_in_no_detail(
     details = [row["detail"] for row in read.table(settings, "quarantine").to_pylist()]
     assert len(details) == len(REASONS)
     assert not [detail for detail in details if "secret" in detail]
+
+
+def test_a_spent_budget_names_urls_without_what_may_be_secret(make_run: MakeRun, tmp_path: Path) -> None:
+    fill(tmp_path, {"list.txt": b"https://me:secret@host/1.jpg?token=secret\nftp://host/2.jpg\n"})
+    run = make_run({"kind": "uri_list", "uri": f"file://{tmp_path}/list.txt"}, label="none")
+    with pytest.raises(TooManyRejected, match=r"first: .*https://host/1\.jpg\?…") as refused:
+        local.run_steps(run, THIS_PROCESS)
+    assert "secret" not in str(refused.value)
+
+
+def test_equal_bytes_name_the_other_url_without_what_may_be_secret(
+    make_run: MakeRun, tmp_path: Path, settings: Settings, host: Site
+) -> None:
+    host.behaviours |= {f"/same?token=secret{n}": response(body=jpeg(1)) for n in range(2)}
+    fill(tmp_path, {"list.txt": "\n".join(host.url(f"/same?token=secret{n}") for n in range(2)).encode()})
+    source = {"kind": "uri_list", "uri": f"file://{tmp_path}/list.txt"}
+    run = make_run(source, label="none", duplicates="reject", limits={"max_rejected": 1})
+    local.run_steps(run, THIS_PROCESS)
+    register.register(run.layout.run_file, settings)
+    (row,) = read.table(settings, "quarantine").to_pylist()
+    assert row["detail"] == f"same bytes as {host.url('/same')}?…"
 
 
 def test_without_the_client_a_list_with_a_url_is_refused_as_it_is_listed(

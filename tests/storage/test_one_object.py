@@ -15,6 +15,7 @@ from imagefeatures import storage
 from imagefeatures.errors import Rejected, StoreError
 from imagefeatures.storage import StoredObject, bulk, others, retry, s3_responses
 from imagefeatures.storage import s3 as s3_store
+from imagefeatures.storage.objects import Listed
 from support.disks import make_ext4, mounted, needs_mounts
 from support.fault_proxy import CUT, DRIPS, RESET, SLOW_DOWN, STALLED, FaultProxy, Plan, fault_proxy
 from support.photos import fill
@@ -168,3 +169,21 @@ def test_a_file_whose_inode_is_damaged_is_a_row(tmp_path: Path) -> None:
     assert lost is not None
     assert lost.reason == "NOT_READABLE"
     assert lost.detail == "the file system is damaged there (Bad message)"
+
+
+def test_an_object_of_a_list_whose_size_is_never_told_is_a_row(proxied: Any, aws_env: pytest.MonkeyPatch) -> None:
+    real = s3_store.S3Store._stat
+
+    def stat(store: s3_store.S3Store, path: str) -> Listed:
+        if path.endswith("2.jpg"):
+            raise retry.Transient("503")
+        return real(store, path)
+
+    aws_env.setattr(s3_store.S3Store, "_stat", stat)
+    with proxied(Broken(0.0, (SLOW_DOWN,))) as proxy:
+        aws_env.setenv("AWS_ENDPOINT_URL", proxy.address)
+        storage._store.cache_clear()
+        one, two, three = storage.stat_all([f"s3://{BUCKET}/day/{number}.jpg" for number in (1, 2, 3)])
+    assert [type(one), type(three)] == [storage.StoredObject] * 2
+    assert isinstance(two, Rejected)
+    assert two.detail == "no answer in 1 s (503), while the store gives other objects"

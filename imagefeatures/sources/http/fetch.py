@@ -250,7 +250,7 @@ class Fetch:
         host = self._host(job.url.host)
         host.judge(result if isinstance(result, Rejected) else None)
         if host.lost:
-            for other in host.drain():
+            for other in list(host.drain()):  # all of them are out before the first one comes here again
                 if not other.done:
                     self._finish(other, host.lost)
 
