@@ -131,8 +131,9 @@ def vectors_file(path: Path, count: int, compression: str = "none") -> str:
     vectors = np.random.default_rng(0).integers(256, size=(512, 1280)).astype(np.float32) / 256
     every = np.broadcast_to(vectors, (count // 512, 512, 1280)).reshape(-1)
     features = pa.ListArray.from_arrays(np.arange(0, len(every) + 1, 1280, dtype=np.int32), pa.array(every))
-    columns = [pa.repeat(constant[name][0], count) for name in constant.column_names[:11]]
-    table = pa.table([*columns, features, pa.repeat("first", count)], schema=schemas.FEATURES)
+    columns = {name: pa.repeat(constant[name][0], count) for name in constant.column_names} | {"features": features}
+    columns["run_id"] = pa.repeat("first", count)
+    table = pa.table([columns[name] for name in schemas.FEATURES.names], schema=schemas.FEATURES)
     pq.write_table(table, path, compression=compression, use_dictionary=False, row_group_size=count)
     return f"file://{path}"
 

@@ -41,6 +41,7 @@ def run(parsed: argparse.Namespace) -> int:
     given = {name: value for name in PARAMS if (value := getattr(parsed, name)) is not None}
     params = RunParams.parse({**given, "partition": parsed.partition})
     partition = settle_partition(params, None, dataset)
+    params = params.model_copy(update={"partition": partition})  # the day that a word such as yesterday means
     if parsed.resume and (changed := [name for name in given if name != "replace_newer"]):
         raise ParamsError(f"--resume: the run goes on by its own parameters; leave out {', '.join(changed)}")
     local_run.announce(f"{dataset.name} {partition}", parsed.workers)

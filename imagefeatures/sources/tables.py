@@ -195,18 +195,22 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
         null_values=[""],
     )  # fmt: skip
     first = 0
-    try:
-        reader = csv.open_csv(
+
+    def opened(options: csv.ConvertOptions | None = None) -> csv.CSVStreamingReader:
+        return csv.open_csv(
             pa.PythonFile(ObjectReader(file.uri, file.size, access), "r"),
             csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK),
             csv.ParseOptions(newlines_in_values=True),
             options,
         )
-        for batch in reader:
+
+    try:
+        for batch in opened(options):
             yield first, [list(row) for row in zip(*(batch[name].to_pylist() for name in columns), strict=True)]
             first += batch.num_rows
-    except (KeyError, pa.ArrowKeyError) as error:
-        raise InputError(f"{printable(file.uri)}: {printable(str(error).strip(chr(39)))}") from None
+    except (KeyError, pa.ArrowKeyError):
+        require(file, columns, opened().schema.names)  # in our words
+        raise
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, "CSV file with names in its first line", error) from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
+from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.run_params import RunParams, day_named
@@ -19,12 +20,21 @@ DEFAULT_DAY = "yesterday"
 """What the form has in the field for the partition. It is a word, so that a DAG is the same text every day."""
 
 
+WHOLE_SOURCE = (
+    f"Leave it empty: the source is the same for every partition, so a run fills {names.WHOLE_SOURCE!r} and replaces "
+    "its rows. Another partition publishes the same objects again beside it."
+)
+"""What the form says of the partition where the source has no place for it."""
+
+
 def trigger_form(dataset: Dataset) -> dict[str, Param]:
     """One field per run parameter: type, bounds, title and description. The dataset file's value is the default."""
     preset = RunParams.overridden(dataset)
     if dataset.source.by_partition:
         preset["partition"] = DEFAULT_DAY
     fields = RunParams.model_json_schema()["properties"]
+    if not dataset.source.by_partition:
+        fields["partition"]["description"] = WHOLE_SOURCE
     return {name: Param(preset.get(name, field["default"]), **_flat(field)) for name, field in fields.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import re
@@ -41,6 +42,16 @@ def dataset(settings: Settings, lake_with_model: str, tmp_path: Path) -> str:
     text = f"name: birds\nsource: file://{folder}/{{partition}}/\nexclude: raw/\nlimits: {{max_rejected: 0}}\n"
     (settings.datasets / "birds.yaml").write_text(text)
     return "birds"
+
+
+def test_a_day_may_be_named_by_a_word(
+    dataset: str, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yesterday = str(dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1))
+    (tmp_path / "photos" / PARTITION).rename(tmp_path / "photos" / yesterday)
+    assert main(["run", dataset, "Yesterday", "--workers", "1", "--max-rejected", "0.1"]) == 0
+    assert capsys.readouterr().out.startswith(f"birds {yesterday}; in this process\n")
+    assert {row["partition_key"] for row in read.runs(settings)} == {yesterday}
 
 
 def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,13 @@ def test_the_other_fields_are_as_they_were_sent() -> None:
     assert (settled.partition, settled.sample, settled.reuse) == ("2026-11-02", 0.5, False)
 
 
+def test_the_form_of_a_source_without_partitions_says_to_leave_the_field_empty() -> None:
+    whole, daily = (trigger_form(Dataset(name="d", source=uri)) for uri in ("s3://b/", "s3://b/{partition}/"))
+    assert whole["partition"].value is None
+    assert whole["partition"].description.startswith("Leave it empty: ")
+    assert daily["partition"].description.startswith("The day to fill, in UTC: ")
+
+
 @pytest.mark.parametrize("asked", ["2026-10-06", "today"])
 def test_two_different_days_are_refused(asked: str) -> None:
     with pytest.raises(ParamsError, match=rf"^partition: the parameters say {asked}, but .* key is 2026-10-07; leave"):

@@ -46,7 +46,7 @@ def test_it_survives_json_and_is_called_as_in_the_dataset_file() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "refusal"),
     [
-        ("t.csv", b"id,url\n1,x\n", "image_url"),
+        ("t.csv", b"id,url\n1,x\n", "there is no column 'image_url'; there are id, url"),
         ("t.csv", b"id,image_url\n1,x,y,z\n", "it is no whole CSV file"),
         ("t.csv", b"", "it is no whole CSV file"),
         ("t.jsonl", b'{"id": 1, "image_url": "file:///1"}\nno json\n', "line 2 is no JSON object"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagefeatures import storage
+from imagefeatures.storage import Access
 from imagefeatures.storage.object_reader import ObjectReader
 
 
@@ -16,8 +17,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """(start, length) of each part that is read of a store's object of ten bytes."""
     seen: list[tuple[int, int]] = []
 
-    def read_part(uri: str, start: int, length: int) -> bytes:
-        assert uri == "s3://b/ten"
+    def read_part(uri: str, start: int, length: int, access: Access | None) -> bytes:
+        assert (uri, access) == ("s3://b/ten", None)
         seen.append((start, length))
         return b"0123456789"[start : start + length]
 

@@ -120,7 +120,7 @@ def note(run: Layout | None, row: Row | None) -> str:
     run: what the DAG run planned, None before that. row: the partition's row of features.runs, None without one.
     """
     if not run:
-        return "This DAG run has not planned its partition yet."
+        return "This DAG run has no partition yet. If its task plan has failed, that task's log says why."
     if not row:
         return f"This DAG run fills partition {run.partition}, which is not published yet."
     if row["run_id"] == run.run_id:

@@ -16,7 +16,7 @@ SECRET = "s3cret-canary"
 
 def test_the_first_page_has_totals_and_the_latest_partitions(site: Site, settings: Settings) -> None:
     dataset_file(settings, "fruit")
-    dataset_file(settings, "herbs", "source: s3://herbs/\nstart_date: 2026-10-05")
+    dataset_file(settings, "herbs", "source: s3://herbs/{partition}/\nstart_date: 2026-10-05")
     dataset_file(settings, "broken", "pattern: []")
     days = [f"2026-11-{day:02}" for day in range(1, 13)]
     reasons = {"2026-11-12": {"CORRUPT": 2, "TRUNCATED": 1}, "2026-11-01": {"TRUNCATED": 5}}
@@ -77,6 +77,12 @@ def test_before_the_first_run_the_page_says_what_to_do_and_writes_nothing(site: 
     assert not list(Path(settings.lake.removeprefix("file://")).iterdir())
     publish(settings, runs_row("fruit", "2026-11-02", {}))
     assert "Nothing is published yet" not in site.page().text
+
+
+def test_a_source_without_partitions_is_run_with_the_field_left_empty(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "whole", "source: s3://photos/")
+    told = "To fill the table, open the DAG features_whole , press Trigger , and leave partition empty"
+    assert told in site.page("/datasets/whole").text
 
 
 @pytest.mark.parametrize(
