@@ -30,8 +30,10 @@ def main() -> int:
     with airflow(HOME) as api:
         say(f"Airflow is up after {time.perf_counter() - started:.0f} s; backfilling {', '.join(photos.PARTITIONS)}")
         dag_runs = backfill(api, settings.lake, HOME / "logs")
+        say("stopping Airflow …")
     if not outcome.report_and_check(settings, dag_runs, days):
         return 1
+    say("drawing the picture …")
     draw(settings)
     print(
         f"\nThe picture: {PICTURE}   ({time.perf_counter() - started:.0f} s in all)\n\n"
