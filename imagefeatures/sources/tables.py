@@ -158,7 +158,12 @@ def _values(column: Any) -> list[Any]:
         except UnicodeDecodeError:
             if pa.types.is_string(kind) or pa.types.is_large_string(kind):
                 return list(column.cast(pa.large_binary()).to_pylist())
-        except (pa.ArrowException, ValueError, OverflowError):  # a day of no year of Python's, an unknown time zone
+        except (
+            pa.ArrowException,
+            ValueError,
+            OverflowError,
+            KeyError,
+        ):  # a day of no year of Python's, an unknown zone
             pass
     try:
         return list(column.cast(pa.string()).to_pylist())

@@ -20,6 +20,8 @@ from support.hostile_http import Site, after, dripping, in_turn, response, site
 X = response(body=b"x")
 GOT = Response(b"x", None)
 
+pytestmark = pytest.mark.long  # they wait, as a host has asked for
+
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
