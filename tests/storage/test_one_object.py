@@ -42,10 +42,12 @@ def proxied(_s3_server: str, _s3_session: Any, aws_env: pytest.MonkeyPatch) -> A
 
     The limits are shorter: 1 s for a request with its retries, a quarter for the next bytes.
     """
-    for module, name in [(bulk, "STALL_SECONDS"), (s3_store, "READ_SECONDS"), (retry, "LONGEST_WAIT_SECONDS")]:
+    for module, name in [(bulk, "STALL_SECONDS"), (retry, "LONGEST_WAIT_SECONDS")]:
         aws_env.setattr(module, name, 0.25)
-    for module, name in [(bulk, "ATTEMPT_SECONDS"), (s3_responses, "ATTEMPT_SECONDS"), (others, "SECONDS")]:
+    for module, name in [(bulk, "ATTEMPT_SECONDS"), (s3_responses, "ATTEMPT_SECONDS")]:
         aws_env.setattr(module, name, 0.75)
+    aws_env.setattr(s3_store, "READ_SECONDS", 0.5)
+    aws_env.setattr(others, "SECONDS", 4.0)
     aws_env.setattr(s3_store, "RETRY_SECONDS", 1.0)
     client = _s3_session.client("s3", endpoint_url=_s3_server)
     client.create_bucket(Bucket=BUCKET)
