@@ -7,6 +7,8 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imagefeatures.storage.object_reader import Seekable
+
 MOST_HEADER = 1 << 20
 """The most bytes of one header with its long name and attributes."""
 
@@ -25,29 +27,16 @@ class Member:
     odd: str | None = None
 
 
-class Window(io.RawIOBase):
+class Window(Seekable):
     """A file read in blocks: headers that are near each other cost one read. size: of the file, in bytes.
 
     Refuses to hand out more than MOST_HEADER bytes at once: a header may claim any length.
     """
 
     def __init__(self, file: io.RawIOBase, size: int, block: int) -> None:
-        super().__init__()
-        self._file, self._size, self._block = file, size, block
-        self._position, self._start, self._held = 0, 0, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        return self._position
+        super().__init__(size)
+        self._file, self._block = file, block
+        self._start, self._held = 0, b""
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MOST_HEADER:

@@ -8,15 +8,12 @@ from imagefeatures import storage
 from imagefeatures.storage.objects import Access
 
 
-class ObjectReader(io.RawIOBase):
-    """A read-only file over an object; each read is one request. size: the object's length in bytes.
+class Seekable(io.RawIOBase):
+    """A read-only file of a known size, in bytes, that keeps its place."""
 
-    access: of a source's bucket, as for storage.read_part. Reading raises what that raises.
-    """
-
-    def __init__(self, uri: str, size: int, access: Access | None = None) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._uri, self._size, self._position, self._access = uri, size, 0, access
+        self._size, self._position = size, 0
 
     def readable(self) -> bool:
         return True
@@ -30,6 +27,17 @@ class ObjectReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         return self._position
+
+
+class ObjectReader(Seekable):
+    """A read-only file over an object; each read is one request. size: the object's length in bytes.
+
+    access: of a source's bucket, as for storage.read_part. Reading raises what that raises.
+    """
+
+    def __init__(self, uri: str, size: int, access: Access | None = None) -> None:
+        super().__init__(size)
+        self._uri, self._access = uri, access
 
     def read(self, size: int = -1) -> bytes:
         remaining = max(self._size - self._position, 0)

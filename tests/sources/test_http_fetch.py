@@ -23,13 +23,6 @@ MOST = 2**20
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setenv("IMAGEFEATURES_HTTP_ALLOW", "127.0.0.1,127.0.0.3")
-    with site("127.0.0.1") as made:
-        yield made
-
-
-@pytest.fixture
 def other() -> Iterator[Site]:
     with site("127.0.0.3") as made:
         yield made

@@ -24,13 +24,6 @@ pytestmark = pytest.mark.long  # they wait, as a host has asked for
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setenv("IMAGEFEATURES_HTTP_ALLOW", "127.0.0.1,127.0.0.3")
-    with site("127.0.0.1") as made:
-        yield made
-
-
-@pytest.fixture
 def other() -> Iterator[Site]:
     with site("127.0.0.3", {"/": X}) as made:
         yield made
