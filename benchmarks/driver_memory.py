@@ -27,7 +27,7 @@ from deploy.local.environment import environment
 from imagefeatures import manifest, schemas, steps
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import Rejected
-from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.plan import Run, plan_run
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
@@ -85,7 +85,7 @@ def register(run_file: str, folder: Path, env: Mapping[str, str]) -> dict[str, f
     """Audit and publish a run in a process of its own. Returns its peaks in MiB: after the audit, and at the end."""
     folder.mkdir()
     command = [sys.executable, "-m", "benchmarks.driver_memory", "register", run_file, str(folder)]
-    subprocess.run(command, env=os.environ | dict(env), cwd=REPOSITORY, check=True)  # noqa: S603 - this module
+    subprocess.run(command, env=environment(folder, 0) | dict(env), cwd=REPOSITORY, check=True)  # noqa: S603 - this module
     return recorded_peaks(folder)
 
 
@@ -112,9 +112,14 @@ def _plan(images: int) -> str:
 def _register(run_file: str, folder: Path) -> None:
     from imagefeatures.steps import register
 
-    run = load_run(run_file)
-    register.audit_run(run)
-    record_peak(folder, "audit", os.getpid())
+    audit_run = register.audit_run
+
+    def measured_audit(run: Run) -> register.Audit:
+        audit = audit_run(run)
+        record_peak(folder, "audit", os.getpid())
+        return audit
+
+    register.audit_run = measured_audit
     outcome = register.register(run_file, Settings.from_env())
     assert outcome.state == register.REGISTERED, outcome  # noqa: S101
     record_peak(folder, "driver", os.getpid())

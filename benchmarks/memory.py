@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
 
 def peak_mib(pid: int | None = None) -> float:
-    """The peak resident memory of a process in MiB, shared memory included; 0 if the process is just ending.
+    """The peak resident memory of a process in MiB, shared memory included; 0 if the process is ending, or gone.
 
     pid: this process by default. (getrusage's peak starts with that of the parent process.)
     """
-    status = Path(f"/proc/{pid or 'self'}/status").read_text()
+    try:
+        status = Path(f"/proc/{pid or 'self'}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
     peak = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
     return int(peak[1]) / 1024 if peak else 0.0
 
@@ -32,6 +36,9 @@ def recorded_peaks(folder: Path) -> dict[str, float]:
 
 
 def children(pid: int) -> list[int]:
-    """The running child processes of a process."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    """The running child processes of a process. A thread of it may end meanwhile."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found

@@ -45,7 +45,6 @@ class Audit:
     files: list[str] = field(default_factory=list)
     rejected: list[pa.Table] = field(default_factory=list)
     steps: dict[str, Totals] = field(default_factory=dict)
-    uris: HashedTexts = field(default_factory=HashedTexts)
 
 
 @dataclass(frozen=True)
@@ -154,13 +153,14 @@ def audit_run(run: Run) -> Audit:
         if missing := set(range(listing.shards)) - set(of_shard):
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
     audit = Audit(passed_over=listing.passed_over)
+    uris = HashedTexts()
     for shard in range(listing.shards):
         listed = manifest.read_manifest(run, shard, listing)["uri"].to_pylist()
-        audit.uris.add(listed)
+        uris.add(listed)
         _audit_shard(run, shard, listed, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
     if audit.listed != listing.objects:
         raise AuditFailed(f"the manifest holds {audit.listed} objects, {listing.objects} were listed")
-    if uri := manifest.repeated_uri(run, listing, audit.uris.repeated()):
+    if uri := manifest.repeated_uri(run, listing, uris.repeated()):
         raise AuditFailed(f"{printable(uri)} is in the manifest more than once")
     audit.steps = {step: shards.totals(of_shard.values()) for step, of_shard in receipts.items()}
     return audit
