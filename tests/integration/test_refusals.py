@@ -47,6 +47,7 @@ def test_a_malformed_dataset_file_is_one_import_error_and_hides_no_other_dag(api
     assert not good["features_fruit"]["has_import_errors"]
 
 
+@pytest.mark.long
 def test_a_spent_failure_budget_fails_the_run_at_once_and_says_why(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from demo import photos, report
 from deploy.local.api import Api
 from imagefeatures import read
@@ -55,6 +57,7 @@ def test_each_publication_is_an_asset_event_with_its_partition(published: Publis
     assert all(event["extra"]["listed"] > 0 for event in fruit)
 
 
+@pytest.mark.long
 def test_a_day_triggered_by_hand_replaces_its_rows_with_the_same_vectors(
     published: Published, api: Api, deployment: Deployment
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_step_run_twice_does_nothing_and_a_lost_receipt_costs_one_shard(
     assert row["detail"].endswith("grey/3.jpg")
 
 
+@pytest.mark.long
 def test_a_second_run_reuses_what_the_first_has_computed(
     make_run, tmp_path: Path, settings: Settings, lake_with_model: str
 ) -> None:
