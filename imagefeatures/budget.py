@@ -22,7 +22,7 @@ def check_budget(run: Run) -> None:
 
 
 def refuse_if_spent(run: Run, listed: int, rejected: list[pa.Table]) -> None:
-    """Raise TooManyRejected, with the counts by reason and the first ten URIs, when the budget is exceeded.
+    """Raise TooManyRejected when the budget is exceeded: counts by reason, the first URIs, why the first is rejected.
 
     listed: number of the run's objects. rejected: tables of schemas.REJECTED.
     """
@@ -32,8 +32,10 @@ def refuse_if_spent(run: Run, listed: int, rejected: list[pa.Table]) -> None:
         return
     counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     examples = [uri for table in rejected for uri in table["uri"].to_pylist()[:10]][:10]
+    why = next(detail for table in rejected for detail in table["detail"].to_pylist())
     raise TooManyRejected(
         f"{reasons.total()} of {listed} objects rejected, limits.max_rejected allows {allowed:.1%}: {counts}; "
-        f"first: {', '.join(printable(without_secrets(uri)) for uri in examples)}; all of them: {program()} rejected "
-        f"{run.dataset.name} {run.partition}"
+        f"first: {', '.join(printable(without_secrets(uri)) for uri in examples)}; why the first: {printable(why)}; "
+        f"to publish the others without them: the run parameter max_rejected, up to 1; "
+        f"all of them: {program()} rejected {run.dataset.name} {run.partition}"
     )

@@ -8,10 +8,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from imagefeatures.commands import check_store, folder, rejected, relocate_lake, repair, run
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
+from imagefeatures.reasons import printable
+from imagefeatures.wording import meant
 
 COMMANDS = {
     "folder": folder,
@@ -26,15 +29,30 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells say it."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line, and names the option that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+
+    def refuse_unknown(self, arguments: Sequence[str]) -> None:
+        """End the program if there are arguments that the parser does not know."""
+        if arguments:
+            given = arguments[0].partition("=")[0]
+            near = meant(given, [*self._option_string_actions]) if given.startswith("-") else ""
+            self.error(f"{arguments[0]}: no such argument{near if near.startswith(' (did') else ''}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0, 1, or EXIT_INPUT_ERROR for what another try would not change."""
-    parser = argparse.ArgumentParser(prog="imagefeatures", description="Folders of images to tables of features.")
+    parser = Parser(prog="imagefeatures", description="Folders of images to tables of features.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         own = commands.add_parser(name, help=command.HELP, description=f"{command.HELP[:1].upper()}{command.HELP[1:]}.")
         command.add_arguments(own)
-        own.set_defaults(run=command.run)
-    parsed = parser.parse_args(arguments)
+        own.set_defaults(run=command.run, parser=own)
+    parsed, unknown = parser.parse_known_args(arguments)
+    parsed.parser.refuse_unknown(unknown)
     try:
         status: int = parsed.run(parsed)
     except ImageFeaturesError as error:

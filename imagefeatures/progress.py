@@ -184,7 +184,7 @@ class _Partition:
 
     def __post_init__(self) -> None:
         self._before = self._runs()
-        self._last_line = (float("-inf"), self.line())  # "waiting" is not worth a line
+        self._last_line = (float("-inf"), self.line())  # that it waits is not worth a line
 
     def refresh(self) -> None:
         """Read the newest run's status. A store that fails, or a file that has changed, is the run's own to report."""
@@ -208,7 +208,7 @@ class _Partition:
         if self.registered:
             return f"{self.key}  done: registered"
         if self.status is None:
-            return f"{self.key}  waiting"
+            return f"{self.key}  waiting for its run to begin"
         if self.status.registering:
             return f"{self.key}  {_label(REGISTER)}"
         head = f"{self.key}  "

@@ -14,7 +14,6 @@ from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, TooManyRejected
-from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings, is_checkout, program
 from imagefeatures.sources.passed_over import DEFAULT_EXCLUDES, objects
@@ -63,7 +62,8 @@ def run(parsed: argparse.Namespace) -> int:
         say(f"{objects(left)} passed over that systems and tools leave beside photos, such as .DS_Store")
     for line in _about_rejected(rejected, dataset):
         say(line)
-    for line in _about_table(dataset, settings):
+    say()
+    for line in local_run.about_table(dataset, settings):
         say(line)
     say()
     say(_draw(dataset, settings, parsed.picture or _place_of_picture(dataset)))
@@ -122,26 +122,9 @@ def _about_rejected(rejected: Rejections, dataset: Dataset, published: bool = Tr
             yield f"      … and {count - EXAMPLES:,} more"
     if published:
         yield f"  To see all of them, with {program('python')}:"
-        yield from _python(f""""quarantine", where="dataset = '{dataset.name}'").to_pylist()  # uri, reason, detail""")
-
-
-def _about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
-    from imagefeatures.catalog import connect
-    from imagefeatures.layout import table_folder
-
-    yield ""
-    yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
-    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, with {program('python')}:"
-    width = BACKBONES[dataset.model].width
-    yield from _python(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
-
-
-def _python(rest: str) -> Iterator[str]:
-    """Lines of Python that read a table. rest: the arguments after the settings."""
-    yield ""
-    yield "    from imagefeatures import read"
-    yield "    from imagefeatures.settings import Settings"
-    yield f"    rows = read.table(Settings.from_env(), {rest}"
+        yield from local_run.reading(
+            f""""quarantine", where="dataset = '{dataset.name}'").to_pylist()  # uri, reason, detail"""
+        )
 
 
 def _draw(dataset: Dataset, settings: Settings, target: Path) -> str:

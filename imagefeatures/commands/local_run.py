@@ -1,4 +1,4 @@
-"""What the commands that run on this machine share: options, and the advice how to resume after an interruption."""
+"""What the commands that run on this machine share: options, how to resume after an interruption, and the table."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 
 from imagefeatures.commands.printing import say
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, InputError, StoreRefused
-from imagefeatures.settings import Settings
+from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.settings import Settings, program
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +52,25 @@ def resumable(settings: Settings, dataset: str, partition: str, command: str) ->
                 local.unfinished_run(settings, dataset, partition)
                 say(f"Finished shards are kept. To go on: {command} --resume", file=sys.stderr)
         raise
+
+
+def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
+    """Lines that say where the dataset's table is, and how Python reads it."""
+    from imagefeatures.catalog import connect
+    from imagefeatures.layout import table_folder
+
+    yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
+    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, with {program('python')}:"
+    width = BACKBONES[dataset.model].width
+    yield from reading(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
+
+
+def reading(rest: str) -> Iterator[str]:
+    """Lines of Python that read a table. rest: the arguments after the settings."""
+    yield ""
+    yield "    from imagefeatures import read"
+    yield "    from imagefeatures.settings import Settings"
+    yield f"    rows = read.table(Settings.from_env(), {rest}"
 
 
 class _Said(logging.Handler):

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Run the partition, show its progress, and print register's outcome and the seconds of each step."""
+    """Run the partition, show its progress, and print its outcome, the seconds of each step and where the table is."""
     from imagefeatures import local
     from imagefeatures.plan import settle_partition
     from imagefeatures.progress import Progress
@@ -58,5 +58,8 @@ def run(parsed: argparse.Namespace) -> int:
             )
     say(str(result.outcome))
     by_step = ", ".join(f"{step} {seconds:.1f}" for step, seconds in result.seconds.items())
-    say(f"{sum(result.seconds.values()):.1f} s: {by_step}")
+    say(f"{sum(result.seconds.values()):.1f} s in all; seconds of each step: {by_step}")
+    if result.outcome.row:
+        for line in local_run.about_table(dataset, settings):
+            say(line)
     return 0

@@ -57,8 +57,10 @@ def test_a_day_may_be_named_by_a_word(
 def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", dataset, PARTITION, "--workers", "1", "--max-rejected", "0.1"]) == 0
     out, err = capsys.readouterr()
-    first, *lines, result, seconds = out.splitlines()
+    first, *lines, result, seconds, table, _, _, _, _, reading = out.splitlines()
     assert err == ""
+    assert table.startswith("The table: features.birds, in ")
+    assert reading.startswith('    rows = read.table(Settings.from_env(), "birds")  # uri, label, features')
     assert first == f"birds {PARTITION}; in this process"
     assert [line for line in lines if f"{PARTITION}  1/5 ingest     25 images at " in line]
     assert [line for line in lines if f"{PARTITION}  4/5 featurize  24 images at " in line]
@@ -68,7 +70,7 @@ def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: p
     assert result.startswith(f"registered: features.birds {PARTITION}: {counts}")
     number = r"\d+\.\d"
     by_step = [f"{step} {number}" for step in ("plan", "model", *STEPS)]
-    assert re.fullmatch(rf"{number} s: {', '.join(by_step)}", seconds)
+    assert re.fullmatch(rf"{number} s in all; seconds of each step: {', '.join(by_step)}", seconds)
     assert read.table(settings, "birds").num_rows == IMAGES
     (row,) = read.runs(settings, "birds")
     assert row["passed_over"] == [("default_excludes", 1), ("exclude", 1)]
@@ -106,6 +108,24 @@ def test_every_run_parameter_is_an_option(capsys: pytest.CaptureFixture[str]) ->
         "--workers", "--resume", "--sample", "--max-rejected", "--decode-seconds", "--reuse", "--shard-images",
         "--shard-bytes", "--replace-newer",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["birds", "--sampel=1"], "imagefeatures run: --sampel=1: no such argument (did you mean --sample?)"),
+        (["birds", PARTITION, "--colour=red"], "imagefeatures run: --colour=red: no such argument"),
+        (["birds", PARTITION, "another"], "imagefeatures run: another: no such argument"),
+        ([], "imagefeatures run: the following arguments are required: DATASET"),
+    ],
+)  # fmt: skip
+def test_an_argument_that_is_not_known_is_refused_in_one_line(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", *words])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"{line}; see imagefeatures run --help\n"
 
 
 def test_a_count_of_workers_below_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
