@@ -9,6 +9,7 @@ jobs       one item on its way, what a request can come to, the memory that all 
 outcomes   what a status, or an error of libcurl, means
 transfer   one request and its response, by libcurl
 loop       many of them at a time, in one thread
+libcurl    pycurl, bound to the libcurl that it brings
 robots     what a host's robots.txt allows
 fetch      the order, the retries, the redirects and the memory of a whole shard
 

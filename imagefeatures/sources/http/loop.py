@@ -9,7 +9,7 @@ import selectors
 import time
 from collections.abc import Iterator
 
-import pycurl
+from imagefeatures.sources.http.libcurl import pycurl
 
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pycurl
-
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources.http import headers
 from imagefeatures.sources.http.jobs import Again, Job, Moved, Outcome, Undecodable
+from imagefeatures.sources.http.libcurl import pycurl
 from imagefeatures.sources.http.options import Response
 
 OK = (200, 203)

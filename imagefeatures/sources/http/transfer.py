@@ -7,12 +7,11 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import pycurl
-
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources.http import addresses, headers
 from imagefeatures.sources.http.jobs import Evicted, Job, Memory, Outcome
+from imagefeatures.sources.http.libcurl import pycurl
 from imagefeatures.sources.http.options import HttpOptions, Response
 from imagefeatures.sources.http.outcomes import OK, of_error, of_status
 
