@@ -33,8 +33,8 @@ CSV_BLOCK = 4 << 20
 
 CSV, JSON_LINES, PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
 
-Rows = Iterator[tuple[int, list[list[str | None]]]]
-"""(number of the first row from 0 on, the values of the columns that were asked for in each row)."""
+Rows = Iterator[tuple[Sequence[int], list[list[str | None]]]]
+"""(the numbers of the rows in their file from 0 on, the values of the columns that were asked for in each)."""
 
 
 def rows(file: StoredObject, columns: Sequence[str], access: Access | None = None) -> Rows:
@@ -124,6 +124,14 @@ def json_of(text: str | bytes) -> Any:
     return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
 
 
+def texts_of(
+    batch: pa.RecordBatch, columns: Sequence[str], labels: Sequence[list[str] | None]
+) -> list[list[str | None]]:
+    """The columns of each row of a batch. labels: of each column, what its whole numbers stand for."""
+    values = [as_texts(batch[name], known) for name, known in zip(columns, labels, strict=True)]
+    return [list(row) for row in zip(*values, strict=True)]
+
+
 def open_parquet(file: StoredObject, access: Access | None = None, buffer: int = BLOCK) -> Any:
     """The file as pyarrow's ParquetFile, of which nothing but the footer is read.
 
@@ -181,8 +189,7 @@ def _parquet(file: StoredObject, columns: Sequence[str], access: Access | None) 
         names = [label_names(table.schema_arrow, name) for name in columns]
         first = 0
         for batch in table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(columns)), use_threads=False):
-            values = [as_texts(batch[name], known) for name, known in zip(columns, names, strict=True)]
-            yield first, [list(row) for row in zip(*values, strict=True)]
+            yield range(first, first + batch.num_rows), texts_of(batch, columns, names)
             first += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, "Parquet file", error) from None
@@ -211,7 +218,8 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
 
     try:
         for batch in opened(options):
-            yield first, [list(row) for row in zip(*(batch[name].to_pylist() for name in columns), strict=True)]
+            values = (batch[name].to_pylist() for name in columns)
+            yield range(first, first + batch.num_rows), [list(row) for row in zip(*values, strict=True)]
             first += batch.num_rows
     except (KeyError, pa.ArrowKeyError):
         require(file, columns, opened().schema.names)  # in our words
@@ -234,10 +242,10 @@ def _json_lines(file: StoredObject, columns: Sequence[str], access: Access | Non
         seen.update(name for name in columns if name in row)
         batch.append([None if value is None else as_text(value) for value in values])
         if len(batch) == BATCH_ROWS:
-            yield first, batch
+            yield range(first, first + len(batch)), batch
             first, batch = first + len(batch), []
     if batch:
-        yield first, batch
+        yield range(first, first + len(batch)), batch
     if first + len(batch):
         require(file, columns, sorted(seen) or ["none of those that were asked for"])
 
