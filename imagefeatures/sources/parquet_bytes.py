@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from imagefeatures.errors import InputError, Rejected
+from imagefeatures.errors import InputError, Rejected, StoreError
 from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources import tables
-from imagefeatures.sources.containers import Container, LabelColumn, first_line, unchanged
+from imagefeatures.sources.containers import Container, LabelColumn, first_line
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 
@@ -54,7 +54,7 @@ class ParquetBytes(Container):
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[bytes | Rejected]:
         for file, neighbours in groupby(items, _file_of):
             places = list(map(_Place.of, neighbours))
-            yield from unchanged(file, len(places), partial(self._read, file, places, most_bytes), self.access)
+            yield from self.unchanged(file, len(places), partial(self._read, file, places, most_bytes))
 
     def _items(self, file: StoredObject) -> Iterator[Item]:
         """The item of each row. One for the file where it is no whole Parquet file."""
@@ -71,6 +71,9 @@ class ParquetBytes(Container):
         except storage.ObjectMissing:
             yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.NOT_FOUND, "it is gone"))
             return
+        except StoreError as error:
+            yield Item(file.uri, file.size, file.etag, rejected=self.lost(file, error))
+            return
         asked = [name for name in (self.key, self.label and self.label.column) if name]
         tables.require(file, [self.column, *asked], table.schema_arrow.names)
         leaf = self._leaf(file, table)
@@ -78,7 +81,7 @@ class ParquetBytes(Container):
         for group in range(table.num_row_groups):
             known = table.metadata.row_group(group)
             weight = _bytes_of(known, leaf) // max(known.num_rows, 1)
-            for row, (key, label, unread) in enumerate(self._facts(table, group, asked)):
+            for row, (key, label, unread) in enumerate(self._facts(file, table, group, asked)):
                 place = _Place(file.size, len(file.uri), group, row)
                 yield Item(
                     f"{file.uri}#{first + row}", None, file.etag, label, key, str(place), rejected=unread, weight=weight
@@ -86,7 +89,7 @@ class ParquetBytes(Container):
             first += known.num_rows
 
     def _facts(
-        self, table: Any, group: int, asked: list[str]
+        self, file: StoredObject, table: Any, group: int, asked: list[str]
     ) -> Iterator[tuple[str | None, str | None, Rejected | None]]:
         """(key, label, why it cannot be read) of each row of a row group. asked: the columns of both."""
         import pyarrow as pa
@@ -107,6 +110,8 @@ class ParquetBytes(Container):
             why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")
+        except StoreError as error:
+            why = self.lost(file, error)
         for _ in range(done, count):
             yield None, None, why
 
