@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from imagefeatures.settings import Settings
-from imagefeatures.sources import places, tables, uris
+from imagefeatures.sources import places, tables, uris, values
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 
@@ -107,10 +107,10 @@ class IcebergTable(uris.NamesUris):
         return ""
 
     @property
-    def _columns(self) -> uris.Columns:
-        return uris.Columns(self.url, self.key, self.label.column if self.label else None)
+    def _columns(self) -> tables.Columns:
+        return tables.Columns(self.url, self.key, self.label.column if self.label else None)
 
     def _rows(self, batches: Iterator[tuple[list[int], pa.RecordBatch]]) -> tables.Rows:
-        asked = self._columns.asked
         for numbers, batch in batches:
-            yield numbers, tables.texts_of(batch, asked, [None] * len(asked))
+            values.check_key(self.uri, self.key, batch.schema.field(self.key).type)
+            yield numbers, tables.texts_of(batch, self._columns)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice, repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from imagefeatures.errors import InputError, Rejected, StoreError
 from imagefeatures.reasons import Reason, printable
-from imagefeatures.sources import tables
+from imagefeatures.sources import tables, values
 from imagefeatures.sources.containers import Container, LabelColumn, first_line
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
@@ -77,6 +77,8 @@ class ParquetBytes(Container):
         asked = [name for name in (self.key, self.label and self.label.column) if name]
         tables.require(file, [self.column, *asked], table.schema_arrow.names)
         leaf = self._leaf(file, table)
+        if self.key:
+            values.check_key(file.uri, self.key, table.schema_arrow.field(self.key).type)
         first = 0
         for group in range(table.num_row_groups):
             known = table.metadata.row_group(group)
@@ -98,13 +100,13 @@ class ParquetBytes(Container):
 
         count, done = table.metadata.row_group(group).num_rows, 0
         why: Rejected | None = None
+        names = values.label_names(table.schema_arrow, self.label.column) if self.label else None
         try:
             for batch in table.iter_batches(tables.BATCH_ROWS, [group], asked, use_threads=False) if asked else ():
-                names = {name: tables.label_names(table.schema_arrow, name) for name in asked}
-                of = {name: tables.as_texts(batch[name], names[name]) for name in asked}
-                for row in range(batch.num_rows):
-                    label = of[self.label.column][row] if self.label else None
-                    yield of[self.key][row] if self.key else None, label, None
+                keys = values.as_texts(batch[self.key]) if self.key else repeat(None)
+                labels = values.as_texts(batch[self.label.column], names) if self.label else repeat(None)
+                for key, label in islice(zip(keys, labels, strict=False), batch.num_rows):
+                    yield key, label, None
                     done += 1
         except (pa.ArrowException, OSError) as error:
             why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")

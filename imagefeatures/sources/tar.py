@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from imagefeatures.errors import Rejected, StoreError
 from imagefeatures.reasons import Reason
-from imagefeatures.sources import passed_over, patterns, tables
+from imagefeatures.sources import passed_over, patterns, values
 from imagefeatures.sources.containers import Container
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
@@ -205,6 +205,6 @@ def _label(data: bytes, field: str | None) -> str | None:
         text = data.decode()
         if field is None:
             return text.strip() or None
-        value = tables.json_of(text).get(field) if text.lstrip().startswith("{") else None
-        return None if value is None else tables.as_text(value)
+        value = values.json_of(text).get(field) if text.lstrip().startswith("{") else None
+        return None if value is None else values.as_text(value)
     return None

@@ -41,7 +41,7 @@ class UriList(uris.NamesUris, Container):
 
     def _items(self, file: StoredObject) -> Iterator[Item]:
         if file.uri.lower().endswith(tables.PARQUET):
-            columns = uris.Columns(self.column, self.key, self.label.column if self.label else None)
+            columns = tables.Columns(self.column, self.key, self.label.column if self.label else None)
             yield from uris.of_table(file, columns, self.access)
             return
         for number, line in tables.lines(file, self.access):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -70,27 +70,14 @@ class NamesUris(Located):
             yield next(fetched[_scheme(item)])
 
 
-class Columns(NamedTuple):
-    """The names of a table's columns: of the URIs, and where there are such columns, of keys and labels."""
-
-    uri: str
-    key: str | None = None
-    label: str | None = None
-
-    @property
-    def asked(self) -> list[str]:
-        """The names that are to be read, the URIs first."""
-        return [name for name in self if name]
-
-
-def of_table(file: StoredObject, columns: Columns, access: Access | None = None) -> Iterator[Item]:
+def of_table(file: StoredObject, columns: tables.Columns, access: Access | None = None) -> Iterator[Item]:
     """The item of each row of a table. Raises as tables.rows."""
-    return of_rows(tables.rows(file, columns.asked, access), columns, file.uri)
+    return of_rows(tables.rows(file, columns, access), columns, file.uri)
 
 
-def of_rows(rows: tables.Rows, columns: Columns, file: str) -> Iterator[Item]:
+def of_rows(rows: tables.Rows, columns: tables.Columns, file: str) -> Iterator[Item]:
     """The item of each row of a file. rows: its `columns.asked`. file: its URI."""
-    at = {what: columns.asked.index(name) for what, name in columns._asdict().items() if name}
+    at = {what: place for place, what in enumerate(what for what, name in columns._asdict().items() if name)}
     for numbers, batch in rows:
         for number, row in zip(numbers, batch, strict=True):
             given = {what: row[at[what]] for what in ("key", "label") if what in at}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from imagefeatures.sources import uris
+from imagefeatures.sources import tables, uris
 from imagefeatures.sources.containers import Container, readable
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
@@ -38,6 +38,6 @@ class UrlTable(uris.NamesUris, Container):
         return given
 
     def named(self, passed: PassedOver | None) -> Iterator[Item]:
-        columns = uris.Columns(self.url, self.key, self.label.column if self.label else None)
+        columns = tables.Columns(self.url, self.key, self.label.column if self.label else None)
         for file in readable(self.files(passed)):
             yield from uris.of_table(file, columns, self.access)
