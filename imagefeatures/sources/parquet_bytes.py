@@ -11,13 +11,14 @@ from pydantic import Field
 
 from imagefeatures.errors import InputError, Rejected, StoreError
 from imagefeatures.reasons import Reason, printable
-from imagefeatures.sources import tables, values
+from imagefeatures.sources import parquet_sizes, tables, values
 from imagefeatures.sources.containers import Container, LabelColumn, first_line
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from imagefeatures.storage import StoredObject
+    from imagefeatures.storage.object_reader import ObjectReader
 
 READ_ROWS = 16
 """So many images are decoded at a time from a row group."""
@@ -61,6 +62,7 @@ class ParquetBytes(Container):
         import pyarrow as pa
 
         from imagefeatures import storage
+        from imagefeatures.storage.object_reader import ObjectReader
 
         try:
             table = tables.open_parquet(file, self.access)
@@ -76,19 +78,31 @@ class ParquetBytes(Container):
             return
         asked = [name for name in (self.key, self.label and self.label.column) if name]
         tables.require(file, [self.column, *asked], table.schema_arrow.names)
+        if why_false := parquet_sizes.false_counts(table.metadata, file.size):
+            yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.CORRUPT, why_false))
+            return
         leaf = self._leaf(file, table)
+        reader = ObjectReader(file.uri, file.size, self.access)
         if self.key:
             values.check_key(file.uri, self.key, table.schema_arrow.field(self.key).type)
         first = 0
         for group in range(table.num_row_groups):
             known = table.metadata.row_group(group)
-            weight = _bytes_of(known, leaf) // max(known.num_rows, 1)
+            weight = self._weight(reader, known, leaf)
             for row, (key, label, unread) in enumerate(self._facts(file, table, group, asked)):
                 place = _Place(file.size, len(file.uri), group, row)
                 yield Item(
                     f"{file.uri}#{first + row}", None, file.etag, label, key, str(place), rejected=unread, weight=weight
                 )
             first += known.num_rows
+
+    def _weight(self, reader: ObjectReader, group: Any, leaf: str) -> int | None:
+        from imagefeatures import storage
+
+        try:
+            return parquet_sizes.mean_size(reader, group, leaf)
+        except (storage.ObjectMissing, StoreError):  # whoever reads the images meets it too
+            return None
 
     def _facts(
         self, file: StoredObject, table: Any, group: int, asked: list[str]
@@ -199,9 +213,3 @@ def _judged(data: bytes | None, most_bytes: int) -> bytes | Rejected:
     if len(data) > most_bytes:
         return Rejected(Reason.TOO_LARGE, f"it has {len(data):,} bytes, limits.max_bytes is {most_bytes:,}")
     return data
-
-
-def _bytes_of(group: Any, leaf: str) -> int:
-    """The bytes of a column in a row group, in memory."""
-    columns = (group.column(number) for number in range(group.num_columns))
-    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == leaf)

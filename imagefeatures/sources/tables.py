@@ -140,6 +140,11 @@ def _parquet(file: StoredObject, columns: Columns, access: Access | None) -> Row
         for batch in table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(columns.asked)), use_threads=False):
             yield range(first, first + batch.num_rows), texts_of(batch, columns, names)
             first += batch.num_rows
+        if first != table.metadata.num_rows:
+            raise InputError(
+                f"{printable(file.uri)}: it is no whole Parquet file (its footer claims {table.metadata.num_rows:,} "
+                f"rows, and {first:,} are there)"
+            )
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, "Parquet file", error) from None
 
@@ -166,13 +171,11 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
         )
 
     try:
+        require(file, columns, opened().schema.names)  # a name that is there twice would be one of the two
         for batch in opened(options):
             of_each = (batch[name].to_pylist() for name in columns)
             yield range(first, first + batch.num_rows), [list(row) for row in zip(*of_each, strict=True)]
             first += batch.num_rows
-    except (KeyError, pa.ArrowKeyError):
-        require(file, columns, opened().schema.names)  # in our words
-        raise
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, "CSV file with names in its first line", error) from None
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from imagefeatures.sources import tables, uris
 from imagefeatures.sources.containers import Container, readable
 from imagefeatures.sources.item import Item
-from imagefeatures.sources.passed_over import PassedOver
+from imagefeatures.sources.passed_over import EMPTY_FILE, PassedOver
 
 
 class UrlTable(uris.NamesUris, Container):
@@ -40,4 +40,8 @@ class UrlTable(uris.NamesUris, Container):
     def named(self, passed: PassedOver | None) -> Iterator[Item]:
         columns = tables.Columns(self.url, self.key, self.label.column if self.label else None)
         for file in readable(self.files(passed)):
+            if not file.size and file.uri != self.uri and not file.uri.lower().endswith(tables.PARQUET):
+                if passed:
+                    passed.add(EMPTY_FILE, file.uri)
+                continue
             yield from uris.of_table(file, columns, self.access)
