@@ -79,6 +79,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
 
     partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
+    effective = effective.model_copy(update={"source": effective.source.pinned()})
     source, model = effective.source_for(partition), BACKBONES[effective.model]
     source.check_apart(settings.lake)
     with _no_store_is_refused():

@@ -83,8 +83,12 @@ def meant(given: object, known: Sequence[str]) -> str:
 def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterable[str]:
     for part in error.errors(include_url=False):
         *place, last = part["loc"] or ("",)
-        # A kind of source is a step of the place for pydantic. No field of a file is called so.
-        steps = [step for at, step in enumerate(part["loc"]) if at != 1 or part["loc"][0] != "source"]
+        # A kind of source, and a form of it in parentheses, are steps of the place for pydantic. No field is called so.
+        steps = [
+            step
+            for at, step in enumerate(part["loc"])
+            if (at != 1 or part["loc"][0] != "source") and not str(step).startswith("(")
+        ]
         if part["type"] == "union_tag_invalid":
             steps.append("kind")
         field = printable(".".join(str(step) for step in steps))
@@ -123,13 +127,14 @@ def _given(part: ErrorDetails) -> Any:
 
 def _fields(model: Any, place: Sequence[int | str]) -> list[str]:
     """The fields of the model at that place inside another one; none where that cannot be told."""
+    models: list[Any] = [] if model is None else [model]
     for step in place:
-        if model is not None and step in model.model_fields:
-            inner = list(_models(model.model_fields[step].annotation))
+        if fields := [one.model_fields[step] for one in models if step in one.model_fields]:
+            inner = list(_models(fields[0].annotation))
             tagged = [one for one in inner if "kind" in one.model_fields and one.model_fields["kind"].annotation]
             kinds = [one for one in tagged if set(get_args(one.model_fields["kind"].annotation)) & set(place)]
-            model = next(iter([*kinds, *inner]), None)
-    return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
+            models = kinds or inner[:1]  # a kind may have several forms
+    return list(dict.fromkeys(field.alias or name for one in models for name, field in one.model_fields.items()))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -19,7 +19,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
-from imagefeatures.sources import Folder, ParquetBytes, Tar, UriList, UrlTable
+from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
 from support.snippets import DOCUMENTS, anchors, codes, links, plain, section, sections
 
@@ -35,6 +35,7 @@ FIELDS = {
     "Folder": (Folder, "Folder"),
     "UriList": (UriList, "URI lists"),
     "UrlTable": (UrlTable, "URL tables"),
+    "IcebergTable": (IcebergTable, "Iceberg tables"),
     "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
     "Tar": (Tar, "Tar archives"),
     "HttpOptions": (HttpOptions, "HTTP"),

@@ -14,6 +14,8 @@ undo          takes a run out of the tables again that was refused after its fir
 room          whether the disk has room for a publication
 snapshots     settles which files and rows a snapshot has
 filters       conditions on rows
+source_tables
+              reads other people's tables, which are a source
 relocation    makes the tables of a lake that was copied or moved its own
 repair        the catalog against the lake, and back to an earlier state
 lost          tables that the lake has and the catalog does not

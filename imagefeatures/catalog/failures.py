@@ -43,8 +43,11 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def readable(what: str, catalog: str) -> Iterator[None]:
-    """Translate what an operation raises. what: the table, or else the catalog. catalog: the setting, or its URL."""
+def readable(what: str, catalog: str, remedy: str = REPAIR) -> Iterator[None]:
+    """Translate what an operation raises. what: the table, or else the catalog. catalog: the setting, or its URL.
+
+    remedy: for a file that is missing or cannot be read.
+    """
     try:
         with connect.readable_errors(catalog):
             yield
@@ -55,14 +58,14 @@ def readable(what: str, catalog: str) -> Iterator[None]:
     except (CommitFailedException, ValidationException):
         raise CatalogError(f"{what}: other runs commit to it over and over; try again") from None
     except (FileNotFoundError, storage.ObjectMissing) as error:
-        raise CatalogRefused(f"{what}: a file of it is missing ({line(error)}); {REPAIR}") from None
+        raise CatalogRefused(f"{what}: a file of it is missing ({line(error)}); {remedy}") from None
     except OSError as error:
-        raise _of_the_store(what, error) from None
+        raise _of_the_store(what, error, remedy) from None
     except (MemoryError, ImportError):  # of this machine, not of a table
         raise
     except Exception as error:  # whatever damaged bytes make pyiceberg or pyarrow raise
         raise CatalogRefused(
-            f"{what}: a file of it cannot be read ({type(error).__name__}: {line(error)}); {REPAIR}"
+            f"{what}: a file of it cannot be read ({type(error).__name__}: {line(error)}); {remedy}"
         ) from error
 
 
@@ -77,9 +80,9 @@ def in_one_line(operation: Callable[P, T]) -> Callable[P, T]:
     return translated
 
 
-def each(rows: Iterable[T], what: str, catalog: str) -> Iterator[T]:
-    """The items of a stream that reads a table, its errors translated."""
-    with readable(what, catalog):
+def each(rows: Iterable[T], what: str, catalog: str, remedy: str = REPAIR) -> Iterator[T]:
+    """The items of a stream that reads a table, its errors translated as by `readable`."""
+    with readable(what, catalog, remedy):
         yield from rows
 
 
@@ -92,7 +95,7 @@ def _place(arguments: list[object]) -> tuple[str, str]:
     return (".".join(table.name()) if table else connect.describe(url)), url
 
 
-def _of_the_store(what: str, error: OSError) -> ImageFeaturesError:
+def _of_the_store(what: str, error: OSError, remedy: str) -> ImageFeaturesError:
     text = line(error)
     if error.errno in NO_ROOM:
         return StoreError(f"{what}: no space left for a file of it ({text}); free some space there, then try again")
@@ -101,7 +104,7 @@ def _of_the_store(what: str, error: OSError) -> ImageFeaturesError:
     if error.errno == errno.EROFS:
         return StoreRefused(f"{what}: its folder takes no writes ({text}); mount it for writing")
     if error.errno is None and "AWS Error" not in text:  # pyarrow's, of bytes that it cannot make sense of
-        return CatalogRefused(f"{what}: a file of it cannot be read ({text}); {REPAIR}")
+        return CatalogRefused(f"{what}: a file of it cannot be read ({text}); {remedy}")
     return StoreError(f"{what}: a file of it cannot be reached now ({text}); try again, or examine the store")
 
 

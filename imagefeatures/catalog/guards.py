@@ -14,7 +14,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
-from imagefeatures import layout, schemas
+from imagefeatures import layout, names, schemas
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.settings import program
@@ -35,12 +35,13 @@ RELOCATE = f"`{program()} relocate-lake` makes its tables its own"
 def checked(table: Table, lake: str, catalog: str) -> Table:
     """The table, without properties that name code. Raises CatalogRefused if it is not of this lake and version.
 
-    catalog: its description, for the message.
+    Of another namespace than this package's own it may lie anywhere: it is a source. catalog: its description, for the
+    message.
     """
     without_code(table.metadata)
     name = ".".join(table.name())
     check_place(name, table.location(), lake, catalog)
-    version = table.metadata.properties.get(VERSION, "1")
+    version = table.metadata.properties.get(VERSION, "1") if is_own(name) else "1"
     if not version.isdecimal() or int(version) > schemas.VERSION:
         raise CatalogRefused(
             f"{name} in {catalog} has schema version {version}, of a newer imagefeatures; this one knows versions up "
@@ -54,7 +55,7 @@ def check_place(name: str, location: str | None, lake: str, catalog: str) -> Non
 
     location: of either. A lake that was copied or moved still has the locations that it was made with.
     """
-    if location and not is_inside(location, lake):
+    if location and is_own(name) and not is_inside(location, lake):
         raise CatalogRefused(
             f"{name} in {catalog} lies in {location}, which is not in this lake, {lake}: set "
             "IMAGEFEATURES_LAKE to the table's lake, or IMAGEFEATURES_CATALOG to this lake's catalog; if this lake is "
@@ -65,6 +66,11 @@ def check_place(name: str, location: str | None, lake: str, catalog: str) -> Non
 def is_inside(location: str, lake: str) -> bool:
     """Whether a table or a file lies in the lake's warehouse."""
     return plain_uri(location).startswith(f"{layout.warehouse(lake)}/")
+
+
+def is_own(name: str) -> bool:
+    """Whether a table is one of this package's. name: `namespace.table`."""
+    return name.rpartition(".")[0] == names.NAMESPACE
 
 
 def without_code(metadata: TableMetadata) -> None:
@@ -79,18 +85,22 @@ def readable_metadata(name: str, location: str | None, files: FileIO) -> Iterato
     try:
         yield
     except FileNotFoundError:
-        raise CatalogRefused(f"{name}: its metadata, {location}, is missing; {REPAIR}") from None
+        raise CatalogRefused(f"{name}: its metadata, {location}, is missing{_remedy(name)}") from None
     except (ValidationError, ValueError, KeyError) as error:  # pydantic's own error is a ValueError
-        raise CatalogRefused(f"{name}: {_unreadable(str(location), files, error)}") from None
+        raise CatalogRefused(f"{name}: {_unreadable(name, str(location), files, error)}") from None
 
 
-def _unreadable(location: str, files: FileIO, error: Exception) -> str:
+def _unreadable(name: str, location: str, files: FileIO, error: Exception) -> str:
     with files.new_input(location).open() as stream:
         data = stream.read()
     try:
         version = json.loads(data)["format-version"]
     except (ValueError, KeyError, TypeError):
-        return f"its metadata, {location}, cannot be read ({len(data)} bytes); {REPAIR}"
+        return f"its metadata, {location}, cannot be read ({len(data)} bytes){_remedy(name)}"
     if isinstance(version, int) and version > NEWEST_FORMAT:
         return f"it has version {version} of Iceberg's table format, and this version reads up to {NEWEST_FORMAT}"
-    return f"its metadata, {location}, does not make sense ({type(error).__name__}); {REPAIR}"
+    return f"its metadata, {location}, does not make sense ({type(error).__name__}){_remedy(name)}"
+
+
+def _remedy(name: str) -> str:
+    return f"; {REPAIR}" if is_own(name) else ""

@@ -4,7 +4,9 @@ item         one object, as it is listed and as it is read
 located      what every source with a URI has in common
 folder       a folder of a store, read recursively
 uri_list     a list of URIs
-url_table    a table with a column of URLs
+url_table    a table with a column of URLs, in files
+iceberg_table
+             such a table of the Iceberg catalog
 parquet_bytes
              Parquet files with the images' bytes
 tar          tar archives of images
@@ -12,6 +14,9 @@ tar_members  the members of an archive, from its headers
 uris         objects that are named by their URIs
 containers   files that name or hold many images
 tables       columns of a table in files
+parquet_sizes
+             what the footer of a Parquet file claims
+values       the values of columns as texts
 patterns     which objects of a folder are taken
 passed_over  what a listing passes over, counted
 places       the URI of a source, and the places of a partition in it
@@ -27,10 +32,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Protocol, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from imagefeatures.errors import Rejected
 from imagefeatures.sources.folder import Folder
+from imagefeatures.sources.iceberg_table import IcebergTable
 from imagefeatures.sources.item import Content, Item
 from imagefeatures.sources.parquet_bytes import ParquetBytes
 from imagefeatures.sources.passed_over import PassedOver
@@ -42,6 +48,7 @@ __all__ = [
     "AnySource",
     "Content",
     "Folder",
+    "IcebergTable",
     "Item",
     "ParquetBytes",
     "PassedOver",
@@ -82,6 +89,13 @@ class Source(Protocol):
         """The source with `{partition}` filled in: a run lists and reads this one.
 
         Raises ParamsError where the source needs a day and the partition is none.
+        """
+        ...
+
+    def pinned(self) -> Self:
+        """The source as it is now, where it keeps its past: each listing of a run then gives the same. Called by plan.
+
+        Raises InputError, CatalogRefused or CatalogError.
         """
         ...
 
@@ -133,5 +147,15 @@ class Source(Protocol):
         ...
 
 
-AnySource = Annotated[Folder | UriList | UrlTable | ParquetBytes | Tar, Field(discriminator="kind")]
+def _form_of_table(given: object) -> str:
+    in_a_catalog = "iceberg" in given if isinstance(given, dict) else isinstance(given, IcebergTable)
+    return "(iceberg)" if in_a_catalog else "(files)"
+
+
+AnyTable = Annotated[
+    Annotated[UrlTable, Tag("(files)")] | Annotated[IcebergTable, Tag("(iceberg)")], Discriminator(_form_of_table)
+]
+"""Both forms of `kind: url_table`: the field `iceberg` tells them apart."""
+
+AnySource = Annotated[Folder | UriList | AnyTable | ParquetBytes | Tar, Field(discriminator="kind")]
 """Every kind of source that a dataset file may name: `kind` says which."""

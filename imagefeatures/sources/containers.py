@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from imagefeatures.errors import Rejected, StoreRefused
+from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources.folder import Folder
 from imagefeatures.sources.item import Item
@@ -17,7 +17,7 @@ from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.strict import FrozenModel
 
 if TYPE_CHECKING:
-    from imagefeatures.storage import Access, StoredObject
+    from imagefeatures.storage import StoredObject
 
 OF_WRITERS = ("_temporary/", ".spark-staging-*/", "_delta_log/")
 """Folders in which Spark and Delta Lake keep what is no part of a table: a job that broke off leaves rows there."""
@@ -68,6 +68,38 @@ class Container(Located):
         for item in folder.items(passed):
             yield storage.StoredObject(item.uri, item.size or 0, item.etag or "", item.rejected)
 
+    def unchanged(
+        self, file: StoredObject, count: int, read: Callable[[], list[bytes | Rejected]]
+    ) -> list[bytes | Rejected]:
+        """What `read` gives of a file, if it is still the listed version after that; else why not, `count` times.
+
+        Raises StoreError where the store gives no other file either.
+        """
+        from imagefeatures import storage
+
+        try:
+            found = read()
+            now = storage.stat(file.uri, self.access)
+        except storage.ObjectMissing:
+            return [Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")] * count
+        except StoreError as error:
+            return [self.lost(file, error)] * count
+        except Rejected as why:
+            return [why] * count
+        if now.etag == file.etag:
+            return found
+        detail = f"its file had ETag {file.etag}, and was read with {now.etag}"
+        return [Rejected(Reason.CHANGED_DURING_RUN, detail)] * count
+
+    def lost(self, file: StoredObject, error: StoreError) -> Rejected:
+        """Why a file gives nothing, where the store gives others of the source. Raises the error where it does not."""
+        from imagefeatures import storage
+
+        folder = self.uri if file.uri != self.uri else f"{file.uri.rpartition('/')[0]}/"
+        if not storage.gives_others(file.uri, folder, self.access):
+            raise error
+        return Rejected(Reason.NOT_READABLE, f"{printable(str(error))}, while the store gives other objects")
+
     def nothing_there(self) -> str:
         path = self.uri.removeprefix("file://")
         if path != self.uri and not os.path.lexists(path):
@@ -83,24 +115,6 @@ def readable(files: Iterator[StoredObject]) -> Iterator[StoredObject]:
         if file.rejected:
             raise StoreRefused(f"{file.uri}: {file.rejected.detail}")
         yield file
-
-
-def unchanged(
-    file: StoredObject, count: int, read: Callable[[], list[bytes | Rejected]], access: Access | None = None
-) -> list[bytes | Rejected]:
-    """What `read` gives of a file, if it is still the listed version after that; else why not, `count` times."""
-    from imagefeatures import storage
-
-    try:
-        found = read()
-        now = storage.stat(file.uri, access)
-    except storage.ObjectMissing:
-        return [Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")] * count
-    except Rejected as why:
-        return [why] * count
-    if now.etag == file.etag:
-        return found
-    return [Rejected(Reason.CHANGED_DURING_RUN, f"its file had ETag {file.etag}, and was read with {now.etag}")] * count
 
 
 def first_line(error: Exception) -> str:

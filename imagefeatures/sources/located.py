@@ -74,6 +74,9 @@ class Located(FrozenModel):
         """The source of one partition. Raises ParamsError where its key must be a day and is none."""
         return self.model_copy(update={"uri": places.for_partition(self.uri, partition)})
 
+    def pinned(self) -> Self:
+        return self
+
     def beside(self, folder: Path) -> Self:
         if "://" in self.uri:
             return self

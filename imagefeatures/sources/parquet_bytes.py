@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice, repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from imagefeatures.errors import InputError, Rejected
+from imagefeatures.errors import InputError, Rejected, StoreError
 from imagefeatures.reasons import Reason, printable
-from imagefeatures.sources import tables
-from imagefeatures.sources.containers import Container, LabelColumn, first_line, unchanged
+from imagefeatures.sources import parquet_sizes, tables, values
+from imagefeatures.sources.containers import Container, LabelColumn, first_line
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from imagefeatures.storage import StoredObject
+    from imagefeatures.storage.object_reader import ObjectReader
 
 READ_ROWS = 16
 """So many images are decoded at a time from a row group."""
@@ -54,13 +55,14 @@ class ParquetBytes(Container):
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[bytes | Rejected]:
         for file, neighbours in groupby(items, _file_of):
             places = list(map(_Place.of, neighbours))
-            yield from unchanged(file, len(places), partial(self._read, file, places, most_bytes), self.access)
+            yield from self.unchanged(file, len(places), partial(self._read, file, places, most_bytes))
 
     def _items(self, file: StoredObject) -> Iterator[Item]:
         """The item of each row. One for the file where it is no whole Parquet file."""
         import pyarrow as pa
 
         from imagefeatures import storage
+        from imagefeatures.storage.object_reader import ObjectReader
 
         try:
             table = tables.open_parquet(file, self.access)
@@ -71,22 +73,39 @@ class ParquetBytes(Container):
         except storage.ObjectMissing:
             yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.NOT_FOUND, "it is gone"))
             return
+        except StoreError as error:
+            yield Item(file.uri, file.size, file.etag, rejected=self.lost(file, error))
+            return
         asked = [name for name in (self.key, self.label and self.label.column) if name]
         tables.require(file, [self.column, *asked], table.schema_arrow.names)
+        if why_false := parquet_sizes.false_counts(table.metadata, file.size):
+            yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.CORRUPT, why_false))
+            return
         leaf = self._leaf(file, table)
+        reader = ObjectReader(file.uri, file.size, self.access)
+        if self.key:
+            values.check_key(file.uri, self.key, table.schema_arrow.field(self.key).type)
         first = 0
         for group in range(table.num_row_groups):
             known = table.metadata.row_group(group)
-            weight = _bytes_of(known, leaf) // max(known.num_rows, 1)
-            for row, (key, label, unread) in enumerate(self._facts(table, group, asked)):
+            weight = self._weight(reader, known, leaf)
+            for row, (key, label, unread) in enumerate(self._facts(file, table, group, asked)):
                 place = _Place(file.size, len(file.uri), group, row)
                 yield Item(
                     f"{file.uri}#{first + row}", None, file.etag, label, key, str(place), rejected=unread, weight=weight
                 )
             first += known.num_rows
 
+    def _weight(self, reader: ObjectReader, group: Any, leaf: str) -> int | None:
+        from imagefeatures import storage
+
+        try:
+            return parquet_sizes.mean_size(reader, group, leaf)
+        except (storage.ObjectMissing, StoreError):  # whoever reads the images meets it too
+            return None
+
     def _facts(
-        self, table: Any, group: int, asked: list[str]
+        self, file: StoredObject, table: Any, group: int, asked: list[str]
     ) -> Iterator[tuple[str | None, str | None, Rejected | None]]:
         """(key, label, why it cannot be read) of each row of a row group. asked: the columns of both."""
         import pyarrow as pa
@@ -95,18 +114,20 @@ class ParquetBytes(Container):
 
         count, done = table.metadata.row_group(group).num_rows, 0
         why: Rejected | None = None
+        names = values.label_names(table.schema_arrow, self.label.column) if self.label else None
         try:
             for batch in table.iter_batches(tables.BATCH_ROWS, [group], asked, use_threads=False) if asked else ():
-                names = {name: tables.label_names(table.schema_arrow, name) for name in asked}
-                of = {name: tables.as_texts(batch[name], names[name]) for name in asked}
-                for row in range(batch.num_rows):
-                    label = of[self.label.column][row] if self.label else None
-                    yield of[self.key][row] if self.key else None, label, None
+                keys = values.as_texts(batch[self.key]) if self.key else repeat(None)
+                labels = values.as_texts(batch[self.label.column], names) if self.label else repeat(None)
+                for key, label in islice(zip(keys, labels, strict=False), batch.num_rows):
+                    yield key, label, None
                     done += 1
         except (pa.ArrowException, OSError) as error:
             why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")
+        except StoreError as error:
+            why = self.lost(file, error)
         for _ in range(done, count):
             yield None, None, why
 
@@ -192,9 +213,3 @@ def _judged(data: bytes | None, most_bytes: int) -> bytes | Rejected:
     if len(data) > most_bytes:
         return Rejected(Reason.TOO_LARGE, f"it has {len(data):,} bytes, limits.max_bytes is {most_bytes:,}")
     return data
-
-
-def _bytes_of(group: Any, leaf: str) -> int:
-    """The bytes of a column in a row group, in memory."""
-    columns = (group.column(number) for number in range(group.num_columns))
-    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == leaf)

@@ -16,6 +16,9 @@ REPEATED = "repeated"
 FOLDER_MARKER = "folder_marker"
 """An empty object whose name ends in a slash: some tools make one for each folder."""
 
+EMPTY_FILE = "empty_file"
+"""A file without a byte among those of a table: Spark writes one where a part has no row."""
+
 EXAMPLES = 3
 """So many URIs are remembered for each cause."""
 

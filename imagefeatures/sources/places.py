@@ -37,14 +37,19 @@ def check_uri(uri: str) -> str:
         raise ValueError("file:// needs three slashes: file:///absolute/path/")
     if scheme == "s3" and rest.startswith("/"):
         raise ValueError("s3:// needs two slashes and a bucket: s3://bucket/folder/")
-    fields = re.findall(r"\{([^{}]*)\}", uri)
+    return check_fields(uri)
+
+
+def check_fields(text: str) -> str:
+    """The text. Raises ValueError where something else than `{partition}` is in braces."""
+    fields = re.findall(r"\{([^{}]*)\}", text)
     if unknown := [field for field in fields if not re.fullmatch("partition(:.*)?", field)]:
         raise ValueError(f"only {{partition}} may be in braces, found {unknown}")
-    if stray := re.search("[{}]", FIELD.sub("", uri)):
+    if stray := re.search("[{}]", FIELD.sub("", text)):
         raise ValueError(f"only {{partition}} may be in braces, found {stray[0]!r} alone")
     for field in fields:
         _check_format(field)
-    return uri
+    return text
 
 
 def for_partition(uri: str, partition: str) -> str:

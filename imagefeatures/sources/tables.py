@@ -7,13 +7,13 @@ time is held, so memory depends on no table's size, and hardly on its width.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
+from imagefeatures.sources import values
 from imagefeatures.sources.containers import first_line
 
 if TYPE_CHECKING:
@@ -33,22 +33,36 @@ CSV_BLOCK = 4 << 20
 
 CSV, JSON_LINES, PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
 
-Rows = Iterator[tuple[int, list[list[str | None]]]]
-"""(number of the first row from 0 on, the values of the columns that were asked for in each row)."""
+Rows = Iterator[tuple[Sequence[int], list[list[str | None]]]]
+"""(the numbers of the rows in their file from 0 on, the values of the columns that were asked for in each)."""
 
 
-def rows(file: StoredObject, columns: Sequence[str], access: Access | None = None) -> Rows:
+class Columns(NamedTuple):
+    """The names of a table's columns: of the URIs, and where there are such columns, of keys and labels."""
+
+    uri: str
+    key: str | None = None
+    label: str | None = None
+
+    @property
+    def asked(self) -> list[str]:
+        """The names that are to be read, the URIs first."""
+        return [name for name in self if name]
+
+
+def rows(file: StoredObject, columns: Columns, access: Access | None = None) -> Rows:
     """The columns of a table, as texts. The file's ending says what it is. access: of its bucket.
 
-    Raises InputError: no such column, not what its ending says, or changed while it was read; StoreRefused, StoreError.
+    Raises InputError: no such column, keys that nothing joins by (values.check_key), not what its ending says, or
+    changed while it was read; StoreRefused, StoreError.
     """
     name = file.uri.lower()
     if name.endswith(PARQUET):
         found = _parquet(file, columns, access)
     elif name.endswith(CSV):
-        found = _csv(file, columns, access)
+        found = _csv(file, columns.asked, access)
     elif name.endswith(JSON_LINES):
-        found = _json_lines(file, columns, access)
+        found = _json_lines(file, columns.asked, access)
     else:
         endings = ", ".join((*PARQUET, *CSV, *JSON_LINES))
         raise InputError(f"{printable(file.uri)}: a table's name ends in one of {endings}")
@@ -82,46 +96,14 @@ def check_same(file: StoredObject, access: Access | None = None) -> None:
     raise _replaced(file)
 
 
-def label_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """The names that Hugging Face's datasets keep for a column of whole numbers (ClassLabel); None without any."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        names = features[column]["names"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    return [str(name) for name in names] if isinstance(names, list) else None
-
-
-def as_texts(column: Any, names: list[str] | None = None) -> list[str | None]:
-    """The values of an Arrow column as texts. names: what its whole numbers stand for.
-
-    A byte that is not UTF-8 becomes half of a surrogate pair.
-    """
-    return [None if value is None else as_text(value, names) for value in _values(column)]
-
-
-def as_text(value: Any, names: list[str] | None = None) -> str | None:
-    """A value that is not None as a text: as JSON writes it, where JSON has a form for it. names: as in `as_texts`.
-
-    >>> as_text(True), as_text(-7), as_text("a b"), as_text({"a": ["é"]})
-    ('true', '-7', 'a b', '{"a": ["é"]}')
-    >>> as_text(1, ["apple", "pear"]), as_text(-1, ["apple", "pear"])
-    ('pear', None)
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if names is not None and isinstance(value, int):
-        if value == -1:  # Hugging Face's datasets write it where there is no label, such as in a test set
-            return None
-        return names[value] if 0 <= value < len(names) else str(value)
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-def json_of(text: str | bytes) -> Any:
-    """The value of a JSON text. Numbers become texts, as they are written. Raises ValueError or RecursionError."""
-    return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+def texts_of(batch: pa.RecordBatch, columns: Columns, names: list[str] | None = None) -> list[list[str | None]]:
+    """The columns of each row of a batch, in the order of `columns.asked`. names: what whole numbers of labels mean."""
+    of_each = [
+        values.as_texts(batch[name], names if what == "label" else None)
+        for what, name in columns._asdict().items()
+        if name
+    ]
+    return [list(row) for row in zip(*of_each, strict=True)]
 
 
 def open_parquet(file: StoredObject, access: Access | None = None, buffer: int = BLOCK) -> Any:
@@ -145,45 +127,24 @@ def require(file: StoredObject, columns: Sequence[str], there: Sequence[str]) ->
         raise InputError(f"{printable(file.uri)}: there is no column {missing[0]!r}; there are {known}")
 
 
-def _values(column: Any) -> list[Any]:
-    """The values as Python has them; or else as texts by Arrow, where Python has nothing for one of them."""
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_float32(kind):  # Python's float has digits more, which nobody wrote
-        return [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
-    if not (pa.types.is_temporal(kind) and getattr(kind, "unit", "") == "ns"):
-        try:
-            return list(column.to_pylist())
-        except UnicodeDecodeError:
-            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-                return list(column.cast(pa.large_binary()).to_pylist())
-        except (
-            pa.ArrowException,
-            ValueError,
-            OverflowError,
-            KeyError,
-        ):  # a day of no year of Python's, an unknown zone
-            pass
-    try:
-        return list(column.cast(pa.string()).to_pylist())
-    except (pa.ArrowException, UnicodeDecodeError):
-        numbers = pa.int32() if kind.bit_width == 32 else pa.int64()
-        return list(column.view(numbers).to_pylist())
-
-
-def _parquet(file: StoredObject, columns: Sequence[str], access: Access | None) -> Rows:
+def _parquet(file: StoredObject, columns: Columns, access: Access | None) -> Rows:
     import pyarrow as pa
 
     try:
         table = open_parquet(file, access)
-        require(file, columns, table.schema_arrow.names)
-        names = [label_names(table.schema_arrow, name) for name in columns]
+        require(file, columns.asked, table.schema_arrow.names)
+        if columns.key:
+            values.check_key(file.uri, columns.key, table.schema_arrow.field(columns.key).type)
+        names = values.label_names(table.schema_arrow, columns.label) if columns.label else None
         first = 0
-        for batch in table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(columns)), use_threads=False):
-            values = [as_texts(batch[name], known) for name, known in zip(columns, names, strict=True)]
-            yield first, [list(row) for row in zip(*values, strict=True)]
+        for batch in table.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(columns.asked)), use_threads=False):
+            yield range(first, first + batch.num_rows), texts_of(batch, columns, names)
             first += batch.num_rows
+        if first != table.metadata.num_rows:
+            raise InputError(
+                f"{printable(file.uri)}: it is no whole Parquet file (its footer claims {table.metadata.num_rows:,} "
+                f"rows, and {first:,} are there)"
+            )
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, "Parquet file", error) from None
 
@@ -210,12 +171,11 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
         )
 
     try:
+        require(file, columns, opened().schema.names)  # a name that is there twice would be one of the two
         for batch in opened(options):
-            yield first, [list(row) for row in zip(*(batch[name].to_pylist() for name in columns), strict=True)]
+            of_each = (batch[name].to_pylist() for name in columns)
+            yield range(first, first + batch.num_rows), [list(row) for row in zip(*of_each, strict=True)]
             first += batch.num_rows
-    except (KeyError, pa.ArrowKeyError):
-        require(file, columns, opened().schema.names)  # in our words
-        raise
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, "CSV file with names in its first line", error) from None
 
@@ -227,17 +187,17 @@ def _json_lines(file: StoredObject, columns: Sequence[str], access: Access | Non
         if not line.strip():
             continue
         try:
-            row = json_of(line)
-            values = [row.get(name) for name in columns]
+            row = values.json_of(line)
+            found = [row.get(name) for name in columns]
         except (ValueError, AttributeError, RecursionError):
             raise InputError(f"{printable(file.uri)}: line {number + 1} is no JSON object") from None
         seen.update(name for name in columns if name in row)
-        batch.append([None if value is None else as_text(value) for value in values])
+        batch.append([None if value is None else values.as_text(value) for value in found])
         if len(batch) == BATCH_ROWS:
-            yield first, batch
+            yield range(first, first + len(batch)), batch
             first, batch = first + len(batch), []
     if batch:
-        yield first, batch
+        yield range(first, first + len(batch)), batch
     if first + len(batch):
         require(file, columns, sorted(seen) or ["none of those that were asked for"])
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from imagefeatures.errors import Rejected
+from imagefeatures.errors import Rejected, StoreError
 from imagefeatures.reasons import Reason
-from imagefeatures.sources import passed_over, patterns, tables
-from imagefeatures.sources.containers import Container, unchanged
+from imagefeatures.sources import passed_over, patterns, values
+from imagefeatures.sources.containers import Container
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.sources.tar_members import Member, TarDamaged, Window, members
@@ -83,7 +83,7 @@ class Tar(Container):
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[bytes | Rejected]:
         for file, neighbours in groupby(items, _file_of):
             wanted = list(neighbours)
-            yield from unchanged(file, len(wanted), partial(self._read, file, wanted), self.access)
+            yield from self.unchanged(file, len(wanted), partial(self._read, file, wanted))
 
     def _items(self, file: StoredObject, passed: PassedOver) -> Iterator[Item]:
         """The item of each image, and one for the archive where it is damaged, with the place."""
@@ -119,6 +119,8 @@ class Tar(Container):
             why = Rejected(Reason.CORRUPT, f"the archive is damaged at {damage}; what lies before is read")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
+        except StoreError as error:
+            why = self.lost(file, error)
         yield from self._of_group(file, images, label)
         if why:
             yield Item(file.uri, file.size, file.etag, rejected=why)
@@ -203,6 +205,6 @@ def _label(data: bytes, field: str | None) -> str | None:
         text = data.decode()
         if field is None:
             return text.strip() or None
-        value = tables.json_of(text).get(field) if text.lstrip().startswith("{") else None
-        return None if value is None else tables.as_text(value)
+        value = values.json_of(text).get(field) if text.lstrip().startswith("{") else None
+        return None if value is None else values.as_text(value)
     return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from imagefeatures.sources import tables, uris
-from imagefeatures.sources.containers import readable
+from imagefeatures.sources.containers import Container, readable
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.passed_over import PassedOver
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imagefeatures.storage import StoredObject
 
 
-class UriList(uris.NamesUris):
+class UriList(uris.NamesUris, Container):
     """Every object that a list names, once, wherever it lies: `{kind: uri_list, uri: s3://lists/{partition}.txt}`.
 
     A file whose name ends in .parquet is read by its columns, any other one by its lines.
@@ -41,7 +41,7 @@ class UriList(uris.NamesUris):
 
     def _items(self, file: StoredObject) -> Iterator[Item]:
         if file.uri.lower().endswith(tables.PARQUET):
-            columns = uris.Columns(self.column, self.key, self.label.column if self.label else None)
+            columns = tables.Columns(self.column, self.key, self.label.column if self.label else None)
             yield from uris.of_table(file, columns, self.access)
             return
         for number, line in tables.lines(file, self.access):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources import http, tables
-from imagefeatures.sources.containers import Container, LabelColumn
+from imagefeatures.sources.containers import LabelColumn
 from imagefeatures.sources.http import HttpOptions
 from imagefeatures.sources.item import Content, Item
+from imagefeatures.sources.located import Located
 from imagefeatures.sources.passed_over import PassedOver
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ LONGEST = 8192
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 
 
-class NamesUris(Container):
+class NamesUris(Located):
     """A source that names its objects by their URIs."""
 
     label: LabelColumn | None = Field(None, description="The column with the labels")
@@ -39,6 +40,9 @@ class NamesUris(Container):
     def named(self, passed: PassedOver | None) -> Iterator[Item]:
         """The item of each line or row."""
         raise NotImplementedError
+
+    def everything(self) -> Iterator[Item]:
+        return self.items()
 
     def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
         checked = False
@@ -66,22 +70,18 @@ class NamesUris(Container):
             yield next(fetched[_scheme(item)])
 
 
-class Columns(NamedTuple):
-    """The names of a table's columns: of the URIs, and where there are such columns, of keys and labels."""
-
-    uri: str
-    key: str | None = None
-    label: str | None = None
-
-
-def of_table(file: StoredObject, columns: Columns, access: Access | None = None) -> Iterator[Item]:
+def of_table(file: StoredObject, columns: tables.Columns, access: Access | None = None) -> Iterator[Item]:
     """The item of each row of a table. Raises as tables.rows."""
-    asked = [name for name in columns if name]
-    at = {what: asked.index(name) for what, name in columns._asdict().items() if name}
-    for first, batch in tables.rows(file, asked, access):
-        for number, row in enumerate(batch, first):
+    return of_rows(tables.rows(file, columns, access), columns, file.uri)
+
+
+def of_rows(rows: tables.Rows, columns: tables.Columns, file: str) -> Iterator[Item]:
+    """The item of each row of a file. rows: its `columns.asked`. file: its URI."""
+    at = {what: place for place, what in enumerate(what for what, name in columns._asdict().items() if name)}
+    for numbers, batch in rows:
+        for number, row in zip(numbers, batch, strict=True):
             given = {what: row[at[what]] for what in ("key", "label") if what in at}
-            yield named(row[0], f"{file.uri}#{number}", **given)
+            yield named(row[0], f"{file}#{number}", **given)
 
 
 def named(uri: str | None, place: str, *, key: str | None = None, label: str | None = None) -> Item:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 
 from imagefeatures.errors import Rejected, StoreRefused
 from imagefeatures.reasons import Reason
@@ -26,6 +27,7 @@ from imagefeatures.storage.objects import (
     Store,
     StoredObject,
 )
+from imagefeatures.storage.others import others_succeed
 from imagefeatures.storage.retry import shorten_retries
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "exists",
     "fetch",
     "fetch_all",
+    "gives_others",
     "list_entries",
     "list_objects",
     "names",
@@ -48,6 +51,12 @@ __all__ = [
     "stat_all",
     "write",
 ]
+
+SEEN_BESIDE = 1000
+"""How many objects are looked at for others that can be read."""
+
+BEGINNING = 64 << 10
+"""So many bytes of another object are read to see whether the store gives it."""
 
 
 def list_entries(prefix: str, access: Access | None = None) -> Iterator[StoredObject]:
@@ -141,6 +150,24 @@ def fetch_all(
             yield ObjectChanged(f"{stored.etag} with {len(fetched)} bytes instead of {stored.size}")
         else:
             yield fetched
+
+
+def gives_others(uri: str, folder: str, access: Access | None = None) -> bool:
+    """Whether the store now gives other objects below a folder than this one, of which requests have failed.
+
+    The beginning of some of them is read. False where there are none, and where nothing answers in time.
+    """
+    scheme, path = _split(uri)
+
+    def listed() -> list[Listed]:
+        some = islice(list_entries(folder, access), SEEN_BESIDE)
+        return [Listed(entry.uri.removeprefix(f"{scheme}://"), entry.size) for entry in some if not entry.rejected]
+
+    def can_be_read(other: Listed) -> bool:
+        most = min(other.size, BEGINNING)
+        return len(_source_store(scheme, access).read_part(other.path, 0, most)) == most
+
+    return others_succeed(ObjectVersion(path, "", 0), listed, can_be_read)
 
 
 def write(uri: str, data: bytes | memoryview, *, only_if_absent: bool = False) -> bool:

@@ -14,7 +14,8 @@ import pytest
 
 from imagefeatures import manifest, storage
 from imagefeatures.errors import InputError
-from imagefeatures.sources import ParquetBytes, PassedOver, UrlTable, tables
+from imagefeatures.sources import ParquetBytes, PassedOver, UrlTable, values
+from imagefeatures.sources.containers import LabelColumn
 from support.doors import parquet, tar
 from support.listing import WORKERS
 from support.photos import fill, jpeg
@@ -34,14 +35,14 @@ def keys(path: Path) -> list[str | None]:
 
 
 @pytest.mark.parametrize(
-    ("values", "texts"),
+    ("column", "texts"),
     [
         (pa.array([True, False, None]), ["true", "false", None]),
         (pa.array([0.1, 2, None], pa.float32()), ["0.1", "2.0", None]),
         (pa.array([0.1, 1e22]), ["0.1", "1e+22"]),
         (pa.array([Decimal("1.10"), None]), ["1.10", None]),
         (pa.array([2**63], pa.uint64()), ["9223372036854775808"]),
-        (pa.array([0, 1], pa.timestamp("ns")), ["1970-01-01 00:00:00.000000000", "1970-01-01 00:00:00.000000001"]),
+        (pa.array([0, 1], pa.timestamp("ns")), ["1970-01-01 00:00:00", "1970-01-01 00:00:00.000000001"]),
         (pa.array([0], pa.timestamp("us", "UTC")), ["1970-01-01 00:00:00+00:00"]),
         (pa.array([7, None], pa.timestamp("us", "No/Where")), ["7", None]),
         (pa.array([1, None], pa.duration("ns")), ["1", None]),
@@ -57,9 +58,11 @@ def keys(path: Path) -> list[str | None]:
     ],
     ids=lambda given: str(given.type) if isinstance(given, pa.Array) else "",
 )
-def test_a_value_of_any_type_has_a_text(tmp_path: Path, values: pa.Array, texts: list[str | None]) -> None:
-    file = fill(tmp_path, {"t.parquet": parquet({"u": ["file:///a.jpg"] * len(values), "k": values})}) / "t.parquet"
-    assert keys(file) == texts
+def test_a_value_of_any_type_has_a_text(tmp_path: Path, column: pa.Array, texts: list[str | None]) -> None:
+    columns = {"u": ["file:///a.jpg"] * len(column), "k": ["k"] * len(column), "l": column}
+    file = fill(tmp_path, {"t.parquet": parquet(columns)}) / "t.parquet"
+    table = table_of(file).model_copy(update={"label": LabelColumn(column="l")})
+    assert [item.label for item in table.items()] == texts
 
 
 def test_values_of_json_are_as_they_are_written(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_a_column_of_anything_else_is_refused(tmp_path: Path, values: list[Any])
 
 
 def test_a_field_of_json_is_a_text() -> None:
-    assert [tables.as_text(tables.json_of(text)) for text in ("1.10", "true", '"fig"', "-7")] == [
+    assert [values.as_text(values.json_of(text)) for text in ("1.10", "true", '"fig"', "-7")] == [
         "1.10",
         "true",
         "fig",
