@@ -135,12 +135,13 @@ def run_steps(
         with _timed({} if seconds is None else seconds, step):
             if step == steps.INGEST:
                 manifest.list_source(run, workers.count)
-            todo = shards.pending(run.layout, step, manifest.read_listing(run).shards)
+            listing = manifest.read_listing(run)
+            todo = shards.pending(run.layout, step, listing.shards)
             if todo and step == steps.VALIDATE and run.dataset.duplicates == "reject":
                 find_duplicates(run)
             if todo and step == steps.RESIZE:
                 find_known(run, todo)
-            done = workers.run_shards(run, step, todo)
+            done = workers.run_shards(run, step, todo, listing.lanes if step == steps.INGEST else ())
             for _ in _told(run, step, done, progress) if progress else done:
                 pass
             if step == steps.VALIDATE:

@@ -33,6 +33,10 @@ class NamesUris(Container):
     http: HttpOptions = Field(HttpOptions(), description="How http:// and https:// are fetched")
 
     @property
+    def names_hosts(self) -> bool:
+        return True
+
+    @property
     def gives_labels(self) -> bool:
         return self.label is not None
 

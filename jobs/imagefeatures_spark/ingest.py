@@ -16,7 +16,7 @@ from imagefeatures_spark.distribute import main, spread
 def work(context: SparkContext, run: Run) -> None:
     listing = manifest.list_source(run, workers=context.defaultParallelism)
     print(f"ingest: {listing.objects:,} objects listed, {in_words(listing.passed_over)}", flush=True)
-    spread(context, run, steps.INGEST, listing.shards, partial(ingest.run_shard, run))
+    spread(context, run, steps.INGEST, listing.shards, partial(ingest.run_shard, run), listing.lanes)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def test_bodies_beyond_what_may_be_held_are_asked_for_again_later(
     other.behaviours["/6"] = after(0.8, response(body=bodies[6]))  # those behind it have filled the memory by then
     held, taken = [], []
     items = [Item(host.url("/slow")), *(Item(other.url(f"/{n}")) for n in range(12))]
-    fetching = Fetch(items, MOST, QUICK, {})
+    fetching = Fetch(items, MOST, QUICK)
     for result in fetching.run():
         held.append(fetching._memory.held)
         taken.append(result.data)
