@@ -28,6 +28,8 @@ SETTINGS = {  # the connection and spark-defaults.conf override these
     "spark.python.worker.faulthandler.enabled": "true",  # prints the stack of a native crash
 }
 
+FILES_AT_ONCE = 4
+"""How many slices of the table's files each core gets. More slices: a slow file delays the others less."""
 
 ON_ONE_MACHINE = {  # the same, where driver and executor are one process
     # Spark listens even then, on the address of the machine's name and open to everyone. It makes its secret itself.

@@ -72,7 +72,7 @@ def test_a_host_of_many_shards_sees_no_more_connections_and_requests_than_it_may
     make_run: MakeRun, tmp_path: Path, hosts: list[Site], three: WorkerProcesses
 ) -> None:
     urls = mixed(hosts[:1], 120)
-    run = run_of(make_run, tmp_path, urls, connections_per_host=2, requests_per_second=60)
+    run = run_of(make_run, tmp_path, urls, connections_per_host=2, requests_per_second=75)
     local.run_steps(run, three, [steps.INGEST])
     (host, *_) = hosts
     listing = manifest.read_listing(run)
@@ -80,8 +80,8 @@ def test_a_host_of_many_shards_sees_no_more_connections_and_requests_than_it_may
     assert len(host.requests) == 120
     assert host.most_open == 2
     moments = sorted(request.at for request in host.requests)
-    for number in range(120 - 30):  # 30 requests in a row, across the shards: 29 pauses of 1/60 s
-        assert moments[number + 29] - moments[number] > 0.9 * 29 / 60
+    for number in range(120 - 60):  # 60 requests in a row, across the shards: 59 pauses of 1/75 s
+        assert moments[number + 59] - moments[number] > 0.75 * 59 / 75
     assert sum(receipt.passed for receipt in shards.read_receipts(run.layout, steps.INGEST)) == 120
 
 
@@ -101,6 +101,7 @@ def test_many_hosts_keep_all_workers_busy_and_no_host_has_more_than_its_limits(
     assert [len(found) for found in of_lane.values()] == [1] * 4
 
 
+@pytest.mark.long
 def test_a_resumed_run_keeps_its_lanes_with_any_number_of_workers(
     make_run: MakeRun, tmp_path: Path, hosts: list[Site], three: WorkerProcesses
 ) -> None:

@@ -15,7 +15,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources.http import headers, urls
 from imagefeatures.sources.http.hosts import Host
-from imagefeatures.sources.http.jobs import Again, Evicted, Job, Memory, Moved, Outcome, Undecodable
+from imagefeatures.sources.http.jobs import Again, Evicted, Job, Memory, Moved, OtherVersion, Outcome, Undecodable
 from imagefeatures.sources.http.loop import Loop
 from imagefeatures.sources.http.options import HttpOptions, Response
 from imagefeatures.sources.http.robots import Robots
@@ -198,6 +198,9 @@ class Fetch:
             job.deadline = None
             del self._begun[job.index]
             self._queue(job)
+        elif isinstance(outcome, OtherVersion):
+            job.etag = None
+            self._queue(job)
         elif isinstance(outcome, Undecodable):
             job.decode = False
             self._queue(job)
@@ -214,12 +217,15 @@ class Fetch:
             self._finish(job, Rejected(Reason.TOO_MANY_REDIRECTS, why))
             return
         job.redirects += 1
+        before = job.url
         try:
-            job.url = urls.moved(job.url, location)
+            job.url = urls.moved(before, location)
         except Rejected as rejected:
             self._finish(job, rejected)
-        else:
-            self._queue(job)
+            return
+        if job.url.text != before.text.replace("http://", "https://", 1):  # the same resource, only by TLS
+            job.etag, job.elsewhere = None, True
+        self._queue(job)
 
     def _try_again(self, job: Job, host: Host, again: Again) -> None:
         """Wait with jitter, or as long as the host asks for; or end the job where its deadline is nearer."""
