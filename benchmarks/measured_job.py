@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ PEAKS = Path(os.environ["MEASURED_PEAKS"])
 
 
 def measured_spread(
-    context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], Receipt]
+    context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], Receipt], *lanes: Sequence[int]
 ) -> None:
     """distribute.spread with workers that record their own peak, and their decode child's, after each shard."""
     process_shard = partial(simulate_shard, run, step) if os.environ.get("MEASURED_SIMULATED") else run_shard
@@ -39,7 +39,7 @@ def measured_spread(
             record_peak(PEAKS, "decoder", child)
         return receipt
 
-    real_spread(context, run, step, count, measured_shard)
+    real_spread(context, run, step, count, measured_shard, *lanes)
 
 
 def work(context: SparkContext, run: Run) -> None:

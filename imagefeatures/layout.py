@@ -4,6 +4,7 @@
                                           /known.json                                    files with vectors to reuse
                                           /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
                                           /ingest/listing.json                           names those files, written last
+                                          /ingest/versions-00012-<digest>.parquet        URLs that may be unchanged
                                           /<step>/shard-00012-<random>.parquet           the step's output
                                           /<step>/shard-00012-<random>-rejected.parquet  the rejected rows, with reasons
                                           /<step>/shard-00012-<random>-reused.parquet    rows with vectors of the table
@@ -92,6 +93,15 @@ class Layout:
     def listing(self, shard: int, digest: str) -> str:
         """The manifest of a shard. digest: the first characters of its SHA-256; so for the other files of a shard."""
         return f"{self.run}/{LISTING}/{shard_name(shard)}-{digest}.parquet"
+
+    @property
+    def versions_summary(self) -> str:
+        """Names the files of known versions; written once all of them are."""
+        return f"{self.step(INGEST)}/versions.json"
+
+    def versions(self, shard: int, digest: str) -> str:
+        """Where the table holds the vectors of a shard's URLs, with the version that each had."""
+        return f"{self.step(INGEST)}/versions-{shard:05d}-{digest}.parquet"
 
     def step(self, step: str) -> str:
         return f"{self.run}/{step}"

@@ -8,7 +8,7 @@ one of the two has begun can be finished by the other: shards that have a receip
     run_steps      the steps that work on shards, or some of them; register is steps.register.register
 
 A shard is tried once: when the retries of storage.retry have failed, the run ends with the store's error.
-find_duplicates and find_known replace Spark's two joins by dicts in memory.
+find_unchanged, find_duplicates and find_known replace Spark's joins by dicts in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
 from imagefeatures.step_runner import StepRunner, prepare_model
-from imagefeatures.steps import reuse, validate
+from imagefeatures.steps import reuse, unchanged, validate
 from imagefeatures.steps.register import Outcome, register
 from imagefeatures.workers import ThisProcess, Work, WorkerProcesses, Workers
 
@@ -135,16 +135,39 @@ def run_steps(
         with _timed({} if seconds is None else seconds, step):
             if step == steps.INGEST:
                 manifest.list_source(run, workers.count)
-            todo = shards.pending(run.layout, step, manifest.read_listing(run).shards)
+            listing = manifest.read_listing(run)
+            todo = shards.pending(run.layout, step, listing.shards)
+            if todo and step == steps.INGEST:
+                find_unchanged(run, listing)
             if todo and step == steps.VALIDATE and run.dataset.duplicates == "reject":
                 find_duplicates(run)
             if todo and step == steps.RESIZE:
                 find_known(run, todo)
-            done = workers.run_shards(run, step, todo)
+            done = workers.run_shards(run, step, todo, listing.lanes if step == steps.INGEST else ())
             for _ in _told(run, step, done, progress) if progress else done:
                 pass
             if step == steps.VALIDATE:
                 budget.check_budget(run)
+
+
+def find_unchanged(run: Run, listing: manifest.Listing) -> None:
+    """Write down for each shard where the table has the versions of its URLs: the join of jobs/ingest.py.
+
+    Holds every URL of the run, about 400 bytes each. Done once for a run.
+    """
+    files, search = unchanged.files(run), unchanged.search(run)
+    if not files or search.has_ended():
+        return
+    wanted = dict(pair for shard in range(listing.shards) for pair in unchanged.urls(run, shard, listing))
+    last: dict[str, unchanged.Newest] = {}
+    for numbered in enumerate(files):
+        for uri, found in unchanged.versions(run, numbered):
+            if uri in wanted:
+                last[uri] = max(found, last.get(uri, found))
+    by_shard: dict[int, list[reuse.RowLocation]] = defaultdict(list)
+    for uri, (_, location) in last.items():
+        by_shard[wanted[uri]].append(location)
+    search.end([search.write(*of_shard) for of_shard in by_shard.items()])
 
 
 def find_duplicates(run: Run) -> None:

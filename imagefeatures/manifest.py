@@ -2,16 +2,17 @@
 
 The listing is streamed to a local temporary file, because the division into shards is known only at its end. It is
 then written as one small file for each shard, and a summary that names them. Every reader begins at the summary, so a
-run has one listing, whatever attempts there were. No listing is believed that holds a URI twice.
+run has one listing, whatever attempts there were. No listing is believed that holds a URI twice. Shards of URLs are
+cut by host: see imagefeatures.lanes.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from imagefeatures import preview, schemas, storage
 from imagefeatures.errors import AuditFailed, NoInput, Rejected, StoreRefused
+from imagefeatures.lanes import Hosts, sorted_rows
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, printable
@@ -40,7 +42,7 @@ class Listing:
     """The totals of a run's listing: the number of objects, their size in bytes, and the number of shards.
 
     passed_over: how many objects are neither, by what passed them over (sources.passed_over). files: the manifest of
-    each shard.
+    each shard. lanes: the lane of each shard; empty where each shard is a lane of its own.
     """
 
     objects: int
@@ -48,6 +50,7 @@ class Listing:
     shards: int
     passed_over: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[int, StagedFile] = field(default_factory=dict)
+    lanes: Sequence[int] = ()
 
 
 def list_source(run: Run, workers: int) -> Listing:
@@ -68,12 +71,21 @@ def list_source(run: Run, workers: int) -> Listing:
             raise write_failed(str(spool), error) from error
         if not totals.objects and run.dataset.on_empty == "fail":
             raise NoInput(preview.explain(run.dataset, run.source, run.partition))
-        rows = _each_once(run, _spooled(spool), totals, passed)
-        files = _write_manifest(run, rows, shard_count(run, totals.objects, totals.weight, workers), totals)
-    facts = {
+        wanted = shard_count(run, totals.objects, totals.weight, workers)
+        lanes: list[int] = []
+        if totals.hosts:
+            cut = totals.hosts.cut(wanted, run.shard_images, run.shard_bytes)
+            rows = _each_once(run, sorted_rows(_spooled(spool), cut.shards, Path(folder)), totals, passed)
+            files = _write_by_host(run, rows, cut.lanes, lanes)
+        else:
+            listed = (row for batch in _spooled(spool) for row in batch.to_pylist())
+            files = _write_manifest(run, _each_once(run, listed, totals, passed), wanted, totals)
+    facts: dict[str, Any] = {
         "objects": sum(file.rows for file in files.values()), "bytes": totals.bytes, "shards": len(files),
         "passed_over": dict(passed.counts),
     }  # fmt: skip
+    if len(set(lanes)) < len(lanes):
+        facts["lanes"] = lanes
     write_summary(run.layout.listing_summary, Summary(facts, files))
     return read_listing(run)
 
@@ -131,12 +143,16 @@ def shard_count(run: Run, objects: int, weight: int, workers: int) -> int:
 
 @dataclass
 class _Totals:
-    """Of a spooled listing: its objects, their bytes and their weight, and the hashes that more than one URI has."""
+    """Of a spooled listing: its objects, their bytes and their weight, and the hashes that more than one URI has.
+
+    hosts: of the URLs; false where there are none.
+    """
 
     objects: int = 0
     bytes: int = 0
     weight: int = 0
     repeated: set[int] = field(default_factory=set)
+    hosts: Hosts = field(default_factory=Hosts)
 
 
 def _weight(run: Run, row: dict[str, Any]) -> int:
@@ -160,8 +176,11 @@ def _spool(run: Run, spool: Path, passed: PassedOver) -> _Totals:
             rows.append(_listed(run, item))
             totals.objects += 1
             totals.bytes += item.size or 0
-            totals.weight += _weight(run, rows[-1])
+            weight = _weight(run, rows[-1])
+            totals.weight += weight
             uris.add((rows[-1]["uri"],))
+            if run.source.names_hosts:
+                totals.hosts.add(None if rows[-1]["reason"] else rows[-1]["uri"], weight)
             if len(rows) == SPOOL_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
                 rows.clear()
@@ -230,26 +249,38 @@ def _write_manifest(run: Run, spooled: Iterable[dict[str, Any]], wanted: int, to
     files: dict[int, StagedFile] = {}
     rows: list[dict[str, Any]] = []
 
-    def cut() -> None:
-        table = pa.Table.from_pylist(rows, schema=schemas.LISTING)
-        files[len(files)] = write_shard_file(run.layout.listing, len(files), table)
-        rows.clear()
-
     for row in spooled:
         weight = _weight(run, row)
         full = len(rows) >= run.shard_images or held + weight > run.shard_bytes
         if rows and (full or done >= (len(files) + 1) * whole / wanted):
-            cut()
-            held = 0
+            files[len(files)] = _write_shard(run, len(files), rows)
+            rows, held = [], 0
         rows.append(row)
         held += weight
         done += 1 / totals.objects + weight / max(totals.weight, 1)
     if rows:
-        cut()
+        files[len(files)] = _write_shard(run, len(files), rows)
     return files
 
 
-def _spooled(spool: Path) -> Iterator[dict[str, Any]]:
+def _write_by_host(
+    run: Run, ordered: Iterable[dict[str, Any]], cut: Sequence[int], lanes: list[int]
+) -> dict[int, StagedFile]:
+    """Write the shards that `lanes.Hosts` has cut. ordered: rows by `shard`. cut: the lane of each shard.
+
+    A shard whose rows are all left out, as repeated, is none. lanes: gets the lane of each shard that is written.
+    """
+    files: dict[int, StagedFile] = {}
+    for shard, rows in groupby(ordered, key=lambda row: row["shard"]):
+        files[len(files)] = _write_shard(run, len(files), list(rows))
+        lanes.append(cut[shard])
+    return files
+
+
+def _write_shard(run: Run, shard: int, rows: list[dict[str, Any]]) -> StagedFile:
+    return write_shard_file(run.layout.listing, shard, pa.Table.from_pylist(rows, schema=schemas.LISTING))
+
+
+def _spooled(spool: Path) -> Iterator[pa.RecordBatch]:
     with pa.OSFile(str(spool), "rb") as source:
-        for batch in pa.ipc.open_stream(source):
-            yield from batch.to_pylist()
+        yield from pa.ipc.open_stream(source)

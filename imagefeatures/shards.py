@@ -43,7 +43,8 @@ class StagedFile:
 class Receipt:
     """The result of a step for one shard. rows_in = passed + the sum of reasons, always.
 
-    reused: rows that passed without being decoded, because the table has their vectors; only resize writes them.
+    reused: rows with vectors of the table, which pass without bytes and pixels: those that ingest was told are
+    unchanged, and from resize on those of known bytes too.
     """
 
     step: str

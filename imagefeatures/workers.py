@@ -23,6 +23,7 @@ from typing import Protocol
 
 from imagefeatures import isolation
 from imagefeatures.errors import WorkerDied
+from imagefeatures.lanes import in_lanes
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
 
@@ -44,8 +45,11 @@ class Workers(Protocol):
 
     count: int
 
-    def run_shards(self, run: Run, step: str, shards: Sequence[int]) -> Iterator[Receipt]:
-        """Do these shards of a step. Yields each receipt as it comes, in any order. Raises the first error."""
+    def run_shards(self, run: Run, step: str, shards: Sequence[int], lanes: Sequence[int] = ()) -> Iterator[Receipt]:
+        """Do these shards of a step. Yields each receipt as it comes, in any order. Raises the first error.
+
+        lanes: the lane of each shard of the run, if two of the same lane may not be done at the same time.
+        """
         ...
 
 
@@ -57,7 +61,7 @@ class ThisProcess:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def run_shards(self, run: Run, step: str, shards: Sequence[int]) -> Iterator[Receipt]:
+    def run_shards(self, run: Run, step: str, shards: Sequence[int], lanes: Sequence[int] = ()) -> Iterator[Receipt]:
         for shard in shards:
             yield self._work(run, step, shard)
 
@@ -80,12 +84,14 @@ class WorkerProcesses:
                 worker_end.close()  # else the pipe would stay open after the process has ended
                 self._processes[connection] = process
 
-    def run_shards(self, run: Run, step: str, shards: Sequence[int]) -> Iterator[Receipt]:
+    def run_shards(self, run: Run, step: str, shards: Sequence[int], lanes: Sequence[int] = ()) -> Iterator[Receipt]:
         """Raises WorkerDied, naming the shard, when a process ends in the middle of one."""
-        todo, idle, at_work = deque(shards), list(self._processes), dict[Connection, int]()
+        todo, idle, at_work = deque(map(deque, in_lanes(lanes, shards))), list(self._processes), dict[Connection, int]()
+        lane_of: dict[Connection, deque[int]] = {}
         while todo or at_work:
             while todo and idle:
-                worker, shard = idle.pop(), todo.popleft()
+                worker, lane = idle.pop(), todo.popleft()
+                shard, lane_of[worker] = lane.popleft(), lane
                 at_work[worker] = shard
                 with contextlib.suppress(OSError):  # the worker has died: `_answer` will raise WorkerDied
                     worker.send((run, step, shard))
@@ -93,6 +99,8 @@ class WorkerProcesses:
             for worker in [worker for worker in at_work if worker in ready]:
                 receipt = self._answer(worker, step, at_work.pop(worker))
                 idle.append(worker)
+                if lane := lane_of.pop(worker):
+                    todo.appendleft(lane)
                 yield receipt
 
     def stop(self) -> None:

@@ -81,6 +81,11 @@ class Source(Protocol):
         ...
 
     @property
+    def names_hosts(self) -> bool:
+        """Whether it may name URLs of the web, whose hosts have limits: shards are cut by host then."""
+        ...
+
+    @property
     def may_repeat(self) -> bool:
         """Whether `items` may name an object more than once: the first counts. Of other sources it is an error."""
         ...

@@ -30,7 +30,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of an item whose version only reading tells. etag: the store's mark of the version that was read."""
+    """The bytes of an item whose version only reading tells. etag: the store's mark of the version that was read.
+
+    not_modified: the version is still that of the item's own `etag`, and the bytes were not sent: `data` is empty.
+    """
 
     data: bytes
     etag: str | None = None
+    not_modified: bool = False

@@ -66,6 +66,11 @@ class Located(FrozenModel):
         return bool(places.FIELD.search(self.uri))
 
     @property
+    def names_hosts(self) -> bool:
+        """Whether it may name URLs of the web, whose hosts have limits."""
+        return False
+
+    @property
     def gives_labels(self) -> bool:
         """Whether the source says the label of each item; else the dataset's rule finds it in the URI."""
         return False

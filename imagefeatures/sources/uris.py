@@ -34,6 +34,10 @@ class NamesUris(Located):
     http: HttpOptions = Field(HttpOptions(), description="How http:// and https:// are fetched")
 
     @property
+    def names_hosts(self) -> bool:
+        return True
+
+    @property
     def gives_labels(self) -> bool:
         return self.label is not None
 
@@ -123,7 +127,7 @@ def _scheme(item: Item) -> str:
 
 def _from_the_web(items: Sequence[Item], most_bytes: int, options: http.HttpOptions) -> Iterator[Content | Rejected]:
     for fetched in http.fetch_all(items, most_bytes, options):
-        yield fetched if isinstance(fetched, Rejected) else Content(fetched.data, fetched.etag)
+        yield fetched if isinstance(fetched, Rejected) else Content(fetched.data, fetched.etag, fetched.not_modified)
 
 
 def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | None) -> Iterator[Content | Rejected]:

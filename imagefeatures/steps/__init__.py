@@ -1,6 +1,6 @@
 """The steps of a run that work on images. This module names them; the work of each is in the module of its name.
 
-ingest     freezes the bytes of every listed object
+ingest     freezes the bytes of every listed object; `unchanged` finds URLs to ask whether they have changed
 validate   checks each object by its headers
 resize     decodes, and makes the model's input; `reuse` finds vectors that the table already holds
 featurize  computes the vectors

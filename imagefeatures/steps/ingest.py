@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -17,21 +18,30 @@ from imagefeatures.shards import Receipt, ShardWork
 from imagefeatures.sources import Content
 from imagefeatures.steps import INGEST
 
+if TYPE_CHECKING:
+    from imagefeatures.steps.unchanged import Versions
+
 
 def run_shard(run: Run, shard: int) -> Receipt:
     """Freeze one shard: every listed object becomes a row with its bytes, or is rejected with a reason.
 
+    Of a URL that has not changed since the table got its vector, the row is taken from there, as schemas.REUSED.
     Raises StoreError when the store does not answer: that is not the fault of an image.
     """
     work = ShardWork(run.layout, INGEST, shard)
     manifest = read_manifest(run, shard)
     listed = manifest.to_pylist()
+    known = _known_versions(run, shard)
+    same: list[int] = []
     kept: list[int] = []
     blobs: list[bytes] = []
     etags: dict[int, str | None] = {}
-    for index, fetched in enumerate(_fetch_all(run, listed)):
+    for index, fetched in enumerate(_fetch_all(run, listed, known)):
         if isinstance(fetched, Rejected):
             work.reject(listed[index], fetched)
+            continue
+        if isinstance(fetched, Content) and fetched.not_modified:
+            same.append(index)
             continue
         if isinstance(fetched, Content):
             etags[len(kept)] = fetched.etag
@@ -51,22 +61,39 @@ def run_shard(run: Run, shard: int) -> Receipt:
         )
     raw = pa.table([columns[name] if name in columns else rows[name] for name in schemas.RAW.names], schema=schemas.RAW)
     # The bytes are compressed images already.
-    return work.finish(len(listed), raw, compression="none", use_dictionary=False)
+    reused = known.reused(manifest.take(pa.array(same))) if known and same else None
+    return work.finish(len(listed), raw, reused, compression="none", use_dictionary=False)
 
 
-def _fetch_all(run: Run, listed: list[dict[str, Any]]) -> Iterator[bytes | Content | Rejected]:
-    """Each object's bytes, or why it is rejected. Only objects that pass the listing and the check of size are read."""
+def _fetch_all(run: Run, listed: list[dict[str, Any]], known: Versions | None) -> Iterator[bytes | Content | Rejected]:
+    """Each object's bytes, or why it is rejected. Only objects that pass the listing and the check of size are read.
+
+    known: the versions of URLs; of one that is still the newest the bytes are not read.
+    """
     refusals = [
         Rejected(Reason(row["reason"]), row["detail"]) if row["reason"] else _refusal(run, row["size"])
         for row in listed
     ]
-    wanted = [item_of(row) for row, refusal in zip(listed, refusals, strict=True) if not refusal]
+    items = [item_of(row) for row, refusal in zip(listed, refusals, strict=True) if not refusal]
+    wanted = [replace(item, etag=known.etag(item.uri) or item.etag) for item in items] if known else items
     fetched = run.source.fetch(wanted, run.dataset.limits.max_bytes)
     for row, refusal in zip(listed, refusals, strict=True):
         data = refusal or next(fetched)
         if not isinstance(data, Rejected) and row["size"] is None:
+            if isinstance(data, Content) and data.not_modified:
+                yield data
+                continue
             data = _refusal(run, len(data.data if isinstance(data, Content) else data)) or data
         yield data
+
+
+def _known_versions(run: Run, shard: int) -> Versions | None:
+    """What the table knows of a shard's URLs; None where the source has none."""
+    if not run.source.names_hosts:
+        return None
+    from imagefeatures.steps import unchanged  # it imports pyarrow.compute
+
+    return unchanged.known_versions(run, shard)
 
 
 def _refusal(run: Run, size: int | None) -> Rejected | None:

@@ -23,7 +23,7 @@ from imagefeatures.repeats import HashedTexts
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
 from imagefeatures.sources.passed_over import in_words
-from imagefeatures.steps import FEATURIZE, SPARK_STEPS
+from imagefeatures.steps import FEATURIZE, RESIZE, SPARK_STEPS
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -184,7 +184,7 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
         raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {wrong[0]}")
     audit.listed += len(listed)
     audit.registered += features.rows
-    audit.reused += shards.totals(receipts.values()).reused
+    audit.reused += shards.totals([receipts[RESIZE]]).reused
     audit.rejected += rejected
     for table in rejected:
         audit.reasons.update(table["reason"].to_pylist())

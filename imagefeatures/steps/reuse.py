@@ -28,6 +28,8 @@ KNOWN = pa.schema(
 )
 """The columns that are read from the table. Any value may be null: the row may be another writer's."""
 
+_LOOKED_AT = pa.schema([KNOWN.field("image_id"), KNOWN.field("fingerprint")])
+
 UNREADABLE = (storage.ObjectMissing, StoreRefused, pa.ArrowException, OSError, KeyError)
 """The errors of a file that is gone or has changed. (A store that does not answer raises StoreError.)"""
 
@@ -63,7 +65,7 @@ def known_files(run: Run) -> list[KnownFile]:
 def row_locations(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, RowLocation]]:
     """(image_id, location) of each row of a file that has the run's fingerprint. numbered: the file and its number."""
     number, file = numbered
-    for first, table in _batches(file, ["image_id", "fingerprint"]):
+    for first, table in batches(file, _LOOKED_AT):
         usable = pc.equal(table["fingerprint"], run.fingerprint).to_pylist()
         for row, (image_id, is_usable) in enumerate(zip(table["image_id"].to_pylist(), usable, strict=True), first):
             if image_id and is_usable:
@@ -108,9 +110,9 @@ def known_images(run: Run, shard: int) -> pa.Table:
         located = []
     for number, locations in groupby(located, key=lambda location: location[0]):
         rows = [row for _, row in locations]
-        for first, table in _batches(files[number], KNOWN.names, rows):
+        for first, table in batches(files[number], KNOWN, rows):
             if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
-                valid.append(_valid_rows(run, table.take(in_batch)))
+                valid.append(valid_rows(run, table.take(in_batch)))
     return pa.concat_tables(valid)
 
 
@@ -131,8 +133,8 @@ def split_known(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table
     return pa.table(columns, schema=schemas.REUSED), verdicts.filter(index.is_null())
 
 
-def _valid_rows(run: Run, table: pa.Table) -> pa.Table:
-    """The rows (KNOWN) whose vectors may be used."""
+def valid_rows(run: Run, table: pa.Table) -> pa.Table:
+    """The rows whose vectors may be used. table: KNOWN, and any other columns."""
     width = run.model.width
     valid = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.dataset.model))
     valid = pc.and_(valid, pc.equal(pc.list_value_length(table["features"]), width))
@@ -142,15 +144,15 @@ def _valid_rows(run: Run, table: pa.Table) -> pa.Table:
     return table.filter(pa.array(np.isfinite(read.vectors(table)).all(axis=1)))
 
 
-def _batches(file: KnownFile, columns: list[str], rows: list[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """(number of the first row, rows in columns of KNOWN) of a file, in batches: a compacted file may exceed memory.
+def batches(file: KnownFile, schema: pa.Schema, rows: list[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
+    """(number of the first row, rows) of a file, in batches: a compacted file may exceed memory.
 
-    rows: only row groups that hold one of these. A file that cannot be read ends the iteration.
+    schema: of the columns that are read. rows: only row groups that hold one of these. A file that cannot be read ends
+    the iteration.
     """
-    schema = pa.schema([KNOWN.field(name) for name in columns])
     try:
-        for first, batch in read.file_batches(*file, columns, rows):
-            yield first, pa.Table.from_batches([batch]).select(columns).cast(schema)
+        for first, batch in read.file_batches(*file, schema.names, rows):
+            yield first, pa.Table.from_batches([batch]).select(schema.names).cast(schema)
     except UNREADABLE:
         return
 

@@ -11,7 +11,7 @@ from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.isolation import Isolated
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, without_secrets
-from imagefeatures.shards import Receipt, ShardWork, read_output
+from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
 from imagefeatures.steps import INGEST, VALIDATE
 from imagefeatures.summaries import Search
 
@@ -22,10 +22,12 @@ DUPLICATES = pa.schema([pa.field("uri", pa.string(), False), pa.field("kept", pa
 def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receipt:
     """Check one shard: schemas.VERDICT for the objects that pass, a reason for each other.
 
+    Unchanged objects, of which ingest has vectors in place of bytes, can only be duplicates.
     inspector: the process that reads headers; by default this process's own.
     """
     work = ShardWork(run.layout, VALIDATE, shard, run.dataset.keep_rejected)
-    rows = read_output(run.layout, INGEST, shard).to_pylist()
+    ingested = read_receipt(run.layout.receipt(INGEST, shard))
+    rows = read_staged(ingested.output).to_pylist()
     duplicates = _read_duplicates(run, shard)
     batch = (inspector or isolation.inspector()).run([row["data"] for row in rows], run.dataset.limits)
     passed = []
@@ -34,18 +36,29 @@ def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receip
         if record["state"] == isolation.REJECTED:
             work.reject(row, isolation.rejection(record), data)
         elif kept := duplicates.get(row["uri"]):
-            work.reject(row, Rejected(Reason.DUPLICATE, f"same bytes as {without_secrets(kept)}"), data)
+            work.reject(row, _duplicate(kept), data)
         else:
             seen = {"width": int(record["width"]), "height": int(record["height"])}
             passed.append(row | seen | {"format": record["format"].decode(), "mode": record["mode"].decode()})
-    return work.finish(len(rows), pa.Table.from_pylist(passed, schema=schemas.VERDICT), compression="zstd")
+    reused = read_staged(ingested.reused) if ingested.reused else None
+    if reused and duplicates:
+        known = reused.select(schemas.IDENTITY).to_pylist()
+        for row in known:
+            if kept := duplicates.get(row["uri"]):
+                work.reject(row, _duplicate(kept))
+        reused = reused.filter(pa.array([row["uri"] not in duplicates for row in known]))
+    verdicts = pa.Table.from_pylist(passed, schema=schemas.VERDICT)
+    return work.finish(ingested.passed, verdicts, reused, compression="zstd")
 
 
 def identities(run: Run, shard: int) -> Iterator[tuple[str, tuple[str, int]]]:
     """(image_id, (uri, shard)) of every frozen object: the input of the search for duplicates."""
-    table = read_output(run.layout, INGEST, shard, columns=["image_id", "uri"])
-    for image_id, uri in zip(*table.to_pydict().values(), strict=True):
-        yield image_id, (uri, shard)
+    ingested = read_receipt(run.layout.receipt(INGEST, shard))
+    for file in (ingested.output, ingested.reused):
+        if file:
+            table = read_staged(file, columns=["image_id", "uri"])
+            for image_id, uri in zip(table["image_id"].to_pylist(), table["uri"].to_pylist(), strict=True):
+                yield image_id, (uri, shard)
 
 
 def duplicates_of(same: Iterable[tuple[str, int]]) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -62,6 +75,10 @@ def duplicates_of(same: Iterable[tuple[str, int]]) -> Iterator[tuple[int, tuple[
 def search(run: Run) -> Search:
     """The search for duplicates: (uri, kept uri) of each."""
     return Search(run.layout.duplicates_summary, run.layout.duplicates, DUPLICATES)
+
+
+def _duplicate(kept: str) -> Rejected:
+    return Rejected(Reason.DUPLICATE, f"same bytes as {without_secrets(kept)}")
 
 
 def _read_duplicates(run: Run, shard: int) -> dict[str, str]:

@@ -12,13 +12,14 @@ import re
 import sys
 import time
 import zipimport
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
 
 from imagefeatures import errors, names, shards, storage
 from imagefeatures.errors import EXIT_INPUT_ERROR, ParamsError
+from imagefeatures.lanes import in_lanes
 from imagefeatures.plan import Run, load_run
 from imagefeatures.reasons import printable
 
@@ -27,6 +28,8 @@ SETTINGS = {  # the connection and spark-defaults.conf override these
     "spark.python.worker.faulthandler.enabled": "true",  # prints the stack of a native crash
 }
 
+FILES_AT_ONCE = 4
+"""How many slices of the table's files each core gets. More slices: a slow file delays the others less."""
 
 ON_ONE_MACHINE = {  # the same, where driver and executor are one process
     # Spark listens even then, on the address of the machine's name and open to everyone. It makes its secret itself.
@@ -56,19 +59,31 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
     _end(0)
 
 
-def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Callable[[int], shards.Receipt]) -> None:
-    """Do the shards that have no receipt yet, one Spark task each.
+def spread(
+    context: SparkContext,
+    run: Run,
+    step: str,
+    count: int,
+    run_shard: Callable[[int], shards.Receipt],
+    lanes: Sequence[int] = (),
+) -> None:
+    """Do the shards that have no receipt yet, one Spark task each, or one for the shards of a lane.
 
-    count: how many shards the run has. run_shard: pickled for the workers.
+    count: how many shards the run has. run_shard: pickled for the workers. lanes: the lane of each shard, if two of
+    the same lane may not be done at the same time.
     """
     todo = shards.pending(run.layout, step, count)
     started = time.perf_counter()
 
-    def attempt(shard: int) -> shards.Receipt:
+    def attempt(lane: list[int]) -> None:
         task = TaskContext.get()
-        storage.shorten_retries(task is not None and task.attemptNumber() > 0)
+        again = task is not None and task.attemptNumber() > 0
+        storage.shorten_retries(again)
+        left = set(shards.pending(run.layout, step, count)) if again and len(lane) > 1 else lane
         try:
-            return run_shard(shard)
+            for shard in lane:
+                if shard in left:
+                    run_shard(shard)
         finally:
             # Before each task Spark makes Python read again every archive on its path that it has cached. Spark's own
             # jar is one, which costs 0.07 s a shard. An archive that is not cached is read when it is next needed.
@@ -77,7 +92,8 @@ def spread(context: SparkContext, run: Run, step: str, count: int, run_shard: Ca
                     del sys.path_importer_cache[path]
 
     if todo:
-        context.parallelize(todo, len(todo)).map(attempt).collect()
+        lanes_todo = in_lanes(lanes, todo)
+        context.parallelize(lanes_todo, len(lanes_todo)).map(attempt).collect()
     seconds = time.perf_counter() - started
     sums = shards.totals(shards.read_receipts(run.layout, step))
     reused = f" ({sums.reused} reused)" if sums.reused else ""

@@ -9,10 +9,7 @@ from pyspark import SparkContext
 from imagefeatures import manifest, shards, steps
 from imagefeatures.plan import Run
 from imagefeatures.steps import resize, reuse
-from imagefeatures_spark.distribute import main, spread
-
-FILES_AT_ONCE = 4
-"""How many slices of the table's files each core gets. More slices: a slow file delays the others less."""
+from imagefeatures_spark.distribute import FILES_AT_ONCE, main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:

@@ -16,6 +16,8 @@ from imagefeatures.reasons import Reason
 from imagefeatures.sources import Item
 from imagefeatures.sources.http import HttpOptions, Response, fetch_all, jobs
 from imagefeatures.sources.http.fetch import Fetch
+from imagefeatures.sources.http.jobs import Job
+from imagefeatures.sources.http.urls import parse
 from support.hostile_http import CLOSE, Request, Site, after, dripping, in_turn, response, site
 
 QUICK = HttpOptions(requests_per_second=None, deadline_seconds=5)
@@ -134,6 +136,51 @@ def test_a_date_is_the_version_where_there_is_no_etag(host: Site) -> None:
     assert host.requests[1].headers["if-modified-since"] == date
 
 
+def test_a_304_of_another_version_is_not_believed(host: Site) -> None:
+    date = "Sun, 01 Nov 2026 08:00:00 GMT"
+    whole = response(body=b"whole", headers={"ETag": '"2"'})
+    for said, asked in (({"ETag": '"2"'}, '"1"'), ({"Last-Modified": "Mon, 02 Nov 2026 08:00:00 GMT"}, date)):
+        host.behaviours["/"] = in_turn(response(304, headers=said | {"Content-Length": ""}), whole)
+        host.requests.clear()
+        assert fetch(host.url("/"), etag=asked) == [Response(b"whole", '"2"')]
+        conditions = [request.headers.keys() & {"if-none-match", "if-modified-since"} for request in host.requests]
+        assert list(map(len, conditions)) == [1, 0]
+    host.behaviours["/"] = response(304, headers={"ETag": 'W/"1"', "Content-Length": ""})
+    assert fetch(host.url("/"), etag='"1"') == [Response(b"", '"1"', not_modified=True)]
+
+
+def test_a_condition_is_that_of_its_own_item(host: Site) -> None:
+    host.behaviours |= {f"/{n}": response(body=b"x") for n in range(4)}
+    items = [Item(host.url(f"/{n}"), etag=f'"{n}"' if n % 2 == 0 else None) for n in range(4)]
+    list(fetch_all(items, MOST, HttpOptions(connections_per_host=1, requests_per_second=None)))
+    assert [request.headers.get("if-none-match") for request in host.requests] == ['"0"', None, '"2"', None]
+
+
+def test_a_version_is_that_of_the_url_and_of_no_other_that_it_leads_to(host: Site) -> None:
+    host.behaviours |= {
+        "/moved": response(302, headers={"Location": "/"}),
+        "/": response(body=b"x", headers={"ETag": '"1"'}),
+    }
+    assert fetch(host.url("/moved"), etag='"1"') == [Response(b"x", None)]
+    first, second = host.requests
+    assert (first.headers["if-none-match"], second.headers.get("if-none-match")) == ('"1"', None)
+
+
+@pytest.mark.parametrize(("location", "same"), [("https://a.org/1?q", True), ("https://a.org/2", False)])
+def test_a_redirect_to_the_same_url_by_tls_leaves_its_version(location: str, same: bool) -> None:
+    job = Job(0, parse("http://a.org/1?q"), '"1"')
+    Fetch([], MOST, QUICK)._follow(job, location)
+    assert (job.etag, job.elsewhere) == (('"1"', False) if same else (None, True))
+
+
+@pytest.mark.parametrize(("sent", "settled"), [("08:00:00", False), ("08:00:01", True)])
+def test_a_date_of_the_very_second_of_the_response_marks_no_version(host: Site, sent: str, settled: bool) -> None:
+    date = "Sun, 01 Nov 2026 08:00:00 GMT"
+    marks = {"Last-Modified": date, "Date": f"Sun, 01 Nov 2026 {sent} GMT"}
+    host.behaviours["/"] = response(body=b"x", headers=marks)
+    assert fetch(host.url("/")) == [Response(b"x", date if settled else None)]
+
+
 @pytest.mark.parametrize("etag", ['"a"\r\nX-Evil: 1', "", "é", "x" * 501])
 def test_a_version_that_fits_no_header_is_not_sent(host: Site, etag: str) -> None:
     host.behaviours["/"] = response(body=b"x")
@@ -190,7 +237,7 @@ def test_bodies_beyond_what_may_be_held_are_asked_for_again_later(
     other.behaviours["/6"] = after(0.8, response(body=bodies[6]))  # those behind it have filled the memory by then
     held, taken = [], []
     items = [Item(host.url("/slow")), *(Item(other.url(f"/{n}")) for n in range(12))]
-    fetching = Fetch(items, MOST, QUICK, {})
+    fetching = Fetch(items, MOST, QUICK)
     for result in fetching.run():
         held.append(fetching._memory.held)
         taken.append(result.data)

@@ -18,7 +18,7 @@ Nothing that a host does raises: it becomes a row. This package is light to impo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from imagefeatures.errors import Rejected, SettingsError
@@ -29,14 +29,13 @@ from imagefeatures.sources.item import Item
 __all__ = ["HttpOptions", "Response", "check_installed", "fetch_all", "host_of"]
 
 
-def fetch_all(
-    items: Sequence[Item], most_bytes: int, options: HttpOptions, shares: Mapping[str, int] | None = None
-) -> Iterator[Response | Rejected]:
+def fetch_all(items: Sequence[Item], most_bytes: int, options: HttpOptions) -> Iterator[Response | Rejected]:
     """Fetch the URL of each item, in order. One thread; at most 64 requests at a time.
 
     items: their `uri` is an http:// or https:// URL. An `etag`, as an earlier Response had it, is sent, so that an
-    unchanged object costs no bytes. most_bytes: the largest body, in bytes, also after decompression. shares: by
-    `host_of`, among how many shards the URLs of that host are divided; its rate and its connections are too.
+    unchanged object costs no bytes. most_bytes: the largest body, in bytes, also after decompression. A host's limits
+    hold in this call: a host's URLs are not fetched by two at a time (imagefeatures.lanes), and by the next one as if
+    the one before had just asked.
 
     At most 256 MiB and four bodies more are held at a time. Raises SettingsError where the client is not installed, or
     a variable is wrong.
@@ -44,7 +43,7 @@ def fetch_all(
     check_installed(options)
     from imagefeatures.sources.http.fetch import Fetch
 
-    return Fetch(items, most_bytes, options, shares or {}).run()
+    return Fetch(items, most_bytes, options).run()
 
 
 def check_installed(options: HttpOptions | None = None) -> None:

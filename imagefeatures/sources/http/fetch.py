@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import certifi
@@ -15,7 +15,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources.http import headers, urls
 from imagefeatures.sources.http.hosts import Host
-from imagefeatures.sources.http.jobs import Again, Evicted, Job, Memory, Moved, Outcome, Undecodable
+from imagefeatures.sources.http.jobs import Again, Evicted, Job, Memory, Moved, OtherVersion, Outcome, Undecodable
 from imagefeatures.sources.http.loop import Loop
 from imagefeatures.sources.http.options import HttpOptions, Response
 from imagefeatures.sources.http.robots import Robots
@@ -36,10 +36,9 @@ _random = secrets.SystemRandom()
 class Fetch:
     """Fetches the items of one shard; used once. Arguments as in `http.fetch_all`."""
 
-    def __init__(self, items: Sequence[Item], most_bytes: int, options: HttpOptions, shares: Mapping[str, int]) -> None:
+    def __init__(self, items: Sequence[Item], most_bytes: int, options: HttpOptions) -> None:
         self._items = items
         self._options = options
-        self._shares = shares
         self._memory = Memory()
         self._rules = Rules(
             options, most_bytes, self._memory, settings.http_allow(), settings.ca_bundle() or certifi.where(),
@@ -64,6 +63,8 @@ class Fetch:
         try:
             for index, item in enumerate(self._items):
                 self._admit(index, item)
+            for host in self._hosts.values():  # the shard before this one may have asked it just now
+                host.pause(time.monotonic() + host.interval)
             for head in range(len(self._items)):
                 self._memory.head = head
                 while head not in self._results:
@@ -140,7 +141,7 @@ class Fetch:
             limit = f"http.deadline_seconds is {self._options.deadline_seconds:g}"
             why = f"the robots.txt of {host.name} asks for {robots.crawl_delay:,.0f} s between requests; {limit}"
             host.lost = Rejected(Reason.RATE_LIMITED, why)
-        host.interval = max(host.interval, robots.crawl_delay * self._shares.get(host.name, 1))
+        host.interval = max(host.interval, robots.crawl_delay)
         if isinstance(found, Response):
             self._memory.held -= len(found.data)
         for waiting in self._asking.pop(job.robots_of):
@@ -149,9 +150,8 @@ class Fetch:
 
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
-            options, share = self._options, max(1, self._shares.get(name, 1))
-            interval = share / options.requests_per_second if options.requests_per_second else 0.0
-            self._hosts[name] = Host(name, max(1, options.connections_per_host // share), interval)
+            rate = self._options.requests_per_second
+            self._hosts[name] = Host(name, self._options.connections_per_host, 1 / rate if rate else 0.0)
         return self._hosts[name]
 
     def _schedule(self, host: Host) -> None:
@@ -198,6 +198,9 @@ class Fetch:
             job.deadline = None
             del self._begun[job.index]
             self._queue(job)
+        elif isinstance(outcome, OtherVersion):
+            job.etag = None
+            self._queue(job)
         elif isinstance(outcome, Undecodable):
             job.decode = False
             self._queue(job)
@@ -214,12 +217,15 @@ class Fetch:
             self._finish(job, Rejected(Reason.TOO_MANY_REDIRECTS, why))
             return
         job.redirects += 1
+        before = job.url
         try:
-            job.url = urls.moved(job.url, location)
+            job.url = urls.moved(before, location)
         except Rejected as rejected:
             self._finish(job, rejected)
-        else:
-            self._queue(job)
+            return
+        if job.url.text != before.text.replace("http://", "https://", 1):  # the same resource, only by TLS
+            job.etag, job.elsewhere = None, True
+        self._queue(job)
 
     def _try_again(self, job: Job, host: Host, again: Again) -> None:
         """Wait with jitter, or as long as the host asks for; or end the job where its deadline is nearer."""

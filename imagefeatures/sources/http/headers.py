@@ -14,7 +14,7 @@ Headers = Mapping[str, Sequence[str]]
 """The values of each header, by its name in lower case."""
 
 WANTED = (
-    "content-length", "etag", "last-modified", "location", "retry-after",
+    "content-length", "date", "etag", "last-modified", "location", "retry-after",
     "x-robots-tag", "tdm-reservation", "content-usage",
 )  # fmt: skip
 """The headers that are read; all others are dropped as they arrive."""
@@ -63,7 +63,7 @@ def _rules(line: str) -> set[str]:
 
 def retry_after(headers: Headers) -> float | None:
     """For how many seconds a host asks not to be asked again; None where it does not say. At least 0."""
-    text = next(iter(headers.get("retry-after", ())), "").strip()
+    text = _value(headers, "retry-after")
     if re.fullmatch("[0-9]{1,9}", text):
         return float(text)
     date = _date(text)
@@ -71,12 +71,27 @@ def retry_after(headers: Headers) -> float | None:
 
 
 def version(headers: Headers) -> str | None:
-    """The ETag of a response, or its Last-Modified where it has none that can be sent back."""
-    for name in ("etag", "last-modified"):
-        text = next(iter(headers.get(name, ())), "").strip()
-        if _can_be_sent(text) and (name == "etag" or _date(text)):
-            return text
-    return None
+    """The ETag of a response, or its Last-Modified where it has none that can be sent back.
+
+    A Last-Modified of less than a second before the response marks no version: in that second it may change again.
+    """
+    etag = _value(headers, "etag")
+    if _can_be_sent(etag):
+        return etag
+    text = _value(headers, "last-modified")
+    modified, sent = _date(text), _date(_value(headers, "date")) or dt.datetime.now(dt.UTC)
+    return text if modified and _can_be_sent(text) and sent - modified >= dt.timedelta(seconds=1) else None
+
+
+def confirms(headers: Headers, version: str | None) -> bool:
+    """Whether a 304 is of this version, as far as it says: by the ETag, weak or not, else by Last-Modified.
+
+    >>> confirms({"etag": ['W/"7"']}, '"7"'), confirms({"etag": ['"8"']}, '"7"'), confirms({}, '"7"')
+    (True, False, True)
+    """
+    name = "last-modified" if version and _date(version) else "etag"
+    said = _value(headers, name)
+    return not said or said.removeprefix("W/") == (version or "").removeprefix("W/")
 
 
 def condition(version: str | None) -> str | None:
@@ -84,6 +99,11 @@ def condition(version: str | None) -> str | None:
     if version is None or not _can_be_sent(version):
         return None
     return f"{'If-Modified-Since' if _date(version) else 'If-None-Match'}: {version}"
+
+
+def _value(headers: Headers, name: str) -> str:
+    """The first value of a header; empty where there is none."""
+    return next(iter(headers.get(name, ())), "").strip()
 
 
 def _can_be_sent(text: str) -> bool:

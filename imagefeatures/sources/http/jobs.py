@@ -19,7 +19,7 @@ class Job:
 
     deadline: by time.monotonic; None before its first request. needs: bytes, as far as they are known. decode: whether
     a compressed body is inflated. last: why it was tried again. done: it has its result. robots_of: the origin whose
-    robots.txt it is; empty for an item.
+    robots.txt it is; empty for an item. elsewhere: a redirect has led it to another resource.
     """
 
     index: int
@@ -33,6 +33,7 @@ class Job:
     last: Rejected | None = None
     done: bool = False
     robots_of: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,12 @@ class Undecodable:
     """The body is compressed in a way that cannot be undone, or says so: it may be had as it is."""
 
 
-Outcome = Response | Rejected | Again | Moved | Evicted | Undecodable
+@dataclass(frozen=True, slots=True)
+class OtherVersion:
+    """The answer to a condition is of another version than the condition: it has to be asked for in full."""
+
+
+Outcome = Response | Rejected | Again | Moved | Evicted | Undecodable | OtherVersion
 
 
 @dataclass(slots=True)

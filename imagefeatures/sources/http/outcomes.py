@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources.http import headers
-from imagefeatures.sources.http.jobs import Again, Job, Moved, Outcome, Undecodable
+from imagefeatures.sources.http.jobs import Again, Job, Moved, OtherVersion, Outcome, Undecodable
 from imagefeatures.sources.http.libcurl import pycurl
 from imagefeatures.sources.http.options import Response
 
@@ -39,7 +39,7 @@ def of_status(status: int, received: headers.Headers, job: Job) -> Outcome:
     """What a whole response means whose status is not one of OK. received: its headers."""
     host = job.url.host
     if status == 304 and headers.condition(job.etag):
-        return Response(b"", headers.version(received) or job.etag, not_modified=True)
+        return Response(b"", job.etag, not_modified=True) if headers.confirms(received, job.etag) else OtherVersion()
     if status in _REDIRECTS and received.get("location"):
         return Moved(received["location"][-1])
     if status in (204, 205):

@@ -80,10 +80,11 @@ class Transfer:
     def begin(self, job: Job, seconds: float) -> None:
         """Make the handle ready for a job. seconds: what is left to it; a third of it may pass while it connects."""
         self.job, self._received = job, _Received()
-        condition = headers.condition(job.etag)
+        self.handle.unsetopt(pycurl.HTTPHEADER)  # an empty list would leave the condition of the job before
+        if condition := headers.condition(job.etag):
+            self.handle.setopt(pycurl.HTTPHEADER, [condition])
         for option, value in (
             (pycurl.URL, job.url.text),
-            (pycurl.HTTPHEADER, [condition] if condition else []),
             (pycurl.HTTP_CONTENT_DECODING, int(job.decode)),
             (pycurl.FRESH_CONNECT, int(job.tries > 0)),  # what has failed once may have to do with the connection
             (pycurl.CONNECTTIMEOUT_MS, max(1, int(seconds * 1000 / 3))),
@@ -108,7 +109,9 @@ class Transfer:
             return received.stopped
         if not code or received.enough:
             if received.status in OK:
-                return Response(received.body.getvalue(), headers.version(received.headers))
+                # The version of another resource would be compared with this one's.
+                version = None if self.job.elsewhere else headers.version(received.headers)
+                return Response(received.body.getvalue(), version)
             return of_status(received.status, received.headers, self.job)
         if received.blocked and not received.status:
             return Rejected(Reason.BLOCKED_ADDRESS, f"{host}: {received.blocked}")

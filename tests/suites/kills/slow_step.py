@@ -11,6 +11,7 @@ import runpy
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pyspark import SparkContext, TaskContext
 
@@ -27,7 +28,7 @@ plain_spread = distribute.spread
 RunShard = Callable[[int], shards.Receipt]
 
 
-def slowly(context: SparkContext, run: Run, step: str, count: int, run_shard: RunShard) -> None:
+def slowly(context: SparkContext, run: Run, step: str, count: int, run_shard: RunShard, *lanes: Any) -> None:
     slow, folder, patience = SLOW, FOLDER, PATIENCE_SECONDS  # the workers have no such variables
 
     def both(what: str) -> None:
@@ -48,7 +49,7 @@ def slowly(context: SparkContext, run: Run, step: str, count: int, run_shard: Ru
         both("finished")
         return receipt
 
-    plain_spread(context, run, step, count, attempt)
+    plain_spread(context, run, step, count, attempt, *lanes)
 
 
 if __name__ == "__main__":

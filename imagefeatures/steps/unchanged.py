@@ -1,0 +1,131 @@
+"""unchanged: finds the URLs of a run whose vector the table holds, so that ingest asks whether they have changed.
+
+ingest sends the row's ETag, or its Last-Modified, as a condition. A host that answers 304 sends no bytes, and the row
+of the table becomes the run's row. So every row is proven before its URL is asked for with a condition: what fails, and
+what the table does not have, is asked for in full. The rows go on beside the bytes of the others, from step to step,
+and the table is not looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imagefeatures import schemas, storage
+from imagefeatures.manifest import Listing, read_manifest
+from imagefeatures.plan import Run
+from imagefeatures.steps import reuse
+from imagefeatures.steps.reuse import KnownFile, RowLocation
+from imagefeatures.summaries import Search
+
+_VERSION = [pa.field(name, schemas.FEATURES.field(name).type) for name in ("uri", "etag", "size")]
+VERSIONS = pa.schema([*reuse.KNOWN, *_VERSION])
+"""The columns that are read of the table's rows."""
+
+_LOOKED_AT = pa.schema(
+    [*_VERSION[:2], *(pa.field(name, schemas.FEATURES.field(name).type) for name in ("fingerprint", "run_id"))]
+)
+
+Newest = tuple[str, RowLocation]
+"""The run_id of a row, which begins with the time of its plan, and where the row is."""
+
+
+class Versions(NamedTuple):
+    """The versions that a shard may ask about. table: VERSIONS; rows: by URI, the number of its row."""
+
+    table: pa.Table
+    rows: dict[str, int]
+
+    def etag(self, uri: str) -> str | None:
+        """The version of a URL whose vector the table holds; None where there is none."""
+        return self.table["etag"][self.rows[uri]].as_py() if uri in self.rows else None
+
+    def reused(self, listed: pa.Table) -> pa.Table:
+        """schemas.REUSED of those rows of the manifest whose hosts say that they have not changed."""
+        known = self.table.take(pa.array([self.rows[uri] for uri in listed["uri"].to_pylist()], pa.int64()))
+        columns = [
+            (listed if name in ("uri", "label", "key") else known)[name].cast(schemas.REUSED.field(name).type)
+            for name in schemas.REUSED.names
+        ]
+        return pa.table(columns, schema=schemas.REUSED)
+
+
+def files(run: Run) -> list[KnownFile]:
+    """The files of the table to search; none where the source names no hosts, or the run reuses nothing."""
+    return reuse.known_files(run) if run.source.names_hosts else []
+
+
+def versions(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, Newest]]:
+    """(uri, where) of each URL of a file that has a version and the run's fingerprint. numbered: the file, its number.
+
+    Raises StoreError when the store does not answer.
+    """
+    number, file = numbered
+    for first, table in reuse.batches(file, _LOOKED_AT):
+        usable = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.is_valid(table["etag"]))
+        for row in pc.indices_nonzero(usable.combine_chunks().fill_null(False)).to_pylist():
+            uri, run_id = table["uri"][row].as_py(), table["run_id"][row].as_py()
+            if uri and _is_url(uri):
+                yield uri, (run_id or "", (number, first + row))
+
+
+def urls(run: Run, shard: int, listing: Listing | None = None) -> Iterator[tuple[str, int]]:
+    """(uri, shard) of every URL of a shard. listing: of the run, if the caller has it."""
+    rows = read_manifest(run, shard, listing)
+    for uri, reason in zip(rows["uri"].to_pylist(), rows["reason"].to_pylist(), strict=True):
+        if not reason and _is_url(uri):
+            yield uri, shard
+
+
+def newest(pair: tuple[Iterable[Newest], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
+    """For one URL: its shard, and where the row is that was planned last; nothing where there is none.
+
+    pair: the rows of the table, and the shard that has the URL.
+
+    >>> list(newest(([("20261103T", (0, 9)), ("20261104T", (1, 7))], [3])))
+    [(3, (1, 7))]
+    """
+    known, wanted = pair
+    last = max(known, default=None)
+    return iter([]) if last is None else ((shard, last[1]) for shard in wanted)
+
+
+def search(run: Run) -> Search:
+    """The search for the versions of the run's URLs."""
+    return Search(run.layout.versions_summary, run.layout.versions, reuse.LOCATIONS)
+
+
+def known_versions(run: Run, shard: int) -> Versions:
+    """The versions that a shard may ask about, every row checked. It may be that of an object that is too large now.
+
+    Raises StoreError when the store does not answer, AuditFailed when the findings are not those of the search.
+    """
+    known = files(run)
+    try:
+        located: list[RowLocation] = search(run).read(shard) if known else []
+    except storage.ObjectMissing:  # nobody has searched
+        located = []
+    valid = [VERSIONS.empty_table()]
+    for number, locations in groupby(located, key=lambda location: location[0]):
+        rows = [row for _, row in locations]
+        for first, table in reuse.batches(known[number], VERSIONS, rows):
+            if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
+                valid.append(_within_limits(run, reuse.valid_rows(run, table.take(in_batch))))
+    table = pa.concat_tables(valid)
+    return Versions(table, {uri: row for row, uri in enumerate(table["uri"].to_pylist())})
+
+
+def _within_limits(run: Run, table: pa.Table) -> pa.Table:
+    """The rows of objects that the run's limits let through, and that have a version. Others are asked for in full."""
+    limits = run.dataset.limits
+    pixels = pc.multiply(table["width"].cast(pa.int64()), table["height"].cast(pa.int64()))
+    fits = pc.and_(pc.less_equal(pixels, limits.max_pixels), pc.less_equal(table["size"], limits.max_bytes))
+    return table.filter(pc.and_(fits, pc.and_(pc.is_valid(table["etag"]), pc.is_valid(table["uri"]))))
+
+
+def _is_url(uri: str) -> bool:
+    return uri[:8].lower().startswith(("http://", "https://"))
