@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from imagefeatures.commands import check_store, folder, rejected, relocate_lake, repair, run
+from imagefeatures.commands import check_store, folder, redrive, rejected, relocate_lake, repair, run
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "folder": folder,
     "run": run,
     "rejected": rejected,
+    "redrive": redrive,
     "check-store": check_store,
     "repair": repair,
     "relocate-lake": relocate_lake,
