@@ -17,8 +17,8 @@ from support.photos import fill, jpeg
 from support.redriving import Partition, without_run
 from support.shared import PARTITION
 
-QUICK = ("uri_list_of_lines", "parquet_of_bytes", "tar_shards")
-"""One of each way to fetch, for every change; the others are for make test-cluster."""
+QUICK = ("uri_list_of_lines",)
+"""For every change, as are archives and duplicates; the others are for make test-cluster."""
 
 
 def published(source: Any, settings: Settings, **fields: Any) -> Partition:
@@ -66,6 +66,7 @@ def test_the_images_of_an_archive_that_was_damaged_come_with_it(tmp_path: Path, 
     assert after[f"{cut}#d.jpg"]["key"] == "d"
 
 
+@pytest.mark.long
 def test_an_archive_that_is_whole_again_without_a_new_image_loses_its_row(tmp_path: Path, settings: Settings) -> None:
     door = DOORS["tar_shards"](f"file://{tmp_path}/in")
     partition = published(door.source, settings)
@@ -78,6 +79,7 @@ def test_an_archive_that_is_whole_again_without_a_new_image_loses_its_row(tmp_pa
     assert partition.quarantine.keys() == door.rejected.keys() - {cut}
 
 
+@pytest.mark.long
 def test_the_rows_of_a_parquet_file_that_was_none_come_with_it(tmp_path: Path, settings: Settings) -> None:
     door = DOORS["parquet_of_bytes"](f"file://{tmp_path}/in")
     partition = published(door.source, settings)
@@ -89,6 +91,7 @@ def test_the_rows_of_a_parquet_file_that_was_none_come_with_it(tmp_path: Path, s
     assert partition.features[f"{none}#1"]["key"] == "y"
 
 
+@pytest.mark.long
 def test_a_file_that_is_gone_and_a_file_that_is_damaged_now_keep_their_rows(tmp_path: Path, settings: Settings) -> None:
     door = DOORS["parquet_of_bytes"](f"file://{tmp_path}/in")
     partition = published(door.source, settings)
@@ -101,6 +104,7 @@ def test_a_file_that_is_gone_and_a_file_that_is_damaged_now_keep_their_rows(tmp_
     assert partition.features.keys() == door.good.keys()
 
 
+@pytest.mark.long
 def test_a_folder_that_could_not_be_entered_is_entered(tmp_path: Path, settings: Settings) -> None:
     photos = fill(tmp_path / "photos", {f"{PARTITION}/a.jpg": jpeg(1)})
     away = fill(tmp_path / "away", {"b.jpg": jpeg(2), "deep/c.jpg": jpeg(3)})
@@ -130,6 +134,7 @@ def test_bytes_that_are_published_already_are_a_duplicate(tmp_path: Path, settin
     assert names["d.jpg"]["detail"].endswith("/c.jpg")
 
 
+@pytest.mark.long
 def test_a_name_that_cannot_be_written_keeps_its_reason(tmp_path: Path, settings: Settings) -> None:
     photos = fill(tmp_path / "photos", {f"{PARTITION}/a.jpg": jpeg(1), f"{PARTITION}/b.jpg": b""})
     for name in (b"\xff.jpg", b"\\udcff.jpg"):
@@ -142,6 +147,7 @@ def test_a_name_that_cannot_be_written_keeps_its_reason(tmp_path: Path, settings
     assert {uri: (row["reason"], row["detail"]) for uri, row in partition.quarantine.items()} == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("on_empty", ["fail", "skip"])
 def test_a_source_that_is_empty_now_is_an_error_or_leaves_every_row_as_not_found(
     on_empty: str, tmp_path: Path, settings: Settings

@@ -1,4 +1,7 @@
-"""What a re-drive does to its partition: what is whole now moves, and nothing else changes."""
+"""What a re-drive does to its partition: what is whole now moves, and nothing else changes.
+
+The main ones for every change; the others are for make test-cluster.
+"""
 
 from __future__ import annotations
 
@@ -87,6 +90,7 @@ def test_a_later_run_of_the_partition_computes_nothing_and_is_a_run_like_any_oth
     assert partition.run["redriven"] == 0
 
 
+@pytest.mark.long
 def test_one_re_drive_follows_another(partition: Partition, photos: Path) -> None:
     for begin in range(0, BAD, 10):
         fill(photos, {bad_name(at): whole(at) for at in range(begin, begin + 10)})
@@ -98,6 +102,7 @@ def test_one_re_drive_follows_another(partition: Partition, photos: Path) -> Non
     assert choose.partitions(partition.dataset, params, partition.settings) == []
 
 
+@pytest.mark.long
 def test_the_copied_rows_are_in_files_of_a_bounded_size(
     partition: Partition, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +119,7 @@ def test_the_copied_rows_are_in_files_of_a_bounded_size(
     assert {at: after[at] for at in before} == before
 
 
+@pytest.mark.long
 def test_no_share_of_bad_objects_ends_a_re_drive(photos: Path, settings: Settings) -> None:
     partition = bad_partition(photos, settings, limits={"max_rejected": 0.01})
     partition.publish()
@@ -122,6 +128,7 @@ def test_no_share_of_bad_objects_ends_a_re_drive(photos: Path, settings: Setting
     assert len(partition.quarantine) == BAD
 
 
+@pytest.mark.long
 def test_a_second_register_changes_nothing(partition: Partition, photos: Path) -> None:
     fill(photos, {bad_name(0): whole(0)})
     run = partition.ready()
@@ -145,6 +152,7 @@ def test_a_re_drive_of_a_partition_that_has_another_run_by_then_is_refused(parti
     assert (partition.features, partition.quarantine, partition.run) == held
 
 
+@pytest.mark.long
 def test_of_two_re_drives_the_second_is_refused(partition: Partition, photos: Path) -> None:
     fill(photos, {bad_name(0): whole(0), bad_name(1): whole(1)})
     one, other = partition.ready(uris=[uri(photos, 0)]), partition.ready(uris=[uri(photos, 1)])
@@ -159,6 +167,7 @@ def test_of_two_re_drives_the_second_is_refused(partition: Partition, photos: Pa
     assert len(partition.features) == GOOD + 2
 
 
+@pytest.mark.long
 def test_an_interrupted_re_drive_goes_on(partition: Partition, photos: Path) -> None:
     fill(photos, {bad_name(at): whole(at) for at in range(MENDED)})
     run = partition.planned()
@@ -170,18 +179,24 @@ def test_an_interrupted_re_drive_goes_on(partition: Partition, photos: Path) -> 
     assert len(partition.features) == GOOD + MENDED
 
 
-def test_another_fingerprint_is_refused_with_what_to_do(partition: Partition, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = partition.run | {"fingerprint": "f" * 32}
-    monkeypatch.setattr(read, "runs", lambda *_: [held])
+def test_another_fingerprint_is_refused_with_what_to_do(
+    photos: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = bad_partition(photos, settings).dataset
+    row = {"partition_key": PARTITION, "reasons": [("CORRUPT", 1)], "quarantined": 1, "fingerprint": "f" * 32}
+    monkeypatch.setattr(read, "runs", lambda *_: [row])
     with pytest.raises(ParamsError, match=r"^partition: 2026-11-02 of photos has vectors .*; run the whole "):
-        choose.partitions(partition.dataset, RedriveParams(), partition.settings)
+        choose.partitions(dataset, RedriveParams(), settings)
+    assert choose.partitions(dataset, RedriveParams(reason="TRUNCATED"), settings) == []
 
 
-def test_a_partition_that_is_not_published_is_refused(partition: Partition) -> None:
+def test_a_partition_that_is_not_published_is_refused(photos: Path, settings: Settings) -> None:
+    dataset = bad_partition(photos, settings).dataset
     with pytest.raises(ParamsError, match=r"^partition: 2026-12-24 of photos is not published; run it: .* run photos"):
-        choose.partitions(partition.dataset, RedriveParams(partition="2026-12-24"), partition.settings)
+        choose.partitions(dataset, RedriveParams(partition="2026-12-24"), settings)
 
 
+@pytest.mark.long
 def test_tables_that_hold_other_rows_than_the_run_are_left_alone(partition: Partition) -> None:
     from imagefeatures.catalog import tables
 
@@ -192,7 +207,10 @@ def test_tables_that_hold_other_rows_than_the_run_are_left_alone(partition: Part
         partition.planned()
 
 
-@pytest.mark.parametrize("damage", ["gone", "changed", "of another run", "no table"])
+@pytest.mark.parametrize(
+    "damage",
+    ["changed", *(pytest.param(damage, marks=pytest.mark.long) for damage in ("gone", "of another run", "no table"))],
+)
 def test_a_selection_that_is_not_what_plan_wrote_is_refused(partition: Partition, damage: str) -> None:
     run = partition.planned()
     place = run.layout.redrive
@@ -211,6 +229,7 @@ def test_a_selection_that_is_not_what_plan_wrote_is_refused(partition: Partition
         local.run_steps(run, THIS_PROCESS)
 
 
+@pytest.mark.long
 def test_a_published_file_that_is_damaged_stops_the_merge_and_says_so(partition: Partition) -> None:
     run = partition.ready()
     held = partition.run
@@ -222,6 +241,7 @@ def test_a_published_file_that_is_damaged_stops_the_merge_and_says_so(partition:
     assert partition.run == held
 
 
+@pytest.mark.long
 def test_rows_that_are_missing_from_the_selection_are_noticed(partition: Partition) -> None:
     run = partition.ready()
     place = run.layout.redrive
