@@ -43,11 +43,14 @@ def test_a_killed_re_drive_leaves_the_old_partition_or_the_merged_one_and_the_ne
     moments = random.Random(SEED)
     photos = tmp_path / "photos"
     partition = bad_partition(photos, settings)
-    begin(partition, photos)
-    process = registering(partition.ready())
-    begun = let_go(process)
-    assert process.wait(120) == 0
-    longest = 1.3 * (time.perf_counter() - begun)  # so that some of them are killed too late
+    took = []
+    for _ in range(2):  # the first is slower than all others
+        begin(partition, photos)
+        process = registering(partition.ready())
+        begun = let_go(process)
+        assert process.wait(120) == 0
+        took.append(time.perf_counter() - begun)
+    longest = 1.1 * min(took)  # so that some of them are killed too late
     seen: Counter[str] = Counter()
     for _ in range(KILLS):
         before, old = begin(partition, photos)
