@@ -74,7 +74,10 @@ class AuditFailed(InputError):
 
 
 class OlderRun(InputError):
-    """A run that was planned later holds the partition; register then leaves that run's rows where they are."""
+    """A run that was planned later holds the partition; register then leaves that run's rows where they are.
+
+    Of a re-drive: any run but the one whose quarantined objects it takes again.
+    """
 
 
 class DecoderUnavailable(ImageFeaturesError):

@@ -2,6 +2,7 @@
 
 <lake>/staging/<dataset>/<partition>/<run>/run.json
                                           /known.json                                    files with vectors to reuse
+                                          /redrive.json                                  what a re-drive takes again
                                           /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
                                           /ingest/listing.json                           names those files, written last
                                           /ingest/versions-00012-<digest>.parquet        URLs that may be unchanged
@@ -84,6 +85,11 @@ class Layout:
     def known_files(self) -> str:
         """A list of the table's data files that may hold vectors of this run's fingerprint; empty without reuse."""
         return f"{self.run}/known.json"
+
+    @property
+    def redrive(self) -> str:
+        """What a re-drive takes again, and what the partition held when it was planned; only re-drives have it."""
+        return f"{self.run}/redrive.json"
 
     @property
     def listing_summary(self) -> str:

@@ -25,6 +25,7 @@ from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.progress import Status, StepStatus, read_status
+from imagefeatures.redrive import relisting
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
@@ -182,6 +183,10 @@ def find_duplicates(run: Run) -> None:
     for shard in range(manifest.read_listing(run).shards):
         for image_id, uri_and_shard in validate.identities(run, shard):
             by_bytes[image_id].append(uri_and_shard)
+    for file in relisting.published_files(run):
+        for image_id, uri_and_shard in validate.published_identities(file):
+            if image_id in by_bytes:
+                by_bytes[image_id].append(uri_and_shard)
     by_shard: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for same in by_bytes.values():
         for shard, duplicate in validate.duplicates_of(same):

@@ -24,6 +24,7 @@ from imagefeatures.lanes import Hosts, sorted_rows
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, printable
+from imagefeatures.redrive import relisting
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.shards import StagedFile, read_staged
 from imagefeatures.sources import Item, PassedOver
@@ -69,7 +70,7 @@ def list_source(run: Run, workers: int) -> Listing:
             totals = _spool(run, spool, passed)
         except OSError as error:
             raise write_failed(str(spool), error) from error
-        if not totals.objects and run.dataset.on_empty == "fail":
+        if not totals.objects and run.dataset.on_empty == "fail" and not run.redrive:
             raise NoInput(preview.explain(run.dataset, run.source, run.partition))
         wanted = shard_count(run, totals.objects, totals.weight, workers)
         lanes: list[int] = []
@@ -169,24 +170,31 @@ def _spool(run: Run, spool: Path, passed: PassedOver) -> _Totals:
     uris = HashedTexts()
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, schemas.LISTING) as writer:
         rows: list[dict[str, Any]] = []
-        for item in run.source.items(passed):
-            if not preview.in_sample(run.dataset.sample, item.uri):
-                passed.add(SAMPLE, item.uri)
-                continue
-            rows.append(_listed(run, item))
+        listed = _sampled(run, passed)
+        for row in relisting.only_chosen(run, listed) if run.redrive else listed:
+            rows.append(row)
             totals.objects += 1
-            totals.bytes += item.size or 0
-            weight = _weight(run, rows[-1])
+            totals.bytes += row["size"] or 0
+            weight = _weight(run, row)
             totals.weight += weight
-            uris.add((rows[-1]["uri"],))
+            uris.add((row["uri"],))
             if run.source.names_hosts:
-                totals.hosts.add(None if rows[-1]["reason"] else rows[-1]["uri"], weight)
+                totals.hosts.add(None if row["reason"] else row["uri"], weight)
             if len(rows) == SPOOL_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
                 rows.clear()
         writer.write_table(pa.Table.from_pylist(rows, schema=schemas.LISTING))
     totals.repeated = uris.repeated()
     return totals
+
+
+def _sampled(run: Run, passed: PassedOver) -> Iterator[dict[str, Any]]:
+    """The source's items that are in the sample, as rows of schemas.LISTING. passed: gets the others."""
+    for item in run.source.items(passed):
+        if preview.in_sample(run.dataset.sample, item.uri):
+            yield _listed(run, item)
+        else:
+            passed.add(SAMPLE, item.uri)
 
 
 def _listed(run: Run, item: Item) -> dict[str, Any]:

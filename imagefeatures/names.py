@@ -39,6 +39,15 @@ def dag_id(dataset: str) -> str:
     return _DAG_PREFIX + dataset
 
 
+def redrive_dag_id(dataset: str) -> str:
+    """The DAG that takes the quarantined objects of a dataset again.
+
+    >>> redrive_dag_id("fruit")
+    'redrive_fruit'
+    """
+    return f"redrive_{dataset}"
+
+
 def dataset_of(dag_id: str) -> str | None:
     """The dataset of a DAG; None for a DAG that is none of ours.
 

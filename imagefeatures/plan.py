@@ -12,6 +12,7 @@ import platform
 import secrets
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +30,9 @@ from imagefeatures.sources import AnySource
 from imagefeatures.strict import unusable_texts
 from imagefeatures.wording import one_line
 
+if TYPE_CHECKING:
+    from imagefeatures.redrive.selection import Selection
+
 SOFTWARE = (
     "imagefeatures", "apache-airflow", "pyspark", "pillow", "numpy", "openvino", "tensorflow-cpu", "tensorflow",
     "keras", "pyarrow", "pyiceberg",
@@ -40,7 +44,10 @@ log = logging.getLogger(__name__)
 
 
 class Run(BaseModel):
-    """run.json: what a run does, by which rules, and where. It does not change during the run."""
+    """run.json: what a run does, by which rules, and where. It does not change during the run.
+
+    redrive: of a re-drive, the published run whose quarantined objects it takes again.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,6 +62,7 @@ class Run(BaseModel):
     shard_images: int
     shard_bytes: int
     replace_newer: bool = False
+    redrive: str | None = Field(None, pattern=names.RUN_ID)
     started_at: dt.datetime
     versions: dict[str, str]
 
@@ -63,10 +71,17 @@ class Run(BaseModel):
         return Layout(self.lake, self.dataset.name, self.partition, self.run_id)
 
 
-def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, settings: Settings) -> str:
+def plan_run(
+    dataset: Dataset,
+    params: RunParams,
+    partition_key: str | None,
+    settings: Settings,
+    selection: Selection | None = None,
+) -> str:
     """Settle a run and write its run.json. Returns the file's URI: the only argument of every job.
 
-    partition_key: the key that Airflow gave the run, None for a manual trigger.
+    partition_key: the key that Airflow gave the run, None for a manual trigger. selection: what a re-drive takes again;
+    None for a run of the whole partition.
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
     source has no object for the run. It looks at all of them so that these errors come in one line, before a JVM is
@@ -76,6 +91,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
     from imagefeatures.catalog import lost, readiness
     from imagefeatures.catalog.tables import files_with, open_catalog
     from imagefeatures.publications import also_published, finish_interrupted
+    from imagefeatures.redrive.selection import write
 
     partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
@@ -97,6 +113,7 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
         shard_images=params.shard_images,
         shard_bytes=params.shard_bytes,
         replace_newer=params.replace_newer,
+        redrive=selection.replaces if selection else None,
         started_at=now,
         versions=_versions(),
     )
@@ -110,6 +127,8 @@ def plan_run(dataset: Dataset, params: RunParams, partition_key: str | None, set
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
             if warning := also_published(effective, partition, catalog):
                 log.warning(warning)
+        if selection:
+            write(run.layout, selection)
         if effective.on_empty == "fail":
             preview.require_objects(effective, source, partition)
         storage.write(run.layout.known_files, sealed.encode({"files": known}))  # the jobs need no catalog

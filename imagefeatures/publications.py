@@ -9,11 +9,9 @@ Readers can tell meanwhile: the row of features.runs comes last, so until then i
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime as dt
 import fcntl
-import io
 import logging
 import random
 import time
@@ -23,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imagefeatures import layout, names, schemas, sealed, storage
 from imagefeatures.catalog import room, tables, undo
@@ -49,7 +46,7 @@ class Publication:
     """What a run publishes.
 
     files: URIs of its features files. quarantine, runs: rows of these tables, one of runs. replace_newer: publish it
-    even where a later run is published.
+    even where a later run is published. replaces: of a re-drive, the run that the partition must hold until then.
     """
 
     layout: Layout
@@ -57,6 +54,7 @@ class Publication:
     quarantine: pa.Table
     runs: pa.Table
     replace_newer: bool = False
+    replaces: str | None = None
 
     @property
     def started_at(self) -> dt.datetime:
@@ -69,8 +67,9 @@ def publish(publication: Publication, catalog: Catalog, settings: Settings) -> N
 
     Each swap is atomic, but the three together are not: two runs that publish the same partition at the same time
     could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
-    publishes again. Raises OlderRun, with its rows taken back, when a later run's row is, or comes, into features.runs;
-    StoreRefused, with nothing changed, where a local lake has no room for it.
+    publishes again. Raises OlderRun, with its rows taken back, when a later run's row is, or comes, into features.runs,
+    or, of a re-drive, the row of any run but the one that it replaces; StoreRefused, with nothing changed, where a
+    local lake has no room for it.
     """
     opened = _opened(publication, catalog, settings)
     room.check(opened.values(), publication.quarantine.nbytes, settings)
@@ -105,9 +104,19 @@ def refuse_older(run: Layout, started_at: dt.datetime, standing: dict[str, Any] 
         )
 
 
+def refuse_other(run: Layout, replaces: str, standing: dict[str, Any] | None) -> None:
+    """Raise OlderRun when the partition's row of features.runs is not of the run that a re-drive was planned for."""
+    holds = standing["run_id"] if standing else "none"
+    if holds not in (replaces, run.run_id):
+        raise OlderRun(
+            f"{run.partition} of {run.dataset}: re-drive {run.run_id} takes again what run {replaces} has quarantined, "
+            f"and the run that is published now is {holds}; nothing was merged; start a new re-drive"
+        )
+
+
 @contextlib.contextmanager
 def taken_back(run: Layout, catalog: Catalog, settings: Settings) -> Iterator[None]:
-    """Where the run is refused as the older one, undo what it has published up to there."""
+    """Where the run is refused because of another one, undo what it has published up to there."""
     try:
         yield
     except OlderRun:
@@ -192,7 +201,9 @@ def _swap(publication: Publication, opened: dict[str, Table]) -> None:
     run = publication.layout
 
     def check(standing: dict[str, Any] | None) -> None:
-        if not publication.replace_newer:
+        if publication.replaces:
+            refuse_other(run, publication.replaces, standing)
+        elif not publication.replace_newer:
             refuse_older(run, publication.started_at, standing)
 
     for attempt in range(ATTEMPTS):
@@ -213,30 +224,17 @@ def _written_down(publication: Publication) -> bytes:
         {
             "files": publication.files,
             "replace_newer": publication.replace_newer,
-            "runs": _encoded(publication.runs),
-            "quarantine": _encoded(publication.quarantine),
+            "replaces": publication.replaces,
+            "runs": sealed.text_of_table(publication.runs),
+            "quarantine": sealed.text_of_table(publication.quarantine),
         }
     )
-
-
-def _encoded(table: pa.Table) -> str:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return base64.b64encode(sink.getvalue()).decode()
-
-
-def _decoded(text: str, schema: pa.Schema) -> pa.Table:
-    table = pq.ParquetFile(pa.BufferReader(base64.b64decode(text))).read()
-    for field in schema:
-        if field.nullable and field.name not in table.column_names:  # an earlier version wrote it down
-            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    return table.select(schema.names).cast(schema)
 
 
 def _read(uri: str, run_id: str, lake: str) -> Publication:
     """What `_written_down` wrote. Raises AuditFailed, ValueError, KeyError, TypeError or pa.ArrowException if not."""
     content = sealed.decode(uri, storage.read(uri))
-    runs = _decoded(content["runs"], schemas.RUNS)
+    runs = sealed.table_of_text(content["runs"], schemas.RUNS)
     (row,) = runs.select(["dataset", "partition_key", "run_id"]).to_pylist()
     run = Layout(lake, row["dataset"], row["partition_key"], run_id)
     folder = f"{layout.table_folder(lake, run.dataset)}/data/partition_key={run.partition}/{run_id}-"
@@ -244,8 +242,9 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
         raise ValueError(f"of run {row['run_id']}, dataset {run.dataset}, partition {run.partition}")
     if strays := [file for file in content["files"] if not file.startswith(folder) or "/" in file.removeprefix(folder)]:
         raise ValueError(f"it names {strays[0]}, which is not a file of its run")
-    quarantine = _decoded(content["quarantine"], schemas.QUARANTINE)
-    return Publication(run, content["files"], quarantine, runs, content["replace_newer"])
+    quarantine = sealed.table_of_text(content["quarantine"], schemas.QUARANTINE)
+    # An earlier version wrote down no run that is replaced.
+    return Publication(run, content["files"], quarantine, runs, content["replace_newer"], content.get("replaces"))
 
 
 @contextlib.contextmanager

@@ -199,7 +199,7 @@ def _in_order(
 def _rows(plan: Plan, needed: pa.Schema, chosen: list[str], file: SnapshotFile) -> Iterator[pa.RecordBatch]:
     """The rows of a file that the plan asks for. needed: the columns to read; chosen: those of them to hand out."""
     for batch in _read(file, needed.names):
-        batch = _with_schema(batch, needed)
+        batch = with_schema(batch, needed)
         if plan.condition is not None:
             batch = batch.filter(plan.condition)
         if batch.num_rows:
@@ -216,7 +216,7 @@ def _read(file: SnapshotFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch
                 yield batch.slice(start, BATCH_ROWS)
 
 
-def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the columns and types of the schema; a column that it lacks is null."""
     present = set(batch.schema.names)
     columns = [

@@ -12,7 +12,7 @@ class Reason(StrEnum):
     """A quarantine reason code. The comment says what is true of the object."""
 
     BAD_KEY = "BAD_KEY"  # its name cannot be written as UTF-8
-    NOT_FOUND = "NOT_FOUND"  # it was listed, and was gone when it was read
+    NOT_FOUND = "NOT_FOUND"  # it was listed, and was gone when it was read; or a re-drive no longer finds it
     CHANGED_DURING_RUN = "CHANGED_DURING_RUN"  # it was replaced between listing and reading
     NOT_READABLE = "NOT_READABLE"  # the store refuses it, or never gives it; also of a whole folder
     ARCHIVED = "ARCHIVED"  # it lies in an archive, and has to be restored before it can be read

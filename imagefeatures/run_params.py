@@ -8,17 +8,18 @@ This module is imported whenever Airflow parses the DAG file: pydantic only, not
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.config import JsonDict
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.limits import Limits
+from imagefeatures.reasons import Reason
 from imagefeatures.strict import StrictModel
-from imagefeatures.wording import one_line
+from imagefeatures.wording import meant, one_line
 
 DAYS_AGO = {"today": 0, "yesterday": 1}
 """The partitions that are named by a word, and by how many days they are before the day in UTC."""
@@ -38,7 +39,19 @@ def day_named(partition: str, moment: dt.datetime) -> str:
     return partition if ago is None else str(moment.astimezone(dt.UTC).date() - dt.timedelta(days=ago))
 
 
-class RunParams(StrictModel):
+class Params(StrictModel):
+    """Parameters that a form, a conf or a command line gives."""
+
+    @classmethod
+    def parse(cls, given: dict[str, Any]) -> Self:
+        """Check the parameters. Raises ParamsError naming the field."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise ParamsError(one_line(error, cls)) from None
+
+
+class RunParams(Params):
     """What a trigger, a backfill's conf or a command line may set for one run. None: the dataset file's value."""
 
     partition: str | None = Field(
@@ -100,14 +113,6 @@ class RunParams(StrictModel):
         description="Publish this run even where one that was planned later is published already",
     )
 
-    @classmethod
-    def parse(cls, given: dict[str, Any]) -> RunParams:
-        """Check the parameters. Raises ParamsError naming the field."""
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            raise ParamsError(one_line(error, cls)) from None
-
     def applied_to(self, dataset: Dataset) -> Dataset:
         """The dataset with this run's parameters in place of the file's values."""
         given = {name: value for name in self.overridden(dataset) if (value := getattr(self, name)) is not None}
@@ -119,3 +124,39 @@ class RunParams(StrictModel):
         """The parameters that override a field of the dataset file, or of its limits; each with the file's value."""
         fields = dict(dataset) | dict(dataset.limits)
         return {name: fields[name] for name in cls.model_fields if name in fields}
+
+
+class RedriveParams(Params):
+    """Which quarantined objects a re-drive takes again: those that fit every parameter that is given."""
+
+    partition: str | None = Field(
+        None,
+        pattern=names.PARTITION,
+        title="Partition",
+        description="The partition whose quarantined objects are taken again; empty: every published one that has some",
+        json_schema_extra={"examples": ["yesterday", "today"]},
+    )
+    reason: str | None = Field(
+        None,
+        title="Reason",
+        description="Only what is quarantined for this reason, such as FETCH_TIMEOUT",
+        json_schema_extra={"enum": [*map(str, Reason), None]},
+    )
+    since: dt.date | None = Field(
+        None,
+        title="Since",
+        description="Only what was quarantined on this day or later, in UTC",
+    )
+    uris: tuple[str, ...] | None = Field(
+        None,
+        title="URIs",
+        description="Only these objects, one on each line: their URIs as features.quarantine has them",
+    )
+
+    @field_validator("reason")
+    @classmethod
+    def _reason_is_known(cls, reason: str | None) -> str | None:
+        if reason is not None and reason not in set(Reason):
+            near = meant(reason, list(Reason))
+            raise ValueError(f"is no reason code{near if near.startswith(' (did') else ''}")
+        return reason

@@ -162,6 +162,13 @@ RUNS = pa.schema(
             "How many objects were not listed, by what passed them over; null in rows older than this column",
             nullable=True,
         ),
+        _field(
+            "redriven",
+            pa.int64(),
+            "Listed objects that a re-drive took again; 0 for a run of the whole partition; null in rows older than "
+            "this column",
+            nullable=True,
+        ),
         _FINGERPRINT,
         _MODEL,
         _field("started_at", _INSTANT, "When plan settled the run"),

@@ -96,11 +96,11 @@ class ShardWork:
 
         That is another attempt's receipt, if one was written before. parquet: options of pyarrow's write_table.
         """
-        written = _write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
+        written = write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
         name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
         others = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
         files = {
-            kind: _write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
+            kind: write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
             for kind, table in others.items()
             if table is not None and table.num_rows
         }
@@ -233,7 +233,8 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
     )
 
 
-def _write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
+def write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
+    """Write a table as one Parquet file. options: of pyarrow's write_table."""
     # In memory, then in one request: the size of a shard is bounded, and no reader ever sees half of a file.
     buffer = _scratch_buffer(table)
     with pa.FixedSizeBufferWriter(buffer) as sink:

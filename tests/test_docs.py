@@ -17,7 +17,7 @@ from imagefeatures import errors, schemas, steps
 from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
-from imagefeatures.run_params import RunParams
+from imagefeatures.run_params import RedriveParams, RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
@@ -41,6 +41,7 @@ FIELDS = {
     "HttpOptions": (HttpOptions, "HTTP"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
+    "RedriveParams": (RedriveParams, "Re-drive parameters"),
 }
 
 

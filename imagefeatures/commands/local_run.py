@@ -16,11 +16,15 @@ from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.settings import Settings, program
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=_at_least_one, default=usable_cores(), metavar="N",
         help="processes that work at the same time; by default one for each core (here %(default)s)",
     )  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_workers(parser)
     parser.add_argument(
         "--resume", action="store_true", help="resume the newest unfinished run, with its own parameters"
     )

@@ -90,6 +90,11 @@ class Source(Protocol):
         """Whether `items` may name an object more than once: the first counts. Of other sources it is an error."""
         ...
 
+    @property
+    def holds_images(self) -> bool:
+        """Whether an image may lie inside a file: its URI is then the file's, #, and its place there."""
+        ...
+
     def for_partition(self, partition: str) -> Self:
         """The source with `{partition}` filled in: a run lists and reads this one.
 

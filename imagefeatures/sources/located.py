@@ -43,6 +43,9 @@ class Located(FrozenModel):
     may_repeat: ClassVar[bool] = True
     """Whether a listing may hold a URI more than once. The first is taken then, and the others are passed over."""
 
+    holds_images: ClassVar[bool] = False
+    """Whether an image may lie inside a file: its URI is then the file's, #, and its place there."""
+
     def __str__(self) -> str:
         return self.uri
 

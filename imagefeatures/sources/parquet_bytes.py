@@ -40,6 +40,7 @@ class ParquetBytes(Container):
     label: LabelColumn | None = Field(None, description="The column with the labels")
 
     endings: ClassVar[Sequence[str]] = ("*.parquet",)
+    holds_images: ClassVar[bool] = True
 
     @property
     def gives_labels(self) -> bool:

@@ -57,6 +57,7 @@ class Tar(Container):
     label: LabelMember | None = Field(None, description="The member beside each image that holds its label")
 
     endings: ClassVar[Sequence[str]] = ("*.tar",)
+    holds_images: ClassVar[bool] = True
 
     @field_validator("pattern", mode="before")
     @classmethod

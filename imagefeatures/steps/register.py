@@ -19,6 +19,7 @@ from imagefeatures.layout import Layout, warehouse
 from imagefeatures.plan import Run, load_run
 from imagefeatures.publications import Publication
 from imagefeatures.reasons import printable
+from imagefeatures.redrive import merge
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
@@ -63,7 +64,10 @@ class Outcome:
     @property
     def summary(self) -> dict[str, Any]:
         """The numbers of the run, in types that JSON has."""
-        columns = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "fingerprint")
+        columns = (
+            "partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "redriven",
+            "fingerprint",
+        )  # fmt: skip
         derived = {"computed": self.computed, "reasons": dict(self.row["reasons"]), "passed_over": self.passed_over}
         return {name: self.row[name] for name in columns} | derived
 
@@ -85,6 +89,7 @@ class Outcome:
         reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
         made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed)"
         passed = f"; {in_words(self.passed_over)}" if self.passed_over else ""
+        passed += f"; {row['redriven']} of them taken again" if row["redriven"] else ""
         busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in SPARK_STEPS)
         return (
             f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
@@ -99,6 +104,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
     A run that listed nothing leaves the published partition unchanged.
     replace_newer: publish it even where a later run is published, whatever its run.json says.
+    A re-drive is merged into what the partition holds. It is refused as OlderRun where that is another run by now.
     Raises AuditFailed, TooManyRejected or OlderRun (nothing is published then); StoreRefused, with nothing changed,
     where a local lake has no room.
     """
@@ -113,11 +119,13 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     run = load_run(run_file, settings.lake)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
     listing = manifest.read_listing(run)
-    if not listing.objects:
+    if not listing.objects and not run.redrive:
         storage.delete_folder(layout.run)
         return Outcome(EMPTY, why=in_words(listing.passed_over))
-    if not run.replace_newer:
-        with publications.taken_back(layout, catalog, settings):  # an earlier register may have begun to publish it
+    with publications.taken_back(layout, catalog, settings):  # an earlier register may have begun to publish it
+        if run.redrive:
+            publications.refuse_other(layout, run.redrive, published)
+        elif not run.replace_newer:
             publications.refuse_older(layout, run.started_at, published)
     audit = audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
@@ -125,6 +133,9 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     rejected = _quarantine_rows(run, audit, row["finished_at"])
     runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
     publication = Publication(run.layout, audit.files, rejected, runs, run.replace_newer)
+    if run.redrive and published:
+        publication = merge.merged(run, publication, published)
+        (row,) = publication.runs.to_pylist()
     warning = publications.also_published(run.dataset, run.partition, catalog)
     publications.publish(publication, catalog, settings)
     storage.delete_folder(layout.run)
@@ -234,6 +245,7 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "quarantined": audit.reasons.total(),
         "reasons": sorted(audit.reasons.items()),
         "passed_over": sorted(audit.passed_over.items()),
+        "redriven": 0,
         "fingerprint": run.fingerprint,
         "model": run.dataset.model,
         "started_at": run.started_at,

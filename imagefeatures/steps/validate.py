@@ -11,12 +11,18 @@ from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.isolation import Isolated
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, without_secrets
+from imagefeatures.redrive import relisting
+from imagefeatures.redrive.selection import PublishedFile
 from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
 from imagefeatures.steps import INGEST, VALIDATE
 from imagefeatures.summaries import Search
 
 DUPLICATES = pa.schema([pa.field("uri", pa.string(), False), pa.field("kept", pa.string(), False)])
 """The duplicates of a shard, and the object with the same bytes that is kept."""
+
+
+PUBLISHED = -1
+"""In the place of a shard: of an object that is published already, beside those that a re-drive takes again."""
 
 
 def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receipt:
@@ -61,15 +67,26 @@ def identities(run: Run, shard: int) -> Iterator[tuple[str, tuple[str, int]]]:
                 yield image_id, (uri, shard)
 
 
+def published_identities(file: PublishedFile) -> Iterator[tuple[str, tuple[str, int]]]:
+    """The same of what a partition holds that a re-drive is merged into. file: one of its data files."""
+    for image_id, uri in relisting.published_images(file):
+        yield image_id, (uri, PUBLISHED)
+
+
 def duplicates_of(same: Iterable[tuple[str, int]]) -> Iterator[tuple[int, tuple[str, str]]]:
-    """(shard, (uri, kept uri)) for each of the objects with the same bytes, except the first by URI, which is kept.
+    """(shard, (uri, kept uri)) for each of the objects with the same bytes, except the one that is kept.
+
+    That is the one that is published; else the first by URI.
 
     >>> list(duplicates_of([("b", 7), ("a", 3)]))
     [(7, ('b', 'a'))]
+    >>> list(duplicates_of([("b", PUBLISHED), ("a", 3)]))
+    [(3, ('a', 'b'))]
     """
-    (kept, _), *others = sorted(same)
+    (kept, _), *others = sorted(same, key=lambda place: (place[1] != PUBLISHED, place))
     for uri, shard in others:
-        yield shard, (uri, kept)
+        if shard != PUBLISHED:
+            yield shard, (uri, kept)
 
 
 def search(run: Run) -> Search:

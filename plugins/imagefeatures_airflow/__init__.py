@@ -14,10 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow.sdk import DAG
 
+    from imagefeatures.datasets import Dataset
     from imagefeatures.errors import DatasetError
 
 
@@ -33,6 +35,17 @@ def feature_dags(folder: str | Path | None = None) -> dict[str, DAG]:
     return _made(_existing(folder))[0]
 
 
+def redrive_dags(folder: str | Path | None = None) -> dict[str, DAG]:
+    """The DAG that takes a dataset's quarantined objects again, of each dataset file, by its id. As `feature_dags`.
+
+    Files of which no DAG can be made are skipped here too. An id begins with `redrive_`.
+    """
+    from imagefeatures import names
+    from imagefeatures_airflow.redrive import redrive_dag
+
+    return _made(_existing(folder), redrive_dag, names.redrive_dag_id)[0]
+
+
 def check_feature_dags(folder: str | Path | None = None) -> None:
     """Raise DatasetError when there are malformed dataset files; its text names each file and field.
 
@@ -45,25 +58,33 @@ def check_feature_dags(folder: str | Path | None = None) -> None:
         raise DatasetError("; ".join(map(str, errors))) from None
 
 
-def _made(folder: Path) -> tuple[dict[str, DAG], list[DatasetError]]:
-    """The DAGs of a folder's dataset files, and the errors of those files that have none."""
+def _made(
+    folder: Path,
+    make: Callable[[Dataset, Path], DAG] | None = None,
+    dag_id: Callable[[str], str] | None = None,
+) -> tuple[dict[str, DAG], list[DatasetError]]:
+    """The DAGs of a folder's dataset files, and the errors of those files that have none.
+
+    make: makes the DAG of one; by default that of its runs. dag_id: gives its id.
+    """
     from imagefeatures import names
     from imagefeatures.dataset_files import load_datasets
     from imagefeatures.errors import DatasetError
     from imagefeatures.reasons import printable
     from imagefeatures_airflow.pipeline import features_dag
 
+    make, dag_id = make or features_dag, dag_id or names.dag_id
     datasets, errors = load_datasets(folder)
     dags = {}
     for dataset in datasets:
         try:
-            dag = features_dag(dataset, folder)
+            dag = make(dataset, folder)
             dag.validate()
         except Exception as error:  # whatever one file makes Airflow raise, the other files have their DAGs
             text = f"{dataset.name}.yaml: Airflow makes no DAG of it: {type(error).__name__}: {printable(error)}"
             errors.append(DatasetError(text))
         else:
-            dags[names.dag_id(dataset.name)] = dag
+            dags[dag_id(dataset.name)] = dag
     return dags, errors
 
 

@@ -1,4 +1,4 @@
-"""The parts of this service's DAGs: asset, timetable, default arguments, Spark jobs."""
+"""The parts of this service's DAGs: asset, timetable, default arguments, the tasks after plan, Spark jobs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import Asset, XComArg
+from airflow.sdk import Asset, XComArg, task
 
 from imagefeatures import names
+from imagefeatures.steps import SPARK_STEPS
 from imagefeatures_airflow.retries import RefuseInputErrors
 from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPartitionTimetable
 
@@ -31,6 +32,29 @@ def calendar(cron: str | None) -> DailyPartitionTimetable:
 def default_args() -> dict[str, Any]:
     """The arguments of all tasks: two retries, except of errors that a retry cannot fix."""
     return {"retries": 2, "retry_delay": timedelta(seconds=20), "retry_policy": RefuseInputErrors()}
+
+
+def steps_after_plan(dataset: str, table: Asset, run_file: Any) -> None:
+    """The tasks of a run that is planned. table: the dataset's asset. run_file: its run.json, as `plan` returns it."""
+
+    @task
+    def model(run_file: str) -> dict[str, Any]:
+        from imagefeatures_airflow import tasks
+
+        return tasks.model(run_file, dataset)
+
+    @task(outlets=[table])
+    def register(run_file: str, *, outlet_events: Any) -> dict[str, Any]:
+        from imagefeatures_airflow import tasks
+
+        summary = tasks.register(run_file, dataset)
+        outlet_events[table].add_partitions(summary["partition_key"])
+        outlet_events[table].extra = summary
+        return summary
+
+    ingest, validate, resize, featurize = (submit(step, dataset, run_file) for step in SPARK_STEPS)
+    ingest >> validate >> resize >> featurize >> register(run_file)
+    model(run_file) >> featurize
 
 
 def submit(step: str, dataset: str, run_file: XComArg) -> SparkSubmitOperator:

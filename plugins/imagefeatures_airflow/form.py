@@ -1,4 +1,4 @@
-"""The trigger form: the fields and bounds of `RunParams` as Airflow params; and which partition a filled form names."""
+"""The trigger forms: fields and bounds of the parameters as Airflow params; and which partition a filled form names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.sdk import Param
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
-from imagefeatures.run_params import RunParams, day_named
+from imagefeatures.run_params import RedriveParams, RunParams, day_named
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -36,6 +36,21 @@ def trigger_form(dataset: Dataset) -> dict[str, Param]:
     if not dataset.source.by_partition:
         fields["partition"]["description"] = WHOLE_SOURCE
     return {name: Param(preset.get(name, field["default"]), **_flat(field)) for name, field in fields.items()}
+
+
+def redrive_form() -> dict[str, Param]:
+    """One field for each parameter of a re-drive. An empty one chooses everything."""
+    fields = RedriveParams.model_json_schema()["properties"]
+    return {name: Param(field["default"], **_flat(field)) for name, field in fields.items()}
+
+
+def redrive_params_of(params: Mapping[str, Any], run: DagRunProtocol | None = None) -> RedriveParams:
+    """The parameters of a re-drive. params, run: as for `params_of`. Raises ParamsError."""
+    given = RedriveParams.parse(dict(params))
+    if given.partition and run:
+        # Counted from the trigger, as for any run.
+        given = given.model_copy(update={"partition": day_named(given.partition, run.run_after)})
+    return given
 
 
 def params_of(params: Mapping[str, Any], partition_key: str | None, run: DagRunProtocol | None = None) -> RunParams:

@@ -27,8 +27,7 @@ from airflow.sdk import DAG, dag, task
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures.steps import SPARK_STEPS
-from imagefeatures_airflow.building_blocks import asset, calendar, default_args, submit
+from imagefeatures_airflow.building_blocks import asset, calendar, default_args, steps_after_plan
 from imagefeatures_airflow.form import trigger_form
 
 
@@ -56,24 +55,6 @@ def features_dag(dataset: Dataset, folder: Path) -> DAG:
 
             return tasks.plan(folder, dataset.name, params, partition_key, dag_run)
 
-        @task
-        def model(run_file: str) -> dict[str, Any]:
-            from imagefeatures_airflow import tasks
-
-            return tasks.model(run_file, dataset.name)
-
-        @task(outlets=[table])
-        def register(run_file: str, *, outlet_events: Any) -> dict[str, Any]:
-            from imagefeatures_airflow import tasks
-
-            summary = tasks.register(run_file, dataset.name)
-            outlet_events[table].add_partitions(summary["partition_key"])
-            outlet_events[table].extra = summary
-            return summary
-
-        run_file = plan()
-        ingest, validate, resize, featurize = (submit(step, dataset.name, run_file) for step in SPARK_STEPS)
-        run_file >> ingest >> validate >> resize >> featurize >> register(run_file)
-        model(run_file) >> featurize
+        steps_after_plan(dataset.name, table, plan())
 
     return pipeline()

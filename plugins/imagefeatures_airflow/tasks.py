@@ -12,7 +12,7 @@ from imagefeatures.dataset_files import find_dataset
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
-from imagefeatures_airflow.form import params_of
+from imagefeatures_airflow.form import params_of, redrive_params_of
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -33,6 +33,22 @@ def plan(
     if settled.partition:
         print(f"this run fills the partition {settled.partition} of {names.table_name(dataset)}; days are those of UTC")
     return plan_run(find_dataset(folder, dataset), settled, None, Settings.from_env())
+
+
+def plan_redrives(folder: Path, dataset: str, params: dict[str, Any], run: DagRunProtocol | None = None) -> list[str]:
+    """Plan a re-drive of each partition with a matching object. Returns the URI of each run.json; none is no error.
+
+    params, run: as for `form.redrive_params_of`.
+    """
+    from imagefeatures.redrive import choose
+
+    settings, found = Settings.from_env(), find_dataset(folder, dataset)
+    settled = redrive_params_of(params, run)
+    chosen = [choose.plan_redrive(found, settled, key, settings) for key in choose.partitions(found, settled, settings)]
+    planned = [run_file for run_file in chosen if run_file]
+    if not planned:
+        print(f"nothing that is quarantined of {dataset} matches: no partition is changed")
+    return planned
 
 
 def model(run_file: str, dataset: str) -> dict[str, Any]:

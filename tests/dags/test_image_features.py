@@ -12,13 +12,14 @@ from imagefeatures.errors import CatalogError, ModelMismatch, StoreError
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures_airflow.retries import RefuseInputErrors
+from support.dataset_files import dag_ids
 
 FRUIT = "source: s3://photos/fruit/{partition}/"
 
 
-def test_each_dataset_file_is_one_dag(parse_dags: Any) -> None:
+def test_each_dataset_file_is_one_dag_of_each_kind(parse_dags: Any) -> None:
     bag = parse_dags(fruit=FRUIT, birds="source: file:///data/birds/")
-    assert sorted(bag.dags) == ["features_birds", "features_fruit"]
+    assert sorted(bag.dags) == dag_ids("birds", "fruit")
     assert bag.import_errors == {}
 
 
@@ -64,7 +65,7 @@ def test_what_plan_returns_is_one_argument_of_the_job_and_never_an_option_of_spa
 
 def test_a_malformed_dataset_file_is_one_error_beside_the_other_dags(parse_dags: Any) -> None:
     bag = parse_dags(fruit=FRUIT, bad="source: s3://b/\nlimts: {}", worse="source: ftp://b/")
-    assert sorted(bag.dags) == ["features_fruit"]
+    assert sorted(bag.dags) == dag_ids("fruit")
     (text,) = bag.import_errors.values()
     assert "bad.yaml: limts: unknown field" in text
     assert "worse.yaml: source: " in text
@@ -125,8 +126,10 @@ def test_the_dags_are_the_same_at_every_parse(parse_dags: Any) -> None:
     [
         "dags/image_features.py",
         "dags/malformed_datasets.py",
+        "dags/redrive.py",
         "plugins/imagefeatures_airflow/building_blocks.py",
         "plugins/imagefeatures_airflow/pipeline.py",
+        "plugins/imagefeatures_airflow/redrive.py",
     ],
 )
 def test_airflows_own_checker_finds_no_value_that_changes_at_each_parse(file: str) -> None:

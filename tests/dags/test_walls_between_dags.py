@@ -12,7 +12,7 @@ import imagefeatures_airflow
 from imagefeatures.dataset_files import load_datasets
 from imagefeatures.errors import DatasetError
 from imagefeatures.settings import REPOSITORY, Settings
-from support.dataset_files import GOOD, written
+from support.dataset_files import GOOD, dag_ids, written
 
 FRUIT = "source: s3://photos/fruit/{partition}/"
 NAMES = (
@@ -23,7 +23,7 @@ NAMES = (
 
 def test_no_name_takes_a_name_of_the_dag_file(parse_dags: Any) -> None:
     bag = parse_dags(fruit=FRUIT, **dict.fromkeys(NAMES, FRUIT))
-    assert sorted(bag.dags) == sorted(f"features_{name}" for name in ("fruit", *NAMES))
+    assert sorted(bag.dags) == dag_ids("fruit", *NAMES)
     assert bag.import_errors == {}
 
 
@@ -44,7 +44,7 @@ BAD = {
 
 def test_every_bad_file_is_named_and_every_good_one_is_a_dag(parse_dags: Any) -> None:
     bag = parse_dags(fruit=FRUIT, zebra=f"{FRUIT}\nschedule: '0 0 * * mon-fri'", **BAD)
-    assert sorted(bag.dags) == ["features_fruit", "features_zebra"]
+    assert sorted(bag.dags) == dag_ids("fruit", "zebra")
     ((file, text),) = bag.import_errors.items()
     assert Path(file).name == "malformed_datasets.py"
     for name in BAD:
@@ -57,7 +57,7 @@ def test_every_bad_file_is_named_and_every_good_one_is_a_dag(parse_dags: Any) ->
 def test_a_dag_that_airflow_refuses_is_one_error_beside_the_others(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imagefeatures_airflow import building_blocks, pipeline
+    from imagefeatures_airflow import building_blocks
 
     written(settings.datasets, GOOD)
     written(settings.datasets, GOOD | {"name": "nuts"}, "nuts.yaml")
@@ -68,8 +68,9 @@ def test_a_dag_that_airflow_refuses_is_one_error_beside_the_others(
             raise RecursionError("no\nsuch\x1bstep")
         return real(step, dataset, run_file)
 
-    monkeypatch.setattr(pipeline, "submit", refusing)
+    monkeypatch.setattr(building_blocks, "submit", refusing)
     assert list(imagefeatures_airflow.feature_dags()) == ["features_fruit"]
+    assert list(imagefeatures_airflow.redrive_dags()) == ["redrive_fruit"]
     with pytest.raises(DatasetError, match=r"^nuts\.yaml: Airflow makes no DAG of it: RecursionError: ") as refused:
         imagefeatures_airflow.check_feature_dags()
     assert str(refused.value).isprintable()
@@ -95,14 +96,14 @@ def test_a_dag_that_is_half_made_is_never_taken_by_airflow(
 ) -> None:
     from airflow.dag_processing.dagbag import DagBag
 
-    from imagefeatures_airflow import pipeline
+    from imagefeatures_airflow import building_blocks
 
     written(settings.datasets, GOOD)
 
     def failing(*_: object) -> Any:
         raise RuntimeError("half-way")
 
-    monkeypatch.setattr(pipeline, "submit", failing)
+    monkeypatch.setattr(building_blocks, "submit", failing)
     bag = DagBag(REPOSITORY / "dags", load_op_links=False)
     assert bag.dags == {}
     assert [Path(file).name for file in bag.import_errors] == ["malformed_datasets.py"]
@@ -143,6 +144,6 @@ def test_the_first_and_the_last_day_can_be_scheduled(parse_dags: Any) -> None:
 
     days = {f"d{day.replace('-', '')}": f"{FRUIT}\nstart_date: {day}" for day in ("1970-01-01", "2199-12-31")}
     bag = parse_dags(**days)
-    assert sorted(bag.dags) == sorted(f"features_{name}" for name in days)
+    assert sorted(bag.dags) == dag_ids(*days)
     for dag in bag.dags.values():
         DagSerialization.to_dict(dag)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from imagefeatures import manifest, shards, steps, storage
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import AuditFailed, TooManyRejected
 from imagefeatures.models import engines, gpus, prepare
 from imagefeatures.plan import Run
@@ -23,8 +24,9 @@ from imagefeatures_spark import distribute, featurize, ingest, resize
 from imagefeatures_spark import validate as validate_job
 from support.lists_as_spark import Context
 from support.photos import fill, jpeg
+from support.redriving import Partition
 from support.reusing import Spy
-from support.shared import SPEC, MakeRun
+from support.shared import PARTITION, SPEC, MakeRun
 
 THREE = {"grey/0.jpg": jpeg(0), "grey/1.jpg": jpeg(1), "grey/twin.jpg": jpeg(1)}
 
@@ -125,6 +127,19 @@ def test_duplicates_are_searched_once_and_only_where_they_are_rejected(
         assert again.parallelized == []
     assert not validate.search(kept).has_ended()
     assert rejected(kept, "validate") == []
+
+
+def test_a_duplicate_of_what_a_re_drives_partition_holds_is_found(tmp_path: Path, settings: Settings) -> None:
+    photos = fill(tmp_path / "photos", {f"{PARTITION}/{name}": b"" for name in ("1.jpg", "3.jpg")})
+    fill(photos, {f"{PARTITION}/2.jpg": jpeg(1)})
+    fields = {"name": "photos", "source": f"file://{photos}/{{partition}}/", "duplicates": "reject"}
+    partition = Partition(Dataset.model_validate(fields), settings)
+    partition.publish()
+    fill(photos, {f"{PARTITION}/1.jpg": jpeg(1), f"{PARTITION}/3.jpg": jpeg(3)})
+    run = partition.planned()
+    ingest.work(Context(), run)
+    validate_job.work(Context(), run)
+    assert rejected(run, "validate") == [("1.jpg", "DUPLICATE")]
 
 
 def test_one_shard_is_searched_in_one_task(make_run: MakeRun, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from support.shared import THIS_PROCESS, MakeRun
 STARTED = dt.datetime(2026, 11, 2, 12, tzinfo=dt.UTC)
 ROW: dict[str, Any] = {
     "partition_key": "2026-11-02", "dataset": "fruit", "run_id": "r", "listed": 9, "registered": 6, "reused": 4,
-    "quarantined": 3, "passed_over": [("pattern", 2), ("exclude", 1)],
+    "quarantined": 3, "redriven": 0, "passed_over": [("pattern", 2), ("exclude", 1)],
     "reasons": [("CORRUPT", 2), ("EMPTY_OBJECT", 1)], "fingerprint": "f", "started_at": STARTED,
     "finished_at": STARTED + dt.timedelta(seconds=41.6), "ingest_seconds": 1.25, "validate_seconds": 2.0,
     "resize_seconds": 3.0, "featurize_seconds": 10.0,
@@ -40,19 +40,22 @@ def test_the_line_of_a_run_has_all_of_its_numbers() -> None:
     older = ROW | {
         "reused": None,
         "passed_over": None,
+        "redriven": None,
         "reasons": [],
         "quarantined": 0,
     }  # of a version that did not count them
     assert str(Outcome(ALREADY, older)) == (
         f"already registered: features.fruit 2026-11-02: 9 listed = 6 registered + 0 quarantined (none); {BUSY}"
     )
+    redriven = str(Outcome(REGISTERED, ROW | {"passed_over": None, "redriven": 5}))
+    assert f"+ 3 quarantined (CORRUPT 2, EMPTY_OBJECT 1); 5 of them taken again; {BUSY}" in redriven
     assert str(Outcome(EMPTY, why="3 objects passed over")) == "nothing to register: 3 objects passed over"
 
 
 def test_the_summary_of_a_run_has_its_counts_and_reasons() -> None:
     expected = {name: ROW[name] for name in ("partition_key", "dataset", "run_id", "listed", "registered", "reused")}
     expected |= {"quarantined": 3, "fingerprint": "f", "computed": 2, "reasons": {"CORRUPT": 2, "EMPTY_OBJECT": 1}}
-    expected |= {"passed_over": {"pattern": 2, "exclude": 1}}
+    expected |= {"passed_over": {"pattern": 2, "exclude": 1}, "redriven": 0}
     assert Outcome(REGISTERED, ROW).summary == expected
     assert Outcome(REGISTERED, ROW | {"reused": None}).summary["computed"] is None
 

@@ -22,6 +22,8 @@ DATASETS = {
     "strict": "source: file://{photos}/fruit/{{partition}}/\nlimits: {{max_rejected: 0}}",
     # Every bad input that is only a file; all of them may be rejected.
     "hostile": "source: file://{photos}/hostile/\nlimits: {{max_rejected: 1, max_bytes: 1000000}}",
+    # Objects that are no images, until a test mends them.
+    "mended": "source: file://{photos}/mended/{{partition}}/\nlimits: {{max_rejected: 1}}",
     "broken": "source: file:///data/\nlimits: {{max_bytes: -1}}",
 }
 

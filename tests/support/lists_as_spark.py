@@ -23,6 +23,9 @@ class Rows:
     def flatMap(self, work: Callable[[Any], Iterable[Any]]) -> Rows:
         return Rows(result for element in self.elements for result in work(element))
 
+    def union(self, other: Rows) -> Rows:
+        return Rows([*self.elements, *other.elements])
+
     def groupByKey(self) -> Rows:
         groups: dict[Any, list[Any]] = defaultdict(list)
         for key, value in self.elements:

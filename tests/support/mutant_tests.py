@@ -26,6 +26,7 @@ ALSO = {
     ],
     "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
     "imagefeatures/publications.py": ["tests/steps/test_register.py", "tests/steps/test_register_older.py"],
+    "imagefeatures/redrive/": ["tests/redrive/test_redrive_merged.py", "tests/redrive/test_redrive_kinds.py"],
     "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
     "imagefeatures/storage/durable.py": [
         "tests/storage/test_storage_durable.py",
@@ -42,7 +43,9 @@ ALSO = {
     "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
     "jobs/imagefeatures_spark/": ["tests/jobs/test_job_ends.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
+    "plugins/imagefeatures_airflow/building_blocks.py": ["tests/dags/test_task_bodies.py"],
     "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
+    "plugins/imagefeatures_airflow/redrive.py": ["tests/dags/test_redrive_dags.py"],
     "plugins/imagefeatures_airflow/web/": [
         "tests/plugins/web/test_web_access.py",
         "tests/plugins/web/test_web_datasets.py",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,24 +16,15 @@ import pytest
 from imagefeatures import read
 from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from support.photos import fill, jpeg
+from support.registering import let_go, registering
 from support.shared import THIS_PROCESS, MakeRun
 
 KILLS = int(os.environ.get("KILLS") or "100")
 SEED = int(os.environ.get("SEED") or "0")
 IMAGES = 8
-
-REGISTER = """
-import sys
-from imagefeatures.steps import register
-from imagefeatures.settings import Settings
-settings = Settings.from_env()
-print("ready", flush=True)
-sys.stdin.read(1)
-register.register(sys.argv[1], settings)
-"""
 
 
 def finished(make_run: MakeRun, photos: Path) -> Run:
@@ -43,24 +32,6 @@ def finished(make_run: MakeRun, photos: Path) -> Run:
     run = make_run(photos, {"shard_images": 4, "reuse": False}, limits={"max_rejected": 0.5})
     run_steps(run, THIS_PROCESS)
     return run
-
-
-def registering(run: Run) -> subprocess.Popen[str]:
-    """A process that has imported all it needs, and registers the run once it is let go."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", REGISTER, run.layout.run_file],
-        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def let_go(process: subprocess.Popen[str]) -> float:
-    assert process.stdin is not None
-    process.stdin.write("x")
-    process.stdin.flush()
-    return time.perf_counter()
 
 
 def runs_in(settings: Settings, name: str) -> list[str]:

@@ -1,0 +1,48 @@
+"""What a partition holds: its row of features.runs, its quarantined objects and its data files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+
+from imagefeatures import names, schemas
+from imagefeatures.catalog.failures import in_one_line
+from imagefeatures.catalog.filters import equal
+from imagefeatures.catalog.tables import open_table, row_of_runs, rows_of
+from imagefeatures.errors import CatalogError
+from imagefeatures.settings import Settings
+
+
+@dataclass(frozen=True)
+class Standing:
+    """row: of features.runs. quarantine: schemas.QUARANTINE. files: (URI, bytes) of each data file, sorted."""
+
+    row: dict[str, Any]
+    quarantine: pa.Table
+    files: list[tuple[str, int]]
+
+
+@in_one_line
+def standing(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> Standing | None:
+    """What the three tables hold of a published partition; None when nothing is published.
+
+    Raises CatalogError where they do not hold one and the same run, as while another run is being published.
+    """
+    row = row_of_runs(open_table(catalog, settings, names.RUNS), dataset, partition)
+    if row is None:
+        return None
+    shared = open_table(catalog, settings, names.QUARANTINE).scan(row_filter=rows_of(partition, dataset)).to_arrow()
+    quarantine = shared.select(schemas.QUARANTINE.names).cast(schemas.QUARANTINE)
+    tasks = list(open_table(catalog, settings, dataset).scan(row_filter=equal("partition_key", partition)).plan_files())
+    counted = sum(task.file.record_count for task in tasks)
+    of_others = set(quarantine["run_id"].to_pylist()) - {row["run_id"]}
+    whole = not of_others and not any(task.delete_files for task in tasks)
+    if not whole or (counted, quarantine.num_rows) != (row["registered"], row["quarantined"]):
+        raise CatalogError(
+            f"{names.table_name(dataset)} {partition}: the tables do not hold what run {row['run_id']} published; try "
+            "again if another run is being published, else run the whole partition"
+        )
+    return Standing(row, quarantine, sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks))

@@ -1,0 +1,65 @@
+"""`imagefeatures redrive DATASET`: quarantined objects are taken again, and what is whole now is merged in."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from imagefeatures.commands import local_run
+from imagefeatures.commands.printing import say
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.errors import ParamsError
+from imagefeatures.run_params import RedriveParams
+from imagefeatures.settings import Settings, program
+
+HELP = "take quarantined objects again, and merge what is whole now into its partition, on this machine"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="name of a dataset file")
+    described = {name: field.description for name, field in RedriveParams.model_fields.items()}
+    parser.add_argument("--reason", metavar="REASON", help=described["reason"])
+    parser.add_argument("--since", metavar="DAY", help=described["since"])
+    parser.add_argument("--partition", metavar="PARTITION", help=described["partition"])
+    parser.add_argument(
+        "--uris",
+        metavar="FILE",
+        type=Path,
+        help="only the objects of this file: a URI on each line, as the table has it",
+    )
+    local_run.add_workers(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Re-drive partition after partition. Returns 0 also when nothing matches."""
+    from imagefeatures import local
+    from imagefeatures.progress import Progress
+    from imagefeatures.redrive import choose
+
+    settings = Settings.from_env()
+    dataset = find_dataset(settings.datasets, parsed.dataset)
+    given = {name: getattr(parsed, name) for name in ("reason", "since", "partition")}
+    params = RedriveParams.parse(given | {"uris": _lines(parsed.uris) if parsed.uris else None})
+    done = 0
+    for partition in choose.partitions(dataset, params, settings):
+        run_file = choose.plan_redrive(dataset, params, partition, settings)
+        if run_file is None:
+            continue
+        done += 1
+        local_run.announce(f"{dataset.name} {partition}, a re-drive", parsed.workers)
+        progress = Progress(settings.lake, dataset.name, [partition]).update
+        with local_run.resumable(settings, dataset.name, partition, f"{program()} run {dataset.name} {partition}"):
+            result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
+        say(str(result.outcome))
+    if not done:
+        say(f"nothing that is quarantined of {dataset.name} matches: no partition was changed")
+    return 0
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty. Raises ParamsError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"--uris: {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]

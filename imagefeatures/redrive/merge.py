@@ -1,0 +1,123 @@
+"""What a re-drive publishes: its own rows, and those of the partition that it has not taken again.
+
+The partition's features are copied under the new run, vector by vector as they are: so a partition is one run's, as
+every other one is, and whatever reads, undoes, repairs or reuses it needs to know nothing of re-drives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imagefeatures import manifest, schemas, shards
+from imagefeatures.errors import AuditFailed
+from imagefeatures.plan import Run
+from imagefeatures.publications import Publication
+from imagefeatures.redrive.selection import Selection, published_rows, selected
+from imagefeatures.steps import FEATURIZE
+
+FILE_ROWS = 4096
+"""So many rows are held at a time, and are a file: 20 MB of vectors with 1280 values. Small files become fewer."""
+
+GROUP_ROWS = 512
+"""The rows of a row group: a later run that reuses one of the vectors reads no more than that of a shard's file."""
+
+
+def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
+    """The publication of a re-drive. own: of its own rows. standing: the row of features.runs that it replaces.
+
+    Writes the copied features, file by file. Raises AuditFailed where the numbers do not add up, StoreRefused where the
+    lake has no room.
+    """
+    selection = selected(run.layout, run.redrive)
+    listing = manifest.read_listing(run)
+    taken = pa.concat_arrays(
+        [
+            pa.array([], pa.string()),
+            *(manifest.read_manifest(run, n, listing)["uri"].combine_chunks() for n in range(listing.shards)),
+        ]
+    )
+    copied = _copied(run, selection, taken)
+    registered = sum(file.rows for file in copied)
+    quarantined = selection.chosen.num_rows + selection.kept.num_rows
+    if (registered, quarantined) != (standing["registered"], standing["quarantined"]):
+        raise AuditFailed(
+            f"run {run.redrive} published {standing['registered']} and quarantined {standing['quarantined']}; of them "
+            f"{registered} and {quarantined} are there: run the whole partition again"
+        )
+    kept = _of_run(selection.kept, run.run_id)
+    _refuse_taken(kept["uri"], taken, run.layout.redrive)
+    quarantine = pa.concat_tables([own.quarantine, kept])
+    (row,) = own.runs.to_pylist()
+    row |= {
+        "listed": registered + kept.num_rows + row["listed"],
+        "registered": registered + row["registered"],
+        "reused": registered + row["reused"],
+        "quarantined": quarantine.num_rows,
+        "reasons": sorted(Counter(quarantine["reason"].to_pylist()).items()),
+        "passed_over": standing["passed_over"],
+        "redriven": row["listed"],
+    }
+    return replace(
+        own,
+        files=[*own.files, *(file.uri for file in copied)],
+        quarantine=quarantine,
+        runs=pa.Table.from_pylist([row], schema=schemas.RUNS),
+        replaces=selection.replaces,
+    )
+
+
+def _copied(run: Run, selection: Selection, taken: pa.Array) -> list[shards.StagedFile]:
+    """Copy the partition's features under this run. taken: the URIs that the run took again: none may be published."""
+    # Their numbers come after those of the run's own shards: every name tells which run it is of, and is a new one.
+    first = manifest.read_listing(run).shards
+    return [
+        shards.write_parquet(
+            run.layout.new_output(FEATURIZE, number),
+            rows,
+            compression="zstd",
+            write_page_checksum=True,
+            row_group_size=GROUP_ROWS,
+        )
+        for number, rows in enumerate(_in_files(_checked(run, selection, taken), run.run_id), first)
+    ]
+
+
+def _checked(run: Run, selection: Selection, taken: pa.Array) -> Iterator[pa.RecordBatch]:
+    """The partition's features. Raises AuditFailed for a row that is not of the published run."""
+    constants = {"partition_key": run.partition, "fingerprint": run.fingerprint, "run_id": selection.replaces}
+    for file in selection.files:
+        for batch in published_rows(file, schemas.FEATURES.names):
+            for column, value in constants.items():
+                if (values := batch[column].unique().to_pylist()) != [value]:
+                    raise AuditFailed(f"{file.uri}: {column} holds {values}, the published run's is {value}")
+            _refuse_taken(batch["uri"], taken, file.uri)
+            yield batch
+
+
+def _in_files(batches: Iterable[pa.RecordBatch], run_id: str) -> Iterator[pa.Table]:
+    """The rows in tables of about FILE_ROWS, as rows of this run."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(batch.num_rows for batch in held) >= FILE_ROWS:
+            yield _of_run(pa.Table.from_batches(held), run_id)
+            held.clear()
+    if held:
+        yield _of_run(pa.Table.from_batches(held), run_id)
+
+
+def _of_run(rows: pa.Table, run_id: str) -> pa.Table:
+    """The same rows as rows of another run."""
+    at = rows.schema.get_field_index("run_id")
+    return rows.set_column(at, rows.schema.field(at), pa.repeat(pa.scalar(run_id), rows.num_rows))
+
+
+def _refuse_taken(uris: pa.Array, taken: pa.Array, place: str) -> None:
+    if pc.any(pc.is_in(uris, value_set=taken)).as_py():
+        raise AuditFailed(f"{place}: an object that was taken again is published as it is; start a new re-drive")

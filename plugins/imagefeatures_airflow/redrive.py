@@ -1,0 +1,62 @@
+"""### Re-drive
+
+Takes quarantined objects of published partitions again, and merges what is whole now into
+`features.<dataset>`: after a host was away, photos were uploaded anew, or a limit was raised.
+
+**Run it.** *Trigger*, and choose: one partition or every one that has quarantined objects, one reason,
+a day from which on they were quarantined, or some URIs. An empty field chooses everything. There is no
+schedule. The same by a command: docs/running.md.
+
+**The promise.** Only what was chosen is fetched. Every object stays in exactly one of
+`features.<dataset>` and `features.quarantine`. A partition's other rows stay as they are, and readers see
+the old rows or the new ones. Where another run of the partition is published meanwhile, nothing is
+merged. No share of bad objects ends a re-drive.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, dag, task, task_group
+
+from imagefeatures import names
+from imagefeatures.datasets import Dataset
+from imagefeatures_airflow.building_blocks import asset, default_args, steps_after_plan
+from imagefeatures_airflow.form import redrive_form
+
+MOST_TASKS = 4
+"""So many tasks of a re-drive run at the same time: it may be of hundreds of partitions, each with Spark jobs."""
+
+
+def redrive_dag(dataset: Dataset, folder: Path) -> DAG:
+    """The DAG that re-drives a dataset. folder: where `plan` finds the dataset file, when the run starts."""
+    table = asset(dataset.name)
+
+    @dag(
+        dag_id=names.redrive_dag_id(dataset.name),
+        description=f"Quarantined objects of {dataset.source} again, to {names.table_name(dataset.name)}",
+        doc_md=__doc__,
+        schedule=None,
+        start_date=datetime.combine(dataset.start_date, time(), UTC),
+        params=redrive_form(),
+        default_args=default_args(),
+        max_active_tasks=MOST_TASKS,
+        tags=["image features", "re-drive"],
+        auto_register=False,  # as in pipeline.py
+    )
+    def redrive() -> None:
+        @task
+        def plan(params: dict[str, Any], dag_run: Any = None) -> list[str]:
+            from imagefeatures_airflow import tasks
+
+            return tasks.plan_redrives(folder, dataset.name, params, dag_run)
+
+        @task_group
+        def partition(run_file: Any) -> None:
+            steps_after_plan(dataset.name, table, run_file)
+
+        partition.expand(run_file=plan())
+
+    return redrive()
