@@ -27,7 +27,7 @@ from imagefeatures import images, sandbox
 from imagefeatures.batches import AT_WORK, DONE, Batch, SharedBuffer, Sizes, note_rejected
 from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
-from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.preprocessing import PixelRule
 from imagefeatures.reasons import Reason, printable
 
 READY, UNCONFINED, FINISHED, MISTAKE = b"r", b"u", b"f", b"m"
@@ -55,7 +55,7 @@ class Job:
     """
 
     limits: Limits
-    preprocessing: Preprocessing | None
+    preprocessing: PixelRule | None
     sizes: Sizes
     count: int
     shape: tuple[int, ...]

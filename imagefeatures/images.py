@@ -48,7 +48,7 @@ from imagefeatures.limits import FORMATS, Limits
 from imagefeatures.reasons import Reason
 
 if TYPE_CHECKING:
-    from imagefeatures.preprocessing import Preprocessing
+    from imagefeatures.preprocessing import PixelRule
 
 Result = TypeVar("Result")
 
@@ -101,13 +101,13 @@ class Decoded:
     mode: str
 
 
-def inspect(data: bytes, limits: Limits) -> Header:
-    """Check an image without decoding it. Raises Rejected."""
+def inspect(data: bytes, limits: Limits, describe: Callable[[str, Image.Image], Header] | None = None) -> Header:
+    """Check an image without decoding it. describe: makes the header of format and image. Raises Rejected."""
     kind = formats.check(data, limits)
-    return _tried(lambda content: _inspected(content, kind, limits), kind, data)
+    return _tried(lambda content: _inspected(content, kind, limits, describe), kind, data)
 
 
-def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> Decoded:
+def decode(data: bytes, limits: Limits, preprocessing: PixelRule) -> Decoded:
     """Decode an image and turn it into the model's input. Raises Rejected."""
     kind = formats.check_header(data, limits)
     return _tried(lambda content: _decoded(content, kind, limits, preprocessing), kind, data)
@@ -125,18 +125,19 @@ def _tried(work: Callable[[bytes], Result], kind: str, data: bytes) -> Result:
         raise
 
 
-def _inspected(data: bytes, kind: str, limits: Limits) -> Header:
+def _inspected(data: bytes, kind: str, limits: Limits, describe: Callable[..., Header] | None) -> Header:
     with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         if image.mode not in PILLOW_CONVERTS | SIXTEEN_BIT_GREY:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"mode {image.mode!r} has no defined conversion to RGB")
-        width, height = image.size
-        if _orientation(image) >= 5 and kind != "TIFF":  # turned by 90°; Pillow has already swapped a TIFF's
-            width, height = height, width
+        if describe:
+            return describe(kind, image)
+        swapped = _orientation(image) >= 5 and kind != "TIFF"  # turned by 90°; Pillow has already swapped a TIFF's
+        width, height = image.size[::-1] if swapped else image.size
         return Header(kind, width, height, image.mode)
 
 
-def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: Preprocessing) -> Decoded:
+def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: PixelRule) -> Decoded:
     with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         mode = image.mode

@@ -36,7 +36,7 @@ from imagefeatures.decode_child import FINISHED, MEMORY_BYTES, MISTAKE, MISTAKES
 from imagefeatures.decode_process import LIAR, START_SECONDS, DecodeProcess, ProcessLost, warn_that_it_is_not_confined
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
-from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.preprocessing import PixelRule
 from imagefeatures.reasons import Reason, printable
 
 __all__ = ["DONE", "MEMORY_BYTES", "REJECTED", "Batch", "Isolated", "decoder", "inspector", "rejection"]
@@ -53,7 +53,7 @@ class Isolated:
         self._child: DecodeProcess | None = None
         self._buffer: SharedBuffer | None = None
 
-    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing | None = None) -> Batch:
+    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: PixelRule | None = None) -> Batch:
         """Process n images. Every record of the returned batch is DONE or REJECTED.
 
         preprocessing: turns a decoded image into pixels; None for work that makes no pixels. The pixels are valid

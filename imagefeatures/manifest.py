@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from imagefeatures import preview, schemas, storage
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import AuditFailed, NoInput, Rejected, StoreRefused
 from imagefeatures.lanes import Hosts, sorted_rows
 from imagefeatures.layout import Layout
@@ -27,7 +28,7 @@ from imagefeatures.reasons import Reason, printable
 from imagefeatures.redrive import relisting
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.shards import StagedFile, read_staged
-from imagefeatures.sources import Item, PassedOver
+from imagefeatures.sources import Item, PassedOver, Source
 from imagefeatures.sources.passed_over import REPEATED, SAMPLE
 from imagefeatures.storage.durable import write_failed
 from imagefeatures.summaries import Summary, read_summary, write_shard_file, write_summary
@@ -192,20 +193,20 @@ def _sampled(run: Run, passed: PassedOver) -> Iterator[dict[str, Any]]:
     """The source's items that are in the sample, as rows of schemas.LISTING. passed: gets the others."""
     for item in run.source.items(passed):
         if preview.in_sample(run.dataset.sample, item.uri):
-            yield _listed(run, item)
+            yield row_of(run.dataset, run.source, item)
         else:
             passed.add(SAMPLE, item.uri)
 
 
-def _listed(run: Run, item: Item) -> dict[str, Any]:
-    """The item as a row of schemas.LISTING."""
+def row_of(dataset: Dataset, source: Source, item: Item) -> dict[str, Any]:
+    """An item that a source has listed, as a row of schemas.LISTING. dataset: its rule finds the label."""
     uri, rejected = item.uri, item.rejected
     try:
         uri.encode()
     except UnicodeEncodeError:
         rejected = Rejected(Reason.BAD_KEY, "its name is not UTF-8; it is shown with the invalid bytes escaped")
         uri = _escaped(uri)
-    label = item.label if item.label or run.source.gives_labels else run.dataset.label_of(uri)
+    label = item.label if item.label or source.gives_labels else dataset.label_of(uri)
     return {
         **{name: getattr(item, name) for name in ("size", "etag", "locator", "weight")},
         "uri": uri,

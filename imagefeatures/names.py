@@ -27,6 +27,9 @@ RUN_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 DATASET_CONF = "spark.imagefeatures.dataset"
 """Spark's property by which a DAG tells its jobs whose runs they may do."""
 
+IMAGES_FORMAT = "imagefeatures.images"
+"""The format by which Spark reads images: docs/spark.md."""
+
 _DAG_PREFIX = "features_"
 
 

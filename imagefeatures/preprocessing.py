@@ -8,7 +8,7 @@ This module is light: the transforms import `imagefeatures.images`, and with it 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -22,6 +22,19 @@ tests/test_images.py holds digests of its output, so that this cannot be forgott
 
 Shape = tuple[int | None, int | None, int | None]
 """Height, width, channels; None: those of the image."""
+
+
+class PixelRule(Protocol):
+    """What makes an array of a decoded image: a chain of transforms, or another rule that can be pickled by name."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array that every image becomes."""
+        ...
+
+    def __call__(self, image: Any) -> Any:
+        """image: a decoded Pillow image. Returns uint8 of that shape. Raises Rejected."""
+        ...
 
 
 class Upright(FrozenModel):

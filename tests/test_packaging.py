@@ -21,7 +21,12 @@ import pytest
 
 from imagefeatures.settings import REPOSITORY
 
-PACKAGES = {"imagefeatures": "", "imagefeatures_airflow": "plugins", "imagefeatures_spark": "jobs"}
+PACKAGES = {
+    "imagefeatures": "",
+    "imagefeatures_airflow": "plugins",
+    "imagefeatures_spark": "jobs",
+    "pyspark_imagefeatures_images": "jobs",
+}
 """What the wheel holds, and the folder of the repository that each package lies in."""
 
 LOCKS = sorted(

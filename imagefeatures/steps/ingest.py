@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from imagefeatures import schemas
 from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
 from imagefeatures.manifest import item_of, read_manifest
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Receipt, ShardWork
-from imagefeatures.sources import Content
+from imagefeatures.sources import Content, Source
 from imagefeatures.steps import INGEST
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run_shard(run: Run, shard: int) -> Receipt:
     kept: list[int] = []
     blobs: list[bytes] = []
     etags: dict[int, str | None] = {}
-    for index, fetched in enumerate(_fetch_all(run, listed, known)):
+    for index, fetched in enumerate(fetch_rows(run.source, run.dataset.limits, listed, known)):
         if isinstance(fetched, Rejected):
             work.reject(listed[index], fetched)
             continue
@@ -65,25 +66,28 @@ def run_shard(run: Run, shard: int) -> Receipt:
     return work.finish(len(listed), raw, reused, compression="none", use_dictionary=False)
 
 
-def _fetch_all(run: Run, listed: list[dict[str, Any]], known: Versions | None) -> Iterator[bytes | Content | Rejected]:
-    """Each object's bytes, or why it is rejected. Only objects that pass the listing and the check of size are read.
+def fetch_rows(
+    source: Source, limits: Limits, listed: list[dict[str, Any]], known: Versions | None = None
+) -> Iterator[bytes | Content | Rejected]:
+    """Each object's bytes, or why it is rejected. listed: rows of schemas.LISTING.
 
-    known: the versions of URLs; of one that is still the newest the bytes are not read.
+    Only objects that pass the listing and the check of size are read. known: the versions of URLs; of one that is still
+    the newest the bytes are not read. Raises what `Source.fetch` raises.
     """
     refusals = [
-        Rejected(Reason(row["reason"]), row["detail"]) if row["reason"] else _refusal(run, row["size"])
+        Rejected(Reason(row["reason"]), row["detail"]) if row["reason"] else _refusal(limits, row["size"])
         for row in listed
     ]
     items = [item_of(row) for row, refusal in zip(listed, refusals, strict=True) if not refusal]
     wanted = [replace(item, etag=known.etag(item.uri) or item.etag) for item in items] if known else items
-    fetched = run.source.fetch(wanted, run.dataset.limits.max_bytes)
+    fetched = source.fetch(wanted, limits.max_bytes)
     for row, refusal in zip(listed, refusals, strict=True):
         data = refusal or next(fetched)
         if not isinstance(data, Rejected) and row["size"] is None:
             if isinstance(data, Content) and data.not_modified:
                 yield data
                 continue
-            data = _refusal(run, len(data.data if isinstance(data, Content) else data)) or data
+            data = _refusal(limits, len(data.data if isinstance(data, Content) else data)) or data
         yield data
 
 
@@ -96,9 +100,9 @@ def _known_versions(run: Run, shard: int) -> Versions | None:
     return unchanged.known_versions(run, shard)
 
 
-def _refusal(run: Run, size: int | None) -> Rejected | None:
+def _refusal(limits: Limits, size: int | None) -> Rejected | None:
     """Why an object is rejected for its size. size: in bytes; None when it is not known yet."""
-    cap = run.dataset.limits.max_bytes
+    cap = limits.max_bytes
     if size == 0:
         return Rejected(Reason.EMPTY_OBJECT, "it has 0 bytes")
     if size is not None and size > cap:

@@ -1,4 +1,12 @@
-"""The Spark jobs. Each module except `distribute` is a script with one argument, in a checkout or in site-packages.
+"""The Spark jobs, and the data source `imagefeatures.images`.
+
+    ingest, validate, resize, featurize
+                   one job each: a script with one argument, in a checkout or in site-packages
+    distribute     what the jobs have in common
+    image_source   the data source, as Spark sees it
+    image_options  its options
+    image_rows     its listing and its record batches
+
 
     spark-submit …/imagefeatures_spark/ingest.py --run URI
     python -m imagefeatures_spark.ingest --run URI

@@ -139,6 +139,16 @@ def spark_counts(found: dict[str, Any], truth: Truth) -> None:
     assert [tuple(row) for row in found["per_label"]] == truth.per_label
 
 
+def spark_has_every_image_or_its_reason(found: dict[str, Any], truth: Truth) -> None:
+    labels = {uri: label for uri, label in truth.labels.items() if "/2026-11-02/" in uri}
+    reasons = {uri: reason for uri, reason in truth.reasons.items() if "/2026-11-02/" in uri}
+    assert {row["uri"]: row["reason"] for row in found["rejected"]} == reasons
+    sizes = {row["uri"]: row for row in found["sizes"]}
+    assert sizes.keys() == labels.keys() | reasons.keys()
+    published = {row["uri"]: (row["label"], row["width"], row["height"]) for row in truth.rows if row["uri"] in labels}
+    assert {uri: (sizes[uri]["label"], sizes[uri]["width"], sizes[uri]["height"]) for uri in labels} == published
+
+
 def runs_are_printed(found: dict[str, Any], truth: Truth) -> None:
     expected = []
     for day in sorted({row["partition_key"] for row in truth.rows}, reverse=True):
@@ -187,6 +197,7 @@ CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "pandas, without this package", 0): pandas_holds_one_partition,
     ("tables.md", "DuckDB, over the files", 0): duckdb_counts_and_finds_neighbours,
     ("tables.md", "Spark, over the files", 0): spark_counts,
+    ("spark.md", "Read a partition", 0): spark_has_every_image_or_its_reason,
     ("tables.md", "All runs at a glance", 0): runs_are_printed,
     ("troubleshooting.md", "Reason codes", 0): reasons_are_counted_with_an_example,
     ("maintenance.md", "The past of a table", 0): the_tagged_snapshot_is_the_current_one,

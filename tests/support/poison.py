@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imagefeatures import images
+from imagefeatures import bitmaps, images
 from imagefeatures.isolation import MEMORY_BYTES, Isolated
 from imagefeatures.limits import Limits
 from imagefeatures.plan import Run
-from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.preprocessing import PixelRule
 from imagefeatures.shards import Receipt
 from imagefeatures.steps import resize
 
@@ -27,12 +27,17 @@ KINDS = {"crash": "DECODER_CRASHED", "abort": "DECODER_CRASHED", "hang": "TIMEOU
 """What a poisonous image does: the reason that it must get."""
 
 
-def decode(data: bytes, limits: Limits, preprocessing: Preprocessing) -> images.Decoded:
+def decode(data: bytes, limits: Limits, preprocessing: PixelRule) -> images.Decoded:
     """images.decode, unless the file ends with a poison mark."""
     kind = data.rpartition(b"poison:")[2].decode("latin-1")
     if kind in ACTS:
         ACTS[kind]()
     return images.decode(data, limits, preprocessing)
+
+
+def decode_bitmap(data: bytes, limits: Limits, rule: bitmaps.BitmapRule) -> images.Decoded:
+    """bitmaps.decode, unless the file ends with a poison mark."""
+    return decode(data, limits, rule)
 
 
 def _spin() -> None:
