@@ -17,7 +17,10 @@ Nothing that a host does raises: it becomes a row. This package is light to impo
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 
 from imagefeatures.errors import Rejected, SettingsError
@@ -41,6 +44,7 @@ def fetch_all(
     a variable is wrong.
     """
     check_installed(options)
+    _load_libcurl()
     from imagefeatures.sources.http.fetch import Fetch
 
     return Fetch(items, most_bytes, options, shares or {}).run()
@@ -54,3 +58,17 @@ def check_installed(options: HttpOptions | None = None) -> None:
         raise SettingsError(
             f"the HTTP client needs {', '.join(missing)}, not installed here: pip install 'imagefeatures[http]'"
         )
+
+
+def _load_libcurl() -> None:
+    """Import pycurl so that it calls the libcurl and the OpenSSL of its own wheel.
+
+    TensorFlow has others in it, and what is loaded after TensorFlow would call those: a process that has prepared a
+    model could import no pycurl.
+    """
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        import_module("pycurl")
+    finally:
+        sys.setdlopenflags(flags)
