@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-compose test-wheel fuzz mutants
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-sources test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -81,6 +81,9 @@ test-corpora: setup  ## eight imaging libraries' test images among 500 good phot
 
 test-matrix: setup .bench/matrix/.ready  ## thousands of TIFFs, PNGs, BMPs, GIFs, WebPs and JPEGs against other readers (minutes)
 	@$(BIN)/python -m pytest tests/suites/matrix
+
+test-sources: setup  ## every kind of source: Airflow's backfills and triggers on MinIO, runs killed and resumed (minutes)
+	@$(BIN)/python -m pytest tests/suites/sources --timeout 1800
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps.register import register
+from support.doors import DOORS
 from support.photos import fill, jpeg
 from support.shared import PARTITION, THIS_PROCESS
 from support.web import PAGE, Site, return_from_plan
@@ -95,3 +97,22 @@ def test_a_lost_file_is_said_and_is_no_empty_table(site: Site, settings: Setting
     answer = site.get(f"{PAGE}/dags/features_wrecks/runs/manual__lost/rejected.csv", Cookie=f"_token={site.login}")
     assert answer.status_code == 503
     assert "it was written, and is gone" in answer.text
+
+
+@pytest.mark.parametrize("name", ["uri_list_of_lines", "table_of_parquet", "parquet_of_bytes", "tar_shards"])
+def test_a_run_over_a_source_of_any_kind_is_shown_and_its_rejected_objects_are_named(
+    site: Site, settings: Settings, tmp_path: Path, name: str
+) -> None:
+    door = DOORS[name](f"file://{tmp_path}/in here")
+    fields = {"name": "wrecks", "source": door.source, "limits": {"max_rejected": 0.5}}
+    (settings.datasets / "wrecks.yaml").write_text(json.dumps(fields))
+    run = planned(Dataset.model_validate(fields), settings, f"manual__{name}")
+    local.run_steps(run, THIS_PROCESS)
+    register(run.layout.run_file, settings)
+    place = door.source.get("uri") or door.source["table"]
+    assert f"From {place} by the DAG features_wrecks" in site.page("/datasets/wrecks").text
+    partition = site.page(f"/datasets/wrecks/partitions/{PARTITION}").text
+    assert f"Registered {len(door.good)} " in partition
+    assert all(f"{cause} {count}" in partition for cause, count in door.passed.items())
+    rows = download(site, f"/datasets/wrecks/partitions/{PARTITION}", run)
+    assert {row["uri"]: row["reason"] for row in rows} == door.rejected
