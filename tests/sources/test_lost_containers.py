@@ -105,7 +105,7 @@ class Broken(Plan):
         return super().fault(path, turn) if path.partition("?")[0].endswith(self.names) else None
 
 
-@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("everything", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_an_object_that_never_comes_is_a_row_unless_none_comes(
     _s3_server: str, _s3_session: Any, aws_env: pytest.MonkeyPatch, kind: str, everything: bool
 ) -> None:
