@@ -31,6 +31,7 @@ IMAGES_FORMAT = "imagefeatures.images"
 """The format by which Spark reads images: docs/spark.md."""
 
 _DAG_PREFIX = "features_"
+_REDRIVE_PREFIX = "redrive_"
 
 
 def dag_id(dataset: str) -> str:
@@ -48,7 +49,7 @@ def redrive_dag_id(dataset: str) -> str:
     >>> redrive_dag_id("fruit")
     'redrive_fruit'
     """
-    return f"redrive_{dataset}"
+    return _REDRIVE_PREFIX + dataset
 
 
 def dataset_of(dag_id: str) -> str | None:
@@ -58,6 +59,15 @@ def dataset_of(dag_id: str) -> str | None:
     ('fruit', None)
     """
     return dag_id.removeprefix(_DAG_PREFIX) if dag_id.startswith(_DAG_PREFIX) else None
+
+
+def dataset_redriven_by(dag_id: str) -> str | None:
+    """The dataset of a DAG that re-drives one; None for any other DAG.
+
+    >>> dataset_redriven_by("redrive_fruit"), dataset_redriven_by("features_fruit")
+    ('fruit', None)
+    """
+    return dag_id.removeprefix(_REDRIVE_PREFIX) if dag_id.startswith(_REDRIVE_PREFIX) else None
 
 
 def table_name(table: str) -> str:

@@ -28,16 +28,27 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 
+REDRIVE = (
+    "This DAG run is a re-drive: it takes quarantined objects again, and merges what is whole now into the partitions "
+    "that its task plan has returned."
+)
+
 
 @router.get("/dags/{dag_id}/runs/{run_id}", dependencies=[access.READER_OF_XCOM])
 async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str) -> HTMLResponse:
-    """The partition that a DAG run fills; all partitions of the dataset while that one is not published."""
+    """The partition that a DAG run fills; all partitions of the dataset while that one is not published.
+
+    Of a re-drive, which may be of many partitions, all of them.
+    """
     settings = current_settings()
     runs = await published(settings)
 
     def show() -> HTMLResponse:
-        name = names.dataset_of(dag_id)
+        redriven = names.dataset_redriven_by(dag_id)
+        name = redriven or names.dataset_of(dag_id)
         dataset = visible_dataset(user, settings, runs, name) if name else None
+        if dataset and redriven:
+            return rendering.page(request, "dataset.html", dataset=dataset, row=None, note=REDRIVE, rejected=None)
         if not dataset:
             text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
             return rendering.message(request, "Not an image features DAG", text)

@@ -23,3 +23,12 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
     for dag_run, note in said.items():
         assert note in site.page(f"/dags/features_fruit/runs/manual__{dag_run}%2B00:00").text
     assert "other_dag fills no dataset" in site.page("/dags/other_dag/runs/manual__own", 404).text
+
+
+def test_the_page_of_a_re_drive_shows_the_dataset_and_says_what_a_re_drive_does(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("fruit", "2026-11-02", {}, redriven=7))
+    said = site.page("/dags/redrive_fruit/runs/manual__1").text
+    assert "fruit This DAG run is a re-drive: it takes quarantined objects again" in said
+    assert "2026-11-02" in said
+    assert "redrive_other fills no dataset" in site.page("/dags/redrive_other/runs/manual__1", 404).text
+    assert "Taken again 7" in site.page("/datasets/fruit/partitions/2026-11-02").text
