@@ -62,8 +62,13 @@ def require_free(port: int, home: Path) -> None:
     Waits a while for services of this very folder that have lost their parent.
     """
     deadline = time.monotonic() + LEAVING_SECONDS
+    asked_again = False
     while (error := _refusal(port)) is not None:
         holder = _holder(port) if error.errno == errno.EADDRINUSE else None
+        if not holder and not asked_again:  # it may have ended between the two questions
+            asked_again = True
+            time.sleep(0.2)
+            continue
         if holder and holder.of_folder(home) and time.monotonic() < deadline:
             time.sleep(0.2)
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from pyspark.sql.types import BinaryType, IntegerType, LongType, StringType, Str
 
 from imagefeatures import bitmaps
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.settings import REPOSITORY
 from imagefeatures_spark import image_options, image_rows
 from imagefeatures_spark.image_source import ImageSource
 from support.photos import encoded, fill, jpeg, picture
@@ -244,7 +246,9 @@ def test_a_task_without_images_is_empty(folder: Path) -> None:
 
 def test_what_every_spark_session_imports_is_light() -> None:
     program = "import sys, pyspark_imagefeatures_images as module; print(module.DefaultSource.name(), *sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "jobs")])
+    env = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     name, *loaded = done.stdout.split()
     assert name == "imagefeatures.images"
     assert not {"imagefeatures.sources", "pydantic", "PIL", "yaml", "boto3"} & set(loaded)
