@@ -192,7 +192,8 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
     accounted = [*_checked_uris(run, features), *(uri for table in rejected for uri in table["uri"].to_pylist())]
     if Counter(accounted) != Counter(listed):
         wrong = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))
-        raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {without_secrets(wrong[0])}")
+        first = printable(without_secrets(wrong[0]))
+        raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {first}")
     audit.listed += len(listed)
     audit.registered += features.rows
     audit.reused += shards.totals([receipts[RESIZE]]).reused
