@@ -161,8 +161,11 @@ def _weight(run: Run, row: dict[str, Any]) -> int:
     """The bytes of an object in a worker's memory: none of one that ingest will not download, however large it is."""
     if row["reason"]:
         return 0
-    size: int = row["size"] if row["size"] is not None else row["weight"] or UNKNOWN_BYTES
-    return size if size <= run.dataset.limits.max_bytes else 0
+    most = run.dataset.limits.max_bytes
+    if row["size"] is None:  # what is estimated may be an average over large and small ones
+        return min(row["weight"] or UNKNOWN_BYTES, most)
+    size: int = row["size"]
+    return size if size <= most else 0
 
 
 def _spool(run: Run, spool: Path, passed: PassedOver) -> _Totals:

@@ -14,7 +14,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import plan_run
-from imagefeatures.redrive.relisting import holder_of
+from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
 from imagefeatures.run_params import RedriveParams, RunParams, day_named
 from imagefeatures.settings import Settings, program
@@ -75,7 +75,7 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
         return None
     files = [PublishedFile(*file) for file in held.files]
     inside = list(_inside(dataset, chosen, kept, files))
-    return Selection(held.row["run_id"], files, chosen, kept, inside)
+    return Selection(held.row["run_id"], files, chosen, kept, inside, dataset.sample)
 
 
 def _matching(quarantine: pa.Table, params: RedriveParams) -> pa.Array:
@@ -93,7 +93,7 @@ def _matching(quarantine: pa.Table, params: RedriveParams) -> pa.Array:
 
 def _inside(dataset: Dataset, chosen: pa.Table, kept: pa.Table, files: Collection[PublishedFile]) -> Iterator[str]:
     """What is published and lies inside one of the chosen folders or archives."""
-    outer = {uri for uri in chosen["uri"].to_pylist() if uri.endswith("/") or dataset.source.holds_images}
+    outer = outer_of(dataset.source, chosen["uri"].to_pylist())
     if not outer:
         return
     for uri in kept["uri"].to_pylist():

@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from imagefeatures.errors import Rejected
+from imagefeatures.preview import in_sample
 from imagefeatures.reasons import Reason
 from imagefeatures.redrive.selection import PublishedFile, published_rows, selected
 
 if TYPE_CHECKING:
     from imagefeatures.plan import Run
+    from imagefeatures.sources import Source
 
 GONE = Rejected(Reason.NOT_FOUND, "the source no longer lists it")
 
@@ -22,29 +24,33 @@ def only_chosen(run: Run, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, 
     """Those of a listing's rows that are taken again; then a row, with its rejection, for each that is not listed.
 
     rows: of schemas.LISTING. Of a folder or an archive that was chosen, what lies inside and is not published yet is
-    taken. Its own row goes once the source lists what is inside and no longer the folder or the archive itself. A name
-    that cannot be written keeps its reason: nothing but another name would mend it.
+    taken, if it is in the dataset's sample. Its own row goes once the source lists what is inside and no longer the
+    folder or the archive itself. A name that cannot be written keeps its reason: only another name would mend it.
 
     Holds every chosen row: about 1 kB each.
     """
     selection = selected(run.layout, run.redrive)
     unseen = {row["uri"]: row for row in selection.chosen.to_pylist()}
-    outer = {uri for uri in unseen if uri.endswith("/") or run.source.holds_images}
+    outer = outer_of(run.source, unseen)
     inside, entered = set(selection.inside), set[str]()
     for row in rows:
         uri = row["uri"]
-        if row["reason"] == Reason.BAD_KEY:
-            continue
         holder = holder_of(uri, outer)
         if holder:
             entered.add(holder)
-        if unseen.pop(uri, None) or (holder and uri not in inside):
+        new = holder and uri not in inside and uri not in unseen and in_sample(selection.sample, uri)
+        if new or (row["reason"] != Reason.BAD_KEY and unseen.pop(uri, None)):
             yield row
     for uri, row in unseen.items():
         if uri not in entered:
             why = Rejected(Reason.BAD_KEY, row["detail"]) if row["reason"] == Reason.BAD_KEY else GONE
             facts = {name: row[name] for name in ("uri", "size", "etag", "label", "key")}
             yield facts | {"locator": None, "weight": None, "reason": str(why.reason), "detail": why.detail}
+
+
+def outer_of(source: Source, uris: Iterable[str]) -> set[str]:
+    """Those of the quarantined URIs that stand for all that lies inside: archives, and folders of a folder."""
+    return {uri for uri in uris if source.holds_images or (source.kind == "folder" and uri.endswith("/"))}
 
 
 def holder_of(uri: str, outer: Collection[str]) -> str | None:

@@ -29,7 +29,8 @@ class Selection:
 
     replaces: the run that the partition holds. files: all its data files. chosen, kept: its rows of
     schemas.QUARANTINE, those that are taken again and the others. inside: URIs of what is published and lies inside one
-    of the chosen objects, such as the images of a damaged archive before the damage.
+    of the chosen objects, such as the images of a damaged archive before the damage. sample: the dataset's, for what
+    else lies inside one.
     """
 
     replaces: str
@@ -37,6 +38,7 @@ class Selection:
     chosen: pa.Table
     kept: pa.Table
     inside: Sequence[str] = ()
+    sample: float = 1
 
 
 def write(layout: Layout, selection: Selection) -> None:
@@ -47,6 +49,7 @@ def write(layout: Layout, selection: Selection) -> None:
         "chosen": sealed.text_of_table(selection.chosen),
         "kept": sealed.text_of_table(selection.kept),
         "inside": selection.inside,
+        "sample": selection.sample,
     }
     storage.write(layout.redrive, sealed.encode(content))
 
@@ -63,6 +66,7 @@ def selected(layout: Layout, replaces: str | None) -> Selection:
                 sealed.table_of_text(content["chosen"], schemas.QUARANTINE),
                 sealed.table_of_text(content["kept"], schemas.QUARANTINE),
                 content["inside"],
+                content["sample"],
             )
     except storage.ObjectMissing:
         raise AuditFailed(f"{uri}: it was written, and is gone; start a new re-drive") from None

@@ -14,6 +14,8 @@ tar_members  the members of an archive, from its headers
 uris         objects that are named by their URIs
 containers   files that name or hold many images
 tables       columns of a table in files
+parquet_footer
+             the counts and sizes that a Parquet file claims, read without Arrow
 parquet_sizes
              what the footer of a Parquet file claims
 values       the values of columns as texts

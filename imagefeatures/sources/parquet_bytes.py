@@ -14,9 +14,11 @@ from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources import parquet_sizes, tables, values
 from imagefeatures.sources.containers import Container, LabelColumn, first_line
 from imagefeatures.sources.item import Item
+from imagefeatures.sources.parquet_footer import fetch_footer, read_footer
 from imagefeatures.sources.passed_over import PassedOver
 
 if TYPE_CHECKING:
+    from imagefeatures.sources.parquet_footer import Group
     from imagefeatures.storage import StoredObject
     from imagefeatures.storage.object_reader import ObjectReader
 
@@ -65,9 +67,13 @@ class ParquetBytes(Container):
         from imagefeatures import storage
         from imagefeatures.storage.object_reader import ObjectReader
 
+        reader = ObjectReader(file.uri, file.size, self.access)
         try:
-            table = tables.open_parquet(file, self.access)
-        except (pa.ArrowException, OSError) as error:
+            footer = fetch_footer(reader, file.size)
+            claimed = read_footer(footer)
+            table = tables.open_parquet(file, self.access, footer=footer)
+            columns = table.schema_arrow.names
+        except (pa.ArrowException, OSError, ValueError) as error:
             why = Rejected(Reason.CORRUPT, f"it is no whole Parquet file ({first_line(error)})")
             yield Item(file.uri, file.size, file.etag, rejected=why)
             return
@@ -78,26 +84,24 @@ class ParquetBytes(Container):
             yield Item(file.uri, file.size, file.etag, rejected=self.lost(file, error))
             return
         asked = [name for name in (self.key, self.label and self.label.column) if name]
-        tables.require(file, [self.column, *asked], table.schema_arrow.names)
-        if why_false := parquet_sizes.false_counts(table.metadata, file.size):
+        tables.require(file, [self.column, *asked], columns)
+        if why_false := parquet_sizes.false_counts(claimed, table.schema, file.size):
             yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.CORRUPT, why_false))
             return
         leaf = self._leaf(file, table)
-        reader = ObjectReader(file.uri, file.size, self.access)
         if self.key:
             values.check_key(file.uri, self.key, table.schema_arrow.field(self.key).type)
         first = 0
-        for group in range(table.num_row_groups):
-            known = table.metadata.row_group(group)
+        for group, known in enumerate(claimed[1]):
             weight = self._weight(reader, known, leaf)
             for row, (key, label, unread) in enumerate(self._facts(file, table, group, asked)):
                 place = _Place(file.size, len(file.uri), group, row)
                 yield Item(
                     f"{file.uri}#{first + row}", None, file.etag, label, key, str(place), rejected=unread, weight=weight
                 )
-            first += known.num_rows
+            first += known.rows
 
-    def _weight(self, reader: ObjectReader, group: Any, leaf: str) -> int | None:
+    def _weight(self, reader: ObjectReader, group: Group, leaf: str) -> int | None:
         from imagefeatures import storage
 
         try:

@@ -7,6 +7,7 @@ time is held, so memory depends on no table's size, and hardly on its width.
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
 from imagefeatures.sources import values
 from imagefeatures.sources.containers import first_line
+from imagefeatures.sources.parquet_footer import MARK
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,16 +108,21 @@ def texts_of(batch: pa.RecordBatch, columns: Columns, names: list[str] | None = 
     return [list(row) for row in zip(*of_each, strict=True)]
 
 
-def open_parquet(file: StoredObject, access: Access | None = None, buffer: int = BLOCK) -> Any:
+def open_parquet(
+    file: StoredObject, access: Access | None = None, buffer: int = BLOCK, footer: bytes | None = None
+) -> Any:
     """The file as pyarrow's ParquetFile, of which nothing but the footer is read.
 
-    buffer: so many bytes of a column are fetched at a time. Raises pa.ArrowException, OSError, storage.ObjectMissing.
+    buffer: so many bytes of a column are fetched at a time. footer: as parquet_footer.fetch_footer, if the caller has
+    it. Raises pa.ArrowException, OSError, storage.ObjectMissing.
     """
     import pyarrow.parquet as pq
 
     from imagefeatures.storage.object_reader import ObjectReader
 
-    return pq.ParquetFile(ObjectReader(file.uri, file.size, access), pre_buffer=False, buffer_size=buffer)
+    known = pq.read_metadata(io.BytesIO(MARK + footer)) if footer else None
+    reader = ObjectReader(file.uri, file.size, access)
+    return pq.ParquetFile(reader, metadata=known, pre_buffer=False, buffer_size=buffer)
 
 
 def require(file: StoredObject, columns: Sequence[str], there: Sequence[str]) -> None:

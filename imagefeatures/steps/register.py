@@ -18,7 +18,7 @@ from imagefeatures.errors import AuditFailed
 from imagefeatures.layout import Layout, warehouse
 from imagefeatures.plan import Run, load_run
 from imagefeatures.publications import Publication
-from imagefeatures.reasons import printable
+from imagefeatures.reasons import printable, without_secrets
 from imagefeatures.redrive import merge
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.settings import Settings
@@ -172,7 +172,7 @@ def audit_run(run: Run) -> Audit:
     if audit.listed != listing.objects:
         raise AuditFailed(f"the manifest holds {audit.listed} objects, {listing.objects} were listed")
     if uri := manifest.repeated_uri(run, listing, uris.repeated()):
-        raise AuditFailed(f"{printable(uri)} is in the manifest more than once")
+        raise AuditFailed(f"{printable(without_secrets(uri))} is in the manifest more than once")
     audit.steps = {step: shards.totals(of_shard.values()) for step, of_shard in receipts.items()}
     return audit
 
@@ -192,7 +192,8 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
     accounted = [*_checked_uris(run, features), *(uri for table in rejected for uri in table["uri"].to_pylist())]
     if Counter(accounted) != Counter(listed):
         wrong = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))
-        raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {wrong[0]}")
+        first = printable(without_secrets(wrong[0]))
+        raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {first}")
     audit.listed += len(listed)
     audit.registered += features.rows
     audit.reused += shards.totals([receipts[RESIZE]]).reused

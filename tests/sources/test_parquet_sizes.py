@@ -72,6 +72,15 @@ def test_shards_of_images_that_repeat_are_not_too_large(make_run: MakeRun, tmp_p
     assert max(sizes) <= 10
 
 
+def test_images_beside_larger_ones_than_the_limit_weigh_something(make_run: MakeRun, tmp_path: Path) -> None:
+    images = [bytes([at]) * (100_000 if at % 2 else 1_100_000) for at in range(64)]
+    fill(tmp_path, {"a.parquet": parquet({"image": images})})
+    source = {"kind": "parquet_bytes", "uri": f"file://{tmp_path}/a.parquet"}
+    run = make_run(source, {"shard_bytes": 2 << 20}, limits={"max_bytes": 500_000})
+    listing = manifest.list_source(run, WORKERS)
+    assert max(manifest.read_manifest(run, shard).num_rows for shard in range(listing.shards)) <= 8
+
+
 @pytest.mark.parametrize("header", [b"", b"\x15", b"\x15\x04\x15\x80", b"\xff" * 64, bytes(64)])
 def test_a_dictionary_that_makes_no_sense_says_nothing(header: bytes) -> None:
     assert parquet_sizes._dictionary(header) == (0, 0)
