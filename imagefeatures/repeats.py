@@ -28,5 +28,6 @@ class HashedTexts:
         """The hashes, as this process's `hash` gives them, that more than one of the texts has."""
         if not self._hashes:
             return set()
-        hashes = np.sort(np.frombuffer(self._hashes, np.int64))
+        hashes = np.frombuffer(self._hashes, np.int64)
+        hashes.sort()  # in place: a copy would be as large
         return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())

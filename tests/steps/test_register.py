@@ -69,6 +69,19 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
     assert json.dumps(outcome.summary)  # Airflow stores it as JSON
 
 
+def test_rejected_rows_of_many_shards_are_joined_and_none_is_lost(
+    finished, photos: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register, "JOINED_TABLES", 2)
+    for at in range(28):
+        (photos / "red" / f"bad{at:02d}.png").write_bytes(b"")
+    run = finished(limits={"max_rejected": 1})
+    assert len(register.audit_run(run).rejected) < 6
+    outcome = register.register(run.layout.run_file, settings)
+    assert outcome.summary["reasons"] == {"EMPTY_OBJECT": 29, "UNSUPPORTED_FORMAT": 1}
+    assert len({row["uri"] for row in read.table(settings, "quarantine").to_pylist()}) == 30
+
+
 def test_whatever_lies_in_the_folder_is_registered_or_quarantined_once(
     finished, photos: Path, settings: Settings
 ) -> None:
