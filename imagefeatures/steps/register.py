@@ -172,7 +172,7 @@ def audit_run(run: Run) -> Audit:
         listed = manifest.read_manifest(run, shard, listing)["uri"].to_pylist()
         uris.add(listed)
         _audit_shard(run, shard, listed, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
-        if len(audit.rejected) - joined == JOINED_TABLES:
+        if len(audit.rejected) - joined >= JOINED_TABLES:
             audit.rejected[joined:] = [pa.concat_tables(audit.rejected[joined:]).combine_chunks()]
             joined += 1
     if audit.listed != listing.objects:

@@ -76,7 +76,7 @@ def test_rejected_rows_of_many_shards_are_joined_and_none_is_lost(
     for at in range(28):
         (photos / "red" / f"bad{at:02d}.png").write_bytes(b"")
     run = finished(limits={"max_rejected": 1})
-    assert len(register.audit_run(run).rejected) < 6
+    assert 2 <= len(register.audit_run(run).rejected) <= 6  # of ten shards
     outcome = register.register(run.layout.run_file, settings)
     assert outcome.summary["reasons"] == {"EMPTY_OBJECT": 29, "UNSUPPORTED_FORMAT": 1}
     assert len({row["uri"] for row in read.table(settings, "quarantine").to_pylist()}) == 30
