@@ -83,10 +83,8 @@ def fetch_rows(
     fetched = source.fetch(wanted, limits.max_bytes)
     for row, refusal in zip(listed, refusals, strict=True):
         data = refusal or next(fetched)
-        if not isinstance(data, Rejected) and row["size"] is None:
-            if isinstance(data, Content) and data.not_modified:
-                yield data
-                continue
+        not_modified = isinstance(data, Content) and data.not_modified
+        if row["size"] is None and not isinstance(data, Rejected) and not not_modified:
             data = _refusal(limits, len(data.data if isinstance(data, Content) else data)) or data
         yield data
 
