@@ -19,7 +19,7 @@ from imagefeatures.steps import register
 from imagefeatures.steps.register import REGISTERED
 from support.photos import fill, jpeg
 from support.redriving import NAME, SMALL, Partition, mend, names_of, small_partition
-from support.shared import PARTITION
+from support.shared import PARTITION, THIS_PROCESS
 
 
 @pytest.fixture
@@ -140,3 +140,22 @@ def test_a_killed_publication_of_a_re_drive_that_another_run_overtook_goes_with_
     assert partition.run["run_id"] == whole.run_id
     assert staged(partition) == []
     assert not storage.exists(late.layout.publication)
+
+
+@pytest.mark.long
+def test_a_re_drive_that_was_killed_in_plan_can_go_on(
+    partition: Partition, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    mend(photos, SMALL[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(publications, "also_published", killed)  # run.json is written by then
+        with pytest.raises(KeyboardInterrupt):
+            partition.planned()
+    run = load_run(local.unfinished_run(partition.settings, NAME, PARTITION))
+    local.run_steps(run, THIS_PROCESS)
+    register.register(run.layout.run_file, partition.settings)
+    partition.check()
+    assert names_of(partition.quarantine) == set(SMALL[1:])
