@@ -45,8 +45,8 @@ class PieceWriter:
         """Write a piece that is not the last one. Nothing of it is held afterwards."""
         if self._sink is None:
             self._sink = _Sink(storage.draft(self._uri))
-            # Pages of single values: the encoder holds one of them at a time, and of large values no more than one.
-            # Their checksums are for the reader, who reads the file a second time after its SHA-256.
+            # A page may end after each value: the encoder holds a mebibyte or one larger value, not the piece again.
+            # Pages have checksums for the reader, who reads the file a second time after its SHA-256.
             self._parquet = pq.ParquetWriter(
                 self._sink, self._schema, write_batch_size=1, write_page_checksum=True, **self._options
             )
