@@ -71,7 +71,7 @@ class Layout:
     @property
     def run(self) -> str:
         """The run's own folder; gone once the run is registered."""
-        return f"{self.lake}/staging/{self.dataset}/{self.partition}/{self.run_id}"
+        return f"{staging(self.lake)}/{self.dataset}/{self.partition}/{self.run_id}"
 
     @property
     def run_file(self) -> str:
@@ -177,6 +177,10 @@ def run_file_of(features_file: str, lake: str) -> str | None:
 
 def table_folder(lake: str, table: str) -> str:
     return f"{warehouse(lake)}/{names.NAMESPACE}/{table}"
+
+
+def staging(lake: str) -> str:
+    return f"{lake}/staging"
 
 
 def warehouse(lake: str) -> str:

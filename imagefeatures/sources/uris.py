@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 OF_THE_WEB = ("http", "https")
 LONGEST = 8192
 """The most characters of a URI."""
+
+MOST_AT_ONCE = 64 * 2**20
+"""Objects of a store are fetched together up to so many bytes, unless a single one has more."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 
@@ -135,7 +139,7 @@ def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | Non
 
     found = list(storage.stat_all([item.uri for item in items], access))
     small = [entry for entry in found if isinstance(entry, storage.StoredObject) and entry.size <= most_bytes]
-    fetched = storage.fetch_all(small, access=access)
+    fetched = chain.from_iterable(storage.fetch_all(some, access=access) for some in _cut(small))
     for entry in found:
         if isinstance(entry, Rejected):
             yield entry
@@ -152,6 +156,20 @@ def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | Non
                 yield Rejected(Reason.CHANGED_DURING_RUN, detail)
             else:
                 yield data if isinstance(data, Rejected) else Content(data, entry.etag)
+
+
+def _cut(objects: Sequence[StoredObject]) -> Iterator[list[StoredObject]]:
+    """The objects in lists that are fetched at once, and may be held at once: nobody knew their sizes before."""
+    some: list[StoredObject] = []
+    held = 0
+    for entry in objects:
+        if some and held + entry.size > MOST_AT_ONCE:
+            yield some
+            some, held = [], 0
+        some.append(entry)
+        held += entry.size
+    if some:
+        yield some
 
 
 def _unsupported(why: str) -> Rejected:

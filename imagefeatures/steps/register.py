@@ -15,7 +15,7 @@ import pyarrow as pa
 from imagefeatures import budget, manifest, names, publications, schemas, shards, storage
 from imagefeatures.catalog import retention, tables
 from imagefeatures.errors import AuditFailed
-from imagefeatures.layout import Layout, warehouse
+from imagefeatures.layout import Layout, staging, warehouse
 from imagefeatures.plan import Run, load_run
 from imagefeatures.publications import Publication
 from imagefeatures.reasons import printable, without_secrets
@@ -144,7 +144,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     warning = publications.also_published(run.dataset, run.partition, catalog)
     publications.publish(publication, catalog, settings)
     storage.delete_folder(layout.run)
-    storage.abort_old_uploads(warehouse(settings.lake))  # of register tasks that were killed during a write
+    for folder in (warehouse, staging):  # of tasks that were killed during a write
+        storage.abort_old_uploads(folder(settings.lake))
     _remove_expired(run, catalog, settings)
     return Outcome(REGISTERED, row, warning=warning)
 

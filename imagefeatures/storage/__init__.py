@@ -6,7 +6,8 @@ back-off until a deadline, and then raised as StoreError. ObjectMissing, ObjectC
 retried: they state a fact about the object.
 
 Writes are atomic: a local file is linked into place, an S3 object is one PUT of bytes held in memory
-(an exception inside an upload stream would publish a truncated object).
+(an exception inside an upload stream would publish a truncated object). What is too large for memory is a draft, which
+becomes the object at its end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from imagefeatures.errors import Rejected, StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.storage.objects import (
     Access,
+    Draft,
     Fetched,
     Listed,
     ObjectChanged,
@@ -32,11 +34,13 @@ from imagefeatures.storage.retry import shorten_retries
 
 __all__ = [
     "Access",
+    "Draft",
     "ObjectChanged",
     "ObjectMissing",
     "StoredObject",
     "abort_old_uploads",
     "delete_folder",
+    "draft",
     "exists",
     "fetch",
     "fetch_all",
@@ -177,6 +181,12 @@ def write(uri: str, data: bytes | memoryview, *, only_if_absent: bool = False) -
     """
     scheme, path = _split(uri)
     return _store(scheme).write(path, data, only_if_absent)
+
+
+def draft(uri: str) -> Draft:
+    """An object that is written piece by piece. Raises StoreRefused or StoreError, as its methods do."""
+    scheme, path = _split(uri)
+    return _store(scheme).draft(path)
 
 
 def exists(uri: str) -> bool:

@@ -15,6 +15,7 @@ from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.storage import s3_listing, uploads
 from imagefeatures.storage.bulk import BulkReader
+from imagefeatures.storage.drafts import S3Draft
 from imagefeatures.storage.objects import Access, Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 from imagefeatures.storage.others import others_succeed
 from imagefeatures.storage.retry import (
@@ -144,22 +145,22 @@ class S3Store:
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         bucket, key = _bucket_and_key(path)
         condition = {"IfNoneMatch": "*"} if only_if_absent else {}
-        data = bytes(data)  # boto3 takes no other buffer
-
-        def put() -> dict[str, Any]:
-            response: dict[str, Any] = self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
-            return response
-
+        body = bytes(data)  # boto3 takes no other buffer
+        put = partial(self._client.put_object, Bucket=bucket, Key=key, Body=body, **condition)
         try:
-            response = _with_retries(f"s3://{path}", put)
+            response: dict[str, Any] = _with_retries(f"s3://{path}", put)
         except ObjectChanged:
             return False
         except StoreRefused as refusal:
             if not (condition and "NotImplemented" in str(refusal)):
                 raise
-            return self.write(path, data, only_if_absent=False)  # the store has no conditional writes
+            return self.write(path, body, only_if_absent=False)  # the store has no conditional writes
         check_is_s3(f"s3://{path}", "ETag" in response)
         return True
+
+    def draft(self, path: str) -> S3Draft:
+        put = partial(self.write, path, only_if_absent=False)
+        return S3Draft(path, self._client, partial(_with_retries, f"s3://{path}"), put)
 
     def delete_folder(self, path: str) -> None:
         bucket, _ = _bucket_and_key(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -104,8 +104,8 @@ def read(
     if not fields and not {"reason", "detail"} & set(schema.names) and not options.drop_invalid:
         yield _batch(rows, [None] * len(rows), schema, options)
         return
-    for some in cut(rows, None):
-        blobs = [found.data if isinstance(found, Content) else found for found in fetch_rows(source, limits, some)]
+    fetched = (row for some in cut(rows, None) for row in zip(some, fetch_rows(source, limits, some), strict=True))
+    for some, blobs in held_together(fetched):
         start = 0
         for results in read_bitmaps(blobs, limits, stored=options.raw, pixels="data" in fields):
             of_these = some[start : start + len(results)]
@@ -113,6 +113,30 @@ def read(
             kept = [at for at, found in enumerate(results) if isinstance(found, Bitmap) or not options.drop_invalid]
             if kept:
                 yield _batch([of_these[at] for at in kept], [results[at] for at in kept], schema, options)
+
+
+def held_together(
+    fetched: Iterable[tuple[dict[str, Any], bytes | Content | Rejected]],
+) -> Iterator[tuple[list[dict[str, Any]], list[bytes | Rejected]]]:
+    """Rows with what was fetched of them, as many as MOST_ROWS and MOST_BYTES allow: sizes may be known only now.
+
+    >>> [len(rows) for rows, _ in held_together(({}, bytes(30 * 2**20)) for _ in range(5))]
+    [2, 2, 1]
+    """
+    rows: list[dict[str, Any]] = []
+    blobs: list[bytes | Rejected] = []
+    held = 0
+    for row, found in fetched:
+        blob = found.data if isinstance(found, Content) else found
+        size = len(blob) if isinstance(blob, bytes) else 0
+        if rows and (len(rows) == MOST_ROWS or held + size > MOST_BYTES):
+            yield rows, blobs
+            rows, blobs, held = [], [], 0
+        rows.append(row)
+        blobs.append(blob)
+        held += size
+    if rows:
+        yield rows, blobs
 
 
 def _batch(
