@@ -134,13 +134,16 @@ def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | Non
     from imagefeatures import storage
 
     found = list(storage.stat_all([item.uri for item in items], access))
-    small = [entry for entry in found if isinstance(entry, storage.StoredObject) and entry.size <= most_bytes]
+    # Without a byte there is nothing to read; and what is no file of a disk may say so, and give bytes without an end.
+    small = [entry for entry in found if isinstance(entry, storage.StoredObject) and 0 < entry.size <= most_bytes]
     fetched = storage.fetch_all(small, access=access)
     for entry in found:
         if isinstance(entry, Rejected):
             yield entry
         elif isinstance(entry, storage.ObjectMissing):
             yield Rejected(Reason.NOT_FOUND, "there is no such object")
+        elif not entry.size:
+            yield Content(b"", entry.etag)
         elif entry.size > most_bytes:
             yield Rejected(Reason.TOO_LARGE, f"it has {entry.size:,} bytes, limits.max_bytes is {most_bytes:,}")
         else:
