@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from imagefeatures.errors import Rejected, StoreError
+from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.sources import passed_over, patterns, values
 from imagefeatures.sources.containers import Container
@@ -86,6 +86,11 @@ class Tar(Container):
             wanted = list(neighbours)
             yield from self.unchanged(file, len(wanted), partial(self._read, file, wanted))
 
+    def name_of(self, item: Item) -> str | None:
+        if not item.locator:
+            return super().name_of(item)
+        return item.uri[_Place.of(item).length + 1 :].rpartition("/")[2]
+
     def _items(self, file: StoredObject, passed: PassedOver) -> Iterator[Item]:
         """The item of each image, and one for the archive where it is damaged, with the place."""
         from imagefeatures import storage
@@ -120,7 +125,7 @@ class Tar(Container):
             why = Rejected(Reason.CORRUPT, f"the archive is damaged at {damage}; what lies before is read")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
-        except StoreError as error:
+        except (StoreError, StoreRefused) as error:
             why = self.lost(file, error)
         yield from self._of_group(file, images, label)
         if why:

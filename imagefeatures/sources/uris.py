@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from pydantic import Field
 
@@ -55,6 +56,12 @@ class NamesUris(Located):
                 http.check_installed(self.http)  # before a worker needs it
                 checked = True
             yield item
+
+    def name_of(self, item: Item) -> str | None:
+        if _scheme(item) != "http":
+            return super().name_of(item)
+        path = re.split("[?#]", item.uri.partition("://")[2], maxsplit=1)[0]
+        return unquote(path.partition("/")[2].rpartition("/")[2])
 
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.
