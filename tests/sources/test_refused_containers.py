@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from imagefeatures import storage
 from imagefeatures.errors import Rejected, StoreRefused
 from imagefeatures.sources import ParquetBytes, Tar
+from imagefeatures.storage.local import LocalStore
 from support.doors import parquet, tar
 from support.photos import fill, jpeg
 
@@ -26,14 +26,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The store refuses to give what lies under this name, as for one object that a policy denies."""
-    real = storage.read_part
+    real = LocalStore.read_part
 
-    def read_part(uri: str, start: int, length: int, access: storage.Access | None = None) -> bytes:
-        if name in uri:
-            raise StoreRefused(f"{uri}: the store refuses (AccessDenied)")
-        return real(uri, start, length, access)
+    def read_part(store: LocalStore, path: str, start: int, length: int) -> bytes:
+        if name in path:
+            raise StoreRefused(f"file://{path}: the store refuses (AccessDenied)")
+        return real(store, path, start, length)
 
-    monkeypatch.setattr(storage, "read_part", read_part)
+    monkeypatch.setattr(LocalStore, "read_part", read_part)
 
 
 def files(tmp_path: Path, kind: str) -> Path:
@@ -60,6 +60,7 @@ def test_all_of_them_or_the_only_one_end_the_run(tmp_path: Path, kind: str, monk
     refuse(monkeypatch, ".")
     with pytest.raises(StoreRefused, match="AccessDenied"):
         list(KINDS[kind][0](kind=kind, uri=f"file://{folder}/").items())
+    monkeypatch.undo()
     refuse(monkeypatch, "/b.")
     (only,) = folder.glob("b.*")
     with pytest.raises(StoreRefused, match="AccessDenied"):
