@@ -145,6 +145,13 @@ class Source(Protocol):
         """
         ...
 
+    def path_of(self, item: Item) -> str:
+        """An item's URI as folders and a name, for the label of its folder: of a URL without its query.
+
+        Of an archive's member as if the archive were unpacked in the folder where it lies.
+        """
+        ...
+
     def nothing_there(self) -> str:
         """Why `everything` is empty, as a part of the line of NoInput."""
         ...

@@ -112,6 +112,9 @@ class Located(FrozenModel):
             return None
         return item.uri.rpartition("/")[2]
 
+    def path_of(self, item: Item) -> str:
+        return item.uri
+
     def everything(self) -> Iterator[Item]:
         raise NotImplementedError
 

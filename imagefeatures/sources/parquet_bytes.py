@@ -250,7 +250,10 @@ def _are_bytes(kind: Any) -> bool:
     import pyarrow as pa
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    of = pa.types
+    # A part of which each image is null has no type: some writers know none then.
+    fit = (of.is_binary, of.is_large_binary, of.is_binary_view, of.is_fixed_size_binary, of.is_null)
+    return any(fits(kind) for fits in fit)
 
 
 def _file_of(item: Item) -> StoredObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -90,6 +91,13 @@ class Tar(Container):
         if not item.locator:
             return super().name_of(item)
         return item.uri[_Place.of(item).length + 1 :].rpartition("/")[2]
+
+    def path_of(self, item: Item) -> str:
+        if not item.locator:
+            return super().path_of(item)
+        length = _Place.of(item).length
+        member = posixpath.normpath(f"/{item.uri[length + 1 :]}").lstrip("/")  # `./` and `..` are no folders
+        return f"{item.uri[:length].rpartition('/')[0]}/{member}"
 
     def _items(self, file: StoredObject, passed: PassedOver) -> Iterator[Item]:
         """The item of each image, and one for the archive where it is damaged, with the place."""
@@ -208,7 +216,7 @@ def _runs(items: list[Item]) -> Iterator[list[Item]]:
 def _label(data: bytes, field: str | None) -> str | None:
     """The label that a member holds; None where it holds none."""
     with contextlib.suppress(ValueError, RecursionError):
-        text = data.decode()
+        text = data.decode("utf-8-sig")
         if field is None:
             return text.strip() or None
         value = values.json_of(text).get(field) if text.lstrip().startswith("{") else None

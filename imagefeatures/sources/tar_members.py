@@ -78,7 +78,8 @@ def members(file: Window, size: int) -> Iterator[Member]:
                 what = f"{size - offset:,} bytes after the end mark (byte {end:,}) are no archive"
             raise TarDamaged(f"byte {offset:,}: {what}") from None
         end = None
-        start, length = found.offset_data, found.size if found.isreg() else 0
+        # The size of a sparse member is that of the file, of which an archive holds only a part.
+        start, length = found.offset_data, found.size if found.isreg() and not found.issparse() else 0
         after = max(archive.offset, start)
         if length < 0 or after <= offset or start + length > size:
             raise TarDamaged(f"byte {offset:,}: a member of {length:,} bytes, of which {size - start:,} are there")

@@ -60,8 +60,10 @@ class NamesUris(Located):
     def name_of(self, item: Item) -> str | None:
         if _scheme(item) != "http":
             return super().name_of(item)
-        path = re.split("[?#]", item.uri.partition("://")[2], maxsplit=1)[0]
-        return unquote(path.partition("/")[2].rpartition("/")[2])
+        return unquote(self.path_of(item).partition("://")[2].partition("/")[2].rpartition("/")[2])
+
+    def path_of(self, item: Item) -> str:
+        return re.split("[?#]", item.uri, maxsplit=1)[0] if _scheme(item) == "http" else item.uri
 
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.

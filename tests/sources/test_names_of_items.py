@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imagefeatures import manifest
 from imagefeatures.datasets import Dataset
 from imagefeatures.sources import uris
 from support.doors import parquet, tar
@@ -36,6 +37,23 @@ def test_of_a_file_it_is_all_after_the_last_slash_and_a_folder_has_none(tmp_path
     fill(tmp_path, {"in/a#1?b%20.jpg": b"x", "in/folder/x": b"x"})
     (tmp_path / "in" / "link").symlink_to(tmp_path / "in" / "folder")
     assert names({"uri": f"file://{tmp_path}/in/"}) == ["a#1?b%20.jpg", "x", None]
+
+
+def test_the_folder_of_a_member_is_one_of_its_archive_and_else_that_where_the_archive_lies(tmp_path: Path) -> None:
+    members = ["1.jpg", "./2.jpg", "red/3.jpg", "a/./b//4.jpg", "../up/5.jpg", "/abs/6.jpg", "a/../7.jpg", "r#x/8.jpg"]
+    fill(tmp_path, {"day #1/a.tar": tar([(name, b"x") for name in members])})
+    dataset = Dataset(name="photos", source={"kind": "tar", "uri": f"file://{tmp_path}/day #1/"})
+    labels = [manifest.row_of(dataset, dataset.source, item)["label"] for item in dataset.source.items()]
+    assert labels == ["day #1", "day #1", "red", "b", "up", "abs", "day #1", "r#x"]
+
+
+def test_the_folder_of_a_url_is_not_in_its_query() -> None:
+    dataset = Dataset(name="photos", source={"kind": "uri_list", "uri": "file:///list.txt"})
+    for uri, label in {
+        "https://host/red/1.jpg?to=/blue/2.jpg#/x/": "red", "https://host/1.jpg?to=/blue/2": None,
+        "s3://bucket/a?b/1.jpg": "a?b",
+    }.items():  # fmt: skip
+        assert manifest.row_of(dataset, dataset.source, uris.named(uri, ""))["label"] == label
 
 
 @pytest.mark.parametrize(

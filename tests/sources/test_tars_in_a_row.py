@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -90,3 +91,25 @@ def test_the_global_names_of_one_archive_are_not_those_of_the_next(tmp_path: Pat
         archive.addfile(tarfile.TarInfo("1.jpg"))
     items = images(tmp_path, sink.getvalue() + tar([("2.jpg", b"x")]))
     assert names(items) == ["all.jpg", "2.jpg"]
+
+
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+def test_a_sparse_member_is_a_row_and_what_follows_is_read(tmp_path: Path, form: str) -> None:
+    folder = fill(tmp_path, {"in/b.jpg": b"after", "in/a.jpg": b""}) / "in"
+    with (folder / "a.jpg").open("r+b") as file:
+        file.truncate(10 << 20)  # far larger than the archive
+        file.seek(5 << 20)
+        file.write(b"x")
+    subprocess.run(
+        ["tar", "-C", folder, "-S", f"--format={form}", "-cf", tmp_path / "a.tar", "a.jpg", "b.jpg"], check=True
+    )
+    sparse, after = source_of(tmp_path / "a.tar").items()
+    assert str(sparse.rejected) == "NOT_A_FILE: it is a sparse member of an archive"
+    assert list(source_of(tmp_path / "a.tar").fetch([after], MOST)) == [b"after"]
+
+
+def test_json_with_a_byte_order_mark_has_its_label(tmp_path: Path) -> None:
+    data = tar([("1.jpg", b"x"), ("1.json", b'\xef\xbb\xbf{"kind": "fig"}')])
+    path = fill(tmp_path, {"a.tar": data}) / "a.tar"
+    (item,) = Tar(kind="tar", uri=f"file://{path}", label={"member": "json", "field": "kind"}).items()
+    assert item.label == "fig"
