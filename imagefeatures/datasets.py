@@ -147,8 +147,10 @@ class Dataset(StrictModel):
         """The source that holds the partition's objects."""
         return self.source.for_partition(partition)
 
-    def label_of(self, uri: str) -> str | None:
+    def label_of(self, uri: str, path: str | None = None) -> str | None:
         """The label that the dataset's rule finds in the object's URI; None when it finds none.
+
+        path: the URI as folders and a name (Source.path_of), where it is not that already.
 
         >>> Dataset(name="d", source="s3://b/").label_of("s3://b/2026-11-01/pear/17.jpg")
         'pear'
@@ -158,8 +160,8 @@ class Dataset(StrictModel):
         if self.label == "none":
             return None
         if self.label == "parent":
-            path = uri.partition("://")[2].split("/")
-            return path[-2] if len(path) > 2 else None
+            parts = (path or uri).partition("://")[2].split("/")
+            return parts[-2] if len(parts) > 2 else None
         match = re.search(self.label, uri)
         return match.group(1) if match else None
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from pydantic import Field
 
@@ -59,6 +60,14 @@ class NamesUris(Located):
                 http.check_installed(self.http)  # before a worker needs it
                 checked = True
             yield item
+
+    def name_of(self, item: Item) -> str | None:
+        if _scheme(item) != "http":
+            return super().name_of(item)
+        return unquote(self.path_of(item).partition("://")[2].partition("/")[2].rpartition("/")[2])
+
+    def path_of(self, item: Item) -> str:
+        return re.split("[?#]", item.uri, maxsplit=1)[0] if _scheme(item) == "http" else item.uri
 
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.
@@ -138,13 +147,16 @@ def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | Non
     from imagefeatures import storage
 
     found = list(storage.stat_all([item.uri for item in items], access))
-    small = [entry for entry in found if isinstance(entry, storage.StoredObject) and entry.size <= most_bytes]
+    # Without a byte there is nothing to read; and what is no file of a disk may say so, and give bytes without an end.
+    small = [entry for entry in found if isinstance(entry, storage.StoredObject) and 0 < entry.size <= most_bytes]
     fetched = chain.from_iterable(storage.fetch_all(some, access=access) for some in _cut(small))
     for entry in found:
         if isinstance(entry, Rejected):
             yield entry
         elif isinstance(entry, storage.ObjectMissing):
             yield Rejected(Reason.NOT_FOUND, "there is no such object")
+        elif not entry.size:
+            yield Content(b"", entry.etag)
         elif entry.size > most_bytes:
             yield Rejected(Reason.TOO_LARGE, f"it has {entry.size:,} bytes, limits.max_bytes is {most_bytes:,}")
         else:

@@ -15,7 +15,7 @@ from imagefeatures.errors import NoInput, ParamsError, Rejected
 from imagefeatures.manifest import UNKNOWN_BYTES, row_of
 from imagefeatures.names import IMAGES_FORMAT
 from imagefeatures.reasons import printable
-from imagefeatures.sources import Content, Folder, Source, patterns
+from imagefeatures.sources import Content, Folder, Item, Source, patterns
 from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.steps.ingest import fetch_rows
 from imagefeatures_spark.image_options import Options
@@ -65,7 +65,7 @@ def listed(source: Source, options: Options) -> list[dict[str, Any]]:
     for item in source.items(passed):
         some = True
         row = row_of(options.dataset, source, item)
-        if _is_wanted(source, row, options):
+        if _is_wanted(source, item, row, options):
             rows.setdefault(row["uri"], row)
     if not some and not passed.counts and not _is_there(source):
         raise NoInput(f"{IMAGES_FORMAT}: {source.nothing_there()}; name a folder, and files of it by pathGlobFilter")
@@ -191,7 +191,8 @@ def _image_fields(schema: StructType) -> set[str]:
     return {inner.name for field in schema if isinstance(field.dataType, StructType) for inner in field.dataType}
 
 
-def _is_wanted(source: Source, row: dict[str, Any], options: Options) -> bool:
+def _is_wanted(source: Source, item: Item, row: dict[str, Any], options: Options) -> bool:
+    """Whether the options let an item through. row: the same as a row of schemas.LISTING."""
     uri: str = row["uri"]
     sampled = uri if options.seed is None else f"{options.seed}:{uri}"
     if not preview.in_sample(options.dataset.sample, sampled):
@@ -202,7 +203,8 @@ def _is_wanted(source: Source, row: dict[str, Any], options: Options) -> bool:
             return False
         if options.raw and (row["size"] == 0 or any(map(_is_hidden, path.split("/")))):  # as Spark does
             return False
-    return not options.globs or patterns.fits(uri.rpartition("/")[2], options.globs)
+    name = source.name_of(item) if options.globs else None
+    return name is None or patterns.fits(name, options.globs)
 
 
 def _is_hidden(name: str) -> bool:

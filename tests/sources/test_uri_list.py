@@ -115,7 +115,7 @@ def test_of_a_wide_table_only_the_columns_that_are_named_are_read(
 @pytest.mark.parametrize(
     ("content", "refusal"),
     [
-        (parquet({"url": ["x"], "b": [1]}), "there is no column 'uri'; there are url, b"),
+        (parquet({"url": ["x"], "b": [1]}), r"there is no column 'uri' \(did you mean url\?\); there are url, b"),
         (b"PAR1 no Parquet", "it is no whole Parquet file"),
         (parquet({"uri": ["file:///1"] * 1000})[:-20], "it is no whole Parquet file"),
     ],
