@@ -38,8 +38,10 @@ def build(spec: ModelSpec, arrays: Arrays) -> Any:
 
 
 def scaled(pixels: np.ndarray, scale: ValueScale) -> np.ndarray:
-    """uint8 [n, height, width, channels] to the float32 that the model takes."""
-    return pixels.astype(np.float32) / np.float32(scale.std) - np.float32(scale.mean / scale.std)
+    """uint8 [n, height, width, channels] to the float32 that the model takes, in its order of channels."""
+    mean, std = np.array(scale.mean), np.array(scale.std)
+    values = pixels[..., ::-1] if scale.order == "bgr" else pixels
+    return values.astype(np.float32) / np.float32(std) - np.float32(mean / std)
 
 
 def golden_pixels(shape: tuple[int, int, int]) -> np.ndarray:
