@@ -24,6 +24,8 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_facts, model_folder
 from imagefeatures.models import engines, reference
 from imagefeatures.models.engines import GOLDEN_FILE, Bundle
+from imagefeatures.models.own import files as own_files
+from imagefeatures.models.own import process
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.models.weights import load_weights
 from imagefeatures.preprocessing import Preprocessing
@@ -43,6 +45,10 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
     folder = model_folder(lake, fingerprint)
     with contextlib.suppress(ModelMismatch):  # else it is made, or made anew
         return _read_proven(folder)[0]
+    if spec.format != "keras-applications":
+        with _told(f"reading {spec.uri} in a process of its own, and converting it"):
+            files = process.build(spec, own_files.read(str(spec.uri), spec.format, spec.sha256))
+        return _prove(spec, preprocessing, lake, files)
     with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
         weights = load_weights(spec, cache)
     with _told("the reference in Keras"):
@@ -51,31 +57,39 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
         golden = model(reference.scaled(pixels, spec.value_scale), training=False).numpy()
         if (kept := reference.kept_golden_vectors(spec)) is not None:
             reference.check_parity("the reference", golden, kept)
-    files, parity = {GOLDEN_FILE: _as_npy(golden)}, {}
+    files = {GOLDEN_FILE: _as_npy(golden)}
     with _told(f"converting it for {' and '.join(engines.NAMES)}"):
         for name in engines.NAMES:
             files |= engines.module(name).export(model, spec)
-    bundle = Bundle(fingerprint, spec, files)
-    for name in engines.NAMES:
-        with _told(f"checking {name} against the reference"):
-            parity[name] = reference.check_parity(name, engines.load(name, bundle).features(pixels), golden)
-    for name, data in files.items():
-        storage.write(f"{folder}/{name}", data)
-    facts = {
-        "model": spec.name,
-        "fingerprint": fingerprint,
-        "width": spec.width,
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        "parity": parity,
-    }
-    storage.write(model_facts(lake, fingerprint), json.dumps(facts, indent=1).encode())
-    return facts
+    return _prove(spec, preprocessing, lake, files)
 
 
 def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bundle:
     """The prepared files. Raises ModelMismatch when one is missing, or is not the file that was verified."""
     fingerprint = spec.fingerprint(preprocessing)
     return Bundle(fingerprint, spec, _read_proven(model_folder(lake, fingerprint))[1])
+
+
+def _prove(spec: ModelSpec, preprocessing: Preprocessing, lake: str, files: dict[str, bytes]) -> dict[str, Any]:
+    """Check every engine against the golden vectors in `files`, then write the model. Returns as `prepare`."""
+    fingerprint, parity = spec.fingerprint(preprocessing), {}
+    bundle, pixels = Bundle(fingerprint, spec, files), reference.golden_pixels(spec.input_shape)
+    for name in engines.names_for(spec):
+        with _told(f"checking {name} against the reference"):
+            vectors = engines.load(name, bundle).features(pixels)
+            parity[name] = reference.check_parity(name, vectors, bundle.golden_vectors)
+    for name, data in files.items():
+        storage.write(f"{model_folder(lake, fingerprint)}/{name}", data)
+    facts = {
+        "model": spec.name,
+        "fingerprint": fingerprint,
+        "width": spec.width,
+        "reference": engines.reference_of(spec),
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "parity": parity,
+    }
+    storage.write(model_facts(lake, fingerprint), json.dumps(facts, indent=1).encode())
+    return facts
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ def test_a_model_is_written_with_what_was_measured_and_is_not_made_a_second_time
         "fingerprint": fingerprint,
         "width": 1280,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "reference": "keras",
         "parity": dict.fromkeys(engines.NAMES, reference.check_parity("same", golden, golden)),
     }
     assert bundles == [engines.Bundle(fingerprint, SPEC, files)] * len(engines.NAMES)

@@ -29,6 +29,10 @@ def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
 
 def load(bundle: Bundle) -> TensorFlow:
     """Build the model from its arrays. No code from a file is executed."""
+    if bundle.spec.format != "keras-applications":
+        from imagefeatures.models.own import keras_graph
+
+        return TensorFlow(keras_graph.load_cut(bundle.files[keras_graph.CUT_FILE]), bundle.spec)
     with np.load(io.BytesIO(bundle.files[WEIGHTS]), allow_pickle=False) as stored:
         arrays: dict[str, list[np.ndarray]] = {}
         for name in stored.files:

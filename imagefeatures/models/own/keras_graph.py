@@ -1,0 +1,1 @@
+CUT_FILE = "x"
