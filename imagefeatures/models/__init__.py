@@ -2,6 +2,7 @@
 
 spec       what a model is: architecture, input, scale, cut, width, weights; and its fingerprint
 backbones  the models by name
+hdf5       HDF5 files of strangers: what of them is read
 weights    finds the file, reads its arrays, checks their digest
 reference  the model in Keras: the numbers that every engine must reproduce
 engines    pixels to vectors, fast: one module for each engine

@@ -12,8 +12,8 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import gpus
 
 if TYPE_CHECKING:
+    from imagefeatures.models.hdf5 import Arrays
     from imagefeatures.models.spec import ModelSpec, ValueScale
-    from imagefeatures.models.weights import Arrays
 
 MOST_ABSOLUTE_DIFFERENCE = 1e-3
 LEAST_COSINE = 0.99999

@@ -10,19 +10,19 @@ is executed: only HDF5 arrays are read.
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imagefeatures.errors import ModelMismatch
+from imagefeatures.models import hdf5
+from imagefeatures.models.hdf5 import Arrays
 
 if TYPE_CHECKING:
     from imagefeatures.models.spec import ModelSpec
@@ -51,9 +51,6 @@ MIRRORS = {
     )
 }
 """Where a model's arrays are downloaded from."""
-
-Arrays = dict[str, list[np.ndarray]]
-"""Layer name to the layer's arrays, in layer order."""
 
 
 def load_weights(spec: ModelSpec, cache: Path) -> Arrays:
@@ -87,13 +84,8 @@ def read_weights(data: bytes, spec: ModelSpec, source: str) -> Arrays:
 
     source: where the file came from, for the message of an error.
     """
-    import h5py
-
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            arrays = _read_layers(file.get("model_weights", file), spec.last_layer)
-    except (OSError, KeyError, ValueError, TypeError) as error:  # the last two: what is there are no numbers
-        raise ModelMismatch(f"{source}: not a Keras HDF5 weights file ({error})") from None
+    with hdf5.opened(data, source) as file:
+        arrays = hdf5.layers(file.get("model_weights", file), spec.last_layer)
     if (sha256 := digest(arrays)) != spec.weights_sha256:
         raise ModelMismatch(
             f"{source}: MODEL_MISMATCH: arrays have SHA-256 {sha256}, {spec.name} is defined by {spec.weights_sha256}"
@@ -108,22 +100,6 @@ def digest(arrays: Arrays) -> str:
         for array in layer:
             sha.update(np.ascontiguousarray(array, "<f4").tobytes())
     return sha.hexdigest()
-
-
-def _read_layers(group: Any, last_layer: str) -> Arrays:
-    """group: an HDF5 group of the layers. last_layer: of the backbone; a classifier may follow it in the file."""
-    arrays: Arrays = {}
-    for layer in _texts(group.attrs["layer_names"]):
-        weights = [np.asarray(group[layer][name], "<f4") for name in _texts(group[layer].attrs["weight_names"])]
-        if weights:
-            arrays[layer] = weights
-        if layer == last_layer:
-            break
-    return arrays
-
-
-def _texts(names: Iterable[bytes | str]) -> list[str]:
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
 def _from_package(file: PackagedFile) -> bytes:
