@@ -118,14 +118,13 @@ class Dataset(StrictModel):
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
 
-    @model_validator(mode="after")
-    def _the_engine_can_run_the_model(self) -> Self:
-        if isinstance(self.model, OwnModel) and self.engine not in self.model.engines():
-            raise ValueError(
-                f"engine: {self.engine} runs no model of format {self.model.format}; "
-                f"use {' or '.join(self.model.engines())}"
-            )
-        return self
+    @field_validator("engine")
+    @classmethod
+    def _the_engine_can_run_the_model(cls, engine: str, info: ValidationInfo) -> str:
+        model = info.data.get("model")
+        if isinstance(model, OwnModel) and engine not in model.engines():
+            raise ValueError(f"runs no model of format {model.format}; leave it out, or say {model.engines()[0]}")
+        return engine
 
     @field_validator("label")
     @classmethod

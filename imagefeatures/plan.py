@@ -84,8 +84,8 @@ def plan_run(
     None for a run of the whole partition.
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
-    source has no object for the run; ModelMismatch when the dataset's own model cannot be used. It looks at all of them so that these errors come in one line, before a JVM is
-    started.
+    source has no object for the run; ModelMismatch when the dataset's own model cannot be used. It looks at all of
+    them so that these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
     from imagefeatures.catalog import lost, readiness

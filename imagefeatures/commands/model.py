@@ -47,8 +47,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise ParamsError(f"--architecture: there is no backbone {parsed.architecture!r}{near}")
     if format == "weights.h5" and not parsed.architecture:
         raise ParamsError(
-            "--architecture: is required, as a .weights.h5 holds arrays alone; "
-            f"one of {', '.join(backbones.BACKBONES)}"
+            f"--architecture: is required, as a .weights.h5 holds arrays alone; one of {', '.join(backbones.BACKBONES)}"
         )
     read = files.read(uri, format)
     described = process.describe(read, parsed.architecture)

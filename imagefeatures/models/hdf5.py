@@ -65,7 +65,7 @@ def layers(group: Any, last_layer: str = "") -> Arrays:
             unread -= dataset.nbytes
             if unread < 0:  # the same array is named again and again
                 raise UnsafeFile(f"{dataset.name}: the file has fewer bytes than its arrays have together")
-            own.append(_numbers(dataset))
+            own.append(numbers(dataset))
         if own:
             arrays[layer] = own
         if layer == last_layer:
@@ -73,8 +73,11 @@ def layers(group: Any, last_layer: str = "") -> Arrays:
     return arrays
 
 
-def _numbers(dataset: Any) -> np.ndarray:
-    """float32, as Keras saves weights. An integer alone is the counter of a Normalization layer, which nothing uses."""
+def numbers(dataset: Any) -> np.ndarray:
+    """The values as float32, as Keras saves weights. Raises UnsafeFile for others, and for any that is not finite.
+
+    An integer alone is the counter of a Normalization layer, which nothing uses.
+    """
     counter = dataset.dtype.kind in "iu" and dataset.shape == ()
     if not counter and (dataset.dtype.kind, dataset.dtype.itemsize) != ("f", 4):
         raise UnsafeFile(f"{dataset.name}: values of type {dataset.dtype}, expected float32")

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Iterator
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models.own import protobuf
-from imagefeatures.models.own.files import ModelFiles
+from imagefeatures.models.own import keras_config, protobuf
+from imagefeatures.models.own.files import MOST_BYTES, ModelFiles
 from imagefeatures.models.own.protobuf import Malformed, fields, messages, text
 
 FILE_OPS = {
@@ -105,4 +105,12 @@ def _refused(files: ModelFiles, why: str) -> ModelMismatch:
     return ModelMismatch(f"model: {files.uri} is refused: {why}")
 
 
-_CHECKS: dict[str, Callable[[ModelFiles], None]] = {"onnx": _onnx, "savedmodel": _saved_model}
+def _keras(files: ModelFiles) -> None:
+    (data,) = files.files.values()
+    try:
+        keras_config.check_archive(data, MOST_BYTES)
+    except ModelMismatch as error:
+        raise _refused(files, str(error)) from None
+
+
+_CHECKS: dict[str, Callable[[ModelFiles], None]] = {"onnx": _onnx, "savedmodel": _saved_model, "keras": _keras}

@@ -5,9 +5,7 @@ It reads `request.json` in the folder that it is given, and writes `result.json`
 
 from __future__ import annotations
 
-import json
 import resource
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,8 @@ CPU_SECONDS = 1800
 
 
 class Request(BaseModel):
-    """What is asked. main: the path inside FILES that a library opens. architecture: of a file that holds arrays alone.
+    """What is asked. main: the path inside FILES that a library opens. architecture: of a file that holds arrays alone,
+    and the size of its pictures.
 
     With spec the engine's files are made. With model the answer is Facts, and else what the file says of itself.
     """
@@ -39,6 +38,7 @@ class Request(BaseModel):
     format: Format
     main: str
     architecture: str | None = None
+    size: tuple[int, int] | None = None
     model: OwnModel | None = None
     spec: ModelSpec | None = None
 
@@ -88,7 +88,7 @@ def _open(request: Request, place: Path) -> Any:
     if request.format in OF_KERAS:
         from imagefeatures.models.own import keras_graph  # TensorFlow, for files of Keras only
 
-        return keras_graph.KerasGraph(path, request.format, request.architecture)
+        return keras_graph.KerasGraph(path, request.format, request.architecture, request.size)
     from imagefeatures.models.own import graph
 
     return graph.Graph(path, request.format)
@@ -97,9 +97,9 @@ def _open(request: Request, place: Path) -> Any:
 def _make(graph: Any, spec: ModelSpec, folder: Path) -> list[str]:
     files, golden = graph.build(spec)
     if not np.isfinite(golden).all():
-        raise ModelMismatch("its vectors of the golden pictures are not finite: are its weights, and is normalize right?")
+        raise ModelMismatch("it gives vectors that are not finite; see whether normalize is as it was trained")
     if np.ptp(golden, axis=0).max() == 0:
-        raise ModelMismatch("its vectors of four different pictures are the same: are its weights, and is cut right?")
+        raise ModelMismatch("it gives the same vector for four different pictures; see whether cut and normalize fit")
     folder.mkdir()
     np.save(folder / GOLDEN_FILE, golden, allow_pickle=False)
     for name, data in files.items():
@@ -114,5 +114,3 @@ def _limit() -> None:
         (resource.RLIMIT_CPU, CPU_SECONDS),
     ):
         resource.setrlimit(limit, (most, most))
-
-

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import posixpath
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from imagefeatures import names
 from imagefeatures.models import backbones
 from imagefeatures.models.spec import Format, Pooling, ValueScale
 from imagefeatures.strict import StrictModel
-from imagefeatures.wording import only_sentence
 
 SUFFIXES: dict[str, Format] = {
     ".weights.h5": "weights.h5",
@@ -36,7 +35,6 @@ PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz",
 
 SIDE = Annotated[int, Field(ge=16, le=4096)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Channels = Number | tuple[Number, Number, Number]
 
 
 class Normalization(StrictModel):
@@ -49,23 +47,26 @@ class Normalization(StrictModel):
     """
 
     scale: Number = Field(1.0, gt=0)
-    mean: Channels = 0.0
-    std: Channels = 1.0
+    mean: tuple[Number, ...] = (0.0,)
+    std: tuple[Annotated[Number, Field(gt=0)], ...] = (1.0,)
     order: Literal["rgb", "bgr"] = "rgb"
 
-    @field_validator("std")
+    @field_validator("mean", "std", mode="before")
     @classmethod
-    def _std_is_above_zero(cls, std: Channels) -> Channels:
-        if min(_each(std)) <= 0:
-            raise ValueError("must be above 0")
-        return std
+    def _one_number_is_for_all_channels(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, int | float) else given
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _there_is_one_for_each_channel(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        if len(given) not in (1, 3):
+            raise ValueError("must be one number, or three")
+        return given
 
     def as_scale(self) -> ValueScale:
         """The same as (value - mean) / std."""
         # Nine digits are more than float32 has, and 1 / 255 however it is written becomes 255.
-        mean, std = (
-            tuple(float(f"{one / self.scale:.9g}") for one in _each(given)) for given in (self.mean, self.std)
-        )
+        mean, std = (tuple(float(f"{one / self.scale:.9g}") for one in given) for given in (self.mean, self.std))
         return ValueScale(mean=mean, std=std, order=self.order)
 
 
@@ -78,9 +79,11 @@ class OwnModel(StrictModel):
     architecture: str | None = Field(None, description="The backbone whose weights the file holds")
     cut: str | None = Field(None, min_length=1, max_length=500, description="The layer or node that gives the vector")
     pooling: Pooling | None = Field(None, description="What makes a vector of the cut's output")
-    normalize: Literal["tf", "caffe", "torch", "none"] | Normalization | None = Field(
-        None, description="How pixel values are scaled for the model"
-    )
+    normalize: Annotated[
+        Annotated[Literal["tf", "torch", "caffe", "none"] | None, Tag("(mode)")]
+        | Annotated[Normalization, Tag("(numbers)")],
+        Discriminator(lambda given: "(numbers)" if isinstance(given, dict | Normalization) else "(mode)"),
+    ] = Field(None, description="How pixel values are scaled for the model")
     size: tuple[SIDE, SIDE] | None = Field(None, description="Height and width, where the file leaves them open")
     layout: Literal["nhwc", "nchw"] | None = Field(None, description="The order of the input's axes")
 
@@ -111,17 +114,6 @@ class OwnModel(StrictModel):
         if architecture is not None and architecture not in backbones.BACKBONES:
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}")
         return architecture
-
-    @field_validator("normalize", mode="before")
-    @classmethod
-    def _numbers_are_named(cls, normalize: object) -> object:
-        if isinstance(normalize, dict):
-            try:
-                return Normalization.model_validate(normalize)
-            except ValidationError as error:
-                place = ".".join(map(str, error.errors()[0]["loc"][:1]))
-                raise ValueError(f"{place}: {only_sentence(error)}") from None
-        return normalize
 
     @model_validator(mode="after")
     def _the_fields_fit_the_format(self) -> Self:
@@ -176,7 +168,3 @@ def format_of(uri: str) -> Format | None:
     ('weights.h5', 'savedmodel', None)
     """
     return next((name for suffix, name in SUFFIXES.items() if uri.lower().endswith(suffix)), None)
-
-
-def _each(given: Channels) -> tuple[float, ...]:
-    return given if isinstance(given, tuple) else (given,)

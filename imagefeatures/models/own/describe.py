@@ -122,8 +122,7 @@ def check_cut(name: str, known: Collection[str]) -> None:
         near = meant(name, list(known))
         hint = near if near.startswith(" (did") else meant(name, few)
         raise ModelMismatch(
-            f"cut: there is no {printable(name)!r}{printable(hint)}; "
-            "imagefeatures model inspect lists the names"
+            f"cut: there is no {printable(name)!r}{printable(hint)}; imagefeatures model inspect lists the names"
         )
 
 

@@ -27,9 +27,6 @@ REFERENCE_SETTINGS = engine.SETTINGS | {"INFERENCE_NUM_THREADS": 2}
 _NUMBERED = re.compile(r"[A-Za-z]\w*_\d+")
 """A name that OpenVINO itself has given to a node of a converted graph: it is another one in the next version."""
 
-OUTPUT = "output"
-"""The name of a cut at the model's own output, where the file gives it none."""
-
 
 class Graph:
     """A model as OpenVINO reads it. path: of the file, or of the SavedModel's folder."""
@@ -140,7 +137,7 @@ def _names(op: Any, output: Any, format: str) -> list[str]:
 
 
 def _tflite(path: Path) -> tuple[Any, dict[str, Any], str]:
-    """As `_read`. Converted with all its tensors as outputs: only so does OpenVINO keep their names and their order of axes."""
+    """As `_read`. All tensors become outputs: only so does OpenVINO keep their names and their order of axes."""
     front_end = _front_end("tflite")
     decoded = front_end.decode(front_end.load(str(path)))
     made = [op for op in decoded.get_ordered_ops() if "FrameworkNode" in op.get_type_name()]
@@ -193,9 +190,9 @@ def _reference_vectors(model: Any, spec: ModelSpec, pixels: np.ndarray) -> np.nd
 
 def _check_finite(model: Any) -> None:
     for op in model.get_ordered_ops():
-        if op.get_type_name() == "Constant" and op.output(0).element_type.is_real():
-            if np.isnan(op.data).any():
-                raise ModelMismatch(f"its weights {op.get_friendly_name()} hold values that are not numbers (NaN)")
+        is_weight = op.get_type_name() == "Constant" and op.output(0).element_type.is_real()
+        if is_weight and np.isnan(op.get_data(dtype=np.float32)).any():
+            raise ModelMismatch(f"its weights {op.get_friendly_name()} hold values that are not numbers (NaN)")
 
 
 def _passes_on(output: Any) -> bool:

@@ -24,9 +24,7 @@ from imagefeatures.models.spec import ModelSpec
 SECONDS = 600
 """The longest that a file may take: a large Keras model is built, converted and computed in one."""
 
-PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[2:]; from imagefeatures.models.own import child; child.main(sys.argv[1])"
-)
+PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from imagefeatures.models.own import child; child.main(sys.argv[1])"
 
 INHERITED = ("LD_LIBRARY_PATH", "PATH")
 """Environment variables that Python may need to start at all."""
@@ -44,7 +42,7 @@ def describe(files: ModelFiles, architecture: str | None = None) -> Described:
 
 def settle(model: OwnModel, files: ModelFiles) -> Facts:
     """The facts of the model's spec. Raises ModelMismatch when file and fields do not fit, or it cannot be used."""
-    request = Request(format=files.format, main=files.main, architecture=model.backbone, model=model)
+    request = Request(format=files.format, main=files.main, architecture=model.backbone, size=model.size, model=model)
     facts = _run(request, files)[0].facts
     assert facts  # noqa: S101 - what was asked for
     return facts
@@ -54,7 +52,9 @@ def build(spec: ModelSpec, files: ModelFiles) -> dict[str, bytes]:
     """The engines' files and the golden vectors, by name. Raises ModelMismatch when the file cannot be used."""
     known = {backbone.architecture: name for name, backbone in BACKBONES.items()}
     architecture = known[spec.architecture] if spec.architecture else None
-    return _run(Request(format=files.format, main=files.main, architecture=architecture, spec=spec), files)[1]
+    size = spec.input_shape[:2]
+    request = Request(format=files.format, main=files.main, architecture=architecture, size=size, spec=spec)
+    return _run(request, files)[1]
 
 
 def _run(request: Request, files: ModelFiles) -> tuple[Result, dict[str, bytes]]:

@@ -27,13 +27,20 @@ VERSION = 1
 def resolve(model: str | OwnModel, lake: str) -> ModelSpec:
     """The spec of what a dataset file has as `model`.
 
-    Raises ModelMismatch when a user's file is not there, is another one than its digest says, or cannot be used;
-    StoreRefused or StoreError.
+    Of a file whose digest the dataset file says, and of which the lake has the facts, nothing is read. Raises
+    ModelMismatch when a user's file is not there, is another one than its digest says, or cannot be used; StoreRefused
+    or StoreError.
     """
     if isinstance(model, str):
         return BACKBONES[model]
+    if model.sha256 and (facts := _kept(_place(model, model.sha256, lake))):
+        return spec_of(model, model.sha256, facts)
     read = files.read(model.uri, model.format, model.sha256)
-    return spec_of(model, read.sha256, _facts(model, read, lake))
+    place = _place(model, read.sha256, lake)
+    if not (facts := _kept(place)):
+        facts = process.settle(model, read)
+        storage.write(place, facts.model_dump_json().encode())
+    return spec_of(model, read.sha256, facts)
 
 
 def spec_of(model: OwnModel, sha256: str, facts: Facts) -> ModelSpec:
@@ -63,18 +70,21 @@ def is_of(spec: ModelSpec, model: str | OwnModel) -> bool:
     return all(value is None or value == getattr(spec, name) for name, value in said.items())
 
 
-def _facts(model: OwnModel, read: files.ModelFiles, lake: str) -> Facts:
+def _place(model: OwnModel, sha256: str, lake: str) -> str:
+    """Where the facts are kept. sha256: of the file."""
+    libraries = ("openvino", "keras") if model.format in OF_KERAS else ("openvino",)
     asked = {
-        "file": read.sha256,
+        "file": sha256,
         "model": model.model_dump(mode="json", exclude={"name", "uri", "sha256", "normalize"}),
         "format": model.format,
         "backbone": model.backbone,
-        "versions": [VERSION, *map(version, ("openvino", "keras") if model.format in OF_KERAS else ("openvino",))],
+        "versions": [VERSION, *map(version, libraries)],
     }
-    uri = described_model(lake, hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32])
+    return described_model(lake, hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32])
+
+
+def _kept(place: str) -> Facts | None:
     try:
-        return Facts.model_validate_json(storage.read(uri))
+        return Facts.model_validate_json(storage.read(place))
     except (storage.ObjectMissing, ValidationError):  # the latter: empty or cut
-        facts = process.settle(model, read)
-        storage.write(uri, facts.model_dump_json().encode())
-        return facts
+        return None
