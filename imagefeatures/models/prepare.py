@@ -44,7 +44,7 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
     with contextlib.suppress(ModelMismatch):  # else it is made, or made anew
         return _read_proven(folder)[0]
     with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
-        weights = load_weights(spec, cache)
+        weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
     with _told("the reference in Keras"):
         model = reference.build(spec, weights)
         pixels = reference.golden_pixels(spec.input_shape)

@@ -13,6 +13,7 @@ from imagefeatures.catalog import standing, tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.pinning import pinned
 from imagefeatures.plan import plan_run
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
@@ -33,7 +34,7 @@ def partitions(dataset: Dataset, params: RedriveParams, settings: Settings) -> l
     published = {row["partition_key"]: row for row in read.runs(settings, dataset.name)}
     if wanted and wanted not in published:
         raise ParamsError(f"partition: {wanted} of {dataset.name} is not published; run it: {_whole(dataset, wanted)}")
-    model = BACKBONES[dataset.model]
+    model = pinned(BACKBONES[dataset.model], settings.lake, settings.cache)
     fingerprint = model.fingerprint(model.preprocessing)
     found = []
     for partition in sorted([wanted] if wanted else published):
