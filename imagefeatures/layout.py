@@ -14,6 +14,7 @@
 <lake>/publishing/<run>/publication.json    what register puts into the tables, while it does
 <lake>/models/<fingerprint>/
 <lake>/models/described/<digest>.json        what was found in a user's model file
+<lake>/models/<name>/weights.json           the digest of the weights that were first used for the model
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
 """
 
@@ -194,6 +195,11 @@ def model_facts(lake: str, fingerprint: str) -> str:
 def described_model(lake: str, digest: str) -> str:
     """What was found in a user's model file. digest: of the file and of what was asked."""
     return f"{lake}/models/described/{digest}.json"
+
+
+def weights_record(lake: str, model: str, sha256: str | None = None) -> str:
+    """Holds the digest of the arrays that a model's weights are held to. sha256: of a file that a user names."""
+    return f"{lake}/models/{model}{f'-{sha256[:16]}' if sha256 else ''}/weights.json"
 
 
 def moved(uri: str, old: str, new: str) -> str:

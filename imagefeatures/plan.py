@@ -100,7 +100,7 @@ def plan_run(
     source.check_apart(settings.lake)
     with _no_store_is_refused():
         source.check()
-        model = resolve.resolve(effective.model, settings.lake)
+    model = resolve.resolve(effective.model, settings.lake, settings.cache)
     now = dt.datetime.now(dt.UTC)
     run = Run(
         run_id=f"{now:{RUN_ID_TIME}}-{secrets.token_hex(4)}",

@@ -2,6 +2,8 @@
 
 spec       what a model is: architecture, input, scale, cut, width, weights; and its fingerprint
 backbones  the models by name
+pinning    the digest of weights that the package does not know: taken at first use, held in the lake
+downloads  weights from the network, held to the digest of the file
 hdf5       HDF5 files of strangers: what of them is read
 weights    finds the file, reads its arrays, checks their digest
 reference  the model in Keras: the numbers that every engine must reproduce

@@ -50,7 +50,7 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
             files = process.build(spec, own_files.read(str(spec.uri), spec.format, spec.sha256))
         return _prove(spec, preprocessing, lake, files)
     with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
-        weights = load_weights(spec, cache)
+        weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
     with _told("the reference in Keras"):
         model = reference.build(spec, weights)
         pixels = reference.golden_pixels(spec.input_shape)

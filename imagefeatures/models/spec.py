@@ -56,8 +56,8 @@ class ModelSpec(FrozenModel):
     architecture: the class of keras.applications; empty when the file itself says what the model is. input_shape:
     height, width, channels of the pixels. scale: a mode of Keras' preprocess_input, or the numbers. cut: the layer or
     node whose output is taken; WHOLE for a backbone up to its end. pooling: what makes a vector of the cut's output;
-    none: the output is one already. width: length of a vector. weights: name of the Keras file. weights_md5: of the
-    official file, as Keras holds it. weights_sha256: SHA-256 of all arrays in layer order, as little-endian float32;
+    none: the output is one already. width: length of a vector. weights: name of the Keras file. weights_hash: digest of
+    the official file, as Keras has it. weights_sha256: SHA-256 of all arrays in layer order, as little-endian float32;
     None until it is known. last_layer: of the backbone; what follows in the file is a classifier.
     Of a file that a user names: uri, sha256 of the file's bytes, and layout, the order of the axes of its input.
     """
@@ -70,7 +70,7 @@ class ModelSpec(FrozenModel):
     pooling: Pooling = "avg"
     width: int
     weights: str = ""
-    weights_md5: str | None = None
+    weights_hash: str | None = None
     weights_sha256: str | None = None
     last_layer: str = ""
     format: Format = "keras-applications"

@@ -33,7 +33,7 @@ def partitions(dataset: Dataset, params: RedriveParams, settings: Settings) -> l
     published = {row["partition_key"]: row for row in read.runs(settings, dataset.name)}
     if wanted and wanted not in published:
         raise ParamsError(f"partition: {wanted} of {dataset.name} is not published; run it: {_whole(dataset, wanted)}")
-    model = resolve(dataset.model, settings.lake)
+    model = resolve(dataset.model, settings.lake, settings.cache)
     fingerprint = model.fingerprint(model.preprocessing)
     found = []
     for partition in sorted([wanted] if wanted else published):

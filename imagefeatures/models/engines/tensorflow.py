@@ -20,7 +20,7 @@ BATCH = 32
 
 def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
     """The Keras model's arrays, named "<layer>/<position>", in layer order."""
-    arrays = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    arrays = {layer.name: [v.numpy() for v in reference.variables(layer)] for layer in reference.weighted(model)}
     sink = io.BytesIO()
     named = {f"{layer}/{index}": array for layer, own in arrays.items() for index, array in enumerate(own)}
     np.savez(sink, **named)

@@ -6,7 +6,9 @@ A `.weights.h5` has no names of layers: only the class of each and a counter, in
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -37,10 +39,21 @@ def configuration(data: bytes) -> str:
         return config.decode() if isinstance(config, bytes) else str(config)
 
 
-def by_name(data: bytes, last_layer: str) -> Arrays:
-    """The arrays of a legacy HDF5 file, with or without a head, by the names of the layers; up to last_layer."""
+def without_head(data: bytes, counts: Sequence[tuple[int, int]]) -> Arrays:
+    """The arrays of a legacy HDF5 file that a backbone takes. What follows in the file is a head.
+
+    counts: how many arrays each of its layers has that are trained, and how many others, in its order. A backbone that
+    is one layer of another model has the trained ones of all its layers first.
+    """
     with hdf5.opened(data, "its weights") as file:
-        return hdf5.layers(file.get("model_weights", file), last_layer)
+        arrays = hdf5.layers(file.get("model_weights", file))
+    trained, others = (sum(column) for column in zip(*counts, strict=True))
+    for name, own in arrays.items():
+        if len(own) == trained + others > sum(counts[0]):
+            first, then = iter(own[:trained]), iter(own[trained:])
+            parts = ([*islice(first, many), *islice(then, more)] for many, more in counts)
+            return {f"{name}/{index}": part for index, part in enumerate(parts)}
+    return dict(islice(arrays.items(), len(counts)))
 
 
 def by_class(data: bytes, layers: Iterable[tuple[str, str, Shapes]]) -> Arrays:
@@ -51,23 +64,20 @@ def by_class(data: bytes, layers: Iterable[tuple[str, str, Shapes]]) -> Arrays:
     """
     with hdf5.opened(data, "its weights") as file:
         found = _layers(dict(_arrays(file)))
-    given: dict[str, Iterator[tuple[str, list[np.ndarray]]]] = {}
+    given: dict[str, deque[str]] = {}
     for path in sorted(found, key=_in_order):
-        given.setdefault(_class_of(path), iter([]))
-    for kind in given:
-        own = [path for path in sorted(found, key=_in_order) if _class_of(path) == kind]
-        given[kind] = ((path, found[path]) for path in own)
+        given.setdefault(_class_of(path), deque()).append(path)
     arrays: Arrays = {}
     for name, kind, shapes in layers:
-        path, own_arrays = next(given.get(snake_case(kind), iter([])), ("", []))
-        if not path:
+        if not (paths := given.get(snake_case(kind))):
             raise ModelMismatch(f"its weights have no layer for {name}, a {kind}; is architecture right?")
-        if [array.shape for array in own_arrays] != [tuple(shape) for shape in shapes]:
+        path = paths.popleft()
+        have, wanted = [array.shape for array in found[path]], [tuple(shape) for shape in shapes]
+        if have != wanted:
             raise ModelMismatch(
-                f"its weights {path} have the shapes {[array.shape for array in own_arrays]}, and {name} takes "
-                f"{[tuple(shape) for shape in shapes]}; is architecture right?"
+                f"its weights {path} have the shapes {have}, and {name} takes {wanted}; is architecture right?"
             )
-        arrays[name] = own_arrays
+        arrays[name] = found[path]
     return arrays
 
 
@@ -97,7 +107,7 @@ def _arrays(file: Any) -> Iterator[tuple[str, np.ndarray]]:
             unread -= inner.nbytes
             if unread < 0:  # one array under many names
                 raise hdf5.UnsafeFile(f"{path}{name}: the file has fewer bytes than its arrays have together")
-            if inner.dtype.kind in "iu":  # states of random numbers, counters
+            if inner.dtype.kind in "iu" and inner.shape:  # the state of random numbers
                 continue
             yield f"{path}{name}", hdf5.numbers(inner)
 

@@ -120,7 +120,10 @@ def _load(path: Path) -> Any:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises what its layers raise
         line = next((line for line in map(str.strip, str(error).splitlines()) if line), "")
-        raise ModelMismatch(f"Keras cannot load it ({type(error).__name__}: {line[:300]})") from None
+        raise ModelMismatch(
+            "Keras cannot load it; where it holds a backbone of keras.applications, say which by architecture "
+            f"({type(error).__name__}: {line[:200]})"
+        ) from None
     if not getattr(model, "inputs", None):
         raise ModelMismatch("its input is not known before it is called; save it as a functional model")
     return model
@@ -133,23 +136,17 @@ def _backbone(architecture: str, data: bytes, format: Format, size: tuple[int, i
     shape = (*size, 3) if size else spec.input_shape
     builder = getattr(keras.applications, spec.architecture)
     model = builder(input_shape=shape, include_top=False, weights=None, pooling="avg")
-    layers = [layer for layer in model.layers if layer.weights]
+    layers = reference.weighted(model)
     if format == "h5":
-        arrays = keras_arrays.by_name(data, spec.last_layer)
+        counts = [(len(layer.trainable_weights), len(layer.non_trainable_weights)) for layer in layers]
+        arrays = keras_arrays.without_head(data, counts)
     else:
-        shapes = [[weight.shape for weight in layer.weights] for layer in layers]
+        shapes = [[tuple(variable.shape) for variable in reference.variables(layer)] for layer in layers]
         kinds = ((layer.name, type(layer).__name__, own) for layer, own in zip(layers, shapes, strict=True))
         arrays = keras_arrays.by_class(data, kinds)
-    for layer in layers:
-        if layer.name not in arrays:
-            raise ModelMismatch(f"its weights have no layer {layer.name}; is architecture right?")
-        given, wanted = ([tuple(one.shape) for one in many] for many in (arrays[layer.name], layer.weights))
-        if given != wanted:
-            raise ModelMismatch(
-                f"its weights of layer {layer.name} have the shapes {given}, and {architecture} takes {wanted}; "
-                "is architecture right?"
-            )
-        layer.set_weights(arrays[layer.name])
+    if next(iter(arrays.values()), [np.zeros(1)])[0].any():  # trained from ImageNet's weights, with their mean
+        arrays = reference.as_in_imagenet(spec, arrays)
+    reference.set_arrays(layers, arrays, spec)
     return model
 
 

@@ -21,7 +21,7 @@ from imagefeatures.models.own.describe import Described, Facts
 from imagefeatures.models.own.files import ModelFiles
 from imagefeatures.models.spec import ModelSpec
 
-SECONDS = 600
+SECONDS = 1800
 """The longest that a file may take: a large Keras model is built, converted and computed in one."""
 
 PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from imagefeatures.models.own import child; child.main(sys.argv[1])"

@@ -9,22 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from importlib.metadata import version
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from imagefeatures import storage
 from imagefeatures.layout import described_model
-from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.backbones import BACKBONES, planned_as
 from imagefeatures.models.own import files, process
 from imagefeatures.models.own.declared import OF_KERAS, Normalization, OwnModel
 from imagefeatures.models.own.describe import Facts
+from imagefeatures.models.pinning import pinned
 from imagefeatures.models.spec import ModelSpec
 
 VERSION = 1
 """Raise it when the same file and fields give another spec than before."""
 
 
-def resolve(model: str | OwnModel, lake: str) -> ModelSpec:
+def resolve(model: str | OwnModel, lake: str, cache: Path) -> ModelSpec:
     """The spec of what a dataset file has as `model`.
 
     Of a file whose digest the dataset file says, and of which the lake has the facts, nothing is read. Raises
@@ -32,7 +34,7 @@ def resolve(model: str | OwnModel, lake: str) -> ModelSpec:
     or StoreError.
     """
     if isinstance(model, str):
-        return BACKBONES[model]
+        return pinned(BACKBONES[model], lake, cache)
     if model.sha256 and (facts := _kept(_place(model, model.sha256, lake))):
         return spec_of(model, model.sha256, facts)
     read = files.read(model.uri, model.format, model.sha256)
@@ -62,7 +64,7 @@ def spec_of(model: OwnModel, sha256: str, facts: Facts) -> ModelSpec:
 def is_of(spec: ModelSpec, model: str | OwnModel) -> bool:
     """Whether a spec may be that of what a dataset file has as `model`, without a look at the file."""
     if isinstance(model, str):
-        return spec == BACKBONES.get(model)
+        return planned_as(model, spec)
     facts = Facts.model_validate({name: getattr(spec, name) for name in Facts.model_fields})
     if not spec.sha256 or spec != spec_of(model, spec.sha256, facts):
         return False

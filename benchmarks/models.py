@@ -1,0 +1,149 @@
+"""Every model by name: engine against Keras, in numbers and in speed. `make models` writes the table of docs/models.md.
+
+Each model is measured in processes of its own, one after the other, so that the memory of one is given back before the
+next: one draws weights where the cache folder has none, the other prepares the model as a run does, from these weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import seeded_models
+from imagefeatures.models import engines, prepare, reference
+from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.pinning import pinned
+from imagefeatures.models.spec import ModelSpec
+from imagefeatures.models.weights import cache_file
+from imagefeatures.settings import REPOSITORY, Settings
+
+DOCUMENT = REPOSITORY / "docs" / "models.md"
+RESULTS = REPOSITORY / "benchmarks" / "results" / "models.json"
+BEGIN, END = "<!-- begin: make models -->\n", "<!-- end: make models -->\n"
+SECONDS = 3
+"""How long the speed is measured at least."""
+
+PHOTOS = ("china.jpg", "flower.jpg")
+"""Of scikit-learn."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models; all of them if none is named")
+    parser.add_argument("--part", choices=list(_PARTS), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.part:
+        _PARTS[given.part](BACKBONES[given.names[0]], given.folder)
+        return
+    known: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.is_file() else {}
+    for name in given.names or BACKBONES:
+        known[name] = measured(name)
+        print(line(name, known[name]), flush=True)
+        RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    (before, _, rest), table = text.partition(BEGIN), [*HEAD, *(line(name, known[name]) for name in known)]
+    DOCUMENT.write_text(before + BEGIN + "\n".join(table) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+
+
+def measured(name: str) -> dict[str, Any]:
+    """What is measured of one model: a row of the table. Raises CalledProcessError when a part of it fails."""
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
+        command = [sys.executable, "-m", "benchmarks.models", name, "--folder", folder, "--part"]
+        real = cache_file(BACKBONES[name], Settings.from_env().cache)
+        weights = cache_file(BACKBONES[name], Path(folder))
+        weights.parent.mkdir()
+        if real.is_file():
+            weights.symlink_to(real)
+        else:
+            subprocess.run([*command, "draw"], cwd=REPOSITORY, check=True)  # noqa: S603 - our own command
+        result = subprocess.run([*command, "measure"], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return {"weights": "real" if real.is_file() else "seeded"} | found
+
+
+HEAD = (
+    "| Model | Width | Input | Values | Weights | Largest difference | Cosine | Images/s a core | Prepared in |",
+    "|---|---:|---:|---|---|---:|---:|---:|---:|",
+)
+
+
+def line(name: str, found: dict[str, Any]) -> str:
+    """A row of the table in Markdown."""
+    spec = BACKBONES[name]
+    height, width, _ = spec.input_shape
+    return (
+        f"| `{name}` | {spec.width} | {height} × {width} | {VALUES[str(spec.scale)]} | {found['weights']} "
+        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.0f} "
+        f"| {found['prepare_seconds']:.0f} s |"
+    )
+
+
+VALUES = {
+    "tf": "−1 … 1",
+    "torch": "mean and deviation",
+    "caffe": "BGR less the mean",
+    "none": "in the graph",
+}
+"""What is done to pixel values, for the table."""
+
+
+def draw(spec: ModelSpec, folder: Path) -> None:
+    seeded_models.write_weights(spec, cache_file(spec, folder))
+
+
+def measure(spec: ModelSpec, folder: Path) -> None:
+    """Print what is measured, as JSON."""
+    spec = spec.model_copy(update={"weights_hash": None})  # of the official file; that of drawn weights is another
+    started, lake = time.perf_counter(), folder.as_uri()
+    spec = pinned(spec, lake, folder)
+    facts = prepare.prepare(spec, spec.preprocessing, lake, folder)
+    prepared = time.perf_counter() - started
+    bundle, pixels = prepare.read_bundle(spec, spec.preprocessing, lake), pictures(spec)
+    engine = engines.load("openvino", bundle)
+    vectors, expected = engine.features(pixels), seeded_models.vectors_of_keras(spec, cache_file(spec, folder), pixels)
+    parity = reference.check_parity("openvino", vectors, expected)
+    result = {
+        "difference": parity["max_absolute_difference"],
+        "cosine": parity["min_cosine"],
+        "tensorflow_difference": facts["parity"]["tensorflow"]["max_absolute_difference"],
+        "spread": float(np.median(vectors.std(axis=0) / (np.abs(vectors).mean(axis=0) + 1e-9))),
+        "largest": float(np.abs(vectors).max()),
+        "images_per_second": speed(engine, pixels),
+        "prepare_seconds": prepared,
+    }
+    print(json.dumps(result))
+
+
+def pictures(spec: ModelSpec) -> np.ndarray:
+    """Two photos and the golden pictures: uint8 [6, *input_shape]."""
+    import sklearn.datasets
+    from PIL import Image
+
+    photos = (Image.open(Path(sklearn.datasets.__file__).parent / "images" / name) for name in PHOTOS)
+    return np.concatenate(
+        [np.stack([spec.preprocessing(photo) for photo in photos]), reference.golden_pixels(spec.input_shape)]
+    )
+
+
+def speed(engine: engines.Engine, pixels: np.ndarray) -> float:
+    """Images a second, in this process alone."""
+    started, done = time.perf_counter(), 0
+    while (seconds := time.perf_counter() - started) < SECONDS:
+        engine.features(pixels)
+        done += len(pixels)
+    return done / seconds
+
+
+_PARTS = {"draw": draw, "measure": measure}
+
+if __name__ == "__main__":
+    main()
