@@ -77,7 +77,7 @@ class Graph:
         return sides, spatial_axes(sides, input_shape, layout) if len(sides) in (3, 4) else ()
 
     def build(self, spec: ModelSpec) -> tuple[dict[str, bytes], np.ndarray]:
-        """The engine's files, and the reference's vectors of the golden pictures: float32 [4, width]."""
+        """The engine's files, and the reference's vectors of the golden pictures: float32 [4, width]. Once only."""
         pixels = reference.golden_pixels(spec.input_shape)
         golden = _reference_vectors(self.cut(spec.cut, spec.input_shape, spec.layout), spec, pixels)
         return engine.as_files(_pooled(self.cut(spec.cut, spec.input_shape, spec.layout), spec), spec), golden

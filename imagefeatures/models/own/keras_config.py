@@ -53,7 +53,7 @@ def check_config(config: bytes | str) -> None:
         raise ModelMismatch("its configuration is no mapping")
     for part in _objects(content):
         name, module = part["class_name"], part.get("module")
-        if name in RUN_CODE:
+        if str(name) in RUN_CODE:
             raise ModelMismatch(
                 f"it has a layer {name}, which runs code of the file; replace it by a layer of Keras, or export the "
                 "model as ONNX"
