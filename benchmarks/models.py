@@ -1,7 +1,7 @@
 """Every model by name: engine against Keras, in numbers and in speed. `make models` writes the table of docs/models.md.
 
-Each model is measured in processes of its own, one after the other, so that the memory of one is given back before the
-next: one draws weights where the cache folder has none, the other prepares the model as a run does, from these weights.
+Each model is measured in a process of its own, so that the memory of one is given back before the next. It is prepared
+as a run does, from the weights of the cache folder, or from weights that are drawn where the folder has none.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ PHOTOS = ("china.jpg", "flower.jpg")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="models; all of them if none is named")
-    parser.add_argument("--part", choices=list(_PARTS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.part:
-        _PARTS[given.part](BACKBONES[given.names[0]], given.folder)
+    if given.folder:
+        print(json.dumps(measure(BACKBONES[given.names[0]], given.folder)))
         return
     known: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.is_file() else {}
     for name in given.names or BACKBONES:
@@ -57,15 +56,13 @@ def main() -> None:
 def measured(name: str) -> dict[str, Any]:
     """What is measured of one model: a row of the table. Raises CalledProcessError when a part of it fails."""
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
-        command = [sys.executable, "-m", "benchmarks.models", name, "--folder", folder, "--part"]
         real = cache_file(BACKBONES[name], Settings.from_env().cache)
         weights = cache_file(BACKBONES[name], Path(folder))
         weights.parent.mkdir()
         if real.is_file():
             weights.symlink_to(real)
-        else:
-            subprocess.run([*command, "draw"], cwd=REPOSITORY, check=True)  # noqa: S603 - our own command
-        result = subprocess.run([*command, "measure"], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603
+        command = [sys.executable, "-m", "benchmarks.models", name, "--folder", folder]
+        result = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603 - our own
     found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
     return {"weights": "real" if real.is_file() else "seeded"} | found
 
@@ -96,12 +93,10 @@ VALUES = {
 """What is done to pixel values, for the table."""
 
 
-def draw(spec: ModelSpec, folder: Path) -> None:
-    seeded_models.write_weights(spec, cache_file(spec, folder))
-
-
-def measure(spec: ModelSpec, folder: Path) -> None:
-    """Print what is measured, as JSON."""
+def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
+    """What is measured of one model in this process. folder: of the weights, if there are any, and for a lake."""
+    if not cache_file(spec, folder).exists():
+        seeded_models.write_weights(spec, cache_file(spec, folder))
     spec = spec.model_copy(update={"weights_hash": None})  # of the official file; that of drawn weights is another
     started, lake = time.perf_counter(), folder.as_uri()
     spec = pinned(spec, lake, folder)
@@ -111,7 +106,7 @@ def measure(spec: ModelSpec, folder: Path) -> None:
     engine = engines.load("openvino", bundle)
     vectors, expected = engine.features(pixels), seeded_models.vectors_of_keras(spec, cache_file(spec, folder), pixels)
     parity = reference.check_parity("openvino", vectors, expected)
-    result = {
+    return {
         "difference": parity["max_absolute_difference"],
         "cosine": parity["min_cosine"],
         "tensorflow_difference": facts["parity"]["tensorflow"]["max_absolute_difference"],
@@ -120,7 +115,6 @@ def measure(spec: ModelSpec, folder: Path) -> None:
         "images_per_second": speed(engine, pixels),
         "prepare_seconds": prepared,
     }
-    print(json.dumps(result))
 
 
 def pictures(spec: ModelSpec) -> np.ndarray:
@@ -142,8 +136,6 @@ def speed(engine: engines.Engine, pixels: np.ndarray) -> float:
         done += len(pixels)
     return done / seconds
 
-
-_PARTS = {"draw": draw, "measure": measure}
 
 if __name__ == "__main__":
     main()

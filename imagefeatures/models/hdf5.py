@@ -23,8 +23,13 @@ Arrays = dict[str, list[np.ndarray]]
 MOST_OBJECTS = 100_000
 """Groups and datasets of a file; the largest model by name has 2,000."""
 
-MOST_TEXT_BYTES = 1 << 30
-"""HDF5 does not say how long texts of variable length are before it reads them: each may be as long as the file."""
+MOST_TEXT_BYTES = 256 << 20
+"""Of one attribute. HDF5 does not say how long its texts are before it reads them; one text may stand there often."""
+
+HEAP = b"GCOL"
+"""Begins each part of the file that holds texts of variable length."""
+
+MOST_TEXTS = 1_000_000
 
 
 class UnsafeFile(ValueError):
@@ -41,7 +46,7 @@ def opened(data: bytes, source: str) -> Iterator[Any]:
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            _check(file, len(data))
+            _check(file, len(data), _longest_text(data))
             yield file
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:  # as h5py raises them
         raise ModelMismatch(f"{source}: not a Keras HDF5 weights file ({_line(error)})") from None
@@ -87,15 +92,17 @@ def numbers(dataset: Any) -> np.ndarray:
     return array
 
 
-def _check(file: Any, size: int) -> None:
+def _check(file: Any, size: int, longest_text: int) -> None:
     """Raise UnsafeFile when an object of the file may hold more or other bytes than the file. size: its bytes."""
     import h5py
 
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise UnsafeFile("its addresses have another length than Keras writes")
     seen: set[int] = set()
     waiting = [file.id]
     while waiting:
         group = waiting.pop()
-        _check_attributes(group, size)
+        _check_attributes(group, size, longest_text)
         for name in group:
             place = name.decode(errors="replace")
             if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
@@ -111,7 +118,7 @@ def _check(file: Any, size: int) -> None:
                 waiting.append(found)
             elif isinstance(found, h5py.h5d.DatasetID):
                 _check_dataset(found, place, size)
-                _check_attributes(found, size)
+                _check_attributes(found, size, longest_text)
             else:
                 raise UnsafeFile(f"{place}: neither a group nor an array")
 
@@ -131,16 +138,34 @@ def _check_dataset(dataset: Any, place: str, size: int) -> None:
         raise UnsafeFile(f"{place}: declares {declared} bytes, of which the file has {min(stored, size)}")
 
 
-def _check_attributes(owner: Any, size: int) -> None:
+def _check_attributes(owner: Any, size: int, longest_text: int) -> None:
     import h5py
 
     for index in range(h5py.h5a.get_num_attrs(owner)):
         attribute = h5py.h5a.open(owner, index=index)
         place, count = attribute.name.decode(errors="replace"), math.prod(attribute.shape or ())
-        if attribute.dtype.kind == "O" and count * size > MOST_TEXT_BYTES:
-            raise UnsafeFile(f"attribute {place}: {count} values of variable length")
+        if attribute.dtype.kind == "O" and count * longest_text > MOST_TEXT_BYTES:
+            raise UnsafeFile(f"attribute {place}: {count} texts, of which one has {longest_text} bytes")
         if count * attribute.dtype.itemsize > size:
             raise UnsafeFile(f"attribute {place}: {count} values, more than the file has")
+
+
+def _longest_text(data: bytes) -> int:
+    """The bytes of the longest text of variable length in a file. Raises UnsafeFile when there are too many."""
+    longest = count = 0
+    start = data.find(HEAP)
+    while start >= 0:
+        end, position = start + int.from_bytes(data[start + 8 : start + 16], "little"), start + 16
+        while data[start + 4] == 1 and position + 16 <= min(end, len(data)):  # 1: the version of the format
+            if (count := count + 1) > MOST_TEXTS:
+                raise UnsafeFile(f"more than {MOST_TEXTS} texts")
+            length = int.from_bytes(data[position + 8 : position + 16], "little")
+            if data[position : position + 2] == b"\0\0":  # what follows is not used
+                break
+            longest = max(longest, min(length, len(data)))
+            position += 16 + -(-length // 8) * 8
+        start = data.find(HEAP, start + len(HEAP))
+    return longest
 
 
 def _texts(group: Any, name: str) -> list[str]:

@@ -159,8 +159,38 @@ def test_texts_of_variable_length_are_bounded_before_they_are_read(
 ) -> None:
     data = keras_file(tmp_path / "texts.h5", lambda file: file.attrs.create("layer_names", ["conv", "bn"]))
     assert list(read(data)) == ["conv", "bn"]
-    monkeypatch.setattr(hdf5, "MOST_TEXT_BYTES", 2 * len(data) - 1)
-    with pytest.raises(ModelMismatch, match=r"attribute layer_names: 2 values of variable length"):
+    monkeypatch.setattr(hdf5, "MOST_TEXT_BYTES", 7)
+    with pytest.raises(ModelMismatch, match=r"attribute layer_names: 2 texts, of which one has 4 bytes"):
+        read(data)
+    monkeypatch.setattr(hdf5, "MOST_TEXT_BYTES", 8)
+    assert list(read(data)) == ["conv", "bn"]
+
+
+def test_one_long_text_beside_many_short_ones_is_no_bomb(tmp_path: Path) -> None:
+    def describe(file: h5py.File) -> None:
+        file.attrs["layer_names"] = ["conv", "bn"]
+        file.attrs["model_config"] = "x" * 300_000
+        file.attrs["others"] = [f"layer {number}" for number in range(800)]
+
+    assert hdf5._longest_text(keras_file(tmp_path / "config.h5", describe)) == 300_000
+    assert list(read((tmp_path / "config.h5").read_bytes())) == ["conv", "bn"]
+
+
+def test_a_long_text_that_stands_in_an_attribute_again_and_again_is_refused(tmp_path: Path) -> None:
+    """All of 1000 names are the same 2 MB of the file: 2 GB once they are read."""
+
+    def repeat(file: h5py.File) -> None:
+        file.attrs["layer_names"] = ["x" * 2_000_000, *("y" * 8 for _ in range(999))]
+
+    data = keras_file(tmp_path / "bomb.h5", repeat)
+    with pytest.raises(ModelMismatch, match=r"attribute layer_names: 1000 texts, of which one has 2000000 bytes"):
+        read(data)
+
+
+def test_more_texts_than_any_model_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = keras_file(tmp_path / "texts.h5", lambda file: file.attrs.create("layer_names", ["conv", "bn"]))
+    monkeypatch.setattr(hdf5, "MOST_TEXTS", 1)
+    with pytest.raises(ModelMismatch, match=r"more than 1 texts"):
         read(data)
 
 
