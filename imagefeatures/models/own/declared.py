@@ -46,7 +46,7 @@ class Normalization(StrictModel):
     (127.5,)
     """
 
-    scale: Number = Field(1.0, gt=0)
+    scale: Number = Field(1.0, gt=0, le=1000)
     mean: tuple[Number, ...] = (0.0,)
     std: tuple[Annotated[Number, Field(gt=0)], ...] = (1.0,)
     order: Literal["rgb", "bgr"] = "rgb"
