@@ -90,7 +90,7 @@ def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> I
     yield "  model:"
     yield f"    name: {_name(read.uri)}  # as the tables show it"
     yield f"    uri: {read.uri}"
-    yield f"    sha256: {read.sha256}"
+    yield f'    sha256: "{read.sha256}"'
     if architecture:
         yield f"    architecture: {architecture}"
     cut = suggested(described)

@@ -113,4 +113,6 @@ def _limit() -> None:
         (resource.RLIMIT_DATA, MEMORY_BYTES),
         (resource.RLIMIT_CPU, CPU_SECONDS),
     ):
-        resource.setrlimit(limit, (most, most))
+        hard = resource.getrlimit(limit)[1]
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)  # nobody may raise a limit
+        resource.setrlimit(limit, (allowed, allowed))

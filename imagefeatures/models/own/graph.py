@@ -6,6 +6,7 @@ pooling done by NumPy, must give what the prepared model gives. No TensorFlow is
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,9 @@ FRONT_ENDS = {"onnx": "onnx", "tflite": "tflite", "savedmodel": "tf", "openvino"
 REFERENCE_SETTINGS = engine.SETTINGS | {"INFERENCE_NUM_THREADS": 2}
 """Another number of threads sums in another order: what differs by it is not the model's."""
 
-_NUMBERED = re.compile(r"[A-Za-z]\w*_\d+")
-"""A name that OpenVINO itself has given to a node of a converted graph: it is another one in the next version."""
+_NUMBERED = re.compile(r"[A-Z][A-Za-z]*_\d+")
+"""A name that OpenVINO itself has given to a node of a converted graph, such as Transpose_871: it is another one in the
+next version."""
 
 
 class Graph:
@@ -86,7 +88,7 @@ class Graph:
 def spatial_axes(shape: Sequence[int], input_shape: Sequence[int], layout: str) -> tuple[int, ...]:
     """The axes of a cut's output that are not the channels. input_shape: height, width, channels of the image.
 
-    Converters move the channels of inner nodes: they are where the two other sides have the image's ratio.
+    Converters move the channels of inner nodes: the other two sides are those whose ratio is nearest to the image's.
 
     >>> spatial_axes([1, 1280, 7, 7], (224, 224, 3), "nhwc"), spatial_axes([1, 7, 7, 1280], (224, 224, 3), "nhwc")
     ((2, 3), (1, 2))
@@ -95,17 +97,15 @@ def spatial_axes(shape: Sequence[int], input_shape: Sequence[int], layout: str) 
     """
     if len(shape) == 3:
         return (1,)  # tokens
-    last, first = _fits(shape[1:3], input_shape), _fits(shape[2:4], input_shape)
-    if last != first:
-        return (1, 2) if last else (2, 3)
-    return (1, 2) if layout == "nhwc" else (2, 3)
+    last, first = _distortion(shape[1:3], input_shape), _distortion(shape[2:4], input_shape)
+    if last == first:
+        return (1, 2) if layout == "nhwc" else (2, 3)
+    return (1, 2) if last < first else (2, 3)
 
 
-def _fits(sides: Sequence[int], input_shape: Sequence[int]) -> bool:
-    """Whether two sides are those of the image, made smaller: each division may round up or down."""
-    height, width = sides
-    least, most = (height - 1) / (width + 1), (height + 1) / max(width - 1, 0.5)
-    return height <= input_shape[0] and width <= input_shape[1] and least <= input_shape[0] / input_shape[1] <= most
+def _distortion(sides: Sequence[int], input_shape: Sequence[int]) -> float:
+    """How far the ratio of two sides is from the image's, as a logarithm: 0 where they are the same."""
+    return abs(math.log(sides[0] * input_shape[1] / (sides[1] * input_shape[0])))
 
 
 def _read(path: Path, format: str) -> tuple[Any, dict[str, Any], str]:

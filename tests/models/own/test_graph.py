@@ -125,6 +125,8 @@ def test_weights_that_are_not_numbers_are_refused_by_name(tmp_path: Path) -> Non
         ((1, 6, 20, 16), "nhwc", (2, 3)),
         ((1, 7, 7, 7), "nhwc", (1, 2)),
         ((1, 7, 7, 7), "nchw", (2, 3)),
+        ((1, 19, 20, 16), "nhwc", (2, 3)),
+        ((1, 21, 16, 12), "nchw", (1, 2)),
         ((1, 50, 192), "nhwc", (1,)),
     ],
 )
