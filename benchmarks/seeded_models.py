@@ -25,8 +25,10 @@ def write_weights(spec: ModelSpec, path: Path, seed: int = 0) -> None:
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
+    height, width, channels = spec.input_shape
+    small = (min(height, 128), min(width, 128), channels)  # Keras holds what every layer gives for all images at once
     architecture = getattr(keras.applications, spec.architecture)
-    model = architecture(input_shape=spec.input_shape, include_top=False, weights=None, pooling="avg")
+    model = architecture(input_shape=small, include_top=False, weights=None, pooling="avg")
     random = np.random.default_rng(seed)
     for layer in model.layers:
         for variable in layer.weights:
@@ -39,7 +41,7 @@ def write_weights(spec: ModelSpec, path: Path, seed: int = 0) -> None:
     if spec.scale == "caffe":  # its input has values above 100
         first = next(layer for layer in model.layers if layer.weights)
         first.weights[0].assign(first.weights[0] / 64)
-    _calibrate(model, spec)
+    _calibrate(model, spec.model_copy(update={"input_shape": small}))
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 

@@ -10,4 +10,5 @@ reference  the model in Keras: the numbers that every engine must reproduce
 engines    pixels to vectors, fast: one module for each engine
 gpus       which GPU a process computes on, and how many images at once
 prepare    the model step: builds, verifies and writes the engine-ready files in the lake
+prepared   the same files in the cache folder, for a fresh lake
 """
