@@ -10,9 +10,11 @@ from imagefeatures.errors import SettingsError
 MOST_AT_ONCE = 256
 """A larger batch takes more memory and is no faster: the GPU is fully used already."""
 
-PIXEL_BYTES = 2**25 / 224**2
-"""The memory for one pixel of an image while it is computed: 32 MiB for 224 × 224, where the two largest layers of VGG16
-take 12.8 MB each, and those of MobileNetV2 4.8 MB. The rest is work space."""
+IMAGE_BYTES = 32 * 2**20
+"""The memory for one image of IMAGE_PIXELS while it is computed: its two largest layers take 4.8 MB each in MobileNetV2
+and 12.8 MB in VGG16; the rest is work space."""
+
+IMAGE_PIXELS = 224 * 224
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -61,5 +63,5 @@ def batch_for(memory: int, pixels: int) -> int:
     >>> [batch_for(gigabytes * 2**30, 224 * 224) for gigabytes in (0, 1, 6, 80)]
     [1, 16, 64, 256]
     """
-    fit = max(1, memory // 2 // int(PIXEL_BYTES * pixels))
+    fit = max(1, memory // 2 // (IMAGE_BYTES * pixels // IMAGE_PIXELS))
     return min(MOST_AT_ONCE, 1 << (fit.bit_length() - 1))

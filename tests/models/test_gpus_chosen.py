@@ -88,7 +88,7 @@ def test_a_batch_is_what_the_smallest_gpu_holds(
 
 @pytest.mark.parametrize(
     ("memory", "images"),
-    [(0, 1), (4 * (32 << 20) - 1, 1), (4 * (32 << 20), 2), (1 << 30, 16), (6 << 30, 64), (1 << 40, 256)],
+    [(0, 1), (4 * gpus.IMAGE_BYTES - 1, 1), (4 * gpus.IMAGE_BYTES, 2), (1 << 30, 16), (6 << 30, 64), (1 << 40, 256)],
 )
 def test_a_batch_is_a_power_of_two_of_images_in_half_of_the_memory(memory: int, images: int) -> None:
     assert gpus.batch_for(memory, 224 * 224) == images
