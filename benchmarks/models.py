@@ -79,7 +79,7 @@ def line(name: str, found: dict[str, Any]) -> str:
     height, width, _ = spec.input_shape
     return (
         f"| `{name}` | {spec.width} | {height} × {width} | {VALUES[str(spec.scale)]} | {found['weights']} "
-        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.0f} "
+        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.1f} "
         f"| {found['prepare_seconds']:.0f} s |"
     )
 

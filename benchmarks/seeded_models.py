@@ -25,21 +25,27 @@ def write_weights(spec: ModelSpec, path: Path, seed: int = 0) -> None:
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
+    height, width, channels = spec.input_shape
+    small = (min(height, 128), min(width, 128), channels)  # Keras holds what every layer gives for all images at once
     architecture = getattr(keras.applications, spec.architecture)
-    model = architecture(input_shape=spec.input_shape, include_top=False, weights=None, pooling="avg")
+    model = architecture(input_shape=small, include_top=False, weights=None, pooling="avg")
     random = np.random.default_rng(seed)
+    normalization = None
     for layer in model.layers:
         for variable in layer.weights:
             depthwise = isinstance(layer, keras.layers.DepthwiseConv2D) or variable.name == "depthwise_kernel"
             variable.assign(_drawn(variable.name, tuple(variable.shape), depthwise, random))
         if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            normalization = layer
             layer.adapt_mean.assign(IMAGENET_MEAN)
-            layer.adapt_variance.assign(np.square(IMAGENET_STD))
+            layer.adapt_variance.assign(np.power(IMAGENET_STD, 3))  # with the layer that Keras adds for such weights
             layer.finalize_state()
     if spec.scale == "caffe":  # its input has values above 100
         first = next(layer for layer in model.layers if layer.weights)
         first.weights[0].assign(first.weights[0] / 64)
-    _calibrate(model, spec)
+    _calibrate(model, spec.model_copy(update={"input_shape": small}))
+    if normalization:
+        normalization.adapt_variance.assign(np.square(IMAGENET_STD))
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 

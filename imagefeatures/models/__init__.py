@@ -11,4 +11,5 @@ engines    pixels to vectors, fast: one module for each engine
 own        models from users' files: read, checked, cut, and made ready for an engine
 gpus       which GPU a process computes on, and how many images at once
 prepare    the model step: builds, verifies and writes the engine-ready files in the lake
+prepared   the same files in the cache folder, for a fresh lake
 """

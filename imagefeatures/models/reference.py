@@ -106,6 +106,15 @@ def set_arrays(layers: list[Any], arrays: Arrays, spec: ModelSpec) -> None:
         raise ModelMismatch(f"{head}: layer {list(arrays)[len(layers)]} is too many, after {len(layers)} others")
 
 
+def vectors(model: Any, spec: ModelSpec, pixels: np.ndarray) -> np.ndarray:
+    """The model's vectors, float32 [n, width], of pixels, uint8 [n, *input_shape].
+
+    One image at a time: Keras holds what every layer gives until the last one has answered, up to 600 MB an image.
+    """
+    images = (pixels[index : index + 1] for index in range(len(pixels)))
+    return np.concatenate([model(scaled(image, spec.value_scale), training=False).numpy() for image in images])
+
+
 def scaled(pixels: np.ndarray, scale: ValueScale) -> np.ndarray:
     """uint8 [n, height, width, channels] to the float32 that the model takes, in its order of channels."""
     mean, std = np.array(scale.mean), np.array(scale.std)

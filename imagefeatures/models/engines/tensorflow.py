@@ -54,7 +54,7 @@ class TensorFlow:
         self._run = tf.function(lambda x: model(x, training=False))  # compiled again only for a smaller batch
         self._spec = spec
         self._width = model.output_shape[1]
-        self.batch = gpus.batch(BATCH)
+        self.batch = gpus.batch(BATCH, spec.input_shape[0] * spec.input_shape[1])
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         vectors = np.empty((len(pixels), self._width), np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,13 @@ from imagefeatures.settings import Settings
 from support import model_files
 from support.photos import fill, jpeg
 from support.shared import PARTITION
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """With a cache folder of the test's own: no model of an earlier test is in it."""
+    monkeypatch.setenv("IMAGEFEATURES_CACHE", str(tmp_path / "cache"))
+    return replace(settings, cache=tmp_path / "cache")
 
 
 @pytest.fixture

@@ -61,10 +61,14 @@ def photos(side: int = 224) -> np.ndarray:
     return np.concatenate([np.stack([np.asarray(one) for one in opened]), reference.golden_pixels((side, side, 3))])
 
 
-def engine_vectors(fields: dict[str, object], lake: str, pixels: np.ndarray) -> tuple[ModelSpec, dict[str, np.ndarray]]:
+def engine_vectors(
+    fields: dict[str, object], settings: Settings, pixels: np.ndarray
+) -> tuple[ModelSpec, dict[str, np.ndarray]]:
     """The spec of a model, and what each engine gives for pixels, by the engine's name."""
-    spec = resolve(OwnModel.model_validate(fields), lake, Path("no cache"))
-    facts = prepare(spec, spec.preprocessing, lake, Path("no cache"))
+    lake = settings.lake
+    cache = Path(lake.removeprefix("file://")).with_name("cache")  # the test's own: nothing is prepared in it
+    spec = resolve(OwnModel.model_validate(fields), lake, cache)
+    facts = prepare(spec, spec.preprocessing, lake, cache)
     for parity in facts["parity"].values():
         assert parity["max_absolute_difference"] <= reference.MOST_ABSOLUTE_DIFFERENCE
         assert parity["min_cosine"] >= reference.LEAST_COSINE
@@ -83,7 +87,7 @@ def test_open_nsfw_by_onnx(settings: Settings, fetched: Callable[[PackagedFile],
     path, pixels = fetched(NSFW), photos()
     fields = {"name": "nsfw", "uri": f"file://{path}", "sha256": NSFW.sha256, "cut": "/ReduceMean",
               "normalize": {"mean": [104, 117, 123], "order": "bgr"}}  # fmt: skip
-    spec, vectors = engine_vectors(fields, settings.lake, pixels)
+    spec, vectors = engine_vectors(fields, settings, pixels)
     assert (spec.width, spec.pooling, spec.layout, list(vectors)) == (1024, "none", "nhwc", ["openvino"])
     whole = ov.Core().read_model(path)
     whole.add_outputs("/ReduceMean_output_0")
@@ -97,7 +101,7 @@ def test_the_vgg16_of_hed_by_class_and_counter(settings: Settings, fetched: Call
 
     path, pixels = fetched(HED), photos()
     fields = {"name": "hed", "uri": f"file://{path}", "architecture": "vgg16"}
-    spec, vectors = engine_vectors(fields, settings.lake, pixels)
+    spec, vectors = engine_vectors(fields, settings, pixels)
     assert (spec.width, spec.scale, spec.format) == (512, "caffe", "weights.h5")
     model = keras.applications.VGG16(include_top=False, weights=None, pooling="avg", input_shape=(224, 224, 3))
     with h5py.File(path) as file:
@@ -115,7 +119,7 @@ def test_a_legacy_file_with_a_head_gives_the_vectors_of_its_backbone(
 ) -> None:
     (tmp_path / "mask.h5").write_bytes((weights_cache / "weights" / "mobilenet_v2.h5").read_bytes())
     fields = {"name": "mask", "uri": f"file://{tmp_path}/mask.h5", "architecture": "mobilenet_v2", "cut": "out_relu"}
-    spec, vectors = engine_vectors(fields, settings.lake, photos())
+    spec, vectors = engine_vectors(fields, settings, photos())
     assert (spec.width, spec.pooling) == (1280, "avg")
     expected = engines.load("openvino", read_bundle(SPEC, PREPROCESSING, prepared_lake)).features(photos())
     for found in vectors.values():
@@ -154,7 +158,7 @@ def test_every_format_that_keras_writes_gives_the_vectors_of_keras(
     suggested = capsys.readouterr().out.partition("cut: ")[2].splitlines()[0].strip("'")
     pixels = reference.golden_pixels((40, 32, 3))
     fields = {"name": "small", "uri": f"file://{tmp_path}/{name}", "cut": suggested, "normalize": "torch"}
-    spec, vectors = engine_vectors(fields, settings.lake, pixels)
+    spec, vectors = engine_vectors(fields, settings, pixels)
     assert (spec.width, spec.pooling) == (12, "none")
     scale = np.float32([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
     scaled = (pixels.astype(np.float32) / 255 - scale[0]) / scale[1]
@@ -166,9 +170,12 @@ def test_every_format_that_keras_writes_gives_the_vectors_of_keras(
 
 
 @pytest.mark.parametrize("engine", engines.NAMES)
-def test_a_whole_run_with_a_keras_file(engine: str, small: Any, settings: Settings, tmp_path: Path) -> None:
+def test_a_whole_run_with_a_keras_file(
+    engine: str, small: Any, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import keras
 
+    monkeypatch.setenv("IMAGEFEATURES_CACHE", str(tmp_path / "cache"))
     small.save(tmp_path / "small.keras")
     fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(3)})
     (settings.datasets / "birds.yaml").write_text(
