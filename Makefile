@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-sources test-compose test-wheel fuzz mutants
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -82,6 +82,9 @@ test-corpora: setup  ## eight imaging libraries' test images among 500 good phot
 test-matrix: setup .bench/matrix/.ready  ## thousands of TIFFs, PNGs, BMPs, GIFs, WebPs and JPEGs against other readers (minutes)
 	@$(BIN)/python -m pytest tests/suites/matrix
 
+test-models: setup  ## every model by name and of every format: the engines against its own framework (minutes)
+	@$(BIN)/python -m pytest tests/suites/models --timeout 1800
+
 test-sources: setup  ## every kind of source: Airflow's backfills and triggers on MinIO, runs killed and resumed (minutes)
 	@$(BIN)/python -m pytest tests/suites/sources --timeout 1800
 
@@ -99,7 +102,7 @@ mutants: setup  ## mistakes in a module that no quick test notices: make mutants
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests nice $(BIN)/python -m support.mutants --lines "$$LINES" "$$MODULE"
 
 ##@ Development
-.PHONY: setup lint format lock wheel bench clean help
+.PHONY: setup lint format lock wheel bench models clean help
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 
@@ -121,6 +124,9 @@ wheel: setup  ## dist/imagefeatures-….whl, for an Airflow and a Spark that you
 bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
 	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
 		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
+
+models: setup  ## docs/models.md's table: every model by name against Keras, and its speed (half an hour)
+	@$(BIN)/python -m benchmarks.models
 
 .bench/matrix/.ready: requirements/matrix.txt | setup
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/matrix -r $< && touch $@

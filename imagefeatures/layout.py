@@ -14,6 +14,8 @@
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
 <lake>/publishing/<run>/publication.json    what register puts into the tables, while it does
 <lake>/models/<fingerprint>/
+<lake>/models/described/<digest>.json        what was found in a user's model file
+<lake>/models/<name>/weights.json           the digest of the weights that were first used for the model
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
 """
 
@@ -198,6 +200,16 @@ def model_folder(lake: str, fingerprint: str) -> str:
 def model_facts(lake: str, fingerprint: str) -> str:
     """The file that is written last of a model's folder: with it the model is prepared."""
     return f"{model_folder(lake, fingerprint)}/model.json"
+
+
+def described_model(lake: str, digest: str) -> str:
+    """What was found in a user's model file. digest: of the file and of what was asked."""
+    return f"{lake}/models/described/{digest}.json"
+
+
+def weights_record(lake: str, model: str, sha256: str | None = None) -> str:
+    """Holds the digest of the arrays that a model's weights are held to. sha256: of a file that a user names."""
+    return f"{lake}/models/{model}{f'-{sha256[:16]}' if sha256 else ''}/weights.json"
 
 
 def moved(uri: str, old: str, new: str) -> str:

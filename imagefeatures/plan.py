@@ -20,7 +20,7 @@ from imagefeatures import names, preview, sealed, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
-from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.own import resolve
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.preprocessing import VERSION, Preprocessing
 from imagefeatures.reasons import printable
@@ -84,8 +84,8 @@ def plan_run(
     None for a run of the whole partition.
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
-    source has no object for the run. It looks at all of them so that these errors come in one line, before a JVM is
-    started.
+    source has no object for the run; ModelMismatch when the dataset's own model cannot be used. It looks at all of
+    them so that these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
     from imagefeatures.catalog import lost, readiness
@@ -96,10 +96,11 @@ def plan_run(
     partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
     effective = effective.model_copy(update={"source": effective.source.pinned()})
-    source, model = effective.source_for(partition), BACKBONES[effective.model]
+    source = effective.source_for(partition)
     source.check_apart(settings.lake)
     with _no_store_is_refused():
         source.check()
+    model = resolve.resolve(effective.model, settings.lake, settings.cache)
     now = dt.datetime.now(dt.UTC)
     run = Run(
         run_id=f"{now:{RUN_ID_TIME}}-{secrets.token_hex(4)}",
@@ -155,7 +156,7 @@ def load_run(uri: str, lake: str | None = None) -> Run:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
     for field in _contradictions(run, layout):
         raise ParamsError(f"--run: {uri} is not as plan wrote it: {field}; start a new run of this partition")
-    current = run.model == BACKBONES[run.dataset.model] and run.preprocessing.version == VERSION
+    current = resolve.is_of(run.model, run.dataset.model) and run.preprocessing.version == VERSION
     if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # other vectors
         raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
     if run.preprocessing != run.model.preprocessing:  # the same facts in another order would be other pixels

@@ -86,7 +86,7 @@ def meant(given: object, known: Sequence[str]) -> str:
 def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterable[str]:
     for part in error.errors(include_url=False):
         *place, last = part["loc"] or ("",)
-        # A kind of source, and a form of it in parentheses, are steps of the place for pydantic. No field is called so.
+        # A kind of source, and a form in parentheses, are steps of the place for pydantic. No field is called so.
         steps = [
             step
             for at, step in enumerate(part["loc"])

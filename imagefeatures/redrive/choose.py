@@ -13,7 +13,7 @@ from imagefeatures import publications, read
 from imagefeatures.catalog import standing, tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
-from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.own.resolve import resolve
 from imagefeatures.plan import plan_run
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
@@ -67,7 +67,7 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
     chosen, kept = held.quarantine.filter(matching), held.quarantine.filter(pc.invert(matching))
     if not chosen.num_rows:
         return None
-    model = BACKBONES[dataset.model]
+    model = resolve(dataset.model, settings.lake, settings.cache)
     if held.row["fingerprint"] != (fingerprint := model.fingerprint(model.preprocessing)):
         raise ParamsError(
             f"partition: {partition} of {dataset.name} has vectors of another fingerprint, {held.row['fingerprint']}, "

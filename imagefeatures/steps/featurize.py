@@ -45,7 +45,7 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
     offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
     constants = {
         "partition_key": run.partition,
-        "model": run.dataset.model,
+        "model": run.model.name,
         "fingerprint": run.fingerprint,
         "run_id": run.run_id,
     }

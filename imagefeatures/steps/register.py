@@ -257,7 +257,7 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "passed_over": sorted(audit.passed_over.items()),
         "redriven": 0,
         "fingerprint": run.fingerprint,
-        "model": run.dataset.model,
+        "model": run.model.name,
         "started_at": run.started_at,
         "finished_at": finished,
         "base_started_at": run.started_at,
