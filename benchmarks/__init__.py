@@ -19,6 +19,7 @@ Each of these is run alone:
     listing        the driver's memory while it lists a large source
     driver_memory  the memory of the processes that handle a whole run
     worker_memory  the memory of Spark's Python workers over full shards
+    chains         a linear probe for each chain of docs/preprocessing.md, and the picture there
     scale          a billion images, calculated; `counting` has its counts of requests and bytes
 
 `memory` reads the peaks of processes. `measured_job` is the job that driver_memory and worker_memory submit.

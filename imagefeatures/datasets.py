@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from imagefeatures import names
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
+from imagefeatures.preprocessing import declared
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
@@ -47,6 +48,9 @@ class Dataset(StrictModel):
     )
     model: str = Field(backbones.DEFAULT, json_schema_extra={"enum": list(backbones.BACKBONES)})
     engine: Literal["openvino", "tensorflow"] = "openvino"
+    preprocess: tuple[declared.Declared, ...] | None = Field(
+        None, description="The transforms of each picture, in their order; null: stretched to the model's input"
+    )
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
@@ -108,6 +112,13 @@ class Dataset(StrictModel):
         if model not in backbones.BACKBONES:
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}")
         return model
+
+    @field_validator("preprocess")
+    @classmethod
+    def _transforms_follow_one_another(cls, preprocess: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if preprocess is not None:
+            declared.check(preprocess)
+        return preprocess
 
     @field_validator("label")
     @classmethod

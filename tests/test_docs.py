@@ -95,7 +95,10 @@ def type_of(schema: dict[str, Any]) -> str:
     if schema.get("format") == "date":
         return "date"
     kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "truth value"}
-    return "list of texts" if schema["type"] == "array" else kinds[schema["type"]]
+    if schema["type"] == "array":
+        items = schema["items"]
+        return "list of texts" if items.get("type") == "string" or "enum" in items else "list of mappings"
+    return kinds[schema["type"]]
 
 
 def bounds_of(schema: dict[str, Any]) -> str | None:

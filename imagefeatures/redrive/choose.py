@@ -13,7 +13,7 @@ from imagefeatures.catalog import standing, tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.models.backbones import BACKBONES
-from imagefeatures.plan import plan_run
+from imagefeatures.plan import plan_run, settled_preprocessing
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
 from imagefeatures.run_params import RedriveParams, RunParams, day_named
@@ -34,7 +34,7 @@ def partitions(dataset: Dataset, params: RedriveParams, settings: Settings) -> l
     if wanted and wanted not in published:
         raise ParamsError(f"partition: {wanted} of {dataset.name} is not published; run it: {_whole(dataset, wanted)}")
     model = BACKBONES[dataset.model]
-    fingerprint = model.fingerprint(model.preprocessing)
+    fingerprint = model.fingerprint(settled_preprocessing(dataset, model))
     found = []
     for partition in sorted([wanted] if wanted else published):
         row = published[partition]
