@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import images
+from imagefeatures import images, isolation
 from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing, Upright
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
-from imagefeatures.preprocessing.geometry import Pad, Resize
+from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
 from imagefeatures.preprocessing.shapes import Shape
 from support import chains
 from support.photos import encoded, lab_tiff, picture, png_chunk
@@ -161,3 +161,28 @@ def test_a_model_of_one_channel_gets_one() -> None:
     assert not made[:2].any()
     assert Grayscale(channels=1).shape(Shape(1, 2, 3)) == Shape(1, 2, 1)
     assert Grayscale().shape(Shape(1, 2, 3)) == Alpha(matte=MATTE).shape(Shape(1, 2, None)) == Shape(1, 2, 3)
+
+
+def test_a_process_that_is_locked_in_has_all_that_the_transforms_need() -> None:
+    """Pillow and NumPy import some of their modules when they need them, and this process can import nothing."""
+    transparent = png_with_transparency(COLOURS.reshape(30, -1), 8, 2, struct.pack(">HHH", *COLOURS[4, 5]))
+    index = Image.fromarray(GREYS // 16, "P")
+    index.putpalette(bytes(range(48)))
+    blobs = [
+        encoded(Image.fromarray(np.dstack([COLOURS, ALPHA]), "RGBA"), "PNG"),
+        encoded(index, "GIF", transparency=5),
+        encoded(GREYS.astype(np.uint16) * 257, "PNG"),
+        transparent,
+    ]
+    chain = Preprocessing(
+        chain=(
+            Upright(), Alpha(matte=MATTE), Flip(), Crop(x=2, y=3, width=30, height=20), Grayscale(channels=3),
+            CenterCrop(size=(10, 40)), Resize(longest_edge=20, interpolation="hamming"), Pad(size=(20, 20)),
+        )
+    )  # fmt: skip
+    process = isolation.Isolated(images.decode)
+    batch = process.run(blobs, LIMITS, chain)
+    process.stop()
+    assert set(batch.records["state"]) == {isolation.DONE}
+    for found, data in zip(batch.pixels, blobs, strict=True):
+        assert np.array_equal(found, images.decode(data, LIMITS, chain).pixels)

@@ -159,9 +159,21 @@ def test_a_picture_a_pixel_wide_is_letterboxed() -> None:
     assert (edges == [124, 116, 104]).all()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_the_chain_follows_the_decoder_of_every_format(kind: str) -> None:
-    data = encoded(picture(131, 77), kind)
+GREY = Image.fromarray(picture(131, 77)[..., 0])
+COLOURED = Image.fromarray(picture(131, 77))
+FILES = {
+    **{kind: encoded(COLOURED, kind) for kind in ("JPEG", "WEBP", "GIF", "TIFF", "BMP")},
+    "inks": encoded(COLOURED.convert("CMYK"), "JPEG"),
+    "grey": encoded(GREY, "PNG"),
+    "grey with alpha": encoded(GREY.convert("LA"), "PNG"),
+    "colours with alpha": encoded(Image.merge("RGBA", (*COLOURED.split(), GREY)), "PNG"),
+    "palette": encoded(COLOURED.quantize(50), "PNG"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_chain_follows_the_decoder_of_every_format_and_mode(name: str) -> None:
+    data = FILES[name]
     for preprocess in chains.FOUR.values():
         with Image.open(io.BytesIO(data)) as image:
             wanted = chains.expected(image, preprocess)
