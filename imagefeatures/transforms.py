@@ -86,4 +86,5 @@ def _alpha(image: Image.Image) -> Image.Image | None:
     if image.mode == "L" and depth < 8:  # Pillow has spread the pixels over 0 to 255, and not this colour
         colour = colour * 255 // (2**depth - 1)
     differs = np.asarray(image) != (colour if image.mode != "1" else bool(colour))
-    return Image.fromarray(np.where(differs.any(-1) if differs.ndim == 3 else differs, 255, 0).astype(np.uint8))
+    visible = differs.any(-1) if differs.ndim == 3 else differs
+    return Image.fromarray(visible.astype(np.uint8) * np.uint8(255))

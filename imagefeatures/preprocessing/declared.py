@@ -36,7 +36,7 @@ def _by_kind(given: Any) -> Any:
     ((name, fields),) = given.items()
     if name not in BY_NAME:
         raise ValueError(f"there is no transform {name!r}{meant(name, list(BY_NAME))}")
-    if not isinstance(fields, dict | None):
+    if not isinstance(fields, dict | None) or "kind" in (fields or {}):
         raise ValueError(f"{name}: must be a mapping of fields, such as {{shortest_edge: 256}}")
     return {**(fields or {}), "kind": name}
 

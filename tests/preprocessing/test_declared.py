@@ -45,7 +45,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no way to resize": (["resize"], "preprocess.0.resize: needs one of size: [height, width], shortest_edge and long"),
     "two ways": ([{"resize": {**SIZE, "longest_edge": 9}}], "preprocess.0.resize: needs one of size: "),
     "a field": ([{"resize": {"shortestedge": 256}}], "shortestedge: unknown field (did you mean shortest_edge?)"),
-    "kind as a field": ([{"resize": {"kind": "pad", "size": [0, 1]}}], "preprocess.0.resize.size: must be [height, wi"),
+    "kind as a field": ([{"resize": {"kind": "pad", **SIZE}}], "preprocess.0: resize: must be a mapping of fields"),
     "one side": ([{"center_crop": {"size": 224}}], "preprocess.0.center_crop.size: must be [height, width], each from"),
     "a side of nothing": ([{"pad": {"size": [0, 224]}}], "preprocess.0.pad.size: must be [height, width], each from 1"),
     "a side too long": ([{"resize": {"shortest_edge": 5000}}], "resize.shortest_edge: must be at most 4096"),
