@@ -49,7 +49,6 @@ def flipped(image: Image.Image, direction: str) -> Image.Image:
 
 def grey(image: Image.Image, channels: int) -> Image.Image:
     """The luminance of an L or RGB picture, in one channel or in three equal ones."""
-    image.info.pop("transparency", None)  # Pillow would convert this colour too, and cannot where it has 16 bits
     luminance = image.convert("L")
     return luminance if channels == 1 else Image.merge("RGB", (luminance,) * 3)
 

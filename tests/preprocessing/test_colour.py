@@ -159,6 +159,8 @@ def test_a_model_of_one_channel_gets_one() -> None:
     assert made.shape == (20, 21, 1)
     assert np.array_equal(made[2:17, :20, 0], np.asarray(small))
     assert not made[:2].any()
+    square = np.asarray(Resize(size=(20, 20))(Image.fromarray(GREYS)))
+    assert np.array_equal(square, np.asarray(Image.fromarray(GREYS).resize((20, 20), Image.Resampling.BICUBIC)))
     assert Grayscale(channels=1).shape(Shape(1, 2, 3)) == Shape(1, 2, 1)
     assert Grayscale().shape(Shape(1, 2, 3)) == Alpha(matte=MATTE).shape(Shape(1, 2, None)) == Shape(1, 2, 3)
 
