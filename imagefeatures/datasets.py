@@ -120,6 +120,13 @@ class Dataset(StrictModel):
             declared.check(preprocess)
         return preprocess
 
+    @field_validator("label", mode="before")
+    @classmethod
+    def _a_column_is_named_in_the_source(cls, label: Any) -> Any:
+        if isinstance(label, dict):
+            raise ValueError("must be a text; a column is named inside source, as label: {column: …}")
+        return label
+
     @field_validator("label")
     @classmethod
     def _label_has_one_group(cls, label: str) -> str:

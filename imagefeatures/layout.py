@@ -3,6 +3,7 @@
 <lake>/staging/<dataset>/<partition>/<run>/run.json
                                           /known.json                                    files with vectors to reuse
                                           /redrive.json                                  what a re-drive takes again
+                                          /stopped.json                                  why a step has stopped
                                           /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
                                           /ingest/listing.json                           names those files, written last
                                           /ingest/versions-00012-<digest>.parquet        URLs that may be unchanged
@@ -90,6 +91,11 @@ class Layout:
     def redrive(self) -> str:
         """What a re-drive takes again, and what the partition held when it was planned; only re-drives have it."""
         return f"{self.run}/redrive.json"
+
+    @property
+    def stop(self) -> str:
+        """The last error that stopped a step of the run; no step reads it."""
+        return f"{self.run}/stopped.json"
 
     @property
     def listing_summary(self) -> str:

@@ -82,7 +82,7 @@ def _alpha(image: Image.Image) -> Image.Image | None:
     depth = image.info.get("depth", 8)
     if image.mode == "RGB" and depth > 8:  # of each value the high byte is left: no pixel can be compared
         return None
-    if image.mode == "L" and depth < 8:  # Pillow has spread the pixels over 0 to 255, and not this colour
+    if image.mode == "L":  # Pillow has spread the pixels over 0 to 255, and not this colour
         colour = colour * 255 // (2**depth - 1)
     differs = np.asarray(image) != (colour if image.mode != "1" else bool(colour))
     visible = differs.any(-1) if differs.ndim == 3 else differs

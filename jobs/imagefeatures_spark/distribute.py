@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
 
-from imagefeatures import errors, names, shards, storage
+from imagefeatures import errors, names, shards, stops, storage
 from imagefeatures.errors import EXIT_INPUT_ERROR, ParamsError
 from imagefeatures.lanes import in_lanes
 from imagefeatures.plan import Run, load_run
@@ -43,6 +43,7 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
     """Run a job: parse --run, start Spark, do the work, print the result. Ends the process."""
     parser = _Parser(description=sys.modules["__main__"].__doc__, allow_abbrev=False)
     parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote, in the lake")
+    run = None
     try:
         run = load_run(parser.parse_args().run)
         context = _start(f"{run.dataset.name} {run.partition} {step}")
@@ -55,6 +56,8 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
     except Exception as error:
         name, reason = _reason(error)
         print(f"{step}: {name}: {reason}")
+        if run:
+            stops.keep(run.layout, stops.Stop(step, name, reason))
         _end(EXIT_INPUT_ERROR if issubclass(getattr(errors, name, Exception), errors.InputError) else 1)
     _end(0)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from imagefeatures import names
+from imagefeatures import names, stops
 from imagefeatures.dataset_files import find_dataset
+from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
@@ -59,22 +62,37 @@ def model(run_file: str, dataset: str) -> dict[str, Any]:
     from imagefeatures.models.prepare import prepare
 
     settings = Settings.from_env()
-    run = load_run(_own(run_file, dataset, settings), settings.lake)
-    return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
+    layout = _own(run_file, dataset, settings)
+    with _stops_kept(layout, "model"):
+        run = load_run(layout.run_file, settings.lake)
+        return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
 
 
 def register(run_file: str, dataset: str) -> dict[str, Any]:
     """Publish the run. Returns its summary; skips when there was nothing to publish."""
+    from imagefeatures.steps import REGISTER
     from imagefeatures.steps.register import EMPTY, register
 
     settings = Settings.from_env()
-    outcome = register(_own(run_file, dataset, settings), settings)
+    layout = _own(run_file, dataset, settings)
+    with _stops_kept(layout, REGISTER):
+        outcome = register(layout.run_file, settings)
     if outcome.state == EMPTY:
         raise AirflowSkipException(f"nothing was listed ({outcome.why}): the published partition stays as it is")
     print(outcome)
     return outcome.summary
 
 
-def _own(run_file: str, dataset: str, settings: Settings) -> str:
-    """The URI, if it is that of a run of this dataset in this lake. Raises ParamsError."""
-    return Layout.of_run_file(run_file, settings.lake, dataset).run_file
+@contextlib.contextmanager
+def _stops_kept(layout: Layout, step: str) -> Iterator[None]:
+    """Keep in the run's folder what stops the step, for the page. Raises it all the same."""
+    try:
+        yield
+    except ImageFeaturesError as error:
+        stops.keep(layout, stops.Stop(step, type(error).__name__, str(error)))
+        raise
+
+
+def _own(run_file: str, dataset: str, settings: Settings) -> Layout:
+    """The run of this URI, if it is one of this dataset in this lake. Raises ParamsError."""
+    return Layout.of_run_file(run_file, settings.lake, dataset)

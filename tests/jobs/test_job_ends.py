@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from pyspark import SparkConf
 
-from imagefeatures import names, steps
+from imagefeatures import names, steps, stops
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.plan import Run
 from imagefeatures_spark import distribute
@@ -73,6 +73,11 @@ def test_a_job_does_its_work_stops_spark_and_ends_well(job: Any, run: Run) -> No
     assert job(["--run", run.layout.run_file], lambda *given: done.append(given), context) == (0, "")
     assert done == [(context, run)]
     assert context.stopped
+
+
+def test_what_stops_a_job_is_kept_with_the_run(job: Any, run: Run) -> None:
+    job(["--run", run.layout.run_file], raising(AuditFailed("listing.json has changed")))
+    assert stops.last(run.layout) == stops.Stop("ingest", "AuditFailed", "listing.json has changed")
 
 
 def test_spark_knows_a_job_by_dataset_partition_and_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,8 +88,11 @@ def test_a_picture_that_no_transform_can_take_is_a_row_and_may_be_taken_again(
         assert rejected == {name: reason for name, reason in reasons.items() if reason != "DONE"}
     params = RedriveParams.parse({"reason": "TOO_SMALL"})
     assert choose.partitions(run.dataset, params, settings) == [PARTITION]
+    assert choose.plan_redrive(run.dataset, params, PARTITION, settings)
+    stretched = run.dataset.model_copy(update={"preprocess": None})
     with pytest.raises(ParamsError, match=rf"another fingerprint, {run.fingerprint}, than a run computes now"):
-        choose.partitions(run.dataset.model_copy(update={"preprocess": None}), params, settings)
+        for partition in choose.partitions(stretched, params, settings):
+            choose.plan_redrive(stretched, params, partition, settings)
 
 
 def test_plan_refuses_a_chain_that_makes_another_input_with_both_sizes(make_run: MakeRun, photos: Path) -> None:

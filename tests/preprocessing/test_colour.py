@@ -104,16 +104,27 @@ def test_a_palette_with_alpha() -> None:
         assert np.array_equal(decoded(of_one, Alpha(matte=MATTE)), wanted), kind
 
 
+def test_a_gif_of_greys_with_a_transparent_one() -> None:
+    greys = np.arange(256, dtype=np.uint8).repeat(2).reshape(16, 32)
+    data = encoded(Image.fromarray(greys), "GIF", transparency=77)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.mode, image.info["transparency"]) == ("L", 77)
+    wanted = on_matte(np.dstack([greys] * 3), np.where(greys == 77, 0, 255))
+    assert np.array_equal(decoded(data, Alpha(matte=MATTE)), wanted)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_a_transparent_grey_of_every_depth(depth: int) -> None:
+@pytest.mark.parametrize("share", [0, 0.4, 1])
+def test_a_transparent_grey_of_every_depth(depth: int, share: float) -> None:
+    transparent = int(share * (2**depth - 1))
     values = np.random.default_rng(depth).integers(0, 2**depth, (6, 16))
-    values[:, :8] = values[0, 0]
+    values[:, :8] = transparent
     bits = (values[..., None] >> np.arange(depth)[::-1] & 1).astype(np.uint8)
     rows = np.packbits(bits.reshape(6, -1), axis=1)
-    data = png_with_transparency(rows, depth, 0, struct.pack(">H", values[0, 0]))
+    data = png_with_transparency(rows, depth, 0, struct.pack(">H", transparent))
     grey = np.rint(values * np.float32(255 / (2**depth - 1))).astype(np.uint8)
-    wanted = on_matte(np.dstack([grey] * 3), np.where(values == values[0, 0], 0, 255))
-    assert (wanted == MATTE).all(-1).any()
+    wanted = on_matte(np.dstack([grey] * 3), np.where(values == transparent, 0, 255))
+    assert (wanted[:, :8] == MATTE).all()
     assert np.array_equal(decoded(data, Alpha(matte=MATTE)), wanted)
 
 
@@ -124,8 +135,9 @@ def test_a_transparent_colour_of_eight_bits_and_none_of_sixteen() -> None:
     assert (wanted == MATTE).all(-1).any()
     assert np.array_equal(decoded(data, Alpha(matte=MATTE)), wanted)
     sixteen = np.repeat(eight, 2, axis=1)
-    data = png_with_transparency(sixteen, 16, 2, struct.pack(">HHH", *(257 * COLOURS[4, 5].astype(int))))
-    assert np.array_equal(decoded(data, Alpha(matte=MATTE)), COLOURS)
+    for factor in (1, 257):  # 1: a colour of which the decoded picture has the numbers, and the file has not
+        data = png_with_transparency(sixteen, 16, 2, struct.pack(">HHH", *(factor * COLOURS[4, 5].astype(int))))
+        assert np.array_equal(decoded(data, Alpha(matte=MATTE)), COLOURS)
     assert np.array_equal(decoded(data, Alpha(matte=MATTE), Grayscale()), chains.grayscale(COLOURS))
 
 
