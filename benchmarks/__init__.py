@@ -19,6 +19,7 @@ Each of these is run alone:
     listing        the driver's memory while it lists a large source
     driver_memory  the memory of the processes that handle a whole run
     worker_memory  the memory of Spark's Python workers over full shards
+    chains         a linear probe for each chain of docs/preprocessing.md, and the picture there
     models         every model by name against Keras, and its speed; `seeded_models` draws weights and asks Keras
     scale          a billion images, calculated; `counting` has its counts of requests and bytes
 

@@ -17,6 +17,7 @@ from imagefeatures import names
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.preprocessing import declared
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
@@ -51,6 +52,9 @@ class Dataset(StrictModel):
         Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
     ] = Field(backbones.DEFAULT, description="A model by its name; or a mapping, for a model from a file")
     engine: Literal["openvino", "tensorflow"] = "openvino"
+    preprocess: tuple[declared.Declared, ...] | None = Field(
+        None, description="The transforms of each picture, in their order; null: stretched to the model's input"
+    )
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
@@ -117,6 +121,13 @@ class Dataset(StrictModel):
         if isinstance(model, str) and model not in backbones.BACKBONES:
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
+
+    @field_validator("preprocess")
+    @classmethod
+    def _transforms_follow_one_another(cls, preprocess: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if preprocess is not None:
+            declared.check(preprocess)
+        return preprocess
 
     @field_validator("label", mode="before")
     @classmethod

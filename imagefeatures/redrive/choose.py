@@ -14,7 +14,7 @@ from imagefeatures.catalog import standing, tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.models.own.resolve import resolve
-from imagefeatures.plan import plan_run
+from imagefeatures.plan import plan_run, settled_preprocessing
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
 from imagefeatures.run_params import RedriveParams, RunParams, day_named
@@ -68,7 +68,7 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
     if not chosen.num_rows:
         return None
     model = resolve(dataset.model, settings.lake, settings.cache)
-    if held.row["fingerprint"] != (fingerprint := model.fingerprint(model.preprocessing)):
+    if held.row["fingerprint"] != (fingerprint := model.fingerprint(settled_preprocessing(dataset, model))):
         raise ParamsError(
             f"partition: {partition} of {dataset.name} has vectors of another fingerprint, {held.row['fingerprint']}, "
             f"than a run computes now, {fingerprint}; run the whole partition: {_whole(dataset, partition)}"
