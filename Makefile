@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-compose test-wheel fuzz mutants
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -87,6 +87,9 @@ test-models: setup  ## every model by name and of every format: the engines agai
 
 test-sources: setup  ## every kind of source: Airflow's backfills and triggers on MinIO, runs killed and resumed (minutes)
 	@$(BIN)/python -m pytest tests/suites/sources --timeout 1800
+
+test-readers: setup .bench/torch/.ready  ## a training by PyTorch and by TensorFlow, in workers, memory over 200,000 rows (minutes)
+	@$(BIN)/python -m pytest tests/suites/readers
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
@@ -130,6 +133,9 @@ models: setup  ## docs/models.md's table: every model by name against Keras, and
 
 .bench/matrix/.ready: requirements/matrix.txt | setup
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/matrix -r $< && touch $@
+
+.bench/torch/.ready: requirements/torch.txt tests/suites/readers/install_torch.py | setup
+	@$(BIN)/python tests/suites/readers/install_torch.py .bench/torch && touch $@
 
 .bench/%/.ready: benchmarks/peers/%.txt | setup
 	@scripts/peer $* $(BIN)/python && touch $@

@@ -12,6 +12,7 @@ becomes the object at its end.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
@@ -233,6 +234,10 @@ def _store(scheme: str, access: Access | None = None) -> Store:
     from imagefeatures.storage.s3 import S3Store
 
     return S3Store(access)
+
+
+# A connection belongs to one process: two that read from the same socket would take each other's answers.
+os.register_at_fork(after_in_child=_store.cache_clear)
 
 
 def _split(uri: str) -> tuple[str, str]:
