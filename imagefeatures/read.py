@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +27,7 @@ from imagefeatures.settings import Settings
 from imagefeatures.storage.object_reader import ObjectReader
 
 if TYPE_CHECKING:
-    from pyiceberg.expressions import BooleanExpression
-
-    from imagefeatures.catalog.snapshots import Plan, SnapshotFile
+    from imagefeatures.catalog.snapshots import Plan, Selection, SnapshotFile
 
 BATCH_ROWS = 1024
 """The most rows of a batch: 5 MB of vectors with 1280 values."""
@@ -48,53 +46,50 @@ BUFFER = 1 << 20
 
 
 def batches(
-    settings: Settings,
-    dataset: str,
-    *,
-    columns: Sequence[str] | None = None,
-    partitions: Sequence[str] | None = None,
-    where: str | BooleanExpression | None = None,
-    snapshot: int | None = None,
+    settings: Settings, dataset: str, *, columns: Sequence[str] | None = None, **selection: Unpack[Selection]
 ) -> Iterator[pa.RecordBatch]:
     """The rows of features.<dataset>, at most BATCH_ROWS at a time. Memory does not grow with the table.
 
     The snapshot is settled by the call: what is published while the batches are read changes nothing in them.
     Every batch has the columns of this version's schema, in its order; a column that an older file lacks is null.
-    The same snapshot gives the same rows in the same order each time.
+    The same snapshot gives the same rows in the same order each time: partition by partition, and in each shard by
+    shard.
 
     dataset: or `quarantine` or `runs`, which are empty until something is published.
-    columns: these alone. partitions: rows of these partition keys alone; a key that was never published has none.
-    where: a condition on the columns, "label = 'apple' and width > 100", or an expression of pyiceberg's.
-    snapshot: the id of an earlier snapshot; by default the current one.
+    columns: these alone. selection: see imagefeatures/catalog/snapshots.py.
+        partitions: rows of these partition keys alone; a key that was never published has none.
+        labels: rows with one of these labels alone; None among them stands for rows without a label.
+        where: a condition on the columns, "label = 'apple' and width > 100", or an expression of pyiceberg's.
+        snapshot: the id of an earlier snapshot; by default the current one.
+        run_id: the table as this run left it, with the rows of all other runs that it held then.
 
-    Raises InputError (no such dataset is published, unknown column or snapshot, a condition that is wrong),
+    Raises InputError (no such dataset is published, unknown column, snapshot or run, a condition that is wrong),
     CatalogError, StoreError.
     """
     from imagefeatures.catalog import failures, snapshots  # pyiceberg takes a second
 
     chosen = _schema(dataset, columns)
-    plan = snapshots.plan(settings, dataset, partitions, where, snapshot)
+    plan = snapshots.plan(settings, dataset, selection)
     needed = [name for name in _schema(dataset).names if name in plan.mentions or name in chosen.names]
     rows = _in_order(plan.files, partial(_rows, plan, _schema(dataset, needed), chosen.names))
     return failures.each(rows, names.table_name(dataset), settings.catalog)
 
 
 def table(
-    settings: Settings,
-    dataset: str,
-    *,
-    columns: Sequence[str] | None = None,
-    partitions: Sequence[str] | None = None,
-    where: str | BooleanExpression | None = None,
-    snapshot: int | None = None,
+    settings: Settings, dataset: str, *, columns: Sequence[str] | None = None, **selection: Unpack[Selection]
 ) -> pa.Table:
     """What `batches` reads, at once: a million vectors of 1280 values take 5 GB."""
-    rows = batches(settings, dataset, columns=columns, partitions=partitions, where=where, snapshot=snapshot)
+    rows = batches(settings, dataset, columns=columns, **selection)
     return pa.Table.from_batches(rows, schema=_schema(dataset, columns))
 
 
 def files(
-    settings: Settings, dataset: str, *, partitions: Sequence[str] | None = None, snapshot: int | None = None
+    settings: Settings,
+    dataset: str,
+    *,
+    partitions: Sequence[str] | None = None,
+    snapshot: int | None = None,
+    run_id: str | None = None,
 ) -> list[str]:
     """The URIs of the data files of features.<dataset>, for engines that read Parquet: DuckDB, Spark.
 
@@ -103,7 +98,7 @@ def files(
     """
     from imagefeatures.catalog import snapshots
 
-    plan = snapshots.plan(settings, dataset, partitions, None, snapshot)
+    plan = snapshots.plan(settings, dataset, {"partitions": partitions, "snapshot": snapshot, "run_id": run_id})
     for file in plan.files:
         if file.by_iceberg is not None:
             raise InputError(f"{file.uri}: rows of it were deleted, or it is no plain Parquet file; use read.batches")
