@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from imagefeatures.commands import check_store, folder, redrive, rejected, relocate_lake, repair, run
+from imagefeatures.commands import check_store, export, folder, redrive, rejected, relocate_lake, repair, run
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
 from imagefeatures.reasons import printable
@@ -21,6 +21,7 @@ COMMANDS = {
     "run": run,
     "rejected": rejected,
     "redrive": redrive,
+    "export": export,
     "check-store": check_store,
     "repair": repair,
     "relocate-lake": relocate_lake,
