@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     columns.add_argument(
         "--pca", type=int, metavar="N",
-        help="the first N principal components of what is exported in place of the vectors; a file .pca.npz beside it "
+        help="the first N principal components of what is exported in place of the vectors; FILE.pca.npz "
         "has what makes them of another vector",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")

@@ -134,6 +134,8 @@ class _Place:
         if request.flat and not chosen.flat:
             flat = ", ".join(one.name for one in formats.FORMATS if one.flat)
             raise ParamsError(f"--flatten: {chosen.name} has no columns of single values; {flat} have")
+        if request.components is not None and request.components < 1:
+            raise ParamsError(f"--pca: must be at least 1 (got {request.components})")
         scheme, separator, rest = request.target.partition("://")
         if separator and scheme not in ("file", "s3"):
             raise ParamsError(f"--to: {request.target}: neither a path, file:// nor s3://")
@@ -155,7 +157,7 @@ class _Place:
     @property
     def projection(self) -> str:
         """The file that holds what makes components of a vector."""
-        return formats.beside(self.name, ".pca.npz") if self.name else "pca.npz"
+        return f"{self.name}.pca.npz" if self.name else "pca.npz"
 
     @property
     def write(self) -> Write:

@@ -21,6 +21,9 @@ CHUNK_VALUES = 256 * 1280
 CHUNK_ROWS = 4096
 """The rows of a chunk of labels, or of texts."""
 
+LEAST_CHUNKS = 32
+"""A dataset has at least so many chunks: the last one is stored whole, however few rows are in it."""
+
 COLUMN_NAMES = {"uri": "uris"}
 """Facts whose dataset has another name; `label` is the labels' numbers."""
 
@@ -41,8 +44,8 @@ def write(content: Content, batches: Batches, path: Path) -> None:
         file.create_dataset(
             "label_names", data=list(content.label_names), dtype=text, shape=(len(content.label_names),)
         )
-        rows = max(1, min(CHUNK_VALUES // content.width, content.rows))
-        values = _dataset(file, content.values, (content.rows, content.width), np.float32, rows)
+        shape = (content.rows, content.width)
+        values = _dataset(file, content.values, shape, np.float32, CHUNK_VALUES // content.width)
         labels = _dataset(file, "labels", (content.rows,), np.int64, CHUNK_ROWS)
         facts = {
             field.name: _dataset(
@@ -67,5 +70,5 @@ def write(content: Content, batches: Batches, path: Path) -> None:
 
 
 def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: Any, chunk_rows: int) -> Any:
-    chunk = (max(1, min(chunk_rows, shape[0])), *shape[1:])
+    chunk = (max(1, min(chunk_rows, shape[0] // LEAST_CHUNKS)), *shape[1:])
     return file.create_dataset(name, shape, dtype, chunks=chunk, maxshape=(None, *shape[1:]))

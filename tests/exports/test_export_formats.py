@@ -20,7 +20,7 @@ from imagefeatures.exports import npy, webdataset
 from imagefeatures.settings import Settings
 from support.exporting import LABELS, WIDTH, expected, exported, publish, rows_of, scattered
 
-COUNT = 2500
+COUNT = 1300
 NAMES = sorted(label for label in LABELS if label)
 DEFAULT = ["partition_key", "uri", "image_id", "label", "width", "height"]
 
@@ -39,7 +39,7 @@ def by_h5py(path: Path) -> Found:
 
     with h5py.File(path) as file:
         texts = {name: file[name].asstr()[:].tolist() for name in ("uris", "label_names", "image_id")}
-        assert file["features"].chunks == (COUNT, WIDTH)
+        assert file["features"].chunks == (COUNT // 32, WIDTH)
         assert file["features"].compression is None
         assert json.loads(file.attrs["versions"])["pyarrow"] == pa.__version__
         assert (file.attrs["fingerprint"], file.attrs["order"]) == ("f" * 32, "uri")
@@ -179,25 +179,25 @@ def test_a_folder_of_npy_is_laid_out_as_clip_retrieval_has_it(
     exported(settings, f"{tmp_path}/out/", format="npy")
     vectors = sorted((tmp_path / "out" / "img_emb").iterdir())
     facts = sorted((tmp_path / "out" / "metadata").iterdir())
-    assert [path.name for path in vectors] == [f"img_emb_{number:04d}.npy" for number in range(3)]
-    assert [path.name for path in facts] == [f"metadata_{number:04d}.parquet" for number in range(3)]
+    assert [path.name for path in vectors] == [f"img_emb_{number:04d}.npy" for number in range(2)]
+    assert [path.name for path in facts] == [f"metadata_{number:04d}.parquet" for number in range(2)]
     found = [np.load(path) for path in vectors]
-    assert [len(part) for part in found] == [1024, 1024, COUNT - 2048]
+    assert [len(part) for part in found] == [1024, COUNT - 1024]
     np.testing.assert_array_equal(np.concatenate(found), read.vectors(table.combine_chunks()))
     rows = pa.concat_tables([pq.read_table(path) for path in facts])
     assert rows["image_path"].to_pylist() == table["uri"].to_pylist()
     listed = json.loads((tmp_path / "out" / "export.json").read_text())
     assert (listed["format"], listed["rows"]) == ("npy", COUNT)
-    assert listed["files"]["img_emb/img_emb_0002.npy"] == vectors[2].stat().st_size
+    assert listed["files"]["img_emb/img_emb_0001.npy"] == vectors[1].stat().st_size
 
 
 def test_a_folder_of_tars_has_every_sample_once(
     settings: Settings, table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webdataset, "FILE_ROWS", 2048)
+    monkeypatch.setattr(webdataset, "FILE_ROWS", 1024)
     exported(settings, f"{tmp_path}/out/", format="webdataset")
     uris = []
-    for number, rows in enumerate((2048, COUNT - 2048)):
+    for number, rows in enumerate((1024, COUNT - 1024)):
         with tarfile.open(tmp_path / "out" / f"{number:05d}.tar") as tar:
             facts = [json.load(tar.extractfile(member)) for member in tar if member.name.endswith(".json")]
         assert len(facts) == rows
