@@ -12,7 +12,7 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
+export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS EXPORT_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
 LOCKS := requirements.txt requirements/dev.txt
 
 ##@ Try it
@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-sources test-compose test-wheel fuzz mutants
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-sources test-exports test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite
 	@$(BIN)/python -m pytest
@@ -84,6 +84,10 @@ test-matrix: setup .bench/matrix/.ready  ## thousands of TIFFs, PNGs, BMPs, GIFs
 
 test-sources: setup  ## every kind of source: Airflow's backfills and triggers on MinIO, runs killed and resumed (minutes)
 	@$(BIN)/python -m pytest tests/suites/sources --timeout 1800
+
+test-exports: setup .bench/exports/.ready  ## exports killed at random moments, here and in MinIO; FAISS and WebDataset; memory (EXPORT_KILLS=20 SEED=0; minutes)
+	@$(BIN)/python -m pytest tests/exports -m long
+	@$(BIN)/python -m pytest tests/suites/exports
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
@@ -124,6 +128,9 @@ bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the 
 
 .bench/matrix/.ready: requirements/matrix.txt | setup
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/matrix -r $< && touch $@
+
+.bench/exports/.ready: requirements/exports.txt | setup
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/exports -r $< && touch $@
 
 .bench/%/.ready: benchmarks/peers/%.txt | setup
 	@scripts/peer $* $(BIN)/python && touch $@

@@ -16,6 +16,7 @@ Each of these is run alone:
     ingest_s3      the speed of ingest on S3
     http_clients   the CPU time of fetching by URL
     url_table      images by URL from a table of 1,200 columns; `wide_table` makes it, `loopback_hosts` has the images
+    exports        exports beside the bare loops of the same libraries
     listing        the driver's memory while it lists a large source
     driver_memory  the memory of the processes that handle a whole run
     worker_memory  the memory of Spark's Python workers over full shards

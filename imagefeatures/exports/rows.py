@@ -1,9 +1,9 @@
 """The rows of an export in order of URI, however large the table and in whatever order its files have them.
 
 The URIs alone are read first and sorted: about 100 MB for a million. The rank of each row is kept, 8 bytes a row. Then
-the rows come in windows of WINDOW_BYTES: every file that has rows of a window is read, and its rows are put at their
-places. The files of a folder follow its listing, which is sorted, so each is read once or twice. Where the URIs of a
-file are scattered, as those of URLs are, it is read once for each window.
+the rows come in windows: every file that has rows of a window is read, and its rows are put at their places. The files
+of a folder follow its listing, which is sorted: windows are small, and each file is read once. Where the URIs of a file
+are scattered, as those of URLs are, windows are as large as WINDOW_BYTES, and the file is read once for each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WINDOW_BYTES = 128 << 20
-"""The vectors that are in memory at a time."""
+"""The most bytes of vectors that are put in order at a time."""
+
+SMALL_WINDOW = 4
+"""The batches of a window where the files are in order: few enough for the processor's cache."""
 
 SAMPLE_FILES = 4
 SAMPLE_ROWS = 1024
@@ -73,22 +76,24 @@ class Rows:
                 for batch in batches:
                     yield self._vectors(batch)
 
-    def batches(self, columns: Sequence[str], picked: Sequence[int] | None = None) -> Iterator[Batch]:
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """The rows in order of URI, BATCH_ROWS at a time; the last batch has the rest.
 
-        columns: the facts, `label` among them. picked: these windows alone, by their number; by default all. Raises as
-        `vectors` does.
+        columns: the facts, `label` among them. Raises as `vectors` does.
         """
         from imagefeatures.catalog import failures
 
-        windows = range(-(-len(self) // self.window_rows)) if picked is None else picked
-        tasks = [(window, file) for window in windows for file in self._files if self._overlap(window, file)]
+        size = self.window_rows
+        tasks: list[tuple[int, _File]] = []
+        for file in self._files:  # in the order of their first rows: a file of two windows is the last, and the first
+            tasks += [(window, file) for window in range(file.first // size, file.last // size + 1)]
+        tasks.sort(key=lambda task: task[0])
         read_file = partial(_file_rows, self._plan, ("features", *columns))
         with failures.readable(names.table_name(self.dataset), self.settings.catalog):
             found = _ahead(tasks, lambda task: task[1].stored, read_file)
             for window, group in groupby(found, lambda task: task[0][0]):
-                first = window * self.window_rows
-                rows = min(self.window_rows, len(self) - first)
+                first = window * size
+                rows = min(size, len(self) - first)
                 filling = _Window(first, np.empty((rows, self.width), np.float32))
                 for (_, file), batches in group:
                     offset = 0
@@ -107,12 +112,12 @@ class Rows:
             label = labels.encode(first.column("label"), self.label_names)
             yield Batch(self._vectors(first), label, first.select(columns))
 
-    def _overlap(self, window: int, file: _File) -> bool:
-        return file.first < (window + 1) * self.window_rows and file.last >= window * self.window_rows
-
     @property
     def window_rows(self) -> int:
-        """The rows of a window: whole batches."""
+        """The rows of a window, whole batches: few where that makes no file be read more than twice."""
+        small = SMALL_WINDOW * BATCH_ROWS
+        if all(file.last // small - file.first // small < 2 for file in self._files):
+            return small
         return max(1, WINDOW_BYTES // (4 * self.width * BATCH_ROWS)) * BATCH_ROWS
 
     def _vectors(self, batch: pa.RecordBatch) -> np.ndarray:
@@ -156,7 +161,9 @@ class _Window:
     def batches(self, label_names: Sequence[str]) -> Iterator[Batch]:
         order = np.empty(len(self._values), np.int64)
         order[np.concatenate(self._places)] = np.arange(len(order))
-        facts = pa.Table.from_batches(self._facts).combine_chunks().take(order)
+        facts = pa.Table.from_batches(self._facts).combine_chunks()
+        if (np.diff(order) != 1).any():
+            facts = facts.take(order)
         for first in range(0, len(order), BATCH_ROWS):
             values = self._values[first : first + BATCH_ROWS]
             (rows,) = facts.slice(first, BATCH_ROWS).to_batches()
@@ -200,14 +207,24 @@ def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     of_files = np.split(ranks, np.cumsum(counts)[:-1])
-    files = tuple(
+    files = [
         _File(file, own, int(own.min()), int(own.max()))
         for file, own in zip(plan.files, of_files, strict=True)
         if len(own)
-    )
+    ]
     first = next(_file_rows(plan, ("features",), files[0].stored))
     width = read.vectors(first).shape[1]
-    return Rows(settings, dataset, plan.snapshot, model, fingerprint, width, tuple(sorted(label_names)), plan, files)
+    return Rows(
+        settings,
+        dataset,
+        plan.snapshot,
+        model,
+        fingerprint,
+        width,
+        tuple(sorted(label_names)),
+        plan,
+        tuple(sorted(files, key=lambda file: file.first)),
+    )
 
 
 def _ahead(
@@ -215,13 +232,22 @@ def _ahead(
     file_of: Callable[[T], SnapshotFile],
     rows: Callable[[SnapshotFile], Iterator[pa.RecordBatch]],
 ) -> Iterator[tuple[T, Iterable[pa.RecordBatch]]]:
-    """Each task with the rows of its file. Small files are read ahead, as `read.batches` does it."""
+    """Each task with the rows of its file. Small files are read ahead, as `read.batches` does it.
+
+    Where two tasks of the same small file follow each other, it is read once.
+    """
     pool = ThreadPoolExecutor(read.FILES_AHEAD)
+    last: SnapshotFile | None = None
+    reading: Callable[[], Iterable[pa.RecordBatch]] = tuple
 
     def begun(task: T) -> tuple[T, Callable[[], Iterable[pa.RecordBatch]]]:
+        nonlocal last, reading
         file = file_of(task)
-        small = file.size <= read.SMALL_FILE
-        return task, pool.submit(list, rows(file)).result if small else partial(rows, file)
+        if file.size > read.SMALL_FILE:
+            return task, partial(rows, file)
+        if file is not last:
+            last, reading = file, pool.submit(list, rows(file)).result
+        return task, reading
 
     waiting = iter(tasks)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ COLUMNS = ("uri", "label", "etag")
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of 100 rows, two in a window."""
+    """Batches of 100 rows, two in a window at most; one where the files are in order."""
     monkeypatch.setattr(rows, "BATCH_ROWS", 100)
+    monkeypatch.setattr(rows, "SMALL_WINDOW", 1)
     monkeypatch.setattr(rows, "WINDOW_BYTES", 2 * 100 * 4 * WIDTH)
 
 
@@ -52,10 +54,9 @@ def test_scattered_rows_come_in_order_in_whole_batches(settings: Settings, tmp_p
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_a_file_in_order_is_read_for_its_own_windows_alone(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(settings, tmp_path, [rows_of(range(first, first + 200)) for first in range(0, 1000, 200)])
+def test_a_file_in_order_is_read_once(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = [0, 90, 190, 250, 340, 420, 500]  # so that some are in two windows
+    publish(settings, tmp_path, [rows_of(range(*pair)[::-1]) for pair in itertools.pairwise(ends)])
     found = rows.find(settings, "photos", {})
     opened = []
     real = read.file_batches
@@ -66,7 +67,8 @@ def test_a_file_in_order_is_read_for_its_own_windows_alone(
 
     monkeypatch.setattr(read, "file_batches", counted)
     assert read_all(found)[0] == expected(settings)["uri"].to_pylist()
-    assert len(opened) == 5 + 5  # the export, and what is expected
+    assert found.window_rows == 100
+    assert len(opened) == 2 * len(set(opened))  # by the export, and for what is expected
 
 
 @pytest.mark.usefixtures("small_windows")
