@@ -36,6 +36,12 @@ WINDOW_BYTES = 128 << 20
 SMALL_WINDOW = 4
 """The batches of a window where the files are in order: few enough for the processor's cache."""
 
+SMALL_FILE = 4 << 20
+"""A file of at most this size, in bytes, is read before its turn. A shard of 512 vectors has 2 MB."""
+
+FILES_AHEAD = 4
+"""How many small files are read at the same time."""
+
 SAMPLE_FILES = 4
 SAMPLE_ROWS = 1024
 
@@ -46,7 +52,8 @@ MODEL_COLUMNS = ("model", "fingerprint")
 class Rows:
     """The rows that are asked for, of one snapshot.
 
-    snapshot: its id. model, fingerprint: of all rows. width: of their vectors. label_names: of all rows, sorted.
+    snapshot: its id. model, fingerprint: of all rows. width: of their vectors. label_names: of all rows of the
+    snapshot, sorted, so that a label has the same number in every export of it.
     """
 
     settings: Settings
@@ -171,7 +178,7 @@ class _Window:
 
 
 def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
-    """The rows of features.<dataset> that are asked for, and their order. Reads every column but the vectors.
+    """The rows of features.<dataset> that are asked for, and their order. Reads their URIs, and the snapshot's labels.
 
     Raises what `read.batches` raises, and InputError where there are none, or where they have several fingerprints.
     """
@@ -194,6 +201,8 @@ def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
                 uris.append(batch.column("uri"))
                 label_names.update(labels.label_names([batch.column("label")]))
                 models.update(zip(*(batch.column(name).to_pylist() for name in MODEL_COLUMNS), strict=True))
+    if plan.condition is not None:
+        label_names = _label_names(settings, dataset, plan.snapshot)
     if not uris or plan.snapshot is None:
         raise InputError(f"{table}: no row is asked for that it has; nothing is exported")
     if len(models) > 1:
@@ -227,6 +236,12 @@ def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
     )
 
 
+def _label_names(settings: Settings, dataset: str, snapshot: int | None) -> set[str]:
+    """All labels of a snapshot."""
+    rows = read.batches(settings, dataset, columns=("label",), snapshot=snapshot)
+    return set(labels.label_names(batch.column("label") for batch in rows))
+
+
 def _ahead(
     tasks: Iterable[T],
     file_of: Callable[[T], SnapshotFile],
@@ -236,14 +251,14 @@ def _ahead(
 
     Where two tasks of the same small file follow each other, it is read once.
     """
-    pool = ThreadPoolExecutor(read.FILES_AHEAD)
+    pool = ThreadPoolExecutor(FILES_AHEAD)
     last: SnapshotFile | None = None
     reading: Callable[[], Iterable[pa.RecordBatch]] = tuple
 
     def begun(task: T) -> tuple[T, Callable[[], Iterable[pa.RecordBatch]]]:
         nonlocal last, reading
         file = file_of(task)
-        if file.size > read.SMALL_FILE:
+        if file.size > SMALL_FILE:
             return task, partial(rows, file)
         if file is not last:
             last, reading = file, pool.submit(list, rows(file)).result
@@ -251,7 +266,7 @@ def _ahead(
 
     waiting = iter(tasks)
     try:
-        ahead = deque(map(begun, islice(waiting, read.FILES_AHEAD)))
+        ahead = deque(map(begun, islice(waiting, FILES_AHEAD)))
         while ahead:
             task, result = ahead.popleft()
             yield task, result()
