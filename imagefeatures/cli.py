@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from imagefeatures.commands import check_store, folder, model, redrive, rejected, relocate_lake, repair, run
+from imagefeatures.commands import check_store, export, folder, model, redrive, rejected, relocate_lake, repair, run
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
 from imagefeatures.reasons import printable
@@ -23,6 +23,7 @@ COMMANDS = {
     "rejected": rejected,
     "redrive": redrive,
     "model": model,
+    "export": export,
     "check-store": check_store,
     "repair": repair,
     "relocate-lake": relocate_lake,

@@ -23,9 +23,13 @@ from support.snippets import DOCUMENTS, sections
 Snippet = tuple[str, str, int]
 """Document, section, and index among the section's Python blocks."""
 
+ELSEWHERE = ("exports.md",)
+"""Documents whose examples are run by other tests: they read files, and no table."""
+
 SNIPPETS: dict[Snippet, str] = {
     (path.name, part.title, at): code
     for path in DOCUMENTS
+    if path.name not in ELSEWHERE
     for part in sections(path)
     for at, code in enumerate(code for language, code in part.blocks if language == "python")
 }
