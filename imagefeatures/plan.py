@@ -118,6 +118,8 @@ def plan_run(
         versions=_versions(),
     )
     with _no_store_is_refused():
+        if selection:  # before run.json: whoever finds that file can go on with the run
+            write(run.layout, selection)
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
@@ -127,8 +129,6 @@ def plan_run(
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
             if warning := also_published(effective, partition, catalog):
                 log.warning(warning)
-        if selection:
-            write(run.layout, selection)
         if effective.on_empty == "fail":
             preview.require_objects(effective, source, partition)
         storage.write(run.layout.known_files, sealed.encode({"files": known}))  # the jobs need no catalog

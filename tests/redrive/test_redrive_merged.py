@@ -142,13 +142,13 @@ def test_a_second_register_changes_nothing(partition: Partition, photos: Path) -
 
 def test_a_re_drive_of_a_partition_that_has_another_run_by_then_is_refused(partition: Partition, photos: Path) -> None:
     fill(photos, {bad_name(at): whole(at) for at in range(3)})
-    late = partition.ready()
+    late, other = partition.ready(), partition.ready()
     partition.publish()
     held = partition.features, partition.quarantine, partition.run
     with pytest.raises(OlderRun, match=rf"re-drive {late.run_id} .* published now is .*; start a new re-drive$"):
         register.register(late.layout.run_file, partition.settings)
     with pytest.raises(OlderRun):  # nor where an older run may replace a newer one
-        register.register(late.layout.run_file, partition.settings, replace_newer=True)
+        register.register(other.layout.run_file, partition.settings, replace_newer=True)
     assert (partition.features, partition.quarantine, partition.run) == held
 
 
