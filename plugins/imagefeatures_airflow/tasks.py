@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from imagefeatures import names
+from imagefeatures import names, storage
 from imagefeatures.dataset_files import find_dataset
+from imagefeatures.errors import ImageFeaturesError, InputError, ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
@@ -35,20 +36,56 @@ def plan(
     return plan_run(find_dataset(folder, dataset), settled, None, Settings.from_env())
 
 
-def plan_redrives(folder: Path, dataset: str, params: dict[str, Any], run: DagRunProtocol | None = None) -> list[str]:
-    """Plan a re-drive of each partition with a matching object. Returns the URI of each run.json; none is no error.
+class Redrives(NamedTuple):
+    """planned: the run.json of each re-drive. left_out: of each partition that has none and should, why, by its key."""
 
-    params, run: as for `form.redrive_params_of`.
+    planned: list[str]
+    left_out: dict[str, str]
+
+
+def plan_redrives(folder: Path, dataset: str, params: dict[str, Any], run: DagRunProtocol | None = None) -> Redrives:
+    """Plan a re-drive of each partition with a matching object. None is no error.
+
+    Where no partition is named, one that cannot be taken again is left out. So are those beyond the number to which
+    Airflow maps tasks. params, run: as for `form.redrive_params_of`. Raises what is wrong with every partition.
     """
+    from airflow.sdk.configuration import conf
+
     from imagefeatures.redrive import choose
+    from imagefeatures.redrive.left_out import LeftOut
 
     settings, found = Settings.from_env(), find_dataset(folder, dataset)
     settled = redrive_params_of(params, run)
-    chosen = [choose.plan_redrive(found, settled, key, settings) for key in choose.partitions(found, settled, settings)]
-    planned = [run_file for run_file in chosen if run_file]
+    left_out, planned = LeftOut(dataset, settled.partition, print), list[str]()
+    most = conf.getint("core", "max_map_length", fallback=1024)
+    try:
+        for key in choose.partitions(found, settled, settings):
+            with left_out.noticed(key):
+                if len(planned) == most and choose.choose(found, settled, key, settings):
+                    raise ParamsError(
+                        f"Airflow maps no more than {most:,} tasks: raise core.max_map_length, name the partition, or "
+                        "use the command `imagefeatures redrive`"
+                    )
+                if len(planned) < most and (run_file := choose.plan_redrive(found, settled, key, settings)):
+                    planned.append(run_file)
+    except ImageFeaturesError:
+        for run_file in planned:  # nobody will go on with them
+            storage.delete_folder(Layout.of_run_file(run_file, settings.lake).run)
+        raise
     if not planned:
+        left_out.refuse()  # here, where a retry of the task helps if anything does
         print(f"nothing that is quarantined of {dataset} matches: no partition is changed")
-    return planned
+    return Redrives(planned, {key: str(error) for key, error in left_out.errors.items()})
+
+
+def refuse_left_out(left_out: dict[str, str], dataset: str) -> None:
+    """Raise InputError where partitions were left out. left_out: as `plan_redrives` returns them."""
+    from imagefeatures.redrive.left_out import in_one_line
+
+    for key, why in left_out.items():
+        print(f"{key} is left out: {why}")
+    if left_out:
+        raise InputError(in_one_line(dataset, list(left_out)))
 
 
 def model(run_file: str, dataset: str) -> dict[str, Any]:
