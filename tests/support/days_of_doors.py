@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def doors_of_days(name: str, base: str, days: Sequence[str] = DAYS) -> dict[str,
     run that took the files of another day would be seen. Of the catalog it is one table with the rows of all days.
     """
     if name == CATALOG_DOOR:
-        return doors_of_the_catalog(base, days, base.rpartition("/")[2])
+        return doors_of_the_catalog(base, days, re.sub(r"\W", "_", base.rpartition("/")[2]))
     doors = {}
     for day in days:
         root = f"{base}/{day}"
