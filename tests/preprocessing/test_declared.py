@@ -49,6 +49,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "one side": ([{"center_crop": {"size": 224}}], "preprocess.0.center_crop.size: must be [height, width], each from"),
     "a side of nothing": ([{"pad": {"size": [0, 224]}}], "preprocess.0.pad.size: must be [height, width], each from 1"),
     "a side too long": ([{"resize": {"shortest_edge": 5000}}], "resize.shortest_edge: must be at most 4096"),
+    "an offset": (
+        [{"crop": {"x": 65_536, "width": 224, "height": 224}}],
+        "preprocess.0.crop.x: must be at most 65535",
+    ),
     "a truth value": ([{"resize": {"longest_edge": True}}], "longest_edge: must not be true or false"),
     "a filter": (
         [{"resize": {**SIZE, "interpolation": "bicubik"}}],
