@@ -69,8 +69,9 @@ def test_a_table_has_the_models_width_and_name(
     text = (settings.datasets / "birds.yaml").read_text()
     digest = files.ModelFiles("", "onnx", {"model.onnx": model_files.onnx()}).sha256
     (settings.datasets / "birds.yaml").write_text(text.replace("cut:", f"sha256: {digest}, cut:"))
-    assert main(["run", "birds", PARTITION, "--workers", "1"]) == 0
-    assert "3 registered (3 reused, 0 computed)" in capsys.readouterr().out
+    again = planned(settings)
+    assert again.fingerprint == fingerprint
+    assert prepare(again.model, again.preprocessing, settings.lake, settings.cache) == facts
 
 
 def test_plan_refuses_what_cannot_be_used_in_one_line(
