@@ -48,9 +48,15 @@ def main() -> None:
         known[name] = measured(name)
         print(line(name, known[name]), flush=True)
         RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    text = DOCUMENT.read_text(encoding="utf-8")
-    (before, _, rest), table = text.partition(BEGIN), [*HEAD, *(line(name, known[name]) for name in known)]
-    DOCUMENT.write_text(before + BEGIN + "\n".join(table) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+    write_table(known)
+
+
+def write_table(known: dict[str, Any]) -> None:
+    """Put the rows of all models that have been measured into the document."""
+    text, rows = DOCUMENT.read_text(encoding="utf-8"), [line(name, known[name]) for name in BACKBONES if name in known]
+    before, _, rest = text.partition(BEGIN)
+    table = "\n".join([*HEAD, *rows])
+    DOCUMENT.write_text(before + BEGIN + table + "\n" + END + rest.partition(END)[2], encoding="utf-8")
 
 
 def measured(name: str) -> dict[str, Any]:
@@ -77,10 +83,12 @@ def line(name: str, found: dict[str, Any]) -> str:
     """A row of the table in Markdown."""
     spec = BACKBONES[name]
     height, width, _ = spec.input_shape
+    pictures = f", compared at {found['size']} × {found['size']}" if "size" in found else ""
+    speed, seconds = found.get("images_per_second"), found.get("prepare_seconds")
     return (
-        f"| `{name}` | {spec.width} | {height} × {width} | {VALUES[str(spec.scale)]} | {found['weights']} "
-        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.1f} "
-        f"| {found['prepare_seconds']:.0f} s |"
+        f"| `{name}` | {spec.width} | {height} × {width}{pictures} | {VALUES[str(spec.scale)]} | {found['weights']} "
+        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {f'{speed:.1f}' if speed else '–'} "
+        f"| {f'{seconds:.0f} s' if seconds else '–'} |"
     )
 
 
