@@ -31,9 +31,6 @@ BEGIN, END = "<!-- begin: make models -->\n", "<!-- end: make models -->\n"
 SECONDS = 3
 """How long the speed is measured at least."""
 
-PHOTOS = ("china.jpg", "flower.jpg")
-"""Of scikit-learn."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__.partition("\n")[0])
@@ -83,10 +80,10 @@ def line(name: str, found: dict[str, Any]) -> str:
     """A row of the table in Markdown."""
     spec = BACKBONES[name]
     height, width, _ = spec.input_shape
-    pictures = f", compared at {found['size']} × {found['size']}" if "size" in found else ""
+    compared = f", compared at {found['size']} × {found['size']}" if "size" in found else ""
     speed, seconds = found.get("images_per_second"), found.get("prepare_seconds")
     return (
-        f"| `{name}` | {spec.width} | {height} × {width}{pictures} | {VALUES[str(spec.scale)]} | {found['weights']} "
+        f"| `{name}` | {spec.width} | {height} × {width}{compared} | {VALUES[str(spec.scale)]} | {found['weights']} "
         f"| {found['difference']:.1e} | {found['cosine']:.7f} | {f'{speed:.1f}' if speed else '–'} "
         f"| {f'{seconds:.0f} s' if seconds else '–'} |"
     )
@@ -110,7 +107,7 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
     spec = pinned(spec, lake, folder)
     facts = prepare.prepare(spec, spec.preprocessing, lake, folder)
     prepared = time.perf_counter() - started
-    bundle, pixels = prepare.read_bundle(spec, spec.preprocessing, lake), pictures(spec)
+    bundle, pixels = prepare.read_bundle(spec, spec.preprocessing, lake), seeded_models.pictures(spec)
     engine = engines.load("openvino", bundle)
     vectors, expected = engine.features(pixels), seeded_models.vectors_of_keras(spec, cache_file(spec, folder), pixels)
     parity = reference.check_parity("openvino", vectors, expected)
@@ -123,17 +120,6 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
         "images_per_second": speed(engine, pixels),
         "prepare_seconds": prepared,
     }
-
-
-def pictures(spec: ModelSpec) -> np.ndarray:
-    """Two photos and the golden pictures: uint8 [6, *input_shape]."""
-    import sklearn.datasets
-    from PIL import Image
-
-    photos = (Image.open(Path(sklearn.datasets.__file__).parent / "images" / name) for name in PHOTOS)
-    return np.concatenate(
-        [np.stack([spec.preprocessing(photo) for photo in photos]), reference.golden_pixels(spec.input_shape)]
-    )
 
 
 def speed(engine: engines.Engine, pixels: np.ndarray) -> float:
