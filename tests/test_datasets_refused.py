@@ -121,7 +121,7 @@ NAUGHTY: dict[str, list[Any]] = {
         [],
         True,
     ],
-    "model": ["resnet50", "", None, 7],
+    "model": ["resnet34", "", None, 7],
     "engine": ["onnx", "OpenVINO", "", None, True],
     "preprocess": [
         [],
@@ -234,7 +234,7 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
             {"source": {"uri": "s3://b/", "exclude": ["a"]}, "exclude": ["b"]},
             "exclude: is set in source too; remove one of them",
         ),
-        ({"model": "resnet50"}, "model: must be one of mobilenet_v2"),
+        ({"model": "resnet34"}, "model: must be one of mobilenet, mobilenet_v2, mobilenet_v3_small, "),
         ({"label": "no group"}, "label: the regular expression needs exactly one group, it has 0"),
         ({"label": "(a)(b)"}, "label: the regular expression needs exactly one group, it has 2"),
         ({"label": "("}, "label: neither parent, none nor a regular expression: missing )"),
