@@ -36,6 +36,7 @@ FILE_ROWS = 512
 WIDTH = 1280
 BATCH = 256
 DATASET = "bench"
+WRITTEN = 40
 
 
 def main() -> None:
@@ -57,31 +58,35 @@ def main() -> None:
 
 
 def publish(folder: Path, files: int) -> None:
-    """A table of so many files as featurize writes them, with as many labels as ten."""
+    """A table of so many files as featurize writes them, with ten labels. Only WRITTEN of them differ."""
     (folder / "lake").mkdir()
-    random = np.random.default_rng(0)
-    uris = []
-    for number in range(files):
-        vectors = np.maximum(random.standard_normal((FILE_ROWS, WIDTH), np.float32), 0)
-        offsets = np.arange(0, vectors.size + 1, WIDTH, dtype=np.int32)
-        rows = np.arange(number * FILE_ROWS, (number + 1) * FILE_ROWS)
-        columns = {
-            "uri": [f"s3://bucket/folder/{row:09}.jpg" for row in rows],
-            "image_id": [f"{row * 2654435761 % 2**32:08x}" * 8 for row in rows],
-            "label": [f"label {row % 10}" for row in rows],
-            "features": pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel())),
-        }
-        for field in schemas.FEATURES:
-            if field.name in columns:
-                continue
+    paths = [folder / f"{number:06}.parquet" for number in range(files)]
+    for number, path in enumerate(paths):
+        if number < WRITTEN:
+            write(path, number)
+        else:
+            path.hardlink_to(paths[number % WRITTEN])
+    settings = Settings.from_env()
+    table = tables.open_table(tables.open_catalog(settings), settings, DATASET)
+    tables.replace_files(table, "x", [f"file://{path}" for path in paths], "x")
+
+
+def write(path: Path, number: int) -> None:
+    vectors = np.maximum(np.random.default_rng(number).standard_normal((FILE_ROWS, WIDTH), np.float32), 0)
+    offsets = np.arange(0, vectors.size + 1, WIDTH, dtype=np.int32)
+    rows = np.arange(number * FILE_ROWS, (number + 1) * FILE_ROWS)
+    columns = {
+        "uri": [f"s3://bucket/folder/{row:09}.jpg" for row in rows],
+        "image_id": [f"{row * 2654435761 % 2**32:08x}" * 8 for row in rows],
+        "label": [f"label {row % 10}" for row in rows],
+        "features": pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel())),
+    }
+    for field in schemas.FEATURES:
+        if field.name not in columns:
             same = pa.scalar("x" if field.type == pa.string() else 7, field.type)
             columns[field.name] = pa.repeat(same, FILE_ROWS)
-        path = folder / f"{number:06}.parquet"
-        ordered = [columns[name] for name in schemas.FEATURES.names]
-        pq.write_table(pa.table(ordered, schema=schemas.FEATURES), path, compression="zstd")
-        uris.append(f"file://{path}")
-    settings = Settings.from_env()
-    tables.replace_files(tables.open_table(tables.open_catalog(settings), settings, DATASET), "x", uris, "x")
+    ordered = [columns[name] for name in schemas.FEATURES.names]
+    pq.write_table(pa.table(ordered, schema=schemas.FEATURES), path, compression="zstd")
 
 
 def pyarrow_alone() -> int:

@@ -29,7 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "this process": {},
     "2 new workers": {"num_workers": 2},
     "2 that stay": {"num_workers": 2, "persistent_workers": True},
-    "3 spawned": {"num_workers": 3, "multiprocessing_context": "spawn"},
+    "2 spawned": {"num_workers": 2, "persistent_workers": True, "multiprocessing_context": "spawn"},
     "more than files": {"num_workers": 9},
 }
 EPOCHS = 3
@@ -48,7 +48,7 @@ def test_every_row_comes_once_in_each_epoch_and_each_epoch_has_its_order(photos:
         return [numbers(loader) for _ in range(EPOCHS)]
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # of tensors that may not be written to
+        warnings.filterwarnings("error", message=".*not writable")  # a tensor over Arrow's own memory
         first = orders()
     assert [sorted(order) for order in first] == [EVERY] * EPOCHS
     assert len({tuple(order) for order in first}) == EPOCHS
