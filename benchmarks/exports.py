@@ -1,7 +1,7 @@
 """Exports beside the bare loop of the same library: rows a second, bytes beside the estimate, peak memory.
 
-    python -m benchmarks.exports [rows] [repetitions]      20,000 and 3 by default; about five minutes
-    python -m benchmarks.exports memory rows format …      the peak memory of each; a million rows take 10 GB
+    python -m benchmarks.exports [rows] [repetitions] [suffix …]    20,000, 3 and all by default; about five minutes
+    python -m benchmarks.exports memory rows suffix …               the peak memory of each; a million rows take 10 GB
 
 A bare loop reads the same columns by `read.batches` and hands them to the library, in the order of the files: what a
 user would write. It sorts nothing and estimates nothing. Both take turns.
@@ -256,7 +256,7 @@ def main(arguments: list[str]) -> None:
                 print(f"{suffix}: {rows:,} rows, {peak:,.0f} MiB, {seconds:,.0f} s", flush=True)
                 target.unlink()
             return
-        for suffix in BARE:
+        for suffix in numbers[2:] or BARE:
             print(compare(settings, suffix, rows, int(numbers[1]) if len(numbers) > 1 else 3, folder), flush=True)
 
 

@@ -15,7 +15,7 @@ from imagefeatures.errors import ParamsError
 from imagefeatures.exports import formats
 from imagefeatures.settings import Settings
 
-HELP = "the vectors of a dataset as a file for another tool: HDF5, NumPy, TFRecord, CSV, …"
+HELP = "the vectors of a dataset as a file for another tool: HDF5, NumPy, TFRecord, CSV and others"
 SECONDS_BETWEEN_LINES = 2.0
 
 

@@ -38,7 +38,7 @@ class Format:
 FORMATS = (
     Format("hdf5", (".h5", ".hdf5")),
     Format("npy", (".npy",), beside=".parquet", folder=True),
-    Format("npz", (".npz",), "vectors not compressed"),
+    Format("npz", (".npz",)),
     Format("tfrecord", (".tfrecord", ".tfrecords"), beside=".json"),
     Format("webdataset", (".tar",), folder=True),
     Format("csv", (".csv",), flat=True),

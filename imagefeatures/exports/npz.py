@@ -1,6 +1,6 @@
 """Several NumPy arrays in one file: features, labels, label_names, uris, and the other facts by their names.
 
-The vectors are stored as they are, all else is compressed. NumPy writes arrays that are in memory; here they stream.
+Not compressed, as numpy.savez leaves it. NumPy writes arrays that are in memory; here they stream.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write(content: Content, batches: Batches, path: Path) -> None:
     labels: list[np.ndarray] = []
     facts: list[pa.RecordBatch] = []
     with zipfile.ZipFile(path, "x") as archive:
-        with _member(archive, content.values, compressed=False) as sink:
+        with _member(archive, content.values) as sink:
             np.lib.format.write_array_header_1_0(sink, npy.header(content.rows, content.width))
             for batch in batches:
                 sink.write(np.ascontiguousarray(batch.values, "<f4").data)
@@ -61,7 +61,5 @@ def _array(archive: zipfile.ZipFile, name: str, values: np.ndarray) -> None:
         np.lib.format.write_array(sink, values, version=(1, 0), allow_pickle=False)
 
 
-def _member(archive: zipfile.ZipFile, name: str, compressed: bool = True) -> IO[bytes]:
-    info = zipfile.ZipInfo(f"{name}.npy", EPOCH)
-    info.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-    return archive.open(info, "w", force_zip64=True)
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    return archive.open(zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=True)

@@ -6,6 +6,7 @@ The examples are put together here: TensorFlow's own classes take ten times as l
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ def write(content: Content, batches: Batches, path: Path) -> None:
 
     A text is bytes of UTF-8, and a null one is empty; a label is a number, -1 where there is none.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no banner
     import tensorflow as tf
 
     numbers = [field.name for field in content.facts if not pa.types.is_string(field.type)]

@@ -36,7 +36,7 @@ class S3Upload(S3Store):
         """Upload a file. With only_if_absent an existing object is kept, and False is returned.
 
         A store without conditional writes overwrites it instead. A process that is killed leaves no object, and parts
-        that `abort_old_uploads` removes. Raises StoreRefused or StoreError.
+        that `storage.abort_old_uploads` removes. Raises StoreRefused or StoreError.
         """
         if file.stat().st_size <= PART:
             return self.write(path, file.read_bytes(), only_if_absent)
