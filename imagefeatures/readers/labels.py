@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -21,3 +21,11 @@ def encode(labels: pa.Array | pa.ChunkedArray, label_names: Sequence[str]) -> np
     places = pc.index_in(labels, value_set=pa.array(label_names, pa.string()))
     numbers: np.ndarray = pc.fill_null(places, NO_LABEL).to_numpy(zero_copy_only=False).astype(np.int64)
     return numbers
+
+
+def names_in(columns: Iterable[pa.Array]) -> tuple[str, ...]:
+    """The labels in some columns of texts, sorted, each once, without nulls."""
+    found: set[str | None] = set()
+    for column in columns:
+        found.update(column.unique().to_pylist())
+    return tuple(sorted(label for label in found if label is not None))
