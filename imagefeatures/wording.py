@@ -149,7 +149,7 @@ def _homes(model: type[BaseModel] | None, name: str, place: Sequence[int | str])
     >>> _homes(Dataset, "max_bytes", []), _homes(Dataset, "sample", ["limits"])
     (['limits'], ['the first level'])
     >>> _homes(Dataset, "table", ["source", "folder"]), _homes(Dataset, "uri", [])
-    (['source of kind url_table'], ['source'])
+    (['source of kind url_table'], ['source', 'model'])
     """
     if model is None:
         return []
