@@ -31,9 +31,6 @@ BEGIN, END = "<!-- begin: make models -->\n", "<!-- end: make models -->\n"
 SECONDS = 3
 """How long the speed is measured at least."""
 
-PHOTOS = ("china.jpg", "flower.jpg")
-"""Of scikit-learn."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__.partition("\n")[0])
@@ -48,9 +45,15 @@ def main() -> None:
         known[name] = measured(name)
         print(line(name, known[name]), flush=True)
         RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    text = DOCUMENT.read_text(encoding="utf-8")
-    (before, _, rest), table = text.partition(BEGIN), [*HEAD, *(line(name, known[name]) for name in known)]
-    DOCUMENT.write_text(before + BEGIN + "\n".join(table) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+    write_table(known)
+
+
+def write_table(known: dict[str, Any]) -> None:
+    """Put the rows of all models that have been measured into the document."""
+    text, rows = DOCUMENT.read_text(encoding="utf-8"), [line(name, known[name]) for name in BACKBONES if name in known]
+    before, _, rest = text.partition(BEGIN)
+    table = "\n".join([*HEAD, *rows])
+    DOCUMENT.write_text(before + BEGIN + table + "\n" + END + rest.partition(END)[2], encoding="utf-8")
 
 
 def measured(name: str) -> dict[str, Any]:
@@ -77,10 +80,12 @@ def line(name: str, found: dict[str, Any]) -> str:
     """A row of the table in Markdown."""
     spec = BACKBONES[name]
     height, width, _ = spec.input_shape
+    compared = f", compared at {found['size']} × {found['size']}" if "size" in found else ""
+    speed, seconds = found.get("images_per_second"), found.get("prepare_seconds")
     return (
-        f"| `{name}` | {spec.width} | {height} × {width} | {VALUES[str(spec.scale)]} | {found['weights']} "
-        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.1f} "
-        f"| {found['prepare_seconds']:.0f} s |"
+        f"| `{name}` | {spec.width} | {height} × {width}{compared} | {VALUES[str(spec.scale)]} | {found['weights']} "
+        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {f'{speed:.1f}' if speed else '–'} "
+        f"| {f'{seconds:.0f} s' if seconds else '–'} |"
     )
 
 
@@ -102,7 +107,7 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
     spec = pinned(spec, lake, folder)
     facts = prepare.prepare(spec, spec.preprocessing, lake, folder)
     prepared = time.perf_counter() - started
-    bundle, pixels = prepare.read_bundle(spec, spec.preprocessing, lake), pictures(spec)
+    bundle, pixels = prepare.read_bundle(spec, spec.preprocessing, lake), seeded_models.pictures(spec)
     engine = engines.load("openvino", bundle)
     vectors, expected = engine.features(pixels), seeded_models.vectors_of_keras(spec, cache_file(spec, folder), pixels)
     parity = reference.check_parity("openvino", vectors, expected)
@@ -115,17 +120,6 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
         "images_per_second": speed(engine, pixels),
         "prepare_seconds": prepared,
     }
-
-
-def pictures(spec: ModelSpec) -> np.ndarray:
-    """Two photos and the golden pictures: uint8 [6, *input_shape]."""
-    import sklearn.datasets
-    from PIL import Image
-
-    photos = (Image.open(Path(sklearn.datasets.__file__).parent / "images" / name) for name in PHOTOS)
-    return np.concatenate(
-        [np.stack([spec.preprocessing(photo) for photo in photos]), reference.golden_pixels(spec.input_shape)]
-    )
 
 
 def speed(engine: engines.Engine, pixels: np.ndarray) -> float:

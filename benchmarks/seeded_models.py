@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from imagefeatures.models import reference
 from imagefeatures.models.spec import ModelSpec
 
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -25,10 +26,8 @@ def write_weights(spec: ModelSpec, path: Path, seed: int = 0) -> None:
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
-    height, width, channels = spec.input_shape
-    small = (min(height, 128), min(width, 128), channels)  # Keras holds what every layer gives for all images at once
     architecture = getattr(keras.applications, spec.architecture)
-    model = architecture(input_shape=small, include_top=False, weights=None, pooling="avg")
+    model = architecture(input_shape=spec.input_shape, include_top=False, weights=None, pooling="avg")
     random = np.random.default_rng(seed)
     normalization = None
     for layer in model.layers:
@@ -43,7 +42,7 @@ def write_weights(spec: ModelSpec, path: Path, seed: int = 0) -> None:
     if spec.scale == "caffe":  # its input has values above 100
         first = next(layer for layer in model.layers if layer.weights)
         first.weights[0].assign(first.weights[0] / 64)
-    _calibrate(model, spec.model_copy(update={"input_shape": small}))
+    _calibrate(model, spec)
     if normalization:
         normalization.adapt_variance.assign(np.square(IMAGENET_STD))
     with h5py.File(path, "w") as file:
@@ -112,20 +111,32 @@ def _drawn(name: str, shape: tuple[int, ...], depthwise: bool, random: np.random
     return random.normal(0, 0.1, shape)  # bias, beta, mean, moving_mean
 
 
+def pictures(spec: ModelSpec) -> np.ndarray:
+    """Two photos of scikit-learn and the golden pictures: uint8 [6, *input_shape]."""
+    import sklearn.datasets
+    from PIL import Image
+
+    folder = Path(sklearn.datasets.__file__).parent / "images"
+    photos = np.stack([spec.preprocessing(Image.open(folder / name)) for name in ("china.jpg", "flower.jpg")])
+    return np.concatenate([photos, reference.golden_pixels(spec.input_shape)])
+
+
 def _calibrate(model: Any, spec: ModelSpec) -> None:
     """Let each BatchNormalization know the mean and the variance that its own input has, of eight images."""
     import keras
-
-    from imagefeatures.models import reference
+    import tensorflow as tf
 
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not layers:
         return
-    noise = np.random.default_rng(1).integers(0, 256, (4, *spec.input_shape), np.uint8)
-    images = np.concatenate([reference.golden_pixels(spec.input_shape), noise])
+    height, width, channels = spec.input_shape
+    squares = np.random.default_rng(1).integers(0, 256, (2, height // 16 + 1, width // 16 + 1, channels), np.uint8)
+    smooth = squares.repeat(16, axis=1).repeat(16, axis=2)[:, :height, :width]
+    images = reference.scaled(np.concatenate([pictures(spec), smooth]), spec.value_scale)
     momentum = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0  # else it would remember what it had before
-    model(reference.scaled(images, spec.value_scale), training=True)
+    # As a graph: called directly, Keras holds what every layer gives for all images until the last one has answered.
+    tf.function(lambda given: model(given, training=True))(images)
     for layer, before in zip(layers, momentum, strict=True):
         layer.momentum = before

@@ -1,6 +1,6 @@
-"""Other backbones than the default: the whole way from a file of Keras to vectors, against Keras' own functions.
+"""Another backbone than the default: the whole way from a file of Keras to vectors, against Keras' own functions.
 
-Two families with small pictures; tests/suites/models has all of them.
+One family with small pictures; tests/suites/models has all of them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import pytest
 from benchmarks.seeded_models import vectors_of_keras, write_weights
 from imagefeatures.models import engines, prepare, reference
 from imagefeatures.models.backbones import BACKBONES
-from imagefeatures.models.engines import openvino
 from imagefeatures.models.pinning import pinned
 from imagefeatures.models.spec import ModelSpec
-from imagefeatures.models.weights import cache_file, load_weights
+from imagefeatures.models.weights import cache_file
 from support.photos import picture
 
 
@@ -57,16 +56,3 @@ def test_a_prepared_model_gives_keras_vectors_by_both_engines(name: str, prepare
     # Red and blue matter, or an engine that did not exchange them would pass.
     turned = engines.load(name, bundle).features(pixels[..., ::-1].copy())
     assert np.abs(turned - expected).max() > 0.01
-
-
-def test_efficientnet_has_its_normalization_and_the_layer_that_keras_adds(tmp_path: Path) -> None:
-    spec = small("efficientnet_b0", tmp_path)
-    pixels, weights = pictures(spec), load_weights(spec, tmp_path)
-    expected = vectors_of_keras(spec, cache_file(spec, tmp_path), pixels)
-    model = reference.build(spec, reference.as_in_imagenet(spec, weights))
-    files = openvino.export(model, spec)
-    check(openvino.OpenVino(files[openvino.XML], files[openvino.BIN]).features(pixels), expected, spec)
-    model.layers[2].adapt_variance.assign(weights["normalization"][1])  # without the layer
-    model.layers[2].finalize_state()
-    found = model(reference.scaled(pixels, spec.value_scale), training=False).numpy()
-    assert np.abs(found - expected).max() > 0.01
