@@ -60,8 +60,8 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 ##@ Tests
 .PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-compose test-wheel fuzz mutants
 
-test: setup  ## the whole test suite
-	@$(BIN)/python -m pytest
+test: setup  ## the whole test suite, in as many processes as the machine has cores
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 test-cluster: setup  ## real servers: races and faults, then a day through MinIO, PostgreSQL and a Spark cluster (minutes)
 	@$(BIN)/python -m pytest -m long

@@ -195,7 +195,10 @@ def test_what_is_no_dataset_is_refused_in_one_line(settings: Settings, tmp_path:
 # pandas
 
 
-def test_without_pandas_the_remedy_is_named(settings: Settings, tmp_path: Path) -> None:
+def test_without_pandas_the_remedy_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)  # another test of this process may have loaded it
     publish_files(settings, tmp_path, [3])
     told = r"^to_pandas needs pandas, which is not installed here: python -m pip install pandas$"
     with pytest.raises(InputError, match=told):

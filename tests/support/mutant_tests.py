@@ -28,7 +28,7 @@ ALSO = {
     "imagefeatures/preprocessing/": [
         "tests/preprocessing/test_geometry.py",
         "tests/preprocessing/test_colour.py",
-        "tests/preprocessing/test_declared.py",
+        "tests/preprocessing/test_declared_chains.py",
     ],
     "imagefeatures/publications.py": ["tests/steps/test_register.py", "tests/steps/test_register_older.py"],
     "imagefeatures/redrive/": ["tests/redrive/test_redrive_merged.py", "tests/redrive/test_redrive_kinds.py"],
