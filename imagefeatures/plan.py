@@ -88,7 +88,7 @@ def plan_run(
     them so that these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog import lost, readiness
+    from imagefeatures.catalog import lost, readiness, widths
     from imagefeatures.catalog.tables import files_with, open_catalog
     from imagefeatures.publications import also_published, finish_interrupted
     from imagefeatures.redrive.selection import write
@@ -128,6 +128,7 @@ def plan_run(
             readiness.check(catalog, settings, effective.name)
             lost.refuse(catalog)
             finish_interrupted(catalog, settings)
+            widths.refuse_another(catalog, effective.name, partition, model.width)
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
             if warning := also_published(effective, partition, catalog):
                 log.warning(warning)

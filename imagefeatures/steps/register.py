@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagefeatures import budget, manifest, names, publications, schemas, shards, storage
-from imagefeatures.catalog import retention, tables
+from imagefeatures.catalog import retention, tables, widths
 from imagefeatures.errors import AuditFailed
 from imagefeatures.layout import Layout, staging, warehouse
 from imagefeatures.plan import Run, load_run
@@ -109,7 +109,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     replace_newer: publish it even where a later run is published, whatever its run.json says.
     A re-drive is merged into what the partition holds. It is refused as OlderRun, and its staging folder removed, where
     that is another run by now.
-    Raises AuditFailed, TooManyRejected or OlderRun (nothing is published then); StoreRefused, with nothing changed,
+    Raises AuditFailed, TooManyRejected, OlderRun or, where other partitions have vectors of another width, DatasetError
+    (nothing is published then); StoreRefused, with nothing changed,
     where a local lake has no room.
     """
     layout = Layout.of_run_file(run_file, settings.lake)
@@ -121,6 +122,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         storage.delete_folder(layout.run)
         return Outcome(ALREADY, published)
     run = load_run(run_file, settings.lake)
+    widths.refuse_another(catalog, run.dataset.name, run.partition, run.model.width)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
     listing = manifest.read_listing(run)
     if not listing.objects and not run.redrive:
