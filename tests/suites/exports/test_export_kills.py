@@ -71,13 +71,18 @@ def seconds_of(target: str, format_: str) -> float:
     return 1.1 * (time.perf_counter() - began)
 
 
-def killed(process: subprocess.Popen[str], after: float) -> None:
-    """Let an export go, and kill it after so many seconds."""
-    let_go(process)
-    with contextlib.suppress(subprocess.TimeoutExpired):  # else it is whole by then
-        process.wait(after)
+def killed(process: subprocess.Popen[str], moments: random.Random, longest: float) -> float:
+    """Let an export go, and kill it within so many seconds.
+
+    Returns how long the next one may take: less, where this one was whole sooner, as on a machine that is less busy.
+    """
+    began = let_go(process)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(moments.uniform(0, longest))
+        return min(longest, 1.1 * (time.perf_counter() - began))
     process.kill()
     process.wait()
+    return longest
 
 
 def files_here(folder: Path) -> Files:
@@ -100,7 +105,7 @@ def test_a_file_is_whole_or_absent(
         for path in true:
             (place / path).unlink(missing_ok=True)
         clean(place / "out")
-        killed(exporting(f"{place}/{name}", format_), moments.uniform(0, longest))
+        longest = killed(exporting(f"{place}/{name}", format_), moments, longest)
         found = {path: data for path, data in files_here(place).items() if ".part/" not in path}
         assert all(found[path] == true[path] for path in found)
         if last in found or name.endswith("/"):
@@ -139,7 +144,7 @@ def test_an_object_is_whole_or_absent(
     for _ in range(KILLS):
         for path in objects(place):
             S3Upload().delete(f"{place}/{path}".removeprefix("s3://"))
-        killed(exporting(f"{place}/{name}", format_), moments.uniform(0, longest))
+        longest = killed(exporting(f"{place}/{name}", format_), moments, longest)
         found = objects(place)
         marks = {path for path in found if path.endswith("unfinished.json")}
         assert all(found[path] == true[path] for path in found.keys() - marks)
