@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pyarrow as pa
 
@@ -119,6 +120,14 @@ FEATURES = pa.schema(
     ]
 )
 """Table features.<dataset>."""
+
+FEATURES_FILE: dict[str, Any] = {
+    "compression": "zstd",
+    "write_page_checksum": True,  # for later runs that reuse the vectors
+    # A dictionary of floats that never repeat costs a quarter of the file.
+    "use_dictionary": ["partition_key", "label", "mode", "model", "fingerprint", "run_id"],
+}
+"""How its files are written: options of pyarrow's write_table."""
 
 QUARANTINE = pa.schema(
     [

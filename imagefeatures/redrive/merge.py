@@ -93,9 +93,8 @@ def _copied(run: Run, selection: Selection, taken: pa.Array) -> list[shards.Stag
         shards.write_parquet(
             run.layout.new_output(FEATURIZE, number),
             rows,
-            compression="zstd",
-            write_page_checksum=True,
             row_group_size=GROUP_ROWS,
+            **schemas.FEATURES_FILE,
         )
         for number, rows in enumerate(_in_files(_checked(run, selection, taken), run.run_id), first)
     ]

@@ -35,8 +35,7 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     features = feature_table(run, kept, vectors[finite])
     if resized.reused:
         features = _in_listed_order(run, shard, features, read_staged(resized.reused))
-    # The checksums are for later runs that reuse these vectors.
-    return work.finish(resized.passed, features, compression="zstd", write_page_checksum=True)
+    return work.finish(resized.passed, features, **schemas.FEATURES_FILE)
 
 
 def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
