@@ -1,4 +1,4 @@
-"""How fast features are handed to a training, beside pyarrow alone, and in how much memory.
+"""How fast an epoch of features is handed to a training, beside pyarrow alone, and in how much memory.
 
     python -m benchmarks.readers                      204,800 rows in 400 files: writes results/readers.json
     python -m benchmarks.readers --rows 20480 --rounds 3
@@ -37,6 +37,9 @@ WIDTH = 1280
 BATCH = 256
 DATASET = "bench"
 WRITTEN = 40
+
+Epoch = Callable[[], int]
+"""Reads the whole table once. Returns the number of rows."""
 
 
 def main() -> None:
@@ -89,28 +92,46 @@ def write(path: Path, number: int) -> None:
     pq.write_table(pa.table(ordered, schema=schemas.FEATURES), path, compression="zstd")
 
 
-def pyarrow_alone() -> int:
+def pyarrow_alone() -> Epoch:
     """What every reader has to do at least: labels and vectors of each file, as arrays."""
-    rows = 0
-    for uri in read.files(Settings.from_env(), DATASET):
-        for batch in pq.ParquetFile(uri.removeprefix("file://")).iter_batches(1024, columns=["label", "features"]):
-            rows += len(batch["features"].flatten().to_numpy().reshape(-1, WIDTH))
-    return rows
+    paths = [uri.removeprefix("file://") for uri in read.files(Settings.from_env(), DATASET)]
+
+    def epoch() -> int:
+        rows = 0
+        for path in paths:
+            for batch in pq.ParquetFile(path).iter_batches(1024, columns=["label", "features"]):
+                rows += len(batch["features"].flatten().to_numpy().reshape(-1, WIDTH))
+        return rows
+
+    return epoch
 
 
-def to_numpy() -> int:
-    return len(read.open(DATASET).to_numpy().features)
+def opening() -> Epoch:
+    """What comes before the first epoch: the snapshot, the names of the labels, the fingerprint, the width."""
+
+    def once() -> int:
+        features = read.open(DATASET)
+        features.to_tf()
+        return len(features)
+
+    return once
 
 
-def to_tf(shuffle: bool = False) -> int:
-    return consumed(read.open(DATASET).to_tf(batch=BATCH, shuffle=shuffle))
+def to_numpy() -> Epoch:
+    features = read.open(DATASET)
+    return lambda: len(features.to_numpy().features)
 
 
-def to_torch(shuffle: bool = False, workers: int = 0) -> int:
+def to_tf(shuffle: bool = False) -> Epoch:
+    return partial(consumed, read.open(DATASET).to_tf(batch=BATCH, shuffle=shuffle))
+
+
+def to_torch(shuffle: bool = False, workers: int = 0) -> Epoch:
     from torch.utils.data import DataLoader
 
     dataset = read.open(DATASET).to_torch(batch=BATCH, shuffle=shuffle)
-    return consumed(DataLoader(dataset, batch_size=None, num_workers=workers))
+    stays = workers > 0  # as in a training of many epochs
+    return partial(consumed, DataLoader(dataset, batch_size=None, num_workers=workers, persistent_workers=stays))
 
 
 def consumed(batches: Iterable[tuple[object, object]]) -> int:
@@ -121,8 +142,9 @@ def consumed(batches: Iterable[tuple[object, object]]) -> int:
     return rows
 
 
-READERS: dict[str, Callable[[], int]] = {
+READERS: dict[str, Callable[[], Epoch]] = {
     "pyarrow alone": pyarrow_alone,
+    "opening": opening,
     "to_numpy": to_numpy,
     "to_tf": to_tf,
     "to_tf, shuffled": partial(to_tf, shuffle=True),
@@ -133,22 +155,30 @@ READERS: dict[str, Callable[[], int]] = {
 
 
 def measured(rounds: int) -> dict[str, dict[str, float]]:
-    """Of each reader: rows a second, median of the rounds; its ratio to pyarrow alone; its peak memory in MiB."""
+    """Of each reader: rows a second, and rows a CPU second of this process, medians; the ratios to pyarrow alone; MiB.
+
+    The seconds depend on what else the machine does, the CPU seconds little. Those of workers are not counted.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in READERS if "torch" not in name or has_torch()}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in seconds}
+    epochs = {name: READERS[name]() for name in seconds}
     rows = 0
     for number in range(rounds + 1):
         for name, spent in seconds.items():
-            began = time.perf_counter()
-            rows = READERS[name]()
+            began, cpu_began = time.perf_counter(), time.process_time()
+            rows = epochs[name]()
             if number:  # the first round imports libraries and fills the page cache
                 spent.append(time.perf_counter() - began)
+                cpu_seconds[name].append(time.process_time() - cpu_began)
     results = {}
-    for name, spent in seconds.items():
-        rate = rows / statistics.median(spent)
-        ratio = statistics.median(alone / own for alone, own in zip(seconds["pyarrow alone"], spent, strict=True))
-        peak = run_for_peak(name)
-        results[name] = {"rows_per_second": round(rate), "ratio": round(ratio, 2), "peak_mib": round(peak)}
-        print(f"{name:20} {rate:9,.0f} rows/s  {ratio:5.2f}  {peak:6,.0f} MiB", flush=True)
+    for name in seconds:
+        found: dict[str, float] = {"peak_mib": round(run_for_peak(name))}
+        for kind, each in (("second", seconds), ("cpu_second", cpu_seconds)):
+            ratios = [alone / own for alone, own in zip(each["pyarrow alone"], each[name], strict=True)]
+            found |= {f"rows_per_{kind}": round(rows / statistics.median(each[name]))}
+            found |= {f"ratio_per_{kind}": round(statistics.median(ratios), 2)}
+        results[name] = found
+        print(f"{name:20} {found}", flush=True)
     return results
 
 
@@ -160,7 +190,7 @@ def run_for_peak(name: str) -> float:
 
 def peak_of(name: str) -> float:
     """The peak of this process after it has read the table by one reader, in MiB."""
-    READERS[name]()
+    READERS[name]()()
     return peak_mib()
 
 

@@ -190,7 +190,7 @@ TRAIN = """
 import json, sys
 from benchmarks import readers
 reads = readers.READERS[sys.argv[1]]
-print(json.dumps([reads(), readers.peak_mib()]))
+print(json.dumps([reads()(), readers.peak_mib()]))
 """
 
 
