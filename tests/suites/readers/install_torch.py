@@ -55,8 +55,8 @@ def wanted(place: Path) -> tuple[set[str], set[str]]:
         needed = re.findall(r"NEEDED.*\[(.+)\]", readelf("-d", library))
         libraries |= {name for name in needed if OURS_TO_MAKE.fullmatch(name)}
         symbols = [line.split() for line in readelf("--dyn-syms", library).splitlines()]
-        missing = [match for row in symbols if row[6:7] == ["UND"] and (match := FUNCTIONS.fullmatch(row[7]))]
-        functions |= {match[1] for match in missing}
+        undefined = [row[7] for row in symbols if row[6:7] == ["UND"] and len(row) > 7]  # the first one has no name
+        functions |= {match[1] for name in undefined if (match := FUNCTIONS.fullmatch(name))}
     return (libraries, functions) if own and sys.platform == "linux" else (set(), set())
 
 
