@@ -12,7 +12,7 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
+export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS EXPORT_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
 LOCKS := requirements.txt requirements/dev.txt
 
 ##@ Try it
@@ -58,10 +58,10 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-compose test-wheel fuzz mutants
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-compose test-wheel fuzz mutants
 
-test: setup  ## the whole test suite
-	@$(BIN)/python -m pytest
+test: setup  ## the whole test suite, in as many processes as the machine has cores
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 test-cluster: setup  ## real servers: races and faults, then a day through MinIO, PostgreSQL and a Spark cluster (minutes)
 	@$(BIN)/python -m pytest -m long
@@ -87,6 +87,13 @@ test-models: setup  ## every model by name and of every format: the engines agai
 
 test-sources: setup  ## every kind of source: Airflow's backfills and triggers on MinIO, runs killed and resumed (minutes)
 	@$(BIN)/python -m pytest tests/suites/sources --timeout 1800
+
+test-readers: setup .bench/torch/.ready  ## a training by PyTorch and by TensorFlow, in workers, memory over 200,000 rows (minutes)
+	@$(BIN)/python -m pytest tests/suites/readers
+
+test-exports: setup .bench/exports/.ready  ## exports killed at random moments, here and in MinIO; FAISS and WebDataset; memory (EXPORT_KILLS=20 SEED=0; minutes)
+	@$(BIN)/python -m pytest tests/exports -m long
+	@$(BIN)/python -m pytest tests/suites/exports
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
@@ -130,6 +137,12 @@ models: setup  ## docs/models.md's table: every model by name against Keras, and
 
 .bench/matrix/.ready: requirements/matrix.txt | setup
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/matrix -r $< && touch $@
+
+.bench/torch/.ready: requirements/torch.txt tests/suites/readers/install_torch.py | setup
+	@$(BIN)/python tests/suites/readers/install_torch.py .bench/torch && touch $@
+
+.bench/exports/.ready: requirements/exports.txt | setup
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/exports -r $< && touch $@
 
 .bench/%/.ready: benchmarks/peers/%.txt | setup
 	@scripts/peer $* $(BIN)/python && touch $@

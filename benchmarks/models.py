@@ -80,12 +80,10 @@ def line(name: str, found: dict[str, Any]) -> str:
     """A row of the table in Markdown."""
     spec = BACKBONES[name]
     height, width, _ = spec.input_shape
-    compared = f", compared at {found['size']} × {found['size']}" if "size" in found else ""
-    speed, seconds = found.get("images_per_second"), found.get("prepare_seconds")
     return (
-        f"| `{name}` | {spec.width} | {height} × {width}{compared} | {VALUES[str(spec.scale)]} | {found['weights']} "
-        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {f'{speed:.1f}' if speed else '–'} "
-        f"| {f'{seconds:.0f} s' if seconds else '–'} |"
+        f"| `{name}` | {spec.width} | {height} × {width} | {VALUES[str(spec.scale)]} | {found['weights']} "
+        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.1f} "
+        f"| {found['prepare_seconds']:.0f} s |"
     )
 
 

@@ -136,6 +136,9 @@ def _calibrate(model: Any, spec: ModelSpec) -> None:
     momentum = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0  # else it would remember what it had before
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0  # else what is drawn here would be another network than the one that is saved
     # As a graph: called directly, Keras holds what every layer gives for all images until the last one has answered.
     tf.function(lambda given: model(given, training=True))(images)
     for layer, before in zip(layers, momentum, strict=True):

@@ -17,6 +17,7 @@ from imagefeatures import names
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.preprocessing import declared
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
@@ -51,6 +52,9 @@ class Dataset(StrictModel):
         Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
     ] = Field(backbones.DEFAULT, description="A model by its name; or a mapping, for a model from a file")
     engine: Literal["openvino", "tensorflow"] = "openvino"
+    preprocess: tuple[declared.Declared, ...] | None = Field(
+        None, description="The transforms of each picture, in their order; null: stretched to the model's input"
+    )
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
@@ -118,6 +122,20 @@ class Dataset(StrictModel):
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
 
+    @field_validator("preprocess")
+    @classmethod
+    def _transforms_follow_one_another(cls, preprocess: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if preprocess is not None:
+            declared.check(preprocess)
+        return preprocess
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _a_column_is_named_in_the_source(cls, label: Any) -> Any:
+        if isinstance(label, dict):
+            raise ValueError("must be a text; a column is named inside source, as label: {column: …}")
+        return label
+
     @field_validator("engine")
     @classmethod
     def _the_engine_can_run_the_model(cls, engine: str, info: ValidationInfo) -> str:
@@ -157,8 +175,10 @@ class Dataset(StrictModel):
         """The source that holds the partition's objects."""
         return self.source.for_partition(partition)
 
-    def label_of(self, uri: str) -> str | None:
+    def label_of(self, uri: str, path: str | None = None) -> str | None:
         """The label that the dataset's rule finds in the object's URI; None when it finds none.
+
+        path: the URI as folders and a name (Source.path_of), where it is not that already.
 
         >>> Dataset(name="d", source="s3://b/").label_of("s3://b/2026-11-01/pear/17.jpg")
         'pear'
@@ -168,8 +188,8 @@ class Dataset(StrictModel):
         if self.label == "none":
             return None
         if self.label == "parent":
-            path = uri.partition("://")[2].split("/")
-            return path[-2] if len(path) > 2 else None
+            parts = (path or uri).partition("://")[2].split("/")
+            return parts[-2] if len(parts) > 2 else None
         match = re.search(self.label, uri)
         return match.group(1) if match else None
 

@@ -3,6 +3,7 @@
 <lake>/staging/<dataset>/<partition>/<run>/run.json
                                           /known.json                                    files with vectors to reuse
                                           /redrive.json                                  what a re-drive takes again
+                                          /stopped.json                                  why a step has stopped
                                           /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
                                           /ingest/listing.json                           names those files, written last
                                           /ingest/versions-00012-<digest>.parquet        URLs that may be unchanged
@@ -72,7 +73,7 @@ class Layout:
     @property
     def run(self) -> str:
         """The run's own folder; gone once the run is registered."""
-        return f"{self.lake}/staging/{self.dataset}/{self.partition}/{self.run_id}"
+        return f"{staging(self.lake)}/{self.dataset}/{self.partition}/{self.run_id}"
 
     @property
     def run_file(self) -> str:
@@ -92,6 +93,11 @@ class Layout:
     def redrive(self) -> str:
         """What a re-drive takes again, and what the partition held when it was planned; only re-drives have it."""
         return f"{self.run}/redrive.json"
+
+    @property
+    def stop(self) -> str:
+        """The last error that stopped a step of the run; no step reads it."""
+        return f"{self.run}/stopped.json"
 
     @property
     def listing_summary(self) -> str:
@@ -173,6 +179,10 @@ def run_file_of(features_file: str, lake: str) -> str | None:
 
 def table_folder(lake: str, table: str) -> str:
     return f"{warehouse(lake)}/{names.NAMESPACE}/{table}"
+
+
+def staging(lake: str) -> str:
+    return f"{lake}/staging"
 
 
 def warehouse(lake: str) -> str:

@@ -173,6 +173,13 @@ RUNS = pa.schema(
         _MODEL,
         _field("started_at", _INSTANT, "When plan settled the run"),
         _field("finished_at", _INSTANT, "When register began to publish it"),
+        _field(
+            "base_started_at",
+            _INSTANT,
+            "started_at of the run of the whole partition: of a re-drive, of the one that it was merged into; null in "
+            "rows older than this column",
+            nullable=True,
+        ),
         *_STEP_COLUMNS,
         _field(
             "versions",

@@ -101,7 +101,8 @@ def type_of(schema: dict[str, Any]) -> str:
     if schema["type"] != "array":
         return kinds[schema["type"]]
     inner = schema.get("items") or schema["prefixItems"][0]
-    return f"list of {kinds[inner['type']]}s"
+    inner_type = "string" if "enum" in inner else inner.get("type")
+    return f"list of {kinds[inner_type]}s" if inner_type in kinds else "list of mappings"
 
 
 def bounds_of(schema: dict[str, Any]) -> str | None:

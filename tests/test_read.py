@@ -16,6 +16,7 @@ from pyiceberg.types import StringType
 from imagefeatures import read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.errors import InputError
+from imagefeatures.readers import parquet
 from imagefeatures.settings import Settings
 from support.publishing import DAY, features_file
 from support.reading import NEXT_DAY, Publish, counts, photos_table, publisher
@@ -78,8 +79,8 @@ def test_files_that_are_read_in_parts_or_row_group_by_row_group_give_the_same_ro
     pq.write_table(written, path, row_group_size=700)
     tables.replace_files(photos, DAY, [file], "first")
     assert read.table(settings, "photos").equals(written)
-    monkeypatch.setattr(read, "SMALL_FILE", 0)
-    monkeypatch.setattr(read, "LARGE_FILE", 0)
+    monkeypatch.setattr(parquet, "SMALL_FILE", 0)
+    monkeypatch.setattr(parquet, "LARGE_FILE", 0)
     assert read.table(settings, "photos").equals(written)
     assert [batch.num_rows for batch in read.batches(settings, "photos")] == [700] * 4 + [200]
 
@@ -125,6 +126,23 @@ def test_an_earlier_snapshot_is_read_by_its_id(settings: Settings, photos: Table
         read.batches(settings, "photos", snapshot=7)
 
 
+def test_the_table_is_read_as_a_run_left_it(settings: Settings, publish: Publish) -> None:
+    publish("first", 2)
+    publish("second", 5)
+    publish("third", 1, partition=NEXT_DAY)
+    for run_id, expected in {
+        "first": {"first": 2},
+        "second": {"second": 5},
+        "third": {"second": 5, "third": 1},
+    }.items():
+        assert counts(read.table(settings, "photos", run_id=run_id), "run_id") == expected
+    assert len(read.files(settings, "photos", run_id="third", partitions=(NEXT_DAY,))) == 1
+    with pytest.raises(InputError, match=r"^features\.photos: no snapshot of run other; it published nothing here, or"):
+        read.batches(settings, "photos", run_id="other")
+    with pytest.raises(InputError, match=r"^features\.photos: give a snapshot or a run_id, not both$"):
+        read.batches(settings, "photos", run_id="first", snapshot=7)
+
+
 # Which rows
 
 
@@ -165,6 +183,31 @@ def test_a_condition_may_speak_of_columns_that_are_not_read(
     assert (rows.num_rows, rows.schema.names) == (expected, ["uri", "features"])
     of_a_day = read.table(settings, "photos", columns=("label",), where=where, partitions=(DAY,))
     assert set(of_a_day["label"].to_pylist()) <= {"red"}
+
+
+def test_rows_are_read_by_their_labels_and_none_stands_for_rows_without_one(
+    settings: Settings, photos: Table, tmp_path: Path
+) -> None:
+    for partition, label in ((DAY, "red"), (NEXT_DAY, None), ("2026-11-04", "green")):
+        file = features_file(tmp_path, partition, partition, 2, label)
+        tables.replace_files(photos, partition, [file], partition)
+    for labels, expected in {
+        ("red",): ["red"],
+        ("red", None): ["red", None],
+        (None,): [None],
+        ("green", "blue", "red"): ["red", "green"],
+        (): [],
+    }.items():
+        found = read.table(settings, "photos", columns=("uri", "label"), labels=labels)
+        assert found["label"].to_pylist() == [label for label in expected for _ in range(2)]
+    assert read.table(settings, "photos", labels=("red", "green"), where="label != 'red'").num_rows == 2
+    assert read.table(settings, "photos", labels=("red",), partitions=(NEXT_DAY,)).num_rows == 0
+
+
+def test_an_argument_that_does_not_exist_is_refused(settings: Settings, publish: Publish) -> None:
+    publish("first", 1)
+    with pytest.raises(TypeError, match="no argument 'label'; there are partitions, labels, where, snapshot, run_id"):
+        read.batches(settings, "photos", label="red")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -217,6 +260,7 @@ def test_a_table_without_a_snapshot_is_empty_and_an_unknown_dataset_is_told_of_t
     tables.open_table(tables.open_catalog(settings), settings, "runs")
     assert list(read.batches(settings, "photos")) == read.files(settings, "photos") == []
     assert read.table(settings, "photos", columns=("uri", "features")).schema.names == ["uri", "features"]
-    for name in ("photo", "no.such", ""):
-        with pytest.raises(InputError, match=rf"^features\.{name}: no such dataset is published; there are: photos$"):
+    for name, meant in {"photo": r" \(did you mean photos\?\)", "no.such": "", "": ""}.items():
+        told = rf"^features\.{name}: no such dataset is published; there are: photos{meant}$"
+        with pytest.raises(InputError, match=told):
             read.table(settings, name)

@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, parser
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, Or, parser
 from pyiceberg.expressions.visitors import bind, extract_field_ids
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import ArrowScan, expression_to_pyarrow
 from pyiceberg.manifest import FileFormat
+from pyiceberg.schema import Schema
 from pyiceberg.table import DataScan, FileScanTask, Table
+from pyiceberg.table.metadata import TableMetadata
 from pyparsing import ParseException
 
 from imagefeatures import names, schemas
 from imagefeatures.catalog import connect, failures, tables
-from imagefeatures.catalog.filters import one_of
+from imagefeatures.catalog.filters import at_least, below, equal, is_null, one_of
 from imagefeatures.errors import InputError
+from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
+
+DEFAULT_TEST_SHARE = 0.2
+
+
+class Selection(TypedDict, total=False):
+    """Which rows of which snapshot: keyword arguments of `imagefeatures.read`. None is as if it were left out.
+
+    partitions: rows of these partition keys alone; a key that was never published has none.
+    labels: rows with one of these labels alone; None among them stands for rows without a label.
+    where: a condition on the columns, "label = 'apple' and width > 100", or an expression of pyiceberg's.
+    snapshot: the id of an earlier snapshot; by default the current one.
+    run_id: the table as this run left it, with the rows of all other runs that it held then.
+    fingerprint: rows whose vectors were computed in this way alone.
+    split: "train" or "test": which side of a split by the images' bytes; equal bytes are always on the same side.
+    test_share: which part of all images is for testing, by default 0.2.
+    """
+
+    partitions: Sequence[str] | None
+    labels: Sequence[str | None] | None
+    where: str | BooleanExpression | None
+    snapshot: int | None
+    run_id: str | None
+    fingerprint: str | None
+    split: Literal["train", "test"] | None
+    test_share: float | None
 
 
 @dataclass(frozen=True)
@@ -42,37 +73,30 @@ class SnapshotFile:
 class Plan:
     """The files of one snapshot that may hold rows asked for, in order of URI.
 
+    snapshot: its id; None where nothing was ever published.
     condition: what a row must meet to be one of them; None: all are. mentions: the columns that the condition needs.
     """
 
     files: tuple[SnapshotFile, ...] = ()
+    snapshot: int | None = None
     condition: pc.Expression | None = None
     mentions: frozenset[str] = frozenset()
 
 
-def plan(
-    settings: Settings,
-    name: str,
-    partitions: Sequence[str] | None,
-    where: str | BooleanExpression | None,
-    snapshot: int | None,
-) -> Plan:
-    """What to read of features.<name>; each argument as `imagefeatures.read.batches` has it.
+def plan(settings: Settings, name: str, selection: Selection) -> Plan:
+    """What to read of features.<name>.
 
     A look from outside: makes no table and no SQLite file. A shared table that does not exist yet has no files.
-    Raises InputError for a dataset without a table, an unknown snapshot or a wrong condition; and as `open_catalog`.
+    Raises InputError for a dataset without a table, an unknown snapshot or run, or a wrong condition; and as
+    `open_catalog`. TypeError for an argument that does not exist.
     """
+    if unknown := sorted(selection.keys() - Selection.__annotations__.keys()):
+        raise TypeError(f"no argument {unknown[0]!r}; there are {', '.join(Selection.__annotations__)}")
     with failures.readable(names.table_name(name), settings.catalog):
-        return _plan(settings, name, partitions, where, snapshot)
+        return _plan(settings, name, selection)
 
 
-def _plan(
-    settings: Settings,
-    name: str,
-    partitions: Sequence[str] | None,
-    where: str | BooleanExpression | None,
-    snapshot: int | None,
-) -> Plan:
+def _plan(settings: Settings, name: str, selection: Selection) -> Plan:
     if not connect.exists(settings.catalog):
         return _without_table(name, [])
     with tables.open_catalog(settings) as catalog:
@@ -80,21 +104,42 @@ def _plan(
             table = catalog.load_table((names.NAMESPACE, name))
         except NoSuchTableError:
             return _without_table(name, _datasets(catalog))
-        if snapshot is not None and table.metadata.snapshot_by_id(snapshot) is None:
-            raise InputError(f"{names.table_name(name)}: no snapshot {snapshot}; it may have expired")
-        rows = _row_filter(name, partitions, where)
+        snapshot = _snapshot(table, name, selection)
+        rows = _row_filter(name, selection)
         bound = _bound(table, name, rows)
         scan = table.scan(row_filter=rows, snapshot_id=snapshot)
-        files = sorted((_file(scan, task) for task in scan.plan_files()), key=lambda file: file.uri)
+        files = tuple(sorted((_file(scan, task) for task in scan.plan_files()), key=lambda file: file.uri))
     if bound == AlwaysTrue():
-        return Plan(tuple(files))
-    return Plan(tuple(files), expression_to_pyarrow(bound, table.schema()), _mentions(table, bound))
+        return Plan(files, snapshot)
+    return Plan(files, snapshot, expression_to_pyarrow(bound, table.schema()), _mentions(table, bound))
+
+
+def _snapshot(table: Table, name: str, selection: Selection) -> int | None:
+    """The id of the snapshot that is asked for; None where nothing was ever published."""
+    snapshot, run_id = selection.get("snapshot"), selection.get("run_id")
+    if snapshot is not None and run_id is not None:
+        raise InputError(f"{names.table_name(name)}: give a snapshot or a run_id, not both")
+    if run_id is not None:
+        left = [found for found in table.snapshots() if found.summary and found.summary[tables.SIGNATURE] == run_id]
+        if not left:
+            raise InputError(
+                f"{names.table_name(name)}: no snapshot of run {printable(run_id)}; it published nothing here, or "
+                "what it left has expired"
+            )
+        return max(
+            left, key=lambda found: found.sequence_number or 0
+        ).snapshot_id  # a swap leaves two, the whole one last
+    if snapshot is not None and table.metadata.snapshot_by_id(snapshot) is None:
+        raise InputError(f"{names.table_name(name)}: no snapshot {snapshot}; it may have expired")
+    return table.metadata.current_snapshot_id if snapshot is None else snapshot
 
 
 def _without_table(name: str, datasets: Sequence[str]) -> Plan:
     if name in schemas.TABLES:
         return Plan()
     there = f"there are: {', '.join(datasets)}" if datasets else "nothing is published yet"
+    if near := difflib.get_close_matches(name, datasets, 1):
+        there += f" (did you mean {near[0]}?)"
     raise InputError(f"{names.table_name(name)}: no such dataset is published; {there}")
 
 
@@ -102,16 +147,40 @@ def _datasets(catalog: Catalog) -> list[str]:
     return sorted({table[-1] for table in catalog.list_tables(names.NAMESPACE)} - set(schemas.TABLES))
 
 
-def _row_filter(
-    name: str, partitions: Sequence[str] | None, where: str | BooleanExpression | None
-) -> BooleanExpression:
-    rows: BooleanExpression = AlwaysTrue() if partitions is None else one_of("partition_key", partitions)
-    if where is None:
+def _row_filter(name: str, selection: Selection) -> BooleanExpression:
+    rows: BooleanExpression = AlwaysTrue()
+    if (partitions := selection.get("partitions")) is not None:
+        rows = one_of("partition_key", partitions)
+    if (labels := selection.get("labels")) is not None:
+        labelled = one_of("label", [label for label in labels if label is not None])
+        rows = And(rows, Or(labelled, is_null("label")) if None in labels else labelled)
+    if (fingerprint := selection.get("fingerprint")) is not None:
+        rows = And(rows, equal("fingerprint", fingerprint))
+    if side := _side(name, selection):
+        rows = And(rows, side)
+    if (where := selection.get("where")) is None:
         return rows
     try:
         return And(rows, parser.parse(where) if isinstance(where, str) else where)
     except ParseException as error:
         raise InputError(f"{names.table_name(name)}: where is not a condition: {error}") from None
+
+
+def _side(name: str, selection: Selection) -> BooleanExpression | None:
+    """The rows of one side of the split; None where all are asked for.
+
+    An image_id is a SHA-256 in hexadecimal: evenly distributed, and in the order of texts what it is as a number.
+    """
+    split, share = selection.get("split"), selection.get("test_share")
+    if split is None and share is None:
+        return None
+    if split not in ("train", "test"):
+        raise InputError(f'{names.table_name(name)}: split is {split!r}; it may be "train" or "test"')
+    share = DEFAULT_TEST_SHARE if share is None else share
+    if not 0 < share < 1:
+        raise InputError(f"{names.table_name(name)}: test_share is {share!r}; it must be between 0 and 1")
+    bound = f"{int(share * 2**64):016x}"
+    return below("image_id", bound) if split == "test" else at_least("image_id", bound)
 
 
 def _bound(table: Table, name: str, rows: BooleanExpression) -> BooleanExpression:
@@ -134,11 +203,17 @@ def _file(scan: DataScan, task: FileScanTask) -> SnapshotFile:
     plain = not task.delete_files and file.file_format == FileFormat.PARQUET
     # Spark's HadoopFileIO writes file:/…, with one slash.
     ours = plain and file.file_path.startswith(("file://", "s3://"))
-    return SnapshotFile(file.file_path, file.file_size_in_bytes, None if ours else partial(_by_iceberg, scan, task))
+    return SnapshotFile(file.file_path, file.file_size_in_bytes, None if ours else _by_iceberg(scan, task))
 
 
-def _by_iceberg(scan: DataScan, task: FileScanTask, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    schema = scan.projection()
+def _by_iceberg(scan: DataScan, task: FileScanTask) -> Callable[[Sequence[str]], Iterator[pa.RecordBatch]]:
+    """For `SnapshotFile`. It can be pickled, for worker processes; the scan cannot, it holds the catalog."""
+    return partial(_read_by_iceberg, scan.table_metadata, scan.io, scan.projection(), task)
+
+
+def _read_by_iceberg(
+    metadata: TableMetadata, io: FileIO, schema: Schema, task: FileScanTask, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     # One column that is always there: without any, pyiceberg would lose count of the rows.
     known = {"partition_key", *columns} & set(schema.column_names)
-    return ArrowScan(scan.table_metadata, scan.io, schema.select(*known), AlwaysTrue()).to_record_batches([task])
+    return ArrowScan(metadata, io, schema.select(*known), AlwaysTrue()).to_record_batches([task])

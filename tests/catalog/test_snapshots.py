@@ -28,7 +28,7 @@ def photos(settings: Settings, tmp_path: Path) -> Table:
 
 
 def the_file(settings: Settings) -> snapshots.SnapshotFile:
-    (file,) = snapshots.plan(settings, "photos", None, None, None).files
+    (file,) = snapshots.plan(settings, "photos", {}).files
     return file
 
 

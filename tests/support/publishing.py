@@ -28,7 +28,7 @@ DAY = "2026-11-02"
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3, label: str = "red") -> str:
+def features_file(folder: Path, run_id: str, partition: str = DAY, rows: int = 3, label: str | None = "red") -> str:
     """A features file of a run, as featurize would write it."""
     content = {
         "partition_key": partition, "image_id": "0" * 64, "label": label, "width": 3, "height": 2, "mode": "RGB",

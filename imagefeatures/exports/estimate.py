@@ -1,0 +1,36 @@
+"""The size of an export before it is written: two samples are written in its format, and the rest is a straight line.
+
+No table of sizes could know how long the texts are, how well vectors compress, or how many digits a number has.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from imagefeatures.exports.content import Batch, Batches, Content
+
+Write = Callable[[Content, Batches, Path], None]
+"""`write` or `write_folder` of a format."""
+
+
+def estimate(content: Content, sample: Sequence[Batch], write: Write, name: str) -> int:
+    """The bytes of all files of an export. sample: some rows of it. name: of the export's own file; "" for a folder."""
+    count = sum(len(batch.labels) for batch in sample)
+    half = [_first(batch, -(-len(batch.labels) // 2)) for batch in sample]
+    few = sum(len(batch.labels) for batch in half)
+    whole, part = _written(content, sample, write, name), _written(content, half, write, name)
+    each = (whole - part) / (count - few) if count > few else whole
+    return max(0, round(whole + each * (content.rows - count)))
+
+
+def _first(batch: Batch, rows: int) -> Batch:
+    return Batch(batch.values[:rows], batch.labels[:rows], batch.facts.slice(0, rows))
+
+
+def _written(content: Content, sample: Sequence[Batch], write: Write, name: str) -> int:
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-export-") as folder:
+        write(replace(content, rows=sum(len(batch.labels) for batch in sample)), iter(sample), Path(folder, name))
+        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())

@@ -1,0 +1,201 @@
+"""An export, from the request to the finished file."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+import pyarrow as pa
+
+from imagefeatures import names, schemas
+from imagefeatures.errors import ParamsError
+from imagefeatures.exports import components, formats, rows
+from imagefeatures.exports.content import Batch, Content
+from imagefeatures.exports.estimate import Write, estimate
+from imagefeatures.exports.folder_target import LocalFolder
+from imagefeatures.exports.s3_target import S3Folder, S3Object
+from imagefeatures.exports.targets import LocalFile, Target
+from imagefeatures.settings import Settings
+from imagefeatures.wording import meant
+
+if TYPE_CHECKING:
+    from imagefeatures.catalog.snapshots import Selection
+
+T = TypeVar("T", Batch, np.ndarray)
+
+COLUMNS = ("uri", "label", "image_id", "partition_key", "width", "height")
+"""The facts of an export, unless others are asked for."""
+
+ALWAYS = ("uri", "label")
+"""The facts that every export has."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, and how much of how much is done: rows, or bytes that are sent to a store."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be exported, and where. target: a path or URI; one that ends in a slash is a folder.
+
+    format: its name; None: as the suffix says. columns: the facts besides uri and label. components: so many principal
+    components in place of the vectors. flat: each value is a column. selection: which rows, as for `read.batches`.
+    """
+
+    dataset: str
+    target: str
+    format: str | None = None
+    columns: tuple[str, ...] = COLUMNS
+    components: int | None = None
+    flat: bool = False
+    overwrite: bool = False
+    selection: Selection = field(default_factory=lambda: cast("Selection", {}))
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export that is ready to be written. bytes: about how many it will have. projection: of the components."""
+
+    content: Content
+    format: formats.Format
+    bytes: int
+    projection: components.Projection | None
+    _rows: rows.Rows
+    _place: _Place
+
+    def write(self, progress: Progress = lambda what, done, whole: None) -> int:
+        """Write it, and publish it under its name. Returns its bytes.
+
+        Raises InputError where the name is taken by now, StoreRefused where there is no room, StoreError; and what
+        `read.batches` raises. Nothing is under the name after an error.
+        """
+        target = self._place.target(self.content)
+        with target.writing(self.bytes, lambda done, whole: progress("sending", done, whole)) as folder:
+            batches = self._rows.batches(self.content.facts.names)
+            if self.projection is not None:
+                batches = self.projection.batches(batches)
+                self.projection.save(folder / self._place.projection)
+            self._place.write(
+                self.content, _counted(batches, "writing", self.content.rows, progress), folder / self._place.name
+            )
+            return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+
+
+def prepare(settings: Settings, request: Request, progress: Progress = lambda what, done, whole: None) -> Export:
+    """Find the rows and their order, fit the components, and estimate the size. Writes nothing to the target.
+
+    Raises ParamsError for a request that cannot be; InputError for an existing target, and for a table without such
+    rows or with several fingerprints; and what `read.batches` raises.
+    """
+    place = _Place.of(request)
+    chosen = _facts(request)
+    place.target(None).check()
+    found = rows.find(settings, request.dataset, request.selection)
+    projection = None
+    if request.components is not None:
+        vectors = _counted(found.vectors(), "fitting", len(found), progress)
+        projection = components.fit(vectors, found.width, request.components)
+    content = Content(
+        dataset=request.dataset,
+        snapshot=found.snapshot,
+        model=found.model,
+        fingerprint=found.fingerprint,
+        rows=len(found),
+        width=request.components or found.width,
+        label_names=found.label_names,
+        facts=chosen,
+        components=request.components,
+        flat=request.flat,
+    )
+    sample = list(found.sample(chosen.names))
+    if projection is not None:
+        sample = list(projection.batches(sample))
+    size = estimate(content, sample, place.write, place.name)
+    return Export(content, place.format, size, projection, found, place)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an export goes: a file with those beside it, or a folder. name: of the file; "" for a folder."""
+
+    uri: str
+    local: bool
+    name: str
+    format: formats.Format
+    components: bool
+    overwrite: bool
+
+    @classmethod
+    def of(cls, request: Request) -> _Place:
+        chosen = formats.choose(request.target, request.format)
+        if request.flat and not chosen.flat:
+            flat = ", ".join(one.name for one in formats.FORMATS if one.flat)
+            raise ParamsError(f"--flatten: {chosen.name} has no columns of single values; {flat} have")
+        if request.components is not None and request.components < 1:
+            raise ParamsError(f"--pca: must be at least 1 (got {request.components})")
+        scheme, separator, rest = request.target.partition("://")
+        if separator and scheme not in ("file", "s3"):
+            raise ParamsError(f"--to: {request.target}: neither a path, file:// nor s3://")
+        local = scheme != "s3" or not separator
+        if not local and "/" not in rest.rstrip("/"):
+            raise ParamsError(f"--to: {request.target}: name a key in the bucket, such as s3://bucket/features.npy")
+        path = str(Path(rest if separator else request.target).expanduser().absolute()) if local else request.target
+        name = "" if request.target.endswith("/") else path.rpartition("/")[2]
+        place = cls(path.rstrip("/"), local, name, chosen, request.components is not None, request.overwrite)
+        if name and len(set(place.names)) < len(place.names):
+            raise ParamsError(f"--to: {name} is also the name of the file beside it; give it another suffix")
+        return place
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files of an export that is no folder, its own last."""
+        return (*((self.projection,) if self.components else ()), *self.format.names(self.name))
+
+    @property
+    def projection(self) -> str:
+        """The file that holds what makes components of a vector."""
+        return f"{self.name}.pca.npz" if self.name else "pca.npz"
+
+    @property
+    def write(self) -> Write:
+        module = importlib.import_module(f"imagefeatures.exports.{self.format.name}")
+        return cast("Write", module.write if self.name else module.write_folder)
+
+    def target(self, content: Content | None) -> Target:
+        if self.name:
+            return (
+                (LocalFile(Path(self.uri), self.names, self.overwrite))
+                if self.local
+                else (S3Object(self.uri, self.names, self.overwrite))
+            )
+        about = {"format": self.format.name, **(content.about() if content else {})}
+        return (
+            LocalFolder(Path(self.uri), about, self.overwrite)
+            if self.local
+            else (S3Folder(self.uri, about, self.overwrite))
+        )
+
+
+def _facts(request: Request) -> pa.Schema:
+    """The columns besides the vectors, in the order of the table."""
+    known = [name for name in schemas.FEATURES.names if name != "features"]
+    for name in request.columns:
+        if name not in schemas.FEATURES.names:
+            raise ParamsError(
+                f"--columns: {names.table_name(request.dataset)} has no column {name!r}{meant(name, known)}"
+            )
+    return pa.schema(
+        [column for column in schemas.FEATURES if column.name in {*ALWAYS, *request.columns} - {"features"}]
+    )
+
+
+def _counted(parts: Iterator[T], what: str, whole: int, progress: Progress) -> Iterator[T]:
+    """The parts of the rows as they are, and progress after each."""
+    done = 0
+    for part in parts:
+        yield part
+        done += len(part.labels if isinstance(part, Batch) else part)
+        progress(what, done, whole)

@@ -1,0 +1,41 @@
+"""The memory of an export does not grow with the table: 200,000 rows of 1,280 values, in order and scattered."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.exports import make_table
+from imagefeatures.settings import REPOSITORY, Settings
+
+ROWS = 200_000
+MOST_MIB = 700
+
+EXPORT = """
+import sys
+from benchmarks.memory import peak_mib
+from imagefeatures import cli
+status = cli.main(["export", "photos", "--to", sys.argv[1]])
+print(peak_mib())
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("in_order", [True, False], ids=["in order", "scattered"])
+def test_memory_is_bounded(
+    in_order: bool, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_table(settings, tmp_path / "files", ROWS, in_order=in_order)
+    for name in ("out.npy", "out.h5", "out.parquet"):
+        command = [sys.executable, "-c", EXPORT, str(tmp_path / name)]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        peak = float(done.stdout.splitlines()[-1])
+        (tmp_path / name).unlink()
+        (tmp_path / "out.parquet").unlink(missing_ok=True)
+        with capsys.disabled():
+            print(f"\n{name}, {ROWS:,} rows: {peak:,.0f} MiB")
+        assert peak < MOST_MIB
