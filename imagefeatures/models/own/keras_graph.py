@@ -17,6 +17,7 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import gpus, reference
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.models.engines import openvino
+from imagefeatures.models.hdf5 import Arrays
 from imagefeatures.models.own import keras_arrays, keras_config
 from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut
 from imagefeatures.models.own.files import MOST_BYTES
@@ -145,14 +146,22 @@ def _backbone(architecture: str, data: bytes, format: Format, size: tuple[int, i
     else:
         kinds = ((layer.name, type(layer).__name__, own) for layer, own in zip(layers, shapes, strict=True))
         arrays = keras_arrays.by_class(data, kinds)
-    if next(iter(arrays.values()), [np.zeros(1)])[0].any() and reference.as_in_imagenet(spec, arrays) is not arrays:
-        # Keras adds a layer without arrays where it builds the model with weights="imagenet": the files are the same.
+    _check_says_its_layers(spec, arrays)
+    reference.set_arrays(layers, arrays, spec)
+    return model
+
+
+def _check_says_its_layers(spec: ModelSpec, arrays: Arrays) -> None:
+    """Raise ModelMismatch for an EfficientNet with ImageNet's mean in its first layer.
+
+    Keras adds a layer without arrays where it builds the model with weights="imagenet": both files are the same.
+    """
+    mean = next(iter(arrays.values()), [np.zeros(1)])[0]
+    if mean.any() and reference.as_in_imagenet(spec, arrays) is not arrays:
         raise ModelMismatch(
             f"architecture: arrays of {spec.architecture} do not say whether Keras built it with weights='imagenet', "
             "which adds a layer; save the whole model as .keras, and leave architecture out"
         )
-    reference.set_arrays(layers, arrays, spec)
-    return model
 
 
 def _check_weights(model: Any) -> None:

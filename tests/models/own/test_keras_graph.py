@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models.own.keras_graph import KerasGraph
+from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.own.keras_graph import KerasGraph, _check_says_its_layers
 
 
 def base(dtype: str | None = None) -> Any:
@@ -45,17 +46,15 @@ def test_the_output_of_a_model_inside_is_taken_where_it_is_called(tmp_path: Path
 
 def test_half_precision_in_a_model_inside_is_refused(tmp_path: Path) -> None:
     nested(base("mixed_float16")).save(tmp_path / "m.keras")
-    with pytest.raises(ModelMismatch, match=r"^its layer conv2d\w* computes in float16; save the model in float32$"):
+    with pytest.raises(ModelMismatch, match=r"^its layer \w+ computes in float16; save the model in float32$"):
         KerasGraph(tmp_path / "m.keras", "keras", None)
 
 
-def test_arrays_of_an_efficientnet_do_not_say_whether_it_has_the_layer_of_imagenet(tmp_path: Path) -> None:
-    import keras
-
-    model = keras.applications.EfficientNetB0(input_shape=(32, 32, 3), include_top=False, weights=None, pooling="avg")
-    model.save_weights(tmp_path / "e.weights.h5")
-    KerasGraph(tmp_path / "e.weights.h5", "weights.h5", "efficientnet_b0", (32, 32))  # no mean: nor the layer
-    model.get_layer("normalization").weights[0].assign([0.485, 0.456, 0.406])
-    model.save_weights(tmp_path / "e.weights.h5")
+def test_arrays_of_an_efficientnet_do_not_say_whether_it_has_the_layer_of_imagenet() -> None:
+    ones = np.ones(3, np.float32)
+    arrays = {"normalization": [ones / 2, ones, ones[:1]], "stem_conv": [ones]}
     with pytest.raises(ModelMismatch, match=r"^architecture: arrays of EfficientNetB0 do not say .* save the whole"):
-        KerasGraph(tmp_path / "e.weights.h5", "weights.h5", "efficientnet_b0", (32, 32))
+        _check_says_its_layers(BACKBONES["efficientnet_b0"], arrays)
+    _check_says_its_layers(BACKBONES["efficientnet_v2_b0"], arrays)
+    without_a_mean = arrays | {"normalization": [ones * 0, ones, ones[:1]]}  # it has never seen ImageNet's
+    _check_says_its_layers(BACKBONES["efficientnet_b0"], without_a_mean)
