@@ -87,6 +87,8 @@ def _layout(shape: list[int | None]) -> str:
 
 
 def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> Iterator[str]:
+    from imagefeatures.models.own.describe import takes_whole_numbers
+
     yield "  model:"
     yield f"    name: {_name(read.uri)}  # as the tables show it"
     yield f"    uri: {read.uri}"
@@ -97,7 +99,9 @@ def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> I
     yield f"    cut: {_quoted(cut.name)}"
     if sum(side != 1 for side in cut.shape[1:]) > 1:
         yield "    pooling: avg  # or max, or flatten"
-    if not architecture:
+    if takes_whole_numbers(described.input):
+        yield "    normalize: none  # its input is of whole numbers: it takes pixel values as they are"
+    elif not architecture:
         yield "    normalize: CHOOSE  # as it was trained: tf, torch, caffe, none or {scale, mean, std, order}"
     sides = described.input.shape[2:] if _layout(described.input.shape) == " (nchw)" else described.input.shape[1:3]
     if None in sides:

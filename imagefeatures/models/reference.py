@@ -145,14 +145,18 @@ def kept_golden_vectors(spec: ModelSpec) -> np.ndarray | None:
     return np.load(path, allow_pickle=False) if path.is_file() else None
 
 
-def check_parity(name: str, vectors: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    """Compare vectors, float32 [n, width], with the expected ones. Raises ModelMismatch beyond the tolerances."""
+def check_parity(name: str, vectors: np.ndarray, expected: np.ndarray, *, by_size: bool = False) -> dict[str, float]:
+    """Compare vectors, float32 [n, width], with the expected ones. Raises ModelMismatch beyond the tolerances.
+
+    by_size: where the largest expected value is above 1, the difference may be as many times as large.
+    """
+    most = MOST_ABSOLUTE_DIFFERENCE * (max(1.0, float(np.abs(expected).max())) if by_size else 1.0)
     difference = float(np.abs(vectors - expected).max())
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
     cosine = float(((vectors.astype(np.float64) * expected).sum(axis=1) / lengths).min())
-    if not (difference <= MOST_ABSOLUTE_DIFFERENCE and cosine >= LEAST_COSINE):
+    if not (difference <= most and cosine >= LEAST_COSINE):
         raise ModelMismatch(
-            f"MODEL_MISMATCH: {name} differs by {difference:.2g} (at most {MOST_ABSOLUTE_DIFFERENCE:g}), "
+            f"MODEL_MISMATCH: {name} differs by {difference:.2g} (at most {most:.3g}), "
             f"cosine {cosine:.7f} (at least {LEAST_COSINE})"
         )
     return {"max_absolute_difference": difference, "min_cosine": cosine}

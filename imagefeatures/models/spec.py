@@ -50,6 +50,9 @@ VALUE_SCALES = {
 """By the names of Keras' preprocess_input modes; none: the model scales the values itself."""
 
 
+Scale = Literal["tf", "torch", "caffe", "none"] | ValueScale
+
+
 class ModelSpec(FrozenModel):
     """What defines a model's numbers. plan writes it to run.json; all steps read it from there.
 
@@ -65,7 +68,7 @@ class ModelSpec(FrozenModel):
     name: str
     architecture: str = ""
     input_shape: tuple[int, int, int]
-    scale: Literal["tf", "torch", "caffe", "none"] | ValueScale
+    scale: Scale
     cut: str = WHOLE
     pooling: Pooling = "avg"
     width: int
@@ -86,6 +89,11 @@ class ModelSpec(FrozenModel):
         if scale.order == "bgr" and channels != 3:
             raise ValueError(f"scale: bgr is an order of 3 channels, and the model's input has {channels}")
         return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is of a file that a user names."""
+        return self.format != "keras-applications"
 
     @property
     def value_scale(self) -> ValueScale:

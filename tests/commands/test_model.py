@@ -54,6 +54,14 @@ def test_what_cannot_be_inspected_is_one_line_and_status_65(
     assert re.match(f"imagefeatures: {line}", said)
 
 
+def test_an_input_of_whole_numbers_takes_pixel_values_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "birds.onnx").write_bytes(model_files.onnx(type=model_files.UINT8))
+    assert main(["model", "inspect", str(tmp_path / "birds.onnx")]) == 0
+    assert "\n    normalize: none  # its input is of whole numbers" in capsys.readouterr().out
+
+
 def described(*shapes: list[int | None]) -> Described:
     candidates = [Candidate(name=str(at), shape=shape) for at, shape in enumerate(shapes)]
     return Described(input=Input(name="x", shape=[], type="f32"), candidates=candidates, output=candidates[-1].name)

@@ -136,6 +136,20 @@ def test_vectors_within_the_tolerances_pass() -> None:
     assert reference.check_parity("engine", expected, expected)["max_absolute_difference"] == 0
 
 
+def test_large_vectors_of_an_own_model_may_differ_by_as_many_times_as_much() -> None:
+    expected = np.random.default_rng(5).random((4, 1280), np.float32) * np.float32(500)
+    found = expected.copy()
+    found[2, 77] += 0.4
+    assert reference.check_parity("engine", found, expected, by_size=True)["max_absolute_difference"] > 0.3
+    found[2, 77] += 0.2
+    with pytest.raises(ModelMismatch, match=r"differs by 0\.6 \(at most 0\.5\)"):
+        reference.check_parity("engine", found, expected, by_size=True)
+    with pytest.raises(ModelMismatch, match=r"differs by 0\.06 \(at most 0\.001\)"):
+        reference.check_parity("engine", expected / 10, found / 10)
+    with pytest.raises(ModelMismatch, match=r"\(at most 0\.001\)"):
+        reference.check_parity("engine", expected / 1000 + np.float32(0.0011), expected / 1000, by_size=True)
+
+
 def off_by_a_little(expected: np.ndarray) -> np.ndarray:
     found = expected.copy()
     found[2, 77] += 0.0011

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-FLOAT, INT64 = 1, 7
+FLOAT, UINT8, INT64 = 1, 2, 7
 """ONNX's numbers of types."""
 
 HEIGHT, WIDTH = 40, 32
@@ -49,10 +49,10 @@ def ints(name: str, values: Sequence[int]) -> bytes:
     return field(5, field(1, name) + b"".join(field(8, value) for value in values) + field(20, 7))
 
 
-def value(name: str, sides: Sequence[int | None]) -> bytes:
-    """An ONNX ValueInfoProto of floats. None: a side that the file leaves open."""
+def value(name: str, sides: Sequence[int | None], type: int = FLOAT) -> bytes:
+    """An ONNX ValueInfoProto. None: a side that the file leaves open."""
     dims = (field(1, field(1, side) if side else field(2, "open")) for side in sides)
-    return field(1, name) + field(2, field(1, field(1, FLOAT) + field(2, b"".join(dims))))
+    return field(1, name) + field(2, field(1, field(1, type) + field(2, b"".join(dims))))
 
 
 def weights() -> dict[str, np.ndarray]:
@@ -68,22 +68,26 @@ def onnx(
     sides: Sequence[int | None] = (None, 3, HEIGHT, WIDTH),
     arrays: Mapping[str, np.ndarray] | None = None,
     initializers: bytes = b"",
+    type: int = FLOAT,
 ) -> bytes:
     """An ONNX model: /conv, /relu [n, 6, 20, 16], /pool [n, 6], /head [n, 3], with sides NCHW or NHWC."""
     arrays = arrays or weights()
     nhwc = sides[1] != 3
-    nodes = [node("Transpose", "/turned", ["image"], ints("perm", [0, 3, 1, 2]))] if nhwc else []
+    image = "image" if type == FLOAT else "/float:0"
+    nodes = [node("Transpose", "/turned", [image], ints("perm", [0, 3, 1, 2]))] if nhwc else []
     nodes += [
-        node("Conv", "/conv", ["/turned:0" if nhwc else "image", "kernel"],
+        node("Conv", "/conv", ["/turned:0" if nhwc else image, "kernel"],
              ints("strides", [2, 2]) + ints("pads", [1, 1, 1, 1])),
         node("Relu", "/relu", ["/conv:0"]),
         node("ReduceMean", "/pool", ["/relu:0"],
              ints("axes", [2, 3]) + field(5, field(1, "keepdims") + field(3, 0) + field(20, 2))),
         node("MatMul", "/head", ["/pool:0", "head"]),
     ]  # fmt: skip
+    if type != FLOAT:
+        nodes.insert(0, node("Cast", "/float", ["image"], field(5, field(1, "to") + field(3, FLOAT) + field(20, 2))))
     graph = b"".join(field(1, one) for one in nodes) + field(2, "small")
     graph += b"".join(field(5, tensor(name, array)) for name, array in arrays.items()) + initializers
-    graph += field(11, value("image", sides)) + field(12, value("/head:0", [None, 3]))
+    graph += field(11, value("image", sides, type)) + field(12, value("/head:0", [None, 3]))
     return field(1, 8) + field(7, graph) + field(8, field(2, 13))
 
 

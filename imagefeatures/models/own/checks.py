@@ -4,7 +4,7 @@ more memory than the file has bytes for. Each refusal is one line that begins wi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models.own import keras_config, protobuf
@@ -38,29 +38,35 @@ def check(files: ModelFiles) -> None:
 def _onnx(files: ModelFiles) -> None:
     (data,) = files.files.values()
     model = memoryview(data)
-    graphs = [*messages(model, 7), *messages(model, 25)]
+    graphs, functions = list(messages(model, 7)), list(messages(model, 25))
     if not graphs:
         raise Malformed("it has no graph")
     for graph in graphs:
         for tensor in _tensors(graph, MOST_NESTED):
             _check_tensor(files, tensor)
+    for function in functions:
+        for tensor in _of_attributes([*messages(function, 7, 5), *messages(function, 11)], MOST_NESTED):
+            _check_tensor(files, tensor)
 
 
 def _tensors(graph: memoryview, deeper: int) -> Iterator[memoryview]:
-    """The tensors of an ONNX graph or function, and of the graphs inside its nodes."""
+    """The tensors of an ONNX graph, and of the graphs inside its nodes."""
     if not deeper:
         raise Malformed(f"more than {MOST_NESTED} graphs inside each other")
     yield from messages(graph, 5)  # initializer
     for sparse in messages(graph, 15):
         yield from _of_sparse(sparse)
-    for node in [*messages(graph, 1), *messages(graph, 7)]:  # of a graph; of a function
-        for attribute in messages(node, 5):
-            yield from messages(attribute, 5)
-            yield from messages(attribute, 10)
-            for sparse in [*messages(attribute, 22), *messages(attribute, 23)]:
-                yield from _of_sparse(sparse)
-            for inner in [*messages(attribute, 6), *messages(attribute, 11)]:
-                yield from _tensors(inner, deeper - 1)
+    yield from _of_attributes(messages(graph, 1, 5), deeper)
+
+
+def _of_attributes(attributes: Iterable[memoryview], deeper: int) -> Iterator[memoryview]:
+    for attribute in attributes:
+        yield from messages(attribute, 5)
+        yield from messages(attribute, 10)
+        for sparse in [*messages(attribute, 22), *messages(attribute, 23)]:
+            yield from _of_sparse(sparse)
+        for inner in [*messages(attribute, 6), *messages(attribute, 11)]:
+            yield from _tensors(inner, deeper - 1)
 
 
 def _of_sparse(sparse: memoryview) -> Iterator[memoryview]:

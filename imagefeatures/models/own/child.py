@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models.engines import GOLDEN_FILE
 from imagefeatures.models.own.declared import OF_KERAS, OwnModel
-from imagefeatures.models.own.describe import Described, Facts, input_shape, layout_of, width_of
+from imagefeatures.models.own.describe import Described, Facts, check_scale, input_shape, layout_of, width_of
 from imagefeatures.models.spec import Format, ModelSpec
 from imagefeatures.reasons import printable
 
@@ -70,11 +70,13 @@ def main(folder: str) -> None:
 def answer(request: Request, place: Path) -> Result:
     """Raises ModelMismatch saying what is wrong, without the file's name."""
     graph = _open(request, place)
-    if request.spec:
-        return Result(made=_make(graph, request.spec, place / MADE))
     described: Described = graph.describe()
+    if request.spec:
+        check_scale(described.input, request.spec.scale)
+        return Result(made=_make(graph, request.spec, place / MADE))
     if not (model := request.model):
         return Result(described=described)
+    check_scale(described.input, model.scale)
     layout = layout_of(model, described.input)
     shape = input_shape(model, described.input, layout)
     cut = model.cut or described.output

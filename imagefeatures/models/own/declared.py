@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from imagefeatures import names
 from imagefeatures.models import backbones
-from imagefeatures.models.spec import Format, Pooling, ValueScale
+from imagefeatures.models.spec import Format, Pooling, Scale, ValueScale
 from imagefeatures.strict import StrictModel
 
 SUFFIXES: dict[str, Format] = {
@@ -34,6 +34,9 @@ OF_KERAS: tuple[Format, ...] = ("weights.h5", "h5", "keras")
 PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".bin")
 
 SIDE = Annotated[int, Field(ge=16, le=4096)]
+MOST = 1e30
+"""What float32 holds, with some room."""
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -62,6 +65,14 @@ class Normalization(StrictModel):
         if len(given) not in (1, 3):
             raise ValueError("must be one number, or three")
         return given
+
+    @model_validator(mode="after")
+    def _float32_holds_the_numbers(self) -> Self:
+        if not all(abs(one) <= MOST * self.scale for one in self.mean):
+            raise ValueError(f"mean / scale must be at most {MOST:g}")
+        if not all(self.scale / MOST <= one <= MOST * self.scale for one in self.std):
+            raise ValueError(f"std / scale must be {1 / MOST:g} to {MOST:g}")
+        return self
 
     def as_scale(self) -> ValueScale:
         """The same as (value - mean) / std."""
@@ -119,14 +130,14 @@ class OwnModel(StrictModel):
     def _the_fields_fit_the_format(self) -> Self:
         if self.architecture and self.format not in ("weights.h5", "h5"):
             raise ValueError(f"architecture: a file of format {self.format} says itself what it is; leave it out")
-        if self.format == "weights.h5" and not self.backbone:
+        if self.format == "weights.h5" and not self.architecture:
             raise ValueError(
                 "architecture: is required, as a .weights.h5 holds arrays alone; "
                 f"one of {', '.join(backbones.BACKBONES)}"
             )
-        if self.name in backbones.BACKBONES and self.backbone != self.name:
+        if self.name in backbones.BACKBONES:
             raise ValueError(f"name: {self.name} is a model of the service's own; choose another name")
-        if self.normalize is None and not self.backbone:
+        if self.normalize is None and not self.architecture:
             raise ValueError(
                 "normalize: is required, as no file says how its model was trained: tf, torch, caffe, "
                 "none (the model scales by itself) or {scale, mean, std, order}"
@@ -143,10 +154,10 @@ class OwnModel(StrictModel):
         return found
 
     @property
-    def backbone(self) -> str | None:
-        """The architecture by name; where a Keras HDF5 file has a backbone's own name, that one."""
-        own_name = self.name if self.name in backbones.BACKBONES and self.format in ("weights.h5", "h5") else None
-        return self.architecture or own_name
+    def scale(self) -> Scale:
+        """As of a ModelSpec: of an architecture its own, unless `normalize` says another."""
+        given = self.normalize.as_scale() if isinstance(self.normalize, Normalization) else self.normalize
+        return given or (backbones.BACKBONES[self.architecture].scale if self.architecture else "none")
 
     def beside(self, folder: Path) -> Self:
         """The model with an absolute URI. folder: of the dataset file."""

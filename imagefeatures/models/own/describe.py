@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models.own.declared import OwnModel
-from imagefeatures.models.spec import Pooling
+from imagefeatures.models.spec import VALUE_SCALES, Pooling, Scale, ValueScale
 from imagefeatures.reasons import printable
 from imagefeatures.wording import meant
 
@@ -68,6 +68,27 @@ def layout_of(model: OwnModel, given: Input) -> str:
     if len(exact or possible) > 1:
         raise ModelMismatch(f"layout: its input has the shape {shown(shape)}; say layout: nhwc or layout: nchw")
     return (exact or possible)[0]
+
+
+def takes_whole_numbers(given: Input) -> bool:
+    """Whether the input is of whole numbers: Keras says float32, OpenVINO f32."""
+    return not given.type.startswith(("f", "bf"))
+
+
+def check_scale(given: Input, scale: Scale) -> None:
+    """Raise ModelMismatch when the input's type cannot hold the pixel values as they are scaled."""
+    if not takes_whole_numbers(given):
+        return
+    if given.type in ("i8", "int8"):
+        raise ModelMismatch(
+            "its input is of int8, which cannot hold pixel values of 0 to 255; export it with an input of float32"
+        )
+    numbers = scale if isinstance(scale, ValueScale) else VALUE_SCALES[scale]
+    if set(numbers.mean) != {0} or set(numbers.std) != {1}:
+        raise ModelMismatch(
+            f"normalize: its input is of {given.type}, which cannot hold scaled values; say normalize: none, or export "
+            "it with an input of float32"
+        )
 
 
 def input_shape(model: OwnModel, given: Input, layout: str) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import reference
 from imagefeatures.models.engines import openvino as engine
+from imagefeatures.models.own import protobuf
 from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut
 from imagefeatures.models.spec import ModelSpec
 
@@ -120,6 +121,9 @@ def _read(path: Path, format: str) -> tuple[Any, dict[str, Any], str]:
             if output.partial_shape.rank.is_static and output.partial_shape.rank.get_length() > 1:
                 for name in _names(op, output, format):
                     outputs.setdefault(name, output)
+    for name, made in _nodes_of_onnx(path) if format == "onnx" else ():
+        if made in outputs:
+            outputs.setdefault(name, outputs[made])
     last = model.output(0).get_node().input_value(0)
     same = (name for name, output in outputs.items() if _is_same(output, last))
     return model, outputs, next(same, next(reversed(outputs), ""))
@@ -134,6 +138,17 @@ def _names(op: Any, output: Any, format: str) -> list[str]:
         takers = [taker.get_node().get_friendly_name() for taker in output.get_target_inputs() if not taker.get_index()]
         own = [f"input of {taker}" for taker in takers if not _NUMBERED.fullmatch(taker)]
     return [*own, *sorted(output.get_names())]
+
+
+def _nodes_of_onnx(path: Path) -> Iterator[tuple[str, str]]:
+    """The name of each node with one output, and the name of the output.
+
+    OpenVINO calls what gives the model's own output by the output's name alone.
+    """
+    for node in protobuf.messages(memoryview(path.read_bytes()), 7, 1):
+        names, outputs = list(protobuf.messages(node, 3)), list(protobuf.messages(node, 2))
+        if len(outputs) == 1 and names and names[-1]:
+            yield protobuf.text(names[-1]), protobuf.text(outputs[0])
 
 
 def _tflite(path: Path) -> tuple[Any, dict[str, Any], str]:

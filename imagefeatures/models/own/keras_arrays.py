@@ -5,8 +5,9 @@ A `.weights.h5` has no names of layers: only the class of each and a counter, in
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -39,19 +40,23 @@ def configuration(data: bytes) -> str:
         return config.decode() if isinstance(config, bytes) else str(config)
 
 
-def without_head(data: bytes, counts: Sequence[tuple[int, int]]) -> Arrays:
+def without_head(data: bytes, counts: Sequence[tuple[int, int]], shapes: Sequence[Shapes] = ()) -> Arrays:
     """The arrays of a legacy HDF5 file that a backbone takes. What follows in the file is a head.
 
     counts: how many arrays each of its layers has that are trained, and how many others, in its order. A backbone that
-    is one layer of another model has the trained ones of all its layers first.
+    is one layer of another model has the trained ones of all its layers first; one that was saved while frozen has
+    those of one layer after the other. shapes: of the arrays of each layer, by which they are told apart.
     """
     with hdf5.opened(data, "its weights") as file:
         arrays = hdf5.layers(file.get("model_weights", file))
     trained, others = (sum(column) for column in zip(*counts, strict=True))
     for name, own in arrays.items():
         if len(own) == trained + others > sum(counts[0]):
-            first, then = iter(own[:trained]), iter(own[trained:])
-            parts = ([*islice(first, many), *islice(then, more)] for many, more in counts)
+            first, then, each = iter(own[:trained]), iter(own[trained:]), iter(own)
+            parts = [[*islice(first, many), *islice(then, more)] for many, more in counts]
+            frozen = [list(islice(each, many + more)) for many, more in counts]
+            if [[array.shape for array in part] for part in frozen] == [list(map(tuple, one)) for one in shapes]:
+                parts = frozen
             return {f"{name}/{index}": part for index, part in enumerate(parts)}
     return dict(islice(arrays.items(), len(counts)))
 
@@ -60,10 +65,33 @@ def by_class(data: bytes, layers: Iterable[tuple[str, str, Shapes]]) -> Arrays:
     """The arrays of a `.weights.h5` by the names of an architecture's layers; what the file has besides is a head.
 
     layers: name, class and shapes of the arrays, of each layer that has some, in the architecture's order. Raises
-    ModelMismatch when the file lacks a layer, or has one of another shape in its place.
+    ModelMismatch when the file lacks a layer, or has one of another shape in its place. A group that holds the whole
+    architecture is taken alone, as the counters of a model inside a model begin anew; two such groups are refused.
     """
     with hdf5.opened(data, "its weights") as file:
         found = _layers(dict(_arrays(file)))
+    layers = list(layers)
+    whole: dict[str, Arrays] = {}
+    for group in _groups(found, len(layers)):
+        if not any(inner.startswith(f"{group}/") for inner in whole):
+            with contextlib.suppress(ModelMismatch):
+                inside = {path: own for path, own in found.items() if path.startswith(f"{group}/")}
+                whole[group] = _matched(inside, layers)
+    if len(whole) > 1:
+        raise ModelMismatch(f"its weights have this architecture several times: {', '.join(whole)}")
+    return next(iter(whole.values())) if whole else _matched(found, layers)
+
+
+def _groups(found: Iterable[str], least: int) -> list[str]:
+    """The groups with at least so many layers inside, the innermost first. found: the paths of the layers."""
+    inside: Counter[str] = Counter()
+    for path in found:
+        parts = path.split("/")
+        inside.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
+    return sorted((group for group, layers in inside.items() if layers >= least), key=lambda group: -group.count("/"))
+
+
+def _matched(found: Arrays, layers: Iterable[tuple[str, str, Shapes]]) -> Arrays:
     given: dict[str, deque[str]] = {}
     for path in sorted(found, key=_in_order):
         given.setdefault(_class_of(path), deque()).append(path)

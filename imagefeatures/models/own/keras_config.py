@@ -79,15 +79,15 @@ def _check_members(members: list[zipfile.ZipInfo], most_bytes: int) -> None:
             raise ModelMismatch(f"its {member.filename} would have {member.file_size} bytes when unpacked")
 
 
-def _objects(content: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping with a class in it. What the model was compiled with is not read by Keras either."""
-    waiting = [content]
+def _objects(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every mapping with a class in it. What the whole model was compiled with is not read by Keras either."""
+    waiting: list[Any] = [{key: value for key, value in content.items() if key != "compile_config"}]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
             if "class_name" in part:
                 yield part
-            waiting += [value for key, value in part.items() if key != "compile_config"]
+            waiting += part.values()
         elif isinstance(part, list):
             waiting += part
 

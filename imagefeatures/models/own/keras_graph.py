@@ -17,6 +17,7 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import gpus, reference
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.models.engines import openvino
+from imagefeatures.models.hdf5 import Arrays
 from imagefeatures.models.own import keras_arrays, keras_config
 from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut
 from imagefeatures.models.own.files import MOST_BYTES
@@ -48,9 +49,9 @@ class KerasGraph:
         """What the file says of its input and of where it can be cut."""
         given = self.model.inputs[0]
         candidates = [
-            Candidate(name=layer.name, shape=list(layer.output.shape))
-            for layer in self.model.layers
-            if _gives_one_output(layer) and layer.output is not given
+            Candidate(name=name, shape=list(output.shape))
+            for name, output in _outputs(self.model).items()
+            if output is not given and len(output.shape) > 1
         ]
         return Described(
             input=Input(name=given.name, shape=list(given.shape), type=str(given.dtype)),
@@ -82,8 +83,9 @@ class KerasGraph:
     def _cut(self, name: str, input_shape: Sequence[int]) -> Any:
         import keras
 
-        check_cut(name, [layer.name for layer in self.model.layers])
-        return keras.Model(self.model.inputs[0], self.model.get_layer(name).output)
+        outputs = _outputs(self.model)
+        check_cut(name, outputs)
+        return keras.Model(self.model.inputs[0], outputs[name])
 
 
 def load_cut(data: bytes) -> Any:
@@ -137,33 +139,55 @@ def _backbone(architecture: str, data: bytes, format: Format, size: tuple[int, i
     builder = getattr(keras.applications, spec.architecture)
     model = builder(input_shape=shape, include_top=False, weights=None, pooling="avg")
     layers = reference.weighted(model)
+    shapes = [[tuple(variable.shape) for variable in reference.variables(layer)] for layer in layers]
     if format == "h5":
         counts = [(len(layer.trainable_weights), len(layer.non_trainable_weights)) for layer in layers]
-        arrays = keras_arrays.without_head(data, counts)
+        arrays = keras_arrays.without_head(data, counts, shapes)
     else:
-        shapes = [[tuple(variable.shape) for variable in reference.variables(layer)] for layer in layers]
         kinds = ((layer.name, type(layer).__name__, own) for layer, own in zip(layers, shapes, strict=True))
         arrays = keras_arrays.by_class(data, kinds)
-    if next(iter(arrays.values()), [np.zeros(1)])[0].any():  # trained from ImageNet's weights, with their mean
-        arrays = reference.as_in_imagenet(spec, arrays)
+    _check_says_its_layers(spec, arrays)
     reference.set_arrays(layers, arrays, spec)
     return model
 
 
+def _check_says_its_layers(spec: ModelSpec, arrays: Arrays) -> None:
+    """Raise ModelMismatch for an EfficientNet with ImageNet's mean in its first layer.
+
+    Keras adds a layer without arrays where it builds the model with weights="imagenet": both files are the same.
+    """
+    mean = next(iter(arrays.values()), [np.zeros(1)])[0]
+    if mean.any() and reference.as_in_imagenet(spec, arrays) is not arrays:
+        raise ModelMismatch(
+            f"architecture: arrays of {spec.architecture} do not say whether Keras built it with weights='imagenet', "
+            "which adds a layer; save the whole model as .keras, and leave architecture out"
+        )
+
+
 def _check_weights(model: Any) -> None:
-    for layer in model.layers:
-        if getattr(layer, "compute_dtype", "float32") not in ("float32", None):
+    import keras
+
+    for layer in model._flatten_layers():  # those of a model inside the model too
+        if not isinstance(layer, keras.Model) and getattr(layer, "compute_dtype", "float32") not in ("float32", None):
             raise ModelMismatch(f"its layer {layer.name} computes in {layer.compute_dtype}; save the model in float32")
     for weight in model.weights:
         if str(weight.dtype) == "float16" or not np.isfinite(np.asarray(weight)).all():
             raise ModelMismatch(f"its weights {weight.path} are of float16, or hold values that are not finite")
 
 
-def _gives_one_output(layer: Any) -> bool:
-    try:
-        return hasattr(layer.output, "shape") and len(layer.output.shape) > 1
-    except (AttributeError, ValueError):  # not connected, or connected several times
-        return False
+def _outputs(model: Any) -> dict[str, Any]:
+    """The output of each layer in this model's graph, by the layer's name, of those that are called once there.
+
+    `layer.output` is that of the layer's first call. Of a model inside the model that is its own graph.
+    """
+    graph = getattr(model, "_functional", None) or model  # a Sequential has a graph inside
+    called = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
+    outputs = {}
+    for layer in model.layers:
+        nodes = [node for node in layer._inbound_nodes if id(node) in called]
+        if len(nodes) == 1 and len(nodes[0].outputs) == 1:
+            outputs[layer.name] = nodes[0].outputs[0]
+    return outputs
 
 
 def _pooled(output: Any, spec: ModelSpec) -> Any:

@@ -42,7 +42,9 @@ def describe(files: ModelFiles, architecture: str | None = None) -> Described:
 
 def settle(model: OwnModel, files: ModelFiles) -> Facts:
     """The facts of the model's spec. Raises ModelMismatch when file and fields do not fit, or it cannot be used."""
-    request = Request(format=files.format, main=files.main, architecture=model.backbone, size=model.size, model=model)
+    request = Request(
+        format=files.format, main=files.main, architecture=model.architecture, size=model.size, model=model
+    )
     facts = _run(request, files)[0].facts
     assert facts  # noqa: S101 - what was asked for
     return facts

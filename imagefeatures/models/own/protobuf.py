@@ -25,6 +25,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < len(message):
         key, at = varint(message, at)
         number, kind = key >> 3, key & 7
+        if key >= 1 << 32 or not number:  # libraries cut the key to 32 bits, and see another field
+            raise Malformed(f"a field of number {number}")
         if kind == _VARINT:
             value, at = varint(message, at)
             yield number, value

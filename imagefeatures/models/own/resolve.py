@@ -17,12 +17,12 @@ from imagefeatures import storage
 from imagefeatures.layout import described_model
 from imagefeatures.models.backbones import BACKBONES, planned_as
 from imagefeatures.models.own import files, process
-from imagefeatures.models.own.declared import OF_KERAS, Normalization, OwnModel
+from imagefeatures.models.own.declared import OF_KERAS, OwnModel
 from imagefeatures.models.own.describe import Facts
 from imagefeatures.models.pinning import pinned
 from imagefeatures.models.spec import ModelSpec
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same file and fields give another spec than before."""
 
 
@@ -47,13 +47,12 @@ def resolve(model: str | OwnModel, lake: str, cache: Path) -> ModelSpec:
 
 def spec_of(model: OwnModel, sha256: str, facts: Facts) -> ModelSpec:
     """The spec of a user's file with these facts. sha256: of the file."""
-    backbone = BACKBONES[model.backbone] if model.backbone else None
-    scale = model.normalize.as_scale() if isinstance(model.normalize, Normalization) else model.normalize
+    backbone = BACKBONES[model.architecture] if model.architecture else None
     return ModelSpec(
         name=model.name,
         architecture=backbone.architecture if backbone else "",
         last_layer=backbone.last_layer if backbone else "",
-        scale=scale or (backbone.scale if backbone else "none"),
+        scale=model.scale,
         format=model.format,
         uri=model.uri,
         sha256=sha256,
@@ -77,9 +76,8 @@ def _place(model: OwnModel, sha256: str, lake: str) -> str:
     libraries = ("openvino", "keras") if model.format in OF_KERAS else ("openvino",)
     asked = {
         "file": sha256,
-        "model": model.model_dump(mode="json", exclude={"name", "uri", "sha256", "normalize"}),
+        "model": model.model_dump(mode="json", exclude={"name", "uri", "sha256"}),
         "format": model.format,
-        "backbone": model.backbone,
         "versions": [VERSION, *map(version, libraries)],
     }
     return described_model(lake, hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32])

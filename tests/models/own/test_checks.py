@@ -50,6 +50,14 @@ def test_onnx_weights_in_another_file_are_refused_wherever_they_stand() -> None:
     refused("onnx", field(7, field(2, "g")) + function, r"its weights lie in another file")
 
 
+def test_onnx_functions_pass_and_their_tensors_are_looked_at() -> None:
+    inner = field(1, "x") + field(2, "y") + field(4, "Identity")
+    function = field(1, "Same") + field(4, "x") + field(5, "an output") + field(7, inner) + field(10, "local")
+    check("onnx", model_files.onnx() + field(25, function))
+    default = field(11, field(1, "value") + field(5, model_files.tensor("w", np.zeros(3, np.float32), OUTSIDE)))
+    refused("onnx", model_files.onnx() + field(25, function + default), r"its weights lie in another file")
+
+
 def test_an_onnx_tensor_that_claims_more_than_the_file_has_is_refused() -> None:
     bomb = field(1, 1 << 40) + field(2, 1) + field(8, "bomb")
     refused("onnx", model_files.onnx(initializers=field(5, bomb)), r"a tensor claims 1099511627776 values in \d+ bytes")
@@ -138,12 +146,23 @@ def test_a_configuration_that_is_none_is_refused(config: bytes) -> None:
         keras_config.check_config(config)
 
 
+def test_a_part_that_was_compiled_is_looked_at() -> None:
+    inner = {**model_files.LAYER, "compile_config": {"loss": LAMBDA}}
+    refused("keras", model_files.keras_archive(model_files.configuration(inner), b"x"), r"it has a layer __lambda__")
+
+
 def test_what_a_model_was_compiled_with_is_not_looked_at() -> None:
     config = model_files.configuration() | {"compile_config": {"loss": {"class_name": "function", "module": "mine"}}}
     keras_config.check_config(json.dumps(config))
 
 
-@pytest.mark.parametrize("data", [b"\x0b", b"\x0c", b"\xff" * 11, b"\x09\x00", b"\x0d\x00"])
+LONG = model_files.varint((13 << 3 | 2) + (1 << 32)) + b"\x00"
+"""A key that libraries cut to that of field 13."""
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x0b", b"\x0c", b"\xff" * 11, b"\x09\x00", b"\x0d\x00", LONG, b"\x00\x00", b"\x02\x00"]
+)
 def test_bytes_that_are_no_protobuf_are_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
         list(fields(memoryview(data)))

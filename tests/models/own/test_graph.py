@@ -13,9 +13,10 @@ from imagefeatures.models import reference
 from imagefeatures.models.engines.openvino import OpenVino
 from imagefeatures.models.own import child
 from imagefeatures.models.own.declared import OwnModel
-from imagefeatures.models.own.describe import Facts, Input, layout_of, shown
+from imagefeatures.models.own.describe import Facts, Input, check_scale, layout_of, shown
 from imagefeatures.models.own.graph import Graph, spatial_axes
 from imagefeatures.models.own.resolve import spec_of
+from imagefeatures.models.spec import ValueScale
 from support import model_files
 from support.model_files import HEIGHT, WIDTH
 
@@ -108,6 +109,30 @@ def test_what_does_not_fit_is_refused_with_the_field_and_the_shape(
 def test_an_input_that_is_no_picture_in_colour_is_refused_with_its_shape(shape: list[int | None]) -> None:
     with pytest.raises(ModelMismatch, match=r"^its input has the shape " + re.escape(shown(shape))):
         layout_of(declared(), Input(name="x", shape=shape, type="f32"))
+
+
+def test_the_last_node_is_known_by_its_own_name_too(tmp_path: Path) -> None:
+    assert facts(tmp_path, model_files.onnx(), cut="/head").width == 3
+
+
+@pytest.mark.parametrize("type", ["u8", "uint8", "i32"])
+def test_scaled_values_do_not_fit_an_input_of_whole_numbers(type: str) -> None:
+    given = Input(name="x", shape=[None, 40, 32, 3], type=type)
+    check_scale(given, "none")
+    check_scale(given, ValueScale(mean=(0,), std=(1,), order="bgr"))
+    for scale in ("tf", "torch", "caffe", ValueScale(mean=(0,), std=(255,))):
+        with pytest.raises(ModelMismatch, match=rf"^normalize: its input is of {type}, which cannot hold scaled"):
+            check_scale(given, scale)
+        check_scale(given.model_copy(update={"type": "f32"}), scale)
+    with pytest.raises(ModelMismatch, match=r"^its input is of int8, which cannot hold pixel values of 0 to 255; "):
+        check_scale(given.model_copy(update={"type": "i8"}), "none")
+
+
+def test_a_model_of_whole_numbers_is_refused_before_it_is_cut(tmp_path: Path) -> None:
+    data = model_files.onnx(type=model_files.UINT8)
+    with pytest.raises(ModelMismatch, match=r"^normalize: its input is of u8, "):
+        facts(tmp_path, data, cut="/pool")
+    assert facts(tmp_path, data, cut="/pool", normalize="none").width == 6
 
 
 def test_weights_that_are_not_numbers_are_refused_by_name(tmp_path: Path) -> None:

@@ -48,6 +48,19 @@ def test_the_arrays_find_their_layers_by_class_and_counter(tmp_path: Path, names
         assert all(np.array_equal(one, other) for one, other in zip(arrays[name], own, strict=True))
 
 
+def test_a_head_of_the_same_class_beside_the_model_inside_is_left_out(tmp_path: Path) -> None:
+    head = {f"layers/batch_normalization/vars/{number}": np.zeros(9, "<f4") for number in range(4)}
+    arrays = keras_arrays.by_class(weights_file(tmp_path / "w.h5", NESTED, head), LAYERS)
+    assert all(np.array_equal(one, other) for one, other in zip(arrays["norm"], ARRAYS["norm"], strict=True))
+
+
+def test_two_models_inside_that_fit_are_refused(tmp_path: Path) -> None:
+    second = {f"layers/functional_1/{FLAT[name]}/vars/{number}": one
+              for name, own in ARRAYS.items() for number, one in enumerate(own)}  # fmt: skip
+    with pytest.raises(ModelMismatch, match=r"^its weights have this architecture several times: layers/functional"):
+        keras_arrays.by_class(weights_file(tmp_path / "w.h5", NESTED, second), LAYERS)
+
+
 def test_the_tenth_layer_comes_after_the_ninth(tmp_path: Path) -> None:
     arrays = {f"layers/dense{f'_{at}' if at else ''}/vars/0": np.full(2, at, "<f4") for at in range(12)}
     layers = [(f"d{at}", "Dense", [(2,)]) for at in range(12)]
@@ -117,6 +130,14 @@ def test_a_backbone_that_is_one_layer_of_another_model_is_taken_apart(tmp_path: 
     others = [one for own, (many, _) in zip(ARRAYS.values(), COUNTS, strict=True) for one in own[many:]]
     layers = {"backbone": trained + others, "dense": [np.zeros((4, 2), "<f4")]}
     arrays = keras_arrays.without_head(legacy(tmp_path / "m.h5", layers, "model_weights"), COUNTS)
+    for found, own in zip(arrays.values(), ARRAYS.values(), strict=True):
+        assert all(np.array_equal(one, other) for one, other in zip(found, own, strict=True))
+
+
+def test_a_frozen_backbone_has_one_layer_after_the_other(tmp_path: Path) -> None:
+    layers = {"backbone": [one for own in ARRAYS.values() for one in own], "dense": [np.zeros((4, 2), "<f4")]}
+    data = legacy(tmp_path / "m.h5", layers, "model_weights")
+    arrays = keras_arrays.without_head(data, COUNTS, [shapes for _, _, shapes in LAYERS])
     for found, own in zip(arrays.values(), ARRAYS.values(), strict=True):
         assert all(np.array_equal(one, other) for one, other in zip(found, own, strict=True))
 
