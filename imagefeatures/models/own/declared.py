@@ -126,6 +126,15 @@ class OwnModel(StrictModel):
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}")
         return architecture
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_backbones_name_says_its_architecture(cls, given: Any) -> Any:
+        """Weights of a model by name that lie elsewhere: `{name: resnet50, uri: s3://…/resnet50.h5}`."""
+        if not isinstance(given, dict) or "architecture" in given or given.get("name") not in backbones.BACKBONES:
+            return given
+        of_arrays = format_of(str(given.get("uri", ""))) in ("weights.h5", "h5")
+        return given | {"architecture": given["name"]} if of_arrays else given
+
     @model_validator(mode="after")
     def _the_fields_fit_the_format(self) -> Self:
         if self.architecture and self.format not in ("weights.h5", "h5"):
@@ -135,8 +144,10 @@ class OwnModel(StrictModel):
                 "architecture: is required, as a .weights.h5 holds arrays alone; "
                 f"one of {', '.join(backbones.BACKBONES)}"
             )
-        if self.name in backbones.BACKBONES:
-            raise ValueError(f"name: {self.name} is a model of the service's own; choose another name")
+        if self.name in backbones.BACKBONES and self.architecture != self.name:
+            raise ValueError(
+                f"name: {self.name} is a model of the service's own, and the file none; choose another name"
+            )
         if self.normalize is None and not self.architecture:
             raise ValueError(
                 "normalize: is required, as no file says how its model was trained: tf, torch, caffe, "

@@ -77,6 +77,12 @@ def test_numbers_become_the_scale_of_the_engines(tmp_path: Path, normalize: str,
     assert found.as_scale().std == pytest.approx(scale.std, rel=1e-8)
 
 
+def test_a_backbones_name_with_a_uri_is_that_backbone_with_the_files_weights(tmp_path: Path) -> None:
+    found = own(tmp_path, "{name: resnet50, uri: mine.h5}")
+    assert (found.architecture, found.scale) == ("resnet50", "caffe")
+    assert found == own(tmp_path, "{name: resnet50, uri: mine.h5, architecture: resnet50}")
+
+
 def test_an_architecture_has_its_own_scale_unless_another_is_said(tmp_path: Path) -> None:
     assert own(tmp_path, "{name: birds, uri: mine.h5, architecture: vgg16}").scale == "caffe"
     assert own(tmp_path, "{name: birds, uri: mine.h5, architecture: vgg16, normalize: torch}").scale == "torch"
@@ -96,8 +102,8 @@ def test_an_architecture_has_its_own_scale_unless_another_is_said(tmp_path: Path
         ("{name: birds, uri: a.onnx, normalize: {std: [1, 2]}}", "", r"model\.normalize\.std: must be one number, or"),
         ("{name: birds, uri: a.onnx, normalize: {scale: 1.0e-9, std: 1.0e+300}}", "", r"model\.normalize: std "),
         ("{name: birds, uri: a.onnx, normalize: {scale: 1.0e-9, mean: 1.0e+30}}", "", r"model\.normalize: mean "),
-        ("{name: resnet50, uri: mine.h5}", "", r"model: name: resnet50 is a model of the service's own; "),
-        ("{name: vgg16, uri: m.h5, architecture: vgg16}", "", r"model: name: vgg16 is a model of the service's own; "),
+        ("{name: resnet50, uri: m.h5, architecture: vgg16}", "", r"model: name: resnet50 is a model of the service's"),
+        ("{name: vgg16, uri: m.onnx, normalize: tf}", "", r"model: name: vgg16 is a model of the service's own, and"),
         ("{name: birds, uri: a.onnx, normalize: {men: 1}}", "", r"model\.normalize\.men: unknown field \(did you mean"),
         ("{name: birds, uri: a.pth, normalize: tf}", "", r"model\.uri: is a file that may run code when it is read"),
         ("{name: birds, uri: a.pb, normalize: tf}", "", r"model\.uri: must end in \.weights\.h5, \.h5, "),
