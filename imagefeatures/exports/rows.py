@@ -33,9 +33,6 @@ T = TypeVar("T")
 WINDOW_BYTES = 128 << 20
 """The most bytes of vectors that are put in order at a time."""
 
-SMALL_WINDOW = 4
-"""The batches of a window where the files are in order: few enough for the processor's cache."""
-
 SMALL_FILE = 4 << 20
 """A file of at most this size, in bytes, is read before its turn. A shard of 512 vectors has 2 MB."""
 
@@ -121,11 +118,10 @@ class Rows:
 
     @property
     def window_rows(self) -> int:
-        """The rows of a window, whole batches: few where that makes no file be read more than twice."""
-        small = SMALL_WINDOW * BATCH_ROWS
-        if all(file.last // small - file.first // small < 2 for file in self._files):
-            return small
-        return max(1, WINDOW_BYTES // (4 * self.width * BATCH_ROWS)) * BATCH_ROWS
+        """The rows of a window, whole batches: as few as hold any file's, so that the processor's cache holds them."""
+        widest = max(file.last - file.first + 1 for file in self._files)
+        most = max(1, WINDOW_BYTES // (4 * self.width * BATCH_ROWS))
+        return min(-(-widest // BATCH_ROWS), most) * BATCH_ROWS
 
     def _vectors(self, batch: pa.RecordBatch) -> np.ndarray:
         found = read.vectors(batch)
