@@ -58,10 +58,10 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-sources test-exports test-compose test-wheel fuzz mutants
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-compose test-wheel fuzz mutants
 
-test: setup  ## the whole test suite
-	@$(BIN)/python -m pytest
+test: setup  ## the whole test suite, in as many processes as the machine has cores
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 test-cluster: setup  ## real servers: races and faults, then a day through MinIO, PostgreSQL and a Spark cluster (minutes)
 	@$(BIN)/python -m pytest -m long
@@ -82,8 +82,14 @@ test-corpora: setup  ## eight imaging libraries' test images among 500 good phot
 test-matrix: setup .bench/matrix/.ready  ## thousands of TIFFs, PNGs, BMPs, GIFs, WebPs and JPEGs against other readers (minutes)
 	@$(BIN)/python -m pytest tests/suites/matrix
 
+test-models: setup  ## every model by name and of every format: the engines against its own framework (minutes)
+	@$(BIN)/python -m pytest tests/suites/models --timeout 1800
+
 test-sources: setup  ## every kind of source: Airflow's backfills and triggers on MinIO, runs killed and resumed (minutes)
 	@$(BIN)/python -m pytest tests/suites/sources --timeout 1800
+
+test-readers: setup .bench/torch/.ready  ## a training by PyTorch and by TensorFlow, in workers, memory over 200,000 rows (minutes)
+	@$(BIN)/python -m pytest tests/suites/readers
 
 test-exports: setup .bench/exports/.ready  ## exports killed at random moments, here and in MinIO; FAISS and WebDataset; memory (EXPORT_KILLS=20 SEED=0; minutes)
 	@$(BIN)/python -m pytest tests/exports -m long
@@ -103,7 +109,7 @@ mutants: setup  ## mistakes in a module that no quick test notices: make mutants
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests nice $(BIN)/python -m support.mutants --lines "$$LINES" "$$MODULE"
 
 ##@ Development
-.PHONY: setup lint format lock wheel bench clean help
+.PHONY: setup lint format lock wheel bench models clean help
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 
@@ -126,8 +132,14 @@ bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the 
 	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
 		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
 
+models: setup  ## docs/models.md's table: every model by name against Keras, and its speed (half an hour)
+	@$(BIN)/python -m benchmarks.models
+
 .bench/matrix/.ready: requirements/matrix.txt | setup
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/matrix -r $< && touch $@
+
+.bench/torch/.ready: requirements/torch.txt tests/suites/readers/install_torch.py | setup
+	@$(BIN)/python tests/suites/readers/install_torch.py .bench/torch && touch $@
 
 .bench/exports/.ready: requirements/exports.txt | setup
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/exports -r $< && touch $@

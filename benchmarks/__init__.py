@@ -16,10 +16,13 @@ Each of these is run alone:
     ingest_s3      the speed of ingest on S3
     http_clients   the CPU time of fetching by URL
     url_table      images by URL from a table of 1,200 columns; `wide_table` makes it, `loopback_hosts` has the images
+    readers        features handed to a training, beside pyarrow alone
     exports        exports beside the bare loops of the same libraries
     listing        the driver's memory while it lists a large source
     driver_memory  the memory of the processes that handle a whole run
     worker_memory  the memory of Spark's Python workers over full shards
+    chains         a linear probe for each chain of docs/preprocessing.md, and the picture there
+    models         every model by name against Keras, and its speed; `seeded_models` draws weights and asks Keras
     scale          a billion images, calculated; `counting` has its counts of requests and bytes
 
 `memory` reads the peaks of processes. `measured_job` is the job that driver_memory and worker_memory submit.

@@ -29,9 +29,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from benchmarks.memory import peak_mib
-from imagefeatures import labels, read, schemas
+from imagefeatures import read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.exports import export, targets
+from imagefeatures.readers import labels
 from imagefeatures.settings import REPOSITORY, Settings
 
 WIDTH = 1280

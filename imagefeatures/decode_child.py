@@ -23,7 +23,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from imagefeatures import images, sandbox
+from imagefeatures import (
+    images,
+    sandbox,
+    transforms,  # noqa: F401 - declared chains call it, and a process that is locked in can import nothing
+)
 from imagefeatures.batches import AT_WORK, DONE, Batch, SharedBuffer, Sizes, note_rejected
 from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits

@@ -1,4 +1,4 @@
-"""From bytes to pixels: the only module that uses Pillow.
+"""From bytes to pixels.
 
 `inspect` checks an image's container and header without decoding a pixel; `decode` turns the image into the
 model's input. Both raise Rejected for a fault of the image, and no other error.
@@ -14,8 +14,7 @@ How each mode is converted (VERSION in imagefeatures.preprocessing is this table
 | I;16, I;16L, I;16B, I;16N | scaled by 255/65535 to 8 bits | Pillow's conversion makes every value ≥ 256 white |
 | I, F, LAB and any other | rejected: UNSUPPORTED_MODE | the range of values is not defined |
 
-Only the first frame of an animation is used. The run's `preprocessing` says which transforms follow decoding, and in
-which order; the transforms call functions of this module.
+Only the first frame of an animation is used. The run's `preprocessing` says which transforms follow decoding.
 """
 
 from __future__ import annotations
@@ -275,6 +274,7 @@ def _load_png(image: Image.Image, data: bytes) -> None:
     noise = Image.frombytes(image.mode, (width, 1), np.random.default_rng(0).bytes(len(zeros)))
     canvas.paste(noise, last_row)
     image.im = canvas.im  # the decoder writes into an image that exists already
+    image.info["depth"] = data[24]  # a transparent colour is of this depth
     image.load()
     if image.info.get("interlace") or image.crop(last_row).tobytes() == noise.tobytes():
         png.check_rows(data)

@@ -3,6 +3,7 @@
 <lake>/staging/<dataset>/<partition>/<run>/run.json
                                           /known.json                                    files with vectors to reuse
                                           /redrive.json                                  what a re-drive takes again
+                                          /stopped.json                                  why a step has stopped
                                           /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
                                           /ingest/listing.json                           names those files, written last
                                           /ingest/versions-00012-<digest>.parquet        URLs that may be unchanged
@@ -13,6 +14,8 @@
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
 <lake>/publishing/<run>/publication.json    what register puts into the tables, while it does
 <lake>/models/<fingerprint>/
+<lake>/models/described/<digest>.json        what was found in a user's model file
+<lake>/models/<name>/weights.json           the digest of the weights that were first used for the model
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
 """
 
@@ -70,7 +73,7 @@ class Layout:
     @property
     def run(self) -> str:
         """The run's own folder; gone once the run is registered."""
-        return f"{self.lake}/staging/{self.dataset}/{self.partition}/{self.run_id}"
+        return f"{staging(self.lake)}/{self.dataset}/{self.partition}/{self.run_id}"
 
     @property
     def run_file(self) -> str:
@@ -90,6 +93,11 @@ class Layout:
     def redrive(self) -> str:
         """What a re-drive takes again, and what the partition held when it was planned; only re-drives have it."""
         return f"{self.run}/redrive.json"
+
+    @property
+    def stop(self) -> str:
+        """The last error that stopped a step of the run; no step reads it."""
+        return f"{self.run}/stopped.json"
 
     @property
     def listing_summary(self) -> str:
@@ -173,6 +181,10 @@ def table_folder(lake: str, table: str) -> str:
     return f"{warehouse(lake)}/{names.NAMESPACE}/{table}"
 
 
+def staging(lake: str) -> str:
+    return f"{lake}/staging"
+
+
 def warehouse(lake: str) -> str:
     return f"{lake}/warehouse"
 
@@ -188,6 +200,16 @@ def model_folder(lake: str, fingerprint: str) -> str:
 def model_facts(lake: str, fingerprint: str) -> str:
     """The file that is written last of a model's folder: with it the model is prepared."""
     return f"{model_folder(lake, fingerprint)}/model.json"
+
+
+def described_model(lake: str, digest: str) -> str:
+    """What was found in a user's model file. digest: of the file and of what was asked."""
+    return f"{lake}/models/described/{digest}.json"
+
+
+def weights_record(lake: str, model: str, sha256: str | None = None) -> str:
+    """Holds the digest of the arrays that a model's weights are held to. sha256: of a file that a user names."""
+    return f"{lake}/models/{model}{f'-{sha256[:16]}' if sha256 else ''}/weights.json"
 
 
 def moved(uri: str, old: str, new: str) -> str:

@@ -25,7 +25,7 @@ from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.progress import Status, StepStatus, read_status
-from imagefeatures.redrive import relisting
+from imagefeatures.redrive import merge, relisting
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
@@ -81,6 +81,8 @@ def finish_run(
     Raises ParamsError when the file is missing, or of another version; OlderRun.
     """
     run = load_run(run_file, settings.lake)
+    if run.redrive:  # the partition may hold another run since it was planned, or interrupted
+        merge.refuse_other(run, run.redrive, settings)
     seconds: dict[str, float] = {}
     with open_workers(workers) as opened:
         with _timed(seconds, "model"):

@@ -209,7 +209,7 @@ def row_of(dataset: Dataset, source: Source, item: Item) -> dict[str, Any]:
     except UnicodeEncodeError:
         rejected = Rejected(Reason.BAD_KEY, "its name is not UTF-8; it is shown with the invalid bytes escaped")
         uri = _escaped(uri)
-    label = item.label if item.label or source.gives_labels else dataset.label_of(uri)
+    label = item.label if item.label or source.gives_labels else dataset.label_of(uri, source.path_of(item))
     return {
         **{name: getattr(item, name) for name in ("size", "etag", "locator", "weight")},
         "uri": uri,

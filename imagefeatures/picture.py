@@ -14,7 +14,7 @@ from imagefeatures.errors import Rejected, StoreRefused
 from imagefeatures.lettering import families, lettered, shortened
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
-from imagefeatures.scatter import draw_map
+from imagefeatures.scatter import draw_map, draw_photos
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,8 +56,9 @@ class Photos:
 def draw(
     features: np.ndarray, labels: list[str | None], uris: list[str], target: Path, total: int | None = None
 ) -> None:
-    """Write one PNG: a 2-D map coloured by label on the left, query photos with their nearest neighbours on the right.
+    """Write one PNG: a map on the left, query photos with their nearest neighbours on the right.
 
+    The map has a point for each photo, coloured by label; photos themselves where none has a label.
     features: float32 [n, width], n >= 1; labels (None without one) and uris: n each, in any order.
     total: how many photos there are, when these are a sample. A sample is drawn of more than MOST.
     Neighbours are nearest by cosine. The same rows give the same picture. A photo that is gone is a grey square.
@@ -81,9 +82,12 @@ def draw(
             _draw_all(figure, left, photos, fonts)
         else:
             map_only = left.subgridspec(2, 1, height_ratios=(1, 0.125), hspace=0)  # the legend is drawn below it
-            names = [lettered(label or NO_LABEL, fonts) for label in photos.labels]
-            names = names if set(photos.labels) != {None} else [""] * len(names)
-            draw_map(figure.add_subplot(map_only[0]), similarity.map_to_plane(photos.unit), np.array(names))
+            points = similarity.map_to_plane(photos.unit)
+            if set(photos.labels) == {None}:
+                draw_photos(figure.add_subplot(left), points, lambda index: _thumbnail(photos.uris[index]))
+            else:
+                names = [lettered(label or NO_LABEL, fonts) for label in photos.labels]
+                draw_map(figure.add_subplot(map_only[0]), points, np.array(names))
         _draw_neighbours(figure, right, photos, fonts)
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, format="png", pil_kwargs={"optimize": True})
@@ -192,14 +196,21 @@ def _file_name(uri: str) -> str:
 
 
 def _draw_photo(axes: Axes, uri: str) -> None:
-    try:
-        pixels = images.decode(storage.read(uri), Limits(), THUMBNAIL).pixels
-    except (storage.ObjectMissing, StoreRefused, Rejected):  # it has gone or changed since its features were computed
+    pixels = _thumbnail(uri)
+    if pixels is None:
         axes.set_facecolor("#dddddd")
         axes.set_box_aspect(1)
         axes.text(0.5, 0.5, "gone", transform=axes.transAxes, ha="center", va="center", fontsize=9, color=FAINT)
     else:
         axes.imshow(pixels, interpolation="antialiased")
+
+
+def _thumbnail(uri: str) -> np.ndarray | None:
+    """The photo, uint8 [256, 256, 3]; None when it has gone or changed since its features were computed."""
+    try:
+        return images.decode(storage.read(uri), Limits(), THUMBNAIL).pixels
+    except (storage.ObjectMissing, StoreRefused, Rejected):
+        return None
 
 
 def _write_cosine(axes: Axes, cosine: float) -> None:

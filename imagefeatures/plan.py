@@ -20,9 +20,9 @@ from imagefeatures import names, preview, sealed, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
-from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.own import resolve
 from imagefeatures.models.spec import ModelSpec
-from imagefeatures.preprocessing import VERSION, Preprocessing
+from imagefeatures.preprocessing import VERSION, Preprocessing, declared
 from imagefeatures.reasons import printable
 from imagefeatures.run_params import RunParams, day_named
 from imagefeatures.settings import Settings, lake_from_env
@@ -84,11 +84,11 @@ def plan_run(
     None for a run of the whole partition.
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
-    source has no object for the run. It looks at all of them so that these errors come in one line, before a JVM is
-    started.
+    source has no object for the run; ModelMismatch when the dataset's own model cannot be used. It looks at all of
+    them so that these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog import lost, readiness
+    from imagefeatures.catalog import lost, readiness, widths
     from imagefeatures.catalog.tables import files_with, open_catalog
     from imagefeatures.publications import also_published, finish_interrupted
     from imagefeatures.redrive.selection import write
@@ -96,20 +96,22 @@ def plan_run(
     partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
     effective = effective.model_copy(update={"source": effective.source.pinned()})
-    source, model = effective.source_for(partition), BACKBONES[effective.model]
+    source = effective.source_for(partition)
     source.check_apart(settings.lake)
     with _no_store_is_refused():
         source.check()
+    model = resolve.resolve(effective.model, settings.lake, settings.cache)
     now = dt.datetime.now(dt.UTC)
+    preprocessing = settled_preprocessing(effective, model)
     run = Run(
         run_id=f"{now:{RUN_ID_TIME}}-{secrets.token_hex(4)}",
         partition=partition,
         dataset=effective,
         source=source,
         model=model,
-        preprocessing=model.preprocessing,
+        preprocessing=preprocessing,
         lake=settings.lake,
-        fingerprint=model.fingerprint(model.preprocessing),
+        fingerprint=model.fingerprint(preprocessing),
         shard_images=params.shard_images,
         shard_bytes=params.shard_bytes,
         replace_newer=params.replace_newer,
@@ -118,17 +120,18 @@ def plan_run(
         versions=_versions(),
     )
     with _no_store_is_refused():
+        if selection:  # before run.json: whoever finds that file can go on with the run
+            write(run.layout, selection)
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
             readiness.check(catalog, settings, effective.name)
             lost.refuse(catalog)
             finish_interrupted(catalog, settings)
+            widths.refuse_another(catalog, effective.name, partition, model.width)
             known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
             if warning := also_published(effective, partition, catalog):
                 log.warning(warning)
-        if selection:
-            write(run.layout, selection)
         if effective.on_empty == "fail":
             preview.require_objects(effective, source, partition)
         storage.write(run.layout.known_files, sealed.encode({"files": known}))  # the jobs need no catalog
@@ -155,12 +158,18 @@ def load_run(uri: str, lake: str | None = None) -> Run:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
     for field in _contradictions(run, layout):
         raise ParamsError(f"--run: {uri} is not as plan wrote it: {field}; start a new run of this partition")
-    current = run.model == BACKBONES[run.dataset.model] and run.preprocessing.version == VERSION
+    current = resolve.is_of(run.model, run.dataset.model) and run.preprocessing.version == VERSION
     if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # other vectors
         raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
-    if run.preprocessing != run.model.preprocessing:  # the same facts in another order would be other pixels
-        raise ParamsError(f"--run: {uri} is not as plan wrote it: preprocessing: is not the model's; start a new run")
     return run
+
+
+def settled_preprocessing(dataset: Dataset, model: ModelSpec) -> Preprocessing:
+    """The chain that makes the model's input. Raises ParamsError when the dataset's own makes another input."""
+    try:
+        return declared.settled(dataset.preprocess, model)
+    except ValueError as error:
+        raise ParamsError(f"preprocess: {error}") from None
 
 
 def _contradictions(run: Run, layout: Layout) -> Iterator[str]:
@@ -174,6 +183,11 @@ def _contradictions(run: Run, layout: Layout) -> Iterator[str]:
         yield f"{printable(field)}: holds a character that no name has"
     if run.source != run.dataset.source_for(run.partition):
         yield f"source: {printable(run.source)!r} is not the dataset's source for this partition"
+    try:
+        if run.preprocessing.chain != settled_preprocessing(run.dataset, run.model).chain:
+            yield "preprocessing: is not what the dataset and its model declare"
+    except ParamsError as error:
+        yield str(error)
     if run.started_at.tzinfo is None or f"{run.started_at.astimezone(dt.UTC):{RUN_ID_TIME}}" != run.run_id[:15]:
         yield f"started_at: {run.started_at} is not the time in run_id"
     try:

@@ -75,7 +75,7 @@ def publish(publication: Publication, catalog: Catalog, settings: Settings) -> N
     room.check(opened.values(), publication.quarantine.nbytes, settings)
     storage.write(publication.layout.publication, _written_down(publication))
     with _locked(publication.layout.publication):
-        with taken_back(publication.layout, catalog, settings):
+        with taken_back(publication.layout, catalog, settings, publication.replaces):
             _swap(publication, opened)
         forget(publication.layout)
 
@@ -94,12 +94,25 @@ def also_published(dataset: Dataset, partition: str, catalog: Catalog) -> str | 
     )
 
 
+def base_started_at(standing: dict[str, Any]) -> dt.datetime:
+    """When the run of the whole partition was planned whose rows this row of features.runs is of.
+
+    It is earlier than `started_at` where re-drives were merged into them. Rows of earlier versions do not have it.
+    """
+    base: dt.datetime = standing["base_started_at"] or standing["started_at"]
+    return base
+
+
 def refuse_older(run: Layout, started_at: dt.datetime, standing: dict[str, Any] | None) -> None:
-    """Raise OlderRun when the partition's row of features.runs is of a run that was planned later than this one."""
-    if standing and standing["started_at"] > started_at:
+    """Raise OlderRun when the partition holds the rows of a whole run that was planned later than this one.
+
+    The plan of a re-drive does not count: it took few objects again, and this run all of them.
+    """
+    if standing and (base := base_started_at(standing)) > started_at:
+        merged = "" if base == standing["started_at"] else "merged into a run "
         raise OlderRun(
             f"{run.partition} of {run.dataset}: run {run.run_id} was planned at {started_at.isoformat()}, before run "
-            f"{standing['run_id']}, which is published and of {standing['started_at'].isoformat()}; start a new run, "
+            f"{standing['run_id']}, which is published and {merged}of {base.isoformat()}; start a new run, "
             "or publish this one with the run parameter replace_newer"
         )
 
@@ -115,14 +128,20 @@ def refuse_other(run: Layout, replaces: str, standing: dict[str, Any] | None) ->
 
 
 @contextlib.contextmanager
-def taken_back(run: Layout, catalog: Catalog, settings: Settings) -> Iterator[None]:
-    """Where the run is refused because of another one, undo what it has published up to there."""
+def taken_back(run: Layout, catalog: Catalog, settings: Settings, replaces: str | None) -> Iterator[None]:
+    """Where the run is refused because of another one, undo what it has published up to there.
+
+    replaces: of a re-drive, the run that it replaces. Its staging folder is removed, since nothing can publish it any
+    more, and `--resume` would take it for the newest unfinished run.
+    """
     try:
         yield
     except OlderRun:
         for name, dataset in ((names.QUARANTINE, run.dataset), (run.dataset, None)):
             undo.take_back(tables.open_table(catalog, settings, name), run.partition, run.run_id, dataset)
         forget(run)
+        if replaces:
+            storage.delete_folder(run.run)
         raise
 
 
@@ -166,9 +185,9 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
             _log.warning("%s: this publication cannot be finished: %s", uri, error)
             return
         try:
-            with taken_back(run, catalog, settings):
+            with taken_back(run, catalog, settings, publication.replaces):
                 _swap(publication, opened)
-        except OlderRun as error:  # its staging folder stays: it may still be published, if somebody says so
+        except OlderRun as error:  # the staging folder of a whole run stays: somebody may still say replace_newer
             _log.warning("%s: not finished: %s", uri, error)
             return
         except Exception as error:  # whatever it is, other datasets go on

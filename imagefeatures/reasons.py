@@ -31,7 +31,8 @@ class Reason(StrEnum):
     FETCH_TIMEOUT = "FETCH_TIMEOUT"  # its host did not send it within the deadline
     FETCH_FAILED = "FETCH_FAILED"  # its host failed at each try
     UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"  # its bytes are not one of the allowed image formats
-    TOO_MANY_PIXELS = "TOO_MANY_PIXELS"  # it is over limits.max_pixels; nothing was allocated for it
+    TOO_MANY_PIXELS = "TOO_MANY_PIXELS"  # it is over limits.max_pixels, or a transform would make too many of it
+    TOO_SMALL = "TOO_SMALL"  # it has no pixel in the rectangle that is cut out of every picture
     METADATA_TOO_LARGE = "METADATA_TOO_LARGE"  # its metadata would take too much memory
     TRUNCATED = "TRUNCATED"  # its last bytes are missing
     CORRUPT = "CORRUPT"  # its bytes contradict themselves

@@ -160,3 +160,12 @@ class RedriveParams(Params):
             near = meant(reason, list(Reason))
             raise ValueError(f"is no reason code{near if near.startswith(' (did') else ''}")
         return reason
+
+    @field_validator("uris")
+    @classmethod
+    def _uris_are_some(cls, uris: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if uris is None:
+            return None
+        if not (given := tuple(uri.strip() for uri in uris if uri.strip())):  # a form's lines may be blank
+            raise ValueError("must name an object; without uris every one is taken")
+        return given

@@ -1,8 +1,9 @@
-"""The left half of the picture: the features as points on a plane, coloured and named by label."""
+"""The left half of the picture: the features on a plane, as points coloured by label, or as the photos themselves."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,12 +26,15 @@ REST = ("#b5b5b5", ".")
 REST_NAME = "other labels"
 
 
+THUMBNAIL_PIXELS = 58
+"""The side of a photo on the map, in pixels of the figure: about a hundred stand side by side."""
+
 NAME_CHARACTERS, LEGEND_CHARACTERS = 22, 19
 """The longest name beside the points, and the longest name in a column of the legend."""
 
 
 def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    """points: float [n, 2]; labels: n strings, all "" when the photos have none.
+    """points: float [n, 2]; labels: n strings.
 
     The fourteen most frequent labels get a colour; the others are grey. If there is only one label, it is written in
     the legend but not beside its points.
@@ -45,8 +49,6 @@ def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
         handles.append(_points(axes, points[rest], REST, _entry(REST_NAME, int(rest.sum()))))
     styles = dict(zip(named, STYLES, strict=False))
     handles += [_points(axes, points[labels == name], styles[name], _entry(name, counts[name])) for name in named]
-    if named == [""]:
-        return
     longest = max(len(str(handle.get_label())) for handle in handles)
     axes.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=4, fontsize=10.5 if longest < 22 else 8.5,
@@ -54,6 +56,37 @@ def draw_map(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     )  # fmt: skip
     if len(named) > 1:
         _write_names(axes, points, labels, {name: styles[name][0] for name in named})
+
+
+def draw_photos(axes: Axes, points: np.ndarray, pixels_of: Callable[[int], np.ndarray | None]) -> None:
+    """Draw photos at their places, as many as do not hide each other, over a point for each.
+
+    points: float [n, 2]. pixels_of: the index of a photo to uint8 [height, width, 3], None when it is gone.
+    """
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    axes.set_axis_off()
+    axes.margins(0.05)
+    _points(axes, points, REST, "")
+    axes.figure.canvas.draw()
+    for index in apart(axes.transData.transform(points), THUMBNAIL_PIXELS):
+        if (pixels := pixels_of(index)) is not None:
+            zoom = THUMBNAIL_PIXELS / len(pixels) * 72 / axes.figure.get_dpi()
+            photo = AnnotationBbox(OffsetImage(pixels, zoom=zoom), points[index], pad=0, frameon=False)
+            axes.add_artist(photo)
+
+
+def apart(places: np.ndarray, side: float) -> list[int]:
+    """Indices of places, float [n, 2], on which squares of that side do not overlap: each is taken that still fits.
+
+    >>> apart(np.array([[0, 0], [5, 0], [10, 0], [10, 10]]), 10)
+    [0, 2, 3]
+    """
+    taken: list[int] = []
+    for index, place in enumerate(places):
+        if not taken or (np.abs(places[taken] - place).max(axis=1) >= side).all():
+            taken.append(index)
+    return taken
 
 
 def _entry(name: str, count: int) -> str:

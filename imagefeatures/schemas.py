@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pyarrow as pa
 
@@ -120,6 +121,14 @@ FEATURES = pa.schema(
 )
 """Table features.<dataset>."""
 
+FEATURES_FILE: dict[str, Any] = {
+    "compression": "zstd",
+    "write_page_checksum": True,  # for later runs that reuse the vectors
+    # A dictionary of floats that never repeat costs a quarter of the file.
+    "use_dictionary": ["partition_key", "label", "mode", "model", "fingerprint", "run_id"],
+}
+"""How its files are written: options of pyarrow's write_table."""
+
 QUARANTINE = pa.schema(
     [
         _PARTITION,
@@ -173,6 +182,13 @@ RUNS = pa.schema(
         _MODEL,
         _field("started_at", _INSTANT, "When plan settled the run"),
         _field("finished_at", _INSTANT, "When register began to publish it"),
+        _field(
+            "base_started_at",
+            _INSTANT,
+            "started_at of the run of the whole partition: of a re-drive, of the one that it was merged into; null in "
+            "rows older than this column",
+            nullable=True,
+        ),
         *_STEP_COLUMNS,
         _field(
             "versions",

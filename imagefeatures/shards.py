@@ -91,12 +91,17 @@ class ShardWork:
         if data and self.keep_rejected:
             storage.write(self.layout.rejected_bytes(str(why.reason), str(row["image_id"])), data)
 
-    def finish(self, rows_in: int, output: pa.Table, reused: pa.Table | None = None, **parquet: object) -> Receipt:
+    def finish(
+        self, rows_in: int, output: pa.Table | StagedFile, reused: pa.Table | None = None, **parquet: object
+    ) -> Receipt:
         """Write the output, the rejected and the reused rows, and then the receipt. Returns the receipt that counts.
 
-        That is another attempt's receipt, if one was written before. parquet: options of pyarrow's write_table.
+        That is another attempt's receipt, if one was written before. output: a table, or a new output that is written
+        already. parquet: options of pyarrow's write_table, for a table.
         """
-        written = write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
+        written = output
+        if isinstance(output, pa.Table):
+            written = write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
         name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
         others = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
         files = {

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MOST_SENTENCES = 20
 
+MANY_KINDS = 3
+"""So many kinds of source with a field are not listed."""
+
 PATTERNS = {
     names.DATASET_NAME: "must be a name such as fruit: lower-case letters, digits and _, a letter first, 63 at most",
     names.PARTITION: "must be a name such as 2026-11-02: letters, digits, _, . and -, the first no sign, 64 at most",
@@ -83,7 +86,7 @@ def meant(given: object, known: Sequence[str]) -> str:
 def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterable[str]:
     for part in error.errors(include_url=False):
         *place, last = part["loc"] or ("",)
-        # A kind of source, and a form of it in parentheses, are steps of the place for pydantic. No field is called so.
+        # A kind of source, and a form in parentheses, are steps of the place for pydantic. No field is called so.
         steps = [
             step
             for at, step in enumerate(part["loc"])
@@ -93,7 +96,9 @@ def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterabl
             steps.append("kind")
         field = printable(".".join(str(step) for step in steps))
         if part["type"] == "extra_forbidden":
-            yield f"{field}: unknown field{meant(last, _fields(model, place))}"
+            homes = _homes(model, str(last), place)
+            hint = f" here; it belongs to {' or '.join(homes)}" if homes else meant(last, _fields(model, place))
+            yield f"{field}: unknown field{hint}"
         elif part["type"] == "missing":
             yield f"{field}: {WORDS['missing']}"
         else:
@@ -132,9 +137,37 @@ def _fields(model: Any, place: Sequence[int | str]) -> list[str]:
         if fields := [one.model_fields[step] for one in models if step in one.model_fields]:
             inner = list(_models(fields[0].annotation))
             tagged = [one for one in inner if "kind" in one.model_fields and one.model_fields["kind"].annotation]
-            kinds = [one for one in tagged if set(get_args(one.model_fields["kind"].annotation)) & set(place)]
+            kinds = [one for one in tagged if set(_kinds(one)) & set(place)]
             models = kinds or inner[:1]  # a kind may have several forms
-    return list(dict.fromkeys(field.alias or name for one in models for name, field in one.model_fields.items()))
+    return list(dict.fromkeys(name for one in models for name in _names(one)))
+
+
+def _homes(model: type[BaseModel] | None, name: str, place: Sequence[int | str]) -> list[str]:
+    """Where a field of this name belongs, if it is known in another place than the given one.
+
+    >>> from imagefeatures.datasets import Dataset
+    >>> _homes(Dataset, "max_bytes", []), _homes(Dataset, "sample", ["limits"])
+    (['limits'], ['the first level'])
+    >>> _homes(Dataset, "table", ["source", "folder"]), _homes(Dataset, "uri", [])
+    (['source of kind url_table'], ['source', 'model'])
+    """
+    if model is None:
+        return []
+    homes = ["the first level"] if place and name in model.model_fields else []
+    for field, info in model.model_fields.items():
+        inner = [one for one in _models(info.annotation) if name in _names(one)]
+        kinds = {kind for one in inner if "kind" in one.model_fields for kind in _kinds(one)}
+        if inner:
+            homes.append(f"{field} of kind {' or '.join(sorted(kinds))}" if 0 < len(kinds) < MANY_KINDS else field)
+    return homes
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(model.model_fields["kind"].annotation)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

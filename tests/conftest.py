@@ -26,11 +26,34 @@ from support import servers
 from support.scripted_store import ScriptedStore, scripted_store
 from support.shared import AWS, BUCKET, PARTITION, PREPROCESSING, SPEC, MakeRun
 
+SHARED_AIRFLOW = {"integration", "web"}
+"""Folders of tests whose fixtures start one Airflow for all of them."""
+
 # Airflow reads these when it is first imported, and then writes files into its home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In several processes (`make test`) the tests of a real Airflow come first: they take longest, and mostly wait."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent.name != "integration")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file stay in one process, and so do those of a folder that share an Airflow."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = file.rpartition("/")[0]
+            return folder if folder.rpartition("/")[2] in SHARED_AIRFLOW else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from imagefeatures import errors, schemas, steps
 from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
+from imagefeatures.models.own.declared import Normalization, OwnModel
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RedriveParams, RunParams
 from imagefeatures.settings import REPOSITORY
@@ -39,6 +40,8 @@ FIELDS = {
     "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
     "Tar": (Tar, "Tar archives"),
     "HttpOptions": (HttpOptions, "HTTP"),
+    "OwnModel": (OwnModel, "Own models"),
+    "Normalization": (Normalization, "Normalize"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
     "RedriveParams": (RedriveParams, "Re-drive parameters"),
@@ -95,7 +98,11 @@ def type_of(schema: dict[str, Any]) -> str:
     if schema.get("format") == "date":
         return "date"
     kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "truth value"}
-    return "list of texts" if schema["type"] == "array" else kinds[schema["type"]]
+    if schema["type"] != "array":
+        return kinds[schema["type"]]
+    inner = schema.get("items") or schema["prefixItems"][0]
+    inner_type = "string" if "enum" in inner else inner.get("type")
+    return f"list of {kinds[inner_type]}s" if inner_type in kinds else "list of mappings"
 
 
 def bounds_of(schema: dict[str, Any]) -> str | None:

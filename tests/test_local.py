@@ -27,7 +27,8 @@ from support.shared import PARTITION, THIS_PROCESS, MakeRun
 PHOTOS = {f"{'red' if at % 2 else 'green'}/{at}.jpg": jpeg(at) for at in range(8)}
 ODD = {"green/twin.jpg": PHOTOS["red/3.jpg"], "red/empty.jpg": b"", "red/text.jpg": b"no picture"}
 GOOD = 8
-OF_THE_RUN = {"run_id", "started_at", "finished_at", "quarantined_at", *(f"{s}_seconds" for s in steps.SPARK_STEPS)}
+OF_THE_RUN = {"run_id", "started_at", "base_started_at", "finished_at", "quarantined_at"}
+OF_THE_RUN |= {f"{step}_seconds" for step in steps.SPARK_STEPS}
 OF_THE_RUN |= {"featurize_bytes"}  # a run_id is part of these files, and compressed with them
 """Columns that may differ between two runs of the same objects."""
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox
 from PIL import Image
 
 from demo import bad_files
-from imagefeatures import picture
+from imagefeatures import picture, scatter
 from support.demo_photos import jpeg
 
 SIXTY = "a label that goes on for all of its sixty characters, until "
@@ -22,12 +23,16 @@ HEBREW, ARABIC, JAPANESE = "תפוחים", "تفاحة", "りんご"
 
 @dataclass
 class Seen:
-    """What a drawn picture says. titles: the four lines at its top. names: above photos. legend: its entries."""
+    """What a drawn picture says. titles: the four lines at its top. names: above photos. legend: its entries.
+
+    photos: how many stand on the map.
+    """
 
     titles: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     inside: list[str] = field(default_factory=list)
     legend: list[str] = field(default_factory=list)
+    photos: int = 0
 
 
 Draw = Callable[..., Seen]
@@ -40,6 +45,7 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
 
     def look(figure: Figure, *_: object, **__: object) -> None:
         figure.canvas.draw()
+        seen.photos = sum(len(axes.findobj(AnnotationBbox)) for axes in figure.axes)
         seen.titles = [text.get_text() for text in figure.texts]
         for axes in figure.axes:
             if name := axes.get_title():
@@ -105,8 +111,20 @@ def test_titles_are_true(draw: Draw, labels: list[str | None], total: int | None
         assert {name.lstrip("✓ ") for name in seen.names} <= {"a", "b", "no label"}
 
 
-def test_without_labels_there_is_no_legend(draw: Draw) -> None:
-    assert draw([None] * 6).legend == []
+def test_without_labels_the_map_is_of_the_photos_themselves(draw: Draw) -> None:
+    seen = draw([None] * 12)  # two of them were never there
+    assert seen.legend == []
+    assert 2 <= seen.photos <= 10
+    assert draw(["holiday"] * 12).photos == 0
+
+
+def test_photos_on_the_map_do_not_hide_each_other() -> None:
+    places = np.random.default_rng(3).random((400, 2)) * 700
+    taken = scatter.apart(places, 58)
+    distances = np.abs(places[taken][:, None] - places[taken][None]).max(axis=2)
+    assert distances[~np.eye(len(taken), dtype=bool)].min() >= 58
+    left = [at for at in range(400) if at not in taken]
+    assert (np.abs(places[left][:, None] - places[taken][None]).max(axis=2).min(axis=1) < 58).all()
 
 
 def test_a_single_label_is_in_the_legend_and_not_among_the_points(draw: Draw) -> None:

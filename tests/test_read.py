@@ -16,6 +16,7 @@ from pyiceberg.types import StringType
 from imagefeatures import read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.errors import InputError
+from imagefeatures.readers import parquet
 from imagefeatures.settings import Settings
 from support.publishing import DAY, features_file
 from support.reading import NEXT_DAY, Publish, counts, photos_table, publisher
@@ -78,8 +79,8 @@ def test_files_that_are_read_in_parts_or_row_group_by_row_group_give_the_same_ro
     pq.write_table(written, path, row_group_size=700)
     tables.replace_files(photos, DAY, [file], "first")
     assert read.table(settings, "photos").equals(written)
-    monkeypatch.setattr(read, "SMALL_FILE", 0)
-    monkeypatch.setattr(read, "LARGE_FILE", 0)
+    monkeypatch.setattr(parquet, "SMALL_FILE", 0)
+    monkeypatch.setattr(parquet, "LARGE_FILE", 0)
     assert read.table(settings, "photos").equals(written)
     assert [batch.num_rows for batch in read.batches(settings, "photos")] == [700] * 4 + [200]
 

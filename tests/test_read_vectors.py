@@ -18,6 +18,7 @@ from pyiceberg.table import Table
 from imagefeatures import read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.errors import InputError
+from imagefeatures.readers import parquet
 from imagefeatures.settings import REPOSITORY, Settings
 from support.publishing import DAY, features_file
 from support.reading import Publish, photos_table, publisher
@@ -161,6 +162,6 @@ def test_memory_does_not_grow_with_the_table(
             end="",
         )
     assert (few, every) == (512, VECTORS)
-    assert how == "many files" or (tmp_path / "large.parquet").stat().st_size > read.LARGE_FILE
+    assert how == "many files" or (tmp_path / "large.parquet").stat().st_size > parquet.LARGE_FILE
     assert total == pytest.approx(part * VECTORS / 512)
     assert last - first < VECTORS_MIB / 2

@@ -16,7 +16,7 @@ import pytest
 from imagefeatures import storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import InputError, ParamsError
-from imagefeatures.layout import Layout
+from imagefeatures.layout import Layout, weights_record
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run, load_run
 from imagefeatures.settings import Settings
@@ -168,7 +168,8 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "Invalid JSON",
     ),
     "pattern": (lambda facts: facts["source"].update(pattern=["*.key"]), "source"),
-    "model": (lambda facts: facts["dataset"].update(model="resnet50"), r"dataset\.model"),
+    "model": (lambda facts: facts["dataset"].update(model="resnet34"), r"dataset\.model"),
+    "model, another one's name": (lambda facts: facts["dataset"].update(model="resnet50"), "fingerprint"),
     "weights": (lambda facts: facts["model"].update(weights="../../x.h5"), "fingerprint"),
     "digest of the weights": (lambda facts: facts["model"].update(weights_sha256="0" * 64), "fingerprint"),
     "fingerprint": (lambda facts: facts.update(fingerprint="0" * 32), "fingerprint"),
@@ -202,11 +203,23 @@ def test_a_run_json_that_is_none_is_refused(data: bytes, run: Run) -> None:
         load_run(run.layout.run_file)
 
 
-def test_every_backbone_can_be_planned_and_loaded(make_run: MakeRun, tmp_path: Path) -> None:
+def test_every_backbone_can_be_planned_and_loaded(make_run: MakeRun, settings: Settings, tmp_path: Path) -> None:
     fill(tmp_path / "photos", {"1.jpg": b"x"})
-    for model in BACKBONES:
+    for model, spec in BACKBONES.items():
+        held = {} if spec.weights_sha256 else {"weights_sha256": f"{len(model):064x}"}
+        if held:  # an earlier run has used the model's weights
+            storage.write(weights_record(settings.lake, model), json.dumps(held).encode())
         run = make_run(tmp_path / "photos", model=model, schedule="0 0 * * *")
-        assert load_run(run.layout.run_file).model == BACKBONES[model]
+        assert load_run(run.layout.run_file).model == spec.model_copy(update=held)
+
+
+def test_a_run_json_of_a_version_before_other_backbones_is_loaded(run: Run) -> None:
+    known = {
+        "name", "architecture", "input_shape", "scale", "cut", "width", "weights", "weights_sha256", "last_layer",
+    }  # fmt: skip
+    uri = edited(run, lambda facts: [facts["model"].pop(field) for field in set(facts["model"]) - known])
+    assert set(json.loads(storage.read(uri))["model"]) == known
+    assert load_run(uri) == run
 
 
 def test_the_layout_of_a_dataset_is_not_another_ones(settings: Settings) -> None:

@@ -76,6 +76,17 @@ def test_a_limit_is_refused_with_what_to_write(field: str, value: Any, says: str
         ({"patern": "*.jpg"}, "patern: unknown field (did you mean pattern?)"),
         ({"Sample": 1}, "Sample: unknown field (did you mean sample?)"),
         ({"limits": {"max_byte": 7}}, "limits.max_byte: unknown field (did you mean max_bytes?)"),
+        ({"max_pixels": 7}, "max_pixels: unknown field here; it belongs to limits"),
+        ({"limits": {"reuse": True}}, "limits.reuse: unknown field here; it belongs to the first level"),
+        (
+            {"source": {"uri": "s3://b/", "url": "u"}},
+            "source.url: unknown field here; it belongs to source of kind url_table",
+        ),
+        ({"uri": "s3://b/"}, "uri: unknown field here; it belongs to source or model"),
+        (
+            {"label": {"column": "kind"}},
+            "label: must be a text; a column is named inside source, as label: {column: …} (got {'column': 'kind'})",
+        ),
         ({"source": {"uri": "s3://b/", "patern": ["a"]}}, "source.patern: unknown field (did you mean pattern?)"),
         ({"source": {"kind": "foldr", "uri": "s3://b/"}}, f"source.kind: must be {KINDS} (did you mean folder?)"),
     ],
@@ -120,4 +131,4 @@ def test_nothing_that_is_refused_is_said_in_pydantics_words() -> None:
 
 def test_the_examples_are_true() -> None:
     results = doctest.testmod(wording)
-    assert (results.failed, results.attempted) == (0, 2)
+    assert (results.failed, results.attempted) == (0, 5)

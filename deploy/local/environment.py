@@ -36,6 +36,7 @@ def environment(home: Path, port: int) -> dict[str, str]:
     defaults = {
         # How many tasks run at once. Each may be a JVM with its workers, so more tasks than cores only take longer.
         "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
+        "AIRFLOW__CORE__MAX_MAP_LENGTH": "10000",  # partitions of a re-drive
         "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACKS": "False",  # a malformed dataset file is one readable line
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # the wait between two tasks
         # On a busy machine the API server may not respond for a while, which must not kill a Spark step.

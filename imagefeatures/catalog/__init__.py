@@ -12,6 +12,7 @@ tables        opens the tables, and replaces one partition of them in one commit
 standing      what a partition holds, for a re-drive
 retention     bounds a table's past, and deletes what is beyond it
 undo          takes a run out of the tables again that was refused after its first commit
+widths        vectors of one width in a table
 room          whether the disk has room for a publication
 snapshots     settles which files and rows a snapshot has
 filters       conditions on rows

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,17 +14,22 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, Or, parser
 from pyiceberg.expressions.visitors import bind, extract_field_ids
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import ArrowScan, expression_to_pyarrow
 from pyiceberg.manifest import FileFormat
+from pyiceberg.schema import Schema
 from pyiceberg.table import DataScan, FileScanTask, Table
+from pyiceberg.table.metadata import TableMetadata
 from pyparsing import ParseException
 
 from imagefeatures import names, schemas
 from imagefeatures.catalog import connect, failures, tables
-from imagefeatures.catalog.filters import is_null, one_of
+from imagefeatures.catalog.filters import at_least, below, equal, is_null, one_of
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
+
+DEFAULT_TEST_SHARE = 0.2
 
 
 class Selection(TypedDict, total=False):
@@ -35,6 +40,9 @@ class Selection(TypedDict, total=False):
     where: a condition on the columns, "label = 'apple' and width > 100", or an expression of pyiceberg's.
     snapshot: the id of an earlier snapshot; by default the current one.
     run_id: the table as this run left it, with the rows of all other runs that it held then.
+    fingerprint: rows whose vectors were computed in this way alone.
+    split: "train" or "test": which side of a split by the images' bytes; equal bytes are always on the same side.
+    test_share: which part of all images is for testing, by default 0.2.
     """
 
     partitions: Sequence[str] | None
@@ -42,6 +50,9 @@ class Selection(TypedDict, total=False):
     where: str | BooleanExpression | None
     snapshot: int | None
     run_id: str | None
+    fingerprint: str | None
+    split: Literal["train", "test"] | None
+    test_share: float | None
 
 
 @dataclass(frozen=True)
@@ -143,12 +154,33 @@ def _row_filter(name: str, selection: Selection) -> BooleanExpression:
     if (labels := selection.get("labels")) is not None:
         labelled = one_of("label", [label for label in labels if label is not None])
         rows = And(rows, Or(labelled, is_null("label")) if None in labels else labelled)
+    if (fingerprint := selection.get("fingerprint")) is not None:
+        rows = And(rows, equal("fingerprint", fingerprint))
+    if side := _side(name, selection):
+        rows = And(rows, side)
     if (where := selection.get("where")) is None:
         return rows
     try:
         return And(rows, parser.parse(where) if isinstance(where, str) else where)
     except ParseException as error:
         raise InputError(f"{names.table_name(name)}: where is not a condition: {error}") from None
+
+
+def _side(name: str, selection: Selection) -> BooleanExpression | None:
+    """The rows of one side of the split; None where all are asked for.
+
+    An image_id is a SHA-256 in hexadecimal: evenly distributed, and in the order of texts what it is as a number.
+    """
+    split, share = selection.get("split"), selection.get("test_share")
+    if split is None and share is None:
+        return None
+    if split not in ("train", "test"):
+        raise InputError(f'{names.table_name(name)}: split is {split!r}; it may be "train" or "test"')
+    share = DEFAULT_TEST_SHARE if share is None else share
+    if not 0 < share < 1:
+        raise InputError(f"{names.table_name(name)}: test_share is {share!r}; it must be between 0 and 1")
+    bound = f"{int(share * 2**64):016x}"
+    return below("image_id", bound) if split == "test" else at_least("image_id", bound)
 
 
 def _bound(table: Table, name: str, rows: BooleanExpression) -> BooleanExpression:
@@ -171,11 +203,17 @@ def _file(scan: DataScan, task: FileScanTask) -> SnapshotFile:
     plain = not task.delete_files and file.file_format == FileFormat.PARQUET
     # Spark's HadoopFileIO writes file:/…, with one slash.
     ours = plain and file.file_path.startswith(("file://", "s3://"))
-    return SnapshotFile(file.file_path, file.file_size_in_bytes, None if ours else partial(_by_iceberg, scan, task))
+    return SnapshotFile(file.file_path, file.file_size_in_bytes, None if ours else _by_iceberg(scan, task))
 
 
-def _by_iceberg(scan: DataScan, task: FileScanTask, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    schema = scan.projection()
+def _by_iceberg(scan: DataScan, task: FileScanTask) -> Callable[[Sequence[str]], Iterator[pa.RecordBatch]]:
+    """For `SnapshotFile`. It can be pickled, for worker processes; the scan cannot, it holds the catalog."""
+    return partial(_read_by_iceberg, scan.table_metadata, scan.io, scan.projection(), task)
+
+
+def _read_by_iceberg(
+    metadata: TableMetadata, io: FileIO, schema: Schema, task: FileScanTask, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     # One column that is always there: without any, pyiceberg would lose count of the rows.
     known = {"partition_key", *columns} & set(schema.column_names)
-    return ArrowScan(scan.table_metadata, scan.io, schema.select(*known), AlwaysTrue()).to_record_batches([task])
+    return ArrowScan(metadata, io, schema.select(*known), AlwaysTrue()).to_record_batches([task])

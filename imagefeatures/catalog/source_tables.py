@@ -73,15 +73,8 @@ def batches(
     """
     rows = _condition(name, where)
     with _table(settings, name) as table:
-        _check(table, name, columns, rows, snapshot)
+        wanted = _check(table, name, columns, rows, snapshot)
         scan = table.scan(row_filter=rows, snapshot_id=snapshot)
-        bound = bind(scan.projection(), rows, case_sensitive=True)
-        mentioned = [scan.projection().find_field(field).name for field in sorted(extract_field_ids(bound))]
-        wanted = _Wanted(
-            scan.projection().select(*columns, *mentioned),
-            list(columns),
-            None if rows == AlwaysTrue() else expression_to_pyarrow(bound, scan.projection()),
-        )
         for task in sorted(scan.plan_files(), key=lambda task: task.file.file_path):
             found = _of_file(scan, task, wanted)
             yield plain_uri(task.file.file_path), failures.each(found, name, settings.catalog, REMEDY)
@@ -144,7 +137,7 @@ def _in_the_tables_types(
         else:
             value = of_all.get(field.field_id, field.initial_default)
             columns.append(pa.repeat(pa.scalar(value, kind), batch.num_rows))
-    return pa.RecordBatch.from_arrays(columns, schema.column_names)
+    return pa.RecordBatch.from_arrays(columns, [field.name for field in schema.fields])
 
 
 @contextlib.contextmanager
@@ -177,17 +170,28 @@ def _condition(name: str, where: str | None) -> BooleanExpression:
         raise InputError(f"{name}: filter is no condition, {example} ({failures.line(error)})") from None
 
 
-def _check(table: Table, name: str, columns: Sequence[str], rows: BooleanExpression, snapshot: int | None) -> None:
+def _check(table: Table, name: str, columns: Sequence[str], rows: BooleanExpression, snapshot: int | None) -> _Wanted:
+    """What is to be read of a table, if columns and condition are those of the snapshot. Raises InputError."""
     if snapshot is not None and table.snapshot_by_id(snapshot) is None:
         raise InputError(f"{name}: there is no snapshot {snapshot}; it may have expired: start a new run")
-    there = table.scan(snapshot_id=snapshot).projection().column_names
-    top = [column for column in there if "." not in column]
-    if missing := [column for column in columns if column not in top]:
-        raise InputError(f"{name}: there is no column {missing[0]!r}; there are {_some(top)}")
+    schema = table.scan(snapshot_id=snapshot).projection()
+    there = {field.name: field.field_id for field in schema.fields}
+    if missing := [column for column in columns if column not in there]:
+        raise InputError(f"{name}: there is no column {missing[0]!r}; there are {_some(list(there))}")
     try:
-        bind(table.schema(), rows, case_sensitive=True)
-    except (ValueError, TypeError) as error:  # no such column; or a value that it cannot be compared with
+        bound = bind(schema, rows, case_sensitive=True)
+        condition = None if rows == AlwaysTrue() else expression_to_pyarrow(bound, schema)
+    except (ValueError, TypeError, NotImplementedError, pa.ArrowException) as error:  # no such column; another type
         raise InputError(f"{name}: filter does not fit the table: {failures.line(error)}") from None
+    mentioned = extract_field_ids(bound)
+    if inner := sorted(mentioned - set(there.values())):
+        path = schema.find_column_name(inner[0])
+        raise InputError(
+            f"{name}: filter names {printable(path)}, which lies inside a column; only columns of the top level can be "
+            "compared"
+        )
+    read = mentioned | {there[column] for column in columns}
+    return _Wanted(Schema(*(field for field in schema.fields if field.field_id in read)), list(columns), condition)
 
 
 def _some(names: Sequence[str]) -> str:

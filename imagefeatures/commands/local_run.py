@@ -65,7 +65,7 @@ def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
 
     yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
     yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, with {program('python')}:"
-    width = BACKBONES[dataset.model].width
+    width = BACKBONES[dataset.model].width if isinstance(dataset.model, str) else "width"
     yield from reading(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
 
 

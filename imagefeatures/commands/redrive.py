@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
 from imagefeatures.commands import local_run
@@ -31,35 +33,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Re-drive partition after partition. Returns 0 also when nothing matches."""
+    """Re-drive partition after partition. Returns 0 also when nothing matches.
+
+    Where no partition is named, one that cannot be taken again is reported and left out. The error at the end names
+    all of those.
+    """
     from imagefeatures import local
     from imagefeatures.progress import Progress
     from imagefeatures.redrive import choose
+    from imagefeatures.redrive.left_out import LeftOut
 
     settings = Settings.from_env()
     dataset = find_dataset(settings.datasets, parsed.dataset)
     given = {name: getattr(parsed, name) for name in ("reason", "since", "partition")}
     params = RedriveParams.parse(given | {"uris": _lines(parsed.uris) if parsed.uris else None})
+    left_out = LeftOut(dataset.name, params.partition, partial(say, file=sys.stderr))
     done = 0
     for partition in choose.partitions(dataset, params, settings):
-        run_file = choose.plan_redrive(dataset, params, partition, settings)
-        if run_file is None:
-            continue
-        done += 1
-        local_run.announce(f"{dataset.name} {partition}, a re-drive", parsed.workers)
-        progress = Progress(settings.lake, dataset.name, [partition]).update
-        with local_run.resumable(settings, dataset.name, partition, f"{program()} run {dataset.name} {partition}"):
-            result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
-        say(str(result.outcome))
+        with left_out.noticed(partition):
+            run_file = choose.plan_redrive(dataset, params, partition, settings)
+            if run_file is None:
+                continue
+            local_run.announce(f"{dataset.name} {partition}, a re-drive", parsed.workers)
+            progress = Progress(settings.lake, dataset.name, [partition]).update
+            with local_run.resumable(settings, dataset.name, partition, f"{program()} run {dataset.name} {partition}"):
+                result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
+            say(str(result.outcome))
+            done += 1
+    left_out.refuse()
     if not done:
         say(f"nothing that is quarantined of {dataset.name} matches: no partition was changed")
     return 0
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty. Raises ParamsError."""
+    """The lines of a text file. Raises ParamsError, also where all are empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"--uris: {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    if not text.strip():
+        raise ParamsError(f"--uris: {path}: it has no URI; without --uris every quarantined object is taken")
+    return text.split("\n")

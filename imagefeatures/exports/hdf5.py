@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from imagefeatures.exports.content import Batches, Content, texts
 
-CHUNK_VALUES = 256 * 1280
+CHUNK_VALUES = 2**16 * 5
 """The values of a chunk of vectors, 1.3 MB: 256 rows of 1,280."""
 
 CHUNK_ROWS = 4096

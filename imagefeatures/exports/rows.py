@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagefeatures import labels, names, read, schemas
+from imagefeatures import names, read, schemas
 from imagefeatures.errors import InputError
 from imagefeatures.exports.content import BATCH_ROWS, Batch
+from imagefeatures.readers import labels
 from imagefeatures.settings import Settings
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
             for batch in batches:
                 counts[-1] += batch.num_rows
                 uris.append(batch.column("uri"))
-                label_names.update(labels.label_names([batch.column("label")]))
+                label_names.update(labels.names_in([batch.column("label")]))
                 models.update(zip(*(batch.column(name).to_pylist() for name in MODEL_COLUMNS), strict=True))
     if plan.condition is not None:
         label_names = _label_names(settings, dataset, plan.snapshot)
@@ -235,7 +236,7 @@ def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
 def _label_names(settings: Settings, dataset: str, snapshot: int | None) -> set[str]:
     """All labels of a snapshot."""
     rows = read.batches(settings, dataset, columns=("label",), snapshot=snapshot)
-    return set(labels.label_names(batch.column("label") for batch in rows))
+    return set(labels.names_in(batch.column("label") for batch in rows))
 
 
 def _ahead(

@@ -2,7 +2,7 @@
 
 Before a file is written, every engine must reproduce the reference on the golden pictures, and the reference must
 reproduce the golden vectors of the package. `model.json` is written last: a folder without it is not used. A model
-whose files have changed is made anew.
+whose files have changed is made anew. What was made is kept in the cache folder too, for other lakes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ import numpy as np
 from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_facts, model_folder
-from imagefeatures.models import engines, reference
+from imagefeatures.models import engines, prepared, reference
 from imagefeatures.models.engines import GOLDEN_FILE, Bundle
+from imagefeatures.models.own import files as own_files
+from imagefeatures.models.own import process
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.models.weights import load_weights
 from imagefeatures.preprocessing import Preprocessing
@@ -43,39 +45,77 @@ def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Pat
     folder = model_folder(lake, fingerprint)
     with contextlib.suppress(ModelMismatch):  # else it is made, or made anew
         return _read_proven(folder)[0]
-    with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
-        weights = load_weights(spec, cache)
-    with _told("the reference in Keras"):
-        model = reference.build(spec, weights)
-        pixels = reference.golden_pixels(spec.input_shape)
-        golden = model(reference.scaled(pixels, spec.value_scale), training=False).numpy()
-        if (kept := reference.kept_golden_vectors(spec)) is not None:
-            reference.check_parity("the reference", golden, kept)
-    files, parity = {GOLDEN_FILE: _as_npy(golden)}, {}
-    with _told(f"converting it for {' and '.join(engines.NAMES)}"):
-        for name in engines.NAMES:
-            files |= engines.module(name).export(model, spec)
-    bundle = Bundle(fingerprint, spec, files)
-    for name in engines.NAMES:
-        with _told(f"checking {name} against the reference"):
-            parity[name] = reference.check_parity(name, engines.load(name, bundle).features(pixels), golden)
-    for name, data in files.items():
-        storage.write(f"{folder}/{name}", data)
-    facts = {
-        "model": spec.name,
-        "fingerprint": fingerprint,
-        "width": spec.width,
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        "parity": parity,
-    }
-    storage.write(model_facts(lake, fingerprint), json.dumps(facts, indent=1).encode())
-    return facts
+    if (known := prepared.read(cache, fingerprint)) and _still_right(spec, Bundle(fingerprint, spec, known[1])):
+        return _write(lake, *known)
+    if spec.format == "keras-applications":
+        files = _of_backbone(spec, cache)
+    else:
+        with _told(f"reading {spec.uri} in a process of its own, and converting it"):
+            files = process.build(spec, own_files.read(str(spec.uri), spec.format, spec.sha256))
+    facts = _proven(Bundle(fingerprint, spec, files))
+    prepared.keep(cache, facts, files)
+    return _write(lake, facts, files)
 
 
 def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bundle:
     """The prepared files. Raises ModelMismatch when one is missing, or is not the file that was verified."""
     fingerprint = spec.fingerprint(preprocessing)
     return Bundle(fingerprint, spec, _read_proven(model_folder(lake, fingerprint))[1])
+
+
+def _of_backbone(spec: ModelSpec, cache: Path) -> dict[str, bytes]:
+    """The files of both engines, and the golden vectors, of a model by name."""
+    with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
+        weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
+    with _told("the reference in Keras"):
+        model = reference.build(spec, weights)
+        pixels = reference.golden_pixels(spec.input_shape)
+        golden = reference.vectors(model, spec, pixels)
+        if (kept := reference.kept_golden_vectors(spec)) is not None:
+            reference.check_parity("the reference", golden, kept)
+    files = {GOLDEN_FILE: _as_npy(golden)}
+    with _told(f"converting it for {' and '.join(engines.NAMES)}"):
+        for name in engines.NAMES:
+            files |= engines.module(name).export(model, spec)
+    return files
+
+
+def _proven(bundle: Bundle) -> dict[str, Any]:
+    """The content of model.json. Raises ModelMismatch when an engine does not give the golden vectors."""
+    spec, parity, pixels = bundle.spec, {}, reference.golden_pixels(bundle.spec.input_shape)
+    for name in engines.names_for(spec):
+        with _told(f"checking {name} against the reference"):
+            vectors = engines.load(name, bundle).features(pixels)
+            parity[name] = reference.check_parity(name, vectors, bundle.golden_vectors)
+    return {
+        "model": spec.name,
+        "fingerprint": bundle.fingerprint,
+        "width": spec.width,
+        "reference": engines.reference_of(spec),
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in bundle.files.items()},
+        "parity": parity,
+    }
+
+
+def _still_right(spec: ModelSpec, bundle: Bundle) -> bool:
+    """Whether a model of the cache folder gives its golden vectors here; of a model of the package, the package's."""
+    with _told(f"{spec.name} of the cache folder, which has been prepared before"):
+        try:
+            if (kept := reference.kept_golden_vectors(spec)) is not None:
+                reference.check_parity("the cache folder", bundle.golden_vectors, kept)
+            engines.load("openvino", bundle)  # TensorFlow's check would take as long as all that is saved
+        except (ModelMismatch, KeyError, ValueError) as error:
+            log.warning("%snot as it was: %s", PREPARING, error)
+            return False
+    return True
+
+
+def _write(lake: str, facts: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
+    """Write a prepared model into the lake. Returns the facts."""
+    for name, data in files.items():
+        storage.write(f"{model_folder(lake, facts['fingerprint'])}/{name}", data)
+    storage.write(model_facts(lake, facts["fingerprint"]), json.dumps(facts, indent=1).encode())
+    return facts
 
 
 @contextlib.contextmanager

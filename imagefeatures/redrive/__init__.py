@@ -1,6 +1,7 @@
 """A re-drive: quarantined objects of a published partition are taken again, and what is whole now is merged into it.
 
 choose      which objects, and what the partition holds besides them; asked by plan's side, of the catalog
+left_out    the partitions that cannot be taken again, where all were asked for
 selection   what was chosen, as a file of the run: the jobs need no catalog
 relisting   the source's listing, cut down to what was chosen
 merge       what the run publishes: its own rows and those of the partition

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +13,8 @@ from imagefeatures import publications, read
 from imagefeatures.catalog import standing, tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
-from imagefeatures.models.backbones import BACKBONES
-from imagefeatures.plan import plan_run
+from imagefeatures.models.own.resolve import resolve
+from imagefeatures.plan import plan_run, settled_preprocessing
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
 from imagefeatures.run_params import RedriveParams, RunParams, day_named
@@ -26,35 +27,24 @@ WHOLE_AND_ANY = RunParams(sample=1, max_rejected=1)
 def partitions(dataset: Dataset, params: RedriveParams, settings: Settings) -> list[str]:
     """The published partitions that may have a matching object, oldest first.
 
-    Raises ParamsError when the partition that is asked for is not published, or when one of them has vectors of another
-    fingerprint than a run would compute now: nothing can be merged into it.
+    Raises ParamsError when the partition that is asked for is not published.
     """
     wanted = params.partition and day_named(params.partition, dt.datetime.now(dt.UTC))
     published = {row["partition_key"]: row for row in read.runs(settings, dataset.name)}
     if wanted and wanted not in published:
         raise ParamsError(f"partition: {wanted} of {dataset.name} is not published; run it: {_whole(dataset, wanted)}")
-    model = BACKBONES[dataset.model]
-    fingerprint = model.fingerprint(model.preprocessing)
-    found = []
-    for partition in sorted([wanted] if wanted else published):
-        row = published[partition]
-        reasons = dict(row["reasons"])
-        if not (reasons.get(params.reason, 0) if params.reason else row["quarantined"]):
-            continue
-        if row["fingerprint"] != fingerprint:
-            raise ParamsError(
-                f"partition: {partition} of {dataset.name} has vectors of another fingerprint, "
-                f"{row['fingerprint']}, than a run computes now, {fingerprint}; run the whole partition: "
-                f"{_whole(dataset, partition)}"
-            )
-        found.append(partition)
-    return found
+
+    def matching(row: dict[str, Any]) -> int:
+        count: int = dict(row["reasons"]).get(params.reason, 0) if params.reason else row["quarantined"]
+        return count
+
+    return [partition for partition in sorted([wanted] if wanted else published) if matching(published[partition])]
 
 
 def plan_redrive(dataset: Dataset, params: RedriveParams, partition: str, settings: Settings) -> str | None:
     """Plan the re-drive of one of `partitions`. Returns the URI of its run.json; None when no object matches.
 
-    Raises as `imagefeatures.plan.plan_run`.
+    Raises as `choose` and `imagefeatures.plan.plan_run` do.
     """
     selection = choose(dataset, params, partition, settings)
     if selection is None:
@@ -63,7 +53,11 @@ def plan_redrive(dataset: Dataset, params: RedriveParams, partition: str, settin
 
 
 def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Settings) -> Selection | None:
-    """What a re-drive of a published partition takes again; None when no object matches. Raises CatalogError."""
+    """What a re-drive of a published partition takes again; None when no object matches.
+
+    Raises ParamsError when the partition has vectors of another fingerprint than a run would compute now: nothing can
+    be merged into it. CatalogError as `standing.standing`.
+    """
     with tables.open_catalog(settings) as catalog:
         publications.finish_interrupted(catalog, settings)
         held = standing.standing(catalog, settings, dataset.name, partition)
@@ -73,6 +67,12 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
     chosen, kept = held.quarantine.filter(matching), held.quarantine.filter(pc.invert(matching))
     if not chosen.num_rows:
         return None
+    model = resolve(dataset.model, settings.lake, settings.cache)
+    if held.row["fingerprint"] != (fingerprint := model.fingerprint(settled_preprocessing(dataset, model))):
+        raise ParamsError(
+            f"partition: {partition} of {dataset.name} has vectors of another fingerprint, {held.row['fingerprint']}, "
+            f"than a run computes now, {fingerprint}; run the whole partition: {_whole(dataset, partition)}"
+        )
     files = [PublishedFile(*file) for file in held.files]
     inside = list(_inside(dataset, chosen, kept, files))
     return Selection(held.row["run_id"], files, chosen, kept, inside, dataset.sample)

@@ -14,11 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagefeatures import manifest, schemas, shards
+from imagefeatures import manifest, publications, schemas, shards
+from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed
 from imagefeatures.plan import Run
 from imagefeatures.publications import Publication
 from imagefeatures.redrive.selection import Selection, published_rows, selected
+from imagefeatures.settings import Settings
 from imagefeatures.steps import FEATURIZE
 
 FILE_ROWS = 4096
@@ -26,6 +28,16 @@ FILE_ROWS = 4096
 
 GROUP_ROWS = 512
 """The rows of a row group: a later run that reuses one of the vectors reads no more than that of a shard's file."""
+
+
+def refuse_other(run: Run, replaces: str, settings: Settings) -> None:
+    """Raise OlderRun, as register would, where the partition holds another run by now. Asked before any work is done.
+
+    replaces: the run that the re-drive replaces. Its staging folder is removed then, and what it had begun to publish.
+    """
+    with tables.open_catalog(settings) as catalog, publications.taken_back(run.layout, catalog, settings, replaces):
+        standing = tables.published(catalog, settings, run.dataset.name, run.partition)
+        publications.refuse_other(run.layout, replaces, standing)
 
 
 def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
@@ -62,6 +74,7 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
         "reasons": sorted(Counter(quarantine["reason"].to_pylist()).items()),
         "passed_over": standing["passed_over"],
         "redriven": row["listed"],
+        "base_started_at": publications.base_started_at(standing),
     }
     return replace(
         own,
@@ -80,9 +93,8 @@ def _copied(run: Run, selection: Selection, taken: pa.Array) -> list[shards.Stag
         shards.write_parquet(
             run.layout.new_output(FEATURIZE, number),
             rows,
-            compression="zstd",
-            write_page_checksum=True,
             row_group_size=GROUP_ROWS,
+            **schemas.FEATURES_FILE,
         )
         for number, rows in enumerate(_in_files(_checked(run, selection, taken), run.run_id), first)
     ]

@@ -138,6 +138,20 @@ class Source(Protocol):
         """Whether `items` leaves out this one of `everything`. passed: gets it then."""
         ...
 
+    def name_of(self, item: Item) -> str | None:
+        """An item's name without folders, for patterns: of an archive's member its own, of a row of Parquet the file's.
+
+        None of a folder or an archive that is rejected as a whole: nobody knows which names are in it.
+        """
+        ...
+
+    def path_of(self, item: Item) -> str:
+        """An item's URI as folders and a name, for the label of its folder: of a URL without its query.
+
+        Of an archive's member as if the archive were unpacked in the folder where it lies.
+        """
+        ...
+
     def nothing_there(self) -> str:
         """Why `everything` is empty, as a part of the line of NoInput."""
         ...

@@ -73,7 +73,7 @@ class Container(Located):
     ) -> list[bytes | Rejected]:
         """What `read` gives of a file, if it is still the listed version after that; else why not, `count` times.
 
-        Raises StoreError where the store gives no other file either.
+        Raises StoreError or StoreRefused where the store gives no other file either.
         """
         from imagefeatures import storage
 
@@ -82,7 +82,7 @@ class Container(Located):
             now = storage.stat(file.uri, self.access)
         except storage.ObjectMissing:
             return [Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")] * count
-        except StoreError as error:
+        except (StoreError, StoreRefused) as error:
             return [self.lost(file, error)] * count
         except Rejected as why:
             return [why] * count
@@ -91,10 +91,15 @@ class Container(Located):
         detail = f"its file had ETag {file.etag}, and was read with {now.etag}"
         return [Rejected(Reason.CHANGED_DURING_RUN, detail)] * count
 
-    def lost(self, file: StoredObject, error: StoreError) -> Rejected:
-        """Why a file gives nothing, where the store gives others of the source. Raises the error where it does not."""
+    def lost(self, file: StoredObject, error: StoreError | StoreRefused) -> Rejected:
+        """Why a file gives nothing, where the store gives others of the source. Raises the error where it does not.
+
+        A refusal of the one file that the source is raises too: somebody named it, and has to know at once.
+        """
         from imagefeatures import storage
 
+        if isinstance(error, StoreRefused) and file.uri == self.uri:
+            raise error
         folder = self.uri if file.uri != self.uri else f"{file.uri.rpartition('/')[0]}/"
         if not storage.gives_others(file.uri, folder, self.access):
             raise error

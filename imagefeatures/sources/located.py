@@ -107,6 +107,14 @@ class Located(FrozenModel):
     def passes_over(self, item: Item, passed: PassedOver) -> bool:
         return False
 
+    def name_of(self, item: Item) -> str | None:
+        if item.rejected and (item.uri.endswith("/") or (self.holds_images and not item.locator)):
+            return None
+        return item.uri.rpartition("/")[2]
+
+    def path_of(self, item: Item) -> str:
+        return item.uri
+
     def everything(self) -> Iterator[Item]:
         raise NotImplementedError
 

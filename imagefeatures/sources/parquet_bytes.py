@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from imagefeatures.errors import InputError, Rejected, StoreError
+from imagefeatures.errors import InputError, Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason, printable
 from imagefeatures.sources import parquet_sizes, tables, values
 from imagefeatures.sources.containers import Container, LabelColumn, first_line
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 READ_ROWS = 16
 """So many images are decoded at a time from a row group."""
+
+LOOKED_AT = 100
+"""So many files are looked at before a run for one that has the columns."""
 
 BUFFER = 8 << 20
 """So many bytes of the images' column are fetched at a time: one request to a store."""
@@ -48,20 +51,62 @@ class ParquetBytes(Container):
     def gives_labels(self) -> bool:
         return self.label is not None
 
+    def check(self) -> None:
+        """As every source; and that one of the first files at least has the columns. Raises InputError."""
+        unfit: InputError | None = None
+        for file in islice(self.files(), LOOKED_AT):
+            if file.rejected:
+                continue
+            try:
+                self._opened(file)
+                return
+            except (Rejected, StoreError):  # what becomes of it is for the listing to say
+                return
+            except StoreRefused:
+                raise
+            except InputError as error:
+                unfit = unfit or error
+        if unfit:
+            raise unfit
+
     def items(self, passed: PassedOver | None = None) -> Iterator[Item]:
+        """As every source. Raises InputError where none of the files has the columns: the dataset file is wrong."""
+        unfit: InputError | None = None
+        fits = False
         for file in self.files(passed):
             if file.rejected:
                 yield Item(file.uri, rejected=file.rejected)
+                continue
+            try:
+                opened = self._opened(file)
+            except Rejected as why:
+                yield Item(file.uri, file.size, file.etag, rejected=why)
+            except StoreRefused:
+                raise
+            except InputError as error:
+                unfit = unfit or error
+                detail = f"{str(error).removeprefix(f'{printable(file.uri)}: ')}; none of its rows is read"
+                yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.CORRUPT, detail))
             else:
-                yield from self._items(file)
+                fits = True
+                yield from self._items(file, opened)
+        if unfit and not fits:
+            raise unfit
 
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[bytes | Rejected]:
         for file, neighbours in groupby(items, _file_of):
             places = list(map(_Place.of, neighbours))
             yield from self.unchanged(file, len(places), partial(self._read, file, places, most_bytes))
 
-    def _items(self, file: StoredObject) -> Iterator[Item]:
-        """The item of each row. One for the file where it is no whole Parquet file."""
+    def name_of(self, item: Item) -> str | None:
+        return super().name_of(Item(_file_of(item).uri) if item.locator else item)
+
+    def _opened(self, file: StoredObject) -> _Opened:
+        """A file whose columns are those that are asked for.
+
+        Raises Rejected where it is no whole Parquet file or is not given, InputError where a column is none of them,
+        and StoreRefused or StoreError where the store gives no other file either.
+        """
         import pyarrow as pa
 
         from imagefeatures import storage
@@ -74,50 +119,53 @@ class ParquetBytes(Container):
             table = tables.open_parquet(file, self.access, footer=footer)
             columns = table.schema_arrow.names
         except (pa.ArrowException, OSError, ValueError) as error:
-            why = Rejected(Reason.CORRUPT, f"it is no whole Parquet file ({first_line(error)})")
-            yield Item(file.uri, file.size, file.etag, rejected=why)
-            return
+            raise Rejected(Reason.CORRUPT, f"it is no whole Parquet file ({first_line(error)})") from None
         except storage.ObjectMissing:
-            yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.NOT_FOUND, "it is gone"))
-            return
-        except StoreError as error:
-            yield Item(file.uri, file.size, file.etag, rejected=self.lost(file, error))
-            return
-        asked = [name for name in (self.key, self.label and self.label.column) if name]
-        tables.require(file, [self.column, *asked], columns)
+            raise Rejected(Reason.NOT_FOUND, "it is gone") from None
+        except (StoreError, StoreRefused) as error:
+            raise self.lost(file, error) from None
+        tables.require(file, [self.column, *self._asked], columns)
         if why_false := parquet_sizes.false_counts(claimed, table.schema, file.size):
-            yield Item(file.uri, file.size, file.etag, rejected=Rejected(Reason.CORRUPT, why_false))
-            return
+            raise Rejected(Reason.CORRUPT, why_false)
         leaf = self._leaf(file, table)
         if self.key:
             values.check_key(file.uri, self.key, table.schema_arrow.field(self.key).type)
+        return _Opened(reader, table, claimed[1], leaf)
+
+    def _items(self, file: StoredObject, opened: _Opened) -> Iterator[Item]:
+        """The item of each row."""
         first = 0
-        for group, known in enumerate(claimed[1]):
-            weight = self._weight(reader, known, leaf)
-            for row, (key, label, unread) in enumerate(self._facts(file, table, group, asked)):
+        for group, known in enumerate(opened.groups):
+            weight = self._weight(opened.reader, known, opened.leaf)
+            for row, (key, label, unread) in enumerate(self._facts(file, opened.table, group)):
                 place = _Place(file.size, len(file.uri), group, row)
                 yield Item(
                     f"{file.uri}#{first + row}", None, file.etag, label, key, str(place), rejected=unread, weight=weight
                 )
             first += known.rows
 
+    @property
+    def _asked(self) -> list[str]:
+        """The columns of keys and labels."""
+        return [name for name in (self.key, self.label and self.label.column) if name]
+
     def _weight(self, reader: ObjectReader, group: Group, leaf: str) -> int | None:
         from imagefeatures import storage
 
         try:
             return parquet_sizes.mean_size(reader, group, leaf)
-        except (storage.ObjectMissing, StoreError):  # whoever reads the images meets it too
+        except (storage.ObjectMissing, StoreError, StoreRefused):  # whoever reads the images meets it too
             return None
 
     def _facts(
-        self, file: StoredObject, table: Any, group: int, asked: list[str]
+        self, file: StoredObject, table: Any, group: int
     ) -> Iterator[tuple[str | None, str | None, Rejected | None]]:
-        """(key, label, why it cannot be read) of each row of a row group. asked: the columns of both."""
+        """(key, label, why it cannot be read) of each row of a row group."""
         import pyarrow as pa
 
         from imagefeatures import storage
 
-        count, done = table.metadata.row_group(group).num_rows, 0
+        count, done, asked = table.metadata.row_group(group).num_rows, 0, self._asked
         why: Rejected | None = None
         names = values.label_names(table.schema_arrow, self.label.column) if self.label else None
         try:
@@ -131,7 +179,7 @@ class ParquetBytes(Container):
             why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")
-        except StoreError as error:
+        except (StoreError, StoreRefused) as error:
             why = self.lost(file, error)
         for _ in range(done, count):
             yield None, None, why
@@ -144,7 +192,9 @@ class ParquetBytes(Container):
         try:
             table = tables.open_parquet(file, self.access, BUFFER)
             leaf = self._leaf(file, table)
-        except (pa.ArrowException, OSError) as error:
+        except StoreRefused:
+            raise
+        except (pa.ArrowException, OSError, InputError) as error:
             return [Rejected(Reason.CORRUPT, f"its file cannot be read ({first_line(error)})")] * len(places)
         for group, of_group in groupby(sorted(places, key=lambda place: place.group), lambda place: place.group):
             wanted = {place.row: place for place in of_group}
@@ -159,15 +209,25 @@ class ParquetBytes(Container):
         return [found.get(place, gone) for place in places]
 
     def _leaf(self, file: StoredObject, table: Any) -> str:
-        """The path of the column of bytes. Raises InputError where the column is neither bytes nor {bytes, …}."""
+        """The path of the column of bytes. Raises InputError: there is none, or it is neither bytes nor {bytes, …}."""
         import pyarrow as pa
 
+        tables.require(file, [self.column], table.schema_arrow.names)
         kind = table.schema_arrow.field(self.column).type
         if _are_bytes(kind):
             return self.column
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _are_bytes(kind.field("bytes").type):
             return f"{self.column}.bytes"
         raise InputError(f"{printable(file.uri)}: column {self.column!r} is {kind}, and neither bytes nor {{bytes, …}}")
+
+
+class _Opened(NamedTuple):
+    """A file of which the footer is read. groups: its row groups. leaf: the path of the column of bytes."""
+
+    reader: ObjectReader
+    table: Any
+    groups: list[Group]
+    leaf: str
 
 
 class _Place(NamedTuple):
@@ -190,7 +250,10 @@ def _are_bytes(kind: Any) -> bool:
     import pyarrow as pa
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    of = pa.types
+    # A part of which each image is null has no type: some writers know none then.
+    fit = (of.is_binary, of.is_large_binary, of.is_binary_view, of.is_fixed_size_binary, of.is_null)
+    return any(fits(kind) for fits in fit)
 
 
 def _file_of(item: Item) -> StoredObject:

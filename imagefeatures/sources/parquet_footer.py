@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 MARK = b"PAR1"
 """The first and the last bytes of a file."""
 
+ENCRYPTED = b"PARE"
+"""The last bytes of a file whose footer is encrypted."""
+
 MOST_DEPTH = 16
 """Deeper structures are in no footer."""
 
@@ -47,6 +50,8 @@ def fetch_footer(file: io.RawIOBase, size: int) -> bytes:
     file.seek(size - 8)
     end = file.read(8) or b""
     length = int.from_bytes(end[:4], "little")
+    if end[4:] == ENCRYPTED:
+        raise ValueError("its footer is encrypted")
     if end[4:] != MARK or length > size - 12:
         raise ValueError("it does not end with a footer")
     file.seek(size - 8 - length)

@@ -7,12 +7,13 @@ time is held, so memory depends on no table's size, and hardly on its width.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagefeatures.errors import InputError
+from imagefeatures.errors import InputError, Rejected
 from imagefeatures.reasons import printable
 from imagefeatures.sources import values
 from imagefeatures.sources.containers import first_line
@@ -87,13 +88,13 @@ def lines(file: StoredObject, access: Access | None = None) -> Iterator[tuple[in
 
 
 def check_same(file: StoredObject, access: Access | None = None) -> None:
-    """Raise InputError when a file is not the version that was listed."""
+    """Raise InputError when a file is not the version that was listed, or no longer one that may be read."""
     from imagefeatures import storage
 
     try:
         if storage.stat(file.uri, access).etag == file.etag:
             return
-    except storage.ObjectMissing:
+    except (storage.ObjectMissing, Rejected):
         pass
     raise _replaced(file)
 
@@ -131,7 +132,10 @@ def require(file: StoredObject, columns: Sequence[str], there: Sequence[str]) ->
         raise InputError(f"{printable(file.uri)}: there are {there.count(twice[0])} columns {twice[0]!r}; rename one")
     if missing := [name for name in columns if name not in there]:
         known = ", ".join(printable(name) for name in there[:20]) + ", …" * (len(there) > 20)
-        raise InputError(f"{printable(file.uri)}: there is no column {missing[0]!r}; there are {known}")
+        near = difflib.get_close_matches(missing[0].lower(), {name.lower(): name for name in there}, 1)
+        meant = next((name for name in there if near and name.lower() == near[0]), None)
+        hint = f" (did you mean {printable(meant)}?)" if meant else ""
+        raise InputError(f"{printable(file.uri)}: there is no column {missing[0]!r}{hint}; there are {known}")
 
 
 def _parquet(file: StoredObject, columns: Columns, access: Access | None) -> Rows:

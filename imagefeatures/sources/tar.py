@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from imagefeatures.errors import Rejected, StoreError
+from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.sources import passed_over, patterns, values
 from imagefeatures.sources.containers import Container
@@ -86,6 +87,18 @@ class Tar(Container):
             wanted = list(neighbours)
             yield from self.unchanged(file, len(wanted), partial(self._read, file, wanted))
 
+    def name_of(self, item: Item) -> str | None:
+        if not item.locator:
+            return super().name_of(item)
+        return item.uri[_Place.of(item).length + 1 :].rpartition("/")[2]
+
+    def path_of(self, item: Item) -> str:
+        if not item.locator:
+            return super().path_of(item)
+        length = _Place.of(item).length
+        member = posixpath.normpath(f"/{item.uri[length + 1 :]}").lstrip("/")  # `./` and `..` are no folders
+        return f"{item.uri[:length].rpartition('/')[0]}/{member}"
+
     def _items(self, file: StoredObject, passed: PassedOver) -> Iterator[Item]:
         """The item of each image, and one for the archive where it is damaged, with the place."""
         from imagefeatures import storage
@@ -120,7 +133,7 @@ class Tar(Container):
             why = Rejected(Reason.CORRUPT, f"the archive is damaged at {damage}; what lies before is read")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
-        except StoreError as error:
+        except (StoreError, StoreRefused) as error:
             why = self.lost(file, error)
         yield from self._of_group(file, images, label)
         if why:
@@ -203,7 +216,7 @@ def _runs(items: list[Item]) -> Iterator[list[Item]]:
 def _label(data: bytes, field: str | None) -> str | None:
     """The label that a member holds; None where it holds none."""
     with contextlib.suppress(ValueError, RecursionError):
-        text = data.decode()
+        text = data.decode("utf-8-sig")
         if field is None:
             return text.strip() or None
         value = values.json_of(text).get(field) if text.lstrip().startswith("{") else None

@@ -12,6 +12,9 @@ from imagefeatures.storage.object_reader import Seekable
 MOST_HEADER = 1 << 20
 """The most bytes of one header with its long name and attributes."""
 
+MOST_ZEROS = 64 << 20
+"""So many bytes after an end mark are searched for another archive that begins there."""
+
 
 class TarDamaged(Exception):
     """The archive cannot be followed from here on. The text says where and why."""
@@ -53,26 +56,54 @@ class Window(Seekable):
 def members(file: Window, size: int) -> Iterator[Member]:
     """Every member but folders, in the archive's order. size: of the archive, in bytes.
 
-    Raises TarDamaged at the first header that cannot be read, at bytes that are not there, or where the end mark lacks.
+    An end mark ends the archive if nothing but zeros follows. Where another archive follows (`cat a.tar b.tar`), its
+    members are read too. Raises TarDamaged at the first header that cannot be read, at bytes that are not there, where
+    the end mark lacks, or at what follows it and is no archive.
     """
     archive = _opened(file)
-    offset = 0
+    offset, end = 0, None
     while True:
         file.seek(offset)
         try:
             found = tarfile.TarInfo.fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            return
+            end, offset = offset, _after_zeros(file, offset, size)
+            if offset >= size:
+                return
+            archive.pax_headers = {}  # those of the archive before are not of this one
+            continue
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
             what = "its end is missing" if offset >= size else str(error) or type(error).__name__
+            if end is not None:
+                what = f"{size - offset:,} bytes after the end mark (byte {end:,}) are no archive"
             raise TarDamaged(f"byte {offset:,}: {what}") from None
-        start, length = found.offset_data, found.size if found.isreg() else 0
+        end = None
+        # The size of a sparse member is that of the file, of which an archive holds only a part.
+        start, length = found.offset_data, found.size if found.isreg() and not found.issparse() else 0
         after = max(archive.offset, start)
         if length < 0 or after <= offset or start + length > size:
             raise TarDamaged(f"byte {offset:,}: a member of {length:,} bytes, of which {size - start:,} are there")
         if not found.isdir():
             yield Member(found.name, start, length, _odd(found))
         offset = after
+
+
+def _after_zeros(file: Window, offset: int, size: int) -> int:
+    """Where the first block with a byte that is not zero begins, from a block of zeros on; `size` where there is none.
+
+    Raises TarDamaged where no more than zeros are found within MOST_ZEROS, and the archive goes on.
+    """
+    end = min(size, offset + MOST_ZEROS)
+    for start in range(offset, end, MOST_HEADER):
+        file.seek(start)
+        data = file.read(min(MOST_HEADER, end - start))
+        if rest := len(data.lstrip(b"\0")):
+            return start + (len(data) - rest) // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+    if end < size:
+        raise TarDamaged(
+            f"byte {end:,}: {size - end:,} bytes are not read, after {end - offset:,} zeros from its end mark on"
+        )
+    return size
 
 
 def _opened(file: Window) -> tarfile.TarFile:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from pydantic import Field
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 OF_THE_WEB = ("http", "https")
 LONGEST = 8192
 """The most characters of a URI."""
+
+MOST_AT_ONCE = 64 * 2**20
+"""Objects of a store are fetched together up to so many bytes, unless a single one has more."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 
@@ -55,6 +60,14 @@ class NamesUris(Located):
                 http.check_installed(self.http)  # before a worker needs it
                 checked = True
             yield item
+
+    def name_of(self, item: Item) -> str | None:
+        if _scheme(item) != "http":
+            return super().name_of(item)
+        return unquote(self.path_of(item).partition("://")[2].partition("/")[2].rpartition("/")[2])
+
+    def path_of(self, item: Item) -> str:
+        return re.split("[?#]", item.uri, maxsplit=1)[0] if _scheme(item) == "http" else item.uri
 
     def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.
@@ -134,13 +147,16 @@ def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | Non
     from imagefeatures import storage
 
     found = list(storage.stat_all([item.uri for item in items], access))
-    small = [entry for entry in found if isinstance(entry, storage.StoredObject) and entry.size <= most_bytes]
-    fetched = storage.fetch_all(small, access=access)
+    # Without a byte there is nothing to read; and what is no file of a disk may say so, and give bytes without an end.
+    small = [entry for entry in found if isinstance(entry, storage.StoredObject) and 0 < entry.size <= most_bytes]
+    fetched = chain.from_iterable(storage.fetch_all(some, access=access) for some in _cut(small))
     for entry in found:
         if isinstance(entry, Rejected):
             yield entry
         elif isinstance(entry, storage.ObjectMissing):
             yield Rejected(Reason.NOT_FOUND, "there is no such object")
+        elif not entry.size:
+            yield Content(b"", entry.etag)
         elif entry.size > most_bytes:
             yield Rejected(Reason.TOO_LARGE, f"it has {entry.size:,} bytes, limits.max_bytes is {most_bytes:,}")
         else:
@@ -152,6 +168,20 @@ def _from_the_store(items: Sequence[Item], most_bytes: int, access: Access | Non
                 yield Rejected(Reason.CHANGED_DURING_RUN, detail)
             else:
                 yield data if isinstance(data, Rejected) else Content(data, entry.etag)
+
+
+def _cut(objects: Sequence[StoredObject]) -> Iterator[list[StoredObject]]:
+    """The objects in lists that are fetched at once, and may be held at once: nobody knew their sizes before."""
+    some: list[StoredObject] = []
+    held = 0
+    for entry in objects:
+        if some and held + entry.size > MOST_AT_ONCE:
+            yield some
+            some, held = [], 0
+        some.append(entry)
+        held += entry.size
+    if some:
+        yield some
 
 
 def _unsupported(why: str) -> Rejected:

@@ -74,7 +74,7 @@ def as_text(value: Any, names: list[str] | None = None) -> str | None:
             return None
         return names[value] if 0 <= value < len(names) else str(value)
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=as_text)
     if isinstance(value, Decimal):
         return f"{value:f}"  # without an exponent, as SQL writes it
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
@@ -107,8 +107,26 @@ def _values(column: Any) -> list[Any]:
             KeyError,
         ):  # a day of no year of Python's, an unknown zone
             pass
+    if pa.types.is_nested(kind):
+        return [_nested(value) for value in column]
     try:
         return list(column.cast(pa.string()).to_pylist())
     except (pa.ArrowException, UnicodeDecodeError):
         numbers = pa.int32() if kind.bit_width == 32 else pa.int64()
         return list(column.view(numbers).to_pylist())
+
+
+def _nested(value: Any) -> Any:
+    """A value of which one part has nothing in Python: each part by itself."""
+    import pyarrow as pa
+
+    if not value.is_valid:
+        return None
+    if pa.types.is_struct(value.type):
+        return {name: _nested(part) for name, part in value.items()}
+    if pa.types.is_map(value.type):
+        return [[_nested(part) for part in pair.values()] for pair in value.values]
+    if pa.types.is_nested(value.type):
+        return [_nested(part) for part in value.values]
+    (found,) = _values(pa.array([value], value.type))
+    return found

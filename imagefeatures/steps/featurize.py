@@ -35,8 +35,7 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     features = feature_table(run, kept, vectors[finite])
     if resized.reused:
         features = _in_listed_order(run, shard, features, read_staged(resized.reused))
-    # The checksums are for later runs that reuse these vectors.
-    return work.finish(resized.passed, features, compression="zstd", write_page_checksum=True)
+    return work.finish(resized.passed, features, **schemas.FEATURES_FILE)
 
 
 def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
@@ -45,7 +44,7 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
     offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
     constants = {
         "partition_key": run.partition,
-        "model": run.dataset.model,
+        "model": run.model.name,
         "fingerprint": run.fingerprint,
         "run_id": run.run_id,
     }

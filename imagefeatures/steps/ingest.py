@@ -13,6 +13,7 @@ from imagefeatures import schemas
 from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.manifest import item_of, read_manifest
+from imagefeatures.pieces import PieceWriter
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Receipt, ShardWork
@@ -34,36 +35,55 @@ def run_shard(run: Run, shard: int) -> Receipt:
     listed = manifest.to_pylist()
     known = _known_versions(run, shard)
     same: list[int] = []
-    kept: list[int] = []
-    blobs: list[bytes] = []
-    etags: dict[int, str | None] = {}
-    for index, fetched in enumerate(fetch_rows(run.source, run.dataset.limits, listed, known)):
-        if isinstance(fetched, Rejected):
-            work.reject(listed[index], fetched)
-            continue
-        if isinstance(fetched, Content) and fetched.not_modified:
-            same.append(index)
-            continue
-        if isinstance(fetched, Content):
-            etags[len(kept)] = fetched.etag
-        kept.append(index)
-        blobs.append(fetched.data if isinstance(fetched, Content) else fetched)
-    # take imports pyarrow.compute, which takes a worker as long as two hundred images: only when it must.
-    rows = manifest if len(kept) == len(listed) else manifest.take(pa.array(kept, pa.int64()))
-    columns = {
-        "image_id": pa.array([hashlib.sha256(data).hexdigest() for data in blobs], pa.string()),
-        "size": pa.array([len(data) for data in blobs], pa.int64()),
-        "data": pa.array(blobs, pa.binary()),
-    }
-    blobs.clear()  # the table has the bytes now
-    if etags:
-        columns["etag"] = pa.array(
-            [etags.get(at, etag) for at, etag in enumerate(rows["etag"].to_pylist())], pa.string()
-        )
-    raw = pa.table([columns[name] if name in columns else rows[name] for name in schemas.RAW.names], schema=schemas.RAW)
+    frozen = _Frozen(manifest)
     # The bytes are compressed images already.
+    uri, options = run.layout.new_output(INGEST, shard), {"compression": "none", "use_dictionary": False}
+    with PieceWriter(uri, schemas.RAW, **options) as output:
+        for index, fetched in enumerate(fetch_rows(run.source, run.dataset.limits, listed, known)):
+            if isinstance(fetched, Rejected):
+                work.reject(listed[index], fetched)
+            elif isinstance(fetched, Content) and fetched.not_modified:
+                same.append(index)
+            else:
+                content = fetched if isinstance(fetched, Content) else Content(fetched, listed[index]["etag"])
+                # A shard was cut by the sizes that the listing knew or guessed: it may have many times as many bytes.
+                if frozen.held and frozen.held + len(content.data) > run.shard_bytes:
+                    output.add(frozen.take())
+                frozen.add(index, content)
+        written = output.end(frozen.take())
     reused = known.reused(manifest.take(pa.array(same))) if known and same else None
-    return work.finish(len(listed), raw, reused, compression="none", use_dictionary=False)
+    return work.finish(len(listed), written, reused)
+
+
+class _Frozen:
+    """The objects that are frozen and not yet written. manifest: of the shard. held: their bytes."""
+
+    def __init__(self, manifest: pa.Table) -> None:
+        self._manifest = manifest
+        self._rows: list[int] = []
+        self._contents: list[Content] = []
+        self.held = 0
+
+    def add(self, row: int, content: Content) -> None:
+        """Add an object. row: its number in the manifest."""
+        self._rows.append(row)
+        self._contents.append(content)
+        self.held += len(content.data)
+
+    def take(self) -> pa.Table:
+        """schemas.RAW of all that is held, which is forgotten here."""
+        manifest, contents = self._manifest, self._contents
+        # take imports pyarrow.compute, which takes a worker as long as two hundred images: only when it must.
+        rows = manifest if len(contents) == len(manifest) else manifest.take(pa.array(self._rows, pa.int64()))
+        columns = {
+            "image_id": pa.array([hashlib.sha256(content.data).hexdigest() for content in contents], pa.string()),
+            "size": pa.array([len(content.data) for content in contents], pa.int64()),
+            "etag": pa.array([content.etag for content in contents], pa.string()),
+            "data": pa.array([content.data for content in contents], pa.binary()),
+        }
+        self._rows, self._contents, self.held = [], [], 0  # the table has the bytes now
+        columns |= {name: rows[name] for name in schemas.RAW.names if name not in columns}
+        return pa.table([columns[name] for name in schemas.RAW.names], schema=schemas.RAW)
 
 
 def fetch_rows(

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from imagefeatures import budget, manifest, names, publications, schemas, shards, storage
-from imagefeatures.catalog import retention, tables
+from imagefeatures.catalog import retention, tables, widths
 from imagefeatures.errors import AuditFailed
-from imagefeatures.layout import Layout, warehouse
+from imagefeatures.layout import Layout, staging, warehouse
 from imagefeatures.plan import Run, load_run
 from imagefeatures.publications import Publication
 from imagefeatures.reasons import printable, without_secrets
@@ -107,8 +107,10 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
     A run that listed nothing leaves the published partition unchanged.
     replace_newer: publish it even where a later run is published, whatever its run.json says.
-    A re-drive is merged into what the partition holds. It is refused as OlderRun where that is another run by now.
-    Raises AuditFailed, TooManyRejected or OlderRun (nothing is published then); StoreRefused, with nothing changed,
+    A re-drive is merged into what the partition holds. It is refused as OlderRun, and its staging folder removed, where
+    that is another run by now.
+    Raises AuditFailed, TooManyRejected, OlderRun or, where other partitions have vectors of another width, DatasetError
+    (nothing is published then); StoreRefused, with nothing changed,
     where a local lake has no room.
     """
     layout = Layout.of_run_file(run_file, settings.lake)
@@ -120,12 +122,14 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         storage.delete_folder(layout.run)
         return Outcome(ALREADY, published)
     run = load_run(run_file, settings.lake)
+    widths.refuse_another(catalog, run.dataset.name, run.partition, run.model.width)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
     listing = manifest.read_listing(run)
     if not listing.objects and not run.redrive:
         storage.delete_folder(layout.run)
         return Outcome(EMPTY, why=in_words(listing.passed_over))
-    with publications.taken_back(layout, catalog, settings):  # an earlier register may have begun to publish it
+    # An earlier register may have begun to publish it.
+    with publications.taken_back(layout, catalog, settings, run.redrive):
         if run.redrive:
             publications.refuse_other(layout, run.redrive, published)
         elif not run.replace_newer:
@@ -142,7 +146,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     warning = publications.also_published(run.dataset, run.partition, catalog)
     publications.publish(publication, catalog, settings)
     storage.delete_folder(layout.run)
-    storage.abort_old_uploads(warehouse(settings.lake))  # of register tasks that were killed during a write
+    for folder in (warehouse, staging):  # of tasks that were killed during a write
+        storage.abort_old_uploads(folder(settings.lake))
     _remove_expired(run, catalog, settings)
     return Outcome(REGISTERED, row, warning=warning)
 
@@ -254,9 +259,10 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "passed_over": sorted(audit.passed_over.items()),
         "redriven": 0,
         "fingerprint": run.fingerprint,
-        "model": run.dataset.model,
+        "model": run.model.name,
         "started_at": run.started_at,
         "finished_at": finished,
+        "base_started_at": run.started_at,
         "versions": sorted(run.versions.items()),
     }
     for step, totals in audit.steps.items():

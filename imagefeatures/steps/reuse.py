@@ -136,7 +136,7 @@ def split_known(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table
 def valid_rows(run: Run, table: pa.Table) -> pa.Table:
     """The rows whose vectors may be used. table: KNOWN, and any other columns."""
     width = run.model.width
-    valid = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.dataset.model))
+    valid = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.model.name))
     valid = pc.and_(valid, pc.equal(pc.list_value_length(table["features"]), width))
     for name in ("image_id", "width", "height", "mode"):
         valid = pc.and_(valid, pc.is_valid(table[name]))

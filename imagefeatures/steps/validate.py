@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pyarrow as pa
 
 from imagefeatures import isolation, schemas, storage
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.isolation import Isolated
+from imagefeatures.pieces import read_pieces
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, without_secrets
 from imagefeatures.redrive import relisting
@@ -33,19 +35,19 @@ def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receip
     """
     work = ShardWork(run.layout, VALIDATE, shard, run.dataset.keep_rejected)
     ingested = read_receipt(run.layout.receipt(INGEST, shard))
-    rows = read_staged(ingested.output).to_pylist()
     duplicates = _read_duplicates(run, shard)
-    batch = (inspector or isolation.inspector()).run([row["data"] for row in rows], run.dataset.limits)
-    passed = []
-    for row, record in zip(rows, batch.records, strict=True):
-        data = row.pop("data")
-        if record["state"] == isolation.REJECTED:
-            work.reject(row, isolation.rejection(record), data)
-        elif kept := duplicates.get(row["uri"]):
-            work.reject(row, _duplicate(kept), data)
-        else:
-            seen = {"width": int(record["width"]), "height": int(record["height"])}
-            passed.append(row | seen | {"format": record["format"].decode(), "mode": record["mode"].decode()})
+    passed: list[dict[str, Any]] = []
+    for rows in map(pa.Table.to_pylist, read_pieces(ingested.output, run.shard_bytes)):
+        batch = (inspector or isolation.inspector()).run([row["data"] for row in rows], run.dataset.limits)
+        for row, record in zip(rows, batch.records, strict=True):
+            data = row.pop("data")
+            if record["state"] == isolation.REJECTED:
+                work.reject(row, isolation.rejection(record), data)
+            elif kept := duplicates.get(row["uri"]):
+                work.reject(row, _duplicate(kept), data)
+            else:
+                seen = {"width": int(record["width"]), "height": int(record["height"])}
+                passed.append(row | seen | {"format": record["format"].decode(), "mode": record["mode"].decode()})
     reused = read_staged(ingested.reused) if ingested.reused else None
     if reused and duplicates:
         known = reused.select(schemas.IDENTITY).to_pylist()
@@ -62,9 +64,9 @@ def identities(run: Run, shard: int) -> Iterator[tuple[str, tuple[str, int]]]:
     ingested = read_receipt(run.layout.receipt(INGEST, shard))
     for file in (ingested.output, ingested.reused):
         if file:
-            table = read_staged(file, columns=["image_id", "uri"])
-            for image_id, uri in zip(table["image_id"].to_pylist(), table["uri"].to_pylist(), strict=True):
-                yield image_id, (uri, shard)
+            for table in read_pieces(file, run.shard_bytes, columns=["image_id", "uri"]):
+                for image_id, uri in zip(table["image_id"].to_pylist(), table["uri"].to_pylist(), strict=True):
+                    yield image_id, (uri, shard)
 
 
 def published_identities(file: PublishedFile) -> Iterator[tuple[str, tuple[str, int]]]:

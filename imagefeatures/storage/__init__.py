@@ -6,11 +6,13 @@ back-off until a deadline, and then raised as StoreError. ObjectMissing, ObjectC
 retried: they state a fact about the object.
 
 Writes are atomic: a local file is linked into place, an S3 object is one PUT of bytes held in memory
-(an exception inside an upload stream would publish a truncated object).
+(an exception inside an upload stream would publish a truncated object). What is too large for memory is a draft, which
+becomes the object at its end.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
@@ -19,6 +21,7 @@ from imagefeatures.errors import Rejected, StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.storage.objects import (
     Access,
+    Draft,
     Fetched,
     Listed,
     ObjectChanged,
@@ -32,11 +35,13 @@ from imagefeatures.storage.retry import shorten_retries
 
 __all__ = [
     "Access",
+    "Draft",
     "ObjectChanged",
     "ObjectMissing",
     "StoredObject",
     "abort_old_uploads",
     "delete_folder",
+    "draft",
     "exists",
     "fetch",
     "fetch_all",
@@ -179,6 +184,12 @@ def write(uri: str, data: bytes | memoryview, *, only_if_absent: bool = False) -
     return _store(scheme).write(path, data, only_if_absent)
 
 
+def draft(uri: str) -> Draft:
+    """An object that is written piece by piece. Raises StoreRefused or StoreError, as its methods do."""
+    scheme, path = _split(uri)
+    return _store(scheme).draft(path)
+
+
 def exists(uri: str) -> bool:
     """Whether the object exists. Reads it whole."""
     try:
@@ -223,6 +234,10 @@ def _store(scheme: str, access: Access | None = None) -> Store:
     from imagefeatures.storage.s3 import S3Store
 
     return S3Store(access)
+
+
+# A connection belongs to one process: two that read from the same socket would take each other's answers.
+os.register_at_fork(after_in_child=_store.cache_clear)
 
 
 def _split(uri: str) -> tuple[str, str]:

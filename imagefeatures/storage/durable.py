@@ -51,13 +51,18 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
     """
     with open(path, "xb", buffering=0, opener=modes.create) as file:
         try:
-            view = memoryview(data).cast("B")
-            while view:  # a write may be shorter than asked for: 2 GB at most, or what fits on the disk
-                view = view[os.write(file.fileno(), view) :]
+            write_all(file.fileno(), data)
             os.fsync(file.fileno())
         except OSError:
             path.unlink()
             raise
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write to an open file. Raises OSError."""
+    view = memoryview(data).cast("B")
+    while view:  # a write may be shorter than asked for: 2 GB at most, or what fits on the disk
+        view = view[os.write(descriptor, view) :]
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imagefeatures.errors import Rejected
 from imagefeatures.storage import durable, local_reading
+from imagefeatures.storage.drafts import LocalDraft
 from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 
 
@@ -68,6 +69,9 @@ class LocalStore:
         except OSError as error:
             raise durable.write_failed(path, error) from error
         return written
+
+    def draft(self, path: str) -> LocalDraft:
+        return LocalDraft(path)
 
     def delete_folder(self, path: str) -> None:
         try:

@@ -21,11 +21,15 @@ from pathlib import Path
 
 from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason
+from imagefeatures.storage import kernel_files
 from imagefeatures.storage.objects import Listed, ObjectMissing, ObjectVersion
 from imagefeatures.storage.others import others_succeed
 
 LONGEST_PATH = 4095
 """The most bytes of a path that Linux opens."""
+
+LONGEST_NAME = 255
+"""The most bytes of one name in a path, for nearly every file system."""
 
 SEEN_BESIDE = 1000
 """How many entries of a folder are looked at for a file that can be read."""
@@ -41,6 +45,9 @@ _KINDS = {
 }
 _DENIED = (errno.EACCES, errno.EPERM, errno.ENOKEY)
 _DAMAGED = (errno.EUCLEAN, errno.EBADMSG)
+_OF_THE_FILE = (errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EISDIR, errno.EOVERFLOW)
+"""Errors of opening or reading what only looks like a file, such as a socket or a setting of the kernel."""
+
 _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would else block for ever
 
 
@@ -143,6 +150,7 @@ def stat_file(path: str) -> Listed:
     try:
         with _reference(path) as (_, status):
             _check_is_file(status)
+            kernel_files.check(status)
             return Listed(path, status.st_size, etag_of(status))
     except (FileNotFoundError, NotADirectoryError):
         raise ObjectMissing(path) from None
@@ -249,12 +257,16 @@ def _rejection(path: str, error: OSError) -> Rejected:
     length = len(os.fsencode(path))
     if error.errno == errno.ENAMETOOLONG and length > LONGEST_PATH:
         return Rejected(Reason.NOT_READABLE, f"its path of {length:,} bytes is longer than the system opens")
+    if error.errno == errno.ENAMETOOLONG and (longest := max(map(len, os.fsencode(path).split(b"/")))) > LONGEST_NAME:
+        return Rejected(Reason.NOT_READABLE, f"a name of {longest:,} bytes in its path is longer than the system opens")
     if error.errno == errno.ENAMETOOLONG:  # the target of a link is
         return Rejected(Reason.LINK_BROKEN, "it is a link that leads to nothing")
     if error.errno == errno.ELOOP:
         return Rejected(Reason.LINK_BROKEN, "it is a link that leads in a circle")
     if error.errno in _DAMAGED:
         return Rejected(Reason.NOT_READABLE, f"the file system is damaged there ({error.strerror})")
+    if error.errno in _OF_THE_FILE:
+        return Rejected(Reason.NOT_READABLE, f"the system does not let it be read ({error.strerror})")
     raise _of_the_run(path, error) from error
 
 

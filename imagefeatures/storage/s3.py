@@ -15,6 +15,7 @@ from imagefeatures.errors import Rejected, StoreError, StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.storage import s3_listing, uploads
 from imagefeatures.storage.bulk import BulkReader
+from imagefeatures.storage.drafts import S3Draft
 from imagefeatures.storage.objects import Access, Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 from imagefeatures.storage.others import others_succeed
 from imagefeatures.storage.retry import (
@@ -26,6 +27,7 @@ from imagefeatures.storage.retry import (
     with_retries,
     within,
 )
+from imagefeatures.storage.s3_named import NamedObjects
 from imagefeatures.storage.s3_responses import (
     check_is_s3,
     error_text,
@@ -125,41 +127,30 @@ class S3Store:
         return _with_retries(f"s3://{path}", get)
 
     def stat_all(self, paths: Sequence[str]) -> Iterator[Listed | ObjectMissing | Rejected]:
-        deadline = SharedDeadline()
+        def others(path: str) -> bool:
+            return self._others_can_be_read(ObjectVersion(path, "", 0), None)
 
-        def stat(path: str) -> Listed | ObjectMissing | Rejected:
-            what, others = f"s3://{path}", partial(self._others_can_be_read, ObjectVersion(path, "", 0), None)
-            try:
-                return with_retries(
-                    what, RETRY_SECONDS, lambda: translate_errors(what, lambda: self._stat(path)), deadline, others
-                )
-            except (ObjectMissing, Rejected) as missing_or_rejected:
-                return missing_or_rejected
-            except FailsAlone as alone:
-                return Rejected(Reason.NOT_READABLE, str(alone))
-
-        with ThreadPoolExecutor(min(FETCH_THREADS, max(len(paths), 1))) as pool:
-            yield from pool.map(stat, paths)
+        return NamedObjects(self._client, self._payer, RETRY_SECONDS, others).stat_all(paths)
 
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         bucket, key = _bucket_and_key(path)
         condition = {"IfNoneMatch": "*"} if only_if_absent else {}
-        data = bytes(data)  # boto3 takes no other buffer
-
-        def put() -> dict[str, Any]:
-            response: dict[str, Any] = self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
-            return response
-
+        body = bytes(data)  # boto3 takes no other buffer
+        put = partial(self._client.put_object, Bucket=bucket, Key=key, Body=body, **condition)
         try:
-            response = _with_retries(f"s3://{path}", put)
+            response: dict[str, Any] = _with_retries(f"s3://{path}", put)
         except ObjectChanged:
             return False
         except StoreRefused as refusal:
             if not (condition and "NotImplemented" in str(refusal)):
                 raise
-            return self.write(path, data, only_if_absent=False)  # the store has no conditional writes
+            return self.write(path, body, only_if_absent=False)  # the store has no conditional writes
         check_is_s3(f"s3://{path}", "ETag" in response)
         return True
+
+    def draft(self, path: str) -> S3Draft:
+        put = partial(self.write, path, only_if_absent=False)
+        return S3Draft(path, self._client, partial(_with_retries, f"s3://{path}"), put)
 
     def delete_folder(self, path: str) -> None:
         bucket, _ = _bucket_and_key(path)
@@ -187,8 +178,12 @@ class S3Store:
         def attempt() -> bytes:
             bulk = bulk_readers.pop() if bulk_readers else None
             data = bulk.get(key, version.etag, version.size) if bulk else None
-            if data is None:
-                data = self._get(version.path, version)
+            try:
+                data = self._get(version.path, version) if data is None else data
+            except self._client.exceptions.NoSuchBucket:
+                if folder:
+                    raise
+                raise ObjectMissing(version.path) from None  # its bucket is its own, and nobody else's
             self._check_md5(bucket, version.etag, data, digests)
             return data
 
@@ -197,14 +192,18 @@ class S3Store:
         return with_retries(what, RETRY_SECONDS, lambda: translate_errors(what, attempt), deadline, others)
 
     def _others_can_be_read(self, version: ObjectVersion, folder: str | None) -> bool:
-        """Whether the store gives another object of the listed folder, not smaller where there is one."""
+        """Whether the store gives another object of the listed folder, not smaller where there is one.
+
+        Of an object that a list names, which may lie alone in its folder: or another object of its bucket.
+        """
         bucket, prefix = _bucket_and_key(f"{(folder or version.path.rpartition('/')[0]).rstrip('/')}/")
 
         def read(other: Listed) -> bool:
             what = f"s3://{other.path}"
             return len(translate_errors(what, partial(self._get, other.path, None))) == other.size
 
-        return others_succeed(version, lambda: self._first_page(bucket, prefix), read)
+        prefixes = [prefix] if folder else list(dict.fromkeys([prefix, ""]))
+        return any(others_succeed(version, partial(self._first_page, bucket, start), read) for start in prefixes)
 
     def _first_page(self, bucket: str, prefix: str) -> list[Listed]:
         page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **self._payer)
@@ -236,19 +235,6 @@ class S3Store:
                 raise ObjectChanged(current_etag)
             raise ObjectChanged(f"{current_etag} with {response['ContentLength']} bytes instead of {version.size}")
         return read_body(response)
-
-    def _stat(self, path: str) -> Listed:
-        from botocore.exceptions import ClientError
-
-        bucket, key = _bucket_and_key(path)
-        try:
-            response = self._client.head_object(Bucket=bucket, Key=key, **self._payer)
-        except ClientError as error:
-            if status(error) not in (400, 403):  # such a response has no body, so no code that says more
-                raise
-            raise Rejected(Reason.NOT_READABLE, f"the store does not let it be read ({status(error)})") from None
-        check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
-        return Listed(path, response["ContentLength"], response["ETag"].strip('"'))
 
     def _etag(self, bucket: str, key: str) -> str:
         """The ETag of the version that a key has now."""

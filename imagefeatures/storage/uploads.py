@@ -1,7 +1,7 @@
 """Abandoned multipart uploads: their parts are billed, and no listing shows them.
 
-The pipeline writes each object with one PUT, but pyiceberg writes its metadata as multipart uploads. So a register
-that is killed may leave one. One is small, but years of nightly runs add up.
+The pipeline writes each object with one PUT, but pyiceberg writes its metadata as multipart uploads, and ingest a shard
+that is too large for memory. So a task that is killed may leave one. Years of nightly runs add up.
 """
 
 from __future__ import annotations

@@ -12,16 +12,17 @@ import re
 import sys
 import time
 import zipimport
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
 
-from imagefeatures import errors, names, shards, storage
+from imagefeatures import errors, names, shards, stops, storage
 from imagefeatures.errors import EXIT_INPUT_ERROR, ParamsError
 from imagefeatures.lanes import in_lanes
 from imagefeatures.plan import Run, load_run
 from imagefeatures.reasons import printable
+from imagefeatures.steps import INGEST
 
 SETTINGS = {  # the connection and spark-defaults.conf override these
     "spark.ui.enabled": "false",  # a job lasts seconds; the web server would take one of them
@@ -30,6 +31,10 @@ SETTINGS = {  # the connection and spark-defaults.conf override these
 
 FILES_AT_ONCE = 4
 """How many slices of the table's files each core gets. More slices: a slow file delays the others less."""
+
+WHERE_HOSTS_ARE_ASKED = {  # nothing overrides this
+    "spark.speculation": "false",  # a second attempt at work that is under way would ask a host twice as often
+}
 
 ON_ONE_MACHINE = {  # the same, where driver and executor are one process
     # Spark listens even then, on the address of the machine's name and open to everyone. It makes its secret itself.
@@ -43,9 +48,11 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
     """Run a job: parse --run, start Spark, do the work, print the result. Ends the process."""
     parser = _Parser(description=sys.modules["__main__"].__doc__, allow_abbrev=False)
     parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote, in the lake")
+    run = None
     try:
         run = load_run(parser.parse_args().run)
-        context = _start(f"{run.dataset.name} {run.partition} {step}")
+        fixed = WHERE_HOSTS_ARE_ASKED if step == INGEST and run.source.names_hosts else {}
+        context = _start(f"{run.dataset.name} {run.partition} {step}", fixed)
         try:
             _refuse_another_dataset(context, run)
             work(context, run)
@@ -55,6 +62,8 @@ def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
     except Exception as error:
         name, reason = _reason(error)
         print(f"{step}: {name}: {reason}")
+        if run:
+            stops.keep(run.layout, stops.Stop(step, name, reason))
         _end(EXIT_INPUT_ERROR if issubclass(getattr(errors, name, Exception), errors.InputError) else 1)
     _end(0)
 
@@ -125,12 +134,15 @@ def _refuse_another_dataset(context: SparkContext, run: Run) -> None:
         raise ParamsError(f"--run: {run.layout.run_file} is a run of {run.dataset.name}, not of {dataset}")
 
 
-def _start(name: str) -> SparkContext:
+def _start(name: str, fixed: Mapping[str, str]) -> SparkContext:
+    """Start Spark. fixed: settings that hold whatever the connection and spark-defaults.conf say."""
     SparkContext._ensure_initialized()  # from now on SparkConf() knows spark-submit's options and spark-defaults.conf
     conf = SparkConf().setAppName(name)
     local = re.fullmatch(r"local(\[.*\])?", conf.get("spark.master") or "local")
     for key, value in (SETTINGS | ON_ONE_MACHINE if local else SETTINGS).items():
         conf.setIfMissing(key, value)
+    for key, value in fixed.items():
+        conf.set(key, value)
     return SparkContext(conf=conf)
 
 

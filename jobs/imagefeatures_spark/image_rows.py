@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ from imagefeatures.errors import NoInput, ParamsError, Rejected
 from imagefeatures.manifest import UNKNOWN_BYTES, row_of
 from imagefeatures.names import IMAGES_FORMAT
 from imagefeatures.reasons import printable
-from imagefeatures.sources import Content, Folder, Source, patterns
+from imagefeatures.sources import Content, Folder, Item, Source, patterns
 from imagefeatures.sources.passed_over import PassedOver
 from imagefeatures.steps.ingest import fetch_rows
 from imagefeatures_spark.image_options import Options
@@ -65,7 +65,7 @@ def listed(source: Source, options: Options) -> list[dict[str, Any]]:
     for item in source.items(passed):
         some = True
         row = row_of(options.dataset, source, item)
-        if _is_wanted(source, row, options):
+        if _is_wanted(source, item, row, options):
             rows.setdefault(row["uri"], row)
     if not some and not passed.counts and not _is_there(source):
         raise NoInput(f"{IMAGES_FORMAT}: {source.nothing_there()}; name a folder, and files of it by pathGlobFilter")
@@ -104,8 +104,8 @@ def read(
     if not fields and not {"reason", "detail"} & set(schema.names) and not options.drop_invalid:
         yield _batch(rows, [None] * len(rows), schema, options)
         return
-    for some in cut(rows, None):
-        blobs = [found.data if isinstance(found, Content) else found for found in fetch_rows(source, limits, some)]
+    fetched = (row for some in cut(rows, None) for row in zip(some, fetch_rows(source, limits, some), strict=True))
+    for some, blobs in held_together(fetched):
         start = 0
         for results in read_bitmaps(blobs, limits, stored=options.raw, pixels="data" in fields):
             of_these = some[start : start + len(results)]
@@ -113,6 +113,30 @@ def read(
             kept = [at for at, found in enumerate(results) if isinstance(found, Bitmap) or not options.drop_invalid]
             if kept:
                 yield _batch([of_these[at] for at in kept], [results[at] for at in kept], schema, options)
+
+
+def held_together(
+    fetched: Iterable[tuple[dict[str, Any], bytes | Content | Rejected]],
+) -> Iterator[tuple[list[dict[str, Any]], list[bytes | Rejected]]]:
+    """Rows with what was fetched of them, as many as MOST_ROWS and MOST_BYTES allow: sizes may be known only now.
+
+    >>> [len(rows) for rows, _ in held_together(({}, bytes(30 * 2**20)) for _ in range(5))]
+    [2, 2, 1]
+    """
+    rows: list[dict[str, Any]] = []
+    blobs: list[bytes | Rejected] = []
+    held = 0
+    for row, found in fetched:
+        blob = found.data if isinstance(found, Content) else found
+        size = len(blob) if isinstance(blob, bytes) else 0
+        if rows and (len(rows) == MOST_ROWS or held + size > MOST_BYTES):
+            yield rows, blobs
+            rows, blobs, held = [], [], 0
+        rows.append(row)
+        blobs.append(blob)
+        held += size
+    if rows:
+        yield rows, blobs
 
 
 def _batch(
@@ -167,7 +191,8 @@ def _image_fields(schema: StructType) -> set[str]:
     return {inner.name for field in schema if isinstance(field.dataType, StructType) for inner in field.dataType}
 
 
-def _is_wanted(source: Source, row: dict[str, Any], options: Options) -> bool:
+def _is_wanted(source: Source, item: Item, row: dict[str, Any], options: Options) -> bool:
+    """Whether the options let an item through. row: the same as a row of schemas.LISTING."""
     uri: str = row["uri"]
     sampled = uri if options.seed is None else f"{options.seed}:{uri}"
     if not preview.in_sample(options.dataset.sample, sampled):
@@ -178,7 +203,8 @@ def _is_wanted(source: Source, row: dict[str, Any], options: Options) -> bool:
             return False
         if options.raw and (row["size"] == 0 or any(map(_is_hidden, path.split("/")))):  # as Spark does
             return False
-    return not options.globs or patterns.fits(uri.rpartition("/")[2], options.globs)
+    name = source.name_of(item) if options.globs else None
+    return name is None or patterns.fits(name, options.globs)
 
 
 def _is_hidden(name: str) -> bool:

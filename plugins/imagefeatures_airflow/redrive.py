@@ -10,7 +10,8 @@ schedule. The same by a command: docs/running.md.
 **The promise.** Only what was chosen is fetched. Every object stays in exactly one of
 `features.<dataset>` and `features.quarantine`. A partition's other rows stay as they are, and readers see
 the old rows or the new ones. Where another run of the partition is published meanwhile, nothing is
-merged. No share of bad objects ends a re-drive.
+merged. No share of bad objects ends a re-drive. A partition that cannot be taken again stops no other
+one: the task `left_out` fails, and its log names each, with the reason.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from imagefeatures_airflow.form import redrive_form
 
 MOST_TASKS = 4
 """So many tasks of a re-drive run at the same time: it may be of hundreds of partitions, each with Spark jobs."""
+
+
+LEFT_OUT = "left_out"
+"""The result of plan, besides the runs: the partitions that it has left out."""
 
 
 def redrive_dag(dataset: Dataset, folder: Path) -> DAG:
@@ -48,15 +53,25 @@ def redrive_dag(dataset: Dataset, folder: Path) -> DAG:
     )
     def redrive() -> None:
         @task
-        def plan(params: dict[str, Any], dag_run: Any = None) -> list[str]:
+        def plan(params: dict[str, Any], dag_run: Any = None, ti: Any = None) -> list[str]:
             from imagefeatures_airflow import tasks
 
-            return tasks.plan_redrives(folder, dataset.name, params, dag_run)
+            redrives = tasks.plan_redrives(folder, dataset.name, params, dag_run)
+            ti.xcom_push(LEFT_OUT, redrives.left_out)
+            return redrives.planned
+
+        @task
+        def left_out(partitions: dict[str, str]) -> None:
+            from imagefeatures_airflow import tasks
+
+            tasks.refuse_left_out(partitions, dataset.name)
 
         @task_group
         def partition(run_file: Any) -> None:
             steps_after_plan(dataset.name, table, run_file)
 
-        partition.expand(run_file=plan())
+        run_files = plan()
+        partition.expand(run_file=run_files)
+        left_out(run_files[LEFT_OUT])  # no partition waits for it: it fails the run, and nothing else
 
     return redrive()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from imagefeatures import names
+from imagefeatures import names, stops, storage
 from imagefeatures.dataset_files import find_dataset
+from imagefeatures.errors import ImageFeaturesError, InputError, ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.settings import Settings
@@ -35,20 +38,56 @@ def plan(
     return plan_run(find_dataset(folder, dataset), settled, None, Settings.from_env())
 
 
-def plan_redrives(folder: Path, dataset: str, params: dict[str, Any], run: DagRunProtocol | None = None) -> list[str]:
-    """Plan a re-drive of each partition with a matching object. Returns the URI of each run.json; none is no error.
+class Redrives(NamedTuple):
+    """planned: the run.json of each re-drive. left_out: of each partition that has none and should, why, by its key."""
 
-    params, run: as for `form.redrive_params_of`.
+    planned: list[str]
+    left_out: dict[str, str]
+
+
+def plan_redrives(folder: Path, dataset: str, params: dict[str, Any], run: DagRunProtocol | None = None) -> Redrives:
+    """Plan a re-drive of each partition with a matching object. None is no error.
+
+    Where no partition is named, one that cannot be taken again is left out. So are those beyond the number to which
+    Airflow maps tasks. params, run: as for `form.redrive_params_of`. Raises what is wrong with every partition.
     """
+    from airflow.sdk.configuration import conf
+
     from imagefeatures.redrive import choose
+    from imagefeatures.redrive.left_out import LeftOut
 
     settings, found = Settings.from_env(), find_dataset(folder, dataset)
     settled = redrive_params_of(params, run)
-    chosen = [choose.plan_redrive(found, settled, key, settings) for key in choose.partitions(found, settled, settings)]
-    planned = [run_file for run_file in chosen if run_file]
+    left_out, planned = LeftOut(dataset, settled.partition, print), list[str]()
+    most = conf.getint("core", "max_map_length", fallback=1024)
+    try:
+        for key in choose.partitions(found, settled, settings):
+            with left_out.noticed(key):
+                if len(planned) == most and choose.choose(found, settled, key, settings):
+                    raise ParamsError(
+                        f"Airflow maps no more than {most:,} tasks: raise core.max_map_length, name the partition, or "
+                        "use the command `imagefeatures redrive`"
+                    )
+                if len(planned) < most and (run_file := choose.plan_redrive(found, settled, key, settings)):
+                    planned.append(run_file)
+    except ImageFeaturesError:
+        for run_file in planned:  # nobody will go on with them
+            storage.delete_folder(Layout.of_run_file(run_file, settings.lake).run)
+        raise
     if not planned:
+        left_out.refuse()  # here, where a retry of the task helps if anything does
         print(f"nothing that is quarantined of {dataset} matches: no partition is changed")
-    return planned
+    return Redrives(planned, {key: str(error) for key, error in left_out.errors.items()})
+
+
+def refuse_left_out(left_out: dict[str, str], dataset: str) -> None:
+    """Raise InputError where partitions were left out. left_out: as `plan_redrives` returns them."""
+    from imagefeatures.redrive.left_out import in_one_line
+
+    for key, why in left_out.items():
+        print(f"{key} is left out: {why}")
+    if left_out:
+        raise InputError(in_one_line(dataset, list(left_out)))
 
 
 def model(run_file: str, dataset: str) -> dict[str, Any]:
@@ -59,22 +98,37 @@ def model(run_file: str, dataset: str) -> dict[str, Any]:
     from imagefeatures.models.prepare import prepare
 
     settings = Settings.from_env()
-    run = load_run(_own(run_file, dataset, settings), settings.lake)
-    return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
+    layout = _own(run_file, dataset, settings)
+    with _stops_kept(layout, "model"):
+        run = load_run(layout.run_file, settings.lake)
+        return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
 
 
 def register(run_file: str, dataset: str) -> dict[str, Any]:
     """Publish the run. Returns its summary; skips when there was nothing to publish."""
+    from imagefeatures.steps import REGISTER
     from imagefeatures.steps.register import EMPTY, register
 
     settings = Settings.from_env()
-    outcome = register(_own(run_file, dataset, settings), settings)
+    layout = _own(run_file, dataset, settings)
+    with _stops_kept(layout, REGISTER):
+        outcome = register(layout.run_file, settings)
     if outcome.state == EMPTY:
         raise AirflowSkipException(f"nothing was listed ({outcome.why}): the published partition stays as it is")
     print(outcome)
     return outcome.summary
 
 
-def _own(run_file: str, dataset: str, settings: Settings) -> str:
-    """The URI, if it is that of a run of this dataset in this lake. Raises ParamsError."""
-    return Layout.of_run_file(run_file, settings.lake, dataset).run_file
+@contextlib.contextmanager
+def _stops_kept(layout: Layout, step: str) -> Iterator[None]:
+    """Keep in the run's folder what stops the step, for the page. Raises it all the same."""
+    try:
+        yield
+    except ImageFeaturesError as error:
+        stops.keep(layout, stops.Stop(step, type(error).__name__, str(error)))
+        raise
+
+
+def _own(run_file: str, dataset: str, settings: Settings) -> Layout:
+    """The run of this URI, if it is one of this dataset in this lake. Raises ParamsError."""
+    return Layout.of_run_file(run_file, settings.lake, dataset)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +62,40 @@ def told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
 
     monkeypatch.setattr(COMMANDS["repair"], "run", fail)
     return main(["repair"])
+
+
+ENDING = """
+import atexit, sys
+from imagefeatures import cli
+
+class Left:
+    def __del__(self):
+        print("taken apart", file=sys.__stderr__, flush=True)
+
+left = Left()
+left.itself = left
+atexit.register(print, "handled")
+print("said", end=" ")
+cli.main = lambda: {status}
+cli.run_program()
+"""
+
+
+@pytest.mark.parametrize("status", [0, 1, EXIT_INPUT_ERROR])
+def test_the_program_ends_with_its_status_its_handlers_and_without_taking_itself_apart(status: int) -> None:
+    """Python takes apart what is left at its end, and pyarrow's threads may not survive that."""
+    ended = subprocess.run([sys.executable, "-c", ENDING.format(status=status)], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "said handled\n", "")
+
+
+@pytest.mark.parametrize(("status", "seen"), [(0, 1), (EXIT_INPUT_ERROR, EXIT_INPUT_ERROR)])
+def test_the_program_whose_output_nobody_reads_ends_in_silence(
+    status: int, seen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # a buffer is full of it until the end
+    command = [sys.executable, "-c", ENDING.format(status=status)]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (seen, "")

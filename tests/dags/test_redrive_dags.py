@@ -29,7 +29,8 @@ def test_the_steps_are_those_of_a_run_once_for_each_partition_that_plan_returns(
     downstream = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
     steps = ("featurize", "ingest", "model", "register", "resize", "validate")
     assert downstream == {
-        "plan": [f"partition.{step}" for step in steps],
+        "plan": ["left_out", *(f"partition.{step}" for step in steps)],
+        "left_out": [],
         "partition.model": ["partition.featurize"],
         "partition.ingest": ["partition.validate"],
         "partition.validate": ["partition.resize"],
@@ -70,6 +71,7 @@ def test_the_form_has_every_parameter_with_type_title_and_description(parse_dags
         ({"reason": "XYZ"}, r"^reason: is no reason code \(got 'XYZ'\)$"),
         ({"since": "soon"}, "^since: must be a day of the calendar"),
         ({"uris": "s3://b/1.jpg"}, "^uris: must be a list in brackets"),
+        ({"uris": ["", " "]}, "^uris: must name an object"),
         ({"raeson": "CORRUPT"}, r"^raeson: unknown field \(did you mean reason\?\)$"),
     ],
 )
@@ -84,6 +86,13 @@ def test_a_word_for_a_day_is_counted_from_the_trigger() -> None:
     assert redrive_params_of({"since": "2026-11-02"}, run) == RedriveParams(since=dt.date(2026, 11, 2))
 
 
+def test_blank_lines_and_spaces_of_the_form_are_no_part_of_a_uri() -> None:
+    assert redrive_params_of({"uris": [" s3://b/1 2.jpg ", "", "s3://b/3.jpg\r"]}).uris == (
+        "s3://b/1 2.jpg",
+        "s3://b/3.jpg",
+    )
+
+
 def test_plan_plans_a_run_for_each_partition_with_a_matching_object(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,12 +100,14 @@ def test_plan_plans_a_run_for_each_partition_with_a_matching_object(
     partition.publish()
     source = f"name: photos\nsource: file://{tmp_path}/photos/{{partition}}/\n"
     (settings.datasets / "photos.yaml").write_text(source)
-    (run_file,) = tasks.plan_redrives(settings.datasets, "photos", {"reason": "TRUNCATED"})
+    redrives = tasks.plan_redrives(settings.datasets, "photos", {"reason": "TRUNCATED"})
+    (run_file,) = redrives.planned
+    assert redrives.left_out == {}
     run = load_run(run_file)
     assert (run.partition, run.redrive) == (partition.key, partition.run["run_id"])
     assert run.dataset.limits.max_rejected == 1
     capsys.readouterr()
-    assert tasks.plan_redrives(settings.datasets, "photos", {"reason": "RATE_LIMITED"}) == []
+    assert tasks.plan_redrives(settings.datasets, "photos", {"reason": "RATE_LIMITED"}) == ([], {})
     said = "nothing that is quarantined of photos matches: no partition is changed\n"
     assert capsys.readouterr().out == said
     assert len(partition.quarantine) == BAD

@@ -1,4 +1,7 @@
-"""Every Python example of the documents is run unchanged against the session's published tables."""
+"""Every Python example of the documents is run unchanged against the session's published tables.
+
+The one that needs PyTorch has the language "py": `make test-readers` runs it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from demo import photos
@@ -111,13 +113,30 @@ def numpy_streams_one_partition(found: dict[str, Any], truth: Truth) -> None:
     np.testing.assert_allclose(found["mean"], vectors(truth)[of_the_day].mean(axis=0), rtol=0, atol=1e-4)
 
 
-def tensorflow_holds_every_image_with_a_text_as_its_label(found: dict[str, Any], truth: Truth) -> None:
-    batches = list(found["dataset"].as_numpy_iterator())
-    assert sorted(label.decode() for _, labels in batches for label in labels) == sorted(truth.labels.values())
-    assert sum(len(features) for features, _ in batches) == len(truth.labels)
-    assert {features.shape[1] for features, _ in batches} == {1280}
-    without = pa.chunked_array([["pear", None]]).fill_null("").to_numpy()  # as the example does it
-    assert [text.numpy() for text in found["tf"].data.Dataset.from_tensor_slices(without)] == [b"pear", b""]
+def arrays_hold_every_image_with_its_label(found: dict[str, Any], truth: Truth) -> None:
+    names, labels = found["label_names"], found["labels"]
+    assert names == tuple(sorted(set(truth.labels.values())))
+    assert {uri: names[at] for uri, at in zip(found["uris"], labels, strict=True)} == truth.labels
+    order = np.argsort(found["uris"])
+    np.testing.assert_array_equal(found["features"][order], vectors(truth))
+
+
+def a_frame_holds_every_image(found: dict[str, Any], truth: Truth) -> None:
+    frame = found["frame"].sort_values("uri")
+    assert list(frame) == ["uri", "label", "width", "height", "features"]
+    assert dict(zip(frame["uri"], frame["label"], strict=True)) == truth.labels
+    np.testing.assert_array_equal(np.stack(list(frame["features"])), vectors(truth))
+
+
+def tensorflow_learns_the_fruit(found: dict[str, Any], truth: Truth) -> None:
+    assert found["accuracy"] > 0.8
+    assert found["head"].layers[0].kernel.shape == (1280, len(set(truth.labels.values())))
+
+
+def a_split_parts_the_images_by_their_bytes(found: dict[str, Any], truth: Truth) -> None:
+    below = sum(row["image_id"] < "3333333333333333" for row in truth.rows)
+    assert (len(found["test"]), len(found["train"])) == (below, len(truth.rows) - below)
+    assert 0 < below < len(truth.rows) / 2
 
 
 def pandas_holds_one_partition(found: dict[str, Any], truth: Truth) -> None:
@@ -199,7 +218,10 @@ def a_local_run_gives_what_airflow_and_spark_gave(found: dict[str, Any], truth: 
 
 CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "NumPy", 0): numpy_holds_every_image_once,
-    ("tables.md", "TensorFlow", 0): tensorflow_holds_every_image_with_a_text_as_its_label,
+    ("reading.md", "NumPy", 0): arrays_hold_every_image_with_its_label,
+    ("reading.md", "pandas", 0): a_frame_holds_every_image,
+    ("reading.md", "TensorFlow", 0): tensorflow_learns_the_fruit,
+    ("reading.md", "Training and test rows", 0): a_split_parts_the_images_by_their_bytes,
     ("tables.md", "NumPy, larger than memory", 0): numpy_streams_one_partition,
     ("tables.md", "pandas, without this package", 0): pandas_holds_one_partition,
     ("tables.md", "DuckDB, over the files", 0): duckdb_counts_and_finds_neighbours,

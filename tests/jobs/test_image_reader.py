@@ -19,6 +19,7 @@ from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.settings import REPOSITORY
 from imagefeatures_spark import image_options, image_rows
 from imagefeatures_spark.image_source import ImageSource
+from support.doors import parquet, tar
 from support.photos import encoded, fill, jpeg, picture
 
 FIELDS = {
@@ -117,6 +118,28 @@ def test_invalid_images_are_left_out_by_option(folder: Path, option: str) -> Non
 def test_names_are_chosen_by_pattern_and_folders_by_depth(folder: Path) -> None:
     assert names(rows(path=str(folder), pathGlobFilter="[01].{jpg,png}")) == {"0.jpg", "1.jpg"}
     assert names(rows(path=str(folder), recursive="false")) == {"top.png", ".5.jpg", "empty.png"}
+
+
+def test_a_pattern_judges_the_names_of_members_and_of_files_of_rows(tmp_path: Path) -> None:
+    whole = tar([("1.jpg", jpeg(1)), ("day/2.jpg", jpeg(2)), ("3.png", b"x")])
+    fill(
+        tmp_path,
+        {
+            "tars/a.tar": whole,
+            "tars/b.tar": whole[: whole.index(jpeg(2)) + 10],
+            "rows/c.parquet": parquet({"image": [jpeg(3)]}),
+        },
+    )
+    tars, rows_of = (f'{{"kind": "{kind}", "uri": "file://{tmp_path}/{folder}/"}}' for kind, folder in (
+        ("tar", "tars"), ("parquet_bytes", "rows"),
+    ))  # fmt: skip
+    found = rows(schema("uri"), source=tars, pathGlobFilter="[12].jpg")
+    members = [f"file://{tmp_path}/tars/{name}" for name in ("a.tar#1.jpg", "a.tar#day/2.jpg", "b.tar#1.jpg")]
+    assert [row["uri"] for row in found][:3] == members
+    assert found[-1]["uri"] == f"file://{tmp_path}/tars/b.tar"  # damaged: what is missing may fit
+    assert rows(schema("uri"), source=tars, pathGlobFilter="a*") == found[-1:]
+    assert len(rows(schema("uri"), source=rows_of, pathGlobFilter="c.parquet")) == 1
+    assert rows(schema("uri"), source=rows_of, pathGlobFilter="*.jpg") == []
 
 
 def test_the_label_is_the_folder_or_what_an_expression_finds(folder: Path) -> None:

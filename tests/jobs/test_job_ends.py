@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from pyspark import SparkConf
 
-from imagefeatures import names, steps
+from imagefeatures import names, steps, stops
 from imagefeatures.errors import AuditFailed, StoreError
 from imagefeatures.plan import Run
 from imagefeatures_spark import distribute
@@ -41,7 +41,7 @@ def job(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def call(arguments: list[str], work: Callable[[Any, Run], None], context: Context | None = None) -> ENDED:
         monkeypatch.setattr(sys, "argv", ["ingest.py", *arguments])
-        monkeypatch.setattr(distribute, "_start", lambda name: context or Context())
+        monkeypatch.setattr(distribute, "_start", lambda name, fixed: context or Context())
         with pytest.raises(SystemExit) as ended:
             distribute.main("ingest", work)
         assert isinstance(ended.value.code, int)
@@ -75,10 +75,15 @@ def test_a_job_does_its_work_stops_spark_and_ends_well(job: Any, run: Run) -> No
     assert context.stopped
 
 
+def test_what_stops_a_job_is_kept_with_the_run(job: Any, run: Run) -> None:
+    job(["--run", run.layout.run_file], raising(AuditFailed("listing.json has changed")))
+    assert stops.last(run.layout) == stops.Stop("ingest", "AuditFailed", "listing.json has changed")
+
+
 def test_spark_knows_a_job_by_dataset_partition_and_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(sys, "argv", ["ingest.py", "--run", run.layout.run_file])
-    monkeypatch.setattr(distribute, "_start", lambda name: started.append(name) or Context())
+    monkeypatch.setattr(distribute, "_start", lambda name, fixed: started.append(name) or Context())
     monkeypatch.setattr(os, "_exit", lambda status: None)
     distribute.main("ingest", lambda *_: None)
     assert started == ["photos 2026-11-02 ingest"]
@@ -201,7 +206,7 @@ def test_spark_on_one_machine_listens_to_this_machine_alone(
 ) -> None:
     given = {"spark.ui.enabled": "true"} | ({"spark.master": master} if master else {})
     started_with(given, monkeypatch)
-    assert distribute._start("photos").conf == {
+    assert distribute._start("photos", {}).conf == {
         **given,  # what the connection or spark-defaults.conf say is kept
         "spark.app.name": "photos",
         "spark.python.worker.faulthandler.enabled": "true",
@@ -209,9 +214,34 @@ def test_spark_on_one_machine_listens_to_this_machine_alone(
     }
 
 
+@pytest.mark.parametrize(
+    ("step", "kind", "speculates"),
+    [("ingest", "uri_list", "false"), ("ingest", "folder", "true"), ("validate", "uri_list", "true")],
+)
+def test_no_attempt_is_speculated_where_it_would_ask_a_host_a_second_time(
+    step: str, kind: str, speculates: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever spark-defaults.conf says: two attempts would be twice what the host allows."""
+    folder = fill(tmp_path / "photos", {"urls.txt": b"https://example.org/1.jpg", "1.jpg": b"x"})
+    run = make_run({"kind": kind, "uri": f"file://{folder}/{'urls.txt' if kind == 'uri_list' else ''}"})
+    started_with({"spark.speculation": "true"}, monkeypatch)
+    started: list[dict[str, str]] = []
+    real = distribute._start
+
+    def start(*given: Any) -> Context:
+        started.append(real(*given).conf)
+        return Context()
+
+    monkeypatch.setattr(distribute, "_start", start)
+    monkeypatch.setattr(sys, "argv", [f"{step}.py", "--run", run.layout.run_file])
+    monkeypatch.setattr(os, "_exit", lambda status: None)
+    distribute.main(step, lambda *_: None)
+    assert [conf["spark.speculation"] for conf in started] == [speculates]
+
+
 def test_a_job_starts_without_the_web_server_of_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     started_with({}, monkeypatch)
-    assert distribute._start("photos").conf["spark.ui.enabled"] == "false"
+    assert distribute._start("photos", {}).conf["spark.ui.enabled"] == "false"
 
 
 def test_the_seconds_of_the_start_are_those_of_the_jvm() -> None:

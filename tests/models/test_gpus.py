@@ -141,7 +141,7 @@ def test_on_a_gpu_the_vectors_match_the_reference(engine: TensorFlow, bundle: Bu
     if not tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow sees no GPU here")
     assert "GPU" in engine._run(np.zeros((1, 224, 224, 3), np.float32)).device
-    assert engine.batch == gpus.batch(0) >= 1
+    assert engine.batch == gpus.batch(0, 224 * 224) >= 1
     golden = engine.features(reference.golden_pixels(SPEC.input_shape))
     reference.check_parity("tensorflow", golden, bundle.golden_vectors)
     pixels = drawn(engine.batch + 3)

@@ -83,7 +83,7 @@ def test_a_batch_is_what_the_smallest_gpu_holds(
     for name in ("tensorflow", "tensorflow.python"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "tensorflow.python.client", client)
-    assert gpus.batch(32) == expected
+    assert gpus.batch(32, 224 * 224) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,8 @@ def test_a_batch_is_what_the_smallest_gpu_holds(
     [(0, 1), (4 * gpus.IMAGE_BYTES - 1, 1), (4 * gpus.IMAGE_BYTES, 2), (1 << 30, 16), (6 << 30, 64), (1 << 40, 256)],
 )
 def test_a_batch_is_a_power_of_two_of_images_in_half_of_the_memory(memory: int, images: int) -> None:
-    assert gpus.batch_for(memory) == images
+    assert gpus.batch_for(memory, 224 * 224) == images
+
+
+def test_of_larger_images_fewer_fit() -> None:
+    assert [gpus.batch_for(6 << 30, size * size) for size in (224, 299, 384)] == [64, 32, 32]

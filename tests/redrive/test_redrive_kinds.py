@@ -12,6 +12,7 @@ from imagefeatures import storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import NoInput
 from imagefeatures.settings import Settings
+from support.catalog_doors import EVERY_DOOR
 from support.doors import BAD, DOORS, GOOD, Door, parquet, tar
 from support.photos import fill, jpeg
 from support.redriving import Partition, without_run
@@ -28,9 +29,9 @@ def published(source: Any, settings: Settings, **fields: Any) -> Partition:
     return partition
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in DOORS])
-def door(request: pytest.FixtureRequest, tmp_path: Path) -> Door:
-    return DOORS[request.param](f"file://{tmp_path}/in here")
+@pytest.fixture(params=[pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in EVERY_DOOR])
+def door(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Door:
+    return EVERY_DOOR[request.param](f"file://{tmp_path}/in here")
 
 
 def test_every_kind_of_source_finds_again_what_was_quarantined(door: Door, settings: Settings) -> None:

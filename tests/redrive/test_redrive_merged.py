@@ -6,11 +6,13 @@ The main ones for every change; the others are for make test-cluster.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from imagefeatures import local, read, sealed, storage
+from imagefeatures.catalog import standing
 from imagefeatures.errors import AuditFailed, CatalogError, OlderRun, ParamsError
 from imagefeatures.redrive import choose, merge
 from imagefeatures.run_params import RedriveParams
@@ -21,7 +23,18 @@ from imagefeatures.steps.register import ALREADY, REGISTERED
 from imagefeatures.workers import ThisProcess
 from support.disturbed_work import Forbidden
 from support.photos import fill
-from support.redriving import BAD, GOOD, MENDED, Partition, bad_name, bad_partition, broken, whole, without_run
+from support.redriving import (
+    BAD,
+    GOOD,
+    MENDED,
+    Partition,
+    bad_name,
+    bad_partition,
+    broken,
+    small_partition,
+    whole,
+    without_run,
+)
 from support.shared import PARTITION, THIS_PROCESS
 
 
@@ -142,13 +155,13 @@ def test_a_second_register_changes_nothing(partition: Partition, photos: Path) -
 
 def test_a_re_drive_of_a_partition_that_has_another_run_by_then_is_refused(partition: Partition, photos: Path) -> None:
     fill(photos, {bad_name(at): whole(at) for at in range(3)})
-    late = partition.ready()
+    late, other = partition.ready(), partition.ready()
     partition.publish()
     held = partition.features, partition.quarantine, partition.run
     with pytest.raises(OlderRun, match=rf"re-drive {late.run_id} .* published now is .*; start a new re-drive$"):
         register.register(late.layout.run_file, partition.settings)
     with pytest.raises(OlderRun):  # nor where an older run may replace a newer one
-        register.register(late.layout.run_file, partition.settings, replace_newer=True)
+        register.register(other.layout.run_file, partition.settings, replace_newer=True)
     assert (partition.features, partition.quarantine, partition.run) == held
 
 
@@ -182,12 +195,15 @@ def test_an_interrupted_re_drive_goes_on(partition: Partition, photos: Path) -> 
 def test_another_fingerprint_is_refused_with_what_to_do(
     photos: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = bad_partition(photos, settings).dataset
-    row = {"partition_key": PARTITION, "reasons": [("CORRUPT", 1)], "quarantined": 1, "fingerprint": "f" * 32}
-    monkeypatch.setattr(read, "runs", lambda *_: [row])
+    partition = small_partition(photos, settings)
+    held = standing.standing
+    row = partition.run | {"fingerprint": "f" * 32}
+    monkeypatch.setattr(standing, "standing", lambda *given: replace(held(*given), row=row))
     with pytest.raises(ParamsError, match=r"^partition: 2026-11-02 of photos has vectors .*; run the whole "):
-        choose.partitions(dataset, RedriveParams(), settings)
-    assert choose.partitions(dataset, RedriveParams(reason="TRUNCATED"), settings) == []
+        partition.planned()
+    params = RedriveParams(uris=("file:///nowhere.jpg",))  # of which the partition has none
+    assert choose.plan_redrive(partition.dataset, params, PARTITION, settings) is None
+    assert choose.partitions(partition.dataset, RedriveParams(reason="RATE_LIMITED"), settings) == []
 
 
 def test_a_partition_that_is_not_published_is_refused(photos: Path, settings: Settings) -> None:

@@ -160,6 +160,38 @@ def test_what_is_not_there_is_refused_in_one_line_before_the_run(
     assert not list(Path(settings.lake.removeprefix("file://")).rglob("run.json"))
 
 
+NESTED = {"id": [1, 2], "photo": ["file:///1.jpg", None], "meta": [{"day": "x"}, None], "a.b": ["fig", "pear"]}
+
+
+@pytest.mark.parametrize(
+    ("where", "refusal"),
+    [
+        ("meta.day = 'x'", "filter names meta.day, which lies inside a column; only columns of the top level"),
+        ("photo is null or meta.day is null", "filter names meta.day, which lies inside a column"),
+        ("meta = 'x'", "filter does not fit the table: "),
+        ("meta.dai = 'x'", "filter does not fit the table: "),
+    ],
+)
+def test_a_filter_inside_a_column_is_refused_before_the_run(
+    settings: Settings, make_run: MakeRun, tmp_path: Path, where: str, refusal: str
+) -> None:
+    shops.products(settings, tmp_path, pa.table(NESTED))
+    with pytest.raises(InputError, match=refusal) as refused:
+        make_run(GIVEN | {"filter": where})
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("where", ["meta is not null", "photo is not null and id < 7"])
+@pytest.mark.parametrize(("label", "text"), [("a.b", "fig"), ("meta", '{"day": "x"}')])
+def test_columns_of_any_type_and_name_are_read(
+    settings: Settings, tmp_path: Path, where: str, label: str, text: str
+) -> None:
+    shops.products(settings, tmp_path, pa.table(NESTED))
+    source = table_of(filter=where, label={"column": label})
+    source.check()
+    assert [(item.key, item.label) for item in source.items()] == [("1", text)]
+
+
 def test_a_catalog_that_is_not_there_yet_is_not_made_for_it(settings: Settings) -> None:
     with pytest.raises(InputError, match=r"^there is no table shop\.products: sqlite .* is not there yet$"):
         list(table_of().items())

@@ -17,6 +17,7 @@ from imagefeatures.errors import InputError
 from imagefeatures.sources import ParquetBytes, PassedOver, UrlTable, values
 from imagefeatures.sources.containers import LabelColumn
 from support.doors import parquet, tar
+from support.ingesting import ingested
 from support.listing import WORKERS
 from support.photos import fill, jpeg
 from support.shared import MakeRun
@@ -52,6 +53,16 @@ def keys(path: Path) -> list[str | None]:
         (pa.array(["a"], pa.string_view()), ["a"]),
         (pa.array([["a", "é"], None]), ['["a", "é"]', None]),
         (pa.array([{"a": 1}]), ['{"a": 1}']),
+        (pa.array([{"a": b"\xc3\xa9", "b": Decimal("1.10")}]), ['{"a": "é", "b": "1.10"}']),
+        (
+            pa.array([{"t": [10**15, 0, None]}, None], pa.struct({"t": pa.list_(pa.timestamp("ms"))})),
+            ['{"t": ["<value out of range: 1000000000000000>", "1970-01-01 00:00:00", null]}', None],
+        ),
+        (pa.StructArray.from_arrays([BROKEN, pa.array([7])], ["a", "b"]), ['{"a": "\udcffa", "b": 7}']),
+        (
+            pa.array([[("a", 10**15)]], pa.map_(pa.string(), pa.timestamp("ms"))),
+            ['[["a", "<value out of range: 1000000000000000>"]]'],
+        ),
         (pa.array([b"ok", b"\xff"]), ["ok", "\udcff"]),
         (BROKEN, ["\udcffa"]),
         (pa.nulls(1), [None]),
@@ -128,6 +139,29 @@ def test_a_row_of_csv_may_be_long_and_a_part_of_a_table_without_rows(tmp_path: P
     long = b"u,k,noise\nfile:///a,1," + b"x" * (3 << 20) + b"\nfile:///b,2,\n"
     fill(tmp_path, {"b.csv": b"noise,k,u\n", "c.csv": long})
     assert keys(tmp_path) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "values", [pa.nulls(2), pa.array([{"bytes": None, "path": "x"}, None])], ids=["null", "in a struct"]
+)
+def test_images_that_are_all_null_are_rows_each(make_run: MakeRun, tmp_path: Path, values: pa.Array) -> None:
+    fill(tmp_path, {"in/a.parquet": parquet({"image": values})})
+    _, rejected = ingested(make_run({"kind": "parquet_bytes", "uri": f"file://{tmp_path}/in/"}))
+    assert set(rejected.values()) == {("EMPTY_OBJECT", "its row has no bytes (null)")}
+    assert len(rejected) == 2
+
+
+def test_images_of_one_length_are_bytes_too(tmp_path: Path) -> None:
+    fill(tmp_path, {"a.parquet": parquet({"image": pa.array([b"ab", b"cd"], pa.binary(2))})})
+    source = ParquetBytes(kind="parquet_bytes", uri=f"file://{tmp_path}/a.parquet")
+    assert list(source.fetch(list(source.items()), 9)) == [b"ab", b"cd"]
+
+
+def test_an_encrypted_footer_is_told(tmp_path: Path) -> None:
+    data = parquet({"image": [b"x"]})
+    fill(tmp_path, {"a.parquet": b"PARE" + data[4:-4] + b"PARE"})
+    (item,) = ParquetBytes(kind="parquet_bytes", uri=f"file://{tmp_path}/a.parquet").items()
+    assert str(item.rejected) == "CORRUPT: it is no whole Parquet file (its footer is encrypted)"
 
 
 @pytest.mark.parametrize("kind", [pa.large_binary(), pa.binary_view(), pa.dictionary(pa.int32(), pa.binary())], ids=str)

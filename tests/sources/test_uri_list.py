@@ -115,7 +115,7 @@ def test_of_a_wide_table_only_the_columns_that_are_named_are_read(
 @pytest.mark.parametrize(
     ("content", "refusal"),
     [
-        (parquet({"url": ["x"], "b": [1]}), "there is no column 'uri'; there are url, b"),
+        (parquet({"url": ["x"], "b": [1]}), r"there is no column 'uri' \(did you mean url\?\); there are url, b"),
         (b"PAR1 no Parquet", "it is no whole Parquet file"),
         (parquet({"uri": ["file:///1"] * 1000})[:-20], "it is no whole Parquet file"),
     ],
@@ -204,3 +204,23 @@ def test_a_list_may_name_objects_of_several_stores_in_any_order(tmp_path: Path, 
     assert [data.data if isinstance(data, Content) else data.reason for data in found] == [
         jpeg(0), jpeg(2), "NOT_FOUND", "NOT_FOUND", jpeg(3), jpeg(1)
     ]  # fmt: skip
+
+
+def test_large_objects_of_a_store_are_fetched_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store holds what it has fetched at once: nobody knew the sizes when the shard was cut."""
+    contents = {f"{number}.jpg": bytes([number]) * size for number, size in enumerate((40, 50, 20, 300, 10, 90, 0))}
+    folder = fill(tmp_path / "photos", contents)
+    at_once: list[list[int]] = []
+    real = storage.fetch_all
+
+    def counted(objects: list[storage.StoredObject], **access: Any) -> Any:
+        at_once.append([stored.size for stored in objects])
+        return real(objects, **access)
+
+    monkeypatch.setattr(uris, "MOST_AT_ONCE", 100)
+    monkeypatch.setattr(storage, "fetch_all", counted)
+    items = [uris.named(f"file://{folder}/{name}", "") for name in [*contents, "gone.jpg"]]
+    *found, gone = listing(tmp_path / "list").fetch(items, 1000)
+    assert [content.data for content in found if isinstance(content, Content)] == list(contents.values())
+    assert isinstance(gone, Rejected)
+    assert at_once == [[40, 50], [20], [300], [10, 90]]  # nothing is read of what has no byte

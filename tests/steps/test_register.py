@@ -116,7 +116,7 @@ def test_abandoned_uploads_are_looked_for_after_publication(
 
     monkeypatch.setattr(storage, "abort_old_uploads", look)
     register.register(finished().layout.run_file, settings)
-    assert looked == [(f"{settings.lake}/warehouse", 1)]
+    assert looked == [(f"{settings.lake}/warehouse", 1), (f"{settings.lake}/staging", 1)]
 
 
 def test_registering_again_changes_nothing(finished, settings: Settings) -> None:

@@ -55,7 +55,15 @@ def test_what_is_no_file_is_rejected_by_its_kind(kind: int, words: str) -> None:
         (errno.EACCES, "/x", Reason.NOT_READABLE, "permission denied"),
         (errno.EPERM, "/x", Reason.NOT_READABLE, "permission denied"),
         (errno.ENOKEY, "/x", Reason.NOT_READABLE, "permission denied"),
-        (errno.ENAMETOOLONG, "/" + "é" * 2047, Reason.LINK_BROKEN, "it is a link that leads to nothing"),
+        (errno.ENAMETOOLONG, "/é" * 1365, Reason.LINK_BROKEN, "it is a link that leads to nothing"),
+        (errno.ENAMETOOLONG, f"/a/{'x' * 255}", Reason.LINK_BROKEN, "it is a link that leads to nothing"),
+        (
+            errno.ENAMETOOLONG,
+            f"/a/{'é' * 128}/b",
+            Reason.NOT_READABLE,
+            "a name of 256 bytes in its path is longer than the system opens",
+        ),
+        (errno.EINVAL, "/x", Reason.NOT_READABLE, "the system does not let it be read (Invalid argument)"),
         (
             errno.ENAMETOOLONG,
             "/x" + "é" * 2047,

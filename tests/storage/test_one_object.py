@@ -16,6 +16,7 @@ from imagefeatures.errors import Rejected, StoreError
 from imagefeatures.storage import StoredObject, bulk, others, retry, s3_responses
 from imagefeatures.storage import s3 as s3_store
 from imagefeatures.storage.objects import Listed
+from imagefeatures.storage.s3_named import NamedObjects
 from support.disks import make_ext4, mounted, needs_mounts
 from support.fault_proxy import CUT, DRIPS, RESET, SLOW_DOWN, STALLED, FaultProxy, Plan, fault_proxy
 from support.photos import fill
@@ -174,14 +175,14 @@ def test_a_file_whose_inode_is_damaged_is_a_row(tmp_path: Path) -> None:
 
 
 def test_an_object_of_a_list_whose_size_is_never_told_is_a_row(proxied: Any, aws_env: pytest.MonkeyPatch) -> None:
-    real = s3_store.S3Store._stat
+    real = NamedObjects._head
 
-    def stat(store: s3_store.S3Store, path: str) -> Listed:
+    def head(named: NamedObjects, path: str, unreachable: list[str]) -> Listed:
         if path.endswith("2.jpg"):
             raise retry.Transient("503")
-        return real(store, path)
+        return real(named, path, unreachable)
 
-    aws_env.setattr(s3_store.S3Store, "_stat", stat)
+    aws_env.setattr(NamedObjects, "_head", head)
     with proxied(Broken(0.0, (SLOW_DOWN,))) as proxy:
         aws_env.setenv("AWS_ENDPOINT_URL", proxy.address)
         storage._store.cache_clear()

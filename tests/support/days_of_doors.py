@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imagefeatures import read, storage
 from imagefeatures.settings import Settings
+from support.catalog_doors import CATALOG_DOOR, doors_of_the_catalog
 from support.doors import DOORS, Door
 from support.hostile_http import Site, response
 from support.photos import jpeg
@@ -18,12 +21,13 @@ ON_THE_WEB = 7
 
 IN_MINIO = {
     "list": "uri_list_of_lines", "urls": "table_of_parquet", "bytes": "parquet_of_bytes", "tars": "tar_shards",
+    "catalog": CATALOG_DOOR,
 }  # fmt: skip
 """Dataset: what it is of, for those with three partitions in MinIO. One of each kind."""
 
 IN_FOLDERS = {
     "list_file": "uri_list_of_columns", "csv_file": "table_of_csv", "json_file": "table_of_json_lines",
-    "structs_file": "parquet_of_structs", "tars_file": "tar_shards",
+    "structs_file": "parquet_of_structs", "tars_file": "tar_shards", "catalog_file": CATALOG_DOOR,
 }  # fmt: skip
 """The same for those with one partition in a folder."""
 
@@ -44,8 +48,10 @@ def doors_of_days(name: str, base: str, days: Sequence[str] = DAYS) -> dict[str,
     """The door of each day, by the day. Their sources are one and the same, with `{partition}` in it.
 
     Builders fill PARTITION. What they have written is copied to the names of another day, and lies there besides: a
-    run that took the files of another day would be seen.
+    run that took the files of another day would be seen. Of the catalog it is one table with the rows of all days.
     """
+    if name == CATALOG_DOOR:
+        return doors_of_the_catalog(base, days, re.sub(r"\W", "_", base.rpartition("/")[2]))
     doors = {}
     for day in days:
         root = f"{base}/{day}"
@@ -82,6 +88,11 @@ def table_of_the_web(host: Site, base: str) -> Door:
         "label": {"column": "id"},
     }  # fmt: skip
     return Door(source, {uri: (key, key) for uri, (key, _) in good.items()}, rejected)
+
+
+def place_of(source: dict[str, Any]) -> str:
+    """Where a source lies, as people are told it."""
+    return source.get("uri") or source.get("table") or f"{source['iceberg']} where {source['filter']}"
 
 
 def check_partition(door: Door, settings: Settings, dataset: str, day: str) -> dict[str, object]:

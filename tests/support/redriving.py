@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagefeatures import local, read
+from imagefeatures import local, read, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.redrive import choose
@@ -32,10 +32,14 @@ class Partition:
 
     def publish(self, workers: Workers = THIS_PROCESS, **params: Any) -> Outcome:
         """A run of the whole partition, with small shards."""
+        return register.register(self.whole_run(workers, **params).layout.run_file, self.settings)
+
+    def whole_run(self, workers: Workers = THIS_PROCESS, **params: Any) -> Run:
+        """The same, ready to register."""
         given = RunParams.parse({"shard_images": 20, "max_rejected": 1, **params})
         run = load_run(plan_run(self.dataset, given, self.key, self.settings))
         local.run_steps(run, workers)
-        return register.register(run.layout.run_file, self.settings)
+        return run
 
     def planned(self, **params: Any) -> Run:
         """A re-drive that is planned. It must have something to do."""
@@ -106,6 +110,33 @@ def bad_partition(folder: Path, settings: Settings, **fields: Any) -> Partition:
     return Partition(
         Dataset.model_validate({"name": NAME, "source": f"file://{folder}/{{partition}}/", **fields}), settings
     )
+
+
+SMALL = ("empty.jpg", "cut.jpg", "text.jpg")
+
+
+def small_partition(folder: Path | str, settings: Settings, key: str = PARTITION, **fields: Any) -> Partition:
+    """A published partition: two photos and the three objects SMALL that are none. folder: or the URI of one."""
+    root = folder if isinstance(folder, str) else f"file://{folder}"
+    bad = dict(zip(SMALL, (b"", jpeg(1, 40, 30)[:-20], b"no image"), strict=True))
+    for name, data in {"a.jpg": jpeg(2, 40, 30), "b.jpg": jpeg(3, 40, 30), **bad}.items():
+        storage.write(f"{root}/{key}/{name}", data)
+    dataset = Dataset.model_validate({"name": NAME, "source": f"{root}/{{partition}}/", **fields})
+    partition = Partition(dataset, settings, key)
+    partition.publish()
+    return partition
+
+
+def mend(folder: Path | str, *names: str, key: str = PARTITION) -> None:
+    """Some of SMALL become photos, each another one."""
+    root = folder if isinstance(folder, str) else f"file://{folder}"
+    for name in names:
+        storage.write(f"{root}/{key}/{name}", jpeg(10 + SMALL.index(name), 40, 30))
+
+
+def names_of(rows: dict[str, dict[str, Any]]) -> set[str]:
+    """The last part of each row's URI."""
+    return {uri.rsplit("/", 1)[-1] for uri in rows}
 
 
 def without_run(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -47,6 +47,16 @@ class Bundle:
         return vectors
 
 
+def names_for(spec: ModelSpec) -> tuple[str, ...]:
+    """The engines that can run a model: Keras' own runtime reads no other formats than Keras'."""
+    return NAMES if reference_of(spec) == "keras" else ("openvino",)
+
+
+def reference_of(spec: ModelSpec) -> str:
+    """Whose numbers the golden vectors are: those of Keras, or of OpenVINO for the formats that it reads itself."""
+    return "keras" if spec.format in ("keras-applications", "weights.h5", "h5", "keras") else "openvino"
+
+
 class Engine(Protocol):
     """A loaded model."""
 

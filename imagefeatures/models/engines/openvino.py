@@ -26,13 +26,24 @@ SETTINGS = {
 def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
     """The Keras model as OpenVINO files whose input is the uint8 pixels of one image: scaling is part of the graph."""
     import openvino as ov
+
+    return as_files(ov.convert_model(model, input=[1, *spec.input_shape]), spec)
+
+
+def as_files(model: Any, spec: ModelSpec) -> dict[str, bytes]:
+    """An openvino.Model as such files. model: float32 input of one scaled image in the spec's layout, one output."""
+    import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
-    converted = ov.convert_model(model, input=[1, *spec.input_shape])
-    steps = PrePostProcessor(converted)
+    steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout(spec.layout.upper()))
+    scaling = steps.input().preprocess().convert_element_type(ov.Type.f32)
     scale = spec.value_scale
-    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(scale.mean).scale(scale.std)
+    if scale.order == "bgr":
+        scaling.reverse_channels()
+    scaling.mean(list(scale.mean) if len(scale.mean) > 1 else scale.mean[0])
+    scaling.scale(list(scale.std) if len(scale.std) > 1 else scale.std[0])
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         path = Path(folder) / XML
         ov.save_model(steps.build(), path, compress_to_fp16=False)

@@ -20,7 +20,7 @@ BATCH = 32
 
 def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
     """The Keras model's arrays, named "<layer>/<position>", in layer order."""
-    arrays = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    arrays = {layer.name: [v.numpy() for v in reference.variables(layer)] for layer in reference.weighted(model)}
     sink = io.BytesIO()
     named = {f"{layer}/{index}": array for layer, own in arrays.items() for index, array in enumerate(own)}
     np.savez(sink, **named)
@@ -29,6 +29,10 @@ def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
 
 def load(bundle: Bundle) -> TensorFlow:
     """Build the model from its arrays. No code from a file is executed."""
+    if bundle.spec.format != "keras-applications":
+        from imagefeatures.models.own import keras_graph
+
+        return TensorFlow(keras_graph.load_cut(bundle.files[keras_graph.CUT_FILE]), bundle.spec)
     with np.load(io.BytesIO(bundle.files[WEIGHTS]), allow_pickle=False) as stored:
         arrays: dict[str, list[np.ndarray]] = {}
         for name in stored.files:
@@ -50,7 +54,7 @@ class TensorFlow:
         self._run = tf.function(lambda x: model(x, training=False))  # compiled again only for a smaller batch
         self._spec = spec
         self._width = model.output_shape[1]
-        self.batch = gpus.batch(BATCH)
+        self.batch = gpus.batch(BATCH, spec.input_shape[0] * spec.input_shape[1])
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         vectors = np.empty((len(pixels), self._width), np.float32)

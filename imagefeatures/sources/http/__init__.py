@@ -37,7 +37,7 @@ def fetch_all(items: Sequence[Item], most_bytes: int, options: HttpOptions) -> I
     hold in this call: a host's URLs are not fetched by two at a time (imagefeatures.lanes), and by the next one as if
     the one before had just asked.
 
-    At most 256 MiB and four bodies more are held at a time. Raises SettingsError where the client is not installed, or
+    At most 128 MiB and four bodies more are held at a time. Raises SettingsError where the client is not installed, or
     a variable is wrong.
     """
     check_installed(options)

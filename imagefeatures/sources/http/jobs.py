@@ -8,7 +8,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.sources.http.options import Response
 from imagefeatures.sources.http.urls import Url
 
-MOST_HELD_BYTES = 256 * 2**20
+MOST_HELD_BYTES = 128 * 2**20
 NEAR = 4
 """So many of the next items may always go on, whatever the memory holds: the caller waits for the first of them."""
 

@@ -1,13 +1,14 @@
 """The web page "Image features": what is published, as plain HTML without a script.
 
-    app        the application: the guard, the headers, the error page, and the pages below
-    access     who may see what
-    datasets   every dataset; one dataset; one partition
-    run        the partition that a DAG run fills
-    downloads  tables as CSV
-    published  what is published: read by few threads, kept for seconds
-    threads    the threads in which a page is made
-    rendering  templates, filters, headers
+    app          the application: the guard, the headers, the error page, and the pages below
+    access       who may see what
+    datasets     every dataset; one dataset; one partition
+    run          the partition that a DAG run fills
+    unpublished  a DAG run that is under way or has failed
+    downloads    tables as CSV
+    published    what is published: read by few threads, kept for seconds
+    threads      the threads in which a page is made
+    rendering    templates, filters, headers
 
 A new page is a module with a `router` that is named in `app.PAGES`. Only Airflow's API server imports `app`:
 FastAPI and Airflow's application take a second to load.

@@ -35,5 +35,14 @@ def readable(user: BaseUser, datasets: Iterable[str]) -> set[str]:
     }
 
 
+def may_read_logs(user: BaseUser, dag_id: str) -> bool:
+    """Whether the user may read what the DAG's tasks have logged: places of files, names of hosts."""
+    team = DagModel.get_dag_id_to_team_name_mapping([dag_id]).get(dag_id)
+    details = DagDetails(id=dag_id, team_name=team)
+    return get_auth_manager().is_authorized_dag(
+        method="GET", access_entity=DagAccessEntity.TASK_LOGS, user=user, details=details
+    )
+
+
 def may_see_import_errors(user: BaseUser) -> bool:
     return get_auth_manager().is_authorized_view(access_view=AccessView.IMPORT_ERRORS, user=user)

@@ -7,7 +7,7 @@ import datetime as dt
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fastapi import Request
@@ -16,6 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.steps import SPARK_STEPS
+
+if TYPE_CHECKING:
+    from imagefeatures.progress import StepStatus
+    from imagefeatures_airflow.web.unpublished import TaskStates
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
@@ -83,10 +87,29 @@ def rate(row: dict[str, Any], step: str) -> str:
     ('100', '3,000')
     """
     seconds = row[f"{step}_seconds"]
-    if seconds <= 0:
+    return per_second(row[f"{step}_images"] / seconds if seconds > 0 else 0.0)
+
+
+def per_second(value: float) -> str:
+    """A rate; 0 stands for one that is not known.
+
+    >>> per_second(0), per_second(7.25), per_second(1500.2)
+    ('–', '7.2', '1,500')
+    """
+    if not value:
         return "–"
-    value = row[f"{step}_images"] / seconds
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def step_state(step: StepStatus, tasks: TaskStates) -> str:
+    """The state of a step of a run that is not published, in words."""
+    if step.finished:
+        return "done"
+    if not tasks.under_way:
+        return "not finished"
+    if step.no_model:
+        return "waits for the model"
+    return f"{seconds(step.seconds_left)} left" if step.seconds_left is not None else "under way"
 
 
 def elapsed(row: dict[str, Any]) -> float:
@@ -137,9 +160,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({"count": "{:,}".format, "moment": moment, "seconds": seconds, "size": size})
+    environment.filters["per_second"] = per_second
     environment.globals.update(
         {"STYLE": STYLE, "STEPS": SPARK_STEPS, "path": path, "share": share, "rate": rate, "elapsed": elapsed}
     )
+    environment.globals["step_state"] = step_state
     environment.globals["airflow"] = airflow_command()
     return environment
 

@@ -1,11 +1,11 @@
-"""The page of a DAG run: the partition that it fills, and whether it published what the partition holds now.
+"""The page of a DAG run: what it published; before that, and when it failed, how far it has come.
 
 Besides, as CSV: every object that a DAG run has rejected, and every quarantined object of a published partition.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
@@ -18,10 +18,11 @@ from imagefeatures import names
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
-from imagefeatures_airflow.web import access, downloads, rendering
+from imagefeatures_airflow.web import access, downloads, rendering, unpublished
 from imagefeatures_airflow.web.datasets import current_settings, visible_dataset
 from imagefeatures_airflow.web.published import Row, published
 from imagefeatures_airflow.web.threads import in_thread
+from imagefeatures_airflow.web.unpublished import TaskStates
 
 if TYPE_CHECKING:
     from imagefeatures.rejections import Rejections
@@ -36,9 +37,9 @@ REDRIVE = (
 
 @router.get("/dags/{dag_id}/runs/{run_id}", dependencies=[access.READER_OF_XCOM])
 async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str) -> HTMLResponse:
-    """The partition that a DAG run fills; all partitions of the dataset while that one is not published.
+    """The partition that a DAG run has published; else the run itself, as far as its files tell.
 
-    Of a re-drive, which may be of many partitions, all of them.
+    All partitions of the dataset while the run is not planned, and for a re-drive, which may be of many.
     """
     settings = current_settings()
     runs = await published(settings)
@@ -54,10 +55,16 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
             return rendering.message(request, "Not an image features DAG", text)
         with create_session(scoped=False) as session:  # only now: no connection is held while the catalog is read
             run = planned_run(session, settings, dag_id, run_id)
+            tasks = unpublished.task_states(session, dag_id, run_id)
         row = dataset.partition(run.partition) if run else None
-        template = "partition.html" if row else "dataset.html"
-        rejected = f"dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}" if run else None
-        return rendering.page(request, template, dataset=dataset, row=row, note=note(run, row), rejected=rejected)
+        facts: dict[str, Any] = {"dataset": dataset, "row": row, "note": note(run, row, tasks)}
+        facts["rejected"] = f"dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}" if run else None
+        own = unpublished.read(run, tasks) if run and not (row and row["run_id"] == run.run_id) else None
+        if own:
+            facts["stop"] = own.stop if access.may_read_logs(user, dag_id) else None
+            facts["seconds_between_views"] = unpublished.SECONDS_BETWEEN_VIEWS
+            return rendering.page(request, "run.html", run=own, **facts)
+        return rendering.page(request, "partition.html" if row else "dataset.html", **facts)
 
     return await in_thread(show)
 
@@ -125,15 +132,18 @@ def planned_run(session: Session, settings: Settings, dag_id: str, run_id: str) 
         return None
 
 
-def note(run: Layout | None, row: Row | None) -> str:
+def note(run: Layout | None, row: Row | None, tasks: TaskStates) -> str:
     """How a DAG run relates to what is published of its partition.
 
     run: what the DAG run planned, None before that. row: the partition's row of features.runs, None without one.
     """
+    failed = f"Failed: {', '.join(tasks.failed)}; that task's log says more." if tasks.failed else ""
     if not run:
-        return "This DAG run has no partition yet. If its task plan has failed, that task's log says why."
+        return failed or "This DAG run has no partition yet. If its task plan has failed, that task's log says why."
+    if row and row["run_id"] == run.run_id:
+        return "This DAG run published this partition."
+    if tasks.has_failed:
+        return f"This DAG run failed, and has published nothing of partition {run.partition}. {failed}".rstrip()
     if not row:
         return f"This DAG run fills partition {run.partition}, which is not published yet."
-    if row["run_id"] == run.run_id:
-        return "This DAG run published this partition."
-    return f"Published by another run; this DAG run's own is {run.run_id}."
+    return f"What the partition holds is of another run; this DAG run's own is {run.run_id}."

@@ -15,7 +15,7 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
     return_from_plan("features_fruit", "manual__foreign+00:00", "file:///elsewhere/run.json")
     said = {
         "own": "fruit 2026-11-02 This DAG run published this partition.",
-        "other": "fruit 2026-11-02 Published by another run; this DAG run's own is other-run.",
+        "other": "fruit 2026-11-02 What the partition holds is of another run; this DAG run's own is other-run.",
         "running": "fruit This DAG run fills partition 2026-11-05, which is not published yet.",
         "foreign": "fruit This DAG run has no partition yet. If its task plan has failed, that task's log says why.",
         "new": "fruit This DAG run has no partition yet. If its task plan has failed, that task's log says why.",

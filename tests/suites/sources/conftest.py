@@ -22,7 +22,7 @@ from support.shared import AWS, BUCKET, until
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Sources and dataset files of every kind, set in the environment while the deployment lasts."""
     root = tmp_path_factory.mktemp("sources")
-    for name in ("store", "datasets"):
+    for name in ("store", "datasets", "lake"):
         (root / name).mkdir()
     with contextlib.ExitStack() as running:
         store = running.enter_context(minio(root / "store"))

@@ -16,8 +16,9 @@ import pytest
 from imagefeatures import storage
 from imagefeatures.layout import Layout
 from imagefeatures.settings import REPOSITORY, Settings
+from support.catalog_doors import EVERY_DOOR
 from support.days_of_doors import check_partition, doors_of_days
-from support.doors import DOORS, Door
+from support.doors import Door
 from support.shared import BUCKET, PARTITION
 
 SEED = int(os.environ.get("SEED") or "0")
@@ -35,7 +36,7 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"s3://{BUCKET}/{tmp_path.name}"
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", EVERY_DOOR)
 def test_a_killed_run_goes_on_and_a_second_one_reuses_every_vector(
     name: str, base: str, settings: Settings, lake_with_model: str
 ) -> None:

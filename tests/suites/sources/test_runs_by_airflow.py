@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -11,8 +12,8 @@ import pytest
 from deploy.local.api import Api
 from imagefeatures import read
 from support.airflow_session import ended, trigger
-from support.days_of_doors import DAYS, IN_FOLDERS, IN_MINIO, WEB, Stack, check_partition
-from support.doors import DOORS
+from support.catalog_doors import EVERY_DOOR
+from support.days_of_doors import DAYS, IN_FOLDERS, IN_MINIO, WEB, Stack, check_partition, place_of
 from support.shared import until
 
 BY_HAND = (*IN_FOLDERS, WEB)
@@ -46,7 +47,7 @@ def by_hand(api: Api, backfilled: dict[str, Runs]) -> Runs:
 
 
 def test_every_door_has_a_dataset() -> None:
-    assert {*IN_MINIO.values(), *IN_FOLDERS.values()} == set(DOORS)
+    assert {*IN_MINIO.values(), *IN_FOLDERS.values()} == set(EVERY_DOOR)
 
 
 @pytest.mark.parametrize("name", (*IN_MINIO, *BY_HAND))
@@ -55,7 +56,7 @@ def test_the_dag_says_where_its_source_lies_and_its_form_begins_with_yesterday(
 ) -> None:
     details = api.get(f"/api/v2/dags/features_{name}/details")
     source = stack.doors[name][DAYS[0]].source
-    assert details["description"] == f"{source.get('uri') or source['table']} to features.{name}"
+    assert details["description"] == f"{place_of(source)} to features.{name}"
     assert details["params"]["partition"]["value"] == "yesterday"
 
 
@@ -100,8 +101,8 @@ def test_the_page_shows_the_source_and_what_became_of_it(
     name: str, backfilled: dict[str, Runs], by_hand: Runs, api: Api, stack: Stack
 ) -> None:
     door = stack.doors[name][DAYS[0]]
-    text = page(api, f"/datasets/{name}")
-    assert f"<code>{door.source.get('uri') or door.source['table']}</code>" in text
+    text = html.unescape(page(api, f"/datasets/{name}"))
+    assert f"<code>{place_of(door.source)}</code>" in text
     partition = page(api, f"/datasets/{name}/partitions/{DAYS[0]}")
     assert all(f"{reason}" in partition for reason in door.rejected.values())
     rows = page(api, f"/datasets/{name}/partitions/{DAYS[0]}/rejected.csv")

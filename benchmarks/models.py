@@ -1,0 +1,133 @@
+"""Every model by name: engine against Keras, in numbers and in speed. `make models` writes the table of docs/models.md.
+
+Each model is measured in a process of its own, so that the memory of one is given back before the next. It is prepared
+as a run does, from the weights of the cache folder, or from weights that are drawn where the folder has none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import seeded_models
+from imagefeatures.models import engines, prepare, reference
+from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.pinning import pinned
+from imagefeatures.models.spec import ModelSpec
+from imagefeatures.models.weights import cache_file
+from imagefeatures.settings import REPOSITORY, Settings
+
+DOCUMENT = REPOSITORY / "docs" / "models.md"
+RESULTS = REPOSITORY / "benchmarks" / "results" / "models.json"
+BEGIN, END = "<!-- begin: make models -->\n", "<!-- end: make models -->\n"
+SECONDS = 3
+"""How long the speed is measured at least."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models; all of them if none is named")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.folder:
+        print(json.dumps(measure(BACKBONES[given.names[0]], given.folder)))
+        return
+    known: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.is_file() else {}
+    for name in given.names or BACKBONES:
+        known[name] = measured(name)
+        print(line(name, known[name]), flush=True)
+        RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write_table(known)
+
+
+def write_table(known: dict[str, Any]) -> None:
+    """Put the rows of all models that have been measured into the document."""
+    text, rows = DOCUMENT.read_text(encoding="utf-8"), [line(name, known[name]) for name in BACKBONES if name in known]
+    before, _, rest = text.partition(BEGIN)
+    table = "\n".join([*HEAD, *rows])
+    DOCUMENT.write_text(before + BEGIN + table + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+
+
+def measured(name: str) -> dict[str, Any]:
+    """What is measured of one model: a row of the table. Raises CalledProcessError when a part of it fails."""
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
+        real = cache_file(BACKBONES[name], Settings.from_env().cache)
+        weights = cache_file(BACKBONES[name], Path(folder))
+        weights.parent.mkdir()
+        if real.is_file():
+            weights.symlink_to(real)
+        command = [sys.executable, "-m", "benchmarks.models", name, "--folder", folder]
+        result = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603 - our own
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return {"weights": "real" if real.is_file() else "seeded"} | found
+
+
+HEAD = (
+    "| Model | Width | Input | Values | Weights | Largest difference | Cosine | Images/s a core | Prepared in |",
+    "|---|---:|---:|---|---|---:|---:|---:|---:|",
+)
+
+
+def line(name: str, found: dict[str, Any]) -> str:
+    """A row of the table in Markdown."""
+    spec = BACKBONES[name]
+    height, width, _ = spec.input_shape
+    return (
+        f"| `{name}` | {spec.width} | {height} × {width} | {VALUES[str(spec.scale)]} | {found['weights']} "
+        f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.1f} "
+        f"| {found['prepare_seconds']:.0f} s |"
+    )
+
+
+VALUES = {
+    "tf": "−1 … 1",
+    "torch": "mean and deviation",
+    "caffe": "BGR less the mean",
+    "none": "in the graph",
+}
+"""What is done to pixel values, for the table."""
+
+
+def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
+    """What is measured of one model in this process. folder: of the weights, if there are any, and for a lake."""
+    if not cache_file(spec, folder).exists():
+        seeded_models.write_weights(spec, cache_file(spec, folder))
+    spec = spec.model_copy(update={"weights_hash": None})  # of the official file; that of drawn weights is another
+    started, lake = time.perf_counter(), folder.as_uri()
+    spec = pinned(spec, lake, folder)
+    facts = prepare.prepare(spec, spec.preprocessing, lake, folder)
+    prepared = time.perf_counter() - started
+    bundle, pixels = prepare.read_bundle(spec, spec.preprocessing, lake), seeded_models.pictures(spec)
+    engine = engines.load("openvino", bundle)
+    vectors, expected = engine.features(pixels), seeded_models.vectors_of_keras(spec, cache_file(spec, folder), pixels)
+    parity = reference.check_parity("openvino", vectors, expected)
+    return {
+        "difference": parity["max_absolute_difference"],
+        "cosine": parity["min_cosine"],
+        "tensorflow_difference": facts["parity"]["tensorflow"]["max_absolute_difference"],
+        "spread": float(np.median(vectors.std(axis=0) / (np.abs(vectors).mean(axis=0) + 1e-9))),
+        "largest": float(np.abs(vectors).max()),
+        "images_per_second": speed(engine, pixels),
+        "prepare_seconds": prepared,
+    }
+
+
+def speed(engine: engines.Engine, pixels: np.ndarray) -> float:
+    """Images a second, in this process alone."""
+    started, done = time.perf_counter(), 0
+    while (seconds := time.perf_counter() - started) < SECONDS:
+        engine.features(pixels)
+        done += len(pixels)
+    return done / seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""One table holds vectors of one width: whoever reads it makes one matrix of them."""
+
+from __future__ import annotations
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from imagefeatures import names
+from imagefeatures.catalog.failures import in_one_line
+from imagefeatures.errors import DatasetError
+
+ELEMENT = "features.element"
+
+
+def refuse_another(catalog: Catalog, dataset: str, partition: str, width: int) -> None:
+    """Raise DatasetError where the other partitions of features.<dataset> have vectors of another width.
+
+    Of them one file is asked, by the counts that the table keeps: all have the width of the first, because each run is
+    asked so. Nothing is known of a file whose writer kept no counts.
+    """
+    try:
+        table = catalog.load_table((names.NAMESPACE, dataset))
+    except NoSuchTableError:
+        return
+    held = _width_beside(table, partition)
+    if held not in (None, width):
+        raise DatasetError(
+            f"model: {names.table_name(dataset)} holds vectors of {held} values in other partitions, this model gives "
+            f"{width}; give the dataset another name"
+        )
+
+
+@in_one_line
+def _width_beside(table: Table, partition: str) -> int | None:
+    """The width of the vectors in another partition than the given one; None without any, or where it is not known."""
+    snapshot = table.current_snapshot()
+    for manifest in snapshot.manifests(table.io) if snapshot else ():
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            if entry.data_file.partition[0] != partition and (width := _width(table, entry.data_file)):
+                return width
+    return None
+
+
+def _width(table: Table, file: DataFile) -> int | None:
+    values = (file.value_counts or {}).get(table.schema().find_field(ELEMENT).field_id)
+    return values // file.record_count if values and file.record_count else None

@@ -1,0 +1,170 @@
+"""The fields of `model:` in a dataset file, where it is a mapping: a model from a file of the user's own.
+
+This module is imported whenever Airflow parses the DAG file: pydantic only, nothing heavy.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from imagefeatures import names
+from imagefeatures.models import backbones
+from imagefeatures.models.spec import Format, Pooling, ValueScale
+from imagefeatures.strict import StrictModel
+
+SUFFIXES: dict[str, Format] = {
+    ".weights.h5": "weights.h5",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    ".keras": "keras",
+    ".onnx": "onnx",
+    ".tflite": "tflite",
+    ".xml": "openvino",
+    "/": "savedmodel",
+}
+"""The endings of a model's URI. A longer one comes before one that it ends in."""
+
+OF_KERAS: tuple[Format, ...] = ("weights.h5", "h5", "keras")
+"""The formats that Keras reads. OpenVINO reads the others."""
+
+PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".bin")
+
+SIDE = Annotated[int, Field(ge=16, le=4096)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Normalization(StrictModel):
+    """How pixel values become what the model takes: (value × scale − mean) / std, in this order of channels.
+
+    mean, std: one number for all channels, or one for each, in `order`.
+
+    >>> Normalization(scale=1 / 255, mean=0.5, std=0.5).as_scale().mean
+    (127.5,)
+    """
+
+    scale: Number = Field(1.0, gt=0, le=1000)
+    mean: tuple[Number, ...] = (0.0,)
+    std: tuple[Annotated[Number, Field(gt=0)], ...] = (1.0,)
+    order: Literal["rgb", "bgr"] = "rgb"
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_number_is_for_all_channels(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, int | float) else given
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _there_is_one_for_each_channel(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        if len(given) not in (1, 3):
+            raise ValueError("must be one number, or three")
+        return given
+
+    def as_scale(self) -> ValueScale:
+        """The same as (value - mean) / std."""
+        # Nine digits are more than float32 has, and 1 / 255 however it is written becomes 255.
+        mean, std = (tuple(float(f"{one / self.scale:.9g}") for one in given) for given in (self.mean, self.std))
+        return ValueScale(mean=mean, std=std, order=self.order)
+
+
+class OwnModel(StrictModel):
+    """A model from a file: its name in the tables, where the file is, and what the file does not say."""
+
+    name: str = Field(pattern=names.DATASET_NAME, description="Name of the model in the tables")
+    uri: str = Field(min_length=1, description="The file, s3://… or file:///… or relative to this file")
+    sha256: str | None = Field(None, description="Digest of the file's bytes; another file is refused")
+    architecture: str | None = Field(None, description="The backbone whose weights the file holds")
+    cut: str | None = Field(None, min_length=1, max_length=500, description="The layer or node that gives the vector")
+    pooling: Pooling | None = Field(None, description="What makes a vector of the cut's output")
+    normalize: Annotated[
+        Annotated[Literal["tf", "torch", "caffe", "none"] | None, Tag("(mode)")]
+        | Annotated[Normalization, Tag("(numbers)")],
+        Discriminator(lambda given: "(numbers)" if isinstance(given, dict | Normalization) else "(mode)"),
+    ] = Field(None, description="How pixel values are scaled for the model")
+    size: tuple[SIDE, SIDE] | None = Field(None, description="Height and width, where the file leaves them open")
+    layout: Literal["nhwc", "nchw"] | None = Field(None, description="The order of the input's axes")
+
+    @field_validator("uri")
+    @classmethod
+    def _uri_is_of_a_known_format(cls, uri: str) -> str:
+        scheme, separator, _ = uri.partition("://")
+        if separator and scheme not in ("file", "s3"):
+            raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
+        if uri.startswith("~") or "$" in uri or "{" in uri:
+            raise ValueError("~, variables and {partition} are not expanded here: write the whole path")
+        if uri.lower().endswith(PICKLES):
+            raise ValueError("is a file that may run code when it is read, or holds arrays alone; export it as ONNX")
+        if format_of(uri) is None:
+            raise ValueError(f"must end in {', '.join(SUFFIXES)} (a SavedModel is a folder)")
+        return uri
+
+    @field_validator("sha256")
+    @classmethod
+    def _sha256_is_one(cls, sha256: str | None) -> str | None:
+        if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
+            raise ValueError("must be 64 hexadecimal digits in lower case, as sha256sum prints them")
+        return sha256
+
+    @field_validator("architecture")
+    @classmethod
+    def _architecture_is_known(cls, architecture: str | None) -> str | None:
+        if architecture is not None and architecture not in backbones.BACKBONES:
+            raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}")
+        return architecture
+
+    @model_validator(mode="after")
+    def _the_fields_fit_the_format(self) -> Self:
+        if self.architecture and self.format not in ("weights.h5", "h5"):
+            raise ValueError(f"architecture: a file of format {self.format} says itself what it is; leave it out")
+        if self.format == "weights.h5" and not self.backbone:
+            raise ValueError(
+                "architecture: is required, as a .weights.h5 holds arrays alone; "
+                f"one of {', '.join(backbones.BACKBONES)}"
+            )
+        if self.name in backbones.BACKBONES and self.backbone != self.name:
+            raise ValueError(f"name: {self.name} is a model of the service's own; choose another name")
+        if self.normalize is None and not self.backbone:
+            raise ValueError(
+                "normalize: is required, as no file says how its model was trained: tf, torch, caffe, "
+                "none (the model scales by itself) or {scale, mean, std, order}"
+            )
+        if self.layout and self.format not in ("onnx", "openvino"):
+            raise ValueError(f"layout: the input of a file of format {self.format} is nhwc; leave it out")
+        return self
+
+    @property
+    def format(self) -> Format:
+        """By the ending of the URI."""
+        found = format_of(self.uri)
+        assert found  # noqa: S101 - the validator of uri
+        return found
+
+    @property
+    def backbone(self) -> str | None:
+        """The architecture by name; where a Keras HDF5 file has a backbone's own name, that one."""
+        own_name = self.name if self.name in backbones.BACKBONES and self.format in ("weights.h5", "h5") else None
+        return self.architecture or own_name
+
+    def beside(self, folder: Path) -> Self:
+        """The model with an absolute URI. folder: of the dataset file."""
+        if "://" in self.uri:
+            return self
+        # normpath and not resolve(), which would replace symbolic links in the path.
+        absolute = posixpath.normpath((folder / self.uri).absolute())
+        return self.model_copy(update={"uri": f"file://{absolute}" + ("/" if self.uri.endswith("/") else "")})
+
+    def engines(self) -> tuple[str, ...]:
+        """The names of the engines that can run it."""
+        return ("openvino", "tensorflow") if self.format in OF_KERAS else ("openvino",)
+
+
+def format_of(uri: str) -> Format | None:
+    """The format of a file, by the ending of its URI; None when it is none of ours.
+
+    >>> format_of("s3://b/birds.weights.h5"), format_of("birds/"), format_of("birds.pth")
+    ('weights.h5', 'savedmodel', None)
+    """
+    return next((name for suffix, name in SUFFIXES.items() if uri.lower().endswith(suffix)), None)

@@ -1,0 +1,92 @@
+"""What the steps need to know of a model: its spec. Of a user's file it is found once and kept in the lake.
+
+To know how long a vector is takes a look at the file, and with Keras some ten seconds. So the answer is kept under the
+digest of the question: the file, what the dataset file says of it, and the versions of the libraries that have read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from imagefeatures import storage
+from imagefeatures.layout import described_model
+from imagefeatures.models.backbones import BACKBONES, planned_as
+from imagefeatures.models.own import files, process
+from imagefeatures.models.own.declared import OF_KERAS, Normalization, OwnModel
+from imagefeatures.models.own.describe import Facts
+from imagefeatures.models.pinning import pinned
+from imagefeatures.models.spec import ModelSpec
+
+VERSION = 1
+"""Raise it when the same file and fields give another spec than before."""
+
+
+def resolve(model: str | OwnModel, lake: str, cache: Path) -> ModelSpec:
+    """The spec of what a dataset file has as `model`.
+
+    Of a file whose digest the dataset file says, and of which the lake has the facts, nothing is read. Raises
+    ModelMismatch when a user's file is not there, is another one than its digest says, or cannot be used; StoreRefused
+    or StoreError.
+    """
+    if isinstance(model, str):
+        return pinned(BACKBONES[model], lake, cache)
+    if model.sha256 and (facts := _kept(_place(model, model.sha256, lake))):
+        return spec_of(model, model.sha256, facts)
+    read = files.read(model.uri, model.format, model.sha256)
+    place = _place(model, read.sha256, lake)
+    if not (facts := _kept(place)):
+        facts = process.settle(model, read)
+        storage.write(place, facts.model_dump_json().encode())
+    return spec_of(model, read.sha256, facts)
+
+
+def spec_of(model: OwnModel, sha256: str, facts: Facts) -> ModelSpec:
+    """The spec of a user's file with these facts. sha256: of the file."""
+    backbone = BACKBONES[model.backbone] if model.backbone else None
+    scale = model.normalize.as_scale() if isinstance(model.normalize, Normalization) else model.normalize
+    return ModelSpec(
+        name=model.name,
+        architecture=backbone.architecture if backbone else "",
+        last_layer=backbone.last_layer if backbone else "",
+        scale=scale or (backbone.scale if backbone else "none"),
+        format=model.format,
+        uri=model.uri,
+        sha256=sha256,
+        **facts.model_dump(),
+    )
+
+
+def is_of(spec: ModelSpec, model: str | OwnModel) -> bool:
+    """Whether a spec may be that of what a dataset file has as `model`, without a look at the file."""
+    if isinstance(model, str):
+        return planned_as(model, spec)
+    facts = Facts.model_validate({name: getattr(spec, name) for name in Facts.model_fields})
+    if not spec.sha256 or spec != spec_of(model, spec.sha256, facts):
+        return False
+    said = {"cut": model.cut, "pooling": model.pooling, "layout": model.layout, "sha256": model.sha256}
+    return all(value is None or value == getattr(spec, name) for name, value in said.items())
+
+
+def _place(model: OwnModel, sha256: str, lake: str) -> str:
+    """Where the facts are kept. sha256: of the file."""
+    libraries = ("openvino", "keras") if model.format in OF_KERAS else ("openvino",)
+    asked = {
+        "file": sha256,
+        "model": model.model_dump(mode="json", exclude={"name", "uri", "sha256", "normalize"}),
+        "format": model.format,
+        "backbone": model.backbone,
+        "versions": [VERSION, *map(version, libraries)],
+    }
+    return described_model(lake, hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32])
+
+
+def _kept(place: str) -> Facts | None:
+    try:
+        return Facts.model_validate_json(storage.read(place))
+    except (storage.ObjectMissing, ValidationError):  # the latter: empty or cut
+        return None

@@ -1,0 +1,100 @@
+"""How a decoded image becomes the model's input: a declared chain of transforms.
+
+The chain is part of run.json and of the fingerprint, so all vectors of one fingerprint were made from pixels by the
+same rules. Scaling of pixel values belongs to the model (`imagefeatures.models.spec`).
+
+This package is light: its transforms import `imagefeatures.images` or `imagefeatures.transforms`, and with them Pillow,
+when they are called.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
+
+from imagefeatures.preprocessing.colour import Alpha, Grayscale
+from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
+from imagefeatures.preprocessing.shapes import Shape
+from imagefeatures.preprocessing.standard import RGB, Stretch, Upright
+from imagefeatures.strict import FrozenModel
+
+__all__ = ["RGB", "VERSION", "PixelRule", "Preprocessing", "Stretch", "Transform", "Upright"]
+
+VERSION = 1
+"""Raise it when imagefeatures/images.py or imagefeatures/transforms.py makes other pixels than before.
+
+tests/test_images.py and tests/preprocessing hold digests of their output, so that this cannot be forgotten.
+"""
+
+
+class PixelRule(Protocol):
+    """What makes an array of a decoded image: a chain of transforms, or another rule that can be pickled by name."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array that every image becomes."""
+        ...
+
+    def __call__(self, image: Any) -> Any:
+        """image: a decoded Pillow image. Returns uint8 of that shape. Raises Rejected."""
+        ...
+
+
+Transform = Annotated[
+    Upright | RGB | Stretch | Resize | CenterCrop | Crop | Pad | Flip | Alpha | Grayscale, Field(discriminator="kind")
+]
+
+
+class Preprocessing(FrozenModel):
+    """The transforms in their order.
+
+    >>> Preprocessing.standard(224, 224).shape
+    (224, 224, 3)
+    """
+
+    version: int = VERSION
+    chain: tuple[Transform, ...] = Field(min_length=1)
+
+    @classmethod
+    def standard(cls, height: int, width: int) -> Preprocessing:
+        """Upright, RGB, stretched to the size: what the Keras examples of the ImageNet models do."""
+        return cls(chain=(Upright(), RGB(), Stretch(height=height, width=width)))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the chain's output, the same for every image.
+
+        Raises ValueError when the chain leaves one of them open, or when a transform cannot follow the one before.
+        """
+        shape = Shape()
+        for transform in self.chain:
+            try:
+                shape = transform.shape(shape)
+            except ValueError as error:
+                raise ValueError(f"{transform.kind}: {error}") from None
+        if shape.height is None or shape.width is None or shape.channels is None:
+            remedy = "end with a resize to a size, a crop or a pad"
+            raise ValueError(f"{self.chain[-1].kind}: leaves the shape open: each picture keeps its own; {remedy}")
+        return (shape.height, shape.width, shape.channels)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts that are part of the fingerprint.
+
+        Those of the default chain are a mapping, as in version 0.1.0. Any other chain is a list, since a mapping would
+        not tell its order.
+        """
+        facts: dict[str, Any] = {"version": self.version}
+        match self.chain:
+            case (Upright() as upright, RGB() as rgb, Stretch() as stretch):
+                return facts | upright.facts() | rgb.facts() | stretch.facts()
+        return facts | {"chain": [transform.model_dump(mode="json") for transform in self.chain]}
+
+    def __call__(self, image: Any) -> Any:
+        """image: a decoded Pillow image. Returns uint8 [height, width, channels]. Raises Rejected."""
+        from imagefeatures import transforms
+
+        for transform in self.chain:
+            image = transform(image)
+        return transforms.as_array(image)

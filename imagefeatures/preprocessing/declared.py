@@ -1,0 +1,99 @@
+"""The field `preprocess` of a dataset file: a list of transforms, each a mapping with its name as the only key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
+
+from imagefeatures.preprocessing import RGB, Preprocessing, Transform, Upright
+from imagefeatures.preprocessing.colour import Alpha, Grayscale
+from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
+from imagefeatures.strict import FrozenModel
+from imagefeatures.wording import meant
+
+if TYPE_CHECKING:
+    from imagefeatures.models.spec import ModelSpec
+
+BY_NAME: dict[str, type[FrozenModel]] = {
+    transform.model_fields["kind"].default: transform
+    for transform in (Resize, CenterCrop, Crop, Pad, Flip, Grayscale, Alpha)
+}
+"""The transforms that a dataset file may name."""
+
+MOST_TRANSFORMS = 32
+
+
+def _by_kind(given: Any) -> Any:
+    """`{resize: {…}}` as `{kind: resize, …}`, and a bare name as the transform with its defaults."""
+    if isinstance(given, str):
+        given = {given: {}}
+    if not isinstance(given, dict):
+        return given  # a transform already; pydantic refuses anything else
+    if len(given) != 1:
+        raise ValueError("must be one transform, such as {resize: {shortest_edge: 256}}; begin the next with a - too")
+    ((name, fields),) = given.items()
+    if name not in BY_NAME:
+        raise ValueError(f"there is no transform {name!r}{meant(name, list(BY_NAME))}")
+    if not isinstance(fields, dict | None) or "kind" in (fields or {}):
+        raise ValueError(f"{name}: must be a mapping of fields, such as {{shortest_edge: 256}}")
+    return {**(fields or {}), "kind": name}
+
+
+def _by_name(transform: Any, inner: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """The form of a dataset file again, with every default written out."""
+    fields = inner(transform)
+    return {fields.pop("kind"): fields}
+
+
+Declared = Annotated[
+    Resize | CenterCrop | Crop | Pad | Flip | Grayscale | Alpha,
+    Field(discriminator="kind"),
+    BeforeValidator(_by_kind, json_schema_input_type=dict[str, Any] | str),
+    WrapSerializer(_by_name),
+]
+"""One entry of the list."""
+
+
+def check(declared: Sequence[Any]) -> None:
+    """Check what needs no model: that each transform can follow the one before, and that the last size is settled.
+
+    Raises ValueError.
+    """
+    if not 1 <= len(declared) <= MOST_TRANSFORMS:
+        raise ValueError(f"must have 1 to {MOST_TRANSFORMS} transforms")
+    _ = _chain(declared, 3).shape
+
+
+def settled(declared: Sequence[Any] | None, model: ModelSpec) -> Preprocessing:
+    """The whole chain that makes the model's input. declared: None for the default.
+
+    Every picture is turned upright and converted to RGB before the first declared transform; `alpha` is that
+    conversion. A chain that is the default's gets the default's form, and with it the same fingerprint. Raises
+    ValueError when the chain makes another input.
+    """
+    height, width, channels = model.input_shape
+    chain = Preprocessing.standard(height, width) if declared is None else _chain(declared, channels)
+    if chain.shape != model.input_shape:
+        made, taken = (" × ".join(map(str, shape)) for shape in (chain.shape, model.input_shape))
+        raise ValueError(f"makes {made} (height × width × channels) of a picture, and {model.name} takes {taken}")
+    return chain
+
+
+def _chain(declared: Sequence[Any], channels: int) -> Preprocessing:
+    first: Transform = RGB()
+    rest = list(declared)
+    if rest and isinstance(rest[0], Alpha):
+        first = rest.pop(0)
+    if any(isinstance(transform, Alpha) for transform in rest):
+        raise ValueError("alpha: must be the first transform, and is there once: after it a picture has no alpha")
+    match rest:
+        case [Resize(size=(height, width), interpolation="bicubic")] if isinstance(first, RGB):
+            return Preprocessing.standard(height, width)
+    grey = {"channels": 1 if channels == 1 else 3}
+    chain: list[Transform] = [
+        transform.model_copy(update=grey) if isinstance(transform, Grayscale) and not transform.channels else transform
+        for transform in rest
+    ]
+    return Preprocessing(chain=(Upright(), first, *chain))

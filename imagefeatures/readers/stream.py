@@ -1,0 +1,154 @@
+"""Batches for training: shared among workers, in mixed order, in bounded memory. Knows neither TensorFlow nor PyTorch.
+
+A stream is read in one process or by several, each of which reads its own files. It can be pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from imagefeatures import names
+from imagefeatures.errors import InputError
+from imagefeatures.readers.labels import encode
+from imagefeatures.readers.parquet import plan_batches
+from imagefeatures.readers.vectors import vectors
+
+if TYPE_CHECKING:
+    from imagefeatures.catalog.snapshots import Plan
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Of a batch: features, float32 [b, width], and labels, int64 [b]. They may be read-only views."""
+
+WINDOW_BYTES = 64 << 20
+"""Rows are mixed within a window of so many bytes of vectors: 13,000 rows of 1280 values."""
+
+MIXED_FILES = 8
+"""A window is filled from so many files in turn, for one file often holds one label."""
+
+MOST_BATCH_ROWS = 1 << 20
+MOST_SEED = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The rows of a plan in batches. table: as messages call it. width: of a vector; None where there are no rows.
+
+    batch: rows of a batch; the last one may have fewer. seed: of the order; None for the order of the table.
+    """
+
+    table: str
+    catalog: str
+    plan: Plan
+    label_names: tuple[str, ...]
+    width: int | None
+    batch: int
+    seed: int | None
+
+    def batches(self, epoch: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Arrays]:
+        """The batches of one worker; those of all workers hold each row once, whatever epoch each of them is in.
+
+        epoch: each has an order of its own, the same every time. Raises InputError for a vector of another width;
+        CatalogRefused where a file is gone; StoreError.
+        """
+        own = self.plan.files[worker::workers]
+        if self.seed is None:
+            return self._in_order(replace(self.plan, files=own))
+        random = np.random.default_rng((self.seed, epoch, worker))
+        mixed = tuple(own[at] for at in random.permutation(len(own)))
+        return self._mixed(replace(self.plan, files=mixed), random)
+
+    def _in_order(self, plan: Plan) -> Iterator[Arrays]:
+        """Views of the batches that were read; only where a batch lies in two of them is it copied."""
+        waiting: list[Arrays] = []
+        rows = 0
+        for features, labels in self._read(plan, 1):
+            start = 0
+            while len(labels) - start >= (missing := self.batch - rows):
+                end = start + missing
+                yield _joined([*waiting, (features[start:end], labels[start:end])])
+                start, rows = end, 0
+                waiting.clear()
+            if start < len(labels):
+                waiting.append((features[start:], labels[start:]))
+                rows += len(labels) - start
+        if waiting:
+            yield _joined(waiting)
+
+    def _mixed(self, plan: Plan, random: np.random.Generator) -> Iterator[Arrays]:
+        """A window is filled, then emptied in mixed order, and filled again."""
+        if self.width is None:
+            return
+        most = max(1, WINDOW_BYTES // (4 * max(1, self.width)) // self.batch) * self.batch
+        window, labels, held = np.empty((most, self.width), np.float32), np.empty(most, np.int64), 0
+        for features, numbers in self._read(plan, MIXED_FILES):
+            start = 0
+            while start < len(numbers):
+                end = min(len(numbers), start + most - held)
+                count = end - start
+                window[held : held + count], labels[held : held + count] = features[start:end], numbers[start:end]
+                start, held = end, held + count
+                if held == most:
+                    yield from self._emptied(window, labels, random)
+                    held = 0
+        yield from self._emptied(window[:held], labels[:held], random)
+
+    def _emptied(self, window: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> Iterator[Arrays]:
+        order = random.permutation(len(labels))
+        for start in range(0, len(order), self.batch):
+            chosen = order[start : start + self.batch]
+            yield window[chosen], labels[chosen]
+
+    def _read(self, plan: Plan, together: int) -> Iterator[Arrays]:
+        with closing(read_plan(plan, self.table, self.catalog, ("label", "features"), together)) as batches:
+            for rows in batches:
+                features = vectors(rows)
+                if features.shape[1] != self.width:
+                    raise InputError(f"{self.table}: vectors of {self.width} values and of {features.shape[1]}")
+                yield features, encode(rows["label"], self.label_names)
+
+
+def read_plan(
+    plan: Plan, table: str, catalog: str, columns: tuple[str, ...] | None, together: int = 1
+) -> Generator[pa.RecordBatch, None, None]:
+    """The rows of a plan that was made earlier: a file of it may be gone by now, which the error says."""
+    from imagefeatures.catalog import failures  # pyiceberg takes a second
+    from imagefeatures.catalog.guards import REPAIR
+
+    remedy = f"if snapshot {plan.snapshot} has expired since it was opened, open the dataset again; else {REPAIR}"
+    rows = plan_batches(plan, table.removeprefix(f"{names.NAMESPACE}."), columns, together)
+    yield from failures.each(rows, table, catalog, remedy)
+
+
+def checked_batch(batch: int) -> int:
+    """Raises InputError for a number of rows that cannot be a batch's."""
+    if not 1 <= batch <= MOST_BATCH_ROWS:
+        raise InputError(f"batch is {batch!r}; it must be a number of rows from 1 to {MOST_BATCH_ROWS}")
+    return batch
+
+
+def settled_seed(shuffle: bool, seed: int | None) -> int | None:
+    """The seed of a stream; None where the order is the table's. Without a seed of the user's it is a random one.
+
+    Raises InputError for a negative seed, and for one that would have no effect.
+    """
+    if not shuffle:
+        if seed is not None:
+            raise InputError("seed= has no effect without shuffle=True")
+        return None
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"seed is {seed!r}; it must be a whole number from 0 to {MOST_SEED}")
+    return seed
+
+
+def _joined(parts: list[Arrays]) -> Arrays:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([features for features, _ in parts]), np.concatenate([labels for _, labels in parts])

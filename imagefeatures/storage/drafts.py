@@ -1,0 +1,113 @@
+"""Objects that are written piece by piece: a local file that gets its name at the end, or an upload in parts.
+
+Neither is there before `commit`, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from imagefeatures.errors import StoreError, StoreRefused
+from imagefeatures.storage import durable, modes
+from imagefeatures.storage.objects import ObjectMissing
+from imagefeatures.storage.s3_responses import check_is_s3
+
+PART_BYTES = 8 * 2**20
+"""The fewest bytes of a part but the last one: S3 wants 5 MiB, and takes 10,000 parts."""
+
+
+class LocalDraft:
+    """A new file, under another name until `commit`. Raises StoreError or StoreRefused."""
+
+    def __init__(self, path: str) -> None:
+        self._target = Path(path)
+        self._draft = self._target.with_name(f".draft-{secrets.token_hex(8)}")
+        try:
+            durable.make_folder(self._target.parent)
+            self._file = open(self._draft, "xb", buffering=0, opener=modes.create)  # noqa: SIM115 - `_close` closes it
+        except OSError as error:
+            raise durable.write_failed(path, error) from error
+
+    def write(self, data: bytes) -> None:
+        try:
+            durable.write_all(self._file.fileno(), data)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def commit(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._draft.replace(self._target)
+            durable.sync_folder(self._target.parent)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def abort(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+            self._draft.unlink(missing_ok=True)
+
+    def _failed(self, error: OSError) -> StoreError | StoreRefused:
+        why = durable.write_failed(str(self._target), error)  # before the draft makes room
+        self.abort()
+        return why
+
+
+class S3Draft:
+    """A multipart upload, or one PUT where the object is small. Raises StoreError or StoreRefused.
+
+    client: of boto3. request: runs a request of it, with retries. put: writes a small object.
+    """
+
+    def __init__(
+        self, path: str, client: Any, request: Callable[[Callable[[], Any]], Any], put: Callable[[bytes], object]
+    ) -> None:
+        bucket, _, key = path.partition("/")
+        self._path, self._client, self._request, self._put = path, client, request, put
+        self._object = {"Bucket": bucket, "Key": key}
+        self._waiting: list[bytes] = []
+        self._parts: list[dict[str, Any]] = []
+        self._upload: dict[str, Any] = {}
+
+    def write(self, data: bytes) -> None:
+        self._waiting.append(data)
+        if sum(map(len, self._waiting)) >= PART_BYTES:
+            self._send()
+
+    def commit(self) -> None:
+        if not self._upload:
+            self._put(b"".join(self._waiting))
+            return
+        if self._waiting:
+            self._send()
+        parts = {"Parts": self._parts}
+        try:
+            self._request(lambda: self._client.complete_multipart_upload(**self._upload, MultipartUpload=parts))
+        except ObjectMissing:  # another process took it for abandoned; or it is whole, and the answer to that was lost
+            raise StoreError(f"s3://{self._path}: its upload in parts was gone at the end") from None
+        self._upload = {}
+
+    def abort(self) -> None:
+        if self._upload:
+            # What stays is aborted after a day: storage.uploads.
+            with contextlib.suppress(StoreError, StoreRefused, ObjectMissing):
+                self._request(lambda: self._client.abort_multipart_upload(**self._upload))
+            self._upload = {}
+
+    def _send(self) -> None:
+        body = b"".join(self._waiting)
+        self._waiting.clear()
+        if not self._upload:
+            made = self._request(lambda: self._client.create_multipart_upload(**self._object))
+            check_is_s3(f"s3://{self._path}", "UploadId" in made)
+            self._upload = {**self._object, "UploadId": made["UploadId"]}
+        number = len(self._parts) + 1
+        part = self._request(lambda: self._client.upload_part(**self._upload, PartNumber=number, Body=body))
+        check_is_s3(f"s3://{self._path}", "ETag" in part)
+        self._parts.append({"PartNumber": number, "ETag": part["ETag"]})

@@ -1,0 +1,114 @@
+"""The page of a DAG run that has published nothing: its own counts, why it stopped, and that it is under way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.utils.state import DagRunState, TaskInstanceState
+
+from imagefeatures import local, stops
+from imagefeatures.datasets import Dataset
+from imagefeatures.errors import TooManyRejected
+from imagefeatures.plan import Run, load_run, plan_run
+from imagefeatures.run_params import RunParams
+from imagefeatures.settings import Settings
+from imagefeatures.steps import INGEST, VALIDATE
+from imagefeatures.stops import Stop
+from support.photos import fill, jpeg
+from support.shared import PARTITION, THIS_PROCESS
+from support.web import PAGE, Site, dag_run_is, publish, return_from_plan, runs_row
+
+DAG = "features_wrecks"
+
+
+@pytest.fixture
+def run(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Run:
+    """Planned by the DAG run `manual__<the test's name>`: three objects of which two are no picture."""
+    files = {"a.jpg": b"no picture", "b.jpg": b"", "good.jpg": jpeg(1)}
+    source = f"file://{fill(tmp_path / 'photos' / PARTITION, files).parent}/{{partition}}/"
+    (settings.datasets / "wrecks.yaml").write_text(f"name: wrecks\nsource: {source}\n")
+    planned = load_run(plan_run(Dataset(name="wrecks", source=source), RunParams(), PARTITION, settings))
+    return_from_plan(DAG, f"manual__{request.node.name}", planned.layout.run_file)
+    return planned
+
+
+def path(request: pytest.FixtureRequest) -> str:
+    return f"/dags/{DAG}/runs/manual__{request.node.name}"
+
+
+def test_a_failed_run_shows_its_own_counts_and_why_it_stopped_beside_what_another_has_published(
+    site: Site, settings: Settings, run: Run, request: pytest.FixtureRequest
+) -> None:
+    publish(settings, runs_row("wrecks", PARTITION, {"CORRUPT": 777}, listed=9_999))
+    with pytest.raises(TooManyRejected) as stopped:
+        local.run_steps(run, THIS_PROCESS)
+    stops.keep(run.layout, Stop(VALIDATE, "TooManyRejected", f"{stopped.value} <b>"))
+    dag_run_is(DAG, f"manual__{request.node.name}", DagRunState.FAILED, validate=TaskInstanceState.FAILED)
+    page = site.page(path(request))
+    said = page.text
+    assert f"This DAG run failed, and has published nothing of partition {PARTITION}. Failed: validate" in said
+    assert f"validate stopped: TooManyRejected {stopped.value} <b>" in said
+    assert "b" not in [tag for tag in page.tags if tag == "b"]
+    assert "Listed 3" in said
+    assert "Rejected so far 2 66.7 %" in said
+    steps, reasons = page.tables
+    assert [row[0] for row in steps[1:]] == [INGEST, VALIDATE, "resize"]
+    assert steps[2][1] == "2 of 2"
+    assert steps[3][-1] == "not finished"
+    assert sorted(row[:2] for row in reasons[1:]) == [["EMPTY_OBJECT", "1"], ["UNSUPPORTED_FORMAT", "1"]]
+    assert "9,999" not in said
+    assert "777" not in said
+    links = [value for _, name, value in page.attributes if name == "href"]
+    assert f"{PAGE}/datasets/wrecks/partitions/{PARTITION}" in links
+    assert ("meta", "http-equiv", "refresh") not in page.attributes
+
+
+def test_what_stopped_a_run_is_for_those_who_may_read_its_logs(
+    site: Site, run: Run, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+
+    manager = get_auth_manager()
+    may = manager.is_authorized_dag
+
+    def but_no_logs(*, access_entity: DagAccessEntity | None = None, **given: Any) -> bool:
+        return access_entity is not DagAccessEntity.TASK_LOGS and may(access_entity=access_entity, **given)
+
+    stops.keep(run.layout, Stop(VALIDATE, "StoreRefused", "a host's name"))
+    dag_run_is(DAG, f"manual__{request.node.name}", DagRunState.FAILED)
+    assert "a host's name" in site.page(path(request)).text
+    monkeypatch.setattr(manager, "is_authorized_dag", but_no_logs)
+    assert "a host's name" not in site.page(path(request)).text
+
+
+def test_a_run_under_way_shows_how_far_it_is_and_asks_again(
+    site: Site, run: Run, request: pytest.FixtureRequest
+) -> None:
+    name = f"manual__{request.node.name}"
+    dag_run_is(DAG, name, DagRunState.RUNNING)
+    said = site.page(path(request)).text
+    assert f"This DAG run fills partition {PARTITION}, which is not published yet." in said
+    assert "Listed not yet" in said
+    local.run_steps(run, THIS_PROCESS, [INGEST])
+    page = site.page(path(request))
+    assert ("meta", "http-equiv", "refresh") in page.attributes
+    assert "Listed 3" in page.text
+    assert page.tables[0][1][:2] == [INGEST, "3 of 3"]
+    assert page.tables[0][1][-1] == "done"
+    assert page.tables[0][2][-1] == "under way"
+    assert "stopped" not in page.text
+
+
+def test_what_stopped_a_run_comes_not_back_once_its_folder_is_gone(run: Run) -> None:
+    assert stops.last(run.layout) is None
+    stops.keep(run.layout, Stop("model", "ModelMismatch", "other weights"))
+    assert stops.last(run.layout) == Stop("model", "ModelMismatch", "other weights")
+    Path(run.layout.stop.removeprefix("file://")).write_text("[]")
+    assert stops.last(run.layout) is None
+    Path(run.layout.run_file.removeprefix("file://")).unlink()
+    Path(run.layout.stop.removeprefix("file://")).unlink()
+    stops.keep(run.layout, Stop("model", "ModelMismatch", "other weights"))
+    assert not Path(run.layout.stop.removeprefix("file://")).exists()
