@@ -212,14 +212,16 @@ def _check_name(target: str) -> None:
 def _facts(request: Request) -> pa.Schema:
     """The columns besides the vectors, in the order of the table."""
     known = [name for name in schemas.FEATURES.names if name != "features"]
+    if {*request.columns} == {"features"}:
+        raise ParamsError("--columns: features are the vectors, which are always exported; name other columns")
     for name in request.columns:
-        if name == "features":
-            raise ParamsError("--columns: features are the vectors, which are always exported; name other columns")
-        if name not in known:
+        if name not in schemas.FEATURES.names:
             raise ParamsError(
                 f"--columns: {names.table_name(request.dataset)} has no column {name!r}{meant(name, known)}"
             )
-    return pa.schema([column for column in schemas.FEATURES if column.name in {*ALWAYS, *request.columns}])
+    return pa.schema(
+        [column for column in schemas.FEATURES if column.name in {*ALWAYS, *request.columns} - {"features"}]
+    )
 
 
 def _counted(parts: Iterator[T], what: str, whole: int, progress: Progress) -> Iterator[T]:
