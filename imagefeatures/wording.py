@@ -1,19 +1,25 @@
-"""What pydantic found wrong, in this product's words: what to write instead, and the name that was probably meant."""
+"""What pydantic found wrong, in this product's words: what to write instead, and the name that was probably meant.
+
+Also the arguments that readers refuse.
+"""
 
 from __future__ import annotations
 
 import difflib
 import types
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from imagefeatures import names
+from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+T = TypeVar("T")
 
 MOST_SENTENCES = 20
 
@@ -81,6 +87,13 @@ def meant(given: object, known: Sequence[str]) -> str:
     if near := difflib.get_close_matches(str(given).lower(), by_lower_case, 1):
         return f" (did you mean {by_lower_case[near[0]]}?)"
     return f" (known: {', '.join(sorted(known))})" if known else ""
+
+
+def several(table: str, argument: str, given: Iterable[T]) -> list[T]:
+    """The values of an argument that takes several. Raises InputError for one text, which would be read as letters."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InputError(f"{table}: {argument} is {printable(repr(given))}; give a list: [{printable(repr(given))}]")
+    return list(given)
 
 
 def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterable[str]:

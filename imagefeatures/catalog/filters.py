@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
-from pyiceberg.expressions import BooleanExpression, EqualTo, GreaterThanOrEqual, In, IsNull, LessThan
+from pyiceberg.expressions import (
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    IsNull,
+    LessThan,
+    NotIn,
+    NotNull,
+    Or,
+)
+from pyiceberg.expressions.visitors import rewrite_not
 
 equal = cast("Callable[[str, str], BooleanExpression]", EqualTo)
 """equal("dataset", "fruit"): rows whose column has this value."""
@@ -21,3 +33,21 @@ below = cast("Callable[[str, str], BooleanExpression]", LessThan)
 
 at_least = cast("Callable[[str, str], BooleanExpression]", GreaterThanOrEqual)
 """at_least("image_id", text): rows whose column has this value or a greater one."""
+
+_is_not_null = cast("Callable[[Any], BooleanExpression]", NotNull)
+
+
+def as_in_sql(condition: BooleanExpression) -> BooleanExpression:
+    """The condition without Not, and such that a null is never met by NotIn: pyiceberg's lets every null pass."""
+    return _without_nulls(rewrite_not(condition))
+
+
+def _without_nulls(condition: BooleanExpression) -> BooleanExpression:
+    match condition:
+        case And():
+            return And(_without_nulls(condition.left), _without_nulls(condition.right))
+        case Or():
+            return Or(_without_nulls(condition.left), _without_nulls(condition.right))
+        case NotIn():
+            return And(_is_not_null(condition.term), condition)
+    return condition

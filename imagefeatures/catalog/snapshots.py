@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import Literal, TypedDict
 
 import pyarrow as pa
@@ -24,10 +25,11 @@ from pyparsing import ParseException
 
 from imagefeatures import names, schemas
 from imagefeatures.catalog import connect, failures, tables
-from imagefeatures.catalog.filters import at_least, below, equal, is_null, one_of
+from imagefeatures.catalog.filters import as_in_sql, at_least, below, equal, is_null, one_of
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
+from imagefeatures.wording import several
 
 DEFAULT_TEST_SHARE = 0.2
 
@@ -92,11 +94,12 @@ def plan(settings: Settings, name: str, selection: Selection) -> Plan:
     """
     if unknown := sorted(selection.keys() - Selection.__annotations__.keys()):
         raise TypeError(f"no argument {unknown[0]!r}; there are {', '.join(Selection.__annotations__)}")
+    rows = _row_filter(name, selection)
     with failures.readable(names.table_name(name), settings.catalog):
-        return _plan(settings, name, selection)
+        return _plan(settings, name, selection, rows)
 
 
-def _plan(settings: Settings, name: str, selection: Selection) -> Plan:
+def _plan(settings: Settings, name: str, selection: Selection, rows: BooleanExpression) -> Plan:
     if not connect.exists(settings.catalog):
         return _without_table(name, [])
     with tables.open_catalog(settings) as catalog:
@@ -105,13 +108,12 @@ def _plan(settings: Settings, name: str, selection: Selection) -> Plan:
         except NoSuchTableError:
             return _without_table(name, _datasets(catalog))
         snapshot = _snapshot(table, name, selection)
-        rows = _row_filter(name, selection)
-        bound = _bound(table, name, rows)
+        bound, condition = _bound(table, name, rows)
         scan = table.scan(row_filter=rows, snapshot_id=snapshot)
         files = tuple(sorted((_file(scan, task) for task in scan.plan_files()), key=lambda file: file.uri))
     if bound == AlwaysTrue():
         return Plan(files, snapshot)
-    return Plan(files, snapshot, expression_to_pyarrow(bound, table.schema()), _mentions(table, bound))
+    return Plan(files, snapshot, condition, _mentions(table, bound))
 
 
 def _snapshot(table: Table, name: str, selection: Selection) -> int | None:
@@ -149,21 +151,34 @@ def _datasets(catalog: Catalog) -> list[str]:
 
 def _row_filter(name: str, selection: Selection) -> BooleanExpression:
     rows: BooleanExpression = AlwaysTrue()
+    table = names.table_name(name)
     if (partitions := selection.get("partitions")) is not None:
-        rows = one_of("partition_key", partitions)
+        rows = one_of("partition_key", several(table, "partitions", partitions))
     if (labels := selection.get("labels")) is not None:
+        labels = several(table, "labels", labels)
         labelled = one_of("label", [label for label in labels if label is not None])
         rows = And(rows, Or(labelled, is_null("label")) if None in labels else labelled)
     if (fingerprint := selection.get("fingerprint")) is not None:
         rows = And(rows, equal("fingerprint", fingerprint))
     if side := _side(name, selection):
         rows = And(rows, side)
-    if (where := selection.get("where")) is None:
-        return rows
+    if (where := selection.get("where")) is not None:
+        rows = And(rows, _condition(table, where))
+    return as_in_sql(rows)
+
+
+def _condition(table: str, where: object) -> BooleanExpression:
+    """What `where` says."""
+    if isinstance(where, BooleanExpression):
+        return where
+    if not isinstance(where, str):
+        raise InputError(
+            f"{table}: where is {printable(repr(where))}; it must be a text, or an expression of pyiceberg's"
+        )
     try:
-        return And(rows, parser.parse(where) if isinstance(where, str) else where)
-    except ParseException as error:
-        raise InputError(f"{names.table_name(name)}: where is not a condition: {error}") from None
+        return parser.parse(where)
+    except (ParseException, ValueError, NotImplementedError, RecursionError) as error:
+        raise InputError(f"{table}: where is not a condition: {failures.line(error)}") from None
 
 
 def _side(name: str, selection: Selection) -> BooleanExpression | None:
@@ -177,21 +192,27 @@ def _side(name: str, selection: Selection) -> BooleanExpression | None:
     if split not in ("train", "test"):
         raise InputError(f'{names.table_name(name)}: split is {split!r}; it may be "train" or "test"')
     share = DEFAULT_TEST_SHARE if share is None else share
-    if not 0 < share < 1:
+    if not isinstance(share, Real) or not 0 < share < 1:
         raise InputError(f"{names.table_name(name)}: test_share is {share!r}; it must be between 0 and 1")
     bound = f"{int(share * 2**64):016x}"
     return below("image_id", bound) if split == "test" else at_least("image_id", bound)
 
 
-def _bound(table: Table, name: str, rows: BooleanExpression) -> BooleanExpression:
-    """The condition in the types of the table's columns."""
+def _bound(table: Table, name: str, rows: BooleanExpression) -> tuple[BooleanExpression, pc.Expression]:
+    """The condition in the types of the table's columns, also as pyarrow has it."""
     try:
         bound = bind(table.schema(), rows, case_sensitive=True)
-    except (ValueError, TypeError) as error:  # no such column; or a value that it cannot be compared with
-        raise InputError(f"{names.table_name(name)}: where does not fit the table: {error}") from None
+        condition = expression_to_pyarrow(bound, table.schema())
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{names.table_name(name)}: a value of the condition is not UTF-8: {failures.line(error)}"
+        ) from None
+    except (ValueError, TypeError, NotImplementedError) as error:
+        # No such column; a value that it cannot be compared with.
+        raise InputError(f"{names.table_name(name)}: where does not fit the table: {failures.line(error)}") from None
     if unknown := _mentions(table, bound) - set(schemas.TABLES.get(name, schemas.FEATURES).names):
         raise InputError(f"{names.table_name(name)}: where speaks of {', '.join(sorted(unknown))}, which is not read")
-    return bound
+    return bound, condition
 
 
 def _mentions(table: Table, bound: BooleanExpression) -> frozenset[str]:

@@ -66,7 +66,9 @@ def run(parsed: argparse.Namespace) -> int:
         raise ParamsError(f"--what: {parsed.what!r} cannot be exported; features is all there is yet")
     if not re.search(names.DATASET_NAME, parsed.dataset):
         raise ParamsError(f"DATASET: {parsed.dataset!r} cannot be one")
-    columns = tuple(name.strip() for name in parsed.columns.split(",")) if parsed.columns else export.COLUMNS
+    columns = (
+        tuple(name.strip() for name in parsed.columns.split(",")) if parsed.columns is not None else export.COLUMNS
+    )
     request = export.Request(
         dataset=parsed.dataset,
         target=parsed.to,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ from imagefeatures.exports.content import Batch, Content
 from imagefeatures.exports.estimate import Write, estimate
 from imagefeatures.exports.folder_target import LocalFolder
 from imagefeatures.exports.s3_target import S3Folder, S3Object
-from imagefeatures.exports.targets import LocalFile, Target
+from imagefeatures.exports.targets import LOCK, LocalFile, Target
+from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
 from imagefeatures.wording import meant
 
@@ -81,7 +83,7 @@ class Export:
             self._place.write(
                 self.content, _counted(batches, "writing", self.content.rows, progress), folder / self._place.name
             )
-            return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+            return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
 
 
 def prepare(settings: Settings, request: Request, progress: Progress = lambda what, done, whole: None) -> Export:
@@ -130,6 +132,7 @@ class _Place:
 
     @classmethod
     def of(cls, request: Request) -> _Place:
+        _check_name(request.target)
         chosen = formats.choose(request.target, request.format)
         if request.flat and not chosen.flat:
             flat = ", ".join(one.name for one in formats.FORMATS if one.flat)
@@ -142,8 +145,15 @@ class _Place:
         local = scheme != "s3" or not separator
         if not local and "/" not in rest.rstrip("/"):
             raise ParamsError(f"--to: {request.target}: name a key in the bucket, such as s3://bucket/features.npy")
-        path = str(Path(rest if separator else request.target).expanduser().absolute()) if local else request.target
+        try:
+            path = str(Path(rest if separator else request.target).expanduser().absolute()) if local else request.target
+        except RuntimeError:
+            raise ParamsError(f"--to: {request.target}: there is no such user; write the path of the folder") from None
+        if not path.strip("/"):
+            raise ParamsError(f"--to: {request.target}: is the root of the file system; name a folder in it")
         name = "" if request.target.endswith("/") else path.rpartition("/")[2]
+        if name == LOCK:
+            raise ParamsError(f"--to: {request.target}: an export needs this name itself; choose another")
         place = cls(path.rstrip("/"), local, name, chosen, request.components is not None, request.overwrite)
         if name and len(set(place.names)) < len(place.names):
             raise ParamsError(f"--to: {name} is also the name of the file beside it; give it another suffix")
@@ -153,6 +163,11 @@ class _Place:
     def names(self) -> tuple[str, ...]:
         """The files of an export that is no folder, its own last."""
         return (*((self.projection,) if self.components else ()), *self.format.names(self.name))
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """The files that only an earlier export of this name can have beside it."""
+        return () if self.components else (self.projection,)
 
     @property
     def projection(self) -> str:
@@ -167,9 +182,9 @@ class _Place:
     def target(self, content: Content | None) -> Target:
         if self.name:
             return (
-                (LocalFile(Path(self.uri), self.names, self.overwrite))
+                (LocalFile(Path(self.uri), self.names, self.overwrite, self.stale))
                 if self.local
-                else (S3Object(self.uri, self.names, self.overwrite))
+                else (S3Object(self.uri, self.names, self.overwrite, self.stale))
             )
         about = {"format": self.format.name, **(content.about() if content else {})}
         return (
@@ -179,9 +194,26 @@ class _Place:
         )
 
 
+def _check_name(target: str) -> None:
+    """Raise ParamsError for a target that can be no name, or that was hardly meant as the name of a file."""
+    try:
+        target.encode()
+    except UnicodeEncodeError:
+        raise ParamsError(f"--to: {printable(target)}: is not UTF-8; choose another name") from None
+    if "\0" in target:
+        raise ParamsError(f"--to: {printable(target)}: no name holds the character 0; choose another")
+    if target == "-":
+        raise ParamsError("--to: -: an export is not written to standard output; name a file")
+    if meant_uri := re.match(r"(s3|file):(?!//)", target):
+        scheme = meant_uri[1]
+        raise ParamsError(f"--to: {target}: an address begins with {scheme}://; a file of this name is ./{target}")
+
+
 def _facts(request: Request) -> pa.Schema:
     """The columns besides the vectors, in the order of the table."""
     known = [name for name in schemas.FEATURES.names if name != "features"]
+    if {*request.columns} == {"features"}:
+        raise ParamsError("--columns: features are the vectors, which are always exported; name other columns")
     for name in request.columns:
         if name not in schemas.FEATURES.names:
             raise ParamsError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class LocalFolder:
         self._path, self._about, self._overwrite = path, about, overwrite
 
     def check(self) -> None:
-        if not self._path.exists() or (self._path.is_dir() and not any(self._path.iterdir())):
+        if not os.path.lexists(self._path) or (self._path.is_dir() and not any(self._path.iterdir())):
             return
         if not self._path.is_dir():
             raise InputError(f"{self._path}: is a file, and the export is a folder; choose another name")

@@ -6,6 +6,7 @@ times as slowly.
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures.exports.content import Batches, Content, texts
+from imagefeatures.errors import InputError
+from imagefeatures.exports.content import Batch, Batches, Content, texts
+from imagefeatures.reasons import printable
+from imagefeatures.storage import durable
 
 CHUNK_VALUES = 2**16 * 5
 """The values of a chunk of vectors, 1.3 MB: 256 rows of 1,280."""
@@ -27,6 +31,8 @@ LEAST_CHUNKS = 32
 COLUMN_NAMES = {"uri": "uris"}
 """Facts whose dataset has another name; `label` is the labels' numbers."""
 
+REMEDY = "choose another format"
+
 
 def write(content: Content, batches: Batches, path: Path) -> None:
     """Write float32 [rows, width], int64 [rows], and a dataset of texts or numbers [rows] for each other fact.
@@ -35,12 +41,50 @@ def write(content: Content, batches: Batches, path: Path) -> None:
     """
     import h5py
 
-    with h5py.File(path, "x") as file:
+    with _File(path, "x+") as sink:
+        try:
+            _write(h5py, content, batches, sink)
+        except (OSError, RuntimeError) as error:
+            raise sink.failed or error from None
+        if sink.failed:
+            raise sink.failed
+
+
+class _File(io.FileIO):
+    """A file that notes the first write that fails, and takes all that follow.
+
+    Where a write fails, HDF5 cannot close its file either, and ends the process some time later.
+    """
+
+    failed: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self.failed is None:
+            try:
+                durable.write_all(self.fileno(), data)
+            except OSError as error:
+                self.failed = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.failed is None:
+            try:
+                return super().truncate(size)
+            except OSError as error:
+                self.failed = error
+        return size or 0
+
+
+def _write(h5py: Any, content: Content, batches: Batches, sink: _File) -> None:
+    with h5py.File(sink, "w") as file:
         for name, value in content.about().items():
             file.attrs[name] = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
         file.attrs["compression"] = "none"
         file.attrs["h5py"] = h5py.__version__
         text = h5py.string_dtype("utf-8")
+        for name in content.label_names:
+            if "\0" in name:
+                raise InputError(f"label {printable(name)}: holds the character 0, which HDF5 cannot; {REMEDY}")
         file.create_dataset(
             "label_names", data=list(content.label_names), dtype=text, shape=(len(content.label_names),)
         )
@@ -65,8 +109,18 @@ def write(content: Content, batches: Batches, path: Path) -> None:
             labels[first:after] = batch.labels
             for name, dataset in facts.items():
                 column = batch.facts.column(name)
-                dataset[first:after] = texts(column) if pa.types.is_string(column.type) else column.to_numpy()
+                dataset[first:after] = _texts(batch, name) if pa.types.is_string(column.type) else column.to_numpy()
+            if sink.failed:
+                raise sink.failed
             first = after
+
+
+def _texts(batch: Batch, name: str) -> list[str]:
+    found = texts(batch.facts.column(name))
+    for uri, text in zip(texts(batch.facts.column("uri")), found, strict=True):
+        if "\0" in text:
+            raise InputError(f"{printable(uri)}: {name} holds the character 0, which HDF5 cannot; {REMEDY}")
+    return found
 
 
 def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: Any, chunk_rows: int) -> Any:

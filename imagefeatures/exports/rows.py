@@ -34,9 +34,6 @@ T = TypeVar("T")
 WINDOW_BYTES = 128 << 20
 """The most bytes of vectors that are put in order at a time."""
 
-SMALL_WINDOW = 4
-"""The batches of a window where the files are in order: few enough for the processor's cache."""
-
 SMALL_FILE = 4 << 20
 """A file of at most this size, in bytes, is read before its turn. A shard of 512 vectors has 2 MB."""
 
@@ -44,7 +41,8 @@ FILES_AHEAD = 4
 """How many small files are read at the same time."""
 
 SAMPLE_FILES = 4
-SAMPLE_ROWS = 1024
+MOST_SAMPLE_FILES = 32
+SAMPLE_ROWS = 1000  # no power of two: HDF5 would fill its last chunks, as those of an export are not
 
 MODEL_COLUMNS = ("model", "fingerprint")
 
@@ -112,21 +110,31 @@ class Rows:
                 yield from filling.batches(self.label_names)
 
     def sample(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """Some rows of a few files, SAMPLE_ROWS at most: what the rows of the export are like."""
-        files = self._files[:: -(-len(self._files) // SAMPLE_FILES)]
-        for file in files:
-            first = next(_file_rows(self._plan, ("features", *columns), file.stored))
-            first = first.slice(0, SAMPLE_ROWS // len(files))
-            label = labels.encode(first.column("label"), self.label_names)
-            yield Batch(self._vectors(first), label, first.select(columns))
+        """Some rows of a few files, or of more where they have few: SAMPLE_ROWS at most, in one batch."""
+        files = self._files[:: -(-len(self._files) // MOST_SAMPLE_FILES)]
+        few = -(-len(files) // SAMPLE_FILES)
+        batches: list[pa.RecordBatch] = []
+        left = SAMPLE_ROWS
+        for file in (file for start in range(few) for file in files[start::few]):  # the first ones are far apart
+            here = min(left, SAMPLE_ROWS // min(SAMPLE_FILES, len(files)))
+            for batch in _file_rows(self._plan, ("features", *columns), file.stored):
+                batches.append(batch.slice(0, here))
+                here -= batches[-1].num_rows
+                left -= batches[-1].num_rows
+                if not here:
+                    break
+            if not left:
+                break
+        (rows,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+        label = labels.encode(rows.column("label"), self.label_names)
+        yield Batch(self._vectors(rows), label, rows.select(columns))
 
     @property
     def window_rows(self) -> int:
-        """The rows of a window, whole batches: few where that makes no file be read more than twice."""
-        small = SMALL_WINDOW * BATCH_ROWS
-        if all(file.last // small - file.first // small < 2 for file in self._files):
-            return small
-        return max(1, WINDOW_BYTES // (4 * self.width * BATCH_ROWS)) * BATCH_ROWS
+        """The rows of a window, whole batches: as few as hold any file's, so that the processor's cache holds them."""
+        widest = max(file.last - file.first + 1 for file in self._files)
+        most = max(1, WINDOW_BYTES // (4 * self.width * BATCH_ROWS))
+        return min(-(-widest // BATCH_ROWS), most) * BATCH_ROWS
 
     def _vectors(self, batch: pa.RecordBatch) -> np.ndarray:
         found = read.vectors(batch)

@@ -23,17 +23,20 @@ UNFINISHED = "unfinished.json"
 
 
 class S3Object:
-    """One object, and those beside it. uri: of its own. names: of all of them, its own last."""
+    """One object, and those beside it. uri: of its own. names: of all of them, its own last.
 
-    def __init__(self, uri: str, names: Sequence[str], overwrite: bool) -> None:
+    stale: names of objects beside an earlier export, which --overwrite removes with it.
+    """
+
+    def __init__(self, uri: str, names: Sequence[str], overwrite: bool, stale: Sequence[str] = ()) -> None:
         self._folder, self._names, self._overwrite = uri.rpartition("/")[0], names, overwrite
+        self._stale = stale
 
     def check(self) -> None:
         if self._overwrite:
             return
         for name in self._names:
-            with contextlib.suppress(storage.ObjectMissing):
-                storage.stat(f"{self._folder}/{name}")
+            if self._is_there(name):
                 raise exists(f"{self._folder}/{name}")
 
     @contextlib.contextmanager
@@ -41,9 +44,19 @@ class S3Object:
         with _here(needed) as folder:
             yield folder
             self.check()
-            if self._overwrite and len(self._names) > 1:
+            stale = [name for name in self._stale if self._overwrite and self._is_there(name)]
+            if self._overwrite and (len(self._names) > 1 or stale):
                 S3Upload().delete(_path(f"{self._folder}/{self._names[-1]}"))  # never beside another's rows
+            for name in stale:
+                S3Upload().delete(_path(f"{self._folder}/{name}"))
             _send(folder, self._names, self._folder, not self._overwrite, sent)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            storage.stat(f"{self._folder}/{name}")
+        except storage.ObjectMissing:
+            return False
+        return True
 
 
 class S3Folder:

@@ -1,7 +1,8 @@
 """Where an export is written: what is seen under its name is a whole export, or nothing.
 
 An export grows in a folder beside its name that ends in `.part`, and is moved from there when it is whole and on the
-disk. What a killed export has left in such a folder is removed by the next export of this name.
+disk. What a killed export has left in such a folder is removed by the next export of this name. A folder of this name
+that no export made is left alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,6 +19,9 @@ from typing import Protocol
 
 from imagefeatures.errors import InputError, ParamsError, StoreRefused
 from imagefeatures.storage import durable
+
+LOCK = ".lock"
+"""The empty file that holds the lock of a growing export, and marks its folder as one."""
 
 Sent = Callable[[int, int], None]
 """Called while files are sent to a store, with the bytes that have arrived and all bytes."""
@@ -36,17 +41,27 @@ class Target(Protocol):
 
 
 class LocalFile:
-    """A file, and those beside it. names: of all of them in one folder, its own last."""
+    """A file, and those beside it. names: of all of them in one folder, its own last.
 
-    def __init__(self, path: Path, names: Sequence[str], overwrite: bool) -> None:
+    stale: names of files beside an earlier export, which --overwrite removes with it.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], overwrite: bool, stale: Sequence[str] = ()) -> None:
         self._path, self._names, self._overwrite = path, names, overwrite
+        self._stale = [path.with_name(name) for name in stale]
 
     def check(self) -> None:
         if self._path.is_dir():
             raise ParamsError(f"--to: {self._path} is a folder; name a file in it, or end the name of a folder with /")
         for name in self._names:
             place = self._path.with_name(name)
-            if place.is_dir() or (place.exists() and not self._overwrite):
+            if not os.path.lexists(place):
+                continue
+            if place.is_dir():
+                raise InputError(f"{place}: is a folder, and the export has a file of this name; choose another name")
+            if not place.is_file():  # a pipe, a device, a link that leads nowhere
+                raise InputError(f"{place}: is no regular file, so it is not replaced; choose another name")
+            if not self._overwrite:
                 raise exists(str(place))
 
     @contextlib.contextmanager
@@ -55,11 +70,25 @@ class LocalFile:
             yield folder
             self.check()
             sync_all(folder)
-            if self._overwrite and len(self._names) > 1:
+            stale = [place for place in self._stale if place.is_file()] if self._overwrite else []
+            if self._overwrite and (len(self._names) > 1 or stale):
                 self._path.unlink(missing_ok=True)  # never the old file beside a new one of other rows
+            for place in stale:
+                place.unlink()
+            self._publish(folder)
+            durable.sync_folder(self._path.parent)
+
+    def _publish(self, folder: Path) -> None:
+        """Move the files to their places. Where one cannot be moved, none of them stays."""
+        moved: list[Path] = []
+        try:
             for name in self._names:
                 self._move(folder / name, self._path.with_name(name))
-            durable.sync_folder(self._path.parent)
+                moved.append(self._path.with_name(name))
+        except BaseException:
+            for place in moved:
+                place.unlink(missing_ok=True)
+            raise
 
     def _move(self, draft: Path, place: Path) -> None:
         if self._overwrite:
@@ -78,12 +107,15 @@ def growing(path: Path, needed: int) -> Iterator[Path]:
     """A folder beside `path` that no other export uses, removed at the end. A write that fails is told by its place."""
     part = path.with_name(f"{path.name}.part")
     try:
+        _check_own(part)
         durable.make_folder(part)
-        check_room(part, needed)
         with _claimed(part, path):
             try:
+                check_room(part, needed)
                 yield part
             finally:
+                with contextlib.suppress(OSError):
+                    _clear(part)
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise durable.write_failed(str(path), error) from error
@@ -92,7 +124,7 @@ def growing(path: Path, needed: int) -> Iterator[Path]:
 @contextlib.contextmanager
 def _claimed(part: Path, path: Path) -> Iterator[None]:
     """Hold the folder for this process, and remove what another one that has ended left there."""
-    with (part / ".lock").open("w") as lock:
+    with open(part / LOCK, "r+b", opener=_open_lock) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -101,10 +133,37 @@ def _claimed(part: Path, path: Path) -> Iterator[None]:
             ) from None
         except OSError:  # a file system without locks: two exports of one name would disturb each other
             pass
-        for left in part.iterdir():
-            if left.name != ".lock":
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _clear(part)
         yield
+
+
+def _check_own(part: Path) -> None:
+    """Raise InputError where the name of the growing folder is taken by what no export made."""
+    if not os.path.lexists(part):
+        return
+    own = part.is_dir() and not part.is_symlink()
+    if own and any(part.iterdir()):
+        try:
+            mark = (part / LOCK).lstat()
+            own = stat.S_ISREG(mark.st_mode) and mark.st_size == 0
+        except FileNotFoundError:
+            own = False
+    if not own:
+        raise InputError(
+            f"{part}: was not made by an export, and an export needs this name while it is written; move it, or choose "
+            "another name"
+        )
+
+
+def _open_lock(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def _clear(part: Path) -> None:
+    """Remove all but the mark: a kill in the middle leaves a folder that the next export knows as one."""
+    for left in part.iterdir():
+        if left.name != LOCK:
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
 def check_room(folder: Path, needed: int) -> None:

@@ -24,6 +24,7 @@ from imagefeatures.readers.stream import Stream, checked_batch, read_plan, settl
 from imagefeatures.readers.vectors import vectors
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
+from imagefeatures.wording import several
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,11 +70,11 @@ def open_features(
     """See `imagefeatures.read.open`."""
     if dataset in schemas.TABLES:
         raise InputError(f"{names.table_name(dataset)}: no dataset, it has no vectors; use read.table")
-    if label_names is not None and len(set(label_names)) != len(label_names):
+    own = None if label_names is None else tuple(several(names.table_name(dataset), "label_names", label_names))
+    if own is not None and len(set(own)) != len(own):
         raise InputError(f"{names.table_name(dataset)}: label_names has a name twice")
     plan = snapshots.plan(settings, dataset, selection)
     whole = plan if plan.condition is None else snapshots.plan(settings, dataset, {"snapshot": plan.snapshot})
-    own = None if label_names is None else tuple(label_names)
     return Features(dataset, settings.catalog, _Plans(plan, whole, selection.get("fingerprint")), own)
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from imagefeatures import names, schemas
 from imagefeatures.errors import InputError
 from imagefeatures.storage.object_reader import ObjectReader
+from imagefeatures.wording import several
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.snapshots import Plan, SnapshotFile
@@ -41,11 +42,12 @@ BUFFER = 1 << 20
 def schema_of(dataset: str, columns: Sequence[str] | None = None) -> pa.Schema:
     """The columns of a table, or those of them that are named, in the order of the schema.
 
-    Raises InputError for a name that is none of them, and for no name.
+    Raises InputError for a name that is none of them, for no name, and for a text in place of a list.
     """
     schema = schemas.TABLES.get(dataset, schemas.FEATURES)
     if columns is None:
         return schema
+    columns = several(names.table_name(dataset), "columns", columns)
     if not columns or (unknown := [name for name in columns if name not in schema.names]):
         which = f"no column {unknown[0]!r}" if columns else "no column is chosen"
         raise InputError(f"{names.table_name(dataset)}: {which}; it has {', '.join(schema.names)}")

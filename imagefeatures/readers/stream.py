@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,15 +128,15 @@ def read_plan(
 
 def checked_batch(batch: int) -> int:
     """Raises InputError for a number of rows that cannot be a batch's."""
-    if not 1 <= batch <= MOST_BATCH_ROWS:
+    if not isinstance(batch, Integral) or not 1 <= batch <= MOST_BATCH_ROWS:
         raise InputError(f"batch is {batch!r}; it must be a number of rows from 1 to {MOST_BATCH_ROWS}")
-    return batch
+    return int(batch)
 
 
 def settled_seed(shuffle: bool, seed: int | None) -> int | None:
     """The seed of a stream; None where the order is the table's. Without a seed of the user's it is a random one.
 
-    Raises InputError for a negative seed, and for one that would have no effect.
+    Raises InputError for a seed that is negative or no whole number, and for one that would have no effect.
     """
     if not shuffle:
         if seed is not None:
@@ -143,9 +144,9 @@ def settled_seed(shuffle: bool, seed: int | None) -> int | None:
         return None
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if not 0 <= seed <= MOST_SEED:
+    if not isinstance(seed, Integral) or not 0 <= seed <= MOST_SEED:
         raise InputError(f"seed is {seed!r}; it must be a whole number from 0 to {MOST_SEED}")
-    return seed
+    return int(seed)
 
 
 def _joined(parts: list[Arrays]) -> Arrays:

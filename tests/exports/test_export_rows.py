@@ -27,7 +27,6 @@ COLUMNS = ("uri", "label", "etag")
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 100 rows, two in a window at most; one where the files are in order."""
     monkeypatch.setattr(rows, "BATCH_ROWS", 100)
-    monkeypatch.setattr(rows, "SMALL_WINDOW", 1)
     monkeypatch.setattr(rows, "WINDOW_BYTES", 2 * 100 * 4 * WIDTH)
 
 

@@ -79,6 +79,7 @@ def test_an_export_that_fails_leaves_nothing(settings: Settings, place: Path, mo
 def test_what_a_killed_export_left_is_removed_by_the_next_one(settings: Settings, place: Path) -> None:
     left = place / "out.csv.part"
     (left / "sub").mkdir(parents=True)
+    (left / ".lock").touch()
     (left / "out.csv").write_text("half")
     exported(settings, place / "out.csv")
     assert [path.name for path in place.iterdir()] == ["out.csv"]

@@ -100,6 +100,9 @@ def test_a_stream_with_a_condition_and_deleted_rows_can_be_pickled(settings: Set
     ("given", "words"),
     [
         ((0, False, None), "batch is 0; it must be a number of rows from 1 to 1048576"),
+        (("8", False, None), "batch is '8'; it must be a number of rows from 1 to 1048576"),
+        ((2.5, False, None), "batch is 2.5; it must be a number of rows from 1 to 1048576"),
+        ((8, True, 1.5), "seed is 1.5; it must be a whole number from 0 to 18446744073709551615"),
         ((8, False, 3), "seed= has no effect without shuffle=True"),
         ((8, True, -1), "seed is -1; it must be a whole number from 0 to 18446744073709551615"),
     ],

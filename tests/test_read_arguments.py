@@ -1,0 +1,81 @@
+"""imagefeatures.read: arguments that are hardly meant are refused, and a condition is as in SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyiceberg.expressions import And, In, Not, NotIn
+
+from imagefeatures import read
+from imagefeatures.errors import InputError
+from imagefeatures.settings import Settings
+from support.training import LABELS, publish_files
+
+
+@pytest.fixture(autouse=True)
+def _rows(settings: Settings, tmp_path: Path) -> None:
+    publish_files(settings, tmp_path, [5, 3])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"partitions": "p1"}, r"partitions is 'p1'; give a list: \['p1'\]"),
+        ({"labels": "apple"}, r"labels is 'apple'; give a list: \['apple'\]"),
+        ({"labels": 5}, r"labels is 5; give a list: \[5\]"),
+    ],
+)
+def test_one_text_in_the_place_of_several_is_refused(settings: Settings, given: dict[str, Any], words: str) -> None:
+    for look in (read.open, lambda name, **rest: read.table(settings, name, **rest)):
+        with pytest.raises(InputError, match=rf"^features\.photos: {words}$"):
+            look("photos", **given)
+
+
+def test_one_text_in_the_place_of_several_names_is_refused(settings: Settings) -> None:
+    with pytest.raises(InputError, match=r"^features\.photos: label_names is 'abc'; give a list: \['abc'\]$"):
+        read.open("photos", label_names="abc")
+    with pytest.raises(InputError, match=r"^features\.photos: columns is 'uri'; give a list: \['uri'\]$"):
+        read.batches(settings, "photos", columns="uri")
+    with pytest.raises(InputError, match=r"columns is 'uri'"):
+        read.open("photos").batches("uri")
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("label not in ('apple')", {"pear", "plum"}),
+        ("label not in ('apple', 'zzz')", {"pear", "plum"}),
+        ("not (label in ('apple', 'zzz'))", {"pear", "plum"}),
+        ("not (label not in ('apple', 'zzz'))", {"apple"}),
+        ("label not in ('apple', 'zzz') or label is null", {"pear", "plum", None}),
+        ("not (label in ('apple', 'zzz') or label = 'plum')", {"pear"}),
+        ("width not in (1, 2)", {*LABELS}),
+        (NotIn("label", ["apple", "zzz"]), {"pear", "plum"}),
+        (Not(And(In("label", ["apple", "zzz"]), In("width", [7, 8]))), {"pear", "plum"}),
+    ],
+)
+def test_not_in_is_never_met_by_a_null(settings: Settings, where: Any, expected: set[str | None]) -> None:
+    found = read.table(settings, "photos", columns=("label",), where=where)
+    assert {*found["label"].to_pylist()} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"where": "label like '%a'"}, "where is not a condition: LIKE expressions only supports wildcard"),
+        ({"where": 5}, "where is 5; it must be a text, or an expression of pyiceberg's"),
+        ({"where": "label = '\udcff'"}, "a value of the condition is not UTF-8: .*surrogates not allowed"),
+        ({"where": "label not like '\udcff%'"}, "a value of the condition is not UTF-8: "),
+        ({"labels": ["\udcff"]}, "a value of the condition is not UTF-8: "),
+        ({"labels": ["\udcff", "b"]}, "a value of the condition is not UTF-8: "),
+        ({"partitions": ["\udcff"]}, "a value of the condition is not UTF-8: "),
+        ({"fingerprint": "\udcff"}, "a value of the condition is not UTF-8: "),
+        ({"split": "test", "test_share": "half"}, "test_share is 'half'; it must be between 0 and 1"),
+    ],
+)
+def test_a_wrong_condition_is_not_told_as_a_damaged_table(settings: Settings, given: Any, words: str) -> None:
+    with pytest.raises(InputError, match=rf"^features\.photos: {words}") as refused:
+        read.batches(settings, "photos", **given)
+    assert "\n" not in str(refused.value)
