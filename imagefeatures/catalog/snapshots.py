@@ -128,9 +128,8 @@ def _snapshot(table: Table, name: str, selection: Selection) -> int | None:
                 f"{names.table_name(name)}: no snapshot of run {printable(run_id)}; it published nothing here, or "
                 "what it left has expired"
             )
-        return max(
-            left, key=lambda found: found.sequence_number or 0
-        ).snapshot_id  # a swap leaves two, the whole one last
+        # A swap leaves two, the whole one last.
+        return max(left, key=lambda found: found.sequence_number or 0).snapshot_id
     if snapshot is not None and table.metadata.snapshot_by_id(snapshot) is None:
         raise InputError(f"{names.table_name(name)}: no snapshot {snapshot}; it may have expired")
     return table.metadata.current_snapshot_id if snapshot is None else snapshot

@@ -26,13 +26,6 @@ def _table(settings: Settings, tmp_path: Path) -> None:
     publish(settings, tmp_path, [rows_of(range(30))])
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
 def prepared(settings: Settings, target: Any, **request: Any) -> export.Export:
     return export.prepare(settings, export.Request("photos", str(target), **request))
 

@@ -21,13 +21,6 @@ def _table(settings: Settings, tmp_path: Path) -> None:
     publish(settings, tmp_path, [rows_of(range(30))])
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
 @pytest.mark.parametrize(("name", "format_"), [("out.npy", None), ("out/", "npy")])
 @pytest.mark.parametrize("mark", [None, "mine", "a link", "a folder"])
 def test_a_folder_that_no_export_made_is_left_alone(

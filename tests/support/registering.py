@@ -22,8 +22,13 @@ register.register(sys.argv[1], settings)
 
 def registering(run: Run) -> subprocess.Popen[str]:
     """A process that has imported all it needs, and registers the run once it is let go."""
+    return held_back(REGISTER, run.layout.run_file)
+
+
+def held_back(program: str, *arguments: str) -> subprocess.Popen[str]:
+    """A process of a program that has said "ready", and does its work once it is let go."""
     process = subprocess.Popen(
-        [sys.executable, "-c", REGISTER, run.layout.run_file],
+        [sys.executable, "-c", program, *arguments],
         cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -32,7 +37,7 @@ def registering(run: Run) -> subprocess.Popen[str]:
 
 
 def let_go(process: subprocess.Popen[str]) -> float:
-    """Let it register. Returns the moment, as time.perf_counter has it."""
+    """Let it work. Returns the moment, as time.perf_counter has it."""
     assert process.stdin is not None
     process.stdin.write("x")
     process.stdin.flush()

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from imagefeatures import storage
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.settings import Settings
 from imagefeatures.storage.s3_upload import S3Upload
 from support.exporting import scattered
+from support.registering import held_back, let_go
 from support.shared import BUCKET
 
 KILLS = int(os.environ.get("EXPORT_KILLS") or "20")
@@ -46,21 +46,8 @@ def _table(settings: Settings, tmp_path: Path) -> None:
 
 
 def exporting(target: str, format_: str) -> subprocess.Popen[str]:
-    """A process that has prepared an export, and writes it once it gets a character."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", EXPORT, target, format_],
-        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def let_go(process: subprocess.Popen[str]) -> float:
-    assert process.stdin is not None
-    process.stdin.write("x")
-    process.stdin.flush()
-    return time.perf_counter()
+    """A process that has prepared an export, and writes it once it is let go."""
+    return held_back(EXPORT, target, format_)
 
 
 def seconds_of(target: str, format_: str) -> float:
