@@ -28,13 +28,14 @@ SEED = int(os.environ.get("SEED") or "0")
 ROWS = 4000
 
 EXPORT = """
-import sys
+import os, sys
 from imagefeatures.exports import export
 from imagefeatures.settings import Settings
 ready = export.prepare(Settings.from_env(), export.Request("photos", sys.argv[1], sys.argv[2]))
 print("ready", flush=True)
 sys.stdin.read(1)
 ready.write()
+os._exit(0)  # the end of Python takes longer than an export: most kills would come too late
 """
 
 Files = dict[str, bytes]
