@@ -22,7 +22,7 @@ WHOLE_SOURCE = "all"
 """The partition of a dataset whose source has no partitions, where none is named."""
 
 RUN_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
-"""The pattern of a run's id: the time of its plan in UTC, and eight random digits."""
+"""The pattern of a run's id: the time of its plan in UTC, and eight digits that tell runs of one second apart."""
 
 DATASET_CONF = "spark.imagefeatures.dataset"
 """Spark's property by which a DAG tells its jobs whose runs they may do."""

@@ -23,6 +23,11 @@ DATASET = Dataset(name="fruit", source="file:///photos/{partition}/", on_empty="
 WHOLE = Dataset(name="fruit", source="file:///photos/")
 
 
+def test_the_runs_of_one_second_have_run_ids_in_the_order_of_their_plans(settings: Settings) -> None:
+    run_ids = [load_run(plan_run(DATASET, RunParams(), PARTITION, settings)).run_id for _ in range(20)]
+    assert run_ids == sorted(set(run_ids))
+
+
 def test_run_json_holds_every_fact_of_the_run(settings: Settings) -> None:
     before = dt.datetime.now(dt.UTC)
     params = RunParams(sample=0.5, max_rejected=0.2, shard_images=7, shard_bytes=2**21)
