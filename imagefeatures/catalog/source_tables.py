@@ -26,6 +26,7 @@ from pyparsing import ParseException
 
 from imagefeatures.catalog import connect, failures, loading
 from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.catalog.filters import as_in_sql
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
@@ -164,7 +165,7 @@ def _condition(name: str, where: str | None) -> BooleanExpression:
     if where is None:
         return AlwaysTrue()
     try:
-        return parser.parse(where)
+        return as_in_sql(parser.parse(where))
     except (ParseException, ValueError, RecursionError) as error:
         example = "such as: day = '2026-11-01' and n > 3"
         raise InputError(f"{name}: filter is no condition, {example} ({failures.line(error)})") from None

@@ -13,8 +13,24 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
 from imagefeatures.settings import Settings
+from imagefeatures.sources import IcebergTable
 
 NAME = "shop.products"
+GIVEN = {"kind": "url_table", "iceberg": NAME, "url": "photo", "key": "id"}
+"""A source of a dataset file that names it."""
+
+
+def table_of(**fields: Any) -> IcebergTable:
+    """The table as a source. fields: of the source, besides or instead of GIVEN."""
+    return IcebergTable.model_validate(GIVEN | fields)
+
+
+def rows(count: int, first: int = 0) -> list[dict[str, Any]]:
+    """Rows of the table, on two days by turns."""
+    return [
+        {"id": number, "photo": f"file:///{number}.jpg", "day": f"2026-11-0{1 + number % 2}", "noise": "x" * 50}
+        for number in range(first, first + count)
+    ]
 
 
 def catalog_of(settings: Settings, folder: Path) -> Catalog:
