@@ -1,6 +1,7 @@
 """The local deployment: Airflow, Spark and the lake on one machine, as ordinary processes of this user.
 
 environment    the variables of all its processes
+migration      whether Airflow's database still has to be migrated
 services       Airflow's processes, started, watched and stopped
 processes      how a service is ended with everything below it
 cut_off_tasks  tasks that were cut off when Airflow ended, scheduled again

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.local import processes
+from deploy.local import migration, processes
 from deploy.local.environment import environment
 from imagefeatures import errors
 from imagefeatures.dataset_files import find_dataset
@@ -76,8 +76,11 @@ def _run(home: Path, dataset: str, conf: dict[str, Any], lock: int) -> int:
     progress.say(f"{dataset} {partition}: Airflow starts, in one process; its log: {log}")
     with log.open("wb") as sink:
         with alone(home / "migrate.lock", "migration of Airflow's database"):  # all datasets share it
-            migrate = ["airflow", "db", "migrate"]
-            migrated = subprocess.run(migrate, env=env, stdout=sink, stderr=sink).returncode == 0  # noqa: S603
+            migrated = migration.is_current(home, env)
+            if not migrated:
+                ended = subprocess.run(migration.COMMAND, env=env, stdout=sink, stderr=sink)  # noqa: S603
+                if migrated := ended.returncode == 0:
+                    migration.remember(home)
         one_run = [sys.executable, "-m", "deploy.local.one_run", dataset, json.dumps(conf), str(out)]
         run = None
         if migrated:

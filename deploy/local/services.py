@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from deploy import private
-from deploy.local import processes
+from deploy.local import migration, processes
 from deploy.local.api import Api, ApiError
 from deploy.local.claim import Owner, claimed, free_port, require_free
 from deploy.local.environment import environment
@@ -120,7 +120,9 @@ class Services:
         Tasks that were cut off when Airflow ended are scheduled again, and have as many tries as before.
         """
         (self._home / "logs").mkdir(exist_ok=True)
-        self._run("db-migrate", ["airflow", "db", "migrate"], "Airflow's database could not be created")
+        if not migration.is_current(self._home, self._env):
+            self._run("db-migrate", migration.COMMAND, "Airflow's database could not be created")
+            migration.remember(self._home)
         for name in FIRST:
             self._start(name)
         _wait_until(self.api.listening, self._home, self._processes)
