@@ -137,10 +137,12 @@ def item_of(row: dict[str, Any]) -> Item:
 def shard_count(run: Run, objects: int, weight: int, workers: int) -> int:
     """The number of shards: enough to stay under both caps, and two for each worker if there are enough objects.
 
+    While they are few, a multiple of the workers: of five shards, one of two workers would wait for the fifth.
     weight: of all objects, as `_weight` gives it.
     """
     by_cap = max(math.ceil(objects / run.shard_images), math.ceil(weight / run.shard_bytes))
-    return max(by_cap, min(objects, 2 * workers))
+    few = by_cap < 8 * workers
+    return min(objects, max(2, math.ceil(by_cap / workers)) * workers) if few else by_cap
 
 
 @dataclass
@@ -260,7 +262,6 @@ def _write_manifest(run: Run, spooled: Iterable[dict[str, Any]], wanted: int, to
     done, held = 0.0, 0
     files: dict[int, StagedFile] = {}
     rows: list[dict[str, Any]] = []
-
     for row in spooled:
         weight = _weight(run, row)
         full = len(rows) >= run.shard_images or held + weight > run.shard_bytes

@@ -140,6 +140,19 @@ def test_one_object_makes_one_shard(make_run: MakeRun, tmp_path: Path) -> None:
     assert shares(make_run(sparse(tmp_path / "photos", [1000]))) == [[1000]]
 
 
+@pytest.mark.parametrize(
+    ("objects", "workers", "shards"),
+    [(3, 2, 3), (10, 2, 4), (21, 2, 6), (30, 2, 6), (50, 3, 12), (79, 2, 16), (81, 2, 17), (1, 500, 1)],
+)
+def test_few_shards_are_a_multiple_of_the_workers(
+    make_run: MakeRun, tmp_path: Path, objects: int, workers: int, shards: int
+) -> None:
+    fill(tmp_path / "photos", {f"{number:03}.jpg": b"same size" for number in range(objects)})
+    run = make_run(f"file://{tmp_path}/photos/", {"shard_images": 5})
+    listing = manifest.list_source(run, workers)
+    assert (listing.objects, listing.shards) == (objects, shards)
+
+
 def test_no_shard_holds_more_images_than_its_cap(make_run: MakeRun, tmp_path: Path) -> None:
     found = shares(make_run(sparse(tmp_path / "photos", [10] * 500), {"shard_images": 30}))
     assert max(map(len, found)) <= 30
