@@ -131,7 +131,7 @@ def _planned(parquet: Path) -> tuple[dict[str, bytes], list[Day]]:
     days = [Day(partition) for partition in PARTITIONS]
     photos: list[dict[str, list[str]]] = [defaultdict(list) for _ in PARTITIONS]  # day, label, names
     turn = count()
-    for label, pictures in sorted(_by_label(parquet).items()):
+    for label, pictures in sorted(by_label(parquet).items()):
         for number, data in enumerate(pictures, 1):
             at = next(turn) % len(days)
             name = f"{label}/{label.lower()}-{number:03d}.jpg"
@@ -152,7 +152,7 @@ def _planned(parquet: Path) -> tuple[dict[str, bytes], list[Day]]:
     return files, days
 
 
-def _by_label(parquet: Path) -> dict[str, list[bytes]]:
+def by_label(parquet: Path) -> dict[str, list[bytes]]:
     table = pq.read_table(parquet, columns=["finegrained_cat", "image_data"])
     found: dict[str, list[bytes]] = defaultdict(list)
     seen: set[bytes] = set()

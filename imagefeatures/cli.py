@@ -11,7 +11,18 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from imagefeatures.commands import check_store, export, folder, model, redrive, rejected, relocate_lake, repair, run
+from imagefeatures.commands import (
+    audit,
+    check_store,
+    export,
+    folder,
+    model,
+    redrive,
+    rejected,
+    relocate_lake,
+    repair,
+    run,
+)  # fmt: skip
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
 from imagefeatures.reasons import printable
@@ -24,6 +35,7 @@ COMMANDS = {
     "redrive": redrive,
     "model": model,
     "export": export,
+    "audit": audit,
     "check-store": check_store,
     "repair": repair,
     "relocate-lake": relocate_lake,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+BLOCK = 512
+"""So many rows are compared with all others at once."""
+
 LEAST_FOR_A_MAP = 5
 """t-SNE needs that many photos."""
 
@@ -16,14 +19,23 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
 
 
 def nearest(unit: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` nearest other rows of each row, best first. unit: float32 [n, width], rows of length 1.
+    """The `count` nearest other rows of each row, best first, and of equally near ones the first.
 
-    Returns their indices, int [n, count], and their cosines, float32 [n, count].
+    unit: float32 [n, width], rows of length 1. Returns their indices, int [n, count], and their cosines, float32
+    [n, count]. Memory for BLOCK × n cosines.
     """
-    cosines = unit @ unit.T
-    np.fill_diagonal(cosines, -np.inf)
-    near = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
-    return near, np.take_along_axis(cosines, near, axis=1)
+    near = np.empty((len(unit), count), np.int64)
+    found = np.empty((len(unit), count), np.float32)
+    for start in range(0, len(unit) if count else 0, BLOCK):
+        cosines = unit[start : start + BLOCK] @ unit.T
+        rows = np.arange(len(cosines))
+        cosines[rows, start + rows] = -np.inf
+        least = np.partition(cosines, -count, axis=1)[:, -count]
+        for row in rows.tolist():
+            enough = np.flatnonzero(cosines[row] >= least[row])
+            best = enough[np.argsort(-cosines[row, enough], kind="stable")[:count]]
+            near[start + row], found[start + row] = best, cosines[row, best]
+    return near, found
 
 
 def map_to_plane(unit: np.ndarray) -> np.ndarray:

@@ -1,0 +1,7 @@
+"""What the vectors of a dataset say of its photos: which labels are probably wrong, and which photos are there twice.
+
+gallery     the photos of one snapshot in memory, each image once, and the nearest others of each
+labels      photos whose neighbours have another label
+duplicates  photos with the same bytes, and photos that show the same picture
+overlap     whether one picture is the other, or a part of it, by their pixels
+"""

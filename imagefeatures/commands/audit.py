@@ -1,0 +1,113 @@
+"""`imagefeatures audit DATASET`: labels that are probably wrong, and photos that are there twice."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagefeatures import names
+from imagefeatures.commands.printing import say
+from imagefeatures.errors import ParamsError
+from imagefeatures.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+HELP = "labels of a dataset that are probably wrong, and photos that are there twice"
+SHOWN = 10
+"""How many rows of each table are printed."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="name of a dataset that is published")
+    parser.add_argument(
+        "--partition", action="append", metavar="PARTITION", help="of this partition; give it again for another"
+    )
+    parser.add_argument(
+        "--to", metavar="FOLDER", type=Path, help="write both tables there, labels.csv and duplicates.csv"
+    )
+    parser.add_argument(
+        "--neighbours", type=int, default=10, metavar="N",
+        help="how many nearest images each image is compared with; by default %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cosine", type=float, default=0.9, metavar="C",
+        help="images whose vectors have at least this cosine are compared by their pixels; by default %(default)s",
+    )  # fmt: skip
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print what was found, and write it where that was asked for. Returns 0 also when nothing was found."""
+    from imagefeatures.audits import duplicates, gallery, labels
+
+    if not re.search(names.DATASET_NAME, parsed.dataset):
+        raise ParamsError(f"DATASET: {parsed.dataset!r} cannot be one")
+    if not 1 <= parsed.neighbours <= 1000:
+        raise ParamsError(f"--neighbours: {parsed.neighbours} is not between 1 and 1000")
+    if not 0 < parsed.cosine <= 1:
+        raise ParamsError(f"--cosine: {parsed.cosine} is not above 0 and at most 1")
+    found = gallery.load(Settings.from_env(), parsed.dataset, parsed.neighbours, parsed.partition)
+    say(
+        f"{names.table_name(parsed.dataset)}, snapshot {found.snapshot}: {len(found.image):,} photos, "
+        f"{len(found.first):,} different images"
+    )
+    doubts = labels.doubtful(found)
+    _print_doubts(doubts, labelled=any(found.column("label")))
+    pairs, left_out = duplicates.find(found, parsed.cosine)
+    _print_pairs(pairs)
+    if left_out:
+        say(f"{left_out:,} more pairs were not compared: raise --cosine, or choose partitions")
+    if parsed.to:
+        parsed.to.mkdir(parents=True, exist_ok=True)
+        for name, table in (("labels", doubts), ("duplicates", pairs)):
+            path = parsed.to / f"{name}.csv"
+            _write(table, path)
+            say(f"{path}: {table.num_rows:,} rows")
+    return 0
+
+
+def _print_doubts(doubts: pa.Table, labelled: bool) -> None:
+    if not labelled:
+        say("labels: there are none")
+        return
+    sure = sum(doubt == 1 for doubt in doubts["doubt"].to_pylist())
+    say(f"labels: {doubts.num_rows:,} photos have a neighbour with another label, {sure:,} of them no other neighbour")
+    for row in doubts.slice(0, SHOWN).to_pylist():
+        say(f"  {row['doubt']:.0%}  {row['uri']}  is {row['label']}, its neighbours are {row['suggested']}")
+    _print_more(doubts)
+
+
+def _print_pairs(pairs: pa.Table) -> None:
+    rows = pairs.to_pylist()
+    exact = sum(row["kind"] == "exact" for row in rows)
+    across = sum(row["label"] != row["other_label"] for row in rows)
+    say(
+        f"duplicates: {exact:,} pairs of equal bytes, {len(rows) - exact:,} of the same picture; {across:,} of all "
+        "have two labels"
+    )
+    for row in rows[:SHOWN]:
+        say(f"  {row['group']}  {row['kind']}  {row['uri']}  {row['other_uri']}{_labels(row)}")
+    _print_more(pairs)
+
+
+def _labels(row: dict[str, Any]) -> str:
+    return f"  {row['label']} and {row['other_label']}" if row["label"] != row["other_label"] else ""
+
+
+def _print_more(table: pa.Table) -> None:
+    if table.num_rows > SHOWN:
+        say(f"  and {table.num_rows - SHOWN:,} more: --to FOLDER writes all of them")
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """CSV. A list of texts becomes one text, with a line for each."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv
+
+    for index, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            table = table.set_column(index, field.name, pc.binary_join(table[field.name], "\n"))
+    pyarrow.csv.write_csv(table, path)

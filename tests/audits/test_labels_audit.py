@@ -1,0 +1,93 @@
+"""Which labels are doubted: by the exact shares of neighbours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagefeatures.audits import gallery, labels
+from imagefeatures.errors import InputError
+from imagefeatures.settings import Settings
+from support.auditing import direction, photos
+from support.publishing import DAY
+
+ANGLES = {"a1": (0, "fig"), "a2": (1, "fig"), "a3": (2, "pear"), "b1": (90, "pear"), "b2": (91, "pear")}
+
+
+def doubted(settings: Settings, neighbours: int) -> list[dict[str, Any]]:
+    return labels.doubtful(gallery.load(settings, "photos", neighbours)).to_pylist()  # type: ignore[no-any-return]
+
+
+def name(uri: str) -> str:
+    return uri.rpartition("/")[2]
+
+
+def cosine(degrees: float) -> float:
+    return float(np.cos(np.radians(degrees)))
+
+
+@pytest.fixture
+def fruit(settings: Settings, tmp_path: Path) -> None:
+    photos(settings, tmp_path, [(n, n.encode(), label, direction(at)) for n, (at, label) in ANGLES.items()])
+
+
+@pytest.mark.usefixtures("fruit")
+def test_a_photo_among_photos_of_another_label_is_doubted_most(settings: Settings) -> None:
+    found = doubted(settings, 2)
+    assert [(name(row["uri"]), row["label"], row["suggested"]) for row in found] == [
+        ("a3", "pear", "fig"),
+        ("a2", "fig", "pear"),
+        ("a1", "fig", "pear"),
+    ]
+    shares = [1, 1 / 2, cosine(2) / (cosine(1) + cosine(2))]
+    assert [row["doubt"] for row in found] == pytest.approx(shares, abs=1e-6)
+    assert [name(uri) for uri in found[0]["neighbours"]] == ["a2", "a1"]
+    assert {row["partition_key"] for row in found} == {DAY}
+
+
+def test_photos_without_a_label_have_no_voice_and_are_not_judged(settings: Settings, tmp_path: Path) -> None:
+    rows = [("a", b"a", "fig", direction(0)), ("b", b"b", None, direction(1)), ("c", b"c", "pear", direction(20))]
+    photos(settings, tmp_path, rows)
+    assert doubted(settings, 1) == []
+    found = {name(row["uri"]): row["doubt"] for row in doubted(settings, 2)}
+    assert found == {"a": 1.0, "c": 1.0}
+
+
+def test_equal_bytes_are_one_image_and_no_neighbours(settings: Settings, tmp_path: Path) -> None:
+    rows = [
+        ("a", b"same", "fig", direction(0)),
+        ("b", b"same", "pear", direction(0)),
+        ("c", b"c", "fig", direction(5)),
+        ("d", b"d", "fig", direction(6)),
+    ]
+    photos(settings, tmp_path, rows)
+    found = gallery.load(settings, "photos", 10)
+    assert (len(found.image), len(found.first), found.near.shape) == (4, 3, (3, 2))
+    assert [(name(row["uri"]), row["doubt"]) for row in labels.doubtful(found).to_pylist()] == [("b", 1.0)]
+
+
+def test_vectors_that_point_away_have_no_voice(settings: Settings, tmp_path: Path) -> None:
+    rows = [("a", b"a", "fig", direction(0)), ("b", b"b", "pear", direction(180))]
+    photos(settings, tmp_path, rows)
+    assert doubted(settings, 5) == []
+
+
+@pytest.mark.usefixtures("fruit")
+def test_partitions_are_chosen_and_too_many_photos_are_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"^features\.photos has no photos here$"):
+        gallery.load(settings, "photos", 5, ["2026-12-24"])
+    monkeypatch.setattr(gallery, "MOST", 4)
+    with pytest.raises(InputError, match="has 5 photos here; up to 4 can be compared with each other: choose part"):
+        gallery.load(settings, "photos", 5)
+
+
+def test_vectors_of_two_models_are_not_compared(settings: Settings, tmp_path: Path) -> None:
+    rows = [("a", b"a", "fig", direction(0)), ("b", b"b", "pear", direction(1))]
+    photos(settings, tmp_path, rows, fingerprint=["a" * 32, "b" * 32])
+    with pytest.raises(InputError, match="were computed in several ways"):
+        gallery.load(settings, "photos", 5)
