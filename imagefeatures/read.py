@@ -18,18 +18,31 @@ from imagefeatures import names
 from imagefeatures.errors import InputError
 from imagefeatures.readers.parquet import BATCH_ROWS, file_batches, plan_batches, schema_of, with_schema
 from imagefeatures.readers.vectors import vectors
+from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.snapshots import Selection
     from imagefeatures.readers.dataset import Features
 
-__all__ = ["BATCH_ROWS", "batches", "file_batches", "files", "open", "runs", "table", "vectors", "with_schema"]
+__all__ = [
+    "BATCH_ROWS",
+    "batches",
+    "file_batches",
+    "files",
+    "open",
+    "runs",
+    "table",
+    "table_of",
+    "vectors",
+    "with_schema",
+]
 
 
 def open(
     dataset: str,
     *,
+    model: str | None = None,
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
     **selection: Unpack[Selection],
@@ -38,14 +51,33 @@ def open(
 
         features, labels, uris, label_names = read.open("fruit", split="train").to_numpy()
 
-    settings: by default those of the environment. label_names: the number of a label is its place among them; by
-    default the labels of all rows of the snapshot, sorted. selection: as `batches` has it.
+    model: of a dataset with several, the one whose vectors are read; by default the first. settings: by default those
+    of the environment. label_names: the number of a label is its place among them; by default the labels of all rows of
+    the snapshot, sorted. selection: as `batches` has it.
 
     What is published afterwards changes nothing in it. Raises as `batches` does.
     """
     from imagefeatures.readers.dataset import open_features  # pyiceberg takes a second
 
-    return open_features(settings or Settings.from_env(), dataset, label_names, selection)
+    settings = settings or Settings.from_env()
+    if model is not None:
+        dataset = table_of(settings, dataset, model)
+    return open_features(settings, dataset, label_names, selection)
+
+
+def table_of(settings: Settings, dataset: str, model: str) -> str:
+    """The name of the table that holds a dataset's vectors of a model: `fruit`, or `fruit__resnet50`.
+
+    Settled by what is published. Raises InputError, which names the models that there are, and as `batches`.
+    """
+    published: dict[str, str] = {}
+    for row in sorted(runs(settings, dataset), key=lambda row: row["finished_at"]):
+        published |= {row["model"]: dataset}
+        published |= {further: names.model_table(dataset, further) for further in dict(row["models"] or ())}
+    if model not in published:
+        there = f"there are: {', '.join(sorted(published))}" if published else "nothing of it is published"
+        raise InputError(f"{names.table_name(dataset)}: no vectors of {printable(model)} are published; {there}")
+    return published[model]
 
 
 def batches(

@@ -13,6 +13,7 @@ standing      what a partition holds, for a re-drive
 retention     bounds a table's past, and deletes what is beyond it
 undo          takes a run out of the tables again that was refused after its first commit
 widths        vectors of one width in a table
+owners        one dataset for each table of features
 room          whether the disk has room for a publication
 snapshots     settles which files and rows a snapshot has
 filters       conditions on rows

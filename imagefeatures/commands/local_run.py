@@ -59,7 +59,7 @@ def resumable(settings: Settings, dataset: str, partition: str, command: str) ->
 
 
 def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
-    """Lines that say where the dataset's table is, and how Python reads it."""
+    """Lines that say where the dataset's tables are, and how Python reads them."""
     from imagefeatures.catalog import connect
     from imagefeatures.layout import table_folder
 
@@ -67,6 +67,9 @@ def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
     yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, with {program('python')}:"
     width = BACKBONES[dataset.model].width if isinstance(dataset.model, str) else "width"
     yield from reading(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
+    if further := dataset.tables[1:]:
+        yield ""
+        yield f"The tables of the other models are read in the same way: {', '.join(further)}."
 
 
 def reading(rest: str) -> Iterator[str]:
