@@ -12,6 +12,9 @@ QUARANTINE = "quarantine"
 RUNS = "runs"
 """The two tables that all datasets share."""
 
+PIXELS_SUFFIX = "_pixels"
+"""The end of the name of a table with pixels: features.<dataset>_pixels. No dataset has a name that ends so."""
+
 DATASET_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 """The pattern of a dataset's name."""
 
@@ -77,3 +80,17 @@ def table_name(table: str) -> str:
     'features.fruit'
     """
     return f"{NAMESPACE}.{table}"
+
+
+def pixels_table(dataset: str) -> str:
+    """The name of a dataset's table of pixels, without the namespace.
+
+    >>> pixels_table("fruit"), is_pixels_table("fruit_pixels"), is_pixels_table("fruit")
+    ('fruit_pixels', True, False)
+    """
+    return dataset + PIXELS_SUFFIX
+
+
+def is_pixels_table(table: str) -> bool:
+    """Whether a table holds pixels. table: without the namespace."""
+    return table.endswith(PIXELS_SUFFIX)
