@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -99,6 +100,14 @@ def test_a_batch_of_pixels_is_bounded_by_its_bytes(
     assert [rows.num_rows for rows in batches] == [11, 11, 11, 11, 6]
     assert np.array_equal(np.concatenate([read.pixels(rows) for rows in batches]), pictures(range(50)))
     assert {rows.num_rows for rows in read.batches(settings, "photos", what="pixels", columns=("uri",))} == {50}
+
+
+def test_duckdb_reads_the_bytes_in_the_files(settings: Settings, tmp_path: Path) -> None:
+    publish(settings, tmp_path, [rows_of(range(30))])
+    files = read.files(settings, "photos", what="pixels")
+    query = "select pixels from read_parquet($files) where label = 'apple' order by uri"
+    found = duckdb.execute(query, {"files": files}).fetchall()
+    assert [pixels for (pixels,) in found] == [picture.tobytes() for picture in pictures(range(1, 30, 4))]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -70,6 +70,7 @@ def test_spark_sql_sees_the_bytes(published: Settings) -> None:
     assert json.loads(printed[-1][1]) == json.loads(KIND.as_text())
 
 
+@pytest.mark.parametrize("published", ["on_sqlite"], indirect=True)
 def test_the_example_of_the_documents_makes_arrays_and_vectors_of_the_pixels(
     published: Settings, tmp_path: Path
 ) -> None:
