@@ -56,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the first N principal components of what is exported in place of the vectors; FILE.pca.npz "
         "has what makes them of another vector",
     )  # fmt: skip
+    columns.add_argument(
+        "--originals", action="store_true",
+        help="with --what pixels as webdataset: the images themselves, read again from their URIs, in place of PNGs",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
 
 
@@ -78,6 +82,7 @@ def run(parsed: argparse.Namespace) -> int:
         columns=columns,
         components=parsed.pca,
         flat=parsed.flatten,
+        originals=parsed.originals,
         overwrite=parsed.overwrite,
         selection={"partitions": parsed.partition, "labels": parsed.label, "snapshot": parsed.snapshot},
     )
@@ -97,6 +102,10 @@ def run(parsed: argparse.Namespace) -> int:
     )
     written = ready.write(progress.update)
     progress.end()
+    if content.originals is not None and content.originals.left_out:
+        say(f"left out: {content.originals.left_out:,} images that cannot be read again as they were")
+        for line in content.originals.named:
+            say(f"  {line}")
     say(f"{parsed.to}: {in_words(written)} in {time.monotonic() - began:.1f} s")
     return 0
 

@@ -5,6 +5,7 @@
     rows            the rows in order of URI, in bounded memory
     reading         the files that they are read from
     content         what an export holds; a batch of it
+    originals       the images themselves, read again
     components      principal components of the vectors
     estimate        the size of an export before it is written
     targets         a finished file under its name, or none

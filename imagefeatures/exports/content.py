@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagefeatures import names
+from imagefeatures.exports.originals import Originals
 from imagefeatures.pixels import PixelFormat
 
 BATCH_ROWS = 1024
@@ -39,7 +40,8 @@ class Content:
     none.
     facts: the columns besides the values, uri and label among them. kind: of the pixels; None where the values are
     vectors. components: how many principal components they are; None: they are features.
-    flat: whether each value is a column of its own.
+    flat: whether each value is a column of its own. originals: reads the images themselves, which are exported in place
+    of the pixels.
     """
 
     table: str
@@ -53,6 +55,7 @@ class Content:
     kind: PixelFormat | None = None
     components: int | None = None
     flat: bool = False
+    originals: Originals | None = None
 
     @property
     def values(self) -> str:

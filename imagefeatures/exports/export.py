@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -18,6 +18,8 @@ from imagefeatures.exports import components, formats, rows
 from imagefeatures.exports.content import Batch, Content
 from imagefeatures.exports.estimate import Write, estimate
 from imagefeatures.exports.folder_target import LocalFolder
+from imagefeatures.exports.originals import COLUMNS as COLUMNS_OF_ORIGINALS
+from imagefeatures.exports.originals import Originals
 from imagefeatures.exports.s3_target import S3Folder, S3Object
 from imagefeatures.exports.targets import LOCK, LocalFile, Target
 from imagefeatures.exports.webdataset import check_png
@@ -46,7 +48,7 @@ class Request:
 
     what: features or pixels. format: its name; None: as the suffix says. columns: the facts besides uri and label.
     components: so many principal components in place of the vectors. flat: each value is a column.
-    selection: which rows, as for `read.batches`.
+    originals: the images themselves in place of their pixels. selection: which rows, as for `read.batches`.
     """
 
     dataset: str
@@ -56,6 +58,7 @@ class Request:
     columns: tuple[str, ...] = COLUMNS
     components: int | None = None
     flat: bool = False
+    originals: bool = False
     overwrite: bool = False
     selection: Selection = field(default_factory=lambda: cast("Selection", {}))
 
@@ -99,7 +102,7 @@ def prepare(settings: Settings, request: Request, progress: Progress = lambda wh
     chosen = _facts(request)
     place.target(None).check()
     found = rows.find(settings, read.table_of(request.dataset, request.what), request.selection)
-    if found.kind is not None and place.format.name == "webdataset":
+    if found.kind is not None and place.format.name == "webdataset" and not request.originals:
         check_png(found.kind)
     projection = None
     if request.components is not None:
@@ -117,11 +120,14 @@ def prepare(settings: Settings, request: Request, progress: Progress = lambda wh
         kind=found.kind,
         components=request.components,
         flat=request.flat,
+        originals=Originals() if request.originals else None,
     )
     sample = list(found.sample(chosen.names))
     if projection is not None:
         sample = list(projection.batches(sample))
-    size = estimate(content, sample, place.write, place.name)
+    # What cannot be had is counted where the export is written, and not in the sample.
+    measured = replace(content, originals=content.originals and Originals())
+    size = estimate(measured, sample, place.write, place.name)
     return Export(content, place.format, size, projection, found, place)
 
 
@@ -140,6 +146,8 @@ class _Place:
     def of(cls, request: Request) -> _Place:
         _check_name(request.target)
         chosen = formats.choose(request.target, request.format)
+        if request.originals and (request.what != "pixels" or chosen.name != "webdataset"):
+            raise ParamsError("--originals: is for --what pixels in the format webdataset")
         if request.what == "pixels":
             _check_pixels(request, chosen)
         if request.flat and not chosen.flat:
@@ -242,7 +250,8 @@ def _facts(request: Request) -> pa.Schema:
             raise ParamsError(
                 f"--columns: {names.table_name(name_of_table)} has no column {name!r}{meant(name, known)}"
             )
-    return pa.schema([column for column in table if column.name in {*ALWAYS, *request.columns} - {request.what}])
+    always = {*ALWAYS, *(COLUMNS_OF_ORIGINALS if request.originals else ())}
+    return pa.schema([column for column in table if column.name in {*always, *request.columns} - {request.what}])
 
 
 def _counted(parts: Iterator[T], what: str, whole: int, progress: Progress) -> Iterator[T]:

@@ -1,6 +1,6 @@
 """WebDataset: a tar of samples, each a `.npy` with its values, a `.cls` with its label's number and a `.json` of facts.
 
-Pixels are a `.png`, which loses nothing.
+Pixels are a `.png`, which loses nothing, or the image's own bytes by the suffix of their format.
 
 A folder has files 00000.tar, 00001.tar, … for readers that share them out among their workers.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -19,8 +19,11 @@ import numpy as np
 
 from imagefeatures.errors import InputError
 from imagefeatures.exports import npy
-from imagefeatures.exports.content import BATCH_ROWS, Batches, Content
+from imagefeatures.exports.content import BATCH_ROWS, Batch, Batches, Content
 from imagefeatures.pixels import LAYOUTS, PixelFormat
+
+Member = tuple[str, bytes]
+"""The suffix and the bytes of a sample's first member."""
 
 FILE_ROWS = 10 * BATCH_ROWS
 """The rows of a file in a folder, or a few less: 10,240, 115 MB of vectors with 1,280 values."""
@@ -45,15 +48,16 @@ def check_png(kind: PixelFormat) -> None:
 
 
 def _write(content: Content, batches: Batches, path: Path, first: int) -> None:
-    encode = _as_npy(content) if content.kind is None else _as_png()
-    suffix = "npy" if content.kind is None else "png"
+    encoded = _encoding(content)
     # As tarfile itself has it, but its own list of all members would grow with the file.
     with path.open("xb") as sink:
         for batch in batches:
             facts = batch.facts.to_pylist()
-            for at, row in enumerate(np.ascontiguousarray(batch.values, content.dtype)):
+            for at, image in enumerate(encoded(batch)):
+                if image is None:
+                    continue
                 key = f"{first + at:09d}"
-                _add(sink, f"{key}.{suffix}", encode(row))
+                _add(sink, f"{key}.{image[0]}", image[1])
                 _add(sink, f"{key}.cls", str(batch.labels[at]).encode())
                 _add(sink, f"{key}.json", json.dumps(facts[at], ensure_ascii=False).encode())
             first += len(batch.values)
@@ -61,16 +65,22 @@ def _write(content: Content, batches: Batches, path: Path, first: int) -> None:
         sink.write(bytes(-sink.tell() % tarfile.RECORDSIZE))
 
 
-def _as_npy(content: Content) -> Callable[[np.ndarray], bytes]:
+def _encoding(content: Content) -> Callable[[Batch], Iterable[Member | None]]:
+    """What makes of each row of a batch its member; None for a row that is left out."""
+    if content.originals is not None:
+        originals = content.originals
+        return lambda batch: originals.of(batch.facts)
+    if content.kind is not None:
+        from imagefeatures import transforms  # Pillow, for pixels alone
+
+        return lambda batch: (("png", transforms.as_png(row)) for row in batch.values)
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, npy.header(content))
-    return lambda row: head.getvalue() + row.tobytes()
 
+    def as_npy(batch: Batch) -> Iterable[Member]:
+        return (("npy", head.getvalue() + row.tobytes()) for row in np.ascontiguousarray(batch.values, content.dtype))
 
-def _as_png() -> Callable[[np.ndarray], bytes]:
-    from imagefeatures import transforms  # Pillow, for pixels alone
-
-    return transforms.as_png
+    return as_npy
 
 
 def _add(sink: IO[bytes], name: str, data: bytes) -> None:

@@ -57,6 +57,8 @@ def test_what_components_explain_is_said(tmp_path: Path, capsys: pytest.CaptureF
         (["photos", "--to", "x/", "--format", "npy", "--what", "pixels"], "npy of pixels is one file; a folder takes "),
         (["photos", "--to", "x.h5", "--what", "pixels", "--columns", "model"], "features.photos_pixels has no column "),
         (["photos", "--to", "x.h5", "--what", "pixels", "--columns", "pixels"], "--columns: pixels are always exporte"),
+        (["photos", "--to", "x.tar", "--originals"], "--originals: is for --what pixels in the format webdataset"),
+        (["photos", "--to", "x.h5", "--what", "pixels", "--originals"], "--originals: is for --what pixels in t"),
         (["Photos!", "--to", "x.h5"], "DATASET: 'Photos!' cannot be one"),
         (["plum", "--to", "x.h5"], "features.plum: no such dataset is published; there are: photos"),
         (["photos", "--to", "x.h5", "--snapshot", "7"], "features.photos: no snapshot 7; it may have expired"),
