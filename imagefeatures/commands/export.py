@@ -77,8 +77,8 @@ def run(parsed: argparse.Namespace) -> int:
     request = export.Request(
         dataset=parsed.dataset,
         target=parsed.to,
-        what=parsed.what,
         format=parsed.format,
+        what=parsed.what,
         columns=columns,
         components=parsed.pca,
         flat=parsed.flatten,

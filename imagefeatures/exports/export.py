@@ -46,15 +46,15 @@ Progress = Callable[[str, int, int], None]
 class Request:
     """What is to be exported, and where. target: a path or URI; one that ends in a slash is a folder.
 
-    what: features or pixels. format: its name; None: as the suffix says. columns: the facts besides uri and label.
+    format: its name; None: as the suffix says. what: features or pixels. columns: the facts besides uri and label.
     components: so many principal components in place of the vectors. flat: each value is a column.
     originals: the images themselves in place of their pixels. selection: which rows, as for `read.batches`.
     """
 
     dataset: str
     target: str
-    what: str = "features"
     format: str | None = None
+    what: str = "features"
     columns: tuple[str, ...] = COLUMNS
     components: int | None = None
     flat: bool = False

@@ -91,7 +91,7 @@ def test_an_image_in_an_archive_has_no_object_of_its_own(settings: Settings, tmp
     for number, uri in enumerate(uris):
         publish(settings, tmp_path, [rows_of([number], f"p{number}", uri=uri)], f"p{number}")
     target = tmp_path / "out.tar"
-    ready = export.prepare(settings, export.Request("photos", str(target), "pixels", originals=True))
+    ready = export.prepare(settings, export.Request("photos", str(target), what="pixels", originals=True))
     ready.write()
     assert members(target) == {}
     assert ready.content.originals.left_out == 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -9,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from deploy.local.environment import READERS
 from imagefeatures import read, schemas
 from imagefeatures.errors import InputError
 from imagefeatures.pixels import PixelFormat
@@ -108,6 +112,25 @@ def test_duckdb_reads_the_bytes_in_the_files(settings: Settings, tmp_path: Path)
     query = "select pixels from read_parquet($files) where label = 'apple' order by uri"
     found = duckdb.execute(query, {"files": files}).fetchall()
     assert [pixels for (pixels,) in found] == [picture.tobytes() for picture in pictures(range(1, 30, 4))]
+
+
+def test_a_data_frame_has_an_array_for_each_picture(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(settings, tmp_path, [rows_of(range(3)), rows_of(range(3, 150))])
+    program = """
+import json, numpy
+from imagefeatures import read
+photos = read.open("photos", what="pixels")
+frame, two = photos.to_pandas(), photos.to_pandas(columns=("uri", "label"))
+arrays = photos.to_numpy()
+assert numpy.array_equal(numpy.stack(frame["pixels"]), arrays.pixels)
+assert frame["uri"].tolist() == two["uri"].tolist() == arrays.uris.tolist()
+print(json.dumps([list(frame), list(two), str(frame["pixels"][5].dtype), frame["pixels"][5].shape]))
+"""
+    monkeypatch.setenv("PYTHONPATH", str(READERS), prepend=":")
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert json.loads(found) == [list(schemas.PIXEL_COLUMNS), ["uri", "label"], "uint8", [6, 5, 3]]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
