@@ -100,8 +100,10 @@ def _load(path: Path) -> Dataset:
     if dataset.name != path.stem:
         raise _Malformed(f"name: must be the file's own name, {path.stem!r} (got {dataset.name!r})")
     beside: dict[str, Any] = {"source": dataset.source.beside(path.parent)}
-    if isinstance(dataset.model, OwnModel):
-        beside["model"] = dataset.model.beside(path.parent)
+    models = [model.beside(path.parent) if isinstance(model, OwnModel) else model for model in dataset.every_model]
+    beside["model"] = models[0]
+    if dataset.models:
+        beside["models"] = tuple(models)
     return dataset.model_copy(update=beside)
 
 

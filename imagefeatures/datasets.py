@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
@@ -31,6 +32,15 @@ MONTHS = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 CRON_WORDS = MONTHS | {"mon", "tue", "wed", "thu", "fri", "sat", "sun", "l"}  # l: the last day of a month
 
 
+MOST_MODELS = 16
+
+AnyModel = Annotated[
+    Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")],
+    Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
+]
+"""A model by its name, or the fields of one from a user's file."""
+
+
 class Dataset(StrictModel):
     """One dataset file: `datasets/fruit.yaml` is DAG `features_fruit` and table `features.fruit`."""
 
@@ -47,10 +57,10 @@ class Dataset(StrictModel):
     start_date: dt.date = Field(
         dt.date(2020, 1, 1), ge=FIRST_DAY, le=LAST_DAY, description="Midnight from which scheduled runs begin"
     )
-    model: Annotated[
-        Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")],
-        Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
-    ] = Field(backbones.DEFAULT, description="A model by its name; or a mapping, for a model from a file")
+    model: AnyModel = Field(backbones.DEFAULT, description="A model by its name; or a mapping, for a model from a file")
+    models: tuple[AnyModel, ...] | None = Field(
+        None, min_length=1, description="Several models in one run, in place of model"
+    )
     engine: Literal["openvino", "tensorflow"] = "openvino"
     preprocess: tuple[declared.Declared, ...] | None = Field(
         None, description="The transforms of each picture, in their order; null: stretched to the model's input"
@@ -113,7 +123,14 @@ class Dataset(StrictModel):
     @field_validator("model", mode="before")
     @classmethod
     def _a_name_alone_is_the_short_form(cls, model: Any) -> Any:
-        return model["name"] if isinstance(model, dict) and set(model) == {"name"} else model
+        return _short_form(model)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _so_it_is_in_the_list(cls, models: Any) -> Any:
+        if isinstance(models, str | dict):
+            raise ValueError("must be a list of models; for one alone write model")
+        return [_short_form(model) for model in models] if isinstance(models, list | tuple) else models
 
     @field_validator("model")
     @classmethod
@@ -121,6 +138,51 @@ class Dataset(StrictModel):
         if isinstance(model, str) and model not in backbones.BACKBONES:
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
+
+    @field_validator("models")
+    @classmethod
+    def _models_are_known_and_each_has_a_table(
+        cls, models: tuple[str | OwnModel, ...] | None, info: ValidationInfo
+    ) -> tuple[str | OwnModel, ...] | None:
+        if models is None:
+            return None
+        if len(models) > MOST_MODELS:
+            raise ValueError(f"must be {MOST_MODELS} models at most: a worker keeps each of them loaded")
+        for model in models:
+            cls._model_is_known(model)
+        given = [_name_of(model) for model in models]
+        if twice := sorted({name for name in given if given.count(name) > 1}):
+            raise ValueError(f"{twice[0]} is there twice; give one of them another name, or remove it")
+        for table in _tables(str(info.data.get("name")), given)[1:]:
+            if not re.fullmatch(NAME, table):
+                raise ValueError(
+                    f"the name of the table {table} has {len(table)} characters, and at most 63 are allowed: "
+                    "give the dataset or the model a shorter name"
+                )
+        return models
+
+    @model_validator(mode="after")
+    def _the_first_of_the_models_is_the_model(self) -> Self:
+        if self.models is None:
+            return self
+        if "model" in self.model_fields_set and self.model != self.models[0]:
+            raise ValueError("model: is set beside models; remove it, and name it first in models")
+        object.__setattr__(self, "model", self.models[0])  # as above
+        return self
+
+    @property
+    def every_model(self) -> tuple[str | OwnModel, ...]:
+        """All models, each by its name or with the fields of its file; the first is `model`."""
+        return self.models or (self.model,)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The table of each model: the dataset's own for the first, one with the model's name for each other.
+
+        >>> Dataset(name="fruit", source="s3://b/", models=["mobilenet_v2", "resnet50"]).tables
+        ('fruit', 'fruit__resnet50')
+        """
+        return _tables(self.name, [_name_of(model) for model in self.every_model])
 
     @field_validator("preprocess")
     @classmethod
@@ -139,9 +201,9 @@ class Dataset(StrictModel):
     @field_validator("engine")
     @classmethod
     def _the_engine_can_run_the_model(cls, engine: str, info: ValidationInfo) -> str:
-        model = info.data.get("model")
-        if isinstance(model, OwnModel) and engine not in model.engines():
-            raise ValueError(f"runs no model of format {model.format}; leave it out, or say {model.engines()[0]}")
+        for model in info.data.get("models") or (info.data.get("model"),):
+            if isinstance(model, OwnModel) and engine not in model.engines():
+                raise ValueError(f"runs no model of format {model.format}; leave it out, or say {model.engines()[0]}")
         return engine
 
     @field_validator("label")
@@ -192,6 +254,18 @@ class Dataset(StrictModel):
             return parts[-2] if len(parts) > 2 else None
         match = re.search(self.label, uri)
         return match.group(1) if match else None
+
+
+def _short_form(model: Any) -> Any:
+    return model["name"] if isinstance(model, dict) and set(model) == {"name"} else model
+
+
+def _name_of(model: str | OwnModel) -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _tables(dataset: str, models: Sequence[str]) -> tuple[str, ...]:
+    return (dataset, *(names.model_table(dataset, model) for model in models[1:]))
 
 
 def _check_cron(schedule: str) -> None:

@@ -144,12 +144,19 @@ class Layout:
         """Where a rejected object's bytes are kept, when the dataset asks for that. image_id: their SHA-256."""
         return f"{self.lake}/quarantine/{self.dataset}/{self.partition}/{reason}/{image_id}"
 
-    def new_output(self, step: str, shard: int) -> str:
-        """A fresh name for a step's output for one shard: no other attempt has it."""
+    def new_output(self, step: str, shard: int, table: str | None = None) -> str:
+        """A fresh name for a step's output for one shard: no other attempt has it.
+
+        table: in whose folder it lies; by default the dataset's own for featurize, none for the other steps.
+        """
         name = f"{shard_name(shard)}-{secrets.token_hex(4)}.parquet"
-        if step == FEATURIZE:  # written where the table will look for it, so that publishing moves no bytes
-            return f"{table_folder(self.lake, self.dataset)}/data/partition_key={self.partition}/{self.run_id}-{name}"
+        if table or step == FEATURIZE:  # written where the table will look for it, so that publishing moves no bytes
+            return f"{self.of_table(table or self.dataset)}{name}"
         return f"{self.step(step)}/{name}"
+
+    def of_table(self, table: str) -> str:
+        """How the URI of each file begins that the run writes for a table."""
+        return f"{table_folder(self.lake, table)}/data/partition_key={self.partition}/{self.run_id}-"
 
 
 def shard_name(shard: int) -> str:
@@ -166,15 +173,18 @@ def shard_of_receipt(name: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def run_file_of(features_file: str, lake: str) -> str | None:
-    """The run.json of the run that wrote a data file of a dataset's table; None for a file of another kind.
+def run_files_of(features_file: str, lake: str) -> list[str]:
+    """What may be the run.json of the run that wrote a data file of a dataset's table; none for another kind of file.
 
-    >>> run_file_of("s3://b/l/warehouse/features/fruit/data/partition_key=1/r1-shard-00000-ab12.parquet", "s3://b/l")
-    's3://b/l/staging/fruit/1/r1/run.json'
+    >>> run_files_of("s3://b/l/warehouse/features/fruit/data/partition_key=1/r1-shard-00000-ab12.parquet", "s3://b/l")
+    ['s3://b/l/staging/fruit/1/r1/run.json']
     """
     pattern = rf"{re.escape(warehouse(lake))}/{names.NAMESPACE}/([^/]+)/data/partition_key=([^/]+)/([^/]+)-shard-[^/]+"
     match = re.fullmatch(pattern, features_file)
-    return Layout(lake, *match.groups()).run_file if match else None
+    if not match:
+        return []
+    table, partition, run_id = match.groups()
+    return [Layout(lake, dataset, partition, run_id).run_file for dataset in names.datasets_of(table)]
 
 
 def table_folder(lake: str, table: str) -> str:

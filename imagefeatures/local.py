@@ -162,13 +162,14 @@ def find_unchanged(run: Run, listing: manifest.Listing) -> None:
     if not files or search.has_ended():
         return
     wanted = dict(pair for shard in range(listing.shards) for pair in unchanged.urls(run, shard, listing))
-    last: dict[str, unchanged.Newest] = {}
-    for numbered in enumerate(files):
-        for uri, found in unchanged.versions(run, numbered):
+    last: dict[tuple[str, str], unchanged.Newest] = {}
+    for number, file in enumerate(files):
+        for uri, found in unchanged.versions(run, (number, file)):
             if uri in wanted:
-                last[uri] = max(found, last.get(uri, found))
+                of_table = (uri, file.table)
+                last[of_table] = max(found, last.get(of_table, found))
     by_shard: dict[int, list[reuse.RowLocation]] = defaultdict(list)
-    for uri, (_, location) in last.items():
+    for (uri, _), (_, location) in last.items():
         by_shard[wanted[uri]].append(location)
     search.end([search.write(*of_shard) for of_shard in by_shard.items()])
 
@@ -208,14 +209,15 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
     for shard in todo:
         for image_id, number in reuse.identities(run, shard):
             wanted[image_id].append(number)
-    first: dict[str, reuse.RowLocation] = {}
-    for numbered in enumerate(files):
-        for image_id, location in reuse.row_locations(run, numbered):
+    first: dict[tuple[str, str], reuse.RowLocation] = {}
+    for number, file in enumerate(files):
+        for image_id, location in reuse.row_locations(run, (number, file)):
             if image_id in wanted:
-                first[image_id] = min(location, first.get(image_id, location))
+                of_table = (image_id, file.table)
+                first[of_table] = min(location, first.get(of_table, location))
     by_shard: dict[int, list[reuse.RowLocation]] = defaultdict(list)
-    for image_id, location in first.items():
-        for shard, match in reuse.matches(([location], wanted[image_id])):
+    for (image_id, _), location in first.items():
+        for shard, match in reuse.matches(files, ([location], wanted[image_id])):
             by_shard[shard].append(match)
     search.end([search.write(*of_shard) for of_shard in by_shard.items()])
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 CATALOG = "imagefeatures"
 """The Iceberg catalog. A SQL catalog lists only the tables stored under its name, so every reader uses this one."""
 
@@ -35,6 +38,7 @@ IMAGES_FORMAT = "imagefeatures.images"
 
 _DAG_PREFIX = "features_"
 _REDRIVE_PREFIX = "redrive_"
+_MODEL_SEPARATOR = "__"
 
 
 def dag_id(dataset: str) -> str:
@@ -71,6 +75,44 @@ def dataset_redriven_by(dag_id: str) -> str | None:
     ('fruit', None)
     """
     return dag_id.removeprefix(_REDRIVE_PREFIX) if dag_id.startswith(_REDRIVE_PREFIX) else None
+
+
+def model_table(dataset: str, model: str) -> str:
+    """The table of a dataset's further model, by the model's name. The first model's is the dataset's own.
+
+    >>> model_table("fruit", "resnet50")
+    'fruit__resnet50'
+    """
+    return f"{dataset}{_MODEL_SEPARATOR}{model}"
+
+
+def tables_of_run(row: Mapping[str, Any]) -> list[str]:
+    """The tables of features that a published run has filled, the dataset's own first. row: of features.runs.
+
+    >>> tables_of_run({"dataset": "fruit", "models": [("resnet50", "0f")]}), tables_of_run({"dataset": "fruit"})
+    (['fruit', 'fruit__resnet50'], ['fruit'])
+    """
+    dataset: str = row["dataset"]
+    return [dataset, *(model_table(dataset, model) for model in dict(row.get("models") or ()))]
+
+
+def may_be_table_of(table: str, dataset: str) -> bool:
+    """Whether a table's name is one that a run of the dataset may fill.
+
+    >>> [may_be_table_of(table, "fruit") for table in ("fruit", "fruit__resnet50", "fruits")]
+    [True, True, False]
+    """
+    return table == dataset or table.startswith(f"{dataset}{_MODEL_SEPARATOR}")
+
+
+def datasets_of(table: str) -> list[str]:
+    """The datasets whose runs may fill a table of this name, the longest first.
+
+    >>> datasets_of("fruit__resnet50"), datasets_of("fruit")
+    (['fruit__resnet50', 'fruit'], ['fruit'])
+    """
+    parts = table.split(_MODEL_SEPARATOR)
+    return [_MODEL_SEPARATOR.join(parts[:end]) for end in range(len(parts), 0, -1)]
 
 
 def table_name(table: str) -> str:

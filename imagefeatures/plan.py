@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagefeatures import names, preview, sealed, storage
+from imagefeatures import names, outputs, preview, sealed, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
-from imagefeatures.models.own import resolve
 from imagefeatures.models.spec import ModelSpec
-from imagefeatures.preprocessing import VERSION, Preprocessing, declared
+from imagefeatures.outputs import Output
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.reasons import printable
 from imagefeatures.run_params import RunParams, day_named
 from imagefeatures.settings import Settings, lake_from_env
@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 class Run(BaseModel):
     """run.json: what a run does, by which rules, and where. It does not change during the run.
 
-    redrive: of a re-drive, the published run whose quarantined objects it takes again.
+    model, preprocessing, fingerprint: of the first output. others: the outputs after it. redrive: of a re-drive, the
+    published run whose quarantined objects it takes again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,12 +61,29 @@ class Run(BaseModel):
     preprocessing: Preprocessing
     lake: str
     fingerprint: str
+    others: tuple[Output, ...] = ()
     shard_images: int
     shard_bytes: int
     replace_newer: bool = False
     redrive: str | None = Field(None, pattern=names.RUN_ID)
     started_at: dt.datetime
     versions: dict[str, str]
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The tables that the run fills, besides quarantine and runs. The first is the dataset's own."""
+        first = Output(
+            table=self.dataset.name,
+            model=self.model,
+            preprocessing=self.preprocessing,
+            fingerprint=self.fingerprint,
+        )
+        return (first, *self.others)
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of these tables."""
+        return [self.dataset.name, *(output.table for output in self.others)]
 
     @property
     def layout(self) -> Layout:
@@ -101,18 +119,18 @@ def plan_run(
     source.check_apart(settings.lake)
     with _no_store_is_refused():
         source.check()
-    model = resolve.resolve(effective.model, settings.lake, settings.cache)
+    first, *others = outputs.settle(effective, settings.lake, settings.cache)
     now = dt.datetime.now(dt.UTC)
-    preprocessing = settled_preprocessing(effective, model)
     run = Run(
         run_id=_new_run_id(now),
         partition=partition,
         dataset=effective,
         source=source,
-        model=model,
-        preprocessing=preprocessing,
+        model=first.model,
+        preprocessing=first.preprocessing,
         lake=settings.lake,
-        fingerprint=model.fingerprint(preprocessing),
+        fingerprint=first.fingerprint,
+        others=tuple(others),
         shard_images=params.shard_images,
         shard_bytes=params.shard_bytes,
         replace_newer=params.replace_newer,
@@ -126,11 +144,14 @@ def plan_run(
         storage.write(run.layout.run_file, run.model_dump_json(indent=1).encode())
     try:
         with open_catalog(settings) as catalog:
-            readiness.check(catalog, settings, effective.name)
+            readiness.check(catalog, settings, effective.tables)
             lost.refuse(catalog)
             finish_interrupted(catalog, settings)
-            widths.refuse_another(catalog, effective.name, partition, model.width)
-            known = files_with(catalog, effective.name, run.fingerprint) if effective.reuse else []
+            known: list[tuple[str, int, str]] = []
+            for output in run.outputs:
+                widths.refuse_another(catalog, output.table, partition, output.model.width)
+                if effective.reuse:
+                    known += ((*file, output.table) for file in files_with(catalog, output.table, output.fingerprint))
             if warning := also_published(effective, partition, catalog):
                 log.warning(warning)
         if effective.on_empty == "fail":
@@ -159,18 +180,9 @@ def load_run(uri: str, lake: str | None = None) -> Run:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
     for field in _contradictions(run, layout):
         raise ParamsError(f"--run: {uri} is not as plan wrote it: {field}; start a new run of this partition")
-    current = resolve.is_of(run.model, run.dataset.model) and run.preprocessing.version == VERSION
-    if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # other vectors
+    if not outputs.are_current(run.outputs, run.dataset):  # other vectors
         raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
     return run
-
-
-def settled_preprocessing(dataset: Dataset, model: ModelSpec) -> Preprocessing:
-    """The chain that makes the model's input. Raises ParamsError when the dataset's own makes another input."""
-    try:
-        return declared.settled(dataset.preprocess, model)
-    except ValueError as error:
-        raise ParamsError(f"preprocess: {error}") from None
 
 
 def _contradictions(run: Run, layout: Layout) -> Iterator[str]:
@@ -184,11 +196,7 @@ def _contradictions(run: Run, layout: Layout) -> Iterator[str]:
         yield f"{printable(field)}: holds a character that no name has"
     if run.source != run.dataset.source_for(run.partition):
         yield f"source: {printable(run.source)!r} is not the dataset's source for this partition"
-    try:
-        if run.preprocessing.chain != settled_preprocessing(run.dataset, run.model).chain:
-            yield "preprocessing: is not what the dataset and its model declare"
-    except ParamsError as error:
-        yield str(error)
+    yield from outputs.contradictions(run.outputs, run.dataset)
     if run.started_at.tzinfo is None or f"{run.started_at.astimezone(dt.UTC):{RUN_ID_TIME}}" != run.run_id[:15]:
         yield f"started_at: {run.started_at} is not the time in run_id"
     try:

@@ -1,8 +1,9 @@
-"""Publications: what a run puts into the three tables, written down until all three hold it.
+"""Publications: what a run puts into its tables, written down until all of them hold it.
 
-Each table is swapped in one commit, and the three are not. A register that dies between two of them (killed, or out of
-room on the disk) leaves tables of different runs. So what it is about to publish lies in the lake before the first
-table is changed, as <lake>/publishing/<run>/publication.json, and the next plan or register of any dataset finishes it.
+Each table is swapped in one commit, and together they are not. A register that dies between two of them (killed, or
+out of room on the disk) leaves tables of different runs. So what it is about to publish lies in the lake before the
+first table is changed, as <lake>/publishing/<run>/publication.json, and the next plan or register of any dataset
+finishes it.
 
 Readers can tell meanwhile: the row of features.runs comes last, so until then it names the run before.
 """
@@ -11,13 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -27,6 +26,7 @@ from imagefeatures.catalog import room, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
+from imagefeatures.storage.locks import locked
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -45,12 +45,13 @@ _log = logging.getLogger(__name__)
 class Publication:
     """What a run publishes.
 
-    files: URIs of its features files. quarantine, runs: rows of these tables, one of runs. replace_newer: publish it
-    even where a later run is published. replaces: of a re-drive, the run that the partition must hold until then.
+    files: URIs of its files, by the table of each output, the dataset's own first. quarantine, runs: rows of these
+    tables, one of runs. replace_newer: publish it even where a later run is published. replaces: of a re-drive, the run
+    that the partition must hold until then.
     """
 
     layout: Layout
-    files: list[str]
+    files: Mapping[str, list[str]]
     quarantine: pa.Table
     runs: pa.Table
     replace_newer: bool = False
@@ -63,9 +64,9 @@ class Publication:
 
 
 def publish(publication: Publication, catalog: Catalog, settings: Settings) -> None:
-    """Swap a run into the three tables, until all three hold one and the same run.
+    """Swap a run into its tables, until all of them hold one and the same run.
 
-    Each swap is atomic, but the three together are not: two runs that publish the same partition at the same time
+    Each swap is atomic, but all together are not: two runs that publish the same partition at the same time
     could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
     publishes again. Raises OlderRun, with its rows taken back, when a later run's row is, or comes, into features.runs,
     or, of a re-drive, the row of any run but the one that it replaces; StoreRefused, with nothing changed, where a
@@ -74,8 +75,8 @@ def publish(publication: Publication, catalog: Catalog, settings: Settings) -> N
     opened = _opened(publication, catalog, settings)
     room.check(opened.values(), publication.quarantine.nbytes, settings)
     storage.write(publication.layout.publication, _written_down(publication))
-    with _locked(publication.layout.publication):
-        with taken_back(publication.layout, catalog, settings, publication.replaces):
+    with locked(publication.layout.publication):
+        with taken_back(publication.layout, publication.files, catalog, settings, publication.replaces):
             _swap(publication, opened)
         forget(publication.layout)
 
@@ -128,16 +129,18 @@ def refuse_other(run: Layout, replaces: str, standing: dict[str, Any] | None) ->
 
 
 @contextlib.contextmanager
-def taken_back(run: Layout, catalog: Catalog, settings: Settings, replaces: str | None) -> Iterator[None]:
+def taken_back(
+    run: Layout, features: Iterable[str], catalog: Catalog, settings: Settings, replaces: str | None
+) -> Iterator[None]:
     """Where the run is refused because of another one, undo what it has published up to there.
 
-    replaces: of a re-drive, the run that it replaces. Its staging folder is removed, since nothing can publish it any
-    more, and `--resume` would take it for the newest unfinished run.
+    features: the tables of its outputs. replaces: of a re-drive, the run that it replaces. Its staging folder is
+    removed, since nothing can publish it any more, and `--resume` would take it for the newest unfinished run.
     """
     try:
         yield
     except OlderRun:
-        for name, dataset in ((names.QUARANTINE, run.dataset), (run.dataset, None)):
+        for name, dataset in ((names.QUARANTINE, run.dataset), *((table, None) for table in features)):
             undo.take_back(tables.open_table(catalog, settings, name), run.partition, run.run_id, dataset)
         forget(run)
         if replaces:
@@ -164,8 +167,8 @@ def finish_interrupted(catalog: Catalog, settings: Settings, but: str | None = N
 
 
 def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None:
-    with contextlib.suppress(storage.ObjectMissing), _locked(uri) as ours:  # missing: its register has ended well
-        if not ours:
+    with contextlib.suppress(storage.ObjectMissing), locked(uri) as ours:  # missing: its register has ended well
+        if not ours:  # another process publishes it; another user's is left to that user's own next run
             return
         try:
             publication = _read(uri, run_id, settings.lake)
@@ -185,7 +188,7 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
             _log.warning("%s: this publication cannot be finished: %s", uri, error)
             return
         try:
-            with taken_back(run, catalog, settings, publication.replaces):
+            with taken_back(run, publication.files, catalog, settings, publication.replaces):
                 _swap(publication, opened)
         except OlderRun as error:  # the staging folder of a whole run stays: somebody may still say replace_newer
             _log.warning("%s: not finished: %s", uri, error)
@@ -202,17 +205,23 @@ def relocate(uri: str, old: str, new: str) -> bool:
     """Let a publication that was written down in the lake `old` name the files of `new`. Returns whether it did."""
     try:
         content = sealed.decode(uri, storage.read(uri))
-        moved = [layout.moved(file, old, new) for file in content["files"]]
+        files = content["files"]
+        if isinstance(files, dict):
+            moved: object = {
+                table: [layout.moved(file, old, new) for file in of_table] for table, of_table in files.items()
+            }
+        else:  # of an earlier version
+            moved = [layout.moved(file, old, new) for file in files]
     except (AuditFailed, KeyError, TypeError, AttributeError):
         return False  # `_finish` reports it
-    if moved == content["files"]:
+    if moved == files:
         return False
     storage.write(uri, sealed.encode(content | {"files": moved}))
     return True
 
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:
-    shown = (names.QUARANTINE, publication.layout.dataset, names.RUNS)
+    shown = (names.QUARANTINE, *publication.files, names.RUNS)
     return {table: tables.open_table(catalog, settings, table) for table in shown}
 
 
@@ -228,7 +237,8 @@ def _swap(publication: Publication, opened: dict[str, Table]) -> None:
     for attempt in range(ATTEMPTS):
         check(tables.row_of_runs(opened[names.RUNS], run.dataset, run.partition))
         tables.replace_rows(opened[names.QUARANTINE], run.partition, run.dataset, publication.quarantine, run.run_id)
-        tables.replace_files(opened[run.dataset], run.partition, publication.files, run.run_id)
+        for table, files in publication.files.items():
+            tables.replace_files(opened[table], run.partition, files, run.run_id)
         # Last, because the row in features.runs says that this run is published.
         tables.replace_rows(opened[names.RUNS], run.partition, run.dataset, publication.runs, run.run_id, check)
         if tables.agree(opened, run.dataset, run.partition):
@@ -241,7 +251,7 @@ def _written_down(publication: Publication) -> bytes:
     """The publication as JSON with its own digest; its tables are Parquet in it, as base64."""
     return sealed.encode(
         {
-            "files": publication.files,
+            "files": dict(publication.files),
             "replace_newer": publication.replace_newer,
             "replaces": publication.replaces,
             "runs": sealed.text_of_table(publication.runs),
@@ -256,36 +266,17 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
     runs = sealed.table_of_text(content["runs"], schemas.RUNS)
     (row,) = runs.select(["dataset", "partition_key", "run_id"]).to_pylist()
     run = Layout(lake, row["dataset"], row["partition_key"], run_id)
-    folder = f"{layout.table_folder(lake, run.dataset)}/data/partition_key={run.partition}/{run_id}-"
+    # An earlier version had one output alone, and wrote down no run that is replaced.
+    files = content["files"] if isinstance(content["files"], dict) else {run.dataset: content["files"]}
     if row["run_id"] != run_id or {"/", ".."} & {*run.dataset, *run.partition, run.dataset, run.partition}:
         raise ValueError(f"of run {row['run_id']}, dataset {run.dataset}, partition {run.partition}")
-    if strays := [file for file in content["files"] if not file.startswith(folder) or "/" in file.removeprefix(folder)]:
-        raise ValueError(f"it names {strays[0]}, which is not a file of its run")
+    for table, of_table in files.items():
+        folder = run.of_table(table)
+        strays = [file for file in of_table if not file.startswith(folder) or "/" in file.removeprefix(folder)]
+        if strays or "/" in table or not names.may_be_table_of(table, run.dataset):
+            raise ValueError(f"it names {[*strays, table][0]}, which is not of its run")
     quarantine = sealed.table_of_text(content["quarantine"], schemas.QUARANTINE)
-    # An earlier version wrote down no run that is replaced.
-    return Publication(run, content["files"], quarantine, runs, content["replace_newer"], content.get("replaces"))
-
-
-@contextlib.contextmanager
-def _locked(uri: str) -> Iterator[bool]:
-    """Hold a local file's lock, which ends with the process: whether it was free. A store has no locks: True."""
-    if not _is_local(uri):
-        yield True
-        return
-    try:
-        file = Path(uri.removeprefix("file://")).open("rb")  # noqa: SIM115 - closed below, with the lock
-    except FileNotFoundError:
-        raise storage.ObjectMissing(uri) from None
-    except PermissionError:  # another user's, whose own next run finishes it
-        yield False
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # held; or a file system without locks, whose publications are never finished by others
-            yield False
-        else:
-            yield True
+    return Publication(run, files, quarantine, runs, content["replace_newer"], content.get("replaces"))
 
 
 def _is_local(uri: str) -> bool:

@@ -243,6 +243,20 @@ RUNS = pa.schema(
             pa.map_(pa.string(), pa.string()),
             "Software versions of the run; reused vectors were made by those of an earlier one",
         ),
+        _field(
+            "models",
+            pa.map_(pa.string(), pa.string()),
+            "The further models, each with a table features.<dataset>__<model>, and the fingerprint of each; null in "
+            "rows older than this column",
+            nullable=True,
+        ),
+        _field(
+            "models_reused",
+            pa.map_(pa.string(), pa.int64()),
+            "Registered rows of each further model whose vector an earlier run had computed; null in rows older than "
+            "this column",
+            nullable=True,
+        ),
     ]
 )
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""

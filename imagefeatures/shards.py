@@ -7,44 +7,55 @@ wins, and the other attempt's files are never read.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imagefeatures import schemas, storage
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.layout import Layout, shard_of_receipt
 from imagefeatures.reasons import printable
+from imagefeatures.staged import StagedFile, read_staged, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = [
+    "Further", "OutputFiles", "Receipt", "ShardWork", "StagedFile", "Totals", "pending", "read_output", "read_receipt",
+    "read_receipts", "read_staged", "totals", "write_parquet",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
-class StagedFile:
-    """A Parquet file of a step. size: in bytes. sha256: of its bytes, in hexadecimal."""
+class OutputFiles:
+    """A step's files for one output of the run. output: None of a step that has the same one for all outputs."""
 
-    uri: str
-    rows: int
-    size: int
-    sha256: str
+    output: StagedFile | None
+    reused: StagedFile | None = None
+
+    def __iter__(self) -> Iterator[StagedFile]:
+        return (file for file in (self.output, self.reused) if file)
+
+    @property
+    def own(self) -> StagedFile:
+        if self.output is None:
+            raise AuditFailed("a receipt names no file for one of the outputs of its run; start a new run")
+        return self.output
 
 
 @dataclass(frozen=True)
 class Receipt:
     """The result of a step for one shard. rows_in = passed + the sum of reasons, always.
 
-    reused: rows with vectors of the table, which pass without bytes and pixels: those that ingest was told are
-    unchanged, and from resize on those of known bytes too.
+    output, reused: of the run's first output. reused: rows with vectors of the table, which pass without bytes and
+    pixels: those that ingest was told are unchanged, and from resize on those of known bytes too. further: the files of
+    the outputs after the first, in the order of the run.
     """
 
     step: str
@@ -56,11 +67,30 @@ class Receipt:
     started_at: float  # seconds since the epoch
     seconds: float
     reused: StagedFile | None = None
+    further: Sequence[OutputFiles] = ()
+
+    @property
+    def outputs(self) -> tuple[OutputFiles, ...]:
+        """The files of each output, in the order of the run."""
+        return (OutputFiles(self.output, self.reused), *self.further)
+
+    @property
+    def files(self) -> list[StagedFile]:
+        """All files of the receipt."""
+        return [*([self.rejected] if self.rejected else []), *(file for one in self.outputs for file in one)]
 
     @property
     def passed(self) -> int:
         """How many rows the next step gets."""
         return self.output.rows + (self.reused.rows if self.reused else 0)
+
+
+class Further(NamedTuple):
+    """What a step writes for an output after the first. table: in whose folder the output lies; None: the step's."""
+
+    output: pa.Table | None = None
+    reused: pa.Table | None = None
+    table: str | None = None
 
 
 @dataclass
@@ -92,33 +122,45 @@ class ShardWork:
             storage.write(self.layout.rejected_bytes(str(why.reason), str(row["image_id"])), data)
 
     def finish(
-        self, rows_in: int, output: pa.Table | StagedFile, reused: pa.Table | None = None, **parquet: object
+        self,
+        rows_in: int,
+        output: pa.Table | StagedFile,
+        reused: pa.Table | None = None,
+        further: Sequence[Further] = (),
+        **parquet: object,
     ) -> Receipt:
         """Write the output, the rejected and the reused rows, and then the receipt. Returns the receipt that counts.
 
         That is another attempt's receipt, if one was written before. output: a table, or a new output that is written
-        already. parquet: options of pyarrow's write_table, for a table.
+        already. further: of each output of the run after the first. parquet: options of pyarrow's write_table, for the
+        tables that are outputs.
         """
         written = output
         if isinstance(output, pa.Table):
             written = write_parquet(self.layout.new_output(self.step, self.shard), output, **parquet)
         name = written.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
-        others = {"rejected": pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED), "reused": reused}
-        files = {
-            kind: write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
-            for kind, table in others.items()
-            if table is not None and table.num_rows
-        }
+
+        def beside(kind: str, table: pa.Table | None) -> StagedFile | None:
+            if table is None or not table.num_rows:
+                return None
+            return write_parquet(f"{self.layout.step(self.step)}/{name}-{kind}.parquet", table, compression="zstd")
+
+        def of_output(number: int, one: Further) -> OutputFiles:
+            uri = self.layout.new_output(self.step, self.shard, one.table)
+            file = None if one.output is None else write_parquet(uri, one.output, **parquet)
+            return OutputFiles(file, beside(f"reused-{number}", one.reused))
+
         receipt = Receipt(
             step=self.step,
             shard=self.shard,
             rows_in=rows_in,
             output=written,
-            rejected=files.get("rejected"),
+            rejected=beside("rejected", pa.Table.from_pylist(self._rejected, schema=schemas.REJECTED)),
             reasons=dict(Counter(str(row["reason"]) for row in self._rejected)),
             started_at=self.started_at,
-            seconds=time.perf_counter() - self._clock,
-            reused=files.get("reused"),
+            reused=beside("reused", reused),
+            further=tuple(of_output(number, one) for number, one in enumerate(further, 1)),
+            seconds=time.perf_counter() - self._clock,  # last: the writes above are part of the work
         )
         uri, content = self.layout.receipt(self.step, self.shard), json.dumps(asdict(receipt)).encode()
         if storage.write(uri, content, only_if_absent=True):
@@ -144,10 +186,16 @@ def read_receipt(uri: str) -> Receipt:
         content = json.loads(storage.read(uri))
         content["output"] = StagedFile(**content["output"])
         for name in ("rejected", "reused"):
-            content[name] = StagedFile(**content[name]) if content.get(name) else None
+            content[name] = _file(content.get(name))
+        further = content.get("further", ())  # an earlier version wrote none
+        content["further"] = tuple(OutputFiles(_file(one["output"]), _file(one["reused"])) for one in further)
         return Receipt(**content)
     except (ValueError, KeyError, TypeError):  # empty or cut
         raise storage.ObjectMissing(uri) from None
+
+
+def _file(content: Mapping[str, Any] | None) -> StagedFile | None:
+    return StagedFile(**content) if content else None
 
 
 def read_receipts(layout: Layout, step: str) -> list[Receipt]:
@@ -171,8 +219,7 @@ def _readable(uri: str) -> Receipt | None:
 def _whole(uri: str) -> Receipt | None:
     """The receipt, if it can be read and the files that it names are there."""
     receipt = _readable(uri)
-    files = [file for file in (receipt.output, receipt.rejected, receipt.reused) if file] if receipt else []
-    return receipt if all(_has_its_size(file) for file in files) else None
+    return receipt if receipt and all(_has_its_size(file) for file in receipt.files) else None
 
 
 def _has_its_size(file: StagedFile) -> bool:
@@ -185,21 +232,6 @@ def _has_its_size(file: StagedFile) -> bool:
 def read_output(layout: Layout, step: str, shard: int, columns: list[str] | None = None) -> pa.Table:
     """A step's output for one shard. Raises storage.ObjectMissing without a receipt, AuditFailed as read_staged."""
     return read_staged(read_receipt(layout.receipt(step, shard)).output, columns)
-
-
-def read_staged(file: StagedFile, columns: list[str] | None = None) -> pa.Table:
-    """Read a staged file. Raises AuditFailed when it is gone, or its bytes or its rows are not those of the receipt."""
-    try:
-        data = storage.read(file.uri)
-    except storage.ObjectMissing:
-        raise AuditFailed(f"{file.uri}: it was written, and is gone") from None
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise AuditFailed(f"{file.uri}: {len(data)} bytes are not the {file.size} that were written (SHA-256 differs)")
-    # Not pq.read_table: it imports pyarrow.dataset, which takes a noticeable part of a short worker's time.
-    table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns)
-    if table.num_rows != file.rows:
-        raise AuditFailed(f"{file.uri}: {table.num_rows} rows where the receipt says {file.rows}")
-    return table
 
 
 @dataclass(frozen=True)
@@ -232,34 +264,7 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
     return Totals(
         images=sum(r.rows_in for r in receipts),
         passed=sum(r.passed for r in receipts),
-        bytes=sum(r.output.size + (r.reused.size if r.reused else 0) for r in receipts),
+        bytes=sum(file.size for r in receipts for of_output in r.outputs for file in of_output),
         seconds=busy,
         reused=sum(r.reused.rows for r in receipts if r.reused),
     )
-
-
-def write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
-    """Write a table as one Parquet file. options: of pyarrow's write_table."""
-    # In memory, then in one request: the size of a shard is bounded, and no reader ever sees half of a file.
-    buffer = _scratch_buffer(table)
-    with pa.FixedSizeBufferWriter(buffer) as sink:
-        pq.write_table(table, sink, **options)
-        size = sink.tell()
-    data = memoryview(buffer)[:size]
-    with ThreadPoolExecutor(1) as pool:  # the disk or the network works while this thread hashes
-        written = pool.submit(storage.write, uri, data)
-        sha256 = hashlib.sha256(data).hexdigest()
-    written.result()
-    return StagedFile(uri, table.num_rows, size, sha256)
-
-
-_per_thread = threading.local()
-"""buffer: the thread's scratch buffer, kept because allocating a new one costs more than writing a file into it."""
-
-
-def _scratch_buffer(table: pa.Table) -> pa.Buffer:
-    """A buffer that holds the table as Parquet under any compression. The thread's next call returns it again."""
-    most = table.nbytes + table.nbytes // 8 + 64 * table.num_rows * table.num_columns + (1 << 20)
-    if not hasattr(_per_thread, "buffer") or _per_thread.buffer.size < most:
-        _per_thread.buffer = pa.allocate_buffer(most)
-    return _per_thread.buffer

@@ -12,6 +12,7 @@ from imagefeatures.isolation import Isolated
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import prepare, read_bundle
+from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
@@ -22,8 +23,8 @@ from imagefeatures.steps import INGEST, RESIZE, VALIDATE, featurize, ingest, res
 class StepRunner:
     """Does one shard of one step with the step's own `run_shard`.
 
-    engine: in place of the one that the dataset names. decoder: in place of this process's own; a decoder cannot be
-    passed to other processes.
+    engine: in place of the one that the dataset names, for all models. decoder: in place of this process's own; a
+    decoder cannot be passed to other processes.
     """
 
     engine: Engine | None = None
@@ -36,29 +37,37 @@ class StepRunner:
             return validate.run_shard(run, shard)
         if step == RESIZE:
             return resize.run_shard(run, shard, self.decoder)
-        return featurize.run_shard(run, shard, self.engine or engines.LazyEngine(lambda: _engine_of(run)))
+        return featurize.run_shard(run, shard, *(self._engine(run, output) for output in run.outputs))
+
+    def _engine(self, run: Run, output: Output) -> Engine:
+        return self.engine or engines.LazyEngine(lambda: _engine_of(run, output))
 
 
-# The model: a local run prepares and loads it only by these functions.
+# The models: a local run prepares and loads them only by these functions.
 
 
 def prepare_model(run: Run, settings: Settings) -> None:
-    """Make sure that the lake holds the run's model, verified. The first time takes about ten seconds a fingerprint.
+    """Make sure that the lake holds the run's models, verified. The first time takes about ten seconds a fingerprint.
 
     Standard error is closed meanwhile: TensorFlow writes banners to it without Python's logging.
     """
     with _standard_error_closed():
-        prepare(run.model, run.preprocessing, run.lake, settings.cache)
+        for output in run.outputs:
+            prepare(output.model, output.preprocessing, run.lake, settings.cache)
 
 
 _engines: dict[tuple[str, str, str], Engine] = {}
 
 
-def _engine_of(run: Run) -> Engine:
-    """The run's engine, loaded once in this process. A shard of reused vectors does not need it."""
-    key = (run.lake, run.fingerprint, run.dataset.engine)
+def _engine_of(run: Run, output: Output | None = None) -> Engine:
+    """The engine of an output, by default the first, loaded once in this process.
+
+    A shard of reused vectors does not need it.
+    """
+    output = output or run.outputs[0]
+    key = (run.lake, output.fingerprint, run.dataset.engine)
     if key not in _engines:
-        _engines[key] = engines.cached(run.dataset.engine, read_bundle(run.model, run.preprocessing, run.lake))
+        _engines[key] = engines.cached(run.dataset.engine, read_bundle(output.model, output.preprocessing, run.lake))
     return _engines[key]
 
 

@@ -114,6 +114,8 @@ def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterabl
             yield f"{field}: unknown field{hint}"
         elif part["type"] == "missing":
             yield f"{field}: {WORDS['missing']}"
+        elif not part["loc"]:  # of the model as a whole: the sentence names its field
+            yield _words(part)
         else:
             yield f"{field}: {_words(part)} (got {_shown(_given(part))})"
 
@@ -162,7 +164,7 @@ def _homes(model: type[BaseModel] | None, name: str, place: Sequence[int | str])
     >>> _homes(Dataset, "max_bytes", []), _homes(Dataset, "sample", ["limits"])
     (['limits'], ['the first level'])
     >>> _homes(Dataset, "table", ["source", "folder"]), _homes(Dataset, "uri", [])
-    (['source of kind url_table'], ['source', 'model'])
+    (['source of kind url_table'], ['source', 'model', 'models'])
     """
     if model is None:
         return []

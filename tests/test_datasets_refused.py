@@ -122,6 +122,19 @@ NAUGHTY: dict[str, list[Any]] = {
         True,
     ],
     "model": ["resnet34", "", None, 7],
+    "models": [
+        [],
+        "mobilenet",
+        {"name": "birds", "uri": "birds.onnx"},
+        7,
+        True,
+        [None],
+        [["mobilenet"]],
+        ["resnet34"],
+        ["mobilenet", ""],
+        ["mobilenet", "resnet50", "mobilenet"],
+        ["mobilenet"] * 17,
+    ],
     "engine": ["onnx", "OpenVINO", "", None, True],
     "preprocess": [
         [],
@@ -235,6 +248,23 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
             "exclude: is set in source too; remove one of them",
         ),
         ({"model": "resnet34"}, "model: must be one of mobilenet, mobilenet_v2, mobilenet_v3_small, "),
+        ({"models": "resnet50"}, "models: must be a list of models; for one alone write model"),
+        (
+            {"models": ["resnet50", "vgg16", "resnet50"]},
+            "models: resnet50 is there twice; give one of them another name",
+        ),
+        (
+            {"model": "vgg16", "models": ["resnet50"]},
+            "model: is set beside models; remove it, and name it first in models",
+        ),
+        (
+            {"name": "f" * 45, "models": ["resnet50", "mobilenet_v3_small"]},
+            f"models: the name of the table {'f' * 45}__mobilenet_v3_small has 65 characters, and at most 63 are ",
+        ),
+        (
+            {"engine": "tensorflow", "models": ["resnet50", {"name": "b", "uri": "b.onnx", "normalize": "tf"}]},
+            "engine: runs no model of format onnx; leave it out, or say openvino",
+        ),
         ({"label": "no group"}, "label: the regular expression needs exactly one group, it has 0"),
         ({"label": "(a)(b)"}, "label: the regular expression needs exactly one group, it has 2"),
         ({"label": "("}, "label: neither parent, none nor a regular expression: missing )"),

@@ -219,7 +219,7 @@ def test_what_is_no_publication_is_named_and_stops_nobody(
 
         row = {field.name: None for field in schemas.RUNS} | {"dataset": "..", "partition_key": "..", "run_id": "x"}
         loose = pa.schema([field.with_nullable(True) for field in schemas.RUNS])
-        forged = Publication(run.layout, ["file:///etc/passwd"], schemas.QUARANTINE.empty_table(),
+        forged = Publication(run.layout, {"photos": ["file:///etc/passwd"]}, schemas.QUARANTINE.empty_table(),
                              pa.Table.from_pylist([row], schema=loose))  # fmt: skip
         content = _written_down(forged)
     uri = f"{layout.publications_folder(settings.lake)}/x/publication.json"

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagefeatures import shards, storage
+from imagefeatures import staged, storage
 from imagefeatures.errors import Rejected, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.reasons import Reason
@@ -25,7 +25,7 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def _no_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a thread that has written nothing yet."""
-    monkeypatch.setattr(shards, "_per_thread", shards.threading.local())
+    monkeypatch.setattr(staged, "_per_thread", staged.threading.local())
 
 
 def noise(mebibytes: int) -> pa.Table:
@@ -48,11 +48,11 @@ def test_files_of_any_size_follow_each_other_and_are_read_as_they_were_written(l
 
 @pytest.mark.usefixtures("_no_buffer")
 def test_a_buffer_is_used_again_until_it_is_too_small() -> None:
-    small, large = shards._scratch_buffer(noise(1)), shards._scratch_buffer(noise(8))
+    small, large = staged._scratch_buffer(noise(1)), staged._scratch_buffer(noise(8))
     assert small is not large
     assert large.size > 8 << 20
-    assert shards._scratch_buffer(noise(1)) is large
-    assert shards._scratch_buffer(noise(8)) is large
+    assert staged._scratch_buffer(noise(1)) is large
+    assert staged._scratch_buffer(noise(8)) is large
 
 
 def test_a_file_that_the_store_does_not_take_is_an_error_and_there_is_no_receipt(

@@ -82,7 +82,7 @@ def test_a_limit_is_refused_with_what_to_write(field: str, value: Any, says: str
             {"source": {"uri": "s3://b/", "url": "u"}},
             "source.url: unknown field here; it belongs to source of kind url_table",
         ),
-        ({"uri": "s3://b/"}, "uri: unknown field here; it belongs to source or model"),
+        ({"uri": "s3://b/"}, "uri: unknown field here; it belongs to source or model or models"),
         (
             {"label": {"column": "kind"}},
             "label: must be a text; a column is named inside source, as label: {column: …} (got {'column': 'kind'})",

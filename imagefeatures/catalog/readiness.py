@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyiceberg.catalog import Catalog
@@ -26,18 +27,19 @@ from imagefeatures.errors import StoreRefused
 from imagefeatures.settings import Settings
 
 
-def check(catalog: Catalog, settings: Settings, dataset: str) -> None:
-    """Prove that a run of the dataset can read and write its three tables: quarantine, features and runs.
+def check(catalog: Catalog, settings: Settings, features: Sequence[str]) -> None:
+    """Prove that a run can read and write its tables: quarantine, those of features with these names, and runs.
 
     Raises CatalogRefused or StoreRefused where one is of another lake, cannot be read, or could not be written;
     CatalogError or StoreError where that may pass, such as a locked database.
     """
     found = []
-    for name in (names.QUARANTINE, dataset, names.RUNS):
+    changed = [names.QUARANTINE, *features, names.RUNS]
+    for name in changed:
         with contextlib.suppress(NoSuchTableError):
             found.append(_loaded(catalog, name))
     _check_catalog(catalog)
-    _check_lake(settings, [names.QUARANTINE, dataset, names.RUNS])
+    _check_lake(settings, changed)
     room.check(found, 0, settings)
 
 

@@ -197,8 +197,7 @@ def _live_files_if_there(io: FileIO, manifest: ManifestFile) -> list[str]:
 
 
 def _may_be_published(file: str, lake: str) -> bool:
-    run_file = layout.run_file_of(file, lake)
-    return run_file is not None and storage.exists(run_file)
+    return any(storage.exists(run_file) for run_file in layout.run_files_of(file, lake))
 
 
 def version(name: str) -> int | None:

@@ -18,16 +18,16 @@ from imagefeatures.settings import Settings
 
 @dataclass(frozen=True)
 class Standing:
-    """row: of features.runs. quarantine: schemas.QUARANTINE. files: (URI, bytes) of each data file, sorted."""
+    """row: of features.runs. quarantine: schemas.QUARANTINE. files: (URI, bytes) of each data file by table, sorted."""
 
     row: dict[str, Any]
     quarantine: pa.Table
-    files: list[tuple[str, int]]
+    files: dict[str, list[tuple[str, int]]]
 
 
 @in_one_line
 def standing(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> Standing | None:
-    """What the three tables hold of a published partition; None when nothing is published.
+    """What the tables hold of a published partition; None when nothing is published.
 
     Raises CatalogError where they do not hold one and the same run, as while another run is being published.
     """
@@ -36,13 +36,17 @@ def standing(catalog: Catalog, settings: Settings, dataset: str, partition: str)
         return None
     shared = open_table(catalog, settings, names.QUARANTINE).scan(row_filter=rows_of(partition, dataset)).to_arrow()
     quarantine = shared.select(schemas.QUARANTINE.names).cast(schemas.QUARANTINE)
-    tasks = list(open_table(catalog, settings, dataset).scan(row_filter=equal("partition_key", partition)).plan_files())
-    counted = sum(task.file.record_count for task in tasks)
-    of_others = set(quarantine["run_id"].to_pylist()) - {row["run_id"]}
-    whole = not of_others and not any(task.delete_files for task in tasks)
-    if not whole or (counted, quarantine.num_rows) != (row["registered"], row["quarantined"]):
+    files: dict[str, list[tuple[str, int]]] = {}
+    whole = {row["run_id"]}.issuperset(quarantine["run_id"].to_pylist()) and quarantine.num_rows == row["quarantined"]
+    for table in names.tables_of_run(row):
+        rows_of_table = open_table(catalog, settings, table).scan(row_filter=equal("partition_key", partition))
+        tasks = list(rows_of_table.plan_files())
+        counted = sum(task.file.record_count for task in tasks)
+        whole = whole and counted == row["registered"] and not any(task.delete_files for task in tasks)
+        files[table] = sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks)
+    if not whole:
         raise CatalogError(
             f"{names.table_name(dataset)} {partition}: the tables do not hold what run {row['run_id']} published; try "
             "again if another run is being published, else run the whole partition"
         )
-    return Standing(row, quarantine, sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks))
+    return Standing(row, quarantine, files)

@@ -159,7 +159,7 @@ def replace_rows(
 
 @in_one_line
 def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
-    """Whether quarantine, features and runs hold one and the same run of (dataset, partition)."""
+    """Whether quarantine, runs and the other tables, of features, hold one and the same run of (dataset, partition)."""
 
     def run_ids(name: str, where: BooleanExpression) -> Counter[str]:
         scan = tables[name].refresh().scan(row_filter=where, selected_fields=("run_id",))
@@ -174,9 +174,10 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
         return False
     (row,) = rows
     quarantined = run_ids(names.QUARANTINE, rows_of(partition, dataset))
-    registered = run_ids(dataset, equal("partition_key", partition))
-    run_id = row["run_id"]
-    return quarantined == Counter({run_id: row["quarantined"]}) and registered == Counter({run_id: row["registered"]})
+    run_id, features = row["run_id"], tables.keys() - {names.QUARANTINE, names.RUNS}
+    return quarantined == Counter({run_id: row["quarantined"]}) and all(
+        run_ids(name, equal("partition_key", partition)) == Counter({run_id: row["registered"]}) for name in features
+    )
 
 
 def published(catalog: Catalog, settings: Settings, dataset: str, partition: str) -> dict[str, object] | None:

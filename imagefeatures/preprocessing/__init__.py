@@ -9,6 +9,9 @@ when they are called.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
@@ -19,7 +22,7 @@ from imagefeatures.preprocessing.shapes import Shape
 from imagefeatures.preprocessing.standard import RGB, Stretch, Upright
 from imagefeatures.strict import FrozenModel
 
-__all__ = ["RGB", "VERSION", "PixelRule", "Preprocessing", "Stretch", "Transform", "Upright"]
+__all__ = ["RGB", "VERSION", "Chains", "PixelRule", "Preprocessing", "Stretch", "Transform", "Upright"]
 
 VERSION = 1
 """Raise it when imagefeatures/images.py or imagefeatures/transforms.py makes other pixels than before.
@@ -98,3 +101,32 @@ class Preprocessing(FrozenModel):
         for transform in self.chain:
             image = transform(image)
         return transforms.as_array(image)
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Several chains as one rule: each picture is decoded once, and its arrays lie one after the other.
+
+    It is here because the decode process can import no further module. No transform changes the image that it gets.
+    """
+
+    chains: tuple[Preprocessing, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (sum(math.prod(chain.shape) for chain in self.chains),)
+
+    def __call__(self, image: Any) -> Any:
+        """image: a decoded Pillow image. Returns uint8 of that shape. Raises Rejected if one of the chains does."""
+        import numpy as np
+
+        return np.concatenate([chain(image).reshape(-1) for chain in self.chains])
+
+    def split(self, pixels: Any) -> list[Any]:
+        """The arrays of n images for each chain: uint8 [n, height, width, channels]. pixels: uint8 [n, *shape]."""
+        ends = list(accumulate(math.prod(chain.shape) for chain in self.chains))
+        starts = [0, *ends[:-1]]
+        return [
+            pixels[:, start:end].reshape(-1, *chain.shape)
+            for chain, start, end in zip(self.chains, starts, ends, strict=True)
+        ]

@@ -9,12 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagefeatures import publications, read
+from imagefeatures import names, outputs, publications, read
 from imagefeatures.catalog import standing, tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
-from imagefeatures.models.own.resolve import resolve
-from imagefeatures.plan import plan_run, settled_preprocessing
+from imagefeatures.plan import plan_run
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
 from imagefeatures.run_params import RedriveParams, RunParams, day_named
@@ -67,15 +66,24 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
     chosen, kept = held.quarantine.filter(matching), held.quarantine.filter(pc.invert(matching))
     if not chosen.num_rows:
         return None
-    model = resolve(dataset.model, settings.lake, settings.cache)
-    if held.row["fingerprint"] != (fingerprint := model.fingerprint(settled_preprocessing(dataset, model))):
-        raise ParamsError(
-            f"partition: {partition} of {dataset.name} has vectors of another fingerprint, {held.row['fingerprint']}, "
-            f"than a run computes now, {fingerprint}; run the whole partition: {_whole(dataset, partition)}"
-        )
-    files = [PublishedFile(*file) for file in held.files]
+    published = {dataset.name: held.row["fingerprint"]}
+    published |= {names.model_table(dataset.name, model): one for model, one in dict(held.row["models"] or ()).items()}
+    settled = outputs.settle(dataset, settings.lake, settings.cache)
+    for output in settled:
+        if output.table not in published:
+            raise ParamsError(
+                f"partition: {partition} of {dataset.name} has no vectors of {output.model.name}, which a run computes "
+                f"now; run the whole partition: {_whole(dataset, partition)}"
+            )
+        if (one := published[output.table]) != output.fingerprint:
+            raise ParamsError(
+                f"partition: {partition} of {dataset.name} has vectors of another fingerprint, {one}, "
+                f"than a run computes now, {output.fingerprint}; run the whole partition: {_whole(dataset, partition)}"
+            )
+    by_table = {output.table: [PublishedFile(*file) for file in held.files[output.table]] for output in settled}
+    files = by_table.pop(dataset.name)
     inside = list(_inside(dataset, chosen, kept, files))
-    return Selection(held.row["run_id"], files, chosen, kept, inside, dataset.sample)
+    return Selection(held.row["run_id"], files, chosen, kept, inside, dataset.sample, by_table)
 
 
 def _matching(quarantine: pa.Table, params: RedriveParams) -> pa.Array:

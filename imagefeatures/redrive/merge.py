@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagefeatures import manifest, publications, schemas, shards
+from imagefeatures import manifest, names, publications, schemas, shards
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed
+from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
 from imagefeatures.publications import Publication
 from imagefeatures.redrive.selection import Selection, published_rows, selected
@@ -35,7 +36,10 @@ def refuse_other(run: Run, replaces: str, settings: Settings) -> None:
 
     replaces: the run that the re-drive replaces. Its staging folder is removed then, and what it had begun to publish.
     """
-    with tables.open_catalog(settings) as catalog, publications.taken_back(run.layout, catalog, settings, replaces):
+    with (
+        tables.open_catalog(settings) as catalog,
+        publications.taken_back(run.layout, run.tables, catalog, settings, replaces),
+    ):
         standing = tables.published(catalog, settings, run.dataset.name, run.partition)
         publications.refuse_other(run.layout, replaces, standing)
 
@@ -54,14 +58,18 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
             *(manifest.read_manifest(run, n, listing)["uri"].combine_chunks() for n in range(listing.shards)),
         ]
     )
-    copied = _copied(run, selection, taken)
-    registered = sum(file.rows for file in copied)
     quarantined = selection.chosen.num_rows + selection.kept.num_rows
-    if (registered, quarantined) != (standing["registered"], standing["quarantined"]):
-        raise AuditFailed(
-            f"run {run.redrive} published {standing['registered']} and quarantined {standing['quarantined']}; of them "
-            f"{registered} and {quarantined} are there: run the whole partition again"
-        )
+    copied = {}
+    for output in run.outputs:
+        files = _copied(run, output, selection, taken)
+        registered = sum(file.rows for file in files)
+        if (registered, quarantined) != (standing["registered"], standing["quarantined"]):
+            raise AuditFailed(
+                f"run {run.redrive} published {standing['registered']} and quarantined {standing['quarantined']}; of "
+                f"them {registered} and {quarantined} are in {names.table_name(output.table)} and the quarantine: run "
+                "the whole partition again"
+            )
+        copied[output.table] = [*own.files[output.table], *(file.uri for file in files)]
     kept = _of_run(selection.kept, run.run_id)
     _refuse_taken(kept["uri"], taken, run.layout.redrive)
     quarantine = pa.concat_tables([own.quarantine, kept])
@@ -70,6 +78,7 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
         "listed": registered + kept.num_rows + row["listed"],
         "registered": registered + row["registered"],
         "reused": registered + row["reused"],
+        "models_reused": [(model, registered + count) for model, count in row["models_reused"]],
         "quarantined": quarantine.num_rows,
         "reasons": sorted(Counter(quarantine["reason"].to_pylist()).items()),
         "passed_over": standing["passed_over"],
@@ -78,32 +87,35 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
     }
     return replace(
         own,
-        files=[*own.files, *(file.uri for file in copied)],
+        files=copied,
         quarantine=quarantine,
         runs=pa.Table.from_pylist([row], schema=schemas.RUNS),
         replaces=selection.replaces,
     )
 
 
-def _copied(run: Run, selection: Selection, taken: pa.Array) -> list[shards.StagedFile]:
-    """Copy the partition's features under this run. taken: the URIs that the run took again: none may be published."""
+def _copied(run: Run, output: Output, selection: Selection, taken: pa.Array) -> list[shards.StagedFile]:
+    """Copy the partition's features in an output's table under this run.
+
+    taken: the URIs that the run took again: none may be published.
+    """
     # Their numbers come after those of the run's own shards: every name tells which run it is of, and is a new one.
     first = manifest.read_listing(run).shards
     return [
         shards.write_parquet(
-            run.layout.new_output(FEATURIZE, number),
+            run.layout.new_output(FEATURIZE, number, output.table),
             rows,
             row_group_size=GROUP_ROWS,
             **schemas.FEATURES_FILE,
         )
-        for number, rows in enumerate(_in_files(_checked(run, selection, taken), run.run_id), first)
+        for number, rows in enumerate(_in_files(_checked(run, output, selection, taken), run.run_id), first)
     ]
 
 
-def _checked(run: Run, selection: Selection, taken: pa.Array) -> Iterator[pa.RecordBatch]:
-    """The partition's features. Raises AuditFailed for a row that is not of the published run."""
-    constants = {"partition_key": run.partition, "fingerprint": run.fingerprint, "run_id": selection.replaces}
-    for file in selection.files:
+def _checked(run: Run, output: Output, selection: Selection, taken: pa.Array) -> Iterator[pa.RecordBatch]:
+    """The partition's features in an output's table. Raises AuditFailed for a row that is not of the published run."""
+    constants = {"partition_key": run.partition, "fingerprint": output.fingerprint, "run_id": selection.replaces}
+    for file in selection.files if output.table == run.dataset.name else selection.others.get(output.table, ()):
         for batch in published_rows(file, schemas.FEATURES.names):
             for column, value in constants.items():
                 if (values := batch[column].unique().to_pylist()) != [value]:

@@ -5,8 +5,8 @@ The jobs and register read it there. They need no catalog for it, and all of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -27,7 +27,8 @@ class PublishedFile(NamedTuple):
 class Selection:
     """What is taken again, and what stays.
 
-    replaces: the run that the partition holds. files: all its data files. chosen, kept: its rows of
+    replaces: the run that the partition holds. files: all its data files in the dataset's own table; others: in each
+    table of a further output. chosen, kept: its rows of
     schemas.QUARANTINE, those that are taken again and the others. inside: URIs of what is published and lies inside one
     of the chosen objects, such as the images of a damaged archive before the damage. sample: the dataset's, for what
     else lies inside one.
@@ -39,6 +40,7 @@ class Selection:
     kept: pa.Table
     inside: Sequence[str] = ()
     sample: float = 1
+    others: Mapping[str, Sequence[PublishedFile]] = field(default_factory=dict)
 
 
 def write(layout: Layout, selection: Selection) -> None:
@@ -50,6 +52,7 @@ def write(layout: Layout, selection: Selection) -> None:
         "kept": sealed.text_of_table(selection.kept),
         "inside": selection.inside,
         "sample": selection.sample,
+        "others": dict(selection.others),
     }
     storage.write(layout.redrive, sealed.encode(content))
 
@@ -67,10 +70,14 @@ def selected(layout: Layout, replaces: str | None) -> Selection:
                 sealed.table_of_text(content["kept"], schemas.QUARANTINE),
                 content["inside"],
                 content["sample"],
+                {  # an earlier version wrote none
+                    table: [PublishedFile(*file) for file in files]
+                    for table, files in content.get("others", {}).items()
+                },
             )
     except storage.ObjectMissing:
         raise AuditFailed(f"{uri}: it was written, and is gone; start a new re-drive") from None
-    except (KeyError, TypeError, ValueError, pa.ArrowException):
+    except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException):
         pass
     raise AuditFailed(f"{uri}: it is not as plan wrote it; start a new re-drive")
 

@@ -1,51 +1,103 @@
-"""featurize: computes the vectors, and writes them to Parquet files in the table's own folder."""
+"""featurize: computes the vectors, and writes them to Parquet files in the tables' own folders."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import read, schemas
+from imagefeatures import outputs, read, schemas
 from imagefeatures.errors import Rejected
 from imagefeatures.manifest import read_manifest
 from imagefeatures.models.engines import Engine
+from imagefeatures.outputs import Output
 from imagefeatures.pixels import as_pixels
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
-from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
+from imagefeatures.shards import Further, Receipt, ShardWork, read_receipt, read_staged
 from imagefeatures.steps import FEATURIZE, RESIZE
 
 
-def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
-    """Featurize one shard: schemas.FEATURES, in the order of the listing.
+def run_shard(run: Run, shard: int, *engines: Engine) -> Receipt:
+    """Featurize one shard: schemas.FEATURES for each output of the run, in the order of the listing.
 
-    Vectors that resize took from the table are passed on unchanged. engine: not called when all vectors are reused.
+    Vectors that resize took from a table are passed on unchanged. An image passes only if all its vectors are finite.
+    engines: one for each output, in the order of the run; not called when all vectors of its output are reused.
     """
     work = ShardWork(run.layout, FEATURIZE, shard)
     resized = read_receipt(run.layout.receipt(RESIZE, shard))
-    table = read_staged(resized.output)
-    shape, width = run.preprocessing.shape, run.model.width
-    vectors = engine.features(as_pixels(table, shape)) if table.num_rows else np.empty((0, width), np.float32)
-    finite = np.isfinite(vectors).all(axis=1)
-    for index in np.flatnonzero(~finite).tolist():
-        row = table.slice(index, 1).select(schemas.IDENTITY).to_pylist()[0]
-        count = np.count_nonzero(~np.isfinite(vectors[index]))
-        work.reject(row, Rejected(Reason.NOT_FINITE, f"{count} values are not finite"))
-    kept = table.drop_columns(["pixels"]).filter(pa.array(finite))
-    features = feature_table(run, kept, vectors[finite])
-    if resized.reused:
-        features = _in_listed_order(run, shard, features, read_staged(resized.reused))
-    return work.finish(resized.passed, features, **schemas.FEATURES_FILE)
+    by_number = dict[int, _Computed]()
+    for group in outputs.by_input(run.outputs):
+        pixels: list[pa.Table] = []  # an image's are with the first output that lacks it
+        for number in group:
+            files = resized.outputs[number]
+            pixels.append(read_staged(files.own))
+            reused = read_staged(files.reused) if files.reused else None
+            by_number[number] = _compute(run.outputs[number], pixels, reused, engines[number])
+    computed = [by_number[number] for number in range(len(run.outputs))]
+    position: dict[str, int] = {}
+    if run.others or computed[0].reused is not None:
+        position = {uri: index for index, uri in enumerate(read_manifest(run, shard)["uri"].to_pylist())}
+    bad = dict[str, tuple[dict[str, object], Rejected]]()
+    for output, of_output in zip(run.outputs, computed, strict=True):
+        of_model = f"{output.model.name}: " if run.others else ""
+        for row, count in of_output.not_finite():
+            why = Rejected(Reason.NOT_FINITE, f"{of_model}{count} values are not finite")
+            bad.setdefault(str(row["uri"]), (row, why))
+    for uri in sorted(bad, key=position.__getitem__) if position else bad:
+        work.reject(*bad[uri])
+    first, *others = (
+        of_output.features(run, output, bad, position) for output, of_output in zip(run.outputs, computed, strict=True)
+    )
+    further = [Further(table, None, output.table) for output, table in zip(run.others, others, strict=True)]
+    return work.finish(resized.passed, first, None, further, **schemas.FEATURES_FILE)
 
 
-def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
-    """images: the identity columns of n rows; vectors: float32 [n, width]. Returns schemas.FEATURES."""
+@dataclass(frozen=True)
+class _Computed:
+    """What an output gets of a shard. images: n rows of schemas.DECODED. vectors: float32 [n, width].
+
+    reused: schemas.REUSED of the images whose vectors its table holds.
+    """
+
+    images: pa.Table
+    vectors: np.ndarray
+    reused: pa.Table | None
+
+    def not_finite(self) -> list[tuple[dict[str, object], int]]:
+        """The identity of each image whose vector is not finite, and how many of its values are not."""
+        counts = np.count_nonzero(~np.isfinite(self.vectors), axis=1)
+        bad = np.flatnonzero(counts).tolist()
+        rows = self.images.take(pa.array(bad)).select(schemas.IDENTITY).to_pylist() if bad else []
+        return list(zip(rows, counts[bad].tolist(), strict=True))
+
+    def features(self, run: Run, output: Output, bad: Mapping[str, object], position: Mapping[str, int]) -> pa.Table:
+        """schemas.FEATURES of all images but the bad ones. position: of each URI in the listing; none: as they are."""
+        good = np.array([uri not in bad for uri in self.images["uri"].to_pylist()], bool)
+        table = feature_table(run, self.images.filter(pa.array(good)), self.vectors[good], output)
+        if self.reused is not None:
+            good = np.array([uri not in bad for uri in self.reused["uri"].to_pylist()], bool)
+            known = self.reused.filter(pa.array(good))
+            known = feature_table(run, known.drop_columns(["features"]), read.vectors(known), output)
+            table = pa.concat_tables([table, known])
+        uris = table["uri"].to_pylist()
+        return table.take(np.argsort([position[uri] for uri in uris])) if position and uris else table
+
+
+def feature_table(run: Run, images: pa.Table, vectors: np.ndarray, output: Output | None = None) -> pa.Table:
+    """images: the identity columns of n rows; vectors: float32 [n, width]. Returns schemas.FEATURES.
+
+    output: of the run; by default the first.
+    """
+    output = output or run.outputs[0]
     count, width = vectors.shape
-    offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
+    offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32) if width else np.zeros(1, np.int32)
     constants = {
         "partition_key": run.partition,
-        "model": run.model.name,
-        "fingerprint": run.fingerprint,
+        "model": output.model.name,
+        "fingerprint": output.fingerprint,
         "run_id": run.run_id,
     }
     columns = {name: pa.repeat(pa.scalar(value), count) for name, value in constants.items()}
@@ -56,8 +108,15 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray) -> pa.Table:
     return pa.table([columns[name] for name in schemas.FEATURES.names], schema=schemas.FEATURES)
 
 
-def _in_listed_order(run: Run, shard: int, computed: pa.Table, reused: pa.Table) -> pa.Table:
-    """computed: schemas.FEATURES. reused: schemas.REUSED. Returns both as schemas.FEATURES."""
-    both = pa.concat_tables([computed, feature_table(run, reused.drop_columns(["features"]), read.vectors(reused))])
-    position = {uri: index for index, uri in enumerate(read_manifest(run, shard)["uri"].to_pylist())}
-    return both.take(np.argsort([position[uri] for uri in both["uri"].to_pylist()]))
+def _compute(output: Output, pixels: Sequence[pa.Table], reused: pa.Table | None, engine: Engine) -> _Computed:
+    """Run the model. pixels: schemas.pixels of images that this output lacks, and of some that only others lack."""
+    tables = [table for table in pixels if table.num_rows] or pixels[:1]
+    images = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+    if reused is not None and tables[0] is not pixels[-1]:  # not of this output alone
+        known = set(reused["uri"].to_pylist())
+        images = images.filter(pa.array([uri not in known for uri in images["uri"].to_pylist()], pa.bool_()))
+    if images.num_rows:
+        vectors = engine.features(as_pixels(images, output.preprocessing.shape))
+    else:
+        vectors = np.empty((0, output.model.width), np.float32)
+    return _Computed(images.drop_columns(["pixels"]), vectors, reused)

@@ -16,7 +16,7 @@ from imagefeatures.manifest import item_of, read_manifest
 from imagefeatures.pieces import PieceWriter
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
-from imagefeatures.shards import Receipt, ShardWork
+from imagefeatures.shards import Further, Receipt, ShardWork
 from imagefeatures.sources import Content, Source
 from imagefeatures.steps import INGEST
 
@@ -51,8 +51,12 @@ def run_shard(run: Run, shard: int) -> Receipt:
                     output.add(frozen.take())
                 frozen.add(index, content)
         written = output.end(frozen.take())
-    reused = known.reused(manifest.take(pa.array(same))) if known and same else None
-    return work.finish(len(listed), written, reused)
+    unchanged = manifest.take(pa.array(same, pa.int64())) if same else None
+    reused = [
+        None if known is None or unchanged is None else known.reused(unchanged, number)
+        for number in range(len(run.outputs))
+    ]
+    return work.finish(len(listed), written, reused[0], [Further(reused=table) for table in reused[1:]])
 
 
 class _Frozen:

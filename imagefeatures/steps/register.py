@@ -16,6 +16,7 @@ from imagefeatures import budget, manifest, names, publications, schemas, shards
 from imagefeatures.catalog import retention, tables, widths
 from imagefeatures.errors import AuditFailed
 from imagefeatures.layout import Layout, staging, warehouse
+from imagefeatures.outputs import Output
 from imagefeatures.plan import Run, load_run
 from imagefeatures.publications import Publication
 from imagefeatures.reasons import printable, without_secrets
@@ -39,14 +40,18 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Audit:
-    """The totals of a run, and its files and rejected rows, after all of its numbers were found to agree."""
+    """The totals of a run, and its files and rejected rows, after all of its numbers were found to agree.
+
+    files: by the table of each output. reused: of the first output; models_reused: of each other, by its model.
+    """
 
     listed: int = 0
     passed_over: Mapping[str, int] = field(default_factory=dict)
     registered: int = 0
     reused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    files: list[str] = field(default_factory=list)
+    files: dict[str, list[str]] = field(default_factory=dict)
+    models_reused: dict[str, int] = field(default_factory=dict)
     rejected: list[pa.Table] = field(default_factory=list)
     steps: dict[str, Totals] = field(default_factory=dict)
 
@@ -122,14 +127,15 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         storage.delete_folder(layout.run)
         return Outcome(ALREADY, published)
     run = load_run(run_file, settings.lake)
-    widths.refuse_another(catalog, run.dataset.name, run.partition, run.model.width)
+    for output in run.outputs:
+        widths.refuse_another(catalog, output.table, run.partition, output.model.width)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
     listing = manifest.read_listing(run)
     if not listing.objects and not run.redrive:
         storage.delete_folder(layout.run)
         return Outcome(EMPTY, why=in_words(listing.passed_over))
     # An earlier register may have begun to publish it.
-    with publications.taken_back(layout, catalog, settings, run.redrive):
+    with publications.taken_back(layout, run.tables, catalog, settings, run.redrive):
         if run.redrive:
             publications.refuse_other(layout, run.redrive, published)
         elif not run.replace_newer:
@@ -154,7 +160,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
 
 def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:
     """Delete the files of expired snapshots. The run is published: no error of this is an error of the run."""
-    for name in (names.QUARANTINE, run.dataset.name, names.RUNS):
+    for name in (names.QUARANTINE, *run.tables, names.RUNS):
         try:
             retention.remove_expired(tables.open_table(catalog, settings, name), settings.lake)
         except Exception as error:
@@ -171,7 +177,7 @@ def audit_run(run: Run) -> Audit:
     for step, of_shard in receipts.items():
         if missing := set(range(listing.shards)) - set(of_shard):
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
-    audit = Audit(passed_over=listing.passed_over)
+    audit = Audit(passed_over=listing.passed_over, files={table: [] for table in run.tables})
     uris, joined = HashedTexts(), 0
     for shard in range(listing.shards):
         listed = manifest.read_manifest(run, shard, listing)["uri"].to_pylist()
@@ -199,33 +205,40 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
         expected = receipt.passed
         if receipt.rows_in != expected + (rejected[-1].num_rows if receipt.rejected else 0):
             raise AuditFailed(f"{step} shard {shard}: {receipt.rows_in} rows in, {expected} out, the rest not rejected")
-    features = receipts[FEATURIZE].output
-    accounted = [*_checked_uris(run, features), *(uri for table in rejected for uri in table["uri"].to_pylist())]
+    of_outputs = list(zip(run.outputs, receipts[FEATURIZE].outputs, receipts[RESIZE].outputs, strict=True))
+    uris = [list(_checked_uris(run, output, features.own)) for output, features, _ in of_outputs]
+    if any(of_output != uris[0] for of_output in uris):
+        raise AuditFailed(f"shard {shard}: the outputs do not hold the same objects in the same order")
+    accounted = [*uris[0], *(uri for table in rejected for uri in table["uri"].to_pylist())]
     if Counter(accounted) != Counter(listed):
         wrong = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))
         first = printable(without_secrets(wrong[0]))
         raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {first}")
     audit.listed += len(listed)
-    audit.registered += features.rows
+    audit.registered += len(uris[0])
     audit.reused += shards.totals([receipts[RESIZE]]).reused
+    for output, _, resized in of_outputs[1:]:
+        known = resized.reused.rows if resized.reused else 0
+        audit.models_reused[output.model.name] = audit.models_reused.get(output.model.name, 0) + known
     audit.rejected += rejected
     for table in rejected:
         audit.reasons.update(table["reason"].to_pylist())
-    if features.rows:
-        audit.files.append(features.uri)
+    for output, features, _ in of_outputs:
+        if features.own.rows:
+            audit.files[output.table].append(features.own.uri)
 
 
-def _checked_uris(run: Run, file: StagedFile) -> Iterator[str]:
+def _checked_uris(run: Run, output: Output, file: StagedFile) -> Iterator[str]:
     """The URIs in a features file, after a check of all its rows. Raises AuditFailed when one must not be published."""
     table = shards.read_staged(file)
     if not table.schema.equals(schemas.FEATURES):
-        raise AuditFailed(f"{file.uri}: columns are not those of features.{run.dataset.name}")
-    constants = {"partition_key": run.partition, "fingerprint": run.fingerprint, "run_id": run.run_id}
+        raise AuditFailed(f"{file.uri}: columns are not those of features.{output.table}")
+    constants = {"partition_key": run.partition, "fingerprint": output.fingerprint, "run_id": run.run_id}
     for column, value in constants.items():
         if table.num_rows and (values := table[column].unique().to_pylist()) != [value]:
             raise AuditFailed(f"{file.uri}: {column} holds {values}, this run's is {value}")
     vectors = table["features"].combine_chunks()
-    width = run.model.width
+    width = output.model.width
     if table.num_rows and set(vectors.value_lengths().unique().to_pylist()) != {width}:
         raise AuditFailed(f"{file.uri}: MODEL_MISMATCH: not every vector has {width} values")
     if not np.isfinite(vectors.flatten().to_numpy()).all():
@@ -264,6 +277,8 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "finished_at": finished,
         "base_started_at": run.started_at,
         "versions": sorted(run.versions.items()),
+        "models": [(output.model.name, output.fingerprint) for output in run.others],
+        "models_reused": list(audit.models_reused.items()),
     }
     for step, totals in audit.steps.items():
         row |= {f"{step}_seconds": totals.seconds, f"{step}_images": totals.images, f"{step}_bytes": totals.bytes}

@@ -1,58 +1,110 @@
-"""resize: decodes the images that validate passed, and makes the model's input. The only step that decodes."""
+"""resize: decodes the images that validate passed, and makes the models' inputs. The only step that decodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import isolation, schemas
+from imagefeatures import isolation, outputs, schemas
 from imagefeatures.isolation import Isolated
+from imagefeatures.limits import Limits
 from imagefeatures.pieces import read_pieces
 from imagefeatures.pixels import as_binary
 from imagefeatures.plan import Run
-from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
+from imagefeatures.preprocessing import Chains, Preprocessing
+from imagefeatures.shards import Further, Receipt, ShardWork, StagedFile, read_receipt, read_staged
 from imagefeatures.steps import INGEST, RESIZE, VALIDATE, reuse
+
+Rows = list[dict[str, Any]]
 
 
 def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
-    """Decode one shard: schemas.pixels, in the order of the listing.
+    """Decode one shard: schemas.pixels for each output of the run, in the order of the listing.
 
-    Images whose vectors the table holds are not decoded: their rows, schemas.REUSED, go to a file of their own, with
-    those that ingest has found unchanged.
+    Images whose vectors all tables hold are not decoded. The others are decoded once, for the chains of all outputs
+    that lack one. The pixels of an image lie with the first output that lacks it, and serve the later ones of the same
+    chain. What a table holds, schemas.REUSED, goes to a file of its output, with what ingest has found unchanged.
     decoder: the process that decodes; by default this process's own.
     """
     work = ShardWork(run.layout, RESIZE, shard, run.dataset.keep_rejected)
     validated = read_receipt(run.layout.receipt(VALIDATE, shard))
     verdicts = read_staged(validated.output)
-    reused, unknown = reuse.split_known(verdicts, reuse.known_images(run, shard))
-    rows = unknown.select(schemas.DECODED.names).to_pylist()
-    passed: list[dict[str, Any]] = []
-    pixels: list[np.ndarray] = []
+    known = [reuse.known_images(run, shard, output) for output in run.outputs]
+    lacked = np.array([reuse.lacked(verdicts, of_output) for of_output in known])
+    needed = lacked.any(axis=0)
+    rows = verdicts.filter(pa.array(needed)).select(schemas.DECODED.names).to_pylist()
+    groups = [group for group in outputs.by_input(run.outputs) if lacked[group].any()]
+    decoded = _Decoded([run.outputs[group[0]].preprocessing for group in groups], work)
     for some, blobs in _frozen(run, shard, rows):
-        if pixels:  # the next batch is decoded into the same memory
-            pixels[-1] = pixels[-1].copy()
-        batch = (decoder or isolation.decoder()).run(blobs, run.dataset.limits, run.preprocessing)
-        for row, record, data in zip(some, batch.records, blobs, strict=True):
+        decoded.add(some, blobs, decoder or isolation.decoder(), run.dataset.limits)
+    is_good = np.ones(verdicts.num_rows, bool)
+    is_good[needed] = decoded.has(rows)
+    pixels = [schemas.pixels(output.preprocessing.shape).empty_table() for output in run.outputs]
+    for table, group in zip(decoded.tables(), groups, strict=True):
+        left = np.ones(table.num_rows, bool)
+        for number in group:
+            own = left & lacked[number][needed & is_good]
+            pixels[number] = table if own.all() else table.filter(pa.array(own))
+            left &= ~own
+    good = verdicts if is_good.all() else verdicts.filter(pa.array(is_good))
+    reused = [
+        _with_unchanged(reuse.known_rows(good, of_output), files.reused)
+        for of_output, files in zip(known, validated.outputs, strict=True)
+    ]
+    further = [Further(*tables) for tables in zip(pixels[1:], reused[1:], strict=True)]
+    return work.finish(validated.passed, pixels[0], reused[0], further, compression="none", use_dictionary=False)
+
+
+class _Decoded:
+    """The images of a shard that are decoded. chains: what is made of each. work: takes those that are rejected."""
+
+    def __init__(self, chains: Sequence[Preprocessing], work: ShardWork) -> None:
+        self._chains, self._work = chains, work
+        self._rows: Rows = []
+        self._pixels: list[list[np.ndarray]] = [[] for _ in chains]
+
+    def add(self, rows: Rows, blobs: list[bytes], decoder: Isolated, limits: Limits) -> None:
+        """Decode some images. rows: of schemas.DECODED, with what validate has found."""
+        for batches in self._pixels:
+            if batches:  # the next batch is decoded into the same memory
+                batches[-1] = batches[-1].copy()
+        rule = self._chains[0] if len(self._chains) == 1 else Chains(tuple(self._chains))
+        batch = decoder.run(blobs, limits, rule)
+        for row, record, data in zip(rows, batch.records, blobs, strict=True):
             if record["state"] == isolation.REJECTED:
-                work.reject(row, isolation.rejection(record), data)
+                self._work.reject(row, isolation.rejection(record), data)
             else:
                 seen = {"width": int(record["width"]), "height": int(record["height"]), "mode": record["mode"].decode()}
-                passed.append(row | seen)
-        pixels.append(batch.decoded_pixels())
-    field = schemas.pixels(run.preprocessing.shape).field("pixels")
-    table = pa.Table.from_pylist(passed, schema=schemas.DECODED).append_column(
-        field, pa.chunked_array(map(as_binary, pixels), field.type)
-    )
-    if validated.reused:
-        reused = pa.concat_tables([read_staged(validated.reused), reused])
-    return work.finish(validated.passed, table, reused, compression="none", use_dictionary=False)
+                self._rows.append(row | seen)
+        pixels = batch.decoded_pixels()
+        made = rule.split(pixels) if isinstance(rule, Chains) else [pixels]
+        for batches, of_chain in zip(self._pixels, made, strict=True):
+            batches.append(np.ascontiguousarray(of_chain))
+
+    def has(self, rows: Rows) -> list[bool]:
+        """Which of these rows are of images that are decoded."""
+        uris = {row["uri"] for row in self._rows}
+        return [row["uri"] in uris for row in rows]
+
+    def tables(self) -> Iterator[pa.Table]:
+        """schemas.pixels of all images that are decoded, for each chain."""
+        for chain, pixels in zip(self._chains, self._pixels, strict=True):
+            field = schemas.pixels(chain.shape).field("pixels")
+            yield pa.Table.from_pylist(self._rows, schema=schemas.DECODED).append_column(
+                field, pa.chunked_array(map(as_binary, pixels), field.type)
+            )
 
 
-def _frozen(run: Run, shard: int, rows: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], list[bytes]]]:
+def _with_unchanged(known: pa.Table, unchanged: StagedFile | None) -> pa.Table:
+    """schemas.REUSED of what the table knows, after what ingest has found unchanged."""
+    return pa.concat_tables([read_staged(unchanged), known]) if unchanged else known
+
+
+def _frozen(run: Run, shard: int, rows: Rows) -> Iterator[tuple[Rows, list[bytes]]]:
     """These rows with their bytes, in the order of the listing, by pieces. rows: some of what ingest froze."""
     if rows:
         ingested = read_receipt(run.layout.receipt(INGEST, shard))
@@ -60,7 +112,7 @@ def _frozen(run: Run, shard: int, rows: list[dict[str, Any]]) -> Iterator[tuple[
         yield from map(partial(_chosen, {row["uri"]: row for row in rows}), pieces)
 
 
-def _chosen(rows: dict[str, dict[str, Any]], piece: pa.Table) -> tuple[list[dict[str, Any]], list[bytes]]:
+def _chosen(rows: dict[str, dict[str, Any]], piece: pa.Table) -> tuple[Rows, list[bytes]]:
     """Those of the rows that are in the piece, with their bytes. rows: by URI."""
     uris, data = piece["uri"].to_pylist(), piece["data"]
     chosen = [index for index, uri in enumerate(uris) if uri in rows]

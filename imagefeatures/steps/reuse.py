@@ -1,13 +1,14 @@
 """reuse: finds vectors of a run's images that the table already holds, and checks each before it is used.
 
-plan writes down which data files may hold vectors of the run's fingerprint. The resize job joins their image_ids with
-the run's, by hash, and writes down for each shard where its images are. No such note is trusted: a row is used only if
-it has the same SHA-256, model and fingerprint, and a complete vector. The vectors of all other images are computed.
+plan writes down which data files may hold vectors of the run's fingerprints, of the table of each output. The resize
+job joins their image_ids with the run's, by hash, and writes down for each shard where its images are. No such note is
+trusted: a row is used only if it has the same SHA-256, model and fingerprint, and a complete vector. The vectors of all
+other images are computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 
 from imagefeatures import read, schemas, sealed, storage
 from imagefeatures.errors import StoreRefused
+from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
 from imagefeatures.shards import read_output
 from imagefeatures.steps import VALIDATE
@@ -35,10 +37,11 @@ UNREADABLE = (storage.ObjectMissing, StoreRefused, pa.ArrowException, OSError, K
 
 
 class KnownFile(NamedTuple):
-    """A data file of the table. size: in bytes."""
+    """A data file of a table. size: in bytes. table: its name; empty for the run's first, as earlier versions wrote."""
 
     uri: str
     size: int
+    table: str = ""
 
 
 RowLocation = tuple[int, int]
@@ -62,11 +65,17 @@ def known_files(run: Run) -> list[KnownFile]:
         return []
 
 
+def output_of(run: Run, file: KnownFile) -> Output:
+    """The output of the run whose table has the file."""
+    return next(output for output in run.outputs if output.table == (file.table or run.dataset.name))
+
+
 def row_locations(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, RowLocation]]:
-    """(image_id, location) of each row of a file that has the run's fingerprint. numbered: the file and its number."""
+    """(image_id, location) of each row of a file with its output's fingerprint. numbered: the file and its number."""
     number, file = numbered
+    fingerprint = output_of(run, file).fingerprint
     for first, table in batches(file, _LOOKED_AT):
-        usable = pc.equal(table["fingerprint"], run.fingerprint).to_pylist()
+        usable = pc.equal(table["fingerprint"], fingerprint).to_pylist()
         for row, (image_id, is_usable) in enumerate(zip(table["image_id"].to_pylist(), usable, strict=True), first):
             if image_id and is_usable:
                 yield image_id, (number, row)
@@ -78,17 +87,22 @@ def identities(run: Run, shard: int) -> Iterator[tuple[str, int]]:
         yield image_id, shard
 
 
-def matches(pair: tuple[Iterable[RowLocation], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
-    """For one image_id: (shard, location) for each shard that has the image; the first of several locations.
+def matches(
+    files: Sequence[KnownFile], pair: tuple[Iterable[RowLocation], Iterable[int]]
+) -> Iterator[tuple[int, RowLocation]]:
+    """For one image_id: (shard, location) for each shard that has the image; the first of several in a table.
 
-    pair: the locations of the image in the table, and the shards that have it.
+    files: known_files. pair: the locations of the image in the tables, and the shards that have it.
 
-    >>> list(matches(([(1, 7), (0, 9)], [3, 5, 3])))
-    [(3, (0, 9)), (5, (0, 9))]
+    >>> files = [KnownFile("a", 1), KnownFile("b", 1), KnownFile("c", 1, "fruit__resnet50")]
+    >>> list(matches(files, ([(1, 7), (0, 9), (2, 4)], [3, 5, 3])))
+    [(3, (0, 9)), (3, (2, 4)), (5, (0, 9)), (5, (2, 4))]
     """
     known, wanted = pair
-    location = min(known, default=None)
-    return iter([]) if location is None else ((shard, location) for shard in sorted(set(wanted)))
+    first: dict[str, RowLocation] = {}
+    for location in sorted(known):
+        first.setdefault(files[location[0]].table, location)
+    return ((shard, location) for shard in sorted(set(wanted)) for location in first.values())
 
 
 def search(run: Run) -> Search:
@@ -96,12 +110,13 @@ def search(run: Run) -> Search:
     return Search(run.layout.known_summary, run.layout.known_images, LOCATIONS)
 
 
-def known_images(run: Run, shard: int) -> pa.Table:
-    """The rows of the table that hold images of a shard: KNOWN, every row checked, an image_id at most once.
+def known_images(run: Run, shard: int, output: Output | None = None) -> pa.Table:
+    """The rows of an output's table that hold images of a shard: KNOWN, every row checked, an image_id at most once.
 
-    Leaves out invalid rows and files of the table that cannot be read. Raises StoreError when the store does not
-    answer, AuditFailed when the matches are not those that the search wrote.
+    output: of the run; by default the first. Leaves out invalid rows and files of the table that cannot be read. Raises
+    StoreError when the store does not answer, AuditFailed when the matches are not those that the search wrote.
     """
+    output = output or run.outputs[0]
     valid = [KNOWN.empty_table()]
     files = known_files(run)
     try:
@@ -109,34 +124,47 @@ def known_images(run: Run, shard: int) -> pa.Table:
     except storage.ObjectMissing:  # nobody has searched
         located = []
     for number, locations in groupby(located, key=lambda location: location[0]):
+        if output_of(run, files[number]) != output:
+            continue
         rows = [row for _, row in locations]
         for first, table in batches(files[number], KNOWN, rows):
             if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
-                valid.append(valid_rows(run, table.take(in_batch)))
+                valid.append(valid_rows(output, table.take(in_batch)))
     return pa.concat_tables(valid)
 
 
-def split_known(verdicts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Split a shard's images: schemas.REUSED of those that are known, and the verdicts of the others.
+def lacked(verdicts: pa.Table, known: pa.Table) -> np.ndarray:
+    """Which of a shard's images are not known: bool [n]."""
+    missing: np.ndarray = _places(verdicts, known).is_null().to_numpy(zero_copy_only=False)
+    return missing
 
-    Both keep their order. Width, height, mode and vector of a known image are those of its known row; the other
-    columns are those of its verdict.
+
+def known_rows(verdicts: pa.Table, known: pa.Table) -> pa.Table:
+    """schemas.REUSED of those of a shard's images that are known, in their order.
+
+    Width, height, mode and vector of a known image are those of its known row; the other columns are those of its
+    verdict.
     """
-    # Of rows with the same image_id the first: their vectors are the same.
-    index = pc.index_in(verdicts["image_id"].combine_chunks(), known["image_id"].combine_chunks())
+    index = _places(verdicts, known)
     known_rows = known.take(index.drop_null())
     known_verdicts = verdicts.filter(index.is_valid())
     from_row = ("width", "height", "mode", "features")
     columns = [
         (known_rows if name in from_row else known_verdicts)[name].cast(kind) for name, kind in _types(schemas.REUSED)
     ]
-    return pa.table(columns, schema=schemas.REUSED), verdicts.filter(index.is_null())
+    return pa.table(columns, schema=schemas.REUSED)
 
 
-def valid_rows(run: Run, table: pa.Table) -> pa.Table:
-    """The rows whose vectors may be used. table: KNOWN, and any other columns."""
-    width = run.model.width
-    valid = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.equal(table["model"], run.model.name))
+def _places(verdicts: pa.Table, known: pa.Table) -> pa.Array:
+    """The number of each image's known row; null where there is none."""
+    # Of rows with the same image_id the first: their vectors are the same.
+    return pc.index_in(verdicts["image_id"].combine_chunks(), known["image_id"].combine_chunks())
+
+
+def valid_rows(output: Output, table: pa.Table) -> pa.Table:
+    """The rows whose vectors may be used for an output. table: KNOWN, and any other columns."""
+    model, width = output.model.name, output.model.width
+    valid = pc.and_(pc.equal(table["fingerprint"], output.fingerprint), pc.equal(table["model"], model))
     valid = pc.and_(valid, pc.equal(pc.list_value_length(table["features"]), width))
     for name in ("image_id", "width", "height", "mode"):
         valid = pc.and_(valid, pc.is_valid(table[name]))
@@ -151,7 +179,7 @@ def batches(file: KnownFile, schema: pa.Schema, rows: list[int] | None = None) -
     the iteration.
     """
     try:
-        for first, batch in read.file_batches(*file, schema.names, rows):
+        for first, batch in read.file_batches(file.uri, file.size, schema.names, rows):
             yield first, pa.Table.from_batches([batch]).select(schema.names).cast(schema)
     except UNREADABLE:
         return

@@ -2,13 +2,13 @@
 
 ingest sends the row's ETag, or its Last-Modified, as a condition. A host that answers 304 sends no bytes, and the row
 of the table becomes the run's row. So every row is proven before its URL is asked for with a condition: what fails, and
-what the table does not have, is asked for in full. The rows go on beside the bytes of the others, from step to step,
-and the table is not looked at again.
+what the table of one of the run's outputs does not have, is asked for in full. The rows go on beside the bytes of the
+others, from step to step, and the tables are not looked at again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -35,18 +35,25 @@ Newest = tuple[str, RowLocation]
 
 
 class Versions(NamedTuple):
-    """The versions that a shard may ask about. table: VERSIONS; rows: by URI, the number of its row."""
+    """The versions that a shard may ask about.
 
-    table: pa.Table
-    rows: dict[str, int]
+    tables: VERSIONS, for each output of the run. rows: by URI, the number of its row in each of them.
+    """
+
+    tables: Sequence[pa.Table]
+    rows: dict[str, tuple[int, ...]]
 
     def etag(self, uri: str) -> str | None:
-        """The version of a URL whose vector the table holds; None where there is none."""
-        return self.table["etag"][self.rows[uri]].as_py() if uri in self.rows else None
+        """The version of a URL whose vectors all tables hold; None where there is none."""
+        return self.tables[0]["etag"][self.rows[uri][0]].as_py() if uri in self.rows else None
 
-    def reused(self, listed: pa.Table) -> pa.Table:
-        """schemas.REUSED of those rows of the manifest whose hosts say that they have not changed."""
-        known = self.table.take(pa.array([self.rows[uri] for uri in listed["uri"].to_pylist()], pa.int64()))
+    def reused(self, listed: pa.Table, output: int = 0) -> pa.Table:
+        """schemas.REUSED of those rows of the manifest whose hosts say that they have not changed.
+
+        output: the number of the output whose vectors they are.
+        """
+        places = [self.rows[uri][output] for uri in listed["uri"].to_pylist()]
+        known = self.tables[output].take(pa.array(places, pa.int64()))
         columns = [
             (listed if name in ("uri", "label", "key") else known)[name].cast(schemas.REUSED.field(name).type)
             for name in schemas.REUSED.names
@@ -60,13 +67,14 @@ def files(run: Run) -> list[KnownFile]:
 
 
 def versions(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, Newest]]:
-    """(uri, where) of each URL of a file that has a version and the run's fingerprint. numbered: the file, its number.
+    """(uri, where) of each URL of a file that has a version and the fingerprint of its output.
 
-    Raises StoreError when the store does not answer.
+    numbered: the file, and its number. Raises StoreError when the store does not answer.
     """
     number, file = numbered
+    fingerprint = reuse.output_of(run, file).fingerprint
     for first, table in reuse.batches(file, _LOOKED_AT):
-        usable = pc.and_(pc.equal(table["fingerprint"], run.fingerprint), pc.is_valid(table["etag"]))
+        usable = pc.and_(pc.equal(table["fingerprint"], fingerprint), pc.is_valid(table["etag"]))
         for row in pc.indices_nonzero(usable.combine_chunks().fill_null(False)).to_pylist():
             uri, run_id = table["uri"][row].as_py(), table["run_id"][row].as_py()
             if uri and _is_url(uri):
@@ -81,17 +89,19 @@ def urls(run: Run, shard: int, listing: Listing | None = None) -> Iterator[tuple
             yield uri, shard
 
 
-def newest(pair: tuple[Iterable[Newest], Iterable[int]]) -> Iterator[tuple[int, RowLocation]]:
-    """For one URL: its shard, and where the row is that was planned last; nothing where there is none.
+def newest(
+    files: Sequence[KnownFile], pair: tuple[Iterable[Newest], Iterable[int]]
+) -> Iterator[tuple[int, RowLocation]]:
+    """For one URL: its shard, and where the row of each table is that was planned last; nothing where there is none.
 
-    pair: the rows of the table, and the shard that has the URL.
+    files: of all tables. pair: the rows of the tables, and the shard that has the URL.
 
-    >>> list(newest(([("20261103T", (0, 9)), ("20261104T", (1, 7))], [3])))
+    >>> list(newest([KnownFile("a", 1), KnownFile("b", 1)], ([("20261103T", (0, 9)), ("20261104T", (1, 7))], [3])))
     [(3, (1, 7))]
     """
     known, wanted = pair
-    last = max(known, default=None)
-    return iter([]) if last is None else ((shard, last[1]) for shard in wanted)
+    last = {files[location[0]].table: location for _, location in sorted(known)}
+    return ((shard, location) for shard in wanted for location in last.values())
 
 
 def search(run: Run) -> Search:
@@ -102,6 +112,8 @@ def search(run: Run) -> Search:
 def known_versions(run: Run, shard: int) -> Versions:
     """The versions that a shard may ask about, every row checked. It may be that of an object that is too large now.
 
+    Of a URL the tables of all outputs hold a row of the same version, or it is left out.
+
     Raises StoreError when the store does not answer, AuditFailed when the findings are not those of the search.
     """
     known = files(run)
@@ -109,14 +121,30 @@ def known_versions(run: Run, shard: int) -> Versions:
         located: list[RowLocation] = search(run).read(shard) if known else []
     except storage.ObjectMissing:  # nobody has searched
         located = []
-    valid = [VERSIONS.empty_table()]
+    valid = {output.table: [VERSIONS.empty_table()] for output in run.outputs}
     for number, locations in groupby(located, key=lambda location: location[0]):
-        rows = [row for _, row in locations]
+        output, rows = reuse.output_of(run, known[number]), [row for _, row in locations]
         for first, table in reuse.batches(known[number], VERSIONS, rows):
             if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
-                valid.append(_within_limits(run, reuse.valid_rows(run, table.take(in_batch))))
-    table = pa.concat_tables(valid)
-    return Versions(table, {uri: row for row, uri in enumerate(table["uri"].to_pylist())})
+                found = reuse.valid_rows(output, table.take(in_batch))
+                valid[output.table].append(_within_limits(run, found))
+    tables = [pa.concat_tables(of_output) for of_output in valid.values()]
+    return Versions(tables, _of_one_version(tables))
+
+
+def _of_one_version(tables: Sequence[pa.Table]) -> dict[str, tuple[int, ...]]:
+    """By URI, the numbers of its rows in all tables, where all have the same bytes and version of it."""
+
+    def numbered(table: pa.Table) -> dict[tuple[str, ...], int]:
+        columns = (table[name].to_pylist() for name in ("uri", "image_id", "etag"))
+        return {version: row for row, version in enumerate(zip(*columns, strict=True))}
+
+    rows = list(map(numbered, tables))
+    return {
+        version[0]: tuple(of_table[version] for of_table in rows)
+        for version in rows[0]
+        if all(version in of_table for of_table in rows)
+    }
 
 
 def _within_limits(run: Run, table: pa.Table) -> pa.Table:

@@ -15,7 +15,7 @@ from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, without_secrets
 from imagefeatures.redrive import relisting
 from imagefeatures.redrive.selection import PublishedFile
-from imagefeatures.shards import Receipt, ShardWork, read_receipt, read_staged
+from imagefeatures.shards import Further, Receipt, ShardWork, read_receipt, read_staged
 from imagefeatures.steps import INGEST, VALIDATE
 from imagefeatures.summaries import Search
 
@@ -48,15 +48,18 @@ def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receip
             else:
                 seen = {"width": int(record["width"]), "height": int(record["height"])}
                 passed.append(row | seen | {"format": record["format"].decode(), "mode": record["mode"].decode()})
-    reused = read_staged(ingested.reused) if ingested.reused else None
-    if reused and duplicates:
-        known = reused.select(schemas.IDENTITY).to_pylist()
+    # The rows of one object are in the file of every output, or in none.
+    reused = [read_staged(files.reused) if files.reused else None for files in ingested.outputs]
+    if duplicates and reused[0]:
+        known = reused[0].select(schemas.IDENTITY).to_pylist()
         for row in known:
             if kept := duplicates.get(row["uri"]):
                 work.reject(row, _duplicate(kept))
-        reused = reused.filter(pa.array([row["uri"] not in duplicates for row in known]))
+        unique = pa.array([row["uri"] not in duplicates for row in known])
+        reused = [table and table.filter(unique) for table in reused]
     verdicts = pa.Table.from_pylist(passed, schema=schemas.VERDICT)
-    return work.finish(ingested.passed, verdicts, reused, compression="zstd")
+    further = [Further(reused=table) for table in reused[1:]]
+    return work.finish(ingested.passed, verdicts, reused[0], further, compression="zstd")
 
 
 def identities(run: Run, shard: int) -> Iterator[tuple[str, tuple[str, int]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from pyspark import SparkContext, TaskContext
 from pyspark.core.broadcast import Broadcast
@@ -17,18 +18,25 @@ from imagefeatures_spark.distribute import main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
-    # The driver reads the model once, and Spark passes it from executor to executor: no worker reads it from the store.
-    bundle = context.broadcast(prepare.read_bundle(run.model, run.preprocessing, run.lake))
+    # The driver reads a model once, and Spark passes it from executor to executor: no worker reads it from the store.
+    bundles = [
+        context.broadcast(prepare.read_bundle(output.model, output.preprocessing, run.lake)) for output in run.outputs
+    ]
     spread(
-        context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundle)
+        context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundles)
     )
 
 
-def on_worker(run: Run, shard: int, bundle: Broadcast[engines.Bundle]) -> Receipt:
+def on_worker(run: Run, shard: int, bundles: Sequence[Broadcast[engines.Bundle]]) -> Receipt:
+    """bundles: of each output of the run."""
     task = TaskContext.get()
     gpus.use_gpu(gpu_of(task.resources() if task else {}))
-    engine = engines.LazyEngine(lambda: engines.cached(run.dataset.engine, bundle.value))
-    return featurize.run_shard(run, shard, engine)
+    lazy = (engines.LazyEngine(partial(_engine, run.dataset.engine, bundle)) for bundle in bundles)
+    return featurize.run_shard(run, shard, *lazy)
+
+
+def _engine(name: str, bundle: Broadcast[engines.Bundle]) -> engines.Engine:
+    return engines.cached(name, bundle.value)
 
 
 def gpu_of(resources: Mapping[str, ResourceInformation]) -> str | None:

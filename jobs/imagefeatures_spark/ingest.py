@@ -34,7 +34,7 @@ def find_unchanged(context: SparkContext, run: Run, count: int) -> None:
     slices = min(len(files), FILES_AT_ONCE * context.defaultParallelism)
     known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(unchanged.versions, run))
     urls = context.parallelize(range(count), count).flatMap(partial(unchanged.urls, run))
-    found = known.cogroup(urls).values().flatMap(unchanged.newest)
+    found = known.cogroup(urls).values().flatMap(partial(unchanged.newest, files))
     search.end(found.groupByKey().map(lambda of_shard: search.write(*of_shard)).collect())
 
 

@@ -25,7 +25,7 @@ def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], to
     slices = min(len(files), FILES_AT_ONCE * context.defaultParallelism)
     known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.row_locations, run))
     images = context.parallelize(todo, len(todo)).flatMap(partial(reuse.identities, run))
-    matches = known.cogroup(images).values().flatMap(reuse.matches)
+    matches = known.cogroup(images).values().flatMap(partial(reuse.matches, files))
     search = reuse.search(run)
     search.end(matches.groupByKey().map(lambda of_shard: search.write(*of_shard)).collect())
 

@@ -101,7 +101,10 @@ def model(run_file: str, dataset: str) -> dict[str, Any]:
     layout = _own(run_file, dataset, settings)
     with _stops_kept(layout, "model"):
         run = load_run(layout.run_file, settings.lake)
-        return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
+        first, *others = (
+            prepare(output.model, output.preprocessing, settings.lake, settings.cache) for output in run.outputs
+        )
+        return first | ({"others": others} if others else {})
 
 
 def register(run_file: str, dataset: str) -> dict[str, Any]:

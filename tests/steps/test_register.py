@@ -15,6 +15,7 @@ from PIL import Image
 from imagefeatures import layout, manifest, read, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError, TooManyRejected
+from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import featurize, ingest, register, resize, validate
@@ -240,8 +241,8 @@ def test_rows_of_another_run_refuse_the_run(
 ) -> None:
     right = featurize.feature_table
 
-    def wrong(run: Run, images: object, vectors: np.ndarray) -> object:
-        rows = right(run, images, vectors).to_pylist()
+    def wrong(run: Run, images: object, vectors: np.ndarray, output: Output) -> object:
+        rows = right(run, images, vectors, output).to_pylist()
         rows[0][column] = value
         return schemas.pa.Table.from_pylist(rows, schema=schemas.FEATURES)
 
