@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imagefeatures.readers.dataset import Features, Pixels
 
 __all__ = [
-    "BATCH_ROWS", "batches", "file_batches", "files", "open", "pixels", "runs", "table", "table_of", "tensors",
+    "BATCH_ROWS", "batches", "file_batches", "files", "open", "pixels", "runs", "table", "table_with", "tensors",
     "vectors", "with_schema",
 ]  # fmt: skip
 
@@ -80,7 +80,7 @@ def open(
     """
     from imagefeatures.readers.dataset import open_dataset  # pyiceberg takes a second
 
-    return open_dataset(settings or Settings.from_env(), table_of(dataset, what), label_names, selection)
+    return open_dataset(settings or Settings.from_env(), table_with(dataset, what), label_names, selection)
 
 
 def batches(
@@ -110,7 +110,7 @@ def batches(
     Raises InputError (no such dataset is published, unknown column, snapshot or run, a condition that is wrong),
     CatalogError, StoreError.
     """
-    return _read(settings, table_of(dataset, what), columns, selection)[1]
+    return _read(settings, table_with(dataset, what), columns, selection)[1]
 
 
 def table(
@@ -122,7 +122,7 @@ def table(
     **selection: Unpack[Selection],
 ) -> pa.Table:
     """What `batches` reads, at once: a million vectors of 1280 values take 5 GB."""
-    schema, rows = _read(settings, table_of(dataset, what), columns, selection)
+    schema, rows = _read(settings, table_with(dataset, what), columns, selection)
     return pa.Table.from_batches(rows, schema=schema)
 
 
@@ -143,7 +143,7 @@ def files(
     from imagefeatures.catalog import snapshots
 
     plan = snapshots.plan(
-        settings, table_of(dataset, what), {"partitions": partitions, "snapshot": snapshot, "run_id": run_id}
+        settings, table_with(dataset, what), {"partitions": partitions, "snapshot": snapshot, "run_id": run_id}
     )
     for file in plan.files:
         if file.by_iceberg is not None:
@@ -161,7 +161,7 @@ def runs(settings: Settings, dataset: str | None = None) -> list[dict[str, Any]]
     return dicts
 
 
-def table_of(dataset: str, what: str) -> str:
+def table_with(dataset: str, what: str) -> str:
     """The table that holds this of a dataset, without the namespace. Raises InputError for what there is not."""
     if what not in WHAT:
         raise InputError(f"what is {what!r}; it may be {' or '.join(WHAT)}")

@@ -93,6 +93,12 @@ _FEATURES = pa.field(
 REUSED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE, _FEATURES])
 """What resize took from the table in place of pixels: vectors that an earlier run has computed."""
 
+
+def reused(kind: PixelFormat | None) -> pa.Schema:
+    """What resize took from a table: vectors (REUSED), or pixels of this kind."""
+    return REUSED if kind is None else pixels(kind.shape)
+
+
 _PARTITION = _field("partition_key", pa.string(), "Airflow's partition key, a day such as 2026-11-02")
 _RUN_ID = _field("run_id", pa.string(), "The run that published the row; joins with features.runs")
 _MODEL = _field("model", pa.string(), "Name of the model, such as mobilenet_v2")
@@ -177,6 +183,11 @@ def pixels_file(row_bytes: int) -> dict[str, Any]:
     }
 
 
+def file_options(kind: PixelFormat | None) -> dict[str, Any]:
+    """How a file of features, or of pixels of this kind, is written."""
+    return FEATURES_FILE if kind is None else pixels_file(kind.size)
+
+
 QUARANTINE = pa.schema(
     [
         _PARTITION,
@@ -248,6 +259,13 @@ RUNS = pa.schema(
             pa.map_(pa.string(), pa.string()),
             "The further models, each with a table features.<dataset>__<model>, and the fingerprint of each; null in "
             "rows older than this column",
+            nullable=True,
+        ),
+        _field(
+            "pixels",
+            pa.string(),
+            "Fingerprint of the rows in features.<dataset>_pixels; null where there are none, and in rows older than "
+            "this column",
             nullable=True,
         ),
         _field(

@@ -18,9 +18,16 @@ KIND = "imagefeatures.pixels"
 METRICS = "write.metadata.metrics.column.pixels"
 
 
-def properties(kind: PixelFormat | None) -> dict[str, str]:
-    """The properties that a table of such pixels is made with; none for a table without pixels."""
-    return {} if kind is None else {KIND: kind.as_text(), METRICS: "none"}
+def properties(name: str, kind: PixelFormat | None) -> dict[str, str]:
+    """The properties that a table of such pixels is made with; none for a table without pixels.
+
+    Raises CatalogRefused for a table of pixels that would have to be made without knowing what they are.
+    """
+    if not names.is_pixels_table(name):
+        return {}
+    if kind is None:
+        raise CatalogRefused(f"{names.table_name(name)}: is not there; run a partition of the dataset")
+    return {KIND: kind.as_text(), METRICS: "none"}
 
 
 def kind_of(table: Table) -> PixelFormat:
@@ -37,13 +44,17 @@ def schema(table: Table) -> pa.Schema:
     return schemas.of_table(name, kind_of(table) if names.is_pixels_table(name) else None)
 
 
+def may_be_opened(catalog: Catalog, name: str) -> bool:
+    """Whether a table is there, or can be made without knowing what its pixels are."""
+    return not names.is_pixels_table(name) or catalog.table_exists((names.NAMESPACE, name))
+
+
 @in_one_line
-def refuse_another(catalog: Catalog, dataset: str, kind: PixelFormat) -> None:
-    """Raise DatasetError where features.<dataset>_pixels has pixels of another shape, dtype or layout.
+def refuse_another(catalog: Catalog, name: str, kind: PixelFormat) -> None:
+    """Raise DatasetError where the table has pixels of another shape, dtype or layout. name: without the namespace.
 
     Iceberg cannot change the size of a column's values, so this holds for the only partition of a table too.
     """
-    name = names.pixels_table(dataset)
     try:
         table = catalog.load_table((names.NAMESPACE, name))
     except NoSuchTableError:

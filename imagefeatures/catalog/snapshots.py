@@ -138,7 +138,8 @@ def _snapshot(table: Table, name: str, selection: Selection) -> int | None:
     return table.metadata.current_snapshot_id if snapshot is None else snapshot
 
 
-def _without_table(name: str, datasets: Sequence[str]) -> Plan:
+def _without_table(name: str, there: Sequence[str]) -> Plan:
+    """What is to be read of a table that does not exist. there: the tables of datasets that do."""
     if name in schemas.TABLES:
         return Plan(schema=schemas.of_table(name))
     if names.is_pixels_table(name):
@@ -146,15 +147,17 @@ def _without_table(name: str, datasets: Sequence[str]) -> Plan:
             f"{names.table_name(name)}: no pixels are published; `pixels: keep` in the dataset file publishes those of "
             "the next run"
         )
-    there = f"there are: {', '.join(datasets)}" if datasets else "nothing is published yet"
+    if names.pixels_table(name) in there:
+        raise InputError(f'{names.table_name(name)}: has pixels alone, no vectors; read them with what="pixels"')
+    datasets = [table for table in there if not names.is_pixels_table(table)]
+    known = f"there are: {', '.join(datasets)}" if datasets else "nothing is published yet"
     if near := difflib.get_close_matches(name, datasets, 1):
-        there += f" (did you mean {near[0]}?)"
-    raise InputError(f"{names.table_name(name)}: no such dataset is published; {there}")
+        known += f" (did you mean {near[0]}?)"
+    raise InputError(f"{names.table_name(name)}: no such dataset is published; {known}")
 
 
 def _datasets(catalog: Catalog) -> list[str]:
-    tables_there = {table[-1] for table in catalog.list_tables(names.NAMESPACE)}
-    return sorted(name for name in tables_there - set(schemas.TABLES) if not names.is_pixels_table(name))
+    return sorted({table[-1] for table in catalog.list_tables(names.NAMESPACE)} - set(schemas.TABLES))
 
 
 def _row_filter(name: str, selection: Selection) -> BooleanExpression:

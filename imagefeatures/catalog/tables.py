@@ -23,14 +23,8 @@ from pyiceberg.exceptions import (
 from pyiceberg.expressions import And, BooleanExpression, Not
 from pyiceberg.table import FileScanTask, Table
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random,
-    wait_random_exponential,
-)
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random, wait_random_exponential
 
 from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect, guards, loading, pixel_tables, retention
@@ -84,7 +78,9 @@ def open_table(catalog: Catalog, settings: Settings, name: str, kind: PixelForma
             identifier,
             schema=schema,
             location=layout.table_folder(settings.lake, name),
-            properties=TABLE_PROPERTIES | retention.properties(settings.retention, {}) | pixel_tables.properties(kind),
+            properties=TABLE_PROPERTIES
+            | retention.properties(settings.retention, {})
+            | pixel_tables.properties(name, kind),
         )
         if name != names.RUNS:  # its one-row files can only be made into one where they are not partitioned
             with creation.update_spec() as spec:

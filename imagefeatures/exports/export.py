@@ -101,7 +101,7 @@ def prepare(settings: Settings, request: Request, progress: Progress = lambda wh
     place = _Place.of(request)
     chosen = _facts(request)
     place.target(None).check()
-    found = rows.find(settings, read.table_of(request.dataset, request.what), request.selection)
+    found = rows.find(settings, read.table_with(request.dataset, request.what), request.selection)
     if found.kind is not None and place.format.name == "webdataset" and not request.originals:
         check_png(found.kind)
     projection = None
@@ -239,7 +239,7 @@ def _check_pixels(request: Request, chosen: formats.Format) -> None:
 
 def _facts(request: Request) -> pa.Schema:
     """The columns besides the values, in the order of the table."""
-    name_of_table = read.table_of(request.dataset, request.what)
+    name_of_table = read.table_with(request.dataset, request.what)
     table = schemas.of_table(name_of_table)
     known = [name for name in table.names if name != request.what]
     if {*request.columns} == {request.what}:
