@@ -60,7 +60,7 @@ def simulate_shard(run: Run, step: str, shard: int) -> Receipt:
 def _feature_table(run: Run, rows: list[dict[str, object]]) -> pa.Table:
     decoded = {"image_id": "0" * 64, "width": 640, "height": 480, "mode": "RGB"}
     images = pa.Table.from_pylist([row | decoded for row in rows], schemas.DECODED)
-    vectors = np.tile(np.linspace(0, 6, run.model.width, dtype=np.float32), (len(rows), 1))
+    vectors = np.tile(np.linspace(0, 6, run.outputs[0].spec.width, dtype=np.float32), (len(rows), 1))
     return featurize.feature_table(run, images, vectors)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
 
-from imagefeatures import names
+from imagefeatures import names, schedules
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.own.declared import OwnModel
@@ -27,10 +27,6 @@ from imagefeatures.wording import only_sentence
 NAME = names.DATASET_NAME
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # beyond them the calendars of Airflow overflow
-
-MONTHS = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
-CRON_WORDS = MONTHS | {"mon", "tue", "wed", "thu", "fri", "sat", "sun", "l"}  # l: the last day of a month
-
 
 MOST_MODELS = 16
 
@@ -69,6 +65,10 @@ class Dataset(StrictModel):
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
     keep_rejected: bool = Field(False, description="Keep rejected bytes in the lake, for a person to look at")
+    pixels: Literal["none", "keep"] = Field(
+        "none", description="Publish the model's input as features.<dataset>_pixels"
+    )
+    features: Literal["keep", "none"] = Field("keep", description="Compute vectors; none: publish pixels alone")
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
     on_empty: Literal["fail", "skip"] = "fail"
 
@@ -77,6 +77,8 @@ class Dataset(StrictModel):
     def _name_is_free(cls, name: str) -> str:
         if name in RESERVED_NAMES:
             raise ValueError(f"{name!r} is the service's own table; choose another name")
+        if names.is_pixels_table(name):
+            raise ValueError(f"a table of pixels has a name that ends in {names.PIXELS_SUFFIX}; choose another name")
         return name
 
     @field_validator("source", mode="before")
@@ -154,6 +156,10 @@ class Dataset(StrictModel):
         if twice := sorted({name for name in given if given.count(name) > 1}):
             raise ValueError(f"{twice[0]} is there twice; give one of them another name, or remove it")
         for table in _tables(str(info.data.get("name")), given)[1:]:
+            if names.is_pixels_table(table):
+                raise ValueError(
+                    f"the table {table} would have the name of one with pixels; give the model another name"
+                )
             if not re.fullmatch(NAME, table):
                 raise ValueError(
                     f"the name of the table {table} has {len(table)} characters, and at most 63 are allowed: "
@@ -170,19 +176,39 @@ class Dataset(StrictModel):
         object.__setattr__(self, "model", self.models[0])  # as above
         return self
 
+    @model_validator(mode="after")
+    def _something_is_published(self) -> Self:
+        if self.features == "keep":
+            return self
+        if self.pixels == "none":
+            raise ValueError("features: none publishes nothing; say pixels: keep too, or leave it out")
+        if self.models is not None:
+            raise ValueError("models: are for vectors, and features: none makes none; remove one of them")
+        if isinstance(self.model, OwnModel) and self.preprocess is None:
+            raise ValueError("model: of a file says no size where features is none; write preprocess in its place")
+        return self
+
     @property
     def every_model(self) -> tuple[str | OwnModel, ...]:
         """All models, each by its name or with the fields of its file; the first is `model`."""
         return self.models or (self.model,)
 
     @property
-    def tables(self) -> tuple[str, ...]:
-        """The table of each model: the dataset's own for the first, one with the model's name for each other.
+    def vector_tables(self) -> tuple[str, ...]:
+        """The table of each of `every_model`: the dataset's own for the first, one with the model's name for others.
 
-        >>> Dataset(name="fruit", source="s3://b/", models=["mobilenet_v2", "resnet50"]).tables
-        ('fruit', 'fruit__resnet50')
+        None where the dataset has pixels alone.
         """
-        return _tables(self.name, [_name_of(model) for model in self.every_model])
+        return _tables(self.name, [_name_of(model) for model in self.every_model]) if self.features == "keep" else ()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that a run fills besides the shared ones: those of the models, and that of the pixels.
+
+        >>> Dataset(name="fruit", source="s3://b/", models=["mobilenet_v2", "resnet50"], pixels="keep").tables
+        ('fruit', 'fruit__resnet50', 'fruit_pixels')
+        """
+        return (*self.vector_tables, *((names.pixels_table(self.name),) if self.pixels == "keep" else ()))
 
     @field_validator("preprocess")
     @classmethod
@@ -222,15 +248,8 @@ class Dataset(StrictModel):
     @field_validator("schedule")
     @classmethod
     def _schedule_is_at_midnight(cls, schedule: str | None) -> str | None:
-        # A partition is a day: backfill bounds compare as instants, and any later hour would drop the last day.
-        if schedule is None:
-            return None
-        if not re.fullmatch(r"0 0( [0-9*/,A-Za-z-]+){3}", schedule):
-            raise ValueError('must be a cron expression at midnight, such as "0 0 * * *"')
-        # Else croniter chooses: R is a random day, H one by a hash.
-        if unknown := set(re.findall("[a-z]+", schedule.lower())) - CRON_WORDS:
-            raise ValueError(f"is not a cron expression: {min(unknown)!r} is neither a month nor a weekday")
-        _check_cron(schedule)
+        if schedule is not None:
+            schedules.check(schedule)
         return schedule
 
     def source_for(self, partition: str) -> AnySource:
@@ -266,15 +285,3 @@ def _name_of(model: str | OwnModel) -> str:
 
 def _tables(dataset: str, models: Sequence[str]) -> tuple[str, ...]:
     return (dataset, *(names.model_table(dataset, model) for model in models[1:]))
-
-
-def _check_cron(schedule: str) -> None:
-    """Raise ValueError when Airflow would refuse the expression, or find no day for it: by the library that it uses."""
-    from croniter import croniter  # when a schedule is set
-
-    start = dt.datetime(2026, 1, 1)
-    try:
-        croniter(schedule, start).get_next(dt.datetime)
-        croniter(schedule, start).get_prev(dt.datetime)
-    except Exception as error:  # it raises more than its own errors
-        raise ValueError(f"is not a cron expression: {error}") from None

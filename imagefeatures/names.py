@@ -15,8 +15,17 @@ QUARANTINE = "quarantine"
 RUNS = "runs"
 """The two tables that all datasets share."""
 
+PIXELS_SUFFIX = "_pixels"
+"""The end of the name of a table with pixels: features.<dataset>_pixels. No dataset has a name that ends so."""
+
+NO_MODEL = "none"
+"""The model in features.runs of a run that published pixels alone."""
+
 DATASET_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 """The pattern of a dataset's name."""
+
+TABLE_NAME = r"^[a-z][a-z0-9_]{0,69}$"
+"""The same of a table: that of the pixels is longer by its end."""
 
 PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """The pattern of a partition key: one path segment, without a character special to stores or shells."""
@@ -88,26 +97,32 @@ def tables_of_run(row: Mapping[str, Any]) -> list[str]:
 
     >>> tables_of_run({"dataset": "fruit", "models": [("resnet50", "0f")]}), tables_of_run({"dataset": "fruit"})
     (['fruit', 'fruit__resnet50'], ['fruit'])
+    >>> tables_of_run({"dataset": "fruit", "model": NO_MODEL, "pixels": "0f"})
+    ['fruit_pixels']
     """
     dataset: str = row["dataset"]
-    return [dataset, *(model_table(dataset, model) for model in dict(row.get("models") or ()))]
+    first = [] if row.get("model") == NO_MODEL else [dataset]
+    pixels = [pixels_table(dataset)] if row.get("pixels") else []
+    return [*first, *(model_table(dataset, model) for model in dict(row.get("models") or ())), *pixels]
 
 
 def may_be_table_of(table: str, dataset: str) -> bool:
     """Whether a table's name is one that a run of the dataset may fill.
 
-    >>> [may_be_table_of(table, "fruit") for table in ("fruit", "fruit__resnet50", "fruits")]
-    [True, True, False]
+    >>> [may_be_table_of(table, "fruit") for table in ("fruit", "fruit__resnet50", "fruit_pixels", "fruits")]
+    [True, True, True, False]
     """
-    return table == dataset or table.startswith(f"{dataset}{_MODEL_SEPARATOR}")
+    return table in (dataset, pixels_table(dataset)) or table.startswith(f"{dataset}{_MODEL_SEPARATOR}")
 
 
 def datasets_of(table: str) -> list[str]:
     """The datasets whose runs may fill a table of this name, the longest first.
 
-    >>> datasets_of("fruit__resnet50"), datasets_of("fruit")
-    (['fruit__resnet50', 'fruit'], ['fruit'])
+    >>> datasets_of("fruit__resnet50"), datasets_of("fruit"), datasets_of("fruit_pixels")
+    (['fruit__resnet50', 'fruit'], ['fruit'], ['fruit'])
     """
+    if is_pixels_table(table):
+        return [table.removesuffix(PIXELS_SUFFIX)]
     parts = table.split(_MODEL_SEPARATOR)
     return [_MODEL_SEPARATOR.join(parts[:end]) for end in range(len(parts), 0, -1)]
 
@@ -119,3 +134,17 @@ def table_name(table: str) -> str:
     'features.fruit'
     """
     return f"{NAMESPACE}.{table}"
+
+
+def pixels_table(dataset: str) -> str:
+    """The name of a dataset's table of pixels, without the namespace.
+
+    >>> pixels_table("fruit"), is_pixels_table("fruit_pixels"), is_pixels_table("fruit")
+    ('fruit_pixels', True, False)
+    """
+    return dataset + PIXELS_SUFFIX
+
+
+def is_pixels_table(table: str) -> bool:
+    """Whether a table holds pixels. table: without the namespace."""
+    return table.endswith(PIXELS_SUFFIX)

@@ -1,12 +1,13 @@
-"""The outputs of a run: one table for each model, settled by plan and written to run.json.
+"""The outputs of a run: one table for each model, and one of pixels, settled by plan and written to run.json.
 
-The first output is the table of the dataset's own name. Each step names its files by output, in the same order, and
-register publishes all outputs or none.
+The first output is the table of the dataset's own name, unless pixels are all there is. Pixels come last. Each step
+names its files by output, in the same order, and register publishes all outputs or none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import Field
@@ -14,8 +15,10 @@ from pydantic import Field
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
+from imagefeatures.models.backbones import BACKBONES, DEFAULT
 from imagefeatures.models.own import resolve
 from imagefeatures.models.spec import ModelSpec
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.preprocessing import VERSION, Preprocessing, declared
 from imagefeatures.strict import FrozenModel
 
@@ -23,27 +26,49 @@ from imagefeatures.strict import FrozenModel
 class Output(FrozenModel):
     """One table that a run fills: its name in the namespace, and what defines the numbers in it.
 
-    fingerprint: of the model with the preprocessing. Rows of the table with the same one are reused.
+    model: None of pixels. fingerprint: of the model with the preprocessing; of pixels, of the preprocessing. Rows of
+    the table with the same one are reused.
     """
 
-    table: str = Field(pattern=names.DATASET_NAME)
-    model: ModelSpec
+    table: str = Field(pattern=names.TABLE_NAME)
+    model: ModelSpec | None = None
     preprocessing: Preprocessing
     fingerprint: str
 
+    @property
+    def spec(self) -> ModelSpec:
+        """The model. Raises ValueError for an output of pixels."""
+        if self.model is None:
+            raise ValueError(f"{self.table}: has pixels, and no model")
+        return self.model
+
+    @property
+    def kind(self) -> PixelFormat | None:
+        """What the pixels are; None of vectors."""
+        return None if self.model else PixelFormat.of_shape(self.preprocessing.shape)
+
+    @property
+    def computed_fingerprint(self) -> str:
+        """The fingerprint that this version computes."""
+        return self.model.fingerprint(self.preprocessing) if self.model else self.preprocessing.fingerprint
+
 
 def settle(dataset: Dataset, lake: str, cache: Path) -> tuple[Output, ...]:
-    """The outputs of a dataset's runs, in the order of its models.
+    """The outputs of a dataset's runs, in the order of its models. The pixels are what the first model takes.
 
     Raises ModelMismatch as `resolve.resolve`, ParamsError when the dataset's chain makes another input than a model
     takes.
     """
     settled = []
-    for table, declared_model in zip(dataset.tables, dataset.every_model, strict=True):
+    for table, declared_model in zip(dataset.vector_tables, dataset.every_model, strict=False):
         model = resolve.resolve(declared_model, lake, cache)
         preprocessing = settled_preprocessing(dataset, model)
         fingerprint = model.fingerprint(preprocessing)
         settled.append(Output(table=table, model=model, preprocessing=preprocessing, fingerprint=fingerprint))
+    if dataset.pixels == "keep":
+        chain = settled[0].preprocessing if settled else _without_model(dataset)
+        table = names.pixels_table(dataset.name)
+        settled.append(Output(table=table, preprocessing=chain, fingerprint=chain.fingerprint))
     return tuple(settled)
 
 
@@ -55,13 +80,25 @@ def settled_preprocessing(dataset: Dataset, model: ModelSpec) -> Preprocessing:
         raise ParamsError(f"preprocess: {error}") from None
 
 
+def _without_model(dataset: Dataset) -> Preprocessing:
+    """The chain where no vectors are computed: the dataset's own, or the default one of its model's size."""
+    default = BACKBONES[dataset.model if isinstance(dataset.model, str) else DEFAULT]
+    return declared.without_model(dataset.preprocess, default.input_shape)
+
+
 def contradictions(outputs: Sequence[Output], dataset: Dataset) -> Iterator[str]:
     """What the outputs of a run.json say that plan cannot have written for the dataset: `field: what is wrong`."""
     if [output.table for output in outputs] != list(dataset.tables):
-        yield f"outputs: are not those of the dataset's models, {', '.join(dataset.tables)}"
+        yield f"outputs: are not those of the dataset, {', '.join(dataset.tables)}"
     for output in outputs:
+        if (output.model is None) != names.is_pixels_table(output.table):
+            yield f"outputs: {output.table} is a table of another kind"
+            continue
         try:
-            if output.preprocessing.chain != settled_preprocessing(dataset, output.model).chain:
+            expected = settled_preprocessing(dataset, output.model) if output.model else None
+            if expected is None:
+                expected = outputs[0].preprocessing if outputs[0].model else _without_model(dataset)
+            if output.preprocessing.chain != expected.chain:
                 yield "preprocessing: is not what the dataset and its model declare"
         except ParamsError as error:
             yield str(error)
@@ -70,10 +107,10 @@ def contradictions(outputs: Sequence[Output], dataset: Dataset) -> Iterator[str]
 def are_current(outputs: Sequence[Output], dataset: Dataset) -> bool:
     """Whether this version computes the same numbers for the outputs. The dataset has as many models."""
     return all(
-        resolve.is_of(output.model, model)
+        (output.model is None or resolve.is_of(output.model, model))
         and output.preprocessing.version == VERSION
-        and output.fingerprint == output.model.fingerprint(output.preprocessing)
-        for output, model in zip(outputs, dataset.every_model, strict=True)
+        and output.fingerprint == output.computed_fingerprint
+        for output, model in zip_longest(outputs, dataset.every_model[: len(dataset.vector_tables)])
     )
 
 

@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 class Run(BaseModel):
     """run.json: what a run does, by which rules, and where. It does not change during the run.
 
-    model, preprocessing, fingerprint: of the first output. others: the outputs after it. redrive: of a re-drive, the
-    published run whose quarantined objects it takes again.
+    model, preprocessing, fingerprint: of the first output; no model where it has pixels. others: the outputs after it.
+    redrive: of a re-drive, the published run whose quarantined objects it takes again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ class Run(BaseModel):
     partition: str = Field(pattern=names.PARTITION)
     dataset: Dataset
     source: AnySource
-    model: ModelSpec
+    model: ModelSpec | None = None
     preprocessing: Preprocessing
     lake: str
     fingerprint: str
@@ -73,7 +73,7 @@ class Run(BaseModel):
     def outputs(self) -> tuple[Output, ...]:
         """The tables that the run fills, besides quarantine and runs. The first is the dataset's own."""
         first = Output(
-            table=self.dataset.name,
+            table=self.tables[0],
             model=self.model,
             preprocessing=self.preprocessing,
             fingerprint=self.fingerprint,
@@ -83,7 +83,8 @@ class Run(BaseModel):
     @property
     def tables(self) -> list[str]:
         """The names of these tables."""
-        return [self.dataset.name, *(output.table for output in self.others)]
+        first = self.dataset.name if self.model else names.pixels_table(self.dataset.name)
+        return [first, *(output.table for output in self.others)]
 
     @property
     def layout(self) -> Layout:
@@ -108,8 +109,9 @@ def plan_run(
     one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog import lost, owners, readiness, widths
+    from imagefeatures.catalog import lost, owners, readiness
     from imagefeatures.catalog.tables import files_with, open_catalog
+    from imagefeatures.catalog.widths import refuse_another
     from imagefeatures.publications import also_published, finish_interrupted
     from imagefeatures.redrive.selection import write
 
@@ -151,7 +153,7 @@ def plan_run(
             owners.refuse_taken(catalog, run.tables)
             known: list[tuple[str, int, str]] = []
             for output in run.outputs:
-                widths.refuse_another(catalog, output.table, partition, output.model.width)
+                refuse_another(catalog, output, partition)
                 if effective.reuse:
                     known += ((*file, output.table) for file in files_with(catalog, output.table, output.fingerprint))
             if warning := also_published(effective, partition, catalog):

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imagefeatures import layout, names, schemas, sealed, storage
-from imagefeatures.catalog import room, tables, undo
+from imagefeatures.catalog import pixel_tables, room, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.layout import Layout
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
 from imagefeatures.storage.locks import locked
 
@@ -47,7 +48,7 @@ class Publication:
 
     files: URIs of its files, by the table of each output, the dataset's own first. quarantine, runs: rows of these
     tables, one of runs. replace_newer: publish it even where a later run is published. replaces: of a re-drive, the run
-    that the partition must hold until then.
+    that the partition must hold until then. pixels: what those of its table of pixels are, where it has one.
     """
 
     layout: Layout
@@ -56,6 +57,7 @@ class Publication:
     runs: pa.Table
     replace_newer: bool = False
     replaces: str | None = None
+    pixels: PixelFormat | None = None
 
     @property
     def started_at(self) -> dt.datetime:
@@ -140,7 +142,8 @@ def taken_back(
     try:
         yield
     except OlderRun:
-        for name, dataset in ((names.QUARANTINE, run.dataset), *((table, None) for table in features)):
+        there = [table for table in features if pixel_tables.may_be_opened(catalog, table)]
+        for name, dataset in ((names.QUARANTINE, run.dataset), *((table, None) for table in there)):
             undo.take_back(tables.open_table(catalog, settings, name), run.partition, run.run_id, dataset)
         forget(run)
         if replaces:
@@ -222,7 +225,7 @@ def relocate(uri: str, old: str, new: str) -> bool:
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:
     shown = (names.QUARANTINE, *publication.files, names.RUNS)
-    return {table: tables.open_table(catalog, settings, table) for table in shown}
+    return {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
 
 
 def _swap(publication: Publication, opened: dict[str, Table]) -> None:
@@ -254,6 +257,7 @@ def _written_down(publication: Publication) -> bytes:
             "files": dict(publication.files),
             "replace_newer": publication.replace_newer,
             "replaces": publication.replaces,
+            "pixels": publication.pixels and publication.pixels.as_text(),
             "runs": sealed.text_of_table(publication.runs),
             "quarantine": sealed.text_of_table(publication.quarantine),
         }
@@ -276,7 +280,9 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
         if strays or "/" in table or not names.may_be_table_of(table, run.dataset):
             raise ValueError(f"it names {[*strays, table][0]}, which is not of its run")
     quarantine = sealed.table_of_text(content["quarantine"], schemas.QUARANTINE)
-    return Publication(run, files, quarantine, runs, content["replace_newer"], content.get("replaces"))
+    kind = content.get("pixels")
+    pixels = None if kind is None else PixelFormat.of_text(kind)
+    return Publication(run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels)
 
 
 def _is_local(uri: str) -> bool:

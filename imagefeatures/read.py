@@ -3,6 +3,8 @@
     for rows in read.batches(settings, "fruit", columns=("uri", "features"), partitions=("2026-11-02",)):
         vectors = read.vectors(rows)  # float32 [n, width]
 
+With what="pixels" it is the table of the pixels, features.<dataset>_pixels, and `read.pixels(rows)` the array.
+
 Every reader goes this way: the demo, the page in Airflow, the examples of docs/tables.md. It makes nothing and changes
 nothing: no table, no column, no SQLite file.
 """
@@ -10,12 +12,13 @@ nothing: no table, no column, no SQLite file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args, overload
 
 import pyarrow as pa
 
-from imagefeatures import names
+from imagefeatures import names, schemas
 from imagefeatures.errors import InputError
+from imagefeatures.pixels import pixels, tensors
 from imagefeatures.readers.parquet import BATCH_ROWS, file_batches, plan_batches, schema_of, with_schema
 from imagefeatures.readers.vectors import vectors
 from imagefeatures.reasons import printable
@@ -23,46 +26,69 @@ from imagefeatures.settings import Settings
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.snapshots import Selection
-    from imagefeatures.readers.dataset import Features
+    from imagefeatures.readers.dataset import Features, Pixels
 
 __all__ = [
-    "BATCH_ROWS",
-    "batches",
-    "file_batches",
-    "files",
-    "open",
-    "runs",
-    "table",
-    "table_of",
-    "vectors",
-    "with_schema",
-]
+    "BATCH_ROWS", "batches", "file_batches", "files", "open", "pixels", "runs", "table", "table_of", "table_with",
+    "tensors", "vectors", "with_schema",
+]  # fmt: skip
+
+What = Literal["features", "pixels"]
+"""What is read of a dataset: its vectors, or the pixels that they were computed from."""
+
+WHAT: tuple[str, ...] = get_args(What)
+
+
+@overload
+def open(
+    dataset: str,
+    *,
+    what: Literal["features"] = "features",
+    model: str | None = None,
+    settings: Settings | None = None,
+    label_names: Sequence[str] | None = None,
+    **selection: Unpack[Selection],
+) -> Features: ...
+
+
+@overload
+def open(
+    dataset: str,
+    *,
+    what: Literal["pixels"],
+    settings: Settings | None = None,
+    label_names: Sequence[str] | None = None,
+    **selection: Unpack[Selection],
+) -> Pixels: ...
 
 
 def open(
     dataset: str,
     *,
+    what: What = "features",
     model: str | None = None,
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
     **selection: Unpack[Selection],
-) -> Features:
+) -> Features | Pixels:
     """One snapshot of features.<dataset>, ready for NumPy, pandas, TensorFlow and PyTorch.
 
         features, labels, uris, label_names = read.open("fruit", split="train").to_numpy()
+        pixels, labels, uris, label_names = read.open("fruit", what="pixels").to_numpy()
 
     model: of a dataset with several, the one whose vectors are read; by default the first. settings: by default those
     of the environment. label_names: the number of a label is its place among them; by default the labels of all rows of
-    the snapshot, sorted. selection: as `batches` has it.
+    the snapshot, sorted. what, selection: as `batches` has them.
 
     What is published afterwards changes nothing in it. Raises as `batches` does.
     """
-    from imagefeatures.readers.dataset import open_features  # pyiceberg takes a second
+    from imagefeatures.readers.dataset import open_dataset  # pyiceberg takes a second
 
     settings = settings or Settings.from_env()
-    if model is not None:
-        dataset = table_of(settings, dataset, model)
-    return open_features(settings, dataset, label_names, selection)
+    if model is not None and what != "features":
+        raise InputError("read.open: a model has vectors; leave out model, or what")
+    table = table_with(dataset, what) if model is None else table_of(settings, dataset, model)
+    return open_dataset(settings, table, label_names, selection)
 
 
 def table_of(settings: Settings, dataset: str, model: str) -> str:
@@ -81,7 +107,12 @@ def table_of(settings: Settings, dataset: str, model: str) -> str:
 
 
 def batches(
-    settings: Settings, dataset: str, *, columns: Sequence[str] | None = None, **selection: Unpack[Selection]
+    settings: Settings,
+    dataset: str,
+    *,
+    what: What = "features",
+    columns: Sequence[str] | None = None,
+    **selection: Unpack[Selection],
 ) -> Iterator[pa.RecordBatch]:
     """The rows of features.<dataset>, at most BATCH_ROWS at a time. Memory does not grow with the table.
 
@@ -91,6 +122,7 @@ def batches(
     shard.
 
     dataset: or `quarantine` or `runs`, which are empty until something is published.
+    what: "pixels" for the rows of features.<dataset>_pixels, of which a batch has at most 16 MiB.
     columns: these alone. selection: see imagefeatures/catalog/snapshots.py.
         partitions: rows of these partition keys alone; a key that was never published has none.
         labels: rows with one of these labels alone; None among them stands for rows without a label.
@@ -101,26 +133,27 @@ def batches(
     Raises InputError (no such dataset is published, unknown column, snapshot or run, a condition that is wrong),
     CatalogError, StoreError.
     """
-    from imagefeatures.catalog import failures, snapshots  # pyiceberg takes a second
-
-    schema_of(dataset, columns)  # refuses a column before a file is opened
-    plan = snapshots.plan(settings, dataset, selection)
-    rows = plan_batches(plan, dataset, columns)
-    return failures.each(rows, names.table_name(dataset), settings.catalog)
+    return _read(settings, table_with(dataset, what), columns, selection)[1]
 
 
 def table(
-    settings: Settings, dataset: str, *, columns: Sequence[str] | None = None, **selection: Unpack[Selection]
+    settings: Settings,
+    dataset: str,
+    *,
+    what: What = "features",
+    columns: Sequence[str] | None = None,
+    **selection: Unpack[Selection],
 ) -> pa.Table:
     """What `batches` reads, at once: a million vectors of 1280 values take 5 GB."""
-    rows = batches(settings, dataset, columns=columns, **selection)
-    return pa.Table.from_batches(rows, schema=schema_of(dataset, columns))
+    schema, rows = _read(settings, table_with(dataset, what), columns, selection)
+    return pa.Table.from_batches(rows, schema=schema)
 
 
 def files(
     settings: Settings,
     dataset: str,
     *,
+    what: What = "features",
     partitions: Sequence[str] | None = None,
     snapshot: int | None = None,
     run_id: str | None = None,
@@ -132,7 +165,9 @@ def files(
     """
     from imagefeatures.catalog import snapshots
 
-    plan = snapshots.plan(settings, dataset, {"partitions": partitions, "snapshot": snapshot, "run_id": run_id})
+    plan = snapshots.plan(
+        settings, table_with(dataset, what), {"partitions": partitions, "snapshot": snapshot, "run_id": run_id}
+    )
     for file in plan.files:
         if file.by_iceberg is not None:
             raise InputError(f"{file.uri}: rows of it were deleted, or it is no plain Parquet file; use read.batches")
@@ -147,3 +182,25 @@ def runs(settings: Settings, dataset: str | None = None) -> list[dict[str, Any]]
     ordered = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")])
     dicts: list[dict[str, Any]] = ordered.to_pylist()
     return dicts
+
+
+def table_with(dataset: str, what: str) -> str:
+    """The table that holds this of a dataset, without the namespace. Raises InputError for what there is not."""
+    if what not in WHAT:
+        raise InputError(f"what is {what!r}; it may be {' or '.join(WHAT)}")
+    if what == "features":
+        return dataset
+    if dataset in schemas.TABLES:
+        raise InputError(f"{names.table_name(dataset)}: has no {what}; name a dataset")
+    return names.pixels_table(dataset)
+
+
+def _read(
+    settings: Settings, table: str, columns: Sequence[str] | None, selection: Selection
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    from imagefeatures.catalog import failures, snapshots  # pyiceberg takes a second
+
+    schema_of(table, columns)  # refuses a column before a file is opened
+    plan = snapshots.plan(settings, table, selection)
+    rows = plan_batches(plan, table, columns)
+    return schema_of(table, columns, plan.schema), failures.each(rows, names.table_name(table), settings.catalog)

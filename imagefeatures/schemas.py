@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pyarrow as pa
 
 from imagefeatures import names
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.steps import SPARK_STEPS
 
 VERSION = 1
@@ -64,9 +64,8 @@ DECODED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE])
 
 def pixels(shape: tuple[int, int, int]) -> pa.Schema:
     """What resize made: DECODED, and uint8 [height, width, channels], row-major, as the column `pixels`."""
-    # Parquet has no 8-bit type: a list<uint8> would be stored as 32-bit integers.
-    facts = {"shape": ",".join(map(str, shape)), "dtype": "uint8", "layout": "RGB"}
-    return DECODED.append(pa.field("pixels", pa.binary(math.prod(shape)), False, facts))
+    kind = PixelFormat.of_shape(shape)
+    return DECODED.append(pa.field("pixels", kind.storage, False, kind.metadata))
 
 
 REJECTED = pa.schema(
@@ -93,6 +92,12 @@ _FEATURES = pa.field(
 
 REUSED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE, _FEATURES])
 """What resize took from the table in place of pixels: vectors that an earlier run has computed."""
+
+
+def reused(kind: PixelFormat | None) -> pa.Schema:
+    """What resize took from a table: vectors (REUSED), or pixels of this kind."""
+    return REUSED if kind is None else pixels(kind.shape)
+
 
 _PARTITION = _field("partition_key", pa.string(), "Airflow's partition key, a day such as 2026-11-02")
 _RUN_ID = _field("run_id", pa.string(), "The run that published the row; joins with features.runs")
@@ -128,6 +133,60 @@ FEATURES_FILE: dict[str, Any] = {
     "use_dictionary": ["partition_key", "label", "mode", "model", "fingerprint", "run_id"],
 }
 """How its files are written: options of pyarrow's write_table."""
+
+_PIXEL_COLUMNS = (
+    _PARTITION,
+    _URI,
+    _IMAGE_ID,
+    _LABEL,
+    _WIDTH,
+    _HEIGHT,
+    _MODE,
+    _SIZE,
+    _ETAG,
+    _field("fingerprint", pa.string(), "Digest of the preprocessing: equal means made in the same way"),
+    _field("pixels", pa.binary(), "The model's input, row by row; the property imagefeatures.pixels says its shape"),
+    _RUN_ID,
+    _KEY,
+)
+PIXEL_COLUMNS = tuple(field.name for field in _PIXEL_COLUMNS)
+"""The columns of a table features.<dataset>_pixels."""
+
+
+PIXEL_PAGE = 1 << 20
+"""The bytes of pixels in a page of a file: 6 pictures of 224 × 224 × 3."""
+
+PIXEL_GROUP = 16 << 20
+"""The same of a row group, which a reader holds at a time: 111 pictures."""
+
+
+def pixels_table(kind: PixelFormat) -> pa.Schema:
+    """Table features.<dataset>_pixels, whose pictures are of this kind."""
+
+    def typed(field: pa.Field) -> pa.Field:
+        return field.with_type(kind.storage).with_metadata({**field.metadata, **kind.metadata})
+
+    return pa.schema([typed(field) if field.name == "pixels" else field for field in _PIXEL_COLUMNS])
+
+
+def pixels_file(row_bytes: int) -> dict[str, Any]:
+    """How its files are written: options of pyarrow's write_table. row_bytes: of a picture."""
+    return {
+        "compression": "zstd",
+        "compression_level": 1,  # photos become half as large; a higher level takes thrice the time for a twentieth
+        "write_page_checksum": True,  # for later runs that reuse the pixels
+        "use_dictionary": ["partition_key", "label", "mode", "fingerprint", "run_id"],
+        "write_statistics": [name for name in PIXEL_COLUMNS if name != "pixels"],  # they would be two whole pictures
+        # A page is closed only after so many rows, however large they are.
+        "write_batch_size": max(1, PIXEL_PAGE // row_bytes),
+        "row_group_size": max(1, PIXEL_GROUP // row_bytes),
+    }
+
+
+def file_options(kind: PixelFormat | None) -> dict[str, Any]:
+    """How a file of features, or of pixels of this kind, is written."""
+    return FEATURES_FILE if kind is None else pixels_file(kind.size)
+
 
 QUARANTINE = pa.schema(
     [
@@ -203,6 +262,13 @@ RUNS = pa.schema(
             nullable=True,
         ),
         _field(
+            "pixels",
+            pa.string(),
+            "Fingerprint of the rows in features.<dataset>_pixels; null where there are none, and in rows older than "
+            "this column",
+            nullable=True,
+        ),
+        _field(
             "models_reused",
             pa.map_(pa.string(), pa.int64()),
             "Registered rows of each further model whose vector an earlier run had computed; null in rows older than "
@@ -214,4 +280,18 @@ RUNS = pa.schema(
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""
 
 TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS}
-"""The tables that all datasets share; every other table of the namespace is a dataset's, with FEATURES."""
+"""The tables that all datasets share; the others are of one dataset: its FEATURES, and its pixels."""
+
+
+def columns_of(table: str) -> tuple[str, ...]:
+    """The names of a table's columns."""
+    if names.is_pixels_table(table):
+        return PIXEL_COLUMNS
+    return tuple(TABLES.get(table, FEATURES).names)
+
+
+def of_table(table: str, kind: PixelFormat | None = None) -> pa.Schema:
+    """The columns of a table. kind: of its pixels, for a table of pixels; where it is unknown, they are bytes."""
+    if names.is_pixels_table(table):
+        return pa.schema(_PIXEL_COLUMNS) if kind is None else pixels_table(kind)
+    return TABLES.get(table, FEATURES)

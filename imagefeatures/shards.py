@@ -86,11 +86,15 @@ class Receipt:
 
 
 class Further(NamedTuple):
-    """What a step writes for an output after the first. table: in whose folder the output lies; None: the step's."""
+    """What a step writes for an output after the first. table: in whose folder the output lies; None: the step's.
+
+    options: of pyarrow's write_table, in place of those that `finish` gets.
+    """
 
     output: pa.Table | None = None
     reused: pa.Table | None = None
     table: str | None = None
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -147,7 +151,11 @@ class ShardWork:
 
         def of_output(number: int, one: Further) -> OutputFiles:
             uri = self.layout.new_output(self.step, self.shard, one.table)
-            file = None if one.output is None else write_parquet(uri, one.output, **parquet)
+            file = (
+                None
+                if one.output is None
+                else write_parquet(uri, one.output, **(parquet if one.options is None else one.options))
+            )
             return OutputFiles(file, beside(f"reused-{number}", one.reused))
 
         receipt = Receipt(

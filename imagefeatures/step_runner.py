@@ -37,7 +37,7 @@ class StepRunner:
             return validate.run_shard(run, shard)
         if step == RESIZE:
             return resize.run_shard(run, shard, self.decoder)
-        return featurize.run_shard(run, shard, *(self._engine(run, output) for output in run.outputs))
+        return featurize.run_shard(run, shard, *(self._engine(run, output) for output in run.outputs if output.model))
 
     def _engine(self, run: Run, output: Output) -> Engine:
         return self.engine or engines.LazyEngine(lambda: _engine_of(run, output))
@@ -53,7 +53,8 @@ def prepare_model(run: Run, settings: Settings) -> None:
     """
     with _standard_error_closed():
         for output in run.outputs:
-            prepare(output.model, output.preprocessing, run.lake, settings.cache)
+            if output.model:
+                prepare(output.model, output.preprocessing, run.lake, settings.cache)
 
 
 _engines: dict[tuple[str, str, str], Engine] = {}
@@ -67,7 +68,7 @@ def _engine_of(run: Run, output: Output | None = None) -> Engine:
     output = output or run.outputs[0]
     key = (run.lake, output.fingerprint, run.dataset.engine)
     if key not in _engines:
-        _engines[key] = engines.cached(run.dataset.engine, read_bundle(output.model, output.preprocessing, run.lake))
+        _engines[key] = engines.cached(run.dataset.engine, read_bundle(output.spec, output.preprocessing, run.lake))
     return _engines[key]
 
 

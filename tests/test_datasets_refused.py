@@ -235,6 +235,12 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ({"name": "quarantine"}, "name: 'quarantine' is the service's own table; choose another name"),
+        ({"name": "fruit_pixels"}, "name: a table of pixels has a name that ends in _pixels; choose another name"),
+        ({"features": "none"}, "features: none publishes nothing; say pixels: keep too, or leave it out"),
+        (
+            {"features": "none", "pixels": "keep", "models": ["mobilenet_v2", "resnet50"]},
+            "models: are for vectors, and features: none makes none; remove one of them",
+        ),
         ({"name": "runs"}, "name: 'runs' is the service's own table; choose another name"),
         ({"source": 7}, "source: must be a text such as s3://bucket/folder/, or a mapping with uri"),
         ({"source": "http://x/y"}, "source: must be s3://bucket/… or file:///…, or a path relative to this file"),

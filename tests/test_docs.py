@@ -192,6 +192,7 @@ def test_every_step_is_documented_with_errors_that_exist() -> None:
     ("title", "schema"),
     [
         ("features.<dataset>", schemas.FEATURES),
+        ("features.<dataset>_pixels", schemas.of_table("fruit_pixels")),
         ("features.quarantine", schemas.QUARANTINE),
         ("features.runs", schemas.RUNS),
     ],
@@ -208,6 +209,8 @@ def test_every_column_is_documented_as_the_table_has_it(title: str, schema: pa.S
 
 def iceberg(kind: pa.DataType) -> str:
     """An Arrow type by Iceberg's name."""
+    if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return "fixed[n]"
     if pa.types.is_list(kind):
         return f"list<{iceberg(kind.value_type)}>"
     if pa.types.is_map(kind):

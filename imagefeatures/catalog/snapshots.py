@@ -24,7 +24,7 @@ from pyiceberg.table.metadata import TableMetadata
 from pyparsing import ParseException
 
 from imagefeatures import names, schemas
-from imagefeatures.catalog import connect, failures, tables
+from imagefeatures.catalog import connect, failures, pixel_tables, tables
 from imagefeatures.catalog.filters import as_in_sql, at_least, below, equal, is_null, one_of
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
@@ -77,12 +77,14 @@ class Plan:
 
     snapshot: its id; None where nothing was ever published.
     condition: what a row must meet to be one of them; None: all are. mentions: the columns that the condition needs.
+    schema: the columns of the table, as this version has them.
     """
 
     files: tuple[SnapshotFile, ...] = ()
     snapshot: int | None = None
     condition: pc.Expression | None = None
     mentions: frozenset[str] = frozenset()
+    schema: pa.Schema = schemas.FEATURES
 
 
 def plan(settings: Settings, name: str, selection: Selection) -> Plan:
@@ -109,11 +111,12 @@ def _plan(settings: Settings, name: str, selection: Selection, rows: BooleanExpr
             return _without_table(name, _datasets(catalog))
         snapshot = _snapshot(table, name, selection)
         bound, condition = _bound(table, name, rows)
+        schema = pixel_tables.schema(table)
         scan = table.scan(row_filter=rows, snapshot_id=snapshot)
         files = tuple(sorted((_file(scan, task) for task in scan.plan_files()), key=lambda file: file.uri))
     if bound == AlwaysTrue():
-        return Plan(files, snapshot)
-    return Plan(files, snapshot, condition, _mentions(table, bound))
+        return Plan(files, snapshot, schema=schema)
+    return Plan(files, snapshot, condition, _mentions(table, bound), schema)
 
 
 def _snapshot(table: Table, name: str, selection: Selection) -> int | None:
@@ -135,13 +138,22 @@ def _snapshot(table: Table, name: str, selection: Selection) -> int | None:
     return table.metadata.current_snapshot_id if snapshot is None else snapshot
 
 
-def _without_table(name: str, datasets: Sequence[str]) -> Plan:
+def _without_table(name: str, there: Sequence[str]) -> Plan:
+    """What is to be read of a table that does not exist. there: the tables of datasets that do."""
     if name in schemas.TABLES:
-        return Plan()
-    there = f"there are: {', '.join(datasets)}" if datasets else "nothing is published yet"
+        return Plan(schema=schemas.of_table(name))
+    if names.is_pixels_table(name):
+        raise InputError(
+            f"{names.table_name(name)}: no pixels are published; `pixels: keep` in the dataset file publishes those of "
+            "the next run"
+        )
+    if names.pixels_table(name) in there:
+        raise InputError(f'{names.table_name(name)}: has pixels alone, no vectors; read them with what="pixels"')
+    datasets = [table for table in there if not names.is_pixels_table(table)]
+    known = f"there are: {', '.join(datasets)}" if datasets else "nothing is published yet"
     if near := difflib.get_close_matches(name, datasets, 1):
-        there += f" (did you mean {near[0]}?)"
-    raise InputError(f"{names.table_name(name)}: no such dataset is published; {there}")
+        known += f" (did you mean {near[0]}?)"
+    raise InputError(f"{names.table_name(name)}: no such dataset is published; {known}")
 
 
 def _datasets(catalog: Catalog) -> list[str]:
@@ -209,7 +221,7 @@ def _bound(table: Table, name: str, rows: BooleanExpression) -> tuple[BooleanExp
     except (ValueError, TypeError, NotImplementedError) as error:
         # No such column; a value that it cannot be compared with.
         raise InputError(f"{names.table_name(name)}: where does not fit the table: {failures.line(error)}") from None
-    if unknown := _mentions(table, bound) - set(schemas.TABLES.get(name, schemas.FEATURES).names):
+    if unknown := _mentions(table, bound) - set(schemas.columns_of(name)):
         raise InputError(f"{names.table_name(name)}: where speaks of {', '.join(sorted(unknown))}, which is not read")
     return bound, condition
 

@@ -23,19 +23,14 @@ from pyiceberg.exceptions import (
 from pyiceberg.expressions import And, BooleanExpression, Not
 from pyiceberg.table import FileScanTask, Table
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random,
-    wait_random_exponential,
-)
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random, wait_random_exponential
 
 from imagefeatures import layout, names, schemas
-from imagefeatures.catalog import connect, guards, loading, retention
+from imagefeatures.catalog import connect, guards, loading, pixel_tables, retention
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
 
 # A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
@@ -66,12 +61,13 @@ def open_catalog(settings: Settings) -> Catalog:
 
 
 @in_one_line
-def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
+def open_table(catalog: Catalog, settings: Settings, name: str, kind: PixelFormat | None = None) -> Table:
     """The table features.<name>, created when it does not exist, and extended by what it lacks.
 
     It may lack columns, and properties that bound its growth. Safe when two runs create or extend it at once.
+    kind: of the pixels, for a table of pixels that may not exist yet.
     """
-    schema = schemas.TABLES.get(name, schemas.FEATURES)
+    schema = schemas.of_table(name, kind)
     identifier = (names.NAMESPACE, name)
     try:
         return _up_to_date(catalog.load_table(identifier), schema, settings)
@@ -82,7 +78,9 @@ def open_table(catalog: Catalog, settings: Settings, name: str) -> Table:
             identifier,
             schema=schema,
             location=layout.table_folder(settings.lake, name),
-            properties=TABLE_PROPERTIES | retention.properties(settings.retention, {}),
+            properties=TABLE_PROPERTIES
+            | retention.properties(settings.retention, {})
+            | pixel_tables.properties(name, kind),
         )
         if name != names.RUNS:  # its one-row files can only be made into one where they are not partitioned
             with creation.update_spec() as spec:

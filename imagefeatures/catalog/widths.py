@@ -8,13 +8,23 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from imagefeatures import names
+from imagefeatures.catalog import pixel_tables
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.errors import DatasetError
+from imagefeatures.outputs import Output
 
 ELEMENT = "features.element"
 
 
-def refuse_another(catalog: Catalog, dataset: str, partition: str, width: int) -> None:
+def refuse_another(catalog: Catalog, output: Output, partition: str) -> None:
+    """Raise DatasetError where the table of an output has vectors of another width, or pixels of another shape."""
+    if output.kind:
+        pixel_tables.refuse_another(catalog, output.table, output.kind)
+    else:
+        refuse_another_width(catalog, output.table, partition, output.spec.width)
+
+
+def refuse_another_width(catalog: Catalog, dataset: str, partition: str, width: int) -> None:
     """Raise DatasetError where the other partitions of features.<dataset> have vectors of another width.
 
     Of them one file is asked, by the counts that the table keeps: all have the width of the first, because each run is

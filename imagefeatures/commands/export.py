@@ -1,4 +1,4 @@
-"""`imagefeatures export DATASET --to FILE`: the vectors of a dataset as a file for another tool."""
+"""`imagefeatures export DATASET --to FILE`: the vectors or the pixels of a dataset as a file for another tool."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from imagefeatures.errors import ParamsError
 from imagefeatures.exports import formats
 from imagefeatures.settings import Settings
 
-HELP = "the vectors of a dataset as a file for another tool: HDF5, NumPy, TFRecord, CSV and others"
+HELP = "the vectors or the pixels of a dataset as a file for another tool: HDF5, NumPy, TFRecord, CSV and others"
 SECONDS_BETWEEN_LINES = 2.0
+WHAT = ("features", "pixels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--what",
         default="features",
         metavar="WHAT",
-        help="features, the vectors of the table; there is nothing else yet",
+        help="features, the vectors; or pixels, which a dataset file with pixels: keep publishes",
     )
     parser.add_argument(
         "--model", metavar="NAME", help="of a dataset with several models, whose vectors; by default the first's"
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     columns = parser.add_argument_group("what of a row")
     columns.add_argument(
         "--columns", metavar="NAME,…",
-        help="the columns besides the vector, uri and label; by default image_id,partition_key,width,height",
+        help="the columns besides the values, uri and label; by default image_id,partition_key,width,height",
     )  # fmt: skip
     columns.add_argument(
         "--flatten", action="store_true", help=f"each value of the vector as a column, f0, f1, …: {flat}"
@@ -58,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the first N principal components of what is exported in place of the vectors; FILE.pca.npz "
         "has what makes them of another vector",
     )  # fmt: skip
+    columns.add_argument(
+        "--originals", action="store_true",
+        help="with --what pixels as webdataset: the images themselves, read again from their URIs, in place of PNGs",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
 
 
@@ -66,8 +71,8 @@ def run(parsed: argparse.Namespace) -> int:
     from imagefeatures import read
     from imagefeatures.exports import export
 
-    if parsed.what != "features":
-        raise ParamsError(f"--what: {parsed.what!r} cannot be exported; features is all there is yet")
+    if parsed.what not in WHAT:
+        raise ParamsError(f"--what: {parsed.what!r} cannot be exported; {' or '.join(WHAT)} can")
     if not re.search(names.DATASET_NAME, parsed.dataset):
         raise ParamsError(f"DATASET: {parsed.dataset!r} cannot be one")
     columns = (
@@ -78,9 +83,11 @@ def run(parsed: argparse.Namespace) -> int:
         dataset=read.table_of(settings, parsed.dataset, parsed.model) if parsed.model else parsed.dataset,
         target=parsed.to,
         format=parsed.format,
+        what=parsed.what,
         columns=columns,
         components=parsed.pca,
         flat=parsed.flatten,
+        originals=parsed.originals,
         overwrite=parsed.overwrite,
         selection={"partitions": parsed.partition, "labels": parsed.label, "snapshot": parsed.snapshot},
     )
@@ -92,13 +99,18 @@ def run(parsed: argparse.Namespace) -> int:
     if ready.projection is not None:
         explained = ready.projection.explained
         shares = ", ".join(f"{share:.1%}" for share in explained[:5])
-        say(f"{content.width} components explain {explained.sum():.1%} of the variance; the first ones {shares}")
+        say(f"{content.shape[0]} components explain {explained.sum():.1%} of the variance; the first ones {shares}")
+    shape = " × ".join(f"{size:,}" for size in content.shape)
     say(
-        f"{content.rows:,} rows of {content.width:,} {content.values}, snapshot {content.snapshot}, as "
+        f"{content.rows:,} rows of {shape} {content.values}, snapshot {content.snapshot}, as "
         f"{ready.format.name} ({ready.format.compression}): about {in_words(ready.bytes)}"
     )
     written = ready.write(progress.update)
     progress.end()
+    if content.originals is not None and content.originals.left_out:
+        say(f"left out: {content.originals.left_out:,} images that cannot be read again as they were")
+        for line in content.originals.named:
+            say(f"  {line}")
     say(f"{parsed.to}: {in_words(written)} in {time.monotonic() - began:.1f} s")
     return 0
 

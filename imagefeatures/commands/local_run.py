@@ -63,10 +63,18 @@ def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
     from imagefeatures.catalog import connect
     from imagefeatures.layout import table_folder
 
-    yield f"The table: features.{dataset.name}, in {connect.describe(settings.catalog)},"
-    yield f"  its files in {table_folder(settings.lake, dataset.name)}. To read it, with {program('python')}:"
+    first = dataset.tables[0]
+    yield f"The table: features.{first}, in {connect.describe(settings.catalog)},"
+    yield f"  its files in {table_folder(settings.lake, first)}. To read it, with {program('python')}:"
+    pixels = f'"{dataset.name}", what="pixels")  # uri, label, pixels, …; read.pixels(rows): uint8 [n, h, w, channels]'
+    if dataset.features == "none":
+        yield from reading(pixels)
+        return
     width = BACKBONES[dataset.model].width if isinstance(dataset.model, str) else "width"
     yield from reading(f'"{dataset.name}")  # uri, label, features, …; read.vectors(rows) is float32 [n, {width}]')
+    if dataset.pixels == "keep":
+        yield ""
+        yield f"    rows = read.table(Settings.from_env(), {pixels}"
     if further := dataset.tables[1:]:
         yield ""
         yield f"The tables of the other models are read in the same way: {', '.join(further)}."

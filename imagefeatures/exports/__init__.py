@@ -1,9 +1,11 @@
-"""Exports: a table's vectors as one file, or as a folder of files, in the form that another tool reads.
+"""Exports: a table's vectors or pixels as one file, or as a folder of files, in the form that another tool reads.
 
     formats         the formats by name and suffix
     export          an export from the request to the finished file
     rows            the rows in order of URI, in bounded memory
+    reading         the files that they are read from
     content         what an export holds; a batch of it
+    originals       the images themselves, read again
     components      principal components of the vectors
     estimate        the size of an export before it is written
     targets         a finished file under its name, or none

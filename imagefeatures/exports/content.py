@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,50 +11,96 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from imagefeatures import names
+from imagefeatures.exports.originals import Originals
+from imagefeatures.pixels import PixelFormat
+
 BATCH_ROWS = 1024
-"""The rows of a batch, except of the last one."""
+"""The most rows of a batch. Every batch of an export has the same number, except the last one."""
+
+BATCH_BYTES = 16 << 20
+"""The most bytes of a batch, unless it is one row: 111 pictures of 224 × 224 × 3."""
+
+
+def batch_rows(row_bytes: int, most: int = BATCH_ROWS) -> int:
+    """The rows of a batch. row_bytes: of the values of a row.
+
+    >>> batch_rows(4 * 1280), batch_rows(224 * 224 * 3)
+    (1024, 111)
+    """
+    return max(1, min(most, BATCH_BYTES // row_bytes))
 
 
 @dataclass(frozen=True)
 class Content:
     """What is known of an export before its first row is written.
 
-    rows, width: how many rows, and how many values each has. snapshot: of the table, the id. label_names: a row's
-    label is the index of its name here, -1 where it has none. facts: the columns besides the values, uri and label
-    among them. components: how many principal components the values are; None: they are features.
-    flat: whether each value is a column of its own.
+    table: without the namespace. rows, shape: how many rows, and the shape of the values of each. snapshot: of the
+    table, the id. model: None of pixels. label_names: a row's label is the index of its name here, -1 where it has
+    none.
+    facts: the columns besides the values, uri and label among them. kind: of the pixels; None where the values are
+    vectors. components: how many principal components they are; None: they are features.
+    flat: whether each value is a column of its own. originals: reads the images themselves, which are exported in place
+    of the pixels.
     """
 
-    dataset: str
+    table: str
     snapshot: int
-    model: str
+    model: str | None
     fingerprint: str
     rows: int
-    width: int
+    shape: tuple[int, ...]
     label_names: tuple[str, ...]
     facts: pa.Schema
+    kind: PixelFormat | None = None
     components: int | None = None
     flat: bool = False
+    originals: Originals | None = None
 
     @property
     def values(self) -> str:
-        """What the values are called."""
+        """What the values are called, as a column."""
+        if self.kind is not None:
+            return "pixels"
         return "features" if self.components is None else "components"
+
+    @property
+    def array_name(self) -> str:
+        """What they are called as one array."""
+        return "images" if self.kind is not None else self.values
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of a value in a file."""
+        return np.dtype("float32" if self.kind is None else self.kind.dtype).newbyteorder("<")
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of the values of a row."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def batch_rows(self) -> int:
+        """The rows of each batch but the last one."""
+        return batch_rows(self.row_bytes)
 
     @property
     def value_names(self) -> list[str]:
         """The names of the values as columns: f0, f1, … or pc0, pc1, …"""
-        return [f"{'f' if self.components is None else 'pc'}{at}" for at in range(self.width)]
+        return [f"{'f' if self.components is None else 'pc'}{at}" for at in range(self.shape[0])]
 
     def about(self) -> dict[str, Any]:
         """What a file says of itself: where its rows come from, and what made them. In JSON's types."""
+        model = {} if self.model is None else {"model": self.model}
+        pixels = {} if self.kind is None else {"dtype": self.kind.dtype, "layout": self.kind.layout}
         return {
-            "table": f"features.{self.dataset}",
+            "table": names.table_name(self.table),
             "snapshot": self.snapshot,
-            "model": self.model,
+            **model,
             "fingerprint": self.fingerprint,
             "rows": self.rows,
-            self.values: self.width,
+            self.array_name: self.shape[0] if self.kind is None else list(self.shape),
+            **pixels,
             "order": "uri",
             "label_names": list(self.label_names),
             "versions": versions(),
@@ -65,8 +112,9 @@ class Content:
 
 
 class Batch(NamedTuple):
-    """Some rows of an export, in order. values: float32 [n, width], read-only for formats. labels: int64 [n].
+    """Some rows of an export, in order. labels: int64 [n].
 
+    values: float32 [n, width], or pixels [n, height, width, channels]; read-only for formats.
     facts: the n rows of the columns in Content.facts.
     """
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import names, schemas
+from imagefeatures import names, read, schemas
 from imagefeatures.errors import ParamsError
 from imagefeatures.exports import components, formats, rows
 from imagefeatures.exports.content import Batch, Content
 from imagefeatures.exports.estimate import Write, estimate
 from imagefeatures.exports.folder_target import LocalFolder
+from imagefeatures.exports.originals import COLUMNS as COLUMNS_OF_ORIGINALS
+from imagefeatures.exports.originals import Originals
 from imagefeatures.exports.s3_target import S3Folder, S3Object
 from imagefeatures.exports.targets import LOCK, LocalFile, Target
+from imagefeatures.exports.webdataset import check_png
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
 from imagefeatures.wording import meant
@@ -43,16 +46,19 @@ Progress = Callable[[str, int, int], None]
 class Request:
     """What is to be exported, and where. target: a path or URI; one that ends in a slash is a folder.
 
-    format: its name; None: as the suffix says. columns: the facts besides uri and label. components: so many principal
-    components in place of the vectors. flat: each value is a column. selection: which rows, as for `read.batches`.
+    format: its name; None: as the suffix says. what: features or pixels. columns: the facts besides uri and label.
+    components: so many principal components in place of the vectors. flat: each value is a column.
+    originals: the images themselves in place of their pixels. selection: which rows, as for `read.batches`.
     """
 
     dataset: str
     target: str
     format: str | None = None
+    what: str = "features"
     columns: tuple[str, ...] = COLUMNS
     components: int | None = None
     flat: bool = False
+    originals: bool = False
     overwrite: bool = False
     selection: Selection = field(default_factory=lambda: cast("Selection", {}))
 
@@ -95,27 +101,33 @@ def prepare(settings: Settings, request: Request, progress: Progress = lambda wh
     place = _Place.of(request)
     chosen = _facts(request)
     place.target(None).check()
-    found = rows.find(settings, request.dataset, request.selection)
+    found = rows.find(settings, read.table_with(request.dataset, request.what), request.selection)
+    if found.kind is not None and place.format.name == "webdataset" and not request.originals:
+        check_png(found.kind)
     projection = None
     if request.components is not None:
         vectors = _counted(found.vectors(), "fitting", len(found), progress)
-        projection = components.fit(vectors, found.width, request.components)
+        projection = components.fit(vectors, found.values.shape[0], request.components)
     content = Content(
-        dataset=request.dataset,
+        table=found.table,
         snapshot=found.snapshot,
         model=found.model,
         fingerprint=found.fingerprint,
         rows=len(found),
-        width=request.components or found.width,
+        shape=found.values.shape if request.components is None else (request.components,),
         label_names=found.label_names,
         facts=chosen,
+        kind=found.kind,
         components=request.components,
         flat=request.flat,
+        originals=Originals() if request.originals else None,
     )
     sample = list(found.sample(chosen.names))
     if projection is not None:
         sample = list(projection.batches(sample))
-    size = estimate(content, sample, place.write, place.name)
+    # What cannot be had is counted where the export is written, and not in the sample.
+    measured = replace(content, originals=content.originals and Originals())
+    size = estimate(measured, sample, place.write, place.name)
     return Export(content, place.format, size, projection, found, place)
 
 
@@ -134,6 +146,10 @@ class _Place:
     def of(cls, request: Request) -> _Place:
         _check_name(request.target)
         chosen = formats.choose(request.target, request.format)
+        if request.originals and (request.what != "pixels" or chosen.name != "webdataset"):
+            raise ParamsError("--originals: is for --what pixels in the format webdataset")
+        if request.what == "pixels":
+            _check_pixels(request, chosen)
         if request.flat and not chosen.flat:
             flat = ", ".join(one.name for one in formats.FORMATS if one.flat)
             raise ParamsError(f"--flatten: {chosen.name} has no columns of single values; {flat} have")
@@ -209,19 +225,33 @@ def _check_name(target: str) -> None:
         raise ParamsError(f"--to: {target}: an address begins with {scheme}://; a file of this name is ./{target}")
 
 
+def _check_pixels(request: Request, chosen: formats.Format) -> None:
+    """Raise ParamsError for what is of vectors alone."""
+    if not chosen.pixels:
+        others = ", ".join(one.name for one in formats.FORMATS if one.pixels)
+        raise ParamsError(f"--what pixels: {chosen.name} holds no pixels; {others} do")
+    if request.target.endswith("/") and chosen.pixels != "folder":
+        raise ParamsError(f"--to: {request.target}: {chosen.name} of pixels is one file; a folder takes webdataset")
+    if request.components is not None or request.flat:
+        option = "--flatten" if request.flat else "--pca"
+        raise ParamsError(f"{option}: is for vectors; leave it out with --what pixels")
+
+
 def _facts(request: Request) -> pa.Schema:
-    """The columns besides the vectors, in the order of the table."""
-    known = [name for name in schemas.FEATURES.names if name != "features"]
-    if {*request.columns} == {"features"}:
-        raise ParamsError("--columns: features are the vectors, which are always exported; name other columns")
+    """The columns besides the values, in the order of the table."""
+    name_of_table = read.table_with(request.dataset, request.what)
+    table = schemas.of_table(name_of_table)
+    known = [name for name in table.names if name != request.what]
+    if {*request.columns} == {request.what}:
+        values = "features are the vectors, which" if request.what == "features" else "pixels"
+        raise ParamsError(f"--columns: {values} are always exported; name other columns")
     for name in request.columns:
-        if name not in schemas.FEATURES.names:
+        if name not in table.names:
             raise ParamsError(
-                f"--columns: {names.table_name(request.dataset)} has no column {name!r}{meant(name, known)}"
+                f"--columns: {names.table_name(name_of_table)} has no column {name!r}{meant(name, known)}"
             )
-    return pa.schema(
-        [column for column in schemas.FEATURES if column.name in {*ALWAYS, *request.columns} - {"features"}]
-    )
+    always = {*ALWAYS, *(COLUMNS_OF_ORIGINALS if request.originals else ())}
+    return pa.schema([column for column in table if column.name in {*always, *request.columns} - {request.what}])
 
 
 def _counted(parts: Iterator[T], what: str, whole: int, progress: Progress) -> Iterator[T]:

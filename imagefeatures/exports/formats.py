@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
 from imagefeatures.errors import ParamsError
 from imagefeatures.wording import meant
@@ -15,6 +16,7 @@ class Format:
 
     compression: in words. beside: the suffix of a second file, in place of the first one's; "" for none.
     folder: whether it may be a folder of several files. flat: whether each value of a vector may be a column.
+    pixels: whether it holds pixels, and as a folder of them too.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Format:
     beside: str = ""
     folder: bool = False
     flat: bool = False
+    pixels: Literal["", "file", "folder"] = "file"
 
     def names(self, name: str) -> tuple[str, ...]:
         """The files that the export `name` consists of; the last one is the export's own.
@@ -40,8 +43,8 @@ FORMATS = (
     Format("npy", (".npy",), beside=".parquet", folder=True),
     Format("npz", (".npz",)),
     Format("tfrecord", (".tfrecord", ".tfrecords"), beside=".json"),
-    Format("webdataset", (".tar",), folder=True),
-    Format("csv", (".csv",), flat=True),
+    Format("webdataset", (".tar",), folder=True, pixels="folder"),
+    Format("csv", (".csv",), flat=True, pixels=""),
     Format("parquet", (".parquet",), "zstd", flat=True),
     Format("arrow", (".arrow", ".feather"), flat=True),
 )

@@ -1,4 +1,4 @@
-"""HDF5, by h5py: features, labels, label_names, uris, and the other facts by their names.
+"""HDF5, by h5py: features or images, labels, label_names, uris, and the other facts by their names.
 
 Not compressed: a row is then read alone, and not its whole chunk. gzip would save a third of the file and write sixty
 times as slowly.
@@ -19,8 +19,8 @@ from imagefeatures.exports.content import Batch, Batches, Content, texts
 from imagefeatures.reasons import printable
 from imagefeatures.storage import durable
 
-CHUNK_VALUES = 2**16 * 5
-"""The values of a chunk of vectors, 1.3 MB: 256 rows of 1,280."""
+CHUNK_BYTES = 4 * 2**16 * 5
+"""The bytes of a chunk of values, 1.3 MB: 256 vectors of 1,280, or 8 pictures of 224 × 224 × 3."""
 
 CHUNK_ROWS = 4096
 """The rows of a chunk of labels, or of texts."""
@@ -37,7 +37,8 @@ REMEDY = "choose another format"
 def write(content: Content, batches: Batches, path: Path) -> None:
     """Write float32 [rows, width], int64 [rows], and a dataset of texts or numbers [rows] for each other fact.
 
-    Texts are UTF-8 of any length. Every dataset of rows can be made longer. The attributes say where rows come from.
+    In place of vectors it may be pixels, [rows, height, width, channels]. Texts are UTF-8 of any length. Every
+    dataset of rows can be made longer. The attributes say where rows come from.
     """
     import h5py
 
@@ -88,8 +89,8 @@ def _write(h5py: Any, content: Content, batches: Batches, sink: _File) -> None:
         file.create_dataset(
             "label_names", data=list(content.label_names), dtype=text, shape=(len(content.label_names),)
         )
-        shape = (content.rows, content.width)
-        values = _dataset(file, content.values, shape, np.float32, CHUNK_VALUES // content.width)
+        shape = (content.rows, *content.shape)
+        values = _dataset(file, content.array_name, shape, content.dtype, CHUNK_BYTES // content.row_bytes)
         labels = _dataset(file, "labels", (content.rows,), np.int64, CHUNK_ROWS)
         facts = {
             field.name: _dataset(

@@ -24,12 +24,15 @@ URI_THERE = "image_path"
 
 
 def write(content: Content, batches: Batches, path: Path) -> None:
-    """Write float32 [rows, width], and the facts beside it: fruit.npy and fruit.parquet."""
+    """Write float32 [rows, width], and the facts beside it: fruit.npy and fruit.parquet.
+
+    In place of vectors it may be pixels, [rows, height, width, channels].
+    """
     _write(path, path.parent / beside(path.name, ".parquet"), content.rows, content, batches)
 
 
 def write_folder(content: Content, batches: Batches, folder: Path) -> None:
-    """Write files of at most FILE_ROWS rows, numbered from 0."""
+    """Write files of at most FILE_ROWS rows, numbered from 0. Of vectors alone: the layout knows no pixels."""
     vectors, facts = folder / "img_emb", folder / "metadata"
     vectors.mkdir()
     facts.mkdir()
@@ -39,9 +42,9 @@ def write_folder(content: Content, batches: Batches, folder: Path) -> None:
         _write(vectors / f"img_emb_{digits}.npy", facts / f"metadata_{digits}.parquet", rows, content, batches)
 
 
-def header(rows: int, width: int) -> dict[str, object]:
-    """What NumPy's header says of float32 [rows, width], row by row."""
-    return {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+def header(content: Content, *rows: int) -> dict[str, object]:
+    """What NumPy's header says of the values of so many rows, row by row; without a number, of one row."""
+    return {"descr": content.dtype.str, "fortran_order": False, "shape": (*rows, *content.shape)}
 
 
 def _write(vectors: Path, facts: Path, rows: int, content: Content, batches: Batches) -> None:
@@ -49,12 +52,12 @@ def _write(vectors: Path, facts: Path, rows: int, content: Content, batches: Bat
     in_folder = vectors.parent != facts.parent
     columns = pa.schema([*_named(content.facts, in_folder)], metadata=content.metadata())
     with vectors.open("xb") as sink, parquet.facts_writer(facts, columns) as writer:
-        np.lib.format.write_array_header_1_0(sink, header(rows, content.width))
+        np.lib.format.write_array_header_1_0(sink, header(content, rows))
         empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in columns], schema=columns)
         writer.write_batch(empty)
         while rows > 0:
             batch = next(batches)
-            sink.write(np.ascontiguousarray(batch.values, "<f4").data)
+            sink.write(np.ascontiguousarray(batch.values, content.dtype).data)
             writer.write_batch(pa.RecordBatch.from_arrays(batch.facts.columns, schema=columns))
             rows -= len(batch.values)
 

@@ -1,4 +1,4 @@
-"""Several NumPy arrays in one file: features, labels, label_names, uris, and the other facts by their names.
+"""Several NumPy arrays in one file: features or images, labels, label_names, uris, and the other facts by their names.
 
 Not compressed, as numpy.savez leaves it. NumPy writes arrays that are in memory; here they stream.
 """
@@ -24,14 +24,17 @@ COLUMN_NAMES = {"uri": "uris"}
 
 
 def write(content: Content, batches: Batches, path: Path) -> None:
-    """Write float32 [rows, width], int64 [rows], and an array of texts or numbers [rows] for each other fact."""
+    """Write float32 [rows, width], int64 [rows], and an array of texts or numbers [rows] for each other fact.
+
+    In place of vectors it may be pixels, [rows, height, width, channels].
+    """
     labels: list[np.ndarray] = []
     facts: list[pa.RecordBatch] = []
     with zipfile.ZipFile(path, "x") as archive:
-        with _member(archive, content.values) as sink:
-            np.lib.format.write_array_header_1_0(sink, npy.header(content.rows, content.width))
+        with _member(archive, content.array_name) as sink:
+            np.lib.format.write_array_header_1_0(sink, npy.header(content, content.rows))
             for batch in batches:
-                sink.write(np.ascontiguousarray(batch.values, "<f4").data)
+                sink.write(np.ascontiguousarray(batch.values, content.dtype).data)
                 labels.append(batch.labels)
                 facts.append(batch.facts)
         _array(archive, "labels", np.concatenate([np.zeros(0, np.int64), *labels]))

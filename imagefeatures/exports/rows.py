@@ -8,13 +8,11 @@ are scattered, as those of URLs are, windows are as large as WINDOW_BYTES, and t
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, islice
-from typing import TYPE_CHECKING, TypeVar
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -22,45 +20,44 @@ import pyarrow.compute as pc
 
 from imagefeatures import names, read, schemas
 from imagefeatures.errors import InputError
-from imagefeatures.exports.content import BATCH_ROWS, Batch
+from imagefeatures.exports.content import BATCH_ROWS, Batch, batch_rows
+from imagefeatures.exports.reading import ahead, file_rows
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.readers import labels
+from imagefeatures.readers.values import Values
 from imagefeatures.settings import Settings
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.snapshots import Plan, Selection, SnapshotFile
 
-T = TypeVar("T")
-
 WINDOW_BYTES = 128 << 20
-"""The most bytes of vectors that are put in order at a time."""
-
-SMALL_FILE = 4 << 20
-"""A file of at most this size, in bytes, is read before its turn. A shard of 512 vectors has 2 MB."""
-
-FILES_AHEAD = 4
-"""How many small files are read at the same time."""
+"""The most bytes of values that are put in order at a time."""
 
 SAMPLE_FILES = 4
 MOST_SAMPLE_FILES = 32
 SAMPLE_ROWS = 1000  # no power of two: HDF5 would fill its last chunks, as those of an export are not
 
+SAMPLE_BYTES = 16 << 20
+
 MODEL_COLUMNS = ("model", "fingerprint")
+"""What must be the same in all rows. A table of pixels has no model."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """The rows that are asked for, of one snapshot.
 
-    snapshot: its id. model, fingerprint: of all rows. width: of their vectors. label_names: of all rows of the
-    snapshot, sorted, so that a label has the same number in every export of it.
+    table: without the namespace. snapshot: its id. model, fingerprint: of all rows; no model of pixels. values: those
+    of a row. label_names: of all rows of the snapshot, sorted, so that a label has the same number in every export of
+    it.
     """
 
     settings: Settings
-    dataset: str
+    table: str
     snapshot: int
-    model: str
+    model: str | None
     fingerprint: str
-    width: int
+    values: Values
     label_names: tuple[str, ...]
     _plan: Plan
     _files: tuple[_File, ...]
@@ -75,15 +72,15 @@ class Rows:
         """
         from imagefeatures.catalog import failures
 
-        with failures.readable(names.table_name(self.dataset), self.settings.catalog):
-            for _, batches in _ahead(
-                self._files, lambda file: file.stored, partial(_file_rows, self._plan, ("features",))
+        with failures.readable(names.table_name(self.table), self.settings.catalog):
+            for _, batches in ahead(
+                self._files, lambda file: file.stored, partial(file_rows, self._plan, ("features",))
             ):
                 for batch in batches:
-                    yield self._vectors(batch)
+                    yield self._checked(batch)
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """The rows in order of URI, BATCH_ROWS at a time; the last batch has the rest.
+        """The rows in order of URI, `batch_rows` at a time; the last batch has the rest.
 
         columns: the facts, `label` among them. Raises as `vectors` does.
         """
@@ -94,30 +91,30 @@ class Rows:
         for file in self._files:  # in the order of their first rows: a file of two windows is the last, and the first
             tasks += [(window, file) for window in range(file.first // size, file.last // size + 1)]
         tasks.sort(key=lambda task: task[0])
-        read_file = partial(_file_rows, self._plan, ("features", *columns))
-        with failures.readable(names.table_name(self.dataset), self.settings.catalog):
-            found = _ahead(tasks, lambda task: task[1].stored, read_file)
+        read_file = partial(file_rows, self._plan, (self.values.column, *columns))
+        with failures.readable(names.table_name(self.table), self.settings.catalog):
+            found = ahead(tasks, lambda task: task[1].stored, read_file)
             for window, group in groupby(found, lambda task: task[0][0]):
                 first = window * size
                 rows = min(size, len(self) - first)
-                filling = _Window(first, np.empty((rows, self.width), np.float32))
+                filling = _Window(first, self.values.empty(rows))
                 for (_, file), batches in group:
                     offset = 0
                     for batch in batches:
                         ranks = file.ranks[offset : offset + batch.num_rows]
-                        filling.add(ranks, self._vectors(batch), batch.select(columns))
+                        filling.add(ranks, self._checked(batch), batch.select(columns))
                         offset += batch.num_rows
-                yield from filling.batches(self.label_names)
+                yield from filling.batches(self.label_names, self.batch_rows)
 
     def sample(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """Some rows of a few files, or of more where they have few: SAMPLE_ROWS at most, in one batch."""
+        """Some rows of a few files, or of more where they have few: SAMPLE_ROWS, and SAMPLE_BYTES, in one batch."""
         files = self._files[:: -(-len(self._files) // MOST_SAMPLE_FILES)]
         few = -(-len(files) // SAMPLE_FILES)
         batches: list[pa.RecordBatch] = []
-        left = SAMPLE_ROWS
+        most = left = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // self.values.row_bytes))
         for file in (file for start in range(few) for file in files[start::few]):  # the first ones are far apart
-            here = min(left, SAMPLE_ROWS // min(SAMPLE_FILES, len(files)))
-            for batch in _file_rows(self._plan, ("features", *columns), file.stored):
+            here = min(left, -(-most // min(SAMPLE_FILES, len(files))))
+            for batch in file_rows(self._plan, (self.values.column, *columns), file.stored):
                 batches.append(batch.slice(0, here))
                 here -= batches[-1].num_rows
                 left -= batches[-1].num_rows
@@ -127,20 +124,31 @@ class Rows:
                 break
         (rows,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
         label = labels.encode(rows.column("label"), self.label_names)
-        yield Batch(self._vectors(rows), label, rows.select(columns))
+        yield Batch(self._checked(rows), label, rows.select(columns))
 
     @property
     def window_rows(self) -> int:
         """The rows of a window, whole batches: as few as hold any file's, so that the processor's cache holds them."""
         widest = max(file.last - file.first + 1 for file in self._files)
-        most = max(1, WINDOW_BYTES // (4 * self.width * BATCH_ROWS))
-        return min(-(-widest // BATCH_ROWS), most) * BATCH_ROWS
+        most = max(1, WINDOW_BYTES // (self.values.row_bytes * self.batch_rows))
+        return min(-(-widest // self.batch_rows), most) * self.batch_rows
 
-    def _vectors(self, batch: pa.RecordBatch) -> np.ndarray:
+    @property
+    def batch_rows(self) -> int:
+        return batch_rows(self.values.row_bytes, BATCH_ROWS)
+
+    @property
+    def kind(self) -> PixelFormat | None:
+        """What the pixels are; None of vectors."""
+        return PixelFormat.of_field(self._plan.schema.field("pixels")) if self.values.column == "pixels" else None
+
+    def _checked(self, batch: pa.RecordBatch) -> np.ndarray:
+        if self.values.column == "pixels":
+            return self.values.of(batch)
         found = read.vectors(batch)
-        if len(found) and found.shape[1] != self.width:
+        if len(found) and found.shape[1:] != self.values.shape:
             raise InputError(
-                f"{names.table_name(self.dataset)}: vectors of {self.width} and of {found.shape[1]} values; "
+                f"{names.table_name(self.table)}: vectors of {self.values.shape[0]} and of {found.shape[1]} values; "
                 "export them one by one, with --partition"
             )
         return found
@@ -164,63 +172,69 @@ class _Window:
         self._places: list[np.ndarray] = []
         self._facts: list[pa.RecordBatch] = []
 
-    def add(self, ranks: np.ndarray, vectors: np.ndarray, facts: pa.RecordBatch) -> None:
+    def add(self, ranks: np.ndarray, values: np.ndarray, facts: pa.RecordBatch) -> None:
         """Take those rows of a batch that belong here."""
         places = ranks - self._first
         inside = (places >= 0) & (places < len(self._values))
         if not inside.all():
-            places, vectors, facts = places[inside], vectors[inside], facts.filter(pa.array(inside))
-        self._values[places] = vectors
+            places, values, facts = places[inside], values[inside], facts.filter(pa.array(inside))
+        self._values[places] = values
         self._places.append(places)
         self._facts.append(facts)
 
-    def batches(self, label_names: Sequence[str]) -> Iterator[Batch]:
+    def batches(self, label_names: Sequence[str], size: int) -> Iterator[Batch]:
+        """The rows, `size` at a time."""
         order = np.empty(len(self._values), np.int64)
         order[np.concatenate(self._places)] = np.arange(len(order))
         facts = pa.Table.from_batches(self._facts).combine_chunks()
         if (np.diff(order) != 1).any():
             facts = facts.take(order)
-        for first in range(0, len(order), BATCH_ROWS):
-            values = self._values[first : first + BATCH_ROWS]
-            (rows,) = facts.slice(first, BATCH_ROWS).to_batches()
+        for first in range(0, len(order), size):
+            values = self._values[first : first + size]
+            (rows,) = facts.slice(first, size).to_batches()
             yield Batch(values, labels.encode(rows.column("label"), label_names), rows)
 
 
-def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
-    """The rows of features.<dataset> that are asked for, and their order. Reads their URIs, and the snapshot's labels.
+def find(settings: Settings, name: str, selection: Selection) -> Rows:
+    """The rows of a table that are asked for, and their order. Reads their URIs, and the snapshot's labels.
+
+    name: of the table, features.<dataset> or features.<dataset>_pixels, without the namespace.
 
     Raises what `read.batches` raises, and InputError where there are none, or where they have several fingerprints.
     """
     from imagefeatures.catalog import failures, snapshots
 
-    table = names.table_name(dataset)
-    if dataset in schemas.TABLES:
+    table = names.table_name(name)
+    if name in schemas.TABLES:
         raise InputError(f"{table}: has no vectors; name a dataset")
-    plan = snapshots.plan(settings, dataset, selection)
-    columns = ("uri", "label", *MODEL_COLUMNS)
+    plan = snapshots.plan(settings, name, selection)
+    of_pixels = names.is_pixels_table(name)
+    same = MODEL_COLUMNS[1:] if of_pixels else MODEL_COLUMNS
+    columns = ("uri", "label", *same)
     uris: list[pa.Array] = []
     counts: list[int] = []
-    models: set[tuple[str, str]] = set()
+    made: set[tuple[str, ...]] = set()
     label_names: set[str] = set()
     with failures.readable(table, settings.catalog):
-        for _, batches in _ahead(plan.files, lambda file: file, partial(_file_rows, plan, columns)):
+        for _, batches in ahead(plan.files, lambda file: file, partial(file_rows, plan, columns)):
             counts.append(0)
             for batch in batches:
                 counts[-1] += batch.num_rows
                 uris.append(batch.column("uri"))
                 label_names.update(labels.names_in([batch.column("label")]))
-                models.update(zip(*(batch.column(name).to_pylist() for name in MODEL_COLUMNS), strict=True))
+                made.update(zip(*(batch.column(column).to_pylist() for column in same), strict=True))
     if plan.condition is not None:
-        label_names = _label_names(settings, dataset, plan.snapshot)
+        label_names = _label_names(settings, name, plan.snapshot)
     if not uris or plan.snapshot is None:
         raise InputError(f"{table}: no row is asked for that it has; nothing is exported")
-    if len(models) > 1:
-        two = " and ".join(f"{model} {fingerprint}" for model, fingerprint in sorted(models)[:2])
+    if len(made) > 1:
+        two = " and ".join(" ".join(of_rows) for of_rows in sorted(made)[:2])
+        what = "pixels" if of_pixels else "vectors"
         raise InputError(
-            f"{table}: vectors of several fingerprints ({two}) cannot be compared; choose by --partition, or run the "
+            f"{table}: {what} of several fingerprints ({two}) cannot be compared; choose by --partition, or run the "
             "older partitions again"
         )
-    ((model, fingerprint),) = models
+    (found,) = made
     order = pc.sort_indices(pa.chunked_array(uris), sort_keys=[("", "ascending")]).to_numpy()
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
@@ -230,15 +244,18 @@ def find(settings: Settings, dataset: str, selection: Selection) -> Rows:
         for file, own in zip(plan.files, of_files, strict=True)
         if len(own)
     ]
-    first = next(_file_rows(plan, ("features",), files[0].stored))
-    width = read.vectors(first).shape[1]
+    values = (
+        Values.of_pixels(table, plan.schema)
+        if of_pixels
+        else Values.of_vectors(table, file_rows(plan, ("features",), files[0].stored))
+    )
     return Rows(
         settings,
-        dataset,
+        name,
         plan.snapshot,
-        model,
-        fingerprint,
-        width,
+        None if of_pixels else found[0],
+        found[-1],
+        values,
         tuple(sorted(label_names)),
         plan,
         tuple(sorted(files, key=lambda file: file.first)),
@@ -249,52 +266,3 @@ def _label_names(settings: Settings, dataset: str, snapshot: int | None) -> set[
     """All labels of a snapshot."""
     rows = read.batches(settings, dataset, columns=("label",), snapshot=snapshot)
     return set(labels.names_in(batch.column("label") for batch in rows))
-
-
-def _ahead(
-    tasks: Iterable[T],
-    file_of: Callable[[T], SnapshotFile],
-    rows: Callable[[SnapshotFile], Iterator[pa.RecordBatch]],
-) -> Iterator[tuple[T, Iterable[pa.RecordBatch]]]:
-    """Each task with the rows of its file. Small files are read ahead, as `read.batches` does it.
-
-    Where two tasks of the same small file follow each other, it is read once.
-    """
-    pool = ThreadPoolExecutor(FILES_AHEAD)
-    last: SnapshotFile | None = None
-    reading: Callable[[], Iterable[pa.RecordBatch]] = tuple
-
-    def begun(task: T) -> tuple[T, Callable[[], Iterable[pa.RecordBatch]]]:
-        nonlocal last, reading
-        file = file_of(task)
-        if file.size > SMALL_FILE:
-            return task, partial(rows, file)
-        if file is not last:
-            last, reading = file, pool.submit(list, rows(file)).result
-        return task, reading
-
-    waiting = iter(tasks)
-    try:
-        ahead = deque(map(begun, islice(waiting, FILES_AHEAD)))
-        while ahead:
-            task, result = ahead.popleft()
-            yield task, result()
-            ahead.extend(map(begun, islice(waiting, 1)))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _file_rows(plan: Plan, columns: Sequence[str], file: SnapshotFile) -> Iterator[pa.RecordBatch]:
-    """The rows of a file that the plan asks for, in its order; the columns in the order that is given."""
-    needed = pa.schema([field for field in schemas.FEATURES if field.name in plan.mentions or field.name in columns])
-    stored: Iterator[pa.RecordBatch]
-    if file.by_iceberg is None:
-        stored = (batch for _, batch in read.file_batches(file.uri, file.size, needed.names))
-    else:
-        stored = file.by_iceberg(needed.names)
-    for batch in stored:
-        batch = read.with_schema(batch, needed)
-        if plan.condition is not None:
-            batch = batch.filter(plan.condition)
-        if batch.num_rows:
-            yield batch.select(columns)

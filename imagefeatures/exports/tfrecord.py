@@ -22,7 +22,8 @@ FLOATS, INTEGERS, BYTES = 2, 3, 1
 def write(content: Content, batches: Batches, path: Path) -> None:
     """Write the rows as fruit.tfrecord, and the specification as fruit.json.
 
-    A text is bytes of UTF-8, and a null one is empty; a label is a number, -1 where there is none.
+    A text is bytes of UTF-8, and a null one is empty; a label is a number, -1 where there is none. Pixels are bytes,
+    row by row.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no banner
     import tensorflow as tf
@@ -32,8 +33,8 @@ def write(content: Content, batches: Batches, path: Path) -> None:
     (path.parent / beside(path.name, ".json")).write_text(specification(content), encoding="utf-8")
     with tf.io.TFRecordWriter(str(path)) as writer:
         for batch in batches:
-            rows = np.ascontiguousarray(batch.values, "<f4")
-            fixed = _entry_around(content.values, FLOATS, rows.shape[1] * 4)
+            rows = np.ascontiguousarray(batch.values, content.dtype)
+            fixed = _entry_around(content.values, FLOATS if content.kind is None else BYTES, content.row_bytes)
             integers = {"label": batch.labels.tolist()} | {n: batch.facts.column(n).to_pylist() for n in numbers}
             strings = {name: texts(batch.facts.column(name)) for name in words}
             for at, row in enumerate(rows):
@@ -44,12 +45,17 @@ def write(content: Content, batches: Batches, path: Path) -> None:
 
 
 def specification(content: Content) -> str:
-    """What tf.io.parse_example needs of each feature, and what the file says of itself, as JSON."""
+    """What tf.io.parse_example needs of each feature, and what the file says of itself, as JSON.
+
+    Of pixels it gives bytes: decode_raw and decoded_shape are for tf.io.decode_raw and tf.reshape.
+    """
     kinds: dict[str, object] = {
         field.name: {"dtype": "string" if pa.types.is_string(field.type) else "int64", "shape": []}
         for field in content.facts
     }
-    features = {content.values: {"dtype": "float32", "shape": [content.width]}, **kinds}
+    vectors = {"dtype": "float32", "shape": [*content.shape]}
+    raw = {"dtype": "string", "shape": [], "decode_raw": content.dtype.name, "decoded_shape": [*content.shape]}
+    features = {content.values: vectors if content.kind is None else raw, **kinds}
     features["label"] = {"dtype": "int64", "shape": []}
     return json.dumps({"features": features, **{"about": content.about()}}, ensure_ascii=False, indent=1) + "\n"
 

@@ -9,6 +9,8 @@ when they are called.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
 from itertools import accumulate
@@ -93,6 +95,11 @@ class Preprocessing(FrozenModel):
             case (Upright() as upright, RGB() as rgb, Stretch() as stretch):
                 return facts | upright.facts() | rgb.facts() | stretch.facts()
         return facts | {"chain": [transform.model_dump(mode="json") for transform in self.chain]}
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the chain alone, for pixels: 32 hexadecimal digits."""
+        return hashlib.sha256(json.dumps({"preprocessing": self.facts}, sort_keys=True).encode()).hexdigest()[:32]
 
     def __call__(self, image: Any) -> Any:
         """image: a decoded Pillow image. Returns uint8 [height, width, channels]. Raises Rejected."""

@@ -81,6 +81,11 @@ def settled(declared: Sequence[Any] | None, model: ModelSpec) -> Preprocessing:
     return chain
 
 
+def without_model(declared: Sequence[Any] | None, input_shape: tuple[int, int, int]) -> Preprocessing:
+    """The whole chain where no model takes what it makes. input_shape: of the model that gives the size by default."""
+    return Preprocessing.standard(*input_shape[:2]) if declared is None else _chain(declared, 3)
+
+
 def _chain(declared: Sequence[Any], channels: int) -> Preprocessing:
     first: Transform = RGB()
     rest = list(declared)

@@ -2,6 +2,7 @@
 
 parquet     record batches of the data files that a plan names
 vectors     the vectors of a batch as an array
+values      what is read of each row: vectors or pixels
 dataset     one snapshot of a dataset, pinned
 labels      labels as numbers
 stream      batches for training: shared among workers, in mixed order

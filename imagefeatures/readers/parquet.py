@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 1024
 """The most rows of a batch: 5 MB of vectors with 1280 values."""
 
+BATCH_BYTES = 16 << 20
+"""The most bytes of pixels in a batch: 111 pictures of 224 × 224 × 3."""
+
 SMALL_FILE = 4 << 20
 """A file of at most this size, in bytes, is read before its turn. A shard of 512 vectors has 2 MB."""
 
@@ -39,12 +42,13 @@ BUFFER = 1 << 20
 """Of a larger file, this many bytes of each column are held."""
 
 
-def schema_of(dataset: str, columns: Sequence[str] | None = None) -> pa.Schema:
+def schema_of(dataset: str, columns: Sequence[str] | None = None, schema: pa.Schema | None = None) -> pa.Schema:
     """The columns of a table, or those of them that are named, in the order of the schema.
 
+    schema: of the table, where it is known what its pixels are.
     Raises InputError for a name that is none of them, for no name, and for a text in place of a list.
     """
-    schema = schemas.TABLES.get(dataset, schemas.FEATURES)
+    schema = schemas.of_table(dataset) if schema is None else schema
     if columns is None:
         return schema
     columns = several(names.table_name(dataset), "columns", columns)
@@ -61,16 +65,18 @@ def plan_batches(
 
     together: a batch is taken from each of so many files in turn; with 1 they come file by file.
     """
-    chosen = schema_of(dataset, columns)
-    needed = [name for name in schema_of(dataset).names if name in plan.mentions or name in chosen.names]
+    chosen = schema_of(dataset, columns, plan.schema)
+    needed = [name for name in plan.schema.names if name in plan.mentions or name in chosen.names]
     held = LARGE_FILE if together == 1 else SMALL_FILE  # several files are open at the same time
-    return _in_turn(plan.files, partial(_rows, plan, schema_of(dataset, needed), chosen.names, held), together)
+    return _in_turn(
+        plan.files, partial(_rows, plan, schema_of(dataset, needed, plan.schema), chosen.names, held), together
+    )
 
 
 def file_batches(
     uri: str, size: int, columns: Sequence[str], rows: Sequence[int] | None = None, held: int | None = None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """A Parquet file in batches of at most BATCH_ROWS rows: (the number of its first row, the batch).
+    """A Parquet file in batches of `batch_rows`: (the number of its first row, the batch).
 
     size: of the file, in bytes. columns: those of them that the file has, in the file's order and types.
     rows: only row groups that hold one of these. held: up to this size a row group is fetched in few requests and held
@@ -84,13 +90,25 @@ def file_batches(
         buffer_size=BUFFER if large else 0,
         page_checksum_verification=True,
     )
+    stored = opened.schema_arrow
+    most = batch_rows([stored.field(name).type for name in columns if name in stored.names])
     after = 0
     for group in range(opened.num_row_groups):
         first, after = after, after + opened.metadata.row_group(group).num_rows
         if rows is None or any(first <= row < after for row in rows):
-            for batch in opened.iter_batches(BATCH_ROWS, [group], list(columns), use_threads=False):
+            for batch in opened.iter_batches(most, [group], list(columns), use_threads=False):
                 yield first, batch
                 first += batch.num_rows
+
+
+def batch_rows(kinds: Sequence[pa.DataType]) -> int:
+    """The most rows of a batch with columns of these types: BATCH_ROWS, and fewer where rows have pixels.
+
+    >>> batch_rows([pa.string()]), batch_rows([pa.string(), pa.binary(224 * 224 * 3)])
+    (1024, 111)
+    """
+    sizes = sum(int(kind.byte_width) for kind in kinds if pa.types.is_fixed_size_binary(kind))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, sizes)))
 
 
 def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -149,5 +167,6 @@ def _read(file: SnapshotFile, columns: Sequence[str], held: int) -> Iterator[pa.
             yield batch
     else:
         for batch in file.by_iceberg(columns):
-            for start in range(0, batch.num_rows, BATCH_ROWS):
-                yield batch.slice(start, BATCH_ROWS)
+            most = batch_rows(batch.schema.types)
+            for start in range(0, batch.num_rows, most):
+                yield batch.slice(start, most)

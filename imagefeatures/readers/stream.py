@@ -18,16 +18,19 @@ from imagefeatures import names
 from imagefeatures.errors import InputError
 from imagefeatures.readers.labels import encode
 from imagefeatures.readers.parquet import plan_batches
-from imagefeatures.readers.vectors import vectors
+from imagefeatures.readers.values import Values
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.snapshots import Plan
 
 Arrays = tuple[np.ndarray, np.ndarray]
-"""Of a batch: features, float32 [b, width], and labels, int64 [b]. They may be read-only views."""
+"""Of a batch: values, float32 [b, width] or pixels [b, height, width, channels], and labels, int64 [b].
+
+They may be read-only views.
+"""
 
 WINDOW_BYTES = 64 << 20
-"""Rows are mixed within a window of so many bytes of vectors: 13,000 rows of 1280 values."""
+"""Rows are mixed within a window of so many bytes: 13,000 vectors of 1280 values, 445 pictures of 224 × 224 × 3."""
 
 MIXED_FILES = 8
 """A window is filled from so many files in turn, for one file often holds one label."""
@@ -38,7 +41,7 @@ MOST_SEED = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Stream:
-    """The rows of a plan in batches. table: as messages call it. width: of a vector; None where there are no rows.
+    """The rows of a plan in batches. table: as messages call it. values: what is read besides the labels.
 
     batch: rows of a batch; the last one may have fewer. seed: of the order; None for the order of the table.
     """
@@ -47,14 +50,14 @@ class Stream:
     catalog: str
     plan: Plan
     label_names: tuple[str, ...]
-    width: int | None
+    values: Values
     batch: int
     seed: int | None
 
     def batches(self, epoch: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Arrays]:
         """The batches of one worker; those of all workers hold each row once, whatever epoch each of them is in.
 
-        epoch: each has an order of its own, the same every time. Raises InputError for a vector of another width;
+        epoch: each has an order of its own, the same every time. Raises InputError for values of another shape;
         CatalogRefused where a file is gone; StoreError.
         """
         own = self.plan.files[worker::workers]
@@ -68,31 +71,31 @@ class Stream:
         """Views of the batches that were read; only where a batch lies in two of them is it copied."""
         waiting: list[Arrays] = []
         rows = 0
-        for features, labels in self._read(plan, 1):
+        for values, labels in self._read(plan, 1):
             start = 0
             while len(labels) - start >= (missing := self.batch - rows):
                 end = start + missing
-                yield _joined([*waiting, (features[start:end], labels[start:end])])
+                yield _joined([*waiting, (values[start:end], labels[start:end])])
                 start, rows = end, 0
                 waiting.clear()
             if start < len(labels):
-                waiting.append((features[start:], labels[start:]))
+                waiting.append((values[start:], labels[start:]))
                 rows += len(labels) - start
         if waiting:
             yield _joined(waiting)
 
     def _mixed(self, plan: Plan, random: np.random.Generator) -> Iterator[Arrays]:
         """A window is filled, then emptied in mixed order, and filled again."""
-        if self.width is None:
+        if 0 in self.values.shape:  # there are no rows
             return
-        most = max(1, WINDOW_BYTES // (4 * max(1, self.width)) // self.batch) * self.batch
-        window, labels, held = np.empty((most, self.width), np.float32), np.empty(most, np.int64), 0
-        for features, numbers in self._read(plan, MIXED_FILES):
+        most = max(1, WINDOW_BYTES // self.values.row_bytes // self.batch) * self.batch
+        window, labels, held = self.values.empty(most), np.empty(most, np.int64), 0
+        for values, numbers in self._read(plan, MIXED_FILES):
             start = 0
             while start < len(numbers):
                 end = min(len(numbers), start + most - held)
                 count = end - start
-                window[held : held + count], labels[held : held + count] = features[start:end], numbers[start:end]
+                window[held : held + count], labels[held : held + count] = values[start:end], numbers[start:end]
                 start, held = end, held + count
                 if held == most:
                     yield from self._emptied(window, labels, random)
@@ -106,12 +109,9 @@ class Stream:
             yield window[chosen], labels[chosen]
 
     def _read(self, plan: Plan, together: int) -> Iterator[Arrays]:
-        with closing(read_plan(plan, self.table, self.catalog, ("label", "features"), together)) as batches:
+        with closing(read_plan(plan, self.table, self.catalog, ("label", self.values.column), together)) as batches:
             for rows in batches:
-                features = vectors(rows)
-                if features.shape[1] != self.width:
-                    raise InputError(f"{self.table}: vectors of {self.width} values and of {features.shape[1]}")
-                yield features, encode(rows["label"], self.label_names)
+                yield self.values.of(rows), encode(rows["label"], self.label_names)
 
 
 def read_plan(
@@ -152,4 +152,4 @@ def settled_seed(shuffle: bool, seed: int | None) -> int | None:
 def _joined(parts: list[Arrays]) -> Arrays:
     if len(parts) == 1:
         return parts[0]
-    return np.concatenate([features for features, _ in parts]), np.concatenate([labels for _, labels in parts])
+    return np.concatenate([values for values, _ in parts]), np.concatenate([labels for _, labels in parts])

@@ -19,11 +19,14 @@ def dataset(stream: Stream, rows: int) -> tf.data.Dataset:
     passes = itertools.count()
 
     def batches() -> Iterator[Arrays]:
-        for features, labels in stream.batches(next(passes)):
+        for values, labels in stream.batches(next(passes)):
             # Views of Arrow's memory are copied: handed on as they are, an epoch took almost twice as long.
-            yield features if features.flags.owndata else features.copy(), labels
+            yield values if values.flags.owndata else values.copy(), labels
 
-    signature = (tf.TensorSpec((None, stream.width), tf.float32), tf.TensorSpec((None,), tf.int64))
+    signature = (
+        tf.TensorSpec((None, *stream.values.shape), tf.as_dtype(stream.values.dtype)),
+        tf.TensorSpec((None,), tf.int64),
+    )
     whole = tf.data.Dataset.from_generator(batches, output_signature=signature)
     # Whole batches: tf.data's own shuffling handles every row by itself, at a fifth of the speed.
     counted = whole.apply(tf.data.experimental.assert_cardinality(-(-rows // stream.batch)))

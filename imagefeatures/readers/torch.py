@@ -35,8 +35,8 @@ class Batches:
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         epoch = int(self._passes[worker])
         self._passes[worker] += 1
-        for features, labels in self._stream.batches(epoch, worker, workers):
-            yield torch.from_numpy(_writable(features)), torch.from_numpy(_writable(labels))
+        for values, labels in self._stream.batches(epoch, worker, workers):
+            yield torch.from_numpy(_writable(values)), torch.from_numpy(_writable(labels))
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Stream, torch.Tensor]]:
         return _joined, (self._stream, self._passes)

@@ -66,22 +66,26 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
     chosen, kept = held.quarantine.filter(matching), held.quarantine.filter(pc.invert(matching))
     if not chosen.num_rows:
         return None
-    published = {dataset.name: held.row["fingerprint"]}
+    published = {names.tables_of_run(held.row)[0]: held.row["fingerprint"]}
     published |= {names.model_table(dataset.name, model): one for model, one in dict(held.row["models"] or ()).items()}
+    if held.row["pixels"]:
+        published[names.pixels_table(dataset.name)] = held.row["pixels"]
     settled = outputs.settle(dataset, settings.lake, settings.cache)
     for output in settled:
         if output.table not in published:
+            what = f"vectors of {output.model.name}" if output.model else "pixels"
             raise ParamsError(
-                f"partition: {partition} of {dataset.name} has no vectors of {output.model.name}, which a run computes "
-                f"now; run the whole partition: {_whole(dataset, partition)}"
+                f"partition: {partition} of {dataset.name} has no {what}, which a run makes now; run the whole "
+                f"partition: {_whole(dataset, partition)}"
             )
         if (one := published[output.table]) != output.fingerprint:
+            what = "vectors" if output.model else "pixels"
             raise ParamsError(
-                f"partition: {partition} of {dataset.name} has vectors of another fingerprint, {one}, "
+                f"partition: {partition} of {dataset.name} has {what} of another fingerprint, {one}, "
                 f"than a run computes now, {output.fingerprint}; run the whole partition: {_whole(dataset, partition)}"
             )
     by_table = {output.table: [PublishedFile(*file) for file in held.files[output.table]] for output in settled}
-    files = by_table.pop(dataset.name)
+    files = by_table.pop(settled[0].table)
     inside = list(_inside(dataset, chosen, kept, files))
     return Selection(held.row["run_id"], files, chosen, kept, inside, dataset.sample, by_table)
 

@@ -27,6 +27,9 @@ from imagefeatures.steps import FEATURIZE
 FILE_ROWS = 4096
 """So many rows are held at a time, and are a file: 20 MB of vectors with 1280 values. Small files become fewer."""
 
+FILE_BYTES = 64 << 20
+"""The same of pixels: 445 pictures of 224 × 224 × 3."""
+
 GROUP_ROWS = 512
 """The rows of a row group: a later run that reuses one of the vectors reads no more than that of a shard's file."""
 
@@ -101,22 +104,20 @@ def _copied(run: Run, output: Output, selection: Selection, taken: pa.Array) -> 
     """
     # Their numbers come after those of the run's own shards: every name tells which run it is of, and is a new one.
     first = manifest.read_listing(run).shards
+    options = {"row_group_size": GROUP_ROWS} | schemas.file_options(output.kind)
+    most = FILE_ROWS if output.kind is None else max(1, FILE_BYTES // output.kind.size)
     return [
-        shards.write_parquet(
-            run.layout.new_output(FEATURIZE, number, output.table),
-            rows,
-            row_group_size=GROUP_ROWS,
-            **schemas.FEATURES_FILE,
-        )
-        for number, rows in enumerate(_in_files(_checked(run, output, selection, taken), run.run_id), first)
+        shards.write_parquet(run.layout.new_output(FEATURIZE, number, output.table), rows, **options)
+        for number, rows in enumerate(_in_files(_checked(run, output, selection, taken), run.run_id, most), first)
     ]
 
 
 def _checked(run: Run, output: Output, selection: Selection, taken: pa.Array) -> Iterator[pa.RecordBatch]:
     """The partition's features in an output's table. Raises AuditFailed for a row that is not of the published run."""
     constants = {"partition_key": run.partition, "fingerprint": output.fingerprint, "run_id": selection.replaces}
-    for file in selection.files if output.table == run.dataset.name else selection.others.get(output.table, ()):
-        for batch in published_rows(file, schemas.FEATURES.names):
+    schema = schemas.of_table(output.table, output.kind)
+    for file in selection.files if output.table == run.tables[0] else selection.others.get(output.table, ()):
+        for batch in published_rows(file, schema.names, schema):
             for column, value in constants.items():
                 if (values := batch[column].unique().to_pylist()) != [value]:
                     raise AuditFailed(f"{file.uri}: {column} holds {values}, the published run's is {value}")
@@ -124,12 +125,12 @@ def _checked(run: Run, output: Output, selection: Selection, taken: pa.Array) ->
             yield batch
 
 
-def _in_files(batches: Iterable[pa.RecordBatch], run_id: str) -> Iterator[pa.Table]:
-    """The rows in tables of about FILE_ROWS, as rows of this run."""
+def _in_files(batches: Iterable[pa.RecordBatch], run_id: str, most: int) -> Iterator[pa.Table]:
+    """The rows in tables of about `most`, as rows of this run."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
-        if sum(batch.num_rows for batch in held) >= FILE_ROWS:
+        if sum(batch.num_rows for batch in held) >= most:
             yield _of_run(pa.Table.from_batches(held), run_id)
             held.clear()
     if held:

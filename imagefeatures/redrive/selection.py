@@ -82,12 +82,14 @@ def selected(layout: Layout, replaces: str | None) -> Selection:
     raise AuditFailed(f"{uri}: it is not as plan wrote it; start a new re-drive")
 
 
-def published_rows(file: PublishedFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a data file, in these columns of schemas.FEATURES; one that the file lacks is null.
+def published_rows(
+    file: PublishedFile, columns: Sequence[str], table: pa.Schema = schemas.FEATURES
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a data file, in these columns of its table; one that the file lacks is null.
 
     Raises AuditFailed where the file is gone or damaged.
     """
-    schema = pa.schema([schemas.FEATURES.field(name) for name in columns])
+    schema = pa.schema([table.field(name) for name in columns])
     try:
         for _, batch in read.file_batches(*file, columns):
             yield read.with_schema(batch, schema)

@@ -114,7 +114,7 @@ class Outcome:
         passed += f"; {row['redriven']} of them taken again" if row["redriven"] else ""
         busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in SPARK_STEPS)
         return (
-            f"{self.state}: features.{row['dataset']} {row['partition_key']}: {row['listed']} listed = "
+            f"{self.state}: features.{names.tables_of_run(row)[0]} {row['partition_key']}: {row['listed']} listed = "
             f"{row['registered']} registered{made} + {row['quarantined']} quarantined ({reasons}){passed}; "
             f"{seconds:.0f} s since plan, workers busy: {busy}" + (f"; warning: {self.warning}" if self.warning else "")
         )
@@ -142,7 +142,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         return Outcome(ALREADY, published)
     run = load_run(run_file, settings.lake)
     for output in run.outputs:
-        widths.refuse_another(catalog, output.table, run.partition, output.model.width)
+        widths.refuse_another(catalog, output, run.partition)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
     listing = manifest.read_listing(run)
     if not listing.objects and not run.redrive:
@@ -159,7 +159,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
     rejected = _quarantine_rows(run, audit, row["finished_at"])
     runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
-    publication = Publication(run.layout, audit.files, rejected, runs, run.replace_newer)
+    pixels = next((output.kind for output in run.outputs if output.kind), None)
+    publication = Publication(run.layout, audit.files, rejected, runs, run.replace_newer, pixels=pixels)
     if run.redrive and published:
         publication = merge.merged(run, publication, published)
         (row,) = publication.runs.to_pylist()
@@ -232,8 +233,9 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
     audit.registered += len(uris[0])
     audit.reused += shards.totals([receipts[RESIZE]]).reused
     for output, _, resized in of_outputs[1:]:
-        known = resized.reused.rows if resized.reused else 0
-        audit.models_reused[output.model.name] = audit.models_reused.get(output.model.name, 0) + known
+        if output.model:
+            known = resized.reused.rows if resized.reused else 0
+            audit.models_reused[output.model.name] = audit.models_reused.get(output.model.name, 0) + known
     audit.rejected += rejected
     for table in rejected:
         audit.reasons.update(table["reason"].to_pylist())
@@ -244,20 +246,23 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
 
 def _checked_uris(run: Run, output: Output, file: StagedFile) -> Iterator[str]:
     """The URIs in a features file, after a check of all its rows. Raises AuditFailed when one must not be published."""
+    schema = schemas.of_table(output.table, output.kind)
     table = shards.read_staged(file)
-    if not table.schema.equals(schemas.FEATURES):
+    if not table.schema.equals(schema):
         raise AuditFailed(f"{file.uri}: columns are not those of features.{output.table}")
     constants = {"partition_key": run.partition, "fingerprint": output.fingerprint, "run_id": run.run_id}
     for column, value in constants.items():
         if table.num_rows and (values := table[column].unique().to_pylist()) != [value]:
             raise AuditFailed(f"{file.uri}: {column} holds {values}, this run's is {value}")
+    yield from table["uri"].to_pylist()
+    if output.kind:
+        return
     vectors = table["features"].combine_chunks()
-    width = output.model.width
+    width = output.spec.width
     if table.num_rows and set(vectors.value_lengths().unique().to_pylist()) != {width}:
         raise AuditFailed(f"{file.uri}: MODEL_MISMATCH: not every vector has {width} values")
     if not np.isfinite(vectors.flatten().to_numpy()).all():
         raise AuditFailed(f"{file.uri}: a vector holds a value that is not finite")
-    yield from table["uri"].to_pylist()
 
 
 def _quarantine_rows(run: Run, audit: Audit, finished: dt.datetime) -> pa.Table:
@@ -286,12 +291,13 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "passed_over": sorted(audit.passed_over.items()),
         "redriven": 0,
         "fingerprint": run.fingerprint,
-        "model": run.model.name,
+        "model": run.model.name if run.model else names.NO_MODEL,
         "started_at": run.started_at,
         "finished_at": finished,
         "base_started_at": run.started_at,
         "versions": sorted(run.versions.items()),
-        "models": [(output.model.name, output.fingerprint) for output in run.others],
+        "models": [(output.model.name, output.fingerprint) for output in run.others if output.model],
+        "pixels": next((output.fingerprint for output in run.outputs if output.kind), None),
         "models_reused": list(audit.models_reused.items()),
     }
     for step, totals in audit.steps.items():

@@ -27,7 +27,7 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
 
     Images whose vectors all tables hold are not decoded. The others are decoded once, for the chains of all outputs
     that lack one. The pixels of an image lie with the first output that lacks it, and serve the later ones of the same
-    chain. What a table holds, schemas.REUSED, goes to a file of its output, with what ingest has found unchanged.
+    chain. What a table holds, schemas.reused, goes to a file of its output, with what ingest has found unchanged.
     decoder: the process that decodes; by default this process's own.
     """
     work = ShardWork(run.layout, RESIZE, shard, run.dataset.keep_rejected)
@@ -52,8 +52,8 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
             left &= ~own
     good = verdicts if is_good.all() else verdicts.filter(pa.array(is_good))
     reused = [
-        _with_unchanged(reuse.known_rows(good, of_output), files.reused)
-        for of_output, files in zip(known, validated.outputs, strict=True)
+        _with_unchanged(reuse.known_rows(good, of_output, output.kind), files.reused)
+        for output, of_output, files in zip(run.outputs, known, validated.outputs, strict=True)
     ]
     further = [Further(*tables) for tables in zip(pixels[1:], reused[1:], strict=True)]
     return work.finish(validated.passed, pixels[0], reused[0], further, compression="none", use_dictionary=False)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from imagefeatures import read, schemas, sealed, storage
 from imagefeatures.errors import StoreRefused
 from imagefeatures.outputs import Output
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.plan import Run
 from imagefeatures.shards import read_output
 from imagefeatures.steps import VALIDATE
@@ -29,6 +30,15 @@ KNOWN = pa.schema(
     + [("features", pa.list_(pa.float32()))]
 )
 """The columns that are read from the table. Any value may be null: the row may be another writer's."""
+
+
+def known_columns(output: Output) -> pa.Schema:
+    """The same of an output's table: KNOWN, or of a table of pixels the columns in their place."""
+    if output.kind is None:
+        return KNOWN
+    same = [KNOWN.field(name) for name in ("image_id", "width", "height", "mode", "fingerprint")]
+    return pa.schema([*same, ("pixels", output.kind.storage)])
+
 
 _LOOKED_AT = pa.schema([KNOWN.field("image_id"), KNOWN.field("fingerprint")])
 
@@ -67,7 +77,7 @@ def known_files(run: Run) -> list[KnownFile]:
 
 def output_of(run: Run, file: KnownFile) -> Output:
     """The output of the run whose table has the file."""
-    return next(output for output in run.outputs if output.table == (file.table or run.dataset.name))
+    return next(output for output in run.outputs if output.table == (file.table or run.tables[0]))
 
 
 def row_locations(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, RowLocation]]:
@@ -111,13 +121,14 @@ def search(run: Run) -> Search:
 
 
 def known_images(run: Run, shard: int, output: Output | None = None) -> pa.Table:
-    """The rows of an output's table that hold images of a shard: KNOWN, every row checked, an image_id at most once.
+    """The rows of an output's table that hold images of a shard: known_columns, each checked, an image_id at most once.
 
     output: of the run; by default the first. Leaves out invalid rows and files of the table that cannot be read. Raises
     StoreError when the store does not answer, AuditFailed when the matches are not those that the search wrote.
     """
     output = output or run.outputs[0]
-    valid = [KNOWN.empty_table()]
+    columns = known_columns(output)
+    valid = [columns.empty_table()]
     files = known_files(run)
     try:
         located: list[RowLocation] = search(run).read(shard) if files else []
@@ -127,7 +138,7 @@ def known_images(run: Run, shard: int, output: Output | None = None) -> pa.Table
         if output_of(run, files[number]) != output:
             continue
         rows = [row for _, row in locations]
-        for first, table in batches(files[number], KNOWN, rows):
+        for first, table in batches(files[number], columns, rows):
             if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
                 valid.append(valid_rows(output, table.take(in_batch)))
     return pa.concat_tables(valid)
@@ -139,20 +150,20 @@ def lacked(verdicts: pa.Table, known: pa.Table) -> np.ndarray:
     return missing
 
 
-def known_rows(verdicts: pa.Table, known: pa.Table) -> pa.Table:
-    """schemas.REUSED of those of a shard's images that are known, in their order.
+def known_rows(verdicts: pa.Table, known: pa.Table, kind: PixelFormat | None = None) -> pa.Table:
+    """schemas.reused(kind) of those of a shard's images that are known, in their order.
 
-    Width, height, mode and vector of a known image are those of its known row; the other columns are those of its
-    verdict.
+    Width, height, mode and vector or pixels of a known image are those of its known row; the other columns are those
+    of its verdict.
     """
     index = _places(verdicts, known)
     known_rows = known.take(index.drop_null())
     known_verdicts = verdicts.filter(index.is_valid())
-    from_row = ("width", "height", "mode", "features")
+    from_row, schema = ("width", "height", "mode", "features", "pixels"), schemas.reused(kind)
     columns = [
-        (known_rows if name in from_row else known_verdicts)[name].cast(kind) for name, kind in _types(schemas.REUSED)
+        (known_rows if field.name in from_row else known_verdicts)[field.name].cast(field.type) for field in schema
     ]
-    return pa.table(columns, schema=schemas.REUSED)
+    return pa.table(columns, schema=schema)
 
 
 def _places(verdicts: pa.Table, known: pa.Table) -> pa.Array:
@@ -162,13 +173,16 @@ def _places(verdicts: pa.Table, known: pa.Table) -> pa.Array:
 
 
 def valid_rows(output: Output, table: pa.Table) -> pa.Table:
-    """The rows whose vectors may be used for an output. table: KNOWN, and any other columns."""
-    model, width = output.model.name, output.model.width
-    valid = pc.and_(pc.equal(table["fingerprint"], output.fingerprint), pc.equal(table["model"], model))
-    valid = pc.and_(valid, pc.equal(pc.list_value_length(table["features"]), width))
-    for name in ("image_id", "width", "height", "mode"):
+    """The rows whose vectors or pixels may be used for an output. table: known_columns, and any other columns."""
+    valid = pc.equal(table["fingerprint"], output.fingerprint)
+    if output.model:
+        valid = pc.and_(valid, pc.equal(table["model"], output.model.name))
+        valid = pc.and_(valid, pc.equal(pc.list_value_length(table["features"]), output.model.width))
+    for name in ("image_id", "width", "height", "mode", *(() if output.model else ("pixels",))):
         valid = pc.and_(valid, pc.is_valid(table[name]))
     table = table.filter(valid)  # a null counts as false
+    if output.model is None:
+        return table
     return table.filter(pa.array(np.isfinite(read.vectors(table)).all(axis=1)))
 
 
@@ -183,7 +197,3 @@ def batches(file: KnownFile, schema: pa.Schema, rows: list[int] | None = None) -
             yield first, pa.Table.from_batches([batch]).select(schema.names).cast(schema)
     except UNREADABLE:
         return
-
-
-def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    return [(field.name, field.type) for field in schema]

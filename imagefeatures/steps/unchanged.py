@@ -17,14 +17,20 @@ import pyarrow.compute as pc
 
 from imagefeatures import schemas, storage
 from imagefeatures.manifest import Listing, read_manifest
+from imagefeatures.outputs import Output
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.plan import Run
 from imagefeatures.steps import reuse
 from imagefeatures.steps.reuse import KnownFile, RowLocation
 from imagefeatures.summaries import Search
 
 _VERSION = [pa.field(name, schemas.FEATURES.field(name).type) for name in ("uri", "etag", "size")]
-VERSIONS = pa.schema([*reuse.KNOWN, *_VERSION])
-"""The columns that are read of the table's rows."""
+
+
+def columns(output: Output) -> pa.Schema:
+    """The columns that are read of the rows of an output's table."""
+    return pa.schema([*reuse.known_columns(output), *_VERSION])
+
 
 _LOOKED_AT = pa.schema(
     [*_VERSION[:2], *(pa.field(name, schemas.FEATURES.field(name).type) for name in ("fingerprint", "run_id"))]
@@ -37,10 +43,12 @@ Newest = tuple[str, RowLocation]
 class Versions(NamedTuple):
     """The versions that a shard may ask about.
 
-    tables: VERSIONS, for each output of the run. rows: by URI, the number of its row in each of them.
+    tables: `columns`, for each output of the run. kinds: of the pixels of each. rows: by URI, the number of
+    its row in each of them.
     """
 
     tables: Sequence[pa.Table]
+    kinds: Sequence[PixelFormat | None]
     rows: dict[str, tuple[int, ...]]
 
     def etag(self, uri: str) -> str | None:
@@ -48,17 +56,18 @@ class Versions(NamedTuple):
         return self.tables[0]["etag"][self.rows[uri][0]].as_py() if uri in self.rows else None
 
     def reused(self, listed: pa.Table, output: int = 0) -> pa.Table:
-        """schemas.REUSED of those rows of the manifest whose hosts say that they have not changed.
+        """schemas.reused of those rows of the manifest whose hosts say that they have not changed.
 
         output: the number of the output whose vectors they are.
         """
         places = [self.rows[uri][output] for uri in listed["uri"].to_pylist()]
         known = self.tables[output].take(pa.array(places, pa.int64()))
+        schema = schemas.reused(self.kinds[output])
         columns = [
-            (listed if name in ("uri", "label", "key") else known)[name].cast(schemas.REUSED.field(name).type)
-            for name in schemas.REUSED.names
+            (listed if field.name in ("uri", "label", "key") else known)[field.name].cast(field.type)
+            for field in schema
         ]
-        return pa.table(columns, schema=schemas.REUSED)
+        return pa.table(columns, schema=schema)
 
 
 def files(run: Run) -> list[KnownFile]:
@@ -121,15 +130,15 @@ def known_versions(run: Run, shard: int) -> Versions:
         located: list[RowLocation] = search(run).read(shard) if known else []
     except storage.ObjectMissing:  # nobody has searched
         located = []
-    valid = {output.table: [VERSIONS.empty_table()] for output in run.outputs}
+    valid = {output.table: [columns(output).empty_table()] for output in run.outputs}
     for number, locations in groupby(located, key=lambda location: location[0]):
         output, rows = reuse.output_of(run, known[number]), [row for _, row in locations]
-        for first, table in reuse.batches(known[number], VERSIONS, rows):
+        for first, table in reuse.batches(known[number], columns(output), rows):
             if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
                 found = reuse.valid_rows(output, table.take(in_batch))
                 valid[output.table].append(_within_limits(run, found))
     tables = [pa.concat_tables(of_output) for of_output in valid.values()]
-    return Versions(tables, _of_one_version(tables))
+    return Versions(tables, [output.kind for output in run.outputs], _of_one_version(tables))
 
 
 def _of_one_version(tables: Sequence[pa.Table]) -> dict[str, tuple[int, ...]]:

@@ -20,7 +20,9 @@ from imagefeatures_spark.distribute import main, spread
 def work(context: SparkContext, run: Run) -> None:
     # The driver reads a model once, and Spark passes it from executor to executor: no worker reads it from the store.
     bundles = [
-        context.broadcast(prepare.read_bundle(output.model, output.preprocessing, run.lake)) for output in run.outputs
+        context.broadcast(prepare.read_bundle(output.model, output.preprocessing, run.lake))
+        for output in run.outputs
+        if output.model
     ]
     spread(
         context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundles)
@@ -28,7 +30,7 @@ def work(context: SparkContext, run: Run) -> None:
 
 
 def on_worker(run: Run, shard: int, bundles: Sequence[Broadcast[engines.Bundle]]) -> Receipt:
-    """bundles: of each output of the run."""
+    """bundles: of each output of the run that has a model."""
     task = TaskContext.get()
     gpus.use_gpu(gpu_of(task.resources() if task else {}))
     lazy = (engines.LazyEngine(partial(_engine, run.dataset.engine, bundle)) for bundle in bundles)

@@ -101,9 +101,15 @@ def model(run_file: str, dataset: str) -> dict[str, Any]:
     layout = _own(run_file, dataset, settings)
     with _stops_kept(layout, "model"):
         run = load_run(layout.run_file, settings.lake)
-        first, *others = (
-            prepare(output.model, output.preprocessing, settings.lake, settings.cache) for output in run.outputs
-        )
+        prepared = [
+            prepare(output.model, output.preprocessing, settings.lake, settings.cache)
+            for output in run.outputs
+            if output.model
+        ]
+        if not prepared:
+            print("this run publishes pixels alone: there is no model to prepare")
+            return {}
+        first, *others = prepared
         return first | ({"others": others} if others else {})
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from imagefeatures import read
 from imagefeatures.errors import InputError
-from imagefeatures.exports import content, rows
+from imagefeatures.exports import content, reading, rows
 from imagefeatures.exports.rows import Rows
 from imagefeatures.settings import Settings
 from support.exporting import WIDTH, expected, publish, rows_of, scattered
@@ -76,7 +76,7 @@ def test_a_file_in_order_is_read_once(settings: Settings, tmp_path: Path, monkey
 def test_a_large_file_of_many_row_groups_is_read_in_turn(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "SMALL_FILE", 0)
+    monkeypatch.setattr(reading, "SMALL_FILE", 0)
     scattered(settings, tmp_path, 900, files=2, row_group_size=60)
     uris, values, _ = read_all(rows.find(settings, "photos", {}))
     table = expected(settings)

@@ -111,6 +111,23 @@ def test_a_second_run_over_unchanged_urls_costs_no_bytes_and_reuses_all(
     assert (row["reused"], row["ingest_images"], row["featurize_images"]) == (12, 12, 12)
 
 
+def test_pixels_are_reused_with_the_vectors_or_fetched_where_they_are_not_there(
+    planned, photos: Photos, settings: Settings
+) -> None:
+    published(planned(), settings)
+    photos.again()
+    published(planned(pixels="keep"), settings, NOTHING)
+    assert photos.sent == sum(len(body) for body, _ in photos.photos.values())  # the table of pixels had none
+    before = read.table(settings, "photos", what="pixels")
+    photos.again()
+    summary = published(planned(pixels="keep"), settings, NOTHING)
+    assert (photos.sent, summary["reused"]) == (0, COUNT)
+    after = read.table(settings, "photos", what="pixels")
+    changing = ["run_id", "key"]
+    assert after.drop_columns(changing).equals(before.drop_columns(changing))
+    assert after.num_rows == COUNT
+
+
 def run_number(rows: dict[str, dict[str, object]]) -> str:
     return str(rows["/3.jpg"]["key"]).split()[1]
 

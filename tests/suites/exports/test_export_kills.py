@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from imagefeatures import storage
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
 from imagefeatures.storage.s3_upload import S3Upload
+from support import pixel_tables
 from support.exporting import scattered
 from support.registering import held_back, let_go
 from support.shared import BUCKET
@@ -31,7 +33,7 @@ EXPORT = """
 import os, sys
 from imagefeatures.exports import export
 from imagefeatures.settings import Settings
-ready = export.prepare(Settings.from_env(), export.Request("photos", sys.argv[1], sys.argv[2]))
+ready = export.prepare(Settings.from_env(), export.Request("photos", *sys.argv[1:]))
 print("ready", flush=True)
 sys.stdin.read(1)
 ready.write()
@@ -44,16 +46,17 @@ Files = dict[str, bytes]
 @pytest.fixture(autouse=True)
 def _table(settings: Settings, tmp_path: Path) -> None:
     scattered(settings, tmp_path, ROWS, files=8, width=1280)
+    pixel_tables.scattered(settings, tmp_path, ROWS // 2, files=8, kind=PixelFormat.of_shape((60, 60, 3)))
 
 
-def exporting(target: str, format_: str) -> subprocess.Popen[str]:
-    """A process that has prepared an export, and writes it once it is let go."""
-    return held_back(EXPORT, target, format_)
+def exporting(target: str, *request: str) -> subprocess.Popen[str]:
+    """A process that has prepared an export, and writes it once it is let go. request: format, and what."""
+    return held_back(EXPORT, target, *request)
 
 
-def seconds_of(target: str, format_: str) -> float:
+def seconds_of(target: str, *request: str) -> float:
     """How long an undisturbed export takes from when it is let go, and a bit: so that some are killed too late."""
-    process = exporting(target, format_)
+    process = exporting(target, *request)
     began = let_go(process)
     assert process.wait(120) == 0
     return 1.1 * (time.perf_counter() - began)
@@ -78,29 +81,38 @@ def files_here(folder: Path) -> Files:
 
 
 @pytest.mark.parametrize(
-    ("name", "format_", "last"),
-    [("out.h5", "hdf5", "out.h5"), ("out.npy", "npy", "out.npy"), ("out/", "npy", "out/export.json")],
+    ("name", "format_", "what", "last"),
+    [
+        ("out.h5", "hdf5", "features", "out.h5"),
+        ("out.npy", "npy", "features", "out.npy"),
+        ("out/", "npy", "features", "out/export.json"),
+        ("out.h5", "hdf5", "pixels", "out.h5"),
+        ("out.arrow", "arrow", "pixels", "out.arrow"),
+        ("out/", "webdataset", "pixels", "out/export.json"),
+    ],
 )
 def test_a_file_is_whole_or_absent(
-    name: str, format_: str, last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, format_: str, what: str, last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     moments = random.Random(SEED)
     place = tmp_path / "place"
-    longest = min(seconds_of(f"{place}{other}/{name}", format_) for other in ("-first", ""))  # the first is slower
+    longest = min(
+        seconds_of(f"{place}{other}/{name}", format_, what) for other in ("-first", "")
+    )  # the first is slower
     true = files_here(place)
     seen: Counter[str] = Counter()
     for _ in range(KILLS):
         for path in true:
             (place / path).unlink(missing_ok=True)
         clean(place / "out")
-        longest = killed(exporting(f"{place}/{name}", format_), moments, longest)
+        longest = killed(exporting(f"{place}/{name}", format_, what), moments, longest)
         found = {path: data for path, data in files_here(place).items() if ".part/" not in path}
         assert all(found[path] == true[path] for path in found)
         if last in found or name.endswith("/"):
             assert found.keys() in ({}.keys(), true.keys())
         seen["whole" if last in found else "absent"] += 1
     with capsys.disabled():
-        print(f"\n{name} as {format_}, {KILLS} kills: {dict(seen)}")
+        print(f"\n{what} as {format_}, {name}, {KILLS} kills: {dict(seen)}")
     assert min(seen["whole"], seen["absent"]) > 0  # or the moments said nothing
 
 

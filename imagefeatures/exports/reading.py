@@ -1,0 +1,74 @@
+"""The rows of the files of a plan, for an export. Small files are read before their turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+
+from imagefeatures import read
+
+if TYPE_CHECKING:
+    from imagefeatures.catalog.snapshots import Plan, SnapshotFile
+
+T = TypeVar("T")
+
+SMALL_FILE = 4 << 20
+"""A file of at most this size, in bytes, is read before its turn. A shard of 512 vectors has 2 MB."""
+
+FILES_AHEAD = 4
+"""How many small files are read at the same time."""
+
+
+def ahead(
+    tasks: Iterable[T],
+    file_of: Callable[[T], SnapshotFile],
+    rows: Callable[[SnapshotFile], Iterator[pa.RecordBatch]],
+) -> Iterator[tuple[T, Iterable[pa.RecordBatch]]]:
+    """Each task with the rows of its file. Small files are read ahead, as `read.batches` does it.
+
+    Where two tasks of the same small file follow each other, it is read once.
+    """
+    pool = ThreadPoolExecutor(FILES_AHEAD)
+    last: SnapshotFile | None = None
+    reading: Callable[[], Iterable[pa.RecordBatch]] = tuple
+
+    def begun(task: T) -> tuple[T, Callable[[], Iterable[pa.RecordBatch]]]:
+        nonlocal last, reading
+        file = file_of(task)
+        if file.size > SMALL_FILE:
+            return task, partial(rows, file)
+        if file is not last:
+            last, reading = file, pool.submit(list, rows(file)).result
+        return task, reading
+
+    waiting = iter(tasks)
+    try:
+        ahead = deque(map(begun, islice(waiting, FILES_AHEAD)))
+        while ahead:
+            task, result = ahead.popleft()
+            yield task, result()
+            ahead.extend(map(begun, islice(waiting, 1)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def file_rows(plan: Plan, columns: Sequence[str], file: SnapshotFile) -> Iterator[pa.RecordBatch]:
+    """The rows of a file that the plan asks for, in its order; the columns in the order that is given."""
+    needed = pa.schema([field for field in plan.schema if field.name in plan.mentions or field.name in columns])
+    stored: Iterator[pa.RecordBatch]
+    if file.by_iceberg is None:
+        stored = (batch for _, batch in read.file_batches(file.uri, file.size, needed.names))
+    else:
+        stored = file.by_iceberg(needed.names)
+    for batch in stored:
+        batch = read.with_schema(batch, needed)
+        if plan.condition is not None:
+            batch = batch.filter(plan.condition)
+        if batch.num_rows:
+            yield batch.select(columns)
