@@ -27,7 +27,10 @@ from imagefeatures.reasons import printable
 from imagefeatures.run_params import RunParams, day_named
 from imagefeatures.settings import Settings, lake_from_env
 from imagefeatures.sources import AnySource
+from imagefeatures.steps import PLAN
 from imagefeatures.strict import unusable_texts
+from imagefeatures.usage import drivers
+from imagefeatures.usage.meter import Meter
 from imagefeatures.wording import one_line
 
 if TYPE_CHECKING:
@@ -94,6 +97,7 @@ def plan_run(
     from imagefeatures.publications import also_published, finish_interrupted
     from imagefeatures.redrive.selection import write
 
+    meter = Meter()
     partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
     effective = effective.model_copy(update={"source": effective.source.pinned()})
@@ -139,6 +143,7 @@ def plan_run(
     except ImageFeaturesError:
         storage.delete_folder(run.layout.run)
         raise
+    drivers.keep(run.layout, PLAN, meter.usage())
     return run.layout.run_file
 
 

@@ -24,6 +24,8 @@ from imagefeatures import schemas, storage
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.layout import Layout, shard_of_receipt
 from imagefeatures.reasons import printable
+from imagefeatures.usage import meter
+from imagefeatures.usage.meter import Meter, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +46,8 @@ class Receipt:
     """The result of a step for one shard. rows_in = passed + the sum of reasons, always.
 
     reused: rows with vectors of the table, which pass without bytes and pixels: those that ingest was told are
-    unchanged, and from resize on those of known bytes too.
+    unchanged, and from resize on those of known bytes too. usage: what the work has used, this file left out; None in a
+    receipt of a version that did not measure it.
     """
 
     step: str
@@ -56,6 +59,7 @@ class Receipt:
     started_at: float  # seconds since the epoch
     seconds: float
     reused: StagedFile | None = None
+    usage: Usage | None = None
 
     @property
     def passed(self) -> int:
@@ -67,7 +71,7 @@ class Receipt:
 class ShardWork:
     """A step's work on one shard: collects the rejected rows, then writes the files and the receipt.
 
-    The receipt's seconds are counted from the moment this object is made.
+    The receipt's seconds and its usage are counted from the moment this object is made.
     """
 
     layout: Layout
@@ -77,6 +81,7 @@ class ShardWork:
     started_at: float = field(default_factory=time.time)
     _rejected: list[dict[str, object]] = field(default_factory=list)
     _clock: float = field(default_factory=time.perf_counter)
+    _meter: Meter = field(default_factory=Meter)
 
     def reject(self, row: Mapping[str, object], why: Rejected, data: bytes | None = None) -> None:
         """Reject one object.
@@ -119,6 +124,7 @@ class ShardWork:
             started_at=self.started_at,
             seconds=time.perf_counter() - self._clock,
             reused=files.get("reused"),
+            usage=self._meter.usage(),
         )
         uri, content = self.layout.receipt(self.step, self.shard), json.dumps(asdict(receipt)).encode()
         if storage.write(uri, content, only_if_absent=True):
@@ -145,6 +151,7 @@ def read_receipt(uri: str) -> Receipt:
         content["output"] = StagedFile(**content["output"])
         for name in ("rejected", "reused"):
             content[name] = StagedFile(**content[name]) if content.get(name) else None
+        content["usage"] = Usage.of_json(content.get("usage"))
         return Receipt(**content)
     except (ValueError, KeyError, TypeError):  # empty or cut
         raise storage.ObjectMissing(uri) from None
@@ -208,7 +215,7 @@ class Totals:
 
     seconds: time during which at least one worker was busy (overlaps counted once, waiting and
     start-up not at all). bytes: written for the next step. reused: how many of the passed images
-    have their vectors from the table.
+    have their vectors from the table. usage: the sums, of the memory the largest; None if one shard's is not known.
     """
 
     images: int
@@ -216,6 +223,7 @@ class Totals:
     bytes: int
     seconds: float
     reused: int = 0
+    usage: Usage | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -235,6 +243,7 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
         bytes=sum(r.output.size + (r.reused.size if r.reused else 0) for r in receipts),
         seconds=busy,
         reused=sum(r.reused.rows for r in receipts if r.reused),
+        usage=meter.total(r.usage for r in receipts),
     )
 
 
