@@ -22,7 +22,7 @@ from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.models.own import resolve
 from imagefeatures.models.spec import ModelSpec
-from imagefeatures.preprocessing import VERSION, Preprocessing, declared
+from imagefeatures.preprocessing import VERSION, Preprocessing, declared, hugging_face
 from imagefeatures.reasons import printable
 from imagefeatures.run_params import RunParams, day_named
 from imagefeatures.settings import Settings, lake_from_env
@@ -100,7 +100,7 @@ def plan_run(
     meter = Meter()
     partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
-    effective = effective.model_copy(update={"source": effective.source.pinned()})
+    effective = hugging_face.settled(effective.model_copy(update={"source": effective.source.pinned()}))
     source = effective.source_for(partition)
     source.check_apart(settings.lake)
     with _no_store_is_refused():
@@ -173,6 +173,8 @@ def load_run(uri: str, lake: str | None = None) -> Run:
 def settled_preprocessing(dataset: Dataset, model: ModelSpec) -> Preprocessing:
     """The chain that makes the model's input. Raises ParamsError when the dataset's own makes another input."""
     try:
+        if isinstance(dataset.preprocess, declared.PreprocessorConfig):
+            raise ValueError("preprocessor_config: is not replaced by its transforms")
         return declared.settled(dataset.preprocess, model)
     except ValueError as error:
         raise ParamsError(f"preprocess: {error}") from None

@@ -15,6 +15,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.models.own.resolve import resolve
 from imagefeatures.plan import plan_run, settled_preprocessing
+from imagefeatures.preprocessing import hugging_face
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
 from imagefeatures.run_params import RedriveParams, RunParams, day_named
@@ -67,6 +68,7 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
     chosen, kept = held.quarantine.filter(matching), held.quarantine.filter(pc.invert(matching))
     if not chosen.num_rows:
         return None
+    dataset = hugging_face.settled(dataset)
     model = resolve(dataset.model, settings.lake, settings.cache)
     if held.row["fingerprint"] != (fingerprint := model.fingerprint(settled_preprocessing(dataset, model))):
         raise ParamsError(
