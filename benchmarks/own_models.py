@@ -110,7 +110,7 @@ def saved_by_keras(suffix: str, title: str, cut: str | None) -> Callable[[Path, 
         else:
             kinds = {".tflite": "litert", "/": "tf_saved_model", ".xml": "openvino"}
             model.export(path.rstrip("/"), format=kinds[suffix], verbose=False)
-        fields = _fields("mobilenet", path) | {"cut": cut or _suggested(path), "normalize": "tf"}
+        fields = _fields("written", path) | {"cut": cut or _suggested(path), "normalize": "tf"}
         return OwnFile(f"{title}: MobileNetV2", fields, _keras_on(cache))
 
     return make
