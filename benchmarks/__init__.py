@@ -23,7 +23,9 @@ Each of these is run alone:
     driver_memory  the memory of the processes that handle a whole run
     worker_memory  the memory of Spark's Python workers over full shards
     chains         a linear probe for each chain of docs/preprocessing.md, and the picture there
+    probe          a linear probe for each real model, for docs/models.md
     models         every model by name against Keras, and its speed; `seeded_models` draws weights and asks Keras
+    own_models     a model file in each format, for `models` and `probe`
     scale          a billion images, calculated; `counting` has its counts of requests and bytes
 
 `memory` reads the peaks of processes. `measured_job` is the job that driver_memory and worker_memory submit.

@@ -21,7 +21,8 @@ from imagefeatures import images
 from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.models import engines
-from imagefeatures.preprocessing import Preprocessing, declared
+from imagefeatures.outputs import settled_preprocessing
+from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.settings import REPOSITORY, Settings
 
 SIDE, EDGE = MODEL.input_shape[0], MODEL.input_shape[0] * 8 // 7
@@ -71,7 +72,7 @@ def main() -> None:
 
 def chain_of(preprocess: list[Any]) -> Preprocessing:
     dataset = Dataset.model_validate({"name": "chains", "source": "s3://none/", "preprocess": preprocess})
-    return declared.settled(dataset.preprocess, MODEL)
+    return settled_preprocessing(dataset, MODEL)
 
 
 def decoded(blobs: list[bytes], chain: Preprocessing) -> tuple[np.ndarray, float]:

@@ -1,7 +1,8 @@
-"""Every model by name: engine against Keras, in numbers and in speed. `make models` writes the table of docs/models.md.
+"""Every model by name, and one in each format: engine against the model's own framework, in numbers and in speed.
 
-Each model is measured in a process of its own, so that the memory of one is given back before the next. It is prepared
-as a run does, from the weights of the cache folder, or from weights that are drawn where the folder has none.
+`make models` writes the table of docs/models.md. Each model is measured in a process of its own, so that the memory of
+one is given back before the next. It is prepared as a run does, from the weights of the cache folder, or from weights
+that are drawn where the folder has none.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import seeded_models
+from benchmarks import own_models, seeded_models
 from imagefeatures.models import engines, prepare, reference
 from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.own.resolve import resolve
 from imagefeatures.models.pinning import pinned
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.models.weights import cache_file
@@ -38,10 +41,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.folder:
-        print(json.dumps(measure(BACKBONES[given.names[0]], given.folder)))
+        name = given.names[0]
+        found = measure(BACKBONES[name], given.folder) if name in BACKBONES else measure_own(name, given.folder)
+        print(json.dumps(found))
         return
     known: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.is_file() else {}
-    for name in given.names or BACKBONES:
+    for name in given.names or EVERY:
         known[name] = measured(name)
         print(line(name, known[name]), flush=True)
         RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
@@ -50,7 +55,7 @@ def main() -> None:
 
 def write_table(known: dict[str, Any]) -> None:
     """Put the rows of all models that have been measured into the document."""
-    text, rows = DOCUMENT.read_text(encoding="utf-8"), [line(name, known[name]) for name in BACKBONES if name in known]
+    text, rows = DOCUMENT.read_text(encoding="utf-8"), [line(name, known[name]) for name in EVERY if name in known]
     before, _, rest = text.partition(BEGIN)
     table = "\n".join([*HEAD, *rows])
     DOCUMENT.write_text(before + BEGIN + table + "\n" + END + rest.partition(END)[2], encoding="utf-8")
@@ -59,15 +64,25 @@ def write_table(known: dict[str, Any]) -> None:
 def measured(name: str) -> dict[str, Any]:
     """What is measured of one model: a row of the table. Raises CalledProcessError when a part of it fails."""
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
+        if name in own_models.OWN:
+            return {"weights": "real"} | _in_a_process(name, folder)
         real = cache_file(BACKBONES[name], Settings.from_env().cache)
         weights = cache_file(BACKBONES[name], Path(folder))
         weights.parent.mkdir()
         if real.is_file():
             weights.symlink_to(real)
-        command = [sys.executable, "-m", "benchmarks.models", name, "--folder", folder]
-        result = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603 - our own
+        return {"weights": "real" if real.is_file() else "seeded"} | _in_a_process(name, folder)
+
+
+def _in_a_process(name: str, folder: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.models", name, "--folder", folder]
+    result = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603 - our own
     found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return {"weights": "real" if real.is_file() else "seeded"} | found
+    return found
+
+
+EVERY = [*BACKBONES, *own_models.OWN]
+"""The rows of the table."""
 
 
 HEAD = (
@@ -78,10 +93,12 @@ HEAD = (
 
 def line(name: str, found: dict[str, Any]) -> str:
     """A row of the table in Markdown."""
-    spec = BACKBONES[name]
-    height, width, _ = spec.input_shape
+    spec = BACKBONES.get(name)
+    title, vector, shape, values = (
+        found["own"] if spec is None else (f"`{name}`", spec.width, spec.input_shape, VALUES[str(spec.scale)])
+    )
     return (
-        f"| `{name}` | {spec.width} | {height} × {width} | {VALUES[str(spec.scale)]} | {found['weights']} "
+        f"| {title} | {vector} | {shape[0]} × {shape[1]} | {values} | {found['weights']} "
         f"| {found['difference']:.1e} | {found['cosine']:.7f} | {found['images_per_second']:.1f} "
         f"| {found['prepare_seconds']:.0f} s |"
     )
@@ -107,16 +124,39 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
     prepared = time.perf_counter() - started
     bundle, pixels = prepare.read_bundle(spec, spec.preprocessing, lake), seeded_models.pictures(spec)
     engine = engines.load("openvino", bundle)
-    vectors, expected = engine.features(pixels), seeded_models.vectors_of_keras(spec, cache_file(spec, folder), pixels)
-    parity = reference.check_parity("openvino", vectors, expected)
+    expected = seeded_models.vectors_of_keras(spec, cache_file(spec, folder), pixels)
+    return compared(engine, pixels, expected) | {
+        "tensorflow_difference": facts["parity"]["tensorflow"]["max_absolute_difference"],
+        "prepare_seconds": prepared,
+    }
+
+
+def measure_own(name: str, folder: Path) -> dict[str, Any]:
+    """What is measured of a model from a file, in this process. folder: for the file and for a lake."""
+    own = own_models.OWN[name](Settings.from_env().cache, folder)
+    started, lake = time.perf_counter(), folder.as_uri()
+    spec = resolve(OwnModel.model_validate(own.fields), lake, folder)
+    prepare.prepare(spec, spec.preprocessing, lake, folder)
+    prepared = time.perf_counter() - started
+    engine = engines.load("openvino", prepare.read_bundle(spec, spec.preprocessing, lake))
+    pixels = seeded_models.pictures(spec)
+    values = VALUES.get(str(spec.scale), "BGR less the mean")
+    return compared(engine, pixels, own.expected(pixels)) | {
+        "own": [own.title, spec.width, spec.input_shape, values],
+        "prepare_seconds": prepared,
+    }
+
+
+def compared(engine: engines.Engine, pixels: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+    """The engine's vectors beside those that are expected, and its speed."""
+    vectors = engine.features(pixels)
+    parity = reference.check_parity("openvino", vectors, expected, by_size=True)
     return {
         "difference": parity["max_absolute_difference"],
         "cosine": parity["min_cosine"],
-        "tensorflow_difference": facts["parity"]["tensorflow"]["max_absolute_difference"],
         "spread": float(np.median(vectors.std(axis=0) / (np.abs(vectors).mean(axis=0) + 1e-9))),
         "largest": float(np.abs(vectors).max()),
         "images_per_second": speed(engine, pixels),
-        "prepare_seconds": prepared,
     }
 
 

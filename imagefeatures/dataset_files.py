@@ -21,6 +21,7 @@ from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError
 from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.preprocessing.declared import PreprocessorConfig
 from imagefeatures.reasons import printable
 from imagefeatures.strict import unusable_texts
 from imagefeatures.wording import one_line
@@ -115,6 +116,8 @@ def _load(path: Path) -> Dataset:
     beside["model"] = models[0]
     if dataset.models:
         beside["models"] = tuple(models)
+    if isinstance(dataset.preprocess, PreprocessorConfig):
+        beside["preprocess"] = dataset.preprocess.beside(path.parent)
     return dataset.model_copy(update=beside)
 
 

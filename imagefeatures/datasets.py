@@ -17,7 +17,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo,
 from imagefeatures import names, schedules
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
-from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.own.declared import FROM_CONFIG, OwnModel
 from imagefeatures.preprocessing import declared
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
@@ -58,9 +58,11 @@ class Dataset(StrictModel):
         None, min_length=1, description="Several models in one run, in place of model"
     )
     engine: Literal["openvino", "tensorflow"] = "openvino"
-    preprocess: tuple[declared.Declared, ...] | None = Field(
-        None, description="The transforms of each picture, in their order; null: stretched to the model's input"
-    )
+    preprocess: Annotated[
+        Annotated[tuple[declared.Declared, ...] | None, Tag("(list)")]
+        | Annotated[declared.PreprocessorConfig, Tag("(file)")],
+        Discriminator(lambda given: "(file)" if declared.is_file(given) else "(list)"),
+    ] = Field(None, description="The transforms of each picture, in their order; null: stretched to the model's input")
     sample: float = Field(1.0, gt=0, le=1, description="Share of the keys, chosen by their hash")
     limits: Limits = Limits()
     duplicates: Literal["keep", "reject"] = "keep"
@@ -71,6 +73,17 @@ class Dataset(StrictModel):
     features: Literal["keep", "none"] = Field("keep", description="Compute vectors; none: publish pixels alone")
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
     on_empty: Literal["fail", "skip"] = "fail"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_preprocessor_config_says_how_values_are_scaled(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(model := given.get("model"), dict):
+            return given
+        # Without such a file `normalize` is required, as if nothing stood there.
+        says = FROM_CONFIG if declared.is_file(given.get("preprocess")) else None
+        if "uri" in model and model.get("normalize") in (None, FROM_CONFIG):
+            return given | {"model": model | {"normalize": says}}
+        return given
 
     @field_validator("name")
     @classmethod
@@ -212,8 +225,8 @@ class Dataset(StrictModel):
 
     @field_validator("preprocess")
     @classmethod
-    def _transforms_follow_one_another(cls, preprocess: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        if preprocess is not None:
+    def _transforms_follow_one_another(cls, preprocess: Any) -> Any:
+        if isinstance(preprocess, tuple):
             declared.check(preprocess)
         return preprocess
 

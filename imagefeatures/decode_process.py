@@ -19,6 +19,7 @@ from imagefeatures.batches import SharedBuffer
 from imagefeatures.decode_child import Job, Work, send
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
+from imagefeatures.usage import processes
 
 START_SECONDS = 60.0
 """The longest time until a new child begins its first image, imports included."""
@@ -61,6 +62,7 @@ class DecodeProcess:
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
+        processes.watch(self._process.pid)
         self.ready = False
         self._buffer: SharedBuffer | None = None
         self._end = weakref.finalize(self, _end, self._process, self._connection)
@@ -110,6 +112,7 @@ def _end(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
     connection.close()
     process.kill()
     process.wait()
+    processes.unwatch(process.pid)
 
 
 def _environment() -> dict[str, str]:

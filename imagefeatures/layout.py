@@ -4,6 +4,7 @@
                                           /known.json                                    files with vectors to reuse
                                           /redrive.json                                  what a re-drive takes again
                                           /stopped.json                                  why a step has stopped
+                                          /usage/<step>-<random>.json                    what its driver has used
                                           /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
                                           /ingest/listing.json                           names those files, written last
                                           /ingest/versions-00012-<digest>.parquet        URLs that may be unchanged
@@ -98,6 +99,15 @@ class Layout:
     def stop(self) -> str:
         """The last error that stopped a step of the run; no step reads it."""
         return f"{self.run}/stopped.json"
+
+    @property
+    def driver_usages(self) -> str:
+        """The folder of what plan and the drivers of the steps have used; no step reads it but register."""
+        return f"{self.run}/usage"
+
+    def new_driver_usage(self, step: str) -> str:
+        """A fresh name for what a driver has used: each attempt has its own."""
+        return f"{self.driver_usages}/{step}-{secrets.token_hex(4)}.json"
 
     @property
     def listing_summary(self) -> str:

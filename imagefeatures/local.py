@@ -32,6 +32,9 @@ from imagefeatures.shards import Receipt
 from imagefeatures.step_runner import StepRunner, prepare_model
 from imagefeatures.steps import reuse, unchanged, validate
 from imagefeatures.steps.register import Outcome, register
+from imagefeatures.usage import drivers
+from imagefeatures.usage.energy import Energy
+from imagefeatures.usage.meter import Meter
 from imagefeatures.workers import ThisProcess, Work, WorkerProcesses, Workers
 
 Tell = Callable[[Status], object]
@@ -136,6 +139,7 @@ def run_steps(
         progress(status)
     for step in only:
         with _timed({} if seconds is None else seconds, step):
+            meter, energy = Meter(), Energy()
             if step == steps.INGEST:
                 manifest.list_source(run, workers.count)
             listing = manifest.read_listing(run)
@@ -146,9 +150,12 @@ def run_steps(
                 find_duplicates(run)
             if todo and step == steps.RESIZE:
                 find_known(run, todo)
+            usage = meter.usage()  # before the shards, which this process may do itself
             done = workers.run_shards(run, step, todo, listing.lanes if step == steps.INGEST else ())
             for _ in _told(run, step, done, progress) if progress else done:
-                pass
+                energy.update()
+            energy.update()
+            drivers.keep(run.layout, step, usage, energy.joules)
             if step == steps.VALIDATE:
                 budget.check_budget(run)
 

@@ -75,15 +75,21 @@ def settle(dataset: Dataset, lake: str, cache: Path) -> tuple[Output, ...]:
 def settled_preprocessing(dataset: Dataset, model: ModelSpec) -> Preprocessing:
     """The chain that makes the model's input. Raises ParamsError when the dataset's own makes another input."""
     try:
-        return declared.settled(dataset.preprocess, model)
+        return declared.settled(_transforms(dataset), model)
     except ValueError as error:
         raise ParamsError(f"preprocess: {error}") from None
+
+
+def _transforms(dataset: Dataset) -> tuple[declared.Declared, ...] | None:
+    if isinstance(dataset.preprocess, declared.PreprocessorConfig):
+        raise ValueError("preprocessor_config: is not replaced by its transforms")
+    return dataset.preprocess
 
 
 def _without_model(dataset: Dataset) -> Preprocessing:
     """The chain where no vectors are computed: the dataset's own, or the default one of its model's size."""
     default = BACKBONES[dataset.model if isinstance(dataset.model, str) else DEFAULT]
-    return declared.without_model(dataset.preprocess, default.input_shape)
+    return declared.without_model(_transforms(dataset), default.input_shape)
 
 
 def contradictions(outputs: Sequence[Output], dataset: Dataset) -> Iterator[str]:

@@ -22,12 +22,15 @@ from imagefeatures.errors import ImageFeaturesError, ParamsError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.outputs import Output
-from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.preprocessing import Preprocessing, hugging_face
 from imagefeatures.reasons import printable
 from imagefeatures.run_params import RunParams, day_named
 from imagefeatures.settings import Settings, lake_from_env
 from imagefeatures.sources import AnySource
+from imagefeatures.steps import PLAN
 from imagefeatures.strict import unusable_texts
+from imagefeatures.usage import drivers
+from imagefeatures.usage.meter import Meter
 from imagefeatures.wording import one_line
 
 if TYPE_CHECKING:
@@ -115,9 +118,10 @@ def plan_run(
     from imagefeatures.publications import also_published, finish_interrupted
     from imagefeatures.redrive.selection import write
 
+    meter = Meter()
     partition = settle_partition(params, partition_key, dataset)
     effective = params.applied_to(dataset)
-    effective = effective.model_copy(update={"source": effective.source.pinned()})
+    effective = hugging_face.settled(effective.model_copy(update={"source": effective.source.pinned()}))
     source = effective.source_for(partition)
     source.check_apart(settings.lake)
     with _no_store_is_refused():
@@ -164,6 +168,7 @@ def plan_run(
     except ImageFeaturesError:
         storage.delete_folder(run.layout.run)
         raise
+    drivers.keep(run.layout, PLAN, meter.usage())
     return run.layout.run_file
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from imagefeatures import names
 from imagefeatures.pixels import PixelFormat
-from imagefeatures.steps import SPARK_STEPS
+from imagefeatures.steps import MEASURED, SPARK_STEPS
 
 VERSION = 1
 """The version of the tables' columns. A table keeps the one that made it; a newer one than this is refused."""
@@ -209,6 +209,28 @@ _STEP_COLUMNS = [
     )
 ]
 
+_NOT_MEASURED = "null where it was not measured"
+
+_COST_COLUMNS = [
+    _field(f"{step}_{what}", kind, f"{step}: {doc}; {_NOT_MEASURED}", nullable=True)
+    for step in MEASURED
+    for what, kind, doc in (
+        ("core_seconds", pa.float64(), "time of cores, of workers and driver, in seconds"),
+        ("peak_memory", pa.int64(), "the most memory of one worker with its decode process, in bytes"),
+    )
+] + [
+    _field(name, kind, f"{doc}; {_NOT_MEASURED}", nullable=True)
+    for name, kind, doc in (
+        ("bytes_read", pa.int64(), "Bytes that all steps read from sources and the lake"),
+        ("bytes_written", pa.int64(), "Bytes that all steps wrote to the lake"),
+        ("get_requests", pa.int64(), "GET and HEAD requests to object stores, each attempt"),
+        ("put_requests", pa.int64(), "PUT, COPY, POST and LIST requests to object stores, each attempt"),
+        ("http_requests", pa.int64(), "Requests to the hosts of URLs, each attempt"),
+        ("images_per_core_second", pa.float64(), "Images that the run took, divided by the core_seconds of all steps"),
+        ("joules", pa.float64(), "Energy of the machine during the steps on shards"),
+    )
+]
+
 RUNS = pa.schema(
     [
         _PARTITION,
@@ -275,6 +297,7 @@ RUNS = pa.schema(
             "this column",
             nullable=True,
         ),
+        *_COST_COLUMNS,
     ]
 )
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""

@@ -8,6 +8,7 @@
     IMAGEFEATURES_FILE_MODE permissions of new files in a local lake, as chmod writes them; default 0640
     IMAGEFEATURES_KEEP_SNAPSHOTS, IMAGEFEATURES_KEEP_DAYS
                             how much of a table's past is kept; default 100 snapshots, 30 days
+    IMAGEFEATURES_PRICES    what units of a run cost, such as core_hour=0.045,currency=USD; default: no money is shown
     IMAGEFEATURES_HTTP_ALLOW
                             networks that URLs may lead to although they are not public, by commas; default none
     SSL_CERT_FILE           the certificates that are trusted for https:// URLs; default those of certifi
@@ -30,6 +31,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import quote
 
+from imagefeatures.cost import Prices
 from imagefeatures.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -56,6 +58,7 @@ class Retention:
 class Settings:
     """The deployment's four locations, and how much of the past it keeps. Make one with `Settings.from_env()`.
 
+    prices: what the units of a run cost; None when the variable is not set.
     datasets_folder: None when the variable is not set. A reader of the tables needs no dataset files; code that
     needs them uses `datasets`.
     """
@@ -65,6 +68,7 @@ class Settings:
     datasets_folder: Path | None
     cache: Path
     retention: Retention = Retention()
+    prices: Prices | None = None
 
     @property
     def datasets(self) -> Path:
@@ -89,6 +93,7 @@ class Settings:
                 snapshots=_whole_number(env, "IMAGEFEATURES_KEEP_SNAPSHOTS", Retention.snapshots, 10),
                 days=_whole_number(env, "IMAGEFEATURES_KEEP_DAYS", Retention.days, 1),
             ),
+            prices=_prices(env),
         )
 
 
@@ -161,6 +166,14 @@ def _default_catalog(lake: str) -> str:
         )
     # SQLite allows one writer at a time; the others wait this many seconds before they fail with "locked".
     return f"sqlite:///{quote(lake.removeprefix('file://'), safe='/ ')}/catalog.db?timeout=60"
+
+
+def _prices(env: Mapping[str, str]) -> Prices | None:
+    text = env.get("IMAGEFEATURES_PRICES")
+    try:
+        return Prices.parse(text) if text else None
+    except ValueError as error:
+        raise SettingsError(f"IMAGEFEATURES_PRICES: {error}") from None
 
 
 def _whole_number(env: Mapping[str, str], name: str, default: int, least: int) -> int:

@@ -22,6 +22,8 @@ from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.layout import Layout, shard_of_receipt
 from imagefeatures.reasons import printable
 from imagefeatures.staged import StagedFile, read_staged, write_parquet
+from imagefeatures.usage import meter
+from imagefeatures.usage.meter import Meter, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +57,8 @@ class Receipt:
 
     output, reused: of the run's first output. reused: rows with vectors of the table, which pass without bytes and
     pixels: those that ingest was told are unchanged, and from resize on those of known bytes too. further: the files of
-    the outputs after the first, in the order of the run.
+    the outputs after the first, in the order of the run. usage: what the work has used, this file left out; None in a
+    receipt of a version that did not measure it.
     """
 
     step: str
@@ -68,6 +71,7 @@ class Receipt:
     seconds: float
     reused: StagedFile | None = None
     further: Sequence[OutputFiles] = ()
+    usage: Usage | None = None
 
     @property
     def outputs(self) -> tuple[OutputFiles, ...]:
@@ -101,7 +105,7 @@ class Further(NamedTuple):
 class ShardWork:
     """A step's work on one shard: collects the rejected rows, then writes the files and the receipt.
 
-    The receipt's seconds are counted from the moment this object is made.
+    The receipt's seconds and its usage are counted from the moment this object is made.
     """
 
     layout: Layout
@@ -111,6 +115,7 @@ class ShardWork:
     started_at: float = field(default_factory=time.time)
     _rejected: list[dict[str, object]] = field(default_factory=list)
     _clock: float = field(default_factory=time.perf_counter)
+    _meter: Meter = field(default_factory=Meter)
 
     def reject(self, row: Mapping[str, object], why: Rejected, data: bytes | None = None) -> None:
         """Reject one object.
@@ -169,6 +174,7 @@ class ShardWork:
             reused=beside("reused", reused),
             further=tuple(of_output(number, one) for number, one in enumerate(further, 1)),
             seconds=time.perf_counter() - self._clock,  # last: the writes above are part of the work
+            usage=self._meter.usage(),
         )
         uri, content = self.layout.receipt(self.step, self.shard), json.dumps(asdict(receipt)).encode()
         if storage.write(uri, content, only_if_absent=True):
@@ -197,6 +203,7 @@ def read_receipt(uri: str) -> Receipt:
             content[name] = _file(content.get(name))
         further = content.get("further", ())  # an earlier version wrote none
         content["further"] = tuple(OutputFiles(_file(one["output"]), _file(one["reused"])) for one in further)
+        content["usage"] = Usage.of_json(content.get("usage"))
         return Receipt(**content)
     except (ValueError, KeyError, TypeError):  # empty or cut
         raise storage.ObjectMissing(uri) from None
@@ -248,7 +255,7 @@ class Totals:
 
     seconds: time during which at least one worker was busy (overlaps counted once, waiting and
     start-up not at all). bytes: written for the next step. reused: how many of the passed images
-    have their vectors from the table.
+    have their vectors from the table. usage: the sums, of the memory the largest; None if one shard's is not known.
     """
 
     images: int
@@ -256,6 +263,7 @@ class Totals:
     bytes: int
     seconds: float
     reused: int = 0
+    usage: Usage | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -275,4 +283,5 @@ def totals(receipts: Iterable[Receipt]) -> Totals:
         bytes=sum(file.size for r in receipts for of_output in r.outputs for file in of_output),
         seconds=busy,
         reused=sum(r.reused.rows for r in receipts if r.reused),
+        usage=meter.total(r.usage for r in receipts),
     )

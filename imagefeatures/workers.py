@@ -26,6 +26,7 @@ from imagefeatures.errors import WorkerDied
 from imagefeatures.lanes import in_lanes
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
+from imagefeatures.usage import meter
 
 Work = Callable[[Run, str, int], Receipt]
 """Does one shard of one step: (run, step, shard)."""
@@ -131,6 +132,7 @@ class WorkerProcesses:
 def _serve(connection: Connection, work: Work) -> None:
     """The loop of a worker process: do the shards that the parent sends, until the parent ends it or is gone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # unlike the default handler, this lets drafts be removed
+    meter.count_everything()
     try:
         while True:
             run, step, shard = connection.recv()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefeatures import local, read, shards, steps, storage
+from imagefeatures import local, read, schemas, shards, steps, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import NoInput, ParamsError, StoreError, TooManyRejected, WorkerDied
 from imagefeatures.plan import Run
@@ -29,6 +29,8 @@ ODD = {"green/twin.jpg": PHOTOS["red/3.jpg"], "red/empty.jpg": b"", "red/text.jp
 GOOD = 8
 OF_THE_RUN = {"run_id", "started_at", "base_started_at", "finished_at", "quarantined_at"}
 OF_THE_RUN |= {f"{step}_seconds" for step in steps.SPARK_STEPS}
+OF_THE_RUN |= {name for name in schemas.RUNS.names if name.endswith(("core_seconds", "peak_memory", "core_second"))}
+OF_THE_RUN |= {"bytes_read", "bytes_written"}  # receipts hold times
 OF_THE_RUN |= {"featurize_bytes"}  # a run_id is part of these files, and compressed with them
 """Columns that may differ between two runs of the same objects."""
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from imagefeatures import settings as module
+from imagefeatures.cost import Prices
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import REPOSITORY, Settings, file_mode, iceberg_s3_properties
 
@@ -17,6 +18,24 @@ def test_without_variables_everything_lies_in_the_repository_and_the_home_folder
     assert settings.cache == Path.home() / ".cache" / "imagefeatures"
     assert settings.catalog.startswith("sqlite:///")
     assert (REPOSITORY / "imagefeatures" / "settings.py").is_file()
+
+
+def test_prices_are_read_and_a_wrong_one_is_named() -> None:
+    lake = {"IMAGEFEATURES_LAKE": "file:///data/lake"}
+    assert Settings.from_env(lake).prices is None
+    priced = Settings.from_env(lake | {"IMAGEFEATURES_PRICES": " core_hour = 0.5,currency=EUR,"})
+    assert priced.prices == Prices(core_hour=0.5, currency="EUR")
+    assert hash(priced)  # a key of the page's cache
+    for written, message in (
+        ("core=1", "'core=1' is none of core_hour, thousand_get_requests, "),
+        ("core_hour", "'core_hour' is none of core_hour, "),
+        ("core_hour=1,core_hour=2", "'core_hour=2' stands twice"),
+        ("gb_read=cheap", "gb_read: 'cheap' is not a price, such as 0.045"),
+        ("gb_read=-1", "gb_read: '-1' is not a price, such as 0.045"),
+        ("gb_read=inf", "gb_read: 'inf' is not a price, such as 0.045"),
+    ):
+        with pytest.raises(SettingsError, match=f"^IMAGEFEATURES_PRICES: {message}"):
+            Settings.from_env(lake | {"IMAGEFEATURES_PRICES": written})
 
 
 @pytest.fixture

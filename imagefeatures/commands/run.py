@@ -7,6 +7,7 @@ import argparse
 from imagefeatures import names
 from imagefeatures.commands import local_run
 from imagefeatures.commands.printing import say
+from imagefeatures.cost import RunCost
 from imagefeatures.dataset_files import find_dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.run_params import RunParams
@@ -59,6 +60,8 @@ def run(parsed: argparse.Namespace) -> int:
     say(str(result.outcome))
     by_step = ", ".join(f"{step} {seconds:.1f}" for step, seconds in result.seconds.items())
     say(f"{sum(result.seconds.values()):.1f} s in all; seconds of each step: {by_step}")
+    if cost := RunCost.of(result.outcome.row, settings.prices):
+        say(f"Cost: {cost}")
     if result.outcome.row:
         for line in local_run.about_table(dataset, settings):
             say(line)

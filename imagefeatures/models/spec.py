@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -32,6 +33,15 @@ class ValueScale(FrozenModel):
     mean: tuple[Finite, ...] = Field(min_length=1)
     std: tuple[Annotated[Finite, Field(gt=0)], ...] = Field(min_length=1)
     order: Literal["rgb", "bgr"] = "rgb"
+
+    def is_close(self, other: ValueScale) -> bool:
+        """Whether both scale every value alike, but for what float32 cannot tell."""
+        for mine, theirs in ((self.mean, other.mean), (self.std, other.std)):
+            count = max(len(mine), len(theirs))
+            both = (one * count if len(one) == 1 else one for one in (mine, theirs))  # one number is for all channels
+            if not all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6) for a, b in zip(*both, strict=False)):
+                return False
+        return self.order == other.order and len({len(self.mean), len(other.mean)} - {1}) <= 1
 
     @property
     def formula(self) -> str:

@@ -1,16 +1,21 @@
-"""The field `preprocess` of a dataset file: a list of transforms, each a mapping with its name as the only key."""
+"""The field `preprocess` of a dataset file: a list of transforms, each a mapping with its name as the only key.
+
+Or a mapping that names a file of Hugging Face, which plan replaces by such a list.
+"""
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer, field_validator
 
 from imagefeatures.preprocessing import RGB, Preprocessing, Transform, Upright
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
 from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
-from imagefeatures.strict import FrozenModel
+from imagefeatures.strict import FrozenModel, StrictModel
 from imagefeatures.wording import meant
 
 if TYPE_CHECKING:
@@ -54,6 +59,37 @@ Declared = Annotated[
     WrapSerializer(_by_name),
 ]
 """One entry of the list."""
+
+
+class PreprocessorConfig(StrictModel):
+    """A `preprocessor_config.json` of Hugging Face, by its URI: imagefeatures.preprocessing.hugging_face reads it."""
+
+    preprocessor_config: str = Field(min_length=1, description="s3://… or file:///… or relative to this file")
+
+    @field_validator("preprocessor_config")
+    @classmethod
+    def _it_is_in_a_store(cls, uri: str) -> str:
+        scheme, separator, _ = uri.partition("://")
+        if separator and scheme not in ("file", "s3"):
+            raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
+        if uri.startswith("~") or "$" in uri or "{" in uri:
+            raise ValueError("~, variables and {partition} are not expanded here: write the whole path")
+        return uri
+
+    def beside(self, folder: Path) -> Self:
+        """The same with an absolute URI. folder: of the dataset file."""
+        uri = self.preprocessor_config
+        if "://" in uri:
+            return self
+        # normpath and not resolve(), which would replace symbolic links in the path.
+        return self.model_copy(
+            update={"preprocessor_config": f"file://{posixpath.normpath((folder / uri).absolute())}"}
+        )
+
+
+def is_file(given: Any) -> bool:
+    """Whether the field names a file and is no list."""
+    return isinstance(given, PreprocessorConfig) or (isinstance(given, dict) and "preprocessor_config" in given)
 
 
 def check(declared: Sequence[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from imagefeatures.preprocessing.shapes import COLOURS, MOST_PIXELS, Colour, Shape, Side, Size, WholeNumber, check_work
 from imagefeatures.strict import FrozenModel
@@ -71,11 +71,21 @@ class CenterCrop(FrozenModel):
     """Cuts the middle out: the rectangle begins at `int(round((side - size) / 2.0))`, as in torchvision's CenterCrop.
 
     Python rounds a half to the even number. A smaller picture gets black edges, as there: `(size - side) // 2` pixels
-    before it, the rest after it.
+    before it, the rest after it. rounding: down begins at `(side - size) // 2` in both cases, as Hugging Face's
+    processors do: one pixel earlier where the difference is 3, 7, 11, … pixels.
     """
 
     kind: Literal["center_crop"] = "center_crop"
     size: Size = Field(description="[height, width]")
+    rounding: Literal["half_even", "down"] = Field("half_even", description="Of half a pixel at the beginning")
+
+    @model_serializer(mode="wrap")
+    def _without_the_default(self, inner: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The field came later than the transform: fingerprints of chains without it stay.
+        fields: dict[str, Any] = inner(self)
+        if fields["rounding"] == "half_even":
+            del fields["rounding"]
+        return fields
 
     def shape(self, before: Shape) -> Shape:
         return Shape(*self.size, before.channels)
@@ -84,7 +94,8 @@ class CenterCrop(FrozenModel):
         from imagefeatures import transforms
 
         height, width = self.size
-        return transforms.cropped(image, _start(image.height, height), _start(image.width, width), height, width)
+        start = _start if self.rounding == "half_even" else _start_down
+        return transforms.cropped(image, start(image.height, height), start(image.width, width), height, width)
 
 
 class Crop(FrozenModel):
@@ -153,6 +164,15 @@ class Flip(FrozenModel):
         from imagefeatures import transforms
 
         return transforms.flipped(image, self.direction)
+
+
+def _start_down(side: int, size: int) -> int:
+    """The same without Python's rounding.
+
+    >>> [_start_down(side, 224) for side in (225, 226, 227, 224, 223, 221)]
+    [0, 1, 1, 0, -1, -2]
+    """
+    return (side - size) // 2
 
 
 def _start(side: int, size: int) -> int:

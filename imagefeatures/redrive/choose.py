@@ -14,6 +14,7 @@ from imagefeatures.catalog import standing, tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.plan import plan_run
+from imagefeatures.preprocessing import hugging_face
 from imagefeatures.redrive.relisting import holder_of, outer_of
 from imagefeatures.redrive.selection import PublishedFile, Selection, published_rows
 from imagefeatures.run_params import RedriveParams, RunParams, day_named
@@ -70,6 +71,7 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
     published |= {names.model_table(dataset.name, model): one for model, one in dict(held.row["models"] or ()).items()}
     if held.row["pixels"]:
         published[names.pixels_table(dataset.name)] = held.row["pixels"]
+    dataset = hugging_face.settled(dataset)
     settled = outputs.settle(dataset, settings.lake, settings.cache)
     for output in settled:
         if output.table not in published:

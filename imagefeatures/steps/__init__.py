@@ -11,6 +11,7 @@ No step imports another. Each reads from the lake what the step before it wrote.
 
 from __future__ import annotations
 
+PLAN = "plan"
 INGEST = "ingest"
 VALIDATE = "validate"
 RESIZE = "resize"
@@ -19,5 +20,8 @@ REGISTER = "register"
 
 SPARK_STEPS = (INGEST, VALIDATE, RESIZE, FEATURIZE)
 """The steps that work on shards, in order."""
+
+MEASURED = (PLAN, *SPARK_STEPS, REGISTER)
+"""The steps whose cost is measured, in order. The model is prepared once for a lake, and is no cost of one run."""
 
 STEPS = (*SPARK_STEPS, REGISTER)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from imagefeatures import budget, manifest, names, publications, schemas, shards, storage
+from imagefeatures import budget, cost, manifest, names, publications, schemas, shards, storage
 from imagefeatures.catalog import retention, tables, widths
 from imagefeatures.errors import AuditFailed
 from imagefeatures.layout import Layout, staging, warehouse
@@ -26,6 +26,8 @@ from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, StagedFile, Totals
 from imagefeatures.sources.passed_over import in_words
 from imagefeatures.steps import FEATURIZE, RESIZE, SPARK_STEPS
+from imagefeatures.usage import drivers
+from imagefeatures.usage.meter import Meter
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -132,6 +134,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     (nothing is published then); StoreRefused, with nothing changed,
     where a local lake has no room.
     """
+    meter = Meter()
     layout = Layout.of_run_file(run_file, settings.lake)
     catalog = tables.open_catalog(settings)
     publications.finish_interrupted(catalog, settings, but=layout.run_id)
@@ -157,6 +160,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     audit = audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
+    workers = {step: sums.usage for step, sums in audit.steps.items()}
+    row |= cost.columns(audit.listed, workers, drivers.read(layout), meter.usage())
     rejected = _quarantine_rows(run, audit, row["finished_at"])
     runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
     pixels = next((output.kind for output in run.outputs if output.kind), None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagefeatures.storage.objects import Access
 from imagefeatures.storage.retry import ATTEMPT_SECONDS, CONNECT_SECONDS, STALL_SECONDS, Transient
+from imagefeatures.usage import traffic
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -51,6 +52,7 @@ class BulkReader:
         import obstore
         from obstore.exceptions import BaseError, GenericError, PreconditionError
 
+        traffic.s3_request("GetObject")
         try:
             response = obstore.get(self._store, key, options={"if_match": f'"{etag}"'})
             same = response.meta["path"] == key and (response.meta["e_tag"] or "").strip('"') == etag
@@ -90,6 +92,7 @@ def _at_most(response: GetResult, size: int) -> bytes | None:
         return None
     for chunk in response:
         left -= len(chunk)
+        traffic.read(len(chunk))
         if left < 0:
             return None
         chunks.append(bytes(chunk))

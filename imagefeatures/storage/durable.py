@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import modes
+from imagefeatures.usage import traffic
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -61,6 +62,7 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write to an open file. Raises OSError."""
     view = memoryview(data).cast("B")
+    traffic.written(len(view))
     while view:  # a write may be shorter than asked for: 2 GB at most, or what fits on the disk
         view = view[os.write(descriptor, view) :]
 

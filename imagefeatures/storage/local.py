@@ -14,6 +14,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.storage import durable, local_reading
 from imagefeatures.storage.drafts import LocalDraft
 from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
+from imagefeatures.usage import traffic
 
 
 class LocalStore:
@@ -37,7 +38,9 @@ class LocalStore:
 
     def read_part(self, path: str, start: int, length: int) -> bytes:
         with local_reading.open_file(path) as descriptor:
-            return os.pread(descriptor, length, start)
+            data = os.pread(descriptor, length, start)
+        traffic.read(len(data))
+        return data
 
     def stat_all(self, paths: Sequence[str]) -> Iterator[Listed | ObjectMissing | Rejected]:
         for path in paths:

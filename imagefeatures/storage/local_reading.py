@@ -24,6 +24,7 @@ from imagefeatures.reasons import Reason
 from imagefeatures.storage import kernel_files
 from imagefeatures.storage.objects import Listed, ObjectMissing, ObjectVersion
 from imagefeatures.storage.others import others_succeed
+from imagefeatures.usage import traffic
 
 LONGEST_PATH = 4095
 """The most bytes of a path that Linux opens."""
@@ -94,7 +95,9 @@ def list_folder(path: str) -> Iterator[Listed]:
 def read_file(path: str) -> bytes:
     """A file's bytes, wherever its path leads. Raises as `open_file`."""
     with open_file(path) as descriptor, open(descriptor, "rb", buffering=0, closefd=False) as file:
-        return file.readall()
+        data = file.readall()
+        traffic.read(len(data))
+        return data
 
 
 @contextlib.contextmanager
@@ -163,7 +166,9 @@ def read_at_most(descriptor: int, most: int) -> bytes:
     parts = [os.read(descriptor, most)]
     while parts[-1] and (left := most - sum(map(len, parts))) > 0:
         parts.append(os.read(descriptor, left))
-    return b"".join(parts)
+    data = b"".join(parts)
+    traffic.read(len(data))
+    return data
 
 
 def etag_of(status: os.stat_result) -> str:

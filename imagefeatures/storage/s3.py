@@ -37,6 +37,7 @@ from imagefeatures.storage.s3_responses import (
     status,
     translate_errors,
 )
+from imagefeatures.usage import traffic
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ class S3Store:
             self._client = boto3.client("s3", config=config)
         except (ValueError, BotoCoreError) as error:  # for example a malformed endpoint or an unknown profile
             raise StoreRefused(f"s3: {' '.join(str(error).split())}") from None
+        self._client.meta.events.register("before-send.s3", _count)  # of each request, also one that is sent again
         self._lock = threading.Lock()
         self._bulk_readers: dict[str, BulkReader | None] = {}
         self._etag_is_no_md5: set[str] = set()
@@ -272,6 +274,14 @@ class S3Store:
                 except ValueError:  # boto3 reports the error, unless it can reach the bucket
                     self._bulk_readers[bucket] = None
             return self._bulk_readers[bucket]
+
+
+def _count(event_name: str, request: Any, **_: Any) -> None:
+    """Count a request of boto3 as it is sent. event_name: before-send.s3.<operation>."""
+    operation = event_name.rpartition(".")[2]
+    sizes = (request.headers.get(name) for name in ("X-Amz-Decoded-Content-Length", "Content-Length"))
+    size = next((int(size) for size in sizes if size), 0)  # the former where the body is sent with its checksum
+    traffic.s3_request(operation, size if operation in ("PutObject", "UploadPart") else 0)
 
 
 def _with_retries(what: str, request: Callable[[], T]) -> T:

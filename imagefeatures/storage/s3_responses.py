@@ -13,6 +13,7 @@ from imagefeatures.errors import StoreRefused
 from imagefeatures.reasons import Reason
 from imagefeatures.storage.objects import ObjectChanged, ObjectMissing
 from imagefeatures.storage.retry import ATTEMPT_SECONDS, Transient
+from imagefeatures.usage import traffic
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -93,6 +94,7 @@ def read_body(response: Mapping[str, Any]) -> bytes:
     with response["Body"] as raw:  # urllib3's stream: botocore's own has no time limit for the whole body
         while sum(map(len, parts)) <= size and (part := raw.read1(1 << 20)):
             parts.append(part)
+            traffic.read(len(part))
             if time.monotonic() > deadline:
                 raise Transient(f"{sum(map(len, parts))} of {size} bytes arrived in {seconds:.0f} s")
     data = b"".join(parts)

@@ -23,6 +23,7 @@ from imagefeatures.lanes import in_lanes
 from imagefeatures.plan import Run, load_run
 from imagefeatures.reasons import printable
 from imagefeatures.steps import INGEST
+from imagefeatures.usage import drivers, meter, processes, traffic
 
 SETTINGS = {  # the connection and spark-defaults.conf override these
     "spark.ui.enabled": "false",  # a job lasts seconds; the web server would take one of them
@@ -88,6 +89,7 @@ def spread(
         task = TaskContext.get()
         again = task is not None and task.attemptNumber() > 0
         storage.shorten_retries(again)
+        meter.count_everything()  # a worker's process belongs to one job
         left = set(shards.pending(run.layout, step, count)) if again and len(lane) > 1 else lane
         try:
             for shard in lane:
@@ -104,6 +106,7 @@ def spread(
         lanes_todo = in_lanes(lanes, todo)
         context.parallelize(lanes_todo, len(lanes_todo)).map(attempt).collect()
     seconds = time.perf_counter() - started
+    drivers.keep(run.layout, step, _own_usage(context))
     sums = shards.totals(shards.read_receipts(run.layout, step))
     reused = f" ({sums.reused} reused)" if sums.reused else ""
     print(
@@ -112,6 +115,17 @@ def spread(
         f"Spark up in {_start_seconds(context) - seconds:.1f} s, work {seconds:.1f} s",
         flush=True,
     )
+
+
+def _own_usage(context: SparkContext) -> meter.Usage:
+    """What this job's driver has used until now: this process and its JVM, which is the executor too in local mode.
+
+    JVMs of executors on other machines are not seen from here.
+    """
+    jvm: Any = context._jvm
+    name = str(jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getName())  # <pid>@<host>
+    seconds = processes.core_seconds() + processes.core_seconds_of(int(name.partition("@")[0]))
+    return meter.Usage(seconds, None, traffic.so_far())
 
 
 def _end(status: int) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.sdk.exceptions import AirflowSkipException
 
 from imagefeatures import names, stops, storage
+from imagefeatures.cost import RunCost
 from imagefeatures.dataset_files import find_dataset
 from imagefeatures.errors import ImageFeaturesError, InputError, ParamsError
 from imagefeatures.layout import Layout
@@ -125,6 +126,8 @@ def register(run_file: str, dataset: str) -> dict[str, Any]:
     if outcome.state == EMPTY:
         raise AirflowSkipException(f"nothing was listed ({outcome.why}): the published partition stays as it is")
     print(outcome)
+    if cost := RunCost.of(outcome.row, settings.prices):
+        print(f"cost: {cost}")
     return outcome.summary
 
 

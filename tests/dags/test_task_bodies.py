@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -84,6 +84,7 @@ def test_what_register_has_published_is_printed_and_returned(
 ) -> None:
     class Outcome:
         state, summary = register.REGISTERED, SUMMARY
+        row: ClassVar[dict[str, Any]] = {}  # of a run whose cost was not measured
 
         def __str__(self) -> str:
             return "registered: 3"

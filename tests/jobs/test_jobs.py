@@ -17,6 +17,7 @@ from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.steps.register import register
+from imagefeatures.usage import drivers
 from support import poison
 from support.photos import fill, jpeg
 from support.reusing import begun, finished
@@ -55,6 +56,12 @@ def test_a_step_run_twice_does_nothing_and_a_lost_receipt_costs_one_shard(
     assert "ingest: 9 objects listed, 0 objects passed over\n" in first.stdout
     assert "9 images in, 9 on, 5 shards (0 done before)" in first.stdout
     before = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, steps.INGEST)}
+    (driver,) = drivers.read(run.layout)[steps.INGEST]
+    jvm_and_python = 1.0  # starting them takes longer
+    assert driver.usage.core_seconds > jvm_and_python > sum(receipt.usage.core_seconds for receipt in before.values())
+    assert driver.usage.traffic.bytes_written > 0  # the listing
+    read_by_workers = sum(receipt.usage.traffic.bytes_read for receipt in before.values())
+    assert read_by_workers >= sum(path.stat().st_size for path in photos.rglob("*.jpg"))
 
     again = submit("ingest", run, tmp_path)
     assert "5 shards (5 done before)" in again.stdout

@@ -16,6 +16,7 @@ from imagefeatures.reasons import Reason
 from imagefeatures.sources import Item
 from imagefeatures.sources.http import HttpOptions, Response, fetch_all, jobs
 from imagefeatures.sources.http.fetch import Fetch
+from imagefeatures.usage import traffic
 from support.hostile_http import CLOSE, Site, after, dripping, response, site
 
 QUICK = HttpOptions(requests_per_second=None, deadline_seconds=5)
@@ -38,6 +39,17 @@ def test_results_come_in_the_order_of_the_items(host: Site, other: Site) -> None
     results = fetch(host.url("/slow"), *(other.url(f"/{n}") for n in range(30)), "nonsense")
     assert [result.data for result in results[:-1]] == [b"slow", *(b"%d" % n for n in range(30))]
     assert results[-1].reason == Reason.UNSUPPORTED_URL
+
+
+def test_requests_and_the_bytes_of_bodies_are_counted(host: Site) -> None:
+    host.behaviours["/whole"] = response(body=b"x" * 1000)
+    host.behaviours["/moved"] = response(302, headers={"Location": "/whole"})
+    host.behaviours["/gone"] = response(404, body=b"not here")
+    before = traffic.so_far()
+    fetch(host.url("/whole"), host.url("/moved"), host.url("/gone"))
+    used = traffic.so_far() - before
+    assert (used.http_requests, used.bytes_read) == (4, 2008)
+    assert (used.get_requests, used.put_requests, used.bytes_written) == (0, 0, 0)
 
 
 def test_no_items_are_no_results(host: Site) -> None:

@@ -5,6 +5,7 @@ What only a real Spark shows, such as what it pickles and how a task fails, is t
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -55,7 +56,7 @@ class Context:
         self.conf = conf or {}
         self.parallelized: list[tuple[int, int]] = []
         self.stopped = False
-        runtime = SimpleNamespace(getUptime=lambda: 4000)
+        runtime = SimpleNamespace(getUptime=lambda: 4000, getName=lambda: f"{os.getpid()}@here")
         factory = SimpleNamespace(getRuntimeMXBean=lambda: runtime)
         management = SimpleNamespace(ManagementFactory=factory)
         self._jvm = SimpleNamespace(java=SimpleNamespace(lang=SimpleNamespace(management=management)))

@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from imagefeatures import names
 from imagefeatures.models import backbones
-from imagefeatures.models.spec import Format, Pooling, Scale, ValueScale
+from imagefeatures.models.spec import VALUE_SCALES, Format, Pooling, Scale, ValueScale
 from imagefeatures.strict import StrictModel
 
 SUFFIXES: dict[str, Format] = {
@@ -34,6 +34,9 @@ OF_KERAS: tuple[Format, ...] = ("weights.h5", "h5", "keras")
 PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".bin")
 
 SIDE = Annotated[int, Field(ge=16, le=4096)]
+FROM_CONFIG = "preprocessor_config"
+"""As `normalize`: what the file of `preprocess` says, which plan reads. The default where there is such a file."""
+
 MOST = 1e30
 """What float32 holds, with some room."""
 
@@ -92,8 +95,9 @@ class OwnModel(StrictModel):
     pooling: Pooling | None = Field(None, description="What makes a vector of the cut's output")
     normalize: Annotated[
         Annotated[Literal["tf", "torch", "caffe", "none"] | None, Tag("(mode)")]
+        | Annotated[Literal["preprocessor_config"], Tag("(file)")]
         | Annotated[Normalization, Tag("(numbers)")],
-        Discriminator(lambda given: "(numbers)" if isinstance(given, dict | Normalization) else "(mode)"),
+        Discriminator(lambda given: _kind_of_normalize(given)),
     ] = Field(None, description="How pixel values are scaled for the model")
     size: tuple[SIDE, SIDE] | None = Field(None, description="Height and width, where the file leaves them open")
     layout: Literal["nhwc", "nchw"] | None = Field(None, description="The order of the input's axes")
@@ -167,8 +171,16 @@ class OwnModel(StrictModel):
     @property
     def scale(self) -> Scale:
         """As of a ModelSpec: of an architecture its own, unless `normalize` says another."""
-        given = self.normalize.as_scale() if isinstance(self.normalize, Normalization) else self.normalize
-        return given or (backbones.BACKBONES[self.architecture].scale if self.architecture else "none")
+        if isinstance(self.normalize, Normalization):
+            return self.normalize.as_scale()
+        if self.normalize is None or self.normalize == "preprocessor_config":  # the latter is settled by plan
+            return backbones.BACKBONES[self.architecture].scale if self.architecture else "none"
+        return self.normalize
+
+    @property
+    def value_scale(self) -> ValueScale:
+        """The scale as numbers."""
+        return self.scale if isinstance(self.scale, ValueScale) else VALUE_SCALES[self.scale]
 
     def beside(self, folder: Path) -> Self:
         """The model with an absolute URI. folder: of the dataset file."""
@@ -181,6 +193,12 @@ class OwnModel(StrictModel):
     def engines(self) -> tuple[str, ...]:
         """The names of the engines that can run it."""
         return ("openvino", "tensorflow") if self.format in OF_KERAS else ("openvino",)
+
+
+def _kind_of_normalize(given: Any) -> str:
+    if given == FROM_CONFIG:
+        return "(file)"
+    return "(numbers)" if isinstance(given, dict | Normalization) else "(mode)"
 
 
 def format_of(uri: str) -> Format | None:

@@ -14,6 +14,7 @@ from imagefeatures.sources.http.jobs import Evicted, Job, Memory, Outcome
 from imagefeatures.sources.http.libcurl import pycurl
 from imagefeatures.sources.http.options import HttpOptions, Response
 from imagefeatures.sources.http.outcomes import OK, of_error, of_status
+from imagefeatures.usage import traffic
 
 MOST_HEADER_BYTES = 128 * 1024
 """Of one response with all its interim ones: a flood of `103 Early Hints` ends here as well."""
@@ -93,6 +94,7 @@ class Transfer:
 
     def end(self, outcome: Outcome) -> None:
         """Give back the memory that is not part of the outcome."""
+        traffic.count(traffic.Traffic(bytes_read=self._received.body_bytes, http_requests=1))
         kept = len(outcome.data) if isinstance(outcome, Response) else 0
         self._rules.memory.held += kept - self._received.reserved
         self._received = _Received()

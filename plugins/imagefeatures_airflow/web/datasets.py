@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from imagefeatures import names
+from imagefeatures.cost import RunCost
 from imagefeatures.dataset_files import load_datasets
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import SettingsError
@@ -105,7 +106,8 @@ async def one_partition(request: Request, user: access.User, dataset: str, parti
         if not (view := visible_dataset(user, settings, runs, dataset)):
             return _no_such_dataset(request, dataset)
         if row := view.partition(partition):
-            return rendering.page(request, "partition.html", dataset=view, row=row, note=None)
+            cost = RunCost.of(row, settings.prices)
+            return rendering.page(request, "partition.html", dataset=view, row=row, note=None, cost=cost)
         text = f"Dataset {dataset} has nothing published for partition {partition}."
         return rendering.message(request, "Not published", text)
 

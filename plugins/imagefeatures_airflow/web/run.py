@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
 from imagefeatures import names
+from imagefeatures.cost import RunCost
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
@@ -64,7 +65,9 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
             facts["stop"] = own.stop if access.may_read_logs(user, dag_id) else None
             facts["seconds_between_views"] = unpublished.SECONDS_BETWEEN_VIEWS
             return rendering.page(request, "run.html", run=own, **facts)
-        return rendering.page(request, "partition.html" if row else "dataset.html", **facts)
+        if not row:
+            return rendering.page(request, "dataset.html", **facts)
+        return rendering.page(request, "partition.html", cost=RunCost.of(row, settings.prices), **facts)
 
     return await in_thread(show)
 

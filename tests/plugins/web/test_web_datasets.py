@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagefeatures.settings import Settings, program
-from imagefeatures.steps import SPARK_STEPS
+from imagefeatures.steps import MEASURED, SPARK_STEPS
 from support.web import FINGERPRINT, Site, dataset_file, publish, runs_row
 
 SECRET = "s3cret-canary"
@@ -57,6 +57,31 @@ def test_the_page_of_a_partition_says_where_the_time_went(site: Site, settings: 
     assert "Registered 1,197 99.8 % Reused 399 33.3 %" in page.text
     assert FINGERPRINT in page.text
     assert "nothing published for partition 2026-12-24" in site.page("/datasets/fruit/partitions/2026-12-24", 404).text
+
+
+def test_the_page_of_a_partition_says_what_its_run_has_cost(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost = {f"{step}_core_seconds": 10.0 * at for at, step in enumerate(MEASURED)}
+    cost |= {f"{step}_peak_memory": 300_000_000 for step in MEASURED} | {"register_peak_memory": None}
+    cost |= {"bytes_read": 2_000_000_000, "bytes_written": 0, "get_requests": 3000, "put_requests": 2, "joules": 4999.7}
+    cost |= {"http_requests": 0, "images_per_core_second": 8.0}
+    publish(settings, runs_row("fruit", "2026-11-02", {}, **cost), runs_row("fruit", "2026-11-01", {}))
+    page = site.page("/datasets/fruit/partitions/2026-11-02")
+    assert (
+        "Core time 150 s Images per core-second 8.0 Read 2.0 GB Written 0 B Requests 3,002 GET 3,000, PUT 2"
+        in page.text
+    )
+    assert "Energy of the machine 5,000 J Cost of each step" in page.text
+    assert [row[0] for row in page.tables[1][1:]] == list(MEASURED)
+    assert page.tables[1][4] == ["resize", "30 s", "", "40.0", "300.0 MB"]
+    assert page.tables[1][6] == ["register", "50 s", "", "–", "–"]
+    assert "Money" not in page.text
+    monkeypatch.setenv("IMAGEFEATURES_PRICES", "core_hour=2.4, gb_read=0.25, currency=EUR")
+    priced = site.page("/datasets/fruit/partitions/2026-11-02").text
+    assert "Money 0.600 EUR 500.00 EUR for a million images" in priced
+    older = site.page("/datasets/fruit/partitions/2026-11-01").text
+    assert "Core time " not in older.partition("Made by")[0]
 
 
 def test_the_pages_say_how_many_objects_were_passed_over_and_why(site: Site, settings: Settings) -> None:
