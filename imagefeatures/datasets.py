@@ -17,6 +17,7 @@ from imagefeatures import names
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.serving.declared import OfServer, ServedEngine, ServedModel
 from imagefeatures.preprocessing import declared
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
@@ -48,10 +49,13 @@ class Dataset(StrictModel):
         dt.date(2020, 1, 1), ge=FIRST_DAY, le=LAST_DAY, description="Midnight from which scheduled runs begin"
     )
     model: Annotated[
-        Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")],
-        Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
+        Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")] | Annotated[ServedModel, Tag("(server)")],
+        Discriminator(lambda model: _form_of_model(model)),
     ] = Field(backbones.DEFAULT, description="A model by its name; or a mapping, for a model from a file")
-    engine: Literal["openvino", "tensorflow"] = "openvino"
+    engine: Annotated[
+        Annotated[Literal["openvino", "tensorflow"], Tag("(name)")] | Annotated[ServedEngine, Tag("(mapping)")],
+        Discriminator(lambda engine: "(mapping)" if isinstance(engine, dict | ServedEngine) else "(name)"),
+    ] = Field("openvino", description="What computes the model: by its name; or a mapping, for a model server")
     preprocess: tuple[declared.Declared, ...] | None = Field(
         None, description="The transforms of each picture, in their order; null: stretched to the model's input"
     )
@@ -110,14 +114,25 @@ class Dataset(StrictModel):
             object.__setattr__(self, name, None)
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_server_has_what_no_file_has(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("engine"), dict | ServedEngine):
+            model = given.get("model")
+            by_name = isinstance(model, dict) and set(model) == {"name"} and model["name"] in [*backbones.BACKBONES]
+            if isinstance(model, dict) and "uri" not in model and not by_name:
+                return given | {"model": OfServer(model)}
+        return given
+
     @field_validator("model", mode="before")
     @classmethod
     def _a_name_alone_is_the_short_form(cls, model: Any) -> Any:
-        return model["name"] if isinstance(model, dict) and set(model) == {"name"} else model
+        short = isinstance(model, dict) and not isinstance(model, OfServer) and set(model) == {"name"}
+        return model["name"] if short else model
 
     @field_validator("model")
     @classmethod
-    def _model_is_known(cls, model: str | OwnModel) -> str | OwnModel:
+    def _model_is_known(cls, model: str | OwnModel | ServedModel) -> str | OwnModel | ServedModel:
         if isinstance(model, str) and model not in backbones.BACKBONES:
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
@@ -138,9 +153,9 @@ class Dataset(StrictModel):
 
     @field_validator("engine")
     @classmethod
-    def _the_engine_can_run_the_model(cls, engine: str, info: ValidationInfo) -> str:
+    def _the_engine_can_run_the_model(cls, engine: str | ServedEngine, info: ValidationInfo) -> str | ServedEngine:
         model = info.data.get("model")
-        if isinstance(model, OwnModel) and engine not in model.engines():
+        if isinstance(model, OwnModel) and isinstance(engine, str) and engine not in model.engines():
             raise ValueError(f"runs no model of format {model.format}; leave it out, or say {model.engines()[0]}")
         return engine
 
@@ -192,6 +207,12 @@ class Dataset(StrictModel):
             return parts[-2] if len(parts) > 2 else None
         match = re.search(self.label, uri)
         return match.group(1) if match else None
+
+
+def _form_of_model(model: object) -> str:
+    if isinstance(model, OfServer | ServedModel):
+        return "(server)"
+    return "(file)" if isinstance(model, dict | OwnModel) else "(name)"
 
 
 def _check_cron(schedule: str) -> None:

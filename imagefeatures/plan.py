@@ -85,7 +85,8 @@ def plan_run(
     None for a run of the whole partition.
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
-    source has no object for the run; ModelMismatch when the dataset's own model cannot be used. It looks at all of
+    source has no object for the run; ModelMismatch when the dataset's own model cannot be used;
+    ServingRefused or ServingError when a model server cannot be asked. It looks at all of
     them so that these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
@@ -101,7 +102,7 @@ def plan_run(
     source.check_apart(settings.lake)
     with _no_store_is_refused():
         source.check()
-    model = resolve.resolve(effective.model, settings.lake, settings.cache)
+    model = resolve.resolve(effective.model, settings.lake, settings.cache, effective.engine)
     now = dt.datetime.now(dt.UTC)
     preprocessing = settled_preprocessing(effective, model)
     run = Run(
@@ -159,7 +160,7 @@ def load_run(uri: str, lake: str | None = None) -> Run:
         raise ParamsError(f"--run: {uri} is not a run.json of this version: {one_line(error)}") from None
     for field in _contradictions(run, layout):
         raise ParamsError(f"--run: {uri} is not as plan wrote it: {field}; start a new run of this partition")
-    current = resolve.is_of(run.model, run.dataset.model) and run.preprocessing.version == VERSION
+    current = resolve.is_of(run.model, run.dataset.model, run.dataset.engine) and run.preprocessing.version == VERSION
     if not current or run.fingerprint != run.model.fingerprint(run.preprocessing):  # other vectors
         raise ParamsError(f"--run: {uri} is of another fingerprint than this version computes; start a new run")
     return run

@@ -12,6 +12,7 @@ from imagefeatures.isolation import Isolated
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import prepare, read_bundle
+from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
@@ -48,10 +49,10 @@ def prepare_model(run: Run, settings: Settings) -> None:
     Standard error is closed meanwhile: TensorFlow writes banners to it without Python's logging.
     """
     with _standard_error_closed():
-        prepare(run.model, run.preprocessing, run.lake, settings.cache)
+        prepare(run.model, run.preprocessing, run.lake, settings.cache, run.dataset.engine)
 
 
-_engines: dict[tuple[str, str, str], Engine] = {}
+_engines: dict[tuple[str, str, str | ServedEngine], Engine] = {}
 
 
 def _engine_of(run: Run) -> Engine:

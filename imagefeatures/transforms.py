@@ -5,6 +5,7 @@ The rules are told by `imagefeatures.preprocessing`; the decode process imports 
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -87,3 +88,11 @@ def _alpha(image: Image.Image) -> Image.Image | None:
     differs = np.asarray(image) != (colour if image.mode != "1" else bool(colour))
     visible = differs.any(-1) if differs.ndim == 3 else differs
     return Image.fromarray(visible.astype(np.uint8) * np.uint8(255))
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    """pixels: uint8 [height, width, channels], of 1, 3 or 4 channels. Returns a PNG with the same values."""
+    sink = io.BytesIO()
+    plane = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    Image.fromarray(plane).save(sink, "PNG", compress_level=1)  # more takes longer than the network does
+    return sink.getvalue()
