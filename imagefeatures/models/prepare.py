@@ -26,7 +26,6 @@ from imagefeatures.models import engines, prepared, reference
 from imagefeatures.models.engines import GOLDEN_FILE, Bundle
 from imagefeatures.models.own import files as own_files
 from imagefeatures.models.own import process
-from imagefeatures.models.serving import settle
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.models.weights import load_weights
@@ -51,9 +50,10 @@ def prepare(
     with contextlib.suppress(ModelMismatch):  # else it is made, or made anew
         return _read_proven(folder)[0]
     if isinstance(engine, ServedEngine):
-        return _write(
-            lake, *_of_server(engine, Bundle(fingerprint, spec, {GOLDEN_FILE: settle.recorded(spec, lake)}), cache)
-        )
+        from imagefeatures.models.serving import settle  # loads urllib3, which no other engine needs
+
+        bundle = Bundle(fingerprint, spec, {GOLDEN_FILE: settle.recorded(spec, lake)})
+        return _write(lake, *_of_server(engine, bundle, cache))
     if (known := prepared.read(cache, fingerprint)) and _still_right(spec, Bundle(fingerprint, spec, known[1])):
         return _write(lake, *known)
     if spec.format == "keras-applications":

@@ -101,7 +101,7 @@ def model(run_file: str, dataset: str) -> dict[str, Any]:
     layout = _own(run_file, dataset, settings)
     with _stops_kept(layout, "model"):
         run = load_run(layout.run_file, settings.lake)
-        return prepare(run.model, run.preprocessing, settings.lake, settings.cache)
+        return prepare(run.model, run.preprocessing, settings.lake, settings.cache, run.dataset.engine)
 
 
 def register(run_file: str, dataset: str) -> dict[str, Any]:
