@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-compose test-wheel fuzz mutants
+.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-serving test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite, in as many processes as the machine has cores
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
@@ -94,6 +94,9 @@ test-readers: setup .bench/torch/.ready  ## a training by PyTorch and by TensorF
 test-exports: setup .bench/exports/.ready  ## exports killed at random moments, here and in MinIO; FAISS and WebDataset; memory (EXPORT_KILLS=20 SEED=0; minutes)
 	@$(BIN)/python -m pytest tests/exports -m long
 	@$(BIN)/python -m pytest tests/suites/exports
+
+test-serving: setup .bench/serving/.ready .bench/triton/.ready  ## a real KServe and a real Triton: parity, killed, restarted, changed in mid-run; downloads 0.7 GB first (minutes)
+	@$(BIN)/python -m pytest tests/suites/serving
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800
@@ -143,6 +146,17 @@ models: setup  ## docs/models.md's table: every model by name against Keras, and
 
 .bench/exports/.ready: requirements/exports.txt | setup
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target .bench/exports -r $< && touch $@
+
+# Triton comes as a package for the Python of Debian 12 alone; elsewhere its tests say that they are skipped.
+.bench/triton/.ready: requirements/triton.txt | setup
+	@rm -rf .bench/triton && mkdir -p .bench/triton
+	@if /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info[:3] != (3, 11, 2))'; then \
+	    /usr/bin/python3 -m venv --without-pip .bench/triton && $(BIN)/python -m pip --python .bench/triton/bin/python \
+	        install --quiet --no-deps --require-hashes -r $<; fi && touch $@
+
+.bench/serving/.ready: requirements/serving.txt | setup
+	@rm -rf .bench/serving && $(BIN)/python -m venv --without-pip .bench/serving
+	@$(BIN)/python -m pip --python .bench/serving/bin/python install --quiet --no-deps --require-hashes -r $< && touch $@
 
 .bench/%/.ready: benchmarks/peers/%.txt | setup
 	@scripts/peer $* $(BIN)/python && touch $@

@@ -17,7 +17,9 @@ from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo,
 from imagefeatures import names, schedules
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
+from imagefeatures.models.declared import AnyEngine, AnyModel, check_engine, name_of, short_form, with_form
 from imagefeatures.models.own.declared import FROM_CONFIG, OwnModel
+from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing import declared
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
@@ -29,12 +31,6 @@ RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in t
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # beyond them the calendars of Airflow overflow
 
 MOST_MODELS = 16
-
-AnyModel = Annotated[
-    Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")],
-    Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
-]
-"""A model by its name, or the fields of one from a user's file."""
 
 
 class Dataset(StrictModel):
@@ -57,7 +53,9 @@ class Dataset(StrictModel):
     models: tuple[AnyModel, ...] | None = Field(
         None, min_length=1, description="Several models in one run, in place of model"
     )
-    engine: Literal["openvino", "tensorflow"] = "openvino"
+    engine: AnyEngine = Field(
+        "openvino", description="What computes the model: by its name; or a mapping, for a model server"
+    )
     preprocess: Annotated[
         Annotated[tuple[declared.Declared, ...] | None, Tag("(list)")]
         | Annotated[declared.PreprocessorConfig, Tag("(file)")],
@@ -135,21 +133,26 @@ class Dataset(StrictModel):
             object.__setattr__(self, name, None)
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_server_has_what_no_file_has(cls, given: Any) -> Any:
+        return with_form(given)
+
     @field_validator("model", mode="before")
     @classmethod
     def _a_name_alone_is_the_short_form(cls, model: Any) -> Any:
-        return _short_form(model)
+        return short_form(model)
 
     @field_validator("models", mode="before")
     @classmethod
     def _so_it_is_in_the_list(cls, models: Any) -> Any:
         if isinstance(models, str | dict):
             raise ValueError("must be a list of models; for one alone write model")
-        return [_short_form(model) for model in models] if isinstance(models, list | tuple) else models
+        return [short_form(model) for model in models] if isinstance(models, list | tuple) else models
 
     @field_validator("model")
     @classmethod
-    def _model_is_known(cls, model: str | OwnModel) -> str | OwnModel:
+    def _model_is_known(cls, model: str | OwnModel | ServedModel) -> str | OwnModel | ServedModel:
         if isinstance(model, str) and model not in backbones.BACKBONES:
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
@@ -157,15 +160,15 @@ class Dataset(StrictModel):
     @field_validator("models")
     @classmethod
     def _models_are_known_and_each_has_a_table(
-        cls, models: tuple[str | OwnModel, ...] | None, info: ValidationInfo
-    ) -> tuple[str | OwnModel, ...] | None:
+        cls, models: tuple[str | OwnModel | ServedModel, ...] | None, info: ValidationInfo
+    ) -> tuple[str | OwnModel | ServedModel, ...] | None:
         if models is None:
             return None
         if len(models) > MOST_MODELS:
             raise ValueError(f"must be {MOST_MODELS} models at most: a worker keeps each of them loaded")
         for model in models:
             cls._model_is_known(model)
-        given = [_name_of(model) for model in models]
+        given = [name_of(model) for model in models]
         if twice := sorted({name for name in given if given.count(name) > 1}):
             raise ValueError(f"{twice[0]} is there twice; give one of them another name, or remove it")
         for table in _tables(str(info.data.get("name")), given)[1:]:
@@ -202,7 +205,7 @@ class Dataset(StrictModel):
         return self
 
     @property
-    def every_model(self) -> tuple[str | OwnModel, ...]:
+    def every_model(self) -> tuple[str | OwnModel | ServedModel, ...]:
         """All models, each by its name or with the fields of its file; the first is `model`."""
         return self.models or (self.model,)
 
@@ -212,7 +215,7 @@ class Dataset(StrictModel):
 
         None where the dataset has pixels alone.
         """
-        return _tables(self.name, [_name_of(model) for model in self.every_model]) if self.features == "keep" else ()
+        return _tables(self.name, [name_of(model) for model in self.every_model]) if self.features == "keep" else ()
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -239,10 +242,8 @@ class Dataset(StrictModel):
 
     @field_validator("engine")
     @classmethod
-    def _the_engine_can_run_the_model(cls, engine: str, info: ValidationInfo) -> str:
-        for model in info.data.get("models") or (info.data.get("model"),):
-            if isinstance(model, OwnModel) and engine not in model.engines():
-                raise ValueError(f"runs no model of format {model.format}; leave it out, or say {model.engines()[0]}")
+    def _the_engine_can_run_the_model(cls, engine: str | ServedEngine, info: ValidationInfo) -> str | ServedEngine:
+        check_engine(engine, list(info.data.get("models") or (info.data.get("model"),)))
         return engine
 
     @field_validator("label")
@@ -286,14 +287,6 @@ class Dataset(StrictModel):
             return parts[-2] if len(parts) > 2 else None
         match = re.search(self.label, uri)
         return match.group(1) if match else None
-
-
-def _short_form(model: Any) -> Any:
-    return model["name"] if isinstance(model, dict) and set(model) == {"name"} else model
-
-
-def _name_of(model: str | OwnModel) -> str:
-    return model if isinstance(model, str) else model.name
 
 
 def _tables(dataset: str, models: Sequence[str]) -> tuple[str, ...]:

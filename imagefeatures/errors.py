@@ -10,11 +10,13 @@
     │   ├── NoInput             nothing matches (and the dataset says that this is an error)
     │   ├── TooManyRejected     more objects were rejected than the failure budget allows
     │   ├── ModelMismatch       weights missing, altered, or of another width
+    │   ├── ServingRefused      a model server refuses a request, or gives something else than vectors
     │   ├── AuditFailed         the run's numbers do not add up: nothing is published
     │   └── OlderRun            a run that was planned later is published already
     ├── DecoderUnavailable      no decode process can be started here
     ├── WorkerDied              a worker process of a local run ended in the middle of a shard
     ├── CatalogError            the catalog does not answer: a retry may help
+    ├── ServingError            a model server did not answer in time: a retry may help
     └── StoreError              the store did not answer in time: a retry may help
 
 A bad *image* raises none of these: it raises `Rejected`, which its shard catches and writes down as a
@@ -69,6 +71,10 @@ class ModelMismatch(InputError):
     """The weights are missing or are not the model's own, or an engine differs from the reference."""
 
 
+class ServingRefused(InputError):
+    """A model server refused a request, or answered with something else than the model's vectors."""
+
+
 class AuditFailed(InputError):
     """The run's files, receipts and listing disagree; register then publishes nothing."""
 
@@ -90,6 +96,10 @@ class WorkerDied(ImageFeaturesError):
 
 class CatalogError(ImageFeaturesError):
     """The Iceberg catalog did not answer, or cannot serve at present: a retry may help."""
+
+
+class ServingError(ImageFeaturesError):
+    """A model server failed in a way that may pass, for longer than requests are retried: a retry may help."""
 
 
 class StoreError(ImageFeaturesError):

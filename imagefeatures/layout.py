@@ -16,6 +16,7 @@
 <lake>/publishing/<run>/publication.json    what register puts into the tables, while it does
 <lake>/models/<fingerprint>/
 <lake>/models/described/<digest>.json        what was found in a user's model file
+<lake>/models/served/<digest>-<n>.npy        vectors of the golden pictures, as a model server first gave them
 <lake>/models/<name>/weights.json           the digest of the weights that were first used for the model
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
 """
@@ -225,6 +226,11 @@ def model_facts(lake: str, fingerprint: str) -> str:
 def described_model(lake: str, digest: str) -> str:
     """What was found in a user's model file. digest: of the file and of what was asked."""
     return f"{lake}/models/described/{digest}.json"
+
+
+def served_golden(lake: str, digest: str, number: int) -> str:
+    """What a model server gave for the golden pictures. digest: of the question. number: from 0, of other answers."""
+    return f"{lake}/models/served/{digest}-{number}.npy"
 
 
 def weights_record(lake: str, model: str, sha256: str | None = None) -> str:

@@ -61,7 +61,7 @@ def settle(dataset: Dataset, lake: str, cache: Path) -> tuple[Output, ...]:
     """
     settled = []
     for table, declared_model in zip(dataset.vector_tables, dataset.every_model, strict=False):
-        model = resolve.resolve(declared_model, lake, cache)
+        model = resolve.resolve(declared_model, lake, cache, dataset.engine)
         preprocessing = settled_preprocessing(dataset, model)
         fingerprint = model.fingerprint(preprocessing)
         settled.append(Output(table=table, model=model, preprocessing=preprocessing, fingerprint=fingerprint))
@@ -113,7 +113,7 @@ def contradictions(outputs: Sequence[Output], dataset: Dataset) -> Iterator[str]
 def are_current(outputs: Sequence[Output], dataset: Dataset) -> bool:
     """Whether this version computes the same numbers for the outputs. The dataset has as many models."""
     return all(
-        (output.model is None or resolve.is_of(output.model, model))
+        (output.model is None or resolve.is_of(output.model, model, dataset.engine))
         and output.preprocessing.version == VERSION
         and output.fingerprint == output.computed_fingerprint
         for output, model in zip_longest(outputs, dataset.every_model[: len(dataset.vector_tables)])

@@ -108,8 +108,8 @@ def plan_run(
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
     source has no object for the run; ModelMismatch when a model of the dataset's own cannot be used; DatasetError when
-    a table is another dataset's, or has vectors of another width. It looks at all of them so that these errors come in
-    one line, before a JVM is started.
+    a table is another dataset's, or has vectors of another width; ServingRefused or ServingError when a model server
+    cannot be asked. It looks at all of them so that these errors come in one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
     from imagefeatures.catalog import lost, owners, readiness

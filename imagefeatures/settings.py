@@ -11,6 +11,8 @@
     IMAGEFEATURES_PRICES    what units of a run cost, such as core_hour=0.045,currency=USD; default: no money is shown
     IMAGEFEATURES_HTTP_ALLOW
                             networks that URLs may lead to although they are not public, by commas; default none
+    IMAGEFEATURES_SERVING_TOKEN, IMAGEFEATURES_SERVING_TOKEN_FILE
+                            what model servers are shown, as it is or in a file; default none
     SSL_CERT_FILE           the certificates that are trusted for https:// URLs; default those of certifi
 
 S3 credentials, region and endpoint come from the standard AWS_* variables. boto3 reads them by itself; pyiceberg
@@ -157,6 +159,23 @@ def ca_bundle(env: Mapping[str, str] = os.environ) -> str | None:
     if bundle and not Path(bundle).is_file():
         raise SettingsError(f"SSL_CERT_FILE: there is no file {bundle!r}")
     return bundle or None
+
+
+def serving_token(env: Mapping[str, str] = os.environ) -> str | None:
+    """The bearer token for model servers; None where none is set. Raises SettingsError, which never holds the token."""
+    name, token = "IMAGEFEATURES_SERVING_TOKEN", env.get("IMAGEFEATURES_SERVING_TOKEN") or ""
+    if path := _folder(env, "IMAGEFEATURES_SERVING_TOKEN_FILE"):
+        if token:
+            raise SettingsError(f"{name}: is set, and {name}_FILE too; remove one of them")
+        try:
+            name = f"{name}_FILE"
+            token = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{name}: {path} cannot be read ({type(error).__name__})") from None
+    token = token.strip()
+    if not re.fullmatch("[!-~]*", token):
+        raise SettingsError(f"{name}: holds a blank or a character that no header has")
+    return token or None
 
 
 def _default_catalog(lake: str) -> str:

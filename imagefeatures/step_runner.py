@@ -12,6 +12,7 @@ from imagefeatures.isolation import Isolated
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import prepare, read_bundle
+from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
@@ -54,10 +55,10 @@ def prepare_model(run: Run, settings: Settings) -> None:
     with _standard_error_closed():
         for output in run.outputs:
             if output.model:
-                prepare(output.model, output.preprocessing, run.lake, settings.cache)
+                prepare(output.model, output.preprocessing, run.lake, settings.cache, run.dataset.engine)
 
 
-_engines: dict[tuple[str, str, str], Engine] = {}
+_engines: dict[tuple[str, str, str | ServedEngine], Engine] = {}
 
 
 def _engine_of(run: Run, output: Output | None = None) -> Engine:

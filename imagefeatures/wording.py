@@ -6,6 +6,7 @@ Also the arguments that readers refuse.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -200,4 +201,6 @@ def _shown(given: object) -> str:
         text = repr(given)
     except Exception:  # Python writes no whole number of more than 4,300 digits
         return f"a value of type {type(given).__name__}"
+    text = re.sub(r"(https?://)[^\s'\"]*@", r"\1…@", text)  # a URL that is refused for its password
+    text = re.sub(r"(https?://[^\s'\"?#]*)[?#][^\s'\"]*", r"\1?…", text)
     return f"{text[:80]}{'…' if len(text) > 80 else ''}"

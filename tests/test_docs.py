@@ -17,6 +17,7 @@ from imagefeatures import errors, schemas, steps
 from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.models.own.declared import Normalization, OwnModel
+from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RedriveParams, RunParams
 from imagefeatures.settings import REPOSITORY
@@ -42,6 +43,8 @@ FIELDS = {
     "HttpOptions": (HttpOptions, "HTTP"),
     "OwnModel": (OwnModel, "Own models"),
     "Normalization": (Normalization, "Normalize"),
+    "ServedEngine": (ServedEngine, "Model servers"),
+    "ServedModel": (ServedModel, "Served models"),
     "Limits": (Limits, "Limits"),
     "RunParams": (RunParams, "Run parameters"),
     "RedriveParams": (RedriveParams, "Re-drive parameters"),

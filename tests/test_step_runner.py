@@ -73,4 +73,4 @@ def test_what_tensorflow_writes_without_logging_is_not_seen(
     os.write(2, b"afterwards\n")
     assert capfd.readouterr().err == "afterwards\n"
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-    assert prepared == [(run.model, run.preprocessing, run.lake, settings.cache)]
+    assert prepared == [(run.model, run.preprocessing, run.lake, settings.cache, run.dataset.engine)]

@@ -26,6 +26,7 @@ from imagefeatures.models import engines, prepared, reference
 from imagefeatures.models.engines import GOLDEN_FILE, Bundle
 from imagefeatures.models.own import files as own_files
 from imagefeatures.models.own import process
+from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.models.weights import load_weights
 from imagefeatures.preprocessing import Preprocessing
@@ -36,15 +37,23 @@ PREPARING = "preparing the model: "
 """How the lines about it begin, by which they are found in the log of a task."""
 
 
-def prepare(spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Path) -> dict[str, Any]:
+def prepare(
+    spec: ModelSpec, preprocessing: Preprocessing, lake: str, cache: Path, engine: str | ServedEngine = "openvino"
+) -> dict[str, Any]:
     """Make sure that the lake holds the model, verified. Returns the content of model.json: what was measured.
 
-    Raises ModelMismatch when the weights or an engine's numbers are wrong.
+    engine: of the dataset file. Those of this machine are all prepared, whichever is named; of a served model the
+    server is asked. Raises ModelMismatch when the weights or an engine's numbers are wrong; as the engine itself.
     """
     fingerprint = spec.fingerprint(preprocessing)
     folder = model_folder(lake, fingerprint)
     with contextlib.suppress(ModelMismatch):  # else it is made, or made anew
         return _read_proven(folder)[0]
+    if isinstance(engine, ServedEngine):
+        from imagefeatures.models.serving import settle  # loads urllib3, which no other engine needs
+
+        bundle = Bundle(fingerprint, spec, {GOLDEN_FILE: settle.recorded(spec, lake)})
+        return _write(lake, *_of_server(engine, bundle, cache))
     if (known := prepared.read(cache, fingerprint)) and _still_right(spec, Bundle(fingerprint, spec, known[1])):
         return _write(lake, *known)
     if spec.format == "keras-applications":
@@ -65,19 +74,51 @@ def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bun
 
 def _of_backbone(spec: ModelSpec, cache: Path) -> dict[str, bytes]:
     """The files of both engines, and the golden vectors, of a model by name."""
-    with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
-        weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
-    with _told("the reference in Keras"):
-        model = reference.build(spec, weights)
-        pixels = reference.golden_pixels(spec.input_shape)
-        golden = reference.vectors(model, spec, pixels)
-        if (kept := reference.kept_golden_vectors(spec)) is not None:
-            reference.check_parity("the reference", golden, kept)
+    model, golden = _reference(spec, cache)
     files = {GOLDEN_FILE: _as_npy(golden)}
     with _told(f"converting it for {' and '.join(engines.NAMES)}"):
         for name in engines.NAMES:
             files |= engines.module(name).export(model, spec)
     return files
+
+
+def _reference(spec: ModelSpec, cache: Path) -> tuple[Any, np.ndarray]:
+    """A model by name in Keras, and its vectors of the golden pictures."""
+    with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
+        weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
+    with _told("the reference in Keras"):
+        model = reference.build(spec, weights)
+        golden = reference.vectors(model, spec, reference.golden_pixels(spec.input_shape))
+        if (kept := reference.kept_golden_vectors(spec)) is not None:
+            reference.check_parity("the reference", golden, kept)
+    return model, golden
+
+
+def _of_server(engine: ServedEngine, bundle: Bundle, cache: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What is kept of a served model: model.json, and the server's golden vectors.
+
+    A model that the dataset file names, or whose file it names, is a promise: the server's vectors must be its vectors.
+    """
+    spec, parity = bundle.spec, {}
+    with _told(f"asking the model server at {engine}"):
+        vectors = engines.load(engine, bundle).features(reference.golden_pixels(spec.input_shape))
+    if spec.format != "served":
+        parity["server"] = reference.check_parity(
+            f"the model server at {engine}, which is to compute {spec.name},", vectors, _promised(spec, cache),
+            by_size=spec.is_own,
+        )  # fmt: skip
+    return _facts(bundle, parity), dict(bundle.files)
+
+
+def _promised(spec: ModelSpec, cache: Path) -> np.ndarray:
+    """The reference's vectors of the golden pictures, of a model whose weights are here: float32 [4, width]."""
+    if (kept := reference.kept_golden_vectors(spec)) is not None:
+        return kept
+    if not spec.is_own:
+        return _reference(spec, cache)[1]
+    with _told(f"reading {spec.uri} in a process of its own"):
+        files = process.build(spec, own_files.read(str(spec.uri), spec.format, spec.sha256))
+    return Bundle("", spec, files).golden_vectors
 
 
 def _proven(bundle: Bundle) -> dict[str, Any]:
@@ -87,11 +128,16 @@ def _proven(bundle: Bundle) -> dict[str, Any]:
         with _told(f"checking {name} against the reference"):
             vectors = engines.load(name, bundle).features(pixels)
             parity[name] = reference.check_parity(name, vectors, bundle.golden_vectors, by_size=spec.is_own)
+    return _facts(bundle, parity)
+
+
+def _facts(bundle: Bundle, parity: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """The content of model.json. parity: of each engine with the reference."""
     return {
-        "model": spec.name,
+        "model": bundle.spec.name,
         "fingerprint": bundle.fingerprint,
-        "width": spec.width,
-        "reference": engines.reference_of(spec),
+        "width": bundle.spec.width,
+        "reference": engines.reference_of(bundle.spec),
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in bundle.files.items()},
         "parity": parity,
     }

@@ -12,8 +12,11 @@ from pydantic import Field, model_validator
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.strict import FrozenModel
 
-Format = Literal["keras-applications", "weights.h5", "h5", "keras", "savedmodel", "onnx", "tflite", "openvino"]
-"""keras-applications: the arrays of a Keras file, in the architecture that the spec names. The others: own models."""
+Format = Literal[
+    "keras-applications", "weights.h5", "h5", "keras", "savedmodel", "onnx", "tflite", "openvino", "served"
+]
+"""keras-applications: the arrays of a Keras file, in the architecture that the spec names. served: no file of it is
+here. The others: own models."""
 
 Pooling = Literal["avg", "max", "flatten", "none"]
 
@@ -63,6 +66,30 @@ VALUE_SCALES = {
 Scale = Literal["tf", "torch", "caffe", "none"] | ValueScale
 
 
+class Served(FrozenModel):
+    """The model of a server, as plan has found it. All that a run must find again until it is published.
+
+    version: as the server calls it; empty where it does not say. input, output: their names; empty where the server
+    needs none. datatype, layout: of the pixels that are sent; string for PNGs, whose tensor has `axes` axes. golden:
+    SHA-256 of the recorded vectors of the golden pictures.
+    """
+
+    model: str
+    version: str
+    signature: str = ""
+    input: str = ""
+    output: str = ""
+    datatype: Literal["uint8", "float32", "string"]
+    layout: Literal["nhwc", "nchw"] = "nhwc"
+    axes: Literal[1, 2] = 1
+    golden: str = ""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What of it is part of the fingerprint. Not how pictures are sent: the golden vectors say what comes of it."""
+        return {name: getattr(self, name) for name in ("model", "version", "signature", "output", "golden")}
+
+
 class ModelSpec(FrozenModel):
     """What defines a model's numbers. plan writes it to run.json; all steps read it from there.
 
@@ -73,6 +100,7 @@ class ModelSpec(FrozenModel):
     the official file, as Keras has it. weights_sha256: SHA-256 of all arrays in layer order, as little-endian float32;
     None until it is known. last_layer: of the backbone; what follows in the file is a classifier.
     Of a file that a user names: uri, sha256 of the file's bytes, and layout, the order of the axes of its input.
+    served: the model of the server that computes it; its golden vectors stand in for a file that is not here.
     """
 
     name: str
@@ -90,6 +118,7 @@ class ModelSpec(FrozenModel):
     uri: str | None = None
     sha256: str | None = None
     layout: Literal["nhwc", "nchw"] = "nhwc"
+    served: Served | None = None
 
     @model_validator(mode="after")
     def _the_scale_fits_the_channels(self) -> Self:
@@ -102,7 +131,7 @@ class ModelSpec(FrozenModel):
 
     @property
     def is_own(self) -> bool:
-        """Whether it is of a file that a user names."""
+        """Whether its numbers are not those of a model of the package: it is of a user's file, or of a server."""
         return self.format != "keras-applications"
 
     @property
@@ -112,7 +141,8 @@ class ModelSpec(FrozenModel):
     def fingerprint(self, preprocessing: Preprocessing) -> str:
         """Digest of preprocessing, scale, model, cut, pooling and weights: 32 hexadecimal digits.
 
-        Engines are not part of it: they may change, the numbers may not. Nor is the place of a file: its digest is.
+        Engines are not part of it: they may change, the numbers may not. Nor is the place of a file: its digest is. Of
+        a server the model's version and its golden vectors are.
         Raises ValueError when neither the digest of the arrays nor that of a user's file is known.
         """
         if (self.weights_sha256 if self.format == "keras-applications" else self.sha256) is None:
@@ -129,6 +159,8 @@ class ModelSpec(FrozenModel):
         if self.format != "keras-applications":
             own = ("format", "sha256", "architecture", "layout", "input_shape")
             facts["file"] = {name: getattr(self, name) for name in own}
+        if self.served:
+            facts["served"] = self.served.facts
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
     @property

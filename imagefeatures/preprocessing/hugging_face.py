@@ -99,6 +99,7 @@ def settled(dataset: Dataset) -> Dataset:
     another one than the model has; StoreRefused or StoreError.
     """
     from imagefeatures.models.backbones import BACKBONES
+    from imagefeatures.models.declared import name_of
     from imagefeatures.models.own.declared import FROM_CONFIG, OwnModel
 
     if not isinstance(dataset.preprocess, PreprocessorConfig):
@@ -110,18 +111,20 @@ def settled(dataset: Dataset) -> Dataset:
         declared.check(mapped.chain)
     except (ValueError, Rejected) as error:
         raise ParamsError(f"{head}: {error}") from None
-    model = dataset.model
-    if isinstance(model, OwnModel) and model.normalize == FROM_CONFIG:
-        # Of a known architecture the scale is known, as of a model by name.
-        model = model.model_copy(update={"normalize": None if model.architecture else mapped.normalize})
-    scale = BACKBONES[model].value_scale if isinstance(model, str) else model.value_scale
-    found = mapped.normalize.as_scale()
-    if not found.is_close(scale):
-        name = model if isinstance(model, str) else model.name
-        raise ParamsError(
-            f"{head}: scales values by {found.formula}, and {name} takes {scale.formula}: it is of another model"
-        )
-    return dataset.model_copy(update={"preprocess": mapped.chain, "model": model})
+    found, models = mapped.normalize.as_scale(), []
+    for model in dataset.every_model:
+        if isinstance(model, OwnModel) and model.normalize == FROM_CONFIG:
+            # Of a known architecture the scale is known, as of a model by name.
+            model = model.model_copy(update={"normalize": None if model.architecture else mapped.normalize})
+        scale = BACKBONES[model].value_scale if isinstance(model, str) else model.value_scale
+        if not found.is_close(scale):
+            raise ParamsError(
+                f"{head}: scales values by {found.formula}, and {name_of(model)} takes {scale.formula}: it is of "
+                "another model"
+            )
+        models.append(model)
+    several = {"models": tuple(models)} if dataset.models else {}
+    return dataset.model_copy(update={"preprocess": mapped.chain, "model": models[0]} | several)
 
 
 def parsed(data: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from imagefeatures import budget, cost, manifest, names, publications, schemas, 
 from imagefeatures.catalog import retention, tables, widths
 from imagefeatures.errors import AuditFailed
 from imagefeatures.layout import Layout, staging, warehouse
+from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.outputs import Output
 from imagefeatures.plan import Run, load_run
 from imagefeatures.publications import Publication
@@ -130,7 +131,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     replace_newer: publish it even where a later run is published, whatever its run.json says.
     A re-drive is merged into what the partition holds. It is refused as OlderRun, and its staging folder removed, where
     that is another run by now.
-    Raises AuditFailed, TooManyRejected, OlderRun or, where other partitions have vectors of another width, DatasetError
+    Raises AuditFailed, TooManyRejected, OlderRun, ModelMismatch or ServingError where a model server has changed or is
+    away, or, where other partitions have vectors of another width, DatasetError
     (nothing is published then); StoreRefused, with nothing changed,
     where a local lake has no room.
     """
@@ -159,6 +161,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
             publications.refuse_older(layout, run.started_at, published)
     audit = audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
+    _refuse_a_changed_server(run, audit)
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
     workers = {step: sums.usage for step, sums in audit.steps.items()}
     row |= cost.columns(audit.listed, workers, drivers.read(layout), meter.usage())
@@ -176,6 +179,16 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         storage.abort_old_uploads(folder(settings.lake))
     _remove_expired(run, catalog, settings)
     return Outcome(REGISTERED, row, warning=warning)
+
+
+def _refuse_a_changed_server(run: Run, audit: Audit) -> None:
+    """Raises ModelMismatch where a model server no longer has the model of the run, ServingError where it is away."""
+    if isinstance(run.dataset.engine, ServedEngine) and audit.registered > audit.reused:
+        from imagefeatures.models import engines, prepare  # for such runs alone
+
+        for output in run.outputs:
+            if output.model:
+                engines.load(run.dataset.engine, prepare.read_bundle(output.model, output.preprocessing, run.lake))
 
 
 def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:

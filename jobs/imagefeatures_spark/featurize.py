@@ -11,6 +11,7 @@ from pyspark.resource import ResourceInformation
 
 from imagefeatures import manifest, steps
 from imagefeatures.models import engines, gpus, prepare
+from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.plan import Run
 from imagefeatures.shards import Receipt
 from imagefeatures.steps import featurize
@@ -37,7 +38,7 @@ def on_worker(run: Run, shard: int, bundles: Sequence[Broadcast[engines.Bundle]]
     return featurize.run_shard(run, shard, *lazy)
 
 
-def _engine(name: str, bundle: Broadcast[engines.Bundle]) -> engines.Engine:
+def _engine(name: str | ServedEngine, bundle: Broadcast[engines.Bundle]) -> engines.Engine:
     return engines.cached(name, bundle.value)
 
 

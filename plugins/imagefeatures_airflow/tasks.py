@@ -103,7 +103,7 @@ def model(run_file: str, dataset: str) -> dict[str, Any]:
     with _stops_kept(layout, "model"):
         run = load_run(layout.run_file, settings.lake)
         prepared = [
-            prepare(output.model, output.preprocessing, settings.lake, settings.cache)
+            prepare(output.model, output.preprocessing, settings.lake, settings.cache, run.dataset.engine)
             for output in run.outputs
             if output.model
         ]

@@ -102,7 +102,7 @@ def test_the_model_task_prepares_the_runs_own_model(
 ) -> None:
     run = make_run(fill(tmp_path / "photos", {"1.jpg": b"x"}))
     monkeypatch.setattr(prepare, "prepare", lambda *given: {"given": given})
-    expected = (run.model, run.preprocessing, settings.lake, settings.cache)
+    expected = (run.model, run.preprocessing, settings.lake, settings.cache, run.dataset.engine)
     assert tasks.model(run.layout.run_file, "photos") == {"given": expected}
 
 

@@ -2,9 +2,10 @@
 
 openvino    the default on CPUs: one thread, one image at a time, so that one worker for each core scales
 tensorflow  the reference's own runtime, on a GPU if it sees one
+serving     a model that a server computes: imagefeatures.models.serving
 
-An engine is a module with `export(model, spec) -> {file name: bytes}`, which turns the Keras model into the files of
-the engine, and `load(bundle) -> Engine`.
+Each of the first two is a module with `export(model, spec) -> {file name: bytes}`, which turns the Keras model into the
+files of the engine, and `load(bundle) -> Engine`. The third has no files: it is loaded with what the dataset file says.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import reference
+from imagefeatures.models.serving.declared import ServedEngine
 
 if TYPE_CHECKING:
     from imagefeatures.models.spec import ModelSpec
@@ -53,7 +55,9 @@ def names_for(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def reference_of(spec: ModelSpec) -> str:
-    """Whose numbers the golden vectors are: those of Keras, or of OpenVINO for the formats that it reads itself."""
+    """Whose numbers the golden vectors are: of Keras; of OpenVINO for the formats that it reads itself; of a server."""
+    if spec.format == "served":
+        return "server"
     return "keras" if spec.format in ("keras-applications", "weights.h5", "h5", "keras") else "openvino"
 
 
@@ -75,10 +79,10 @@ class LazyEngine:
         return self._load().features(pixels)
 
 
-_loaded: dict[tuple[str, str], Engine] = {}
+_loaded: dict[tuple[str | ServedEngine, str], Engine] = {}
 
 
-def cached(name: str, bundle: Bundle) -> Engine:
+def cached(name: str | ServedEngine, bundle: Bundle) -> Engine:
     """The engine, loaded once in this process: Spark reuses its Python workers for many shards."""
     key = (name, bundle.fingerprint)
     if key not in _loaded:
@@ -86,13 +90,20 @@ def cached(name: str, bundle: Bundle) -> Engine:
     return _loaded[key]
 
 
-def load(name: str, bundle: Bundle) -> Engine:
-    """Load an engine by its name in the dataset file, and verify it on this machine.
+def load(name: str | ServedEngine, bundle: Bundle) -> Engine:
+    """Load an engine by what the dataset file says, and verify it on this machine.
 
-    The model step has verified it, but perhaps on a machine without this one's GPU. Raises ModelMismatch when the
+    The model step has verified it, but perhaps on a machine without this one's GPU, or before a server had another
+    model. Raises ModelMismatch when the
     width or the golden vectors are not the model's.
     """
-    engine: Engine = module(name).load(bundle)
+    engine: Engine
+    if isinstance(name, ServedEngine):
+        from imagefeatures.models.engines import serving
+
+        engine, name = serving.load(bundle, name), f"the model server at {name}"
+    else:
+        engine = module(name).load(bundle)
     vectors = engine.features(reference.golden_pixels(bundle.spec.input_shape))
     if (width := vectors.shape[1]) != bundle.spec.width:
         raise ModelMismatch(

@@ -14,25 +14,35 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from imagefeatures import storage
+from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import described_model
 from imagefeatures.models.backbones import BACKBONES, planned_as
 from imagefeatures.models.own import files, process
 from imagefeatures.models.own.declared import OF_KERAS, OwnModel
 from imagefeatures.models.own.describe import Facts
 from imagefeatures.models.pinning import pinned
+from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.models.spec import ModelSpec
 
 VERSION = 2
 """Raise it when the same file and fields give another spec than before."""
 
 
-def resolve(model: str | OwnModel, lake: str, cache: Path) -> ModelSpec:
-    """The spec of what a dataset file has as `model`.
+def resolve(
+    model: str | OwnModel | ServedModel, lake: str, cache: Path, engine: str | ServedEngine = "openvino"
+) -> ModelSpec:
+    """The spec of what a dataset file has as `model`. engine: of the dataset file; of a served model it is asked.
 
     Of a file whose digest the dataset file says, and of which the lake has the facts, nothing is read. Raises
     ModelMismatch when a user's file is not there, is another one than its digest says, or cannot be used; StoreRefused
-    or StoreError.
+    or StoreError; ServingRefused or ServingError.
     """
+    if isinstance(engine, ServedEngine):
+        from imagefeatures.models.serving import settle  # loads urllib3
+
+        return settle.settle(engine, model if isinstance(model, ServedModel) else resolve(model, lake, cache), lake)
+    if isinstance(model, ServedModel):
+        raise ModelMismatch(f"model.uri: is required, as no server computes {model.name}")
     if isinstance(model, str):
         return pinned(BACKBONES[model], lake, cache)
     if model.sha256 and (facts := _kept(_place(model, model.sha256, lake))):
@@ -60,8 +70,10 @@ def spec_of(model: OwnModel, sha256: str, facts: Facts) -> ModelSpec:
     )
 
 
-def is_of(spec: ModelSpec, model: str | OwnModel) -> bool:
-    """Whether a spec may be that of what a dataset file has as `model`, without a look at the file."""
+def is_of(spec: ModelSpec, model: str | OwnModel | ServedModel, engine: str | ServedEngine = "openvino") -> bool:
+    """Whether a spec may be that of what a dataset file has as `model` and `engine`, without a look at the file."""
+    if isinstance(engine, ServedEngine) or spec.served or isinstance(model, ServedModel):
+        return _is_served(spec, model, engine)
     if isinstance(model, str):
         return planned_as(model, spec)
     facts = Facts.model_validate({name: getattr(spec, name) for name in Facts.model_fields})
@@ -69,6 +81,20 @@ def is_of(spec: ModelSpec, model: str | OwnModel) -> bool:
         return False
     said = {"cut": model.cut, "pooling": model.pooling, "layout": model.layout, "sha256": model.sha256}
     return all(value is None or value == getattr(spec, name) for name, value in said.items())
+
+
+def _is_served(spec: ModelSpec, model: str | OwnModel | ServedModel, engine: str | ServedEngine) -> bool:
+    served = spec.served
+    if not served or not isinstance(engine, ServedEngine) or served.model != engine.model:
+        return False
+    said = {"version": engine.version, "signature": engine.signature, "input": engine.input, "output": engine.cut}
+    if any(value is not None and value != getattr(served, name) for name, value in said.items()):
+        return False
+    if not isinstance(model, ServedModel):
+        return is_of(spec.model_copy(update={"served": None}), model)
+    facts = {"input_shape": spec.input_shape, "width": spec.width, "cut": served.output, "served": served}
+    own = {"format": "served", "pooling": "none", "sha256": served.golden, "scale": model.scale}
+    return spec == ModelSpec.model_validate({"name": model.name, **facts, **own})
 
 
 def _place(model: OwnModel, sha256: str, lake: str) -> str:
