@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names
-from imagefeatures.limits import Limits
+from imagefeatures.limits import BAND_FORMATS, FORMATS, Limits
 from imagefeatures.models import backbones
-from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.own.declared import MOST, Normalization, OwnModel
 from imagefeatures.preprocessing import declared
+from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
@@ -29,6 +30,12 @@ FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # beyond them 
 
 MONTHS = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
 CRON_WORDS = MONTHS | {"mon", "tue", "wed", "thu", "fri", "sat", "sun", "l"}  # l: the last day of a month
+
+
+def _form_of_scale(given: Any) -> str:
+    if isinstance(given, dict | Normalization):
+        return "(numbers)"
+    return "(number)" if isinstance(given, int | float) else "(mode)"
 
 
 class Dataset(StrictModel):
@@ -47,6 +54,15 @@ class Dataset(StrictModel):
     start_date: dt.date = Field(
         dt.date(2020, 1, 1), ge=FIRST_DAY, le=LAST_DAY, description="Midnight from which scheduled runs begin"
     )
+    channels: Channels | None = Field(
+        None, description="Bands taken as they are stored: their number, or {count, dtype, axes}; null: RGB"
+    )
+    scale: Annotated[
+        Annotated[Literal["none"] | None, Tag("(mode)")]
+        | Annotated[Annotated[float, Field(ge=0.001, le=MOST)], Tag("(number)")]
+        | Annotated[Normalization, Tag("(numbers)")],
+        Discriminator(_form_of_scale),
+    ] = Field(None, exclude=True, description="Short form of the model's own normalize: how stored values are scaled")
     model: Annotated[
         Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")],
         Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
@@ -101,14 +117,42 @@ class Dataset(StrictModel):
         return list(map(patterns.check, given))
 
     @model_validator(mode="after")
+    def _a_model_by_name_takes_bytes(self) -> Self:
+        if isinstance(self.model, str):
+            if self.scale is not None:
+                raise ValueError(f"scale: is for a model from a file; {self.model} has its own, remove it")
+            if self.channels and self.channels.dtype != "uint8":
+                raise ValueError(f"channels: are of {self.channels.dtype}, and {self.model} takes values of 0 to 255")
+        return self
+
+    @model_validator(mode="after")
     def _patterns_are_the_sources(self) -> Self:
         given = {name: tuple(value) for name in ("pattern", "exclude") if (value := getattr(self, name)) is not None}
         if given:
             # The model is frozen, so only object's own __setattr__ can set a field. pydantic ignores a new instance.
             object.__setattr__(self, "source", self.source.model_copy(update=given))
-        for name in given:
+        for name in (*given, "scale"):  # which is the model's now
             object.__setattr__(self, name, None)
         return self
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _a_number_of_channels_is_the_short_form(cls, given: Any) -> Any:
+        if isinstance(given, int) and not isinstance(given, bool):
+            return None if given == 3 else {"count": given}  # 3 is RGB
+        if not isinstance(given, bool | dict | Channels | None):
+            raise ValueError("must be a whole number, or a mapping with count")
+        return given
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _scale_is_its_normalize(cls, model: Any, info: ValidationInfo) -> Any:
+        scale = info.data.get("scale")
+        if scale is None or not isinstance(model, dict):
+            return model
+        if model.get("normalize") is not None:
+            raise ValueError("normalize: scale is set too; remove one of them")
+        return model | {"normalize": {"scale": 1 / scale} if isinstance(scale, float) else scale}
 
     @field_validator("model", mode="before")
     @classmethod
@@ -122,12 +166,33 @@ class Dataset(StrictModel):
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
 
+    @field_validator("model")
+    @classmethod
+    def _normalize_fits_the_channels(cls, model: str | OwnModel, info: ValidationInfo) -> str | OwnModel:
+        if isinstance(model, OwnModel) and isinstance(model.normalize, Normalization):
+            channels = info.data.get("channels")
+            model.normalize.check_channels(channels.count if channels else None)
+        return model
+
     @field_validator("preprocess")
     @classmethod
-    def _transforms_follow_one_another(cls, preprocess: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    def _transforms_follow_one_another(
+        cls, preprocess: tuple[Any, ...] | None, info: ValidationInfo
+    ) -> tuple[Any, ...] | None:
         if preprocess is not None:
-            declared.check(preprocess)
+            declared.check(preprocess, info.data.get("channels"))
         return preprocess
+
+    @field_validator("limits")
+    @classmethod
+    def _formats_are_read_that_way(cls, limits: Limits, info: ValidationInfo) -> Limits:
+        has_bands = info.data.get("channels") is not None
+        if unread := set(limits.formats) - set(BAND_FORMATS if has_bands else FORMATS):
+            if limits.formats == FORMATS:  # the default
+                return limits
+            where = f"with channels, only {', '.join(BAND_FORMATS)}" if has_bands else "without channels"
+            raise ValueError(f"formats: {min(unread)} is not read {where}")
+        return limits
 
     @field_validator("label", mode="before")
     @classmethod

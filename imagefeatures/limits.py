@@ -10,6 +10,9 @@ from imagefeatures.wording import meant
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIC", "AVIF", "JPEG2000")
 """The image formats with a container check and a decoder."""
 
+BAND_FORMATS = ("TIFF", "NPY", "PNG", "JPEG")
+"""The formats of pictures whose bands are taken as they are stored. NPY is one of these alone."""
+
 
 class Limits(StrictModel):
     """The limits for one object, and the share of a run's objects that may be rejected."""
@@ -34,6 +37,7 @@ class Limits(StrictModel):
     @field_validator("formats")
     @classmethod
     def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := set(formats) - set(FORMATS):
-            raise ValueError(f"there is no decoder for {min(unknown)}{meant(min(unknown), FORMATS)}")
+        known = dict.fromkeys((*FORMATS, *BAND_FORMATS))
+        if unknown := set(formats) - set(known):
+            raise ValueError(f"there is no decoder for {min(unknown)}{meant(min(unknown), list(known))}")
         return formats

@@ -101,7 +101,7 @@ def plan_run(
     source.check_apart(settings.lake)
     with _no_store_is_refused():
         source.check()
-    model = resolve.resolve(effective.model, settings.lake, settings.cache)
+    model = resolve.resolve(effective.model, settings.lake, settings.cache, effective.channels)
     now = dt.datetime.now(dt.UTC)
     preprocessing = settled_preprocessing(effective, model)
     run = Run(
@@ -113,7 +113,7 @@ def plan_run(
         preprocessing=preprocessing,
         lake=settings.lake,
         fingerprint=model.fingerprint(preprocessing),
-        shard_images=params.shard_images,
+        shard_images=preprocessing.shard_images(params.shard_images),
         shard_bytes=params.shard_bytes,
         replace_newer=params.replace_newer,
         redrive=selection.replaces if selection else None,
@@ -168,7 +168,7 @@ def load_run(uri: str, lake: str | None = None) -> Run:
 def settled_preprocessing(dataset: Dataset, model: ModelSpec) -> Preprocessing:
     """The chain that makes the model's input. Raises ParamsError when the dataset's own makes another input."""
     try:
-        return declared.settled(dataset.preprocess, model)
+        return declared.settled(dataset.preprocess, model, dataset.channels)
     except ValueError as error:
         raise ParamsError(f"preprocess: {error}") from None
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from imagefeatures import names
+from imagefeatures.preprocessing.bands import ITEM_BYTES
 from imagefeatures.steps import SPARK_STEPS
 
 VERSION = 1
@@ -62,11 +63,14 @@ DECODED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE])
 """What resize knows of an image besides its pixels."""
 
 
-def pixels(shape: tuple[int, int, int]) -> pa.Schema:
-    """What resize made: DECODED, and uint8 [height, width, channels], row-major, as the column `pixels`."""
+def pixels(shape: tuple[int, int, int], dtype: str = "uint8", layout: str = "RGB") -> pa.Schema:
+    """What resize made: DECODED, and the column `pixels`: dtype [height, width, channels], row-major.
+
+    dtype: uint8, uint16 or float32, in the machine's byte order. layout: RGB, or bands as they are stored.
+    """
     # Parquet has no 8-bit type: a list<uint8> would be stored as 32-bit integers.
-    facts = {"shape": ",".join(map(str, shape)), "dtype": "uint8", "layout": "RGB"}
-    return DECODED.append(pa.field("pixels", pa.binary(math.prod(shape)), False, facts))
+    facts = {"shape": ",".join(map(str, shape)), "dtype": dtype, "layout": layout}
+    return DECODED.append(pa.field("pixels", pa.binary(math.prod(shape) * ITEM_BYTES[dtype]), False, facts))
 
 
 REJECTED = pa.schema(

@@ -17,6 +17,7 @@ from imagefeatures import errors, schemas, steps
 from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.models.own.declared import Normalization, OwnModel
+from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RedriveParams, RunParams
 from imagefeatures.settings import REPOSITORY
@@ -40,6 +41,7 @@ FIELDS = {
     "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
     "Tar": (Tar, "Tar archives"),
     "HttpOptions": (HttpOptions, "HTTP"),
+    "Channels": (Channels, "Channels"),
     "OwnModel": (OwnModel, "Own models"),
     "Normalization": (Normalization, "Normalize"),
     "Limits": (Limits, "Limits"),
@@ -248,7 +250,7 @@ def test_the_index_of_decisions_is_whole() -> None:
 
 def test_dataset_files_in_documents_are_right() -> None:
     shown = {
-        path: yaml.load(code, yaml.BaseLoader)
+        path: yaml.safe_load(code)
         for path in DOCUMENTS
         for part in sections(path)
         for language, code in part.blocks

@@ -69,7 +69,7 @@ def _of_backbone(spec: ModelSpec, cache: Path) -> dict[str, bytes]:
         weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
     with _told("the reference in Keras"):
         model = reference.build(spec, weights)
-        pixels = reference.golden_pixels(spec.input_shape)
+        pixels = reference.golden_inputs(spec)
         golden = reference.vectors(model, spec, pixels)
         if (kept := reference.kept_golden_vectors(spec)) is not None:
             reference.check_parity("the reference", golden, kept)
@@ -82,7 +82,7 @@ def _of_backbone(spec: ModelSpec, cache: Path) -> dict[str, bytes]:
 
 def _proven(bundle: Bundle) -> dict[str, Any]:
     """The content of model.json. Raises ModelMismatch when an engine does not give the golden vectors."""
-    spec, parity, pixels = bundle.spec, {}, reference.golden_pixels(bundle.spec.input_shape)
+    spec, parity, pixels = bundle.spec, {}, reference.golden_inputs(bundle.spec)
     for name in engines.names_for(spec):
         with _told(f"checking {name} against the reference"):
             vectors = engines.load(name, bundle).features(pixels)

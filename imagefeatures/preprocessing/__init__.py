@@ -9,10 +9,12 @@ when they are called.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
+from imagefeatures.preprocessing.bands import SHARD_BYTES, Bands, Channels
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
 from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
 from imagefeatures.preprocessing.shapes import Shape
@@ -36,13 +38,19 @@ class PixelRule(Protocol):
         """Of the array that every image becomes."""
         ...
 
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of its type."""
+        ...
+
     def __call__(self, image: Any) -> Any:
-        """image: a decoded Pillow image. Returns uint8 of that shape. Raises Rejected."""
+        """image: a decoded Pillow image, or a Picture of bands. Returns an array of these. Raises Rejected."""
         ...
 
 
 Transform = Annotated[
-    Upright | RGB | Stretch | Resize | CenterCrop | Crop | Pad | Flip | Alpha | Grayscale, Field(discriminator="kind")
+    Upright | RGB | Stretch | Resize | CenterCrop | Crop | Pad | Flip | Alpha | Grayscale | Bands,
+    Field(discriminator="kind"),
 ]
 
 
@@ -79,6 +87,22 @@ class Preprocessing(FrozenModel):
         return (shape.height, shape.width, shape.channels)
 
     @property
+    def channels(self) -> Channels | None:
+        """Of pictures whose bands are taken as they are stored; None where every picture becomes RGB."""
+        return next((transform.channels for transform in self.chain if isinstance(transform, Bands)), None)
+
+    @property
+    def dtype(self) -> str:
+        """The type of the chain's output."""
+        return self.channels.dtype if self.channels else "uint8"
+
+    def shard_images(self, most: int) -> int:
+        """The most images of a shard: fewer than `most` where the pixels of bands would take a worker's memory."""
+        if self.channels is None:
+            return most
+        return max(1, min(most, SHARD_BYTES // (math.prod(self.shape) * self.channels.item_bytes)))
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The facts that are part of the fingerprint.
 
@@ -92,7 +116,10 @@ class Preprocessing(FrozenModel):
         return facts | {"chain": [transform.model_dump(mode="json") for transform in self.chain]}
 
     def __call__(self, image: Any) -> Any:
-        """image: a decoded Pillow image. Returns uint8 [height, width, channels]. Raises Rejected."""
+        """image: a decoded Pillow image, or a Picture of bands.
+
+        Returns an array of self.dtype, [height, width, channels]. Raises Rejected.
+        """
         from imagefeatures import transforms
 
         for transform in self.chain:

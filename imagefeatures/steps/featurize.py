@@ -24,8 +24,9 @@ def run_shard(run: Run, shard: int, engine: Engine) -> Receipt:
     work = ShardWork(run.layout, FEATURIZE, shard)
     resized = read_receipt(run.layout.receipt(RESIZE, shard))
     table = read_staged(resized.output)
-    shape, width = run.preprocessing.shape, run.model.width
-    vectors = engine.features(as_pixels(table, shape)) if table.num_rows else np.empty((0, width), np.float32)
+    chain, width = run.preprocessing, run.model.width
+    pixels = as_pixels(table, chain.shape, chain.dtype)
+    vectors = engine.features(pixels) if table.num_rows else np.empty((0, width), np.float32)
     finite = np.isfinite(vectors).all(axis=1)
     for index in np.flatnonzero(~finite).tolist():
         row = table.slice(index, 1).select(schemas.IDENTITY).to_pylist()[0]

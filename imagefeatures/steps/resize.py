@@ -30,12 +30,13 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     verdicts = read_staged(validated.output)
     reused, unknown = reuse.split_known(verdicts, reuse.known_images(run, shard))
     rows = unknown.select(schemas.DECODED.names).to_pylist()
+    decoder = decoder or isolation.decoder_of(run.preprocessing.channels)
     passed: list[dict[str, Any]] = []
     pixels: list[np.ndarray] = []
     for some, blobs in _frozen(run, shard, rows):
         if pixels:  # the next batch is decoded into the same memory
             pixels[-1] = pixels[-1].copy()
-        batch = (decoder or isolation.decoder()).run(blobs, run.dataset.limits, run.preprocessing)
+        batch = decoder.run(blobs, run.dataset.limits, run.preprocessing)
         for row, record, data in zip(some, batch.records, blobs, strict=True):
             if record["state"] == isolation.REJECTED:
                 work.reject(row, isolation.rejection(record), data)
@@ -43,7 +44,8 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
                 seen = {"width": int(record["width"]), "height": int(record["height"]), "mode": record["mode"].decode()}
                 passed.append(row | seen)
         pixels.append(batch.decoded_pixels())
-    field = schemas.pixels(run.preprocessing.shape).field("pixels")
+    layout = "bands" if run.preprocessing.channels else "RGB"
+    field = schemas.pixels(run.preprocessing.shape, run.preprocessing.dtype, layout).field("pixels")
     table = pa.Table.from_pylist(passed, schema=schemas.DECODED).append_column(
         field, pa.chunked_array(map(as_binary, pixels), field.type)
     )

@@ -9,11 +9,13 @@ import posixpath
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from imagefeatures import names
 from imagefeatures.models import backbones
 from imagefeatures.models.spec import Format, Pooling, Scale, ValueScale
+from imagefeatures.preprocessing.bands import MOST_BANDS
 from imagefeatures.strict import StrictModel
 
 SUFFIXES: dict[str, Format] = {
@@ -50,21 +52,14 @@ class Normalization(StrictModel):
     """
 
     scale: Number = Field(1.0, gt=0, le=1000)
-    mean: tuple[Number, ...] = (0.0,)
-    std: tuple[Annotated[Number, Field(gt=0)], ...] = (1.0,)
+    mean: tuple[Number, ...] = Field((0.0,), min_length=1, max_length=MOST_BANDS)
+    std: tuple[Annotated[Number, Field(gt=0)], ...] = Field((1.0,), min_length=1, max_length=MOST_BANDS)
     order: Literal["rgb", "bgr"] = "rgb"
 
     @field_validator("mean", "std", mode="before")
     @classmethod
     def _one_number_is_for_all_channels(cls, given: Any) -> Any:
         return (given,) if isinstance(given, int | float) else given
-
-    @field_validator("mean", "std")
-    @classmethod
-    def _there_is_one_for_each_channel(cls, given: tuple[float, ...]) -> tuple[float, ...]:
-        if len(given) not in (1, 3):
-            raise ValueError("must be one number, or three")
-        return given
 
     @model_validator(mode="after")
     def _float32_holds_the_numbers(self) -> Self:
@@ -73,6 +68,17 @@ class Normalization(StrictModel):
         if not all(self.scale / MOST <= one <= MOST * self.scale for one in self.std):
             raise ValueError(f"std / scale must be {1 / MOST:g} to {MOST:g}")
         return self
+
+    def check_channels(self, count: int | None) -> None:
+        """count: of the dataset's bands; None: RGB. Raises ValidationError when it has numbers of another count."""
+        words = "must be one number, or three"
+        if count is not None:
+            words = f"must be one number, or one for each of {count} bands"
+        for name, given in (("mean", self.mean), ("std", self.std)):
+            if len(given) not in (1, count or 3):
+                wrong = PydanticCustomError("value_error", words)
+                found = InitErrorDetails(type=wrong, loc=("normalize", name), input=given)
+                raise ValidationError.from_exception_data("normalize", [found])
 
     def as_scale(self) -> ValueScale:
         """The same as (value - mean) / std."""

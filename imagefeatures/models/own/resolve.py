@@ -10,6 +10,7 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,13 +22,14 @@ from imagefeatures.models.own.declared import OF_KERAS, OwnModel
 from imagefeatures.models.own.describe import Facts
 from imagefeatures.models.pinning import pinned
 from imagefeatures.models.spec import ModelSpec
+from imagefeatures.preprocessing.bands import Channels
 
 VERSION = 2
 """Raise it when the same file and fields give another spec than before."""
 
 
-def resolve(model: str | OwnModel, lake: str, cache: Path) -> ModelSpec:
-    """The spec of what a dataset file has as `model`.
+def resolve(model: str | OwnModel, lake: str, cache: Path, channels: Channels | None = None) -> ModelSpec:
+    """The spec of what a dataset file has as `model`. channels: of its pictures, where they are not RGB.
 
     Of a file whose digest the dataset file says, and of which the lake has the facts, nothing is read. Raises
     ModelMismatch when a user's file is not there, is another one than its digest says, or cannot be used; StoreRefused
@@ -35,12 +37,12 @@ def resolve(model: str | OwnModel, lake: str, cache: Path) -> ModelSpec:
     """
     if isinstance(model, str):
         return pinned(BACKBONES[model], lake, cache)
-    if model.sha256 and (facts := _kept(_place(model, model.sha256, lake))):
+    if model.sha256 and (facts := _kept(_place(model, model.sha256, lake, channels))):
         return spec_of(model, model.sha256, facts)
     read = files.read(model.uri, model.format, model.sha256)
-    place = _place(model, read.sha256, lake)
+    place = _place(model, read.sha256, lake, channels)
     if not (facts := _kept(place)):
-        facts = process.settle(model, read)
+        facts = process.settle(model, read, channels)
         storage.write(place, facts.model_dump_json().encode())
     return spec_of(model, read.sha256, facts)
 
@@ -71,15 +73,17 @@ def is_of(spec: ModelSpec, model: str | OwnModel) -> bool:
     return all(value is None or value == getattr(spec, name) for name, value in said.items())
 
 
-def _place(model: OwnModel, sha256: str, lake: str) -> str:
+def _place(model: OwnModel, sha256: str, lake: str, channels: Channels | None) -> str:
     """Where the facts are kept. sha256: of the file."""
     libraries = ("openvino", "keras") if model.format in OF_KERAS else ("openvino",)
-    asked = {
+    asked: dict[str, Any] = {
         "file": sha256,
         "model": model.model_dump(mode="json", exclude={"name", "uri", "sha256"}),
         "format": model.format,
         "versions": [VERSION, *map(version, libraries)],
     }
+    if channels:
+        asked["channels"] = [channels.count, channels.dtype]
     return described_model(lake, hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32])
 
 
