@@ -110,7 +110,7 @@ def _picture_of_npy(data: bytes, limits: Limits, channels: Channels) -> Picture:
         values = values[..., None]
     elif channels.axes == "chw":
         values = np.moveaxis(values, 0, 2)
-    return Picture(values.astype(channels.dtype))
+    return Picture(values.astype(channels.dtype, copy=False))
 
 
 def _picture_of_tiff(data: bytes, limits: Limits, channels: Channels) -> Picture:
@@ -162,7 +162,7 @@ def _check_mode(data: bytes, kind: str, mode: str, channels: Channels) -> None:
             )
     count, dtype = _BANDS_OF.get(mode, (0, f"mode {mode!r}"))
     if (count, dtype) != (channels.count, channels.dtype):
-        found = f"{count} bands of {dtype}" if count else f"a {kind} of {dtype}"
+        found = f"{count} band{'s' * (count != 1)} of {dtype}" if count else f"a {kind} of {dtype}"
         raise Rejected(Reason.UNSUPPORTED_MODE, f"found {found}, the dataset declares {channels} (channels)")
 
 

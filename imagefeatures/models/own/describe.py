@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pydantic import BaseModel
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.own.declared import OF_KERAS, OwnModel
 from imagefeatures.models.spec import VALUE_SCALES, Pooling, Scale, ValueScale
 from imagefeatures.preprocessing.bands import MOST_BANDS, DType
 from imagefeatures.reasons import printable
@@ -60,6 +60,8 @@ def layout_of(model: OwnModel, given: Input, channels: int = RGB) -> str:
     if len(shape) != 4:
         raise ModelMismatch(f"its input has the shape {shown(shape)}, and an image has four sides with their number")
     may_be = {"nhwc": shape[3] in (channels, None), "nchw": shape[1] in (channels, None)}
+    if model.format in OF_KERAS:  # with many channels a side may have as many pixels
+        may_be["nchw"] = False
     possible = [layout for layout, fits in may_be.items() if fits]
     if model.layout:
         possible = [layout for layout in possible if layout == model.layout]
@@ -76,9 +78,8 @@ def layout_of(model: OwnModel, given: Input, channels: int = RGB) -> str:
 
 def _of_channels(shape: Sequence[int | None], model: OwnModel) -> str:
     """What to write where the input has another number of channels than the dataset declares."""
-    found = sorted({side for side in (shape[1], shape[3]) if side is not None and side <= MOST_BANDS})
-    if model.layout:
-        found = [side for side in (shape[3 if model.layout == "nhwc" else 1],) if side is not None]
+    ends = [shape[3]] if model.format in OF_KERAS else [shape[1], shape[3]]
+    found = sorted({side for side in ends if side is not None and side <= MOST_BANDS})
     return f"; channels: says how many the pictures have, here {' or '.join(map(str, found))}" if found else ""
 
 
