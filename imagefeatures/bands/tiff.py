@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
@@ -26,8 +27,10 @@ def samples(data: bytes, pages: Pages) -> np.ndarray:
     """uint8, uint16 or float32 [height, width, bands], in the machine's byte order. Raises Rejected, or an OSError."""
     width, height = pages.size
     stored = np.dtype(pages.dtype).newbyteorder("<" if order_of(data) == "<" else ">")
-    made = np.empty((height, width, pages.count), pages.dtype)
     each = pages.layouts[0].samples
+    made = np.empty((height, width, pages.count), pages.dtype)
+    if each == 1 or pages.layouts[0].planes_apart:  # a band is in one piece in the file, and then in memory
+        made = np.moveaxis(np.empty((pages.count, height, width), pages.dtype), 0, 2)
     for index, layout in enumerate(pages.layouts):
         _read_page(data, layout, stored, made[..., index * each : (index + 1) * each])
     return made
@@ -37,43 +40,36 @@ def _read_page(data: bytes, layout: Layout, stored: np.dtype, made: np.ndarray) 
     """Write a page into made [height, width, samples]. stored: the type in the file."""
     (columns, rows), planes = layout.part, layout.samples if layout.planes_apart else 1
     across, down = -(-layout.width // columns), -(-layout.height // rows)
+    offsets, lengths = layout.offsets, layout.lengths
     for plane in range(planes):
         into = made[..., plane : plane + 1] if layout.planes_apart else made
-        first = plane * across * down
-        parts = _unpacked(data, layout, range(first, first + across * down))
-        for part, unpacked in enumerate(parts):
+        parts = slice(plane * across * down, (plane + 1) * across * down)
+        heights = [rows] * (across * down)
+        if not layout.tiled:
+            heights[-1] = layout.height - rows * (down - 1)
+        if layout.compression == RAW:
+            sizes = [height * layout.row_bytes for height in heights]
+            places = zip(sizes, offsets[parts].tolist(), strict=True)
+            unpacked: Iterable[np.ndarray] = (np.frombuffer(data, np.uint8, size, start) for size, start in places)
+        else:
+            places = zip(offsets[parts].tolist(), lengths[parts].tolist(), strict=True)
+            packed = [data[start : start + length] for start, length in places]
+            unpacked = np.split(_unpacked(packed, layout, sum(heights)), np.cumsum(heights)[:-1])
+        for part, (values, height) in enumerate(zip(unpacked, heights, strict=True)):
             row, column = part // across * rows, part % across * columns
-            values = _values(unpacked, layout, stored, (columns, into.shape[2]))
             place = into[row : row + rows, column : column + columns]
-            place[:] = values[: place.shape[0], : place.shape[1]]
+            found = _values(values.reshape(height, -1), layout, stored, (columns, into.shape[2]))
+            place[:] = found[: place.shape[0], : place.shape[1]]
 
 
-def _unpacked(data: bytes, layout: Layout, parts: range) -> list[np.ndarray]:
-    """The bytes of strips or tiles: uint8 [rows, row_bytes] each; the last strip of a picture may have fewer rows."""
-    rows = layout.part[1]
-    heights = [rows] * len(parts)
-    if not layout.tiled:
-        heights[-1] = layout.height - rows * (len(parts) - 1)
-    if layout.compression == RAW:
-        return [
-            np.frombuffer(data, np.uint8, height * layout.row_bytes, int(layout.offsets[part])).reshape(height, -1)
-            for part, height in zip(parts, heights, strict=True)
-        ]
-    found = _unpacked_by_libtiff(data, layout, parts, sum(heights))
-    return [found[index * rows : index * rows + height] for index, height in enumerate(heights)]
-
-
-def _unpacked_by_libtiff(data: bytes, layout: Layout, parts: range, height: int) -> np.ndarray:
-    """The parts below one another: uint8 [height, row_bytes]."""
-    offsets, lengths = layout.offsets, layout.lengths
-    packed = [data[int(offsets[part]) : int(offsets[part]) + int(lengths[part])] for part in parts]
+def _unpacked(packed: list[bytes], layout: Layout, height: int) -> np.ndarray:
+    """Strips or tiles below one another, by libtiff: uint8 [height, row_bytes]."""
     file = _as_grey(packed, layout, (height, layout.part[1]))
     with Image.open(io.BytesIO(file), formats=("TIFF",)) as image:
         found = np.asarray(image)
     if image.mode != "L" or found.shape != (height, layout.row_bytes):
-        detail = (
-            f"the decoder gave {image.mode} of {found.shape}, and {height} rows of {layout.row_bytes} bytes are stored"
-        )
+        stored = f"{height} rows of {layout.row_bytes} bytes are stored"
+        detail = f"the decoder gave {image.mode} of {found.shape}, and {stored}"
         raise Rejected(Reason.CORRUPT, detail)
     return found
 

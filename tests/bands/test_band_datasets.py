@@ -137,6 +137,7 @@ def test_the_chain_begins_with_the_bands_and_fits_the_model() -> None:
         ValueError, match=r"^makes 8 × 9 × 12 \(height × width × channels\) .*, and \w+ takes 8 × 9 × 13$"
     ):
         declared.settled(None, spec_of(13, "uint16"), channels)
+    assert declared.settled(None, SPEC, Channels(count=3)).shape == SPEC.input_shape  # of a model by name too
     with pytest.raises(ValueError, match=r"^makes uint16 of a picture, and \w+ was prepared for uint8$"):
         declared.settled(None, spec_of(12, "uint8"), channels)
 
