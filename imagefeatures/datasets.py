@@ -18,11 +18,11 @@ from imagefeatures.limits import BAND_FORMATS, FORMATS, Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.own.declared import MOST, Normalization, OwnModel
 from imagefeatures.preprocessing import declared
-from imagefeatures.preprocessing.bands import Channels
+from imagefeatures.preprocessing.bands import MOST_BANDS, Channels
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
-from imagefeatures.wording import only_sentence
+from imagefeatures.wording import error_at, only_sentence
 
 NAME = names.DATASET_NAME
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
@@ -120,9 +120,11 @@ class Dataset(StrictModel):
     def _a_model_by_name_takes_bytes(self) -> Self:
         if isinstance(self.model, str):
             if self.scale is not None:
-                raise ValueError(f"scale: is for a model from a file; {self.model} has its own, remove it")
+                words = f"is for a model from a file, and {self.model} has its own; remove it"
+                raise error_at(("scale",), words, self.scale)
             if self.channels and self.channels.dtype != "uint8":
-                raise ValueError(f"channels: are of {self.channels.dtype}, and {self.model} takes values of 0 to 255")
+                words = f"are of {self.channels.dtype}, and {self.model} takes values of 0 to 255"
+                raise error_at(("channels",), words, self.channels)
         return self
 
     @model_validator(mode="after")
@@ -138,10 +140,19 @@ class Dataset(StrictModel):
     @field_validator("channels", mode="before")
     @classmethod
     def _a_number_of_channels_is_the_short_form(cls, given: Any) -> Any:
-        if isinstance(given, int) and not isinstance(given, bool):
-            return None if given == 3 else {"count": given}  # 3 is RGB
+        if given == 3 and not isinstance(given, bool):  # RGB
+            return None
+        if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MOST_BANDS:
+            return {"count": given}
         if not isinstance(given, bool | dict | Channels | None):
-            raise ValueError("must be a whole number, or a mapping with count")
+            raise ValueError(f"must be a whole number from 1 to {MOST_BANDS}, or a mapping with count")
+        return given
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _scale_is_in_one_of_three_forms(cls, given: Any) -> Any:
+        if not isinstance(given, int | float | dict | Normalization) and given not in (None, "none"):
+            raise ValueError("must be none, a number, or a mapping of scale, mean and std")
         return given
 
     @field_validator("model", mode="before")

@@ -37,7 +37,6 @@ class Limits(StrictModel):
     @field_validator("formats")
     @classmethod
     def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
-        known = dict.fromkeys((*FORMATS, *BAND_FORMATS))
-        if unknown := set(formats) - set(known):
-            raise ValueError(f"there is no decoder for {min(unknown)}{meant(min(unknown), list(known))}")
+        if unknown := set(formats) - {*FORMATS, *BAND_FORMATS}:
+            raise ValueError(f"there is no decoder for {min(unknown)}{meant(min(unknown), FORMATS)}")
         return formats

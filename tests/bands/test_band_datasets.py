@@ -63,10 +63,10 @@ def test_scale_is_the_normalize_of_the_model(scale: Any, expected: ValueScale) -
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ({"channels": 0}, "channels.count: must be at least 1 (got 0)"),
-        ({"channels": 1001}, "channels.count: must be at most 1000 (got 1001)"),
+        ({"channels": 0}, "channels: must be a whole number from 1 to 1000, or a mapping with count (got 0)"),
+        ({"channels": 1001}, "channels: must be a whole number from 1 to 1000, or a mapping with count (got 1001)"),
         ({"channels": True}, "channels: must not be true or false (got True)"),
-        ({"channels": "12"}, "channels: must be a whole number, or a mapping with count (got '12')"),
+        ({"channels": "12"}, "channels: must be a whole number from 1 to 1000, or a mapping with count (got '12')"),
         ({"channels": {"dtype": "uint8"}}, "channels.count: is required"),
         (
             {"channels": {"count": 2, "dtype": "int16"}},
@@ -79,10 +79,13 @@ def test_scale_is_the_normalize_of_the_model(scale: Any, expected: ValueScale) -
         ({"channels": {"count": 2, "bands": 3}}, "channels.bands: unknown field"),
         (
             {"scale": 2},
-            "scale: is for a model from a file; mobilenet_v2 has its own, remove it",
+            "scale: is for a model from a file, and mobilenet_v2 has its own; remove it",
         ),
         ({"scale": 0, "model": MODEL}, "scale: must be at least 0.001 (got 0)"),
-        ({"scale": "half", "model": MODEL}, "scale: must be none (got 'half')"),
+        (
+            {"scale": "half", "model": MODEL},
+            "scale: must be none, a number, or a mapping of scale, mean and std (got 'half')",
+        ),
         ({"scale": {"std": 0}, "model": MODEL}, "scale.std.0: must be above 0 (got 0)"),
         (
             {"scale": 2, "model": MODEL | {"normalize": "tf"}},
@@ -124,7 +127,7 @@ def test_scale_is_the_normalize_of_the_model(scale: Any, expected: ValueScale) -
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_field(fields: dict[str, Any], line: str) -> None:
-    assert line in refusal(**fields)
+    assert refusal(**fields).startswith(line)
 
 
 def test_the_chain_begins_with_the_bands_and_fits_the_model() -> None:

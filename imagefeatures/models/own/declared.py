@@ -9,14 +9,14 @@ import posixpath
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from imagefeatures import names
 from imagefeatures.models import backbones
 from imagefeatures.models.spec import Format, Pooling, Scale, ValueScale
 from imagefeatures.preprocessing.bands import MOST_BANDS
 from imagefeatures.strict import StrictModel
+from imagefeatures.wording import error_at
 
 SUFFIXES: dict[str, Format] = {
     ".weights.h5": "weights.h5",
@@ -76,9 +76,7 @@ class Normalization(StrictModel):
             words = f"must be one number, or one for each of {count} bands"
         for name, given in (("mean", self.mean), ("std", self.std)):
             if len(given) not in (1, count or 3):
-                wrong = PydanticCustomError("value_error", words)
-                found = InitErrorDetails(type=wrong, loc=("normalize", name), input=given)
-                raise ValidationError.from_exception_data("normalize", [found])
+                raise error_at(("normalize", name), words, given)
 
     def as_scale(self) -> ValueScale:
         """The same as (value - mean) / std."""
