@@ -14,15 +14,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names
-from imagefeatures.limits import BAND_FORMATS, FORMATS, Limits
+from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
-from imagefeatures.models.own.declared import MOST, Normalization, OwnModel
+from imagefeatures.models.own.declared import OwnModel, ScaleField, check_values, scaled
 from imagefeatures.preprocessing import declared
-from imagefeatures.preprocessing.bands import MOST_BANDS, Channels
+from imagefeatures.preprocessing.bands import ChannelsField
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
-from imagefeatures.wording import error_at, only_sentence
+from imagefeatures.wording import only_sentence
 
 NAME = names.DATASET_NAME
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
@@ -30,12 +30,6 @@ FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # beyond them 
 
 MONTHS = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
 CRON_WORDS = MONTHS | {"mon", "tue", "wed", "thu", "fri", "sat", "sun", "l"}  # l: the last day of a month
-
-
-def _form_of_scale(given: Any) -> str:
-    if isinstance(given, dict | Normalization):
-        return "(numbers)"
-    return "(number)" if isinstance(given, int | float) else "(mode)"
 
 
 class Dataset(StrictModel):
@@ -54,15 +48,12 @@ class Dataset(StrictModel):
     start_date: dt.date = Field(
         dt.date(2020, 1, 1), ge=FIRST_DAY, le=LAST_DAY, description="Midnight from which scheduled runs begin"
     )
-    channels: Channels | None = Field(
+    channels: ChannelsField = Field(
         None, description="Bands taken as they are stored: their number, or {count, dtype, axes}; null: RGB"
     )
-    scale: Annotated[
-        Annotated[Literal["none"] | None, Tag("(mode)")]
-        | Annotated[Annotated[float, Field(ge=0.001, le=MOST)], Tag("(number)")]
-        | Annotated[Normalization, Tag("(numbers)")],
-        Discriminator(_form_of_scale),
-    ] = Field(None, exclude=True, description="Short form of the model's own normalize: how stored values are scaled")
+    scale: ScaleField = Field(
+        None, exclude=True, description="Short form of the model's own normalize: how stored values are scaled"
+    )
     model: Annotated[
         Annotated[str, Tag("(name)")] | Annotated[OwnModel, Tag("(file)")],
         Discriminator(lambda model: "(file)" if isinstance(model, dict | OwnModel) else "(name)"),
@@ -117,14 +108,9 @@ class Dataset(StrictModel):
         return list(map(patterns.check, given))
 
     @model_validator(mode="after")
-    def _a_model_by_name_takes_bytes(self) -> Self:
-        if isinstance(self.model, str):
-            if self.scale is not None:
-                words = f"is for a model from a file, and {self.model} has its own; remove it"
-                raise error_at(("scale",), words, self.scale)
-            if self.channels and self.channels.dtype != "uint8":
-                words = f"are of {self.channels.dtype}, and {self.model} takes values of 0 to 255"
-                raise error_at(("channels",), words, self.channels)
+    def _the_model_takes_the_values(self) -> Self:
+        check_values(self.model, self.channels, self.scale)
+        self.limits.check_formats(self.channels is not None)
         return self
 
     @model_validator(mode="after")
@@ -137,33 +123,10 @@ class Dataset(StrictModel):
             object.__setattr__(self, name, None)
         return self
 
-    @field_validator("channels", mode="before")
-    @classmethod
-    def _a_number_of_channels_is_the_short_form(cls, given: Any) -> Any:
-        if given == 3 and not isinstance(given, bool):  # RGB
-            return None
-        if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MOST_BANDS:
-            return {"count": given}
-        if not isinstance(given, bool | dict | Channels | None):
-            raise ValueError(f"must be a whole number from 1 to {MOST_BANDS}, or a mapping with count")
-        return given
-
-    @field_validator("scale", mode="before")
-    @classmethod
-    def _scale_is_in_one_of_three_forms(cls, given: Any) -> Any:
-        if not isinstance(given, int | float | dict | Normalization) and given not in (None, "none"):
-            raise ValueError("must be none, a number, or a mapping of scale, mean and std")
-        return given
-
     @field_validator("model", mode="before")
     @classmethod
     def _scale_is_its_normalize(cls, model: Any, info: ValidationInfo) -> Any:
-        scale = info.data.get("scale")
-        if scale is None or not isinstance(model, dict):
-            return model
-        if model.get("normalize") is not None:
-            raise ValueError("normalize: scale is set too; remove one of them")
-        return model | {"normalize": {"scale": 1 / scale} if isinstance(scale, float) else scale}
+        return scaled(model, info.data.get("scale"))
 
     @field_validator("model", mode="before")
     @classmethod
@@ -177,14 +140,6 @@ class Dataset(StrictModel):
             raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
         return model
 
-    @field_validator("model")
-    @classmethod
-    def _normalize_fits_the_channels(cls, model: str | OwnModel, info: ValidationInfo) -> str | OwnModel:
-        if isinstance(model, OwnModel) and isinstance(model.normalize, Normalization):
-            channels = info.data.get("channels")
-            model.normalize.check_channels(channels.count if channels else None)
-        return model
-
     @field_validator("preprocess")
     @classmethod
     def _transforms_follow_one_another(
@@ -193,17 +148,6 @@ class Dataset(StrictModel):
         if preprocess is not None:
             declared.check(preprocess, info.data.get("channels"))
         return preprocess
-
-    @field_validator("limits")
-    @classmethod
-    def _formats_are_read_that_way(cls, limits: Limits, info: ValidationInfo) -> Limits:
-        has_bands = info.data.get("channels") is not None
-        if unread := set(limits.formats) - set(BAND_FORMATS if has_bands else FORMATS):
-            if limits.formats == FORMATS:  # the default
-                return limits
-            where = f"with channels, only {', '.join(BAND_FORMATS)}" if has_bands else "without channels"
-            raise ValueError(f"formats: {min(unread)} is not read {where}")
-        return limits
 
     @field_validator("label", mode="before")
     @classmethod

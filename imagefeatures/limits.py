@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from imagefeatures.strict import StrictModel
-from imagefeatures.wording import meant
+from imagefeatures.wording import error_at, meant
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIC", "AVIF", "JPEG2000")
 """The image formats with a container check and a decoder."""
@@ -33,6 +33,13 @@ class Limits(StrictModel):
         2**20, ge=1, le=2**30, description="Most bytes that one compressed profile or text of a PNG may inflate to"
     )
     formats: tuple[str, ...] = Field(FORMATS, min_length=1, description="Image formats that may be opened")
+
+    def check_formats(self, bands: bool) -> None:
+        """Raise ValidationError for a format that is not read. bands: pictures of bands are, else all become RGB."""
+        readable = BAND_FORMATS if bands else FORMATS
+        if self.formats != FORMATS and (unread := set(self.formats) - set(readable)):  # the default fits both
+            how = f"with channels, only {', '.join(readable)}" if bands else "without channels"
+            raise error_at(("limits", "formats"), f"{min(unread)} is not read {how}", list(self.formats))
 
     @field_validator("formats")
     @classmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from imagefeatures.preprocessing.shapes import WholeNumber
 from imagefeatures.strict import FrozenModel, StrictModel
@@ -43,6 +43,19 @@ class Channels(StrictModel):
 
     def __str__(self) -> str:
         return f"{self.count} band{'s' * (self.count != 1)} of {self.dtype}"
+
+
+def _from_a_number(given: Any) -> Any:
+    """A number alone is the short form; 3 is RGB."""
+    if isinstance(given, int) and 1 <= given <= MOST_BANDS:
+        return None if given == 3 else {"count": given}
+    if not isinstance(given, dict | Channels | None):
+        raise ValueError(f"must be a whole number from 1 to {MOST_BANDS}, or a mapping with count")
+    return given
+
+
+ChannelsField = Annotated[Channels | None, BeforeValidator(_from_a_number)]
+"""The field of a dataset file."""
 
 
 class Bands(FrozenModel):

@@ -104,10 +104,10 @@ def test_scale_is_the_normalize_of_the_model(scale: Any, expected: ValueScale) -
             {"channels": {"count": 3, "dtype": "uint16"}},
             "channels: are of uint16, and mobilenet_v2 takes values of 0 to 255",
         ),
-        ({"limits": {"formats": ["JPEG", "NPY"]}}, "limits: formats: NPY is not read without channels"),
+        ({"limits": {"formats": ["JPEG", "NPY"]}}, "limits.formats: NPY is not read without channels"),
         (
             {"channels": 1, "model": MODEL | {"normalize": "tf"}, "limits": {"formats": ["GIF", "PNG"]}},
-            "limits: formats: GIF is not read with channels, only TIFF, NPY, PNG, JPEG",
+            "limits.formats: GIF is not read with channels, only TIFF, NPY, PNG, JPEG",
         ),
         (
             {"channels": 4, "preprocess": ["grayscale", {"resize": {"size": [8, 9]}}]},
