@@ -120,7 +120,7 @@ def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> I
     sides = described.input.shape[2:] if _layout(described.input.shape) == " (nchw)" else described.input.shape[1:3]
     if None in sides:
         yield "    size: [224, 224]  # height and width as it was trained: the file leaves them open"
-    if read.format in ("onnx", "openvino") and not _layout(described.input.shape):
+    if read.format in ("onnx", "openvino") and not _layout(described.input.shape) and channels is None:
         yield "    layout: nhwc  # or nchw: the file does not say it"
 
 
