@@ -17,7 +17,7 @@ import numpy as np
 
 from imagefeatures.errors import Rejected
 from imagefeatures.images import PILLOW_CONVERTS, SIXTEEN_BIT_GREY
-from imagefeatures.limits import FORMATS, Limits
+from imagefeatures.limits import BAND_FORMATS, FORMATS, Limits
 from imagefeatures.reasons import DETAIL_CHARACTERS, Reason, printable
 
 WAITING, AT_WORK, DONE, REJECTED = range(4)
@@ -28,14 +28,14 @@ RECORD = np.dtype(
         ("width", "i4"),
         ("height", "i4"),
         ("format", "S8"),
-        ("mode", "S8"),
+        ("mode", "S12"),
         ("reason", "S24"),
         ("detail", f"S{4 * DETAIL_CHARACTERS}"),  # UTF-8
     ]
 )
 """The decode process's result for one image."""
 
-_FORMATS = np.array([name.encode() for name in ("", *FORMATS)])  # "": decode says none
+_FORMATS = np.array([name.encode() for name in ("", *FORMATS, *BAND_FORMATS)])  # "": decode says none
 _MODES = np.array([mode.encode() for mode in PILLOW_CONVERTS | SIXTEEN_BIT_GREY])
 _REASONS = np.array([reason.encode() for reason in Reason])
 
@@ -107,18 +107,18 @@ class Batch:
     """The first `count` places of a buffer: the memory that parent and child share for one batch.
 
     written: RECORD [n], as the child writes them. records: RECORD [n], the parent's own copy of those that it has
-    checked. pid: int64 [1], of the child. pixels: uint8 [n, *shape]. shape: of the pixels of one image; (0,) for a
-    batch of headers.
+    checked. pid: int64 [1], of the child. pixels: of dtype, [n, *shape]. shape: of the pixels of one image; (0,)
+    for a batch of headers.
     """
 
-    def __init__(self, buffer: SharedBuffer, count: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, buffer: SharedBuffer, count: int, shape: tuple[int, ...], dtype: str = "uint8") -> None:
         sizes = buffer.sizes
         self.buffer, self.count, self.shape = buffer, count, shape
         self.pid = np.zeros(1, np.int64)
         self.records = np.zeros(count, RECORD)
         self.written = np.ndarray((count,), RECORD, buffer.memory)
         self._ends = np.ndarray((count + 1,), np.int64, buffer.memory, sizes.ends_at)
-        self.pixels = np.ndarray((count, *shape), np.uint8, buffer.memory, sizes.pixels_at)
+        self.pixels = np.ndarray((count, *shape), dtype, buffer.memory, sizes.pixels_at)
 
     def hand_out(self, first: int, blobs: Sequence[bytes]) -> None:
         """Put the images' bytes into the memory, those of image `first` first, and forget what was written of them."""
@@ -135,19 +135,20 @@ class Batch:
         return self.buffer.memory[int(self._ends[index]) : int(self._ends[index + 1])]
 
     def decoded_pixels(self) -> np.ndarray:
-        """The pixels of the images that are DONE: uint8 [k, *shape]. A copy only when some are not."""
+        """The pixels of the images that are DONE: [k, *shape]. A copy only when some are not."""
         done = self.records["state"] == DONE
         return self.pixels if done.all() else self.pixels[done]
 
 
-def impossible(records: np.ndarray, limits: Limits) -> np.ndarray:
+def impossible(records: np.ndarray, limits: Limits, mode: str | None = None) -> np.ndarray:
     """Which records no decoder can have left that works as it should: bool [n].
 
     records: RECORD [n], a copy that nobody else can change. An image that is not finished is not possible either.
+    mode: the only one that is possible; None: those that have a conversion to RGB.
     """
     width, height = records["width"].astype(np.int64), records["height"].astype(np.int64)
     done = (records["state"] == DONE) & (width > 0) & (height > 0) & (width * height <= limits.max_pixels)
-    done &= np.isin(records["format"], _FORMATS) & np.isin(records["mode"], _MODES)
+    done &= np.isin(records["format"], _FORMATS) & np.isin(records["mode"], _MODES if mode is None else [mode.encode()])
     rejected = (records["state"] == REJECTED) & np.isin(records["reason"], _REASONS)
     found: np.ndarray = ~(done | rejected)
     return found

@@ -62,6 +62,10 @@ class BitmapRule:
     def shape(self) -> tuple[int, int, int]:
         return (self.height, self.width, self.channels)
 
+    @property
+    def dtype(self) -> str:
+        return "uint8"
+
     def __call__(self, image: Any) -> np.ndarray:
         if not self.stored:
             return np.asarray(images.to_rgb(images.upright(image)))[..., ::-1]

@@ -18,9 +18,10 @@ from imagefeatures import names, schedules
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.declared import AnyEngine, AnyModel, check_engine, name_of, short_form, with_form
-from imagefeatures.models.own.declared import FROM_CONFIG, OwnModel
+from imagefeatures.models.own.declared import FROM_CONFIG, OwnModel, ScaleField, check_values, scaled
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing import declared
+from imagefeatures.preprocessing.bands import ChannelsField
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
@@ -48,6 +49,12 @@ class Dataset(StrictModel):
     schedule: str | None = Field(None, description="A midnight cron expression; null = manual and backfill only")
     start_date: dt.date = Field(
         dt.date(2020, 1, 1), ge=FIRST_DAY, le=LAST_DAY, description="Midnight from which scheduled runs begin"
+    )
+    channels: ChannelsField = Field(
+        None, description="Bands taken as they are stored: their number, or {count, dtype, axes}; null: RGB"
+    )
+    scale: ScaleField = Field(
+        None, exclude=True, description="Short form of the model's own normalize: how stored values are scaled"
     )
     model: AnyModel = Field(backbones.DEFAULT, description="A model by its name; or a mapping, for a model from a file")
     models: tuple[AnyModel, ...] | None = Field(
@@ -124,12 +131,24 @@ class Dataset(StrictModel):
         return list(map(patterns.check, given))
 
     @model_validator(mode="after")
+    def _the_model_takes_the_values(self) -> Self:
+        if self.models is not None and self.scale is not None:
+            raise ValueError("scale: is of one model; write normalize in each of models in its place")
+        if self.channels is not None and isinstance(self.engine, ServedEngine):
+            raise ValueError("channels: a model server takes RGB; leave one of them out")
+        for model in self.every_model:
+            if not isinstance(model, ServedModel):
+                check_values(model, self.channels, self.scale)
+        self.limits.check_formats(self.channels is not None)
+        return self
+
+    @model_validator(mode="after")
     def _patterns_are_the_sources(self) -> Self:
         given = {name: tuple(value) for name in ("pattern", "exclude") if (value := getattr(self, name)) is not None}
         if given:
             # The model is frozen, so only object's own __setattr__ can set a field. pydantic ignores a new instance.
             object.__setattr__(self, "source", self.source.model_copy(update=given))
-        for name in given:
+        for name in (*given, "scale"):  # which is the model's now
             object.__setattr__(self, name, None)
         return self
 
@@ -137,6 +156,11 @@ class Dataset(StrictModel):
     @classmethod
     def _a_server_has_what_no_file_has(cls, given: Any) -> Any:
         return with_form(given)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _scale_is_its_normalize(cls, model: Any, info: ValidationInfo) -> Any:
+        return scaled(model, info.data.get("scale"))
 
     @field_validator("model", mode="before")
     @classmethod
@@ -228,9 +252,12 @@ class Dataset(StrictModel):
 
     @field_validator("preprocess")
     @classmethod
-    def _transforms_follow_one_another(cls, preprocess: Any) -> Any:
+    def _transforms_follow_one_another(cls, preprocess: Any, info: ValidationInfo) -> Any:
+        channels = info.data.get("channels")
         if isinstance(preprocess, tuple):
-            declared.check(preprocess)
+            declared.check(preprocess, channels)
+        elif preprocess is not None and channels is not None:
+            raise ValueError("preprocessor_config: is for RGB, and channels takes the bands as they are")
         return preprocess
 
     @field_validator("label", mode="before")

@@ -63,6 +63,7 @@ class Job:
     sizes: Sizes
     count: int
     shape: tuple[int, ...]
+    dtype: str
     first: int
 
 
@@ -88,7 +89,7 @@ def main(descriptor: int, parent: int) -> NoReturn:
             buffer = SharedBuffer.received(job.sizes, passed)
         if buffer is None:
             raise RuntimeError("no memory came with the first batch")
-        _answer(connection, _work_through(work, job, Batch(buffer, job.count, job.shape)))
+        _answer(connection, _work_through(work, job, Batch(buffer, job.count, job.shape, job.dtype)))
 
 
 def _answer(connection: socket.socket, answer: bytes) -> None:

@@ -16,7 +16,8 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Literal
 
 import numpy as np
 
@@ -37,19 +38,32 @@ from imagefeatures.decode_process import LIAR, START_SECONDS, DecodeProcess, Pro
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import PixelRule
+from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.reasons import Reason, printable
 
-__all__ = ["DONE", "MEMORY_BYTES", "REJECTED", "Batch", "Isolated", "decoder", "inspector", "rejection"]
+__all__ = [
+    "DONE",
+    "MEMORY_BYTES",
+    "REJECTED",
+    "Batch",
+    "Isolated",
+    "decoder",
+    "decoder_of",
+    "inspector",
+    "inspector_of",
+    "rejection",
+]
 
 
 class Isolated:
     """A decode child, and what to do when it dies. A process that works on shards keeps one for each kind of work.
 
-    work: the function that the child calls for each image; it can be imported by name.
+    work: the function that the child calls for each image; it can be imported by name. mode: the only one that an image
+    can have; None: one of those with a conversion to RGB.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, mode: str | None = None) -> None:
+        self._work, self._mode = work, mode
         self._child: DecodeProcess | None = None
         self._buffer: SharedBuffer | None = None
 
@@ -61,9 +75,10 @@ class Isolated:
         in a row die before they begin an image, NameError or ImportError when the work does.
         """
         shape = preprocessing.shape if preprocessing else (0,)
-        buffer = self._buffer_for(len(blobs), math.prod(shape), sum(map(len, blobs)))
-        batch = Batch(buffer, len(blobs), shape)
-        job = Job(limits, preprocessing, buffer.sizes, len(blobs), shape, 0)
+        dtype = preprocessing.dtype if preprocessing else "uint8"
+        buffer = self._buffer_for(len(blobs), math.prod(shape) * np.dtype(dtype).itemsize, sum(map(len, blobs)))
+        batch = Batch(buffer, len(blobs), shape, dtype)
+        job = Job(limits, preprocessing, buffer.sizes, len(blobs), shape, dtype, 0)
         index, restarted_at = 0, -1
         while index < len(blobs):
             try:
@@ -89,11 +104,11 @@ class Isolated:
             raise
         # A copy: whatever is still running could change what it has written between the check and the use.
         written = batch.written[job.first :].copy()
-        if death is None and impossible(written, job.limits).any():
+        if death is None and impossible(written, job.limits, self._mode).any():
             death = Death(LIAR)
         if death is not None:
             self._end_child()
-        return _settle(batch, job.first, written, death, job.limits)
+        return _settle(batch, job.first, written, death, job.limits, self._mode)
 
     def stop(self) -> None:
         """End the child."""
@@ -130,6 +145,36 @@ def decoder() -> Isolated:
 def inspector() -> Isolated:
     """This process's inspector: images.inspect in a child."""
     return Isolated(images.inspect)
+
+
+def decoder_of(channels: Channels | None) -> Isolated:
+    """This process's decoder of pictures of bands; the one that makes RGB where `channels` is None."""
+    return decoder() if channels is None else _of_bands("decode", channels)
+
+
+def inspector_of(channels: Channels | None) -> Isolated:
+    """The same, for the inspector."""
+    return inspector() if channels is None else _of_bands("inspect", channels)
+
+
+_children_of_bands: dict[tuple[str, Channels], Isolated] = {}
+
+
+def _of_bands(work: Literal["decode", "inspect"], channels: Channels) -> Isolated:
+    from imagefeatures.bands import decode
+
+    if (work, channels) not in _children_of_bands:
+        if len(_children_of_bands) > 1:  # a worker of Spark may go on with another dataset
+            _children_of_bands.pop(next(iter(_children_of_bands))).stop()
+        made = Isolated(partial(getattr(decode, work), channels=channels), channels.mode)
+        _children_of_bands[work, channels] = made
+    return _children_of_bands[work, channels]
+
+
+def stop_those_of_bands() -> None:
+    """End this process's children that read pictures of bands."""
+    for child in _children_of_bands.values():
+        child.stop()
 
 
 @dataclass(frozen=True)
@@ -179,7 +224,9 @@ def _watch(child: DecodeProcess, batch: Batch, index: int, limits: Limits) -> De
             child.kill()
 
 
-def _settle(batch: Batch, first: int, written: np.ndarray, death: Death | None, limits: Limits) -> int:
+def _settle(
+    batch: Batch, first: int, written: np.ndarray, death: Death | None, limits: Limits, mode: str | None = None
+) -> int:
     """Take over the records that the child has written, and reject the image at which it died, if it did.
 
     written: a copy of the records from `first` on. Returns the index of the first image still to be done. Raises
@@ -188,7 +235,7 @@ def _settle(batch: Batch, first: int, written: np.ndarray, death: Death | None, 
     undone = np.flatnonzero(written["state"] < DONE)
     count = int(undone[0]) if len(undone) else len(written)
     batch.records[first : first + count] = written[:count]
-    for offset in np.flatnonzero(impossible(written[:count], limits)):
+    for offset in np.flatnonzero(impossible(written[:count], limits, mode)):
         note_rejected(batch.records, first + int(offset), LIAR)
     index = first + count
     if death is None or index == batch.count:  # it died after its last image

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from imagefeatures.strict import StrictModel
-from imagefeatures.wording import meant
+from imagefeatures.wording import error_at, meant
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIC", "AVIF", "JPEG2000")
 """The image formats with a container check and a decoder."""
+
+BAND_FORMATS = ("TIFF", "NPY", "PNG", "JPEG")
+"""The formats of pictures whose bands are taken as they are stored. NPY is one of these alone."""
 
 
 class Limits(StrictModel):
@@ -31,9 +34,16 @@ class Limits(StrictModel):
     )
     formats: tuple[str, ...] = Field(FORMATS, min_length=1, description="Image formats that may be opened")
 
+    def check_formats(self, bands: bool) -> None:
+        """Raise ValidationError for a format that is not read. bands: pictures of bands are, else all become RGB."""
+        readable = BAND_FORMATS if bands else FORMATS
+        if self.formats != FORMATS and (unread := set(self.formats) - set(readable)):  # the default fits both
+            how = f"with channels, only {', '.join(readable)}" if bands else "without channels"
+            raise error_at(("limits", "formats"), f"{min(unread)} is not read {how}", list(self.formats))
+
     @field_validator("formats")
     @classmethod
     def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := set(formats) - set(FORMATS):
+        if unknown := set(formats) - {*FORMATS, *BAND_FORMATS}:
             raise ValueError(f"there is no decoder for {min(unknown)}{meant(min(unknown), FORMATS)}")
         return formats

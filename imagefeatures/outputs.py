@@ -45,7 +45,7 @@ class Output(FrozenModel):
     @property
     def kind(self) -> PixelFormat | None:
         """What the pixels are; None of vectors."""
-        return None if self.model else PixelFormat.of_shape(self.preprocessing.shape)
+        return None if self.model else PixelFormat.of_chain(self.preprocessing)
 
     @property
     def computed_fingerprint(self) -> str:
@@ -61,7 +61,7 @@ def settle(dataset: Dataset, lake: str, cache: Path) -> tuple[Output, ...]:
     """
     settled = []
     for table, declared_model in zip(dataset.vector_tables, dataset.every_model, strict=False):
-        model = resolve.resolve(declared_model, lake, cache, dataset.engine)
+        model = resolve.resolve(declared_model, lake, cache, dataset.engine, dataset.channels)
         preprocessing = settled_preprocessing(dataset, model)
         fingerprint = model.fingerprint(preprocessing)
         settled.append(Output(table=table, model=model, preprocessing=preprocessing, fingerprint=fingerprint))
@@ -75,7 +75,7 @@ def settle(dataset: Dataset, lake: str, cache: Path) -> tuple[Output, ...]:
 def settled_preprocessing(dataset: Dataset, model: ModelSpec) -> Preprocessing:
     """The chain that makes the model's input. Raises ParamsError when the dataset's own makes another input."""
     try:
-        return declared.settled(_transforms(dataset), model)
+        return declared.settled(_transforms(dataset), model, dataset.channels)
     except ValueError as error:
         raise ParamsError(f"preprocess: {error}") from None
 
@@ -89,7 +89,7 @@ def _transforms(dataset: Dataset) -> tuple[declared.Declared, ...] | None:
 def _without_model(dataset: Dataset) -> Preprocessing:
     """The chain where no vectors are computed: the dataset's own, or the default one of its model's size."""
     default = BACKBONES[dataset.model if isinstance(dataset.model, str) else DEFAULT]
-    return declared.without_model(_transforms(dataset), default.input_shape)
+    return declared.without_model(_transforms(dataset), default.input_shape, dataset.channels)
 
 
 def contradictions(outputs: Sequence[Output], dataset: Dataset) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagefeatures.errors import InputError
+from imagefeatures.preprocessing import Preprocessing
 
 DIMENSIONS = ("height", "width", "channels")
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -40,6 +41,13 @@ class PixelFormat:
         'L'
         """
         return cls(shape, layout=LAYOUTS.get(shape[2], "channels"))
+
+    @classmethod
+    def of_chain(cls, chain: Preprocessing) -> PixelFormat:
+        """The format of the pixels that a chain makes."""
+        if chain.channels:
+            return cls(chain.shape, chain.dtype, "bands")
+        return cls.of_shape(chain.shape)
 
     @classmethod
     def of_text(cls, text: str) -> PixelFormat:

@@ -138,7 +138,7 @@ def plan_run(
         lake=settings.lake,
         fingerprint=first.fingerprint,
         others=tuple(others),
-        shard_images=params.shard_images,
+        shard_images=min(one.preprocessing.shard_images(params.shard_images) for one in (first, *others)),
         shard_bytes=params.shard_bytes,
         replace_newer=params.replace_newer,
         redrive=selection.replaces if selection else None,

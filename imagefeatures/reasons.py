@@ -36,12 +36,12 @@ class Reason(StrEnum):
     METADATA_TOO_LARGE = "METADATA_TOO_LARGE"  # its metadata would take too much memory
     TRUNCATED = "TRUNCATED"  # its last bytes are missing
     CORRUPT = "CORRUPT"  # its bytes contradict themselves
-    UNSUPPORTED_MODE = "UNSUPPORTED_MODE"  # its colours have no defined conversion to RGB
+    UNSUPPORTED_MODE = "UNSUPPORTED_MODE"  # its colours have no defined conversion to RGB, or its bands are others
     DUPLICATE = "DUPLICATE"  # same bytes as another object of the partition (duplicates: reject)
     DECODER_CRASHED = "DECODER_CRASHED"  # the decoder crashed on it
     TIMEOUT = "TIMEOUT"  # the decoder took longer than limits.decode_seconds
     OUT_OF_MEMORY = "OUT_OF_MEMORY"  # the decoder asked for more memory than it may have
-    NOT_FINITE = "NOT_FINITE"  # its features hold NaN or infinity
+    NOT_FINITE = "NOT_FINITE"  # its features hold NaN or infinity, or its stored values do
 
 
 def printable(text: object) -> str:

@@ -62,9 +62,8 @@ DECODED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE])
 """What resize knows of an image besides its pixels."""
 
 
-def pixels(shape: tuple[int, int, int]) -> pa.Schema:
-    """What resize made: DECODED, and uint8 [height, width, channels], row-major, as the column `pixels`."""
-    kind = PixelFormat.of_shape(shape)
+def pixels(kind: PixelFormat) -> pa.Schema:
+    """What resize made: DECODED, and the column `pixels`: of the kind, row-major, in the machine's byte order."""
     return DECODED.append(pa.field("pixels", kind.storage, False, kind.metadata))
 
 
@@ -96,7 +95,7 @@ REUSED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE, _FEATURES])
 
 def reused(kind: PixelFormat | None) -> pa.Schema:
     """What resize took from a table: vectors (REUSED), or pixels of this kind."""
-    return REUSED if kind is None else pixels(kind.shape)
+    return REUSED if kind is None else pixels(kind)
 
 
 _PARTITION = _field("partition_key", pa.string(), "Airflow's partition key, a day such as 2026-11-02")

@@ -6,7 +6,7 @@ The rules are told by `imagefeatures.preprocessing`; the decode process imports 
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,12 @@ from imagefeatures import images
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
+if TYPE_CHECKING:
+    from imagefeatures.bands.picture import Picture
+
+    AnyPicture = Image.Image | Picture
+    """Bands are no picture of Pillow's. Their code is loaded only where a dataset has some."""
+
 FILTERS = {
     name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 }
@@ -22,29 +28,37 @@ MIRRORS = {"horizontal": Image.Transpose.FLIP_LEFT_RIGHT, "vertical": Image.Tran
 WITH_ALPHA = {"RGBA", "LA", "PA", "La", "RGBa"}
 
 
-def resized(image: Image.Image, height: int, width: int, interpolation: str) -> Image.Image:
-    """image: L or RGB. Compiled code makes the bicubic filter's pixels faster, for squares in RGB."""
+def resized(image: AnyPicture, height: int, width: int, interpolation: str) -> AnyPicture:
+    """image: L, RGB or bands. Compiled code makes the bicubic filter's pixels faster, for squares in RGB."""
+    if not isinstance(image, Image.Image):
+        return image.resized(height, width, interpolation)
     if interpolation == "bicubic" and image.mode == "RGB" and height == width:
         return Image.fromarray(images.resized(image, height, width))
     return image.resize((width, height), FILTERS[interpolation])
 
 
-def cropped(image: Image.Image, top: int, left: int, height: int, width: int) -> Image.Image:
+def cropped(image: AnyPicture, top: int, left: int, height: int, width: int) -> AnyPicture:
     """The rectangle from there on; black where it lies beyond the picture. Raises Rejected when all of it does."""
     if top >= image.height or left >= image.width:
         where = f"the crop begins at x = {left}, y = {top}"
         raise Rejected(Reason.TOO_SMALL, f"{where}, and the picture has {image.width} × {image.height} pixels there")
+    if not isinstance(image, Image.Image):
+        return image.cropped(top, left, height, width)
     return image.crop((left, top, left + width, top + height))
 
 
-def padded(image: Image.Image, height: int, width: int, fill: tuple[int, int, int]) -> Image.Image:
-    """The picture in the middle of a larger one of one colour: of a grey where it has one channel."""
+def padded(image: AnyPicture, height: int, width: int, fill: tuple[int, int, int]) -> AnyPicture:
+    """The picture in the middle of a larger one of one colour: of a grey where it has one channel, or bands."""
+    if not isinstance(image, Image.Image):
+        return image.padded(height, width, fill[0])
     canvas = Image.new(image.mode, (width, height), fill if image.mode == "RGB" else fill[0])
     canvas.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
     return canvas
 
 
-def flipped(image: Image.Image, direction: str) -> Image.Image:
+def flipped(image: AnyPicture, direction: str) -> AnyPicture:
+    if not isinstance(image, Image.Image):
+        return image.flipped(direction)
     return image.transpose(MIRRORS[direction])
 
 
@@ -66,8 +80,8 @@ def on_matte(image: Image.Image, matte: tuple[int, int, int]) -> Image.Image:
 
 
 def as_array(image: Any) -> np.ndarray:
-    """A picture, or an array already, as uint8 [height, width, channels]."""
-    pixels = np.asarray(image)
+    """A picture, or an array already, as an array [height, width, channels]."""
+    pixels: np.ndarray = np.asarray(getattr(image, "pixels", image))
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 

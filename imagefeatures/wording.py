@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from imagefeatures import names
 from imagefeatures.errors import InputError
@@ -69,6 +70,12 @@ def one_line(error: ValidationError, model: type[BaseModel] | None = None) -> st
     sentences = list(_sentences(error, model))
     more = len(sentences) - MOST_SENTENCES
     return "; ".join(sentences[:MOST_SENTENCES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def error_at(place: tuple[str, ...], words: str, given: object) -> ValidationError:
+    """What a validator raises of a field inside, or beside, the one that it validates. place: from there on."""
+    kind = PydanticCustomError("value_error", words)
+    return ValidationError.from_exception_data("", [InitErrorDetails(type=kind, loc=place, input=given)])
 
 
 def only_sentence(error: ValidationError) -> str:

@@ -148,6 +148,7 @@ def _serve(connection: Connection, work: Work) -> None:
         for child in (isolation.inspector, isolation.decoder):
             if child.cache_info().currsize:
                 child().stop()
+        isolation.stop_those_of_bands()
 
 
 def _portable(error: Exception) -> Exception:

@@ -121,6 +121,8 @@ NAUGHTY: dict[str, list[Any]] = {
         [],
         True,
     ],
+    "channels": [0, -1, 1001, 2.5, True, "12", "many", [3]],
+    "scale": [0, -1, 1e31, float("nan"), True, "half", "tf", [1, 2], 2],  # the last: of a model by name
     "model": ["resnet34", "", None, 7],
     "models": [
         [],

@@ -18,6 +18,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
 from imagefeatures.models.own.declared import Normalization, OwnModel
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
+from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.reasons import Reason
 from imagefeatures.run_params import RedriveParams, RunParams
 from imagefeatures.settings import REPOSITORY
@@ -41,6 +42,7 @@ FIELDS = {
     "ParquetBytes": (ParquetBytes, "Parquet with bytes"),
     "Tar": (Tar, "Tar archives"),
     "HttpOptions": (HttpOptions, "HTTP"),
+    "Channels": (Channels, "Channels"),
     "OwnModel": (OwnModel, "Own models"),
     "Normalization": (Normalization, "Normalize"),
     "ServedEngine": (ServedEngine, "Model servers"),
@@ -254,7 +256,7 @@ def test_the_index_of_decisions_is_whole() -> None:
 
 def test_dataset_files_in_documents_are_right() -> None:
     shown = {
-        path: yaml.load(code, yaml.BaseLoader)
+        path: yaml.safe_load(code)
         for path in DOCUMENTS
         for part in sections(path)
         for language, code in part.blocks

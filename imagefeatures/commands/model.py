@@ -86,9 +86,23 @@ def _layout(shape: list[int | None]) -> str:
     return f" ({channels[0]})" if len(channels) == 1 else ""
 
 
+def _channels(read: ModelFiles, shape: list[int | None]) -> int | None:
+    """How many bands the pictures have, where they are not RGB; None where the input's shape does not say it."""
+    from imagefeatures.models.own.declared import OF_KERAS
+    from imagefeatures.models.own.describe import RGB
+    from imagefeatures.preprocessing.bands import MOST_BANDS
+
+    ends = shape[3:] if read.format in OF_KERAS else shape[1:4:2]
+    if len(shape) != 4 or RGB in ends:
+        return None
+    return min((side for side in ends if side is not None and side <= MOST_BANDS), default=None)
+
+
 def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> Iterator[str]:
     from imagefeatures.models.own.describe import takes_whole_numbers
 
+    if (channels := _channels(read, described.input.shape)) is not None:
+        yield f"  channels: {{count: {channels}, dtype: uint8}}  # or uint16 or float32: as the pictures are stored"
     yield "  model:"
     yield f"    name: {_name(read.uri)}  # as the tables show it"
     yield f"    uri: {read.uri}"
@@ -106,7 +120,7 @@ def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> I
     sides = described.input.shape[2:] if _layout(described.input.shape) == " (nchw)" else described.input.shape[1:3]
     if None in sides:
         yield "    size: [224, 224]  # height and width as it was trained: the file leaves them open"
-    if read.format in ("onnx", "openvino") and not _layout(described.input.shape):
+    if read.format in ("onnx", "openvino") and not _layout(described.input.shape) and channels is None:
         yield "    layout: nhwc  # or nchw: the file does not say it"
 
 

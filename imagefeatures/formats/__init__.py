@@ -12,6 +12,8 @@
                 what such files declare of their pixels
     heif_items  what a HEIC or AVIF file is made of
     isobmff     the boxes of HEIC, AVIF and JPEG 2000
+    npy, tiff_bands
+                files whose samples are taken as they are stored: for `imagefeatures.bands`
     av1         the size that the bitstream of an AVIF file declares
 
 Nothing is decoded, and no more than limits.INFLATED_BYTES or limits.max_profile_bytes is allocated at a time. Errors

@@ -19,6 +19,27 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
         )
 
 
+MOST_PICTURE_BYTES = 2**28
+"""The largest picture of bands, in memory: the decode process has 2 GiB, and holds it twice for a while."""
+
+
+def most_bytes(limits: Limits) -> int:
+    """The most bytes of a picture of bands: as many as limits.max_pixels pixels of RGB take in Pillow's memory."""
+    return min(4 * limits.max_pixels, MOST_PICTURE_BYTES)
+
+
+def check_bytes(shape: tuple[int, int, int], item_bytes: int, most: int, found: str) -> None:
+    """Check what would be allocated, before it is. shape: height, width, bands. found: the words before the sizes.
+
+    Raises Rejected (TOO_MANY_PIXELS).
+    """
+    height, width, bands = shape
+    needed = height * width * bands * item_bytes
+    if needed > most:
+        detail = f"{found} {width:,} × {height:,} × {bands:,} bands × {item_bytes} bytes = {needed:,} bytes"
+        raise Rejected(Reason.TOO_MANY_PIXELS, f"{detail}; {most:,} is the most")
+
+
 class Metadata:
     """A running count of one image's bytes of metadata. kind: the format, for the detail of a rejection."""
 

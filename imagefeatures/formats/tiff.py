@@ -43,7 +43,7 @@ def check_mode(data: bytes) -> None:
             )
         check_picture(data, layout)
         check_layout(data, layout)
-        _check_parts(layout)
+        check_parts(layout)
 
 
 def check(data: bytes, limits: Limits) -> None:
@@ -65,7 +65,7 @@ def check(data: bytes, limits: Limits) -> None:
         raise Rejected(Reason.TRUNCATED, f"TIFF of {len(data):,} bytes without its whole directory") from None
     if layout is not None:
         check_picture(data, layout)  # raw files may hold their pixels in any way
-        needed = max(needed, _end_of_pixels(data, layout))
+        needed = max(needed, end_of_pixels(data, layout))
     if len(data) < needed:
         raise Rejected(Reason.TRUNCATED, f"TIFF of {len(data):,} bytes, its directory refers to {needed:,} bytes")
 
@@ -158,7 +158,7 @@ def _entry_start(data: bytes, index: int) -> int:
     return int(directory) + 2 + 12 * index
 
 
-def _check_parts(layout: Layout) -> None:
+def check_parts(layout: Layout) -> None:
     """Check that there are as many strips or tiles as the picture takes. Raises Rejected (CORRUPT)."""
     if not len(layout.offsets):
         return  # the decoder says what is missing
@@ -181,7 +181,7 @@ def _check_parts(layout: Layout) -> None:
             )
 
 
-def _end_of_pixels(data: bytes, layout: Layout) -> int:
+def end_of_pixels(data: bytes, layout: Layout) -> int:
     """The byte at which the last pixel ends. It is known exactly without compression.
 
     One compressed strip may claim more bytes than there are, if it is seen to be whole.

@@ -41,6 +41,18 @@ def entries(data: bytes, directory: int | None = None) -> Iterator[tuple[int, in
     struct.unpack_from(order + word, data, end)  # the offset of the next directory
 
 
+def next_directory(data: bytes, directory: int | None) -> int:
+    """The position of the directory after this one, 0 after the last; None: of the first. Of a TIFF, not of a BigTIFF.
+
+    Raises struct.error where the data end earlier.
+    """
+    order, place = order_of(data), 4
+    if directory is not None:
+        (count,) = struct.unpack_from(order + "H", data, directory)
+        place = directory + 2 + 12 * count
+    return int(struct.unpack_from(order + "I", data, place)[0])
+
+
 def is_whole_numbers(kind: int) -> bool:
     """Whether values of this type are whole numbers, as those are that describe the pixels."""
     return kind in _INTEGERS

@@ -110,17 +110,20 @@ class Layout:
         return (self.part[0] * samples * self.bits + 7) // 8
 
 
-def read_layout(data: bytes) -> Layout | None:
-    """What the first directory declares; None if it, or a value that describes the pixels, is not whole."""
+def read_layout(data: bytes, directory: int | None = None, most_values: int = _MOST_VALUES) -> Layout | None:
+    """What a directory declares, the first by default; None if it, or a value that describes the pixels, is not whole.
+
+    most_values: how many values are read of a tag that has one for each sample.
+    """
     values: dict[int, tuple[float, ...]] = {}
     arrays: dict[int, np.ndarray] = {}
     odd: tuple[int, int] | None = None
     try:
-        for tag, kind, count, start in entries(data):
+        for tag, kind, count, start in entries(data, directory):
             if tag in values or tag in arrays or not count:  # decoders take the first of two
                 continue
             if tag in _FRACTIONS and kind == RATIONAL:
-                values[tag] = tuple(rationals(data, min(count, _MOST_VALUES), start))
+                values[tag] = tuple(rationals(data, min(count, most_values), start))
             elif tag == DNG_VERSION:
                 values[tag] = (1,)
             elif tag not in _SINGLE | _SEVERAL | _ARRAYS:
@@ -130,7 +133,7 @@ def read_layout(data: bytes) -> Layout | None:
             elif tag in _ARRAYS:
                 arrays[tag] = integers(data, kind, count, start)
             else:
-                values[tag] = tuple(integers(data, kind, min(count, _MOST_VALUES), start).tolist())
+                values[tag] = tuple(integers(data, kind, min(count, most_values), start).tolist())
     except (struct.error, ValueError):
         return None
     if WIDTH not in values or HEIGHT not in values:

@@ -180,6 +180,11 @@ def check_layout(data: bytes, layout: Layout) -> None:
         raise Rejected(Reason.UNSUPPORTED_MODE, f"a TIFF of {describe(layout)} {why}")
 
 
+def compression_name(number: int) -> str | None:
+    """The name of a compression; None where nobody knows the number."""
+    return _READ.get(number) or _NOT_READ.get(number)
+
+
 def describe(layout: Layout) -> str:
     """What was found, in words. Its compression is one that is read.
 

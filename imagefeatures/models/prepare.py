@@ -88,7 +88,7 @@ def _reference(spec: ModelSpec, cache: Path) -> tuple[Any, np.ndarray]:
         weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
     with _told("the reference in Keras"):
         model = reference.build(spec, weights)
-        golden = reference.vectors(model, spec, reference.golden_pixels(spec.input_shape))
+        golden = reference.vectors(model, spec, reference.golden_inputs(spec))
         if (kept := reference.kept_golden_vectors(spec)) is not None:
             reference.check_parity("the reference", golden, kept)
     return model, golden
@@ -101,7 +101,7 @@ def _of_server(engine: ServedEngine, bundle: Bundle, cache: Path) -> tuple[dict[
     """
     spec, parity = bundle.spec, {}
     with _told(f"asking the model server at {engine}"):
-        vectors = engines.load(engine, bundle).features(reference.golden_pixels(spec.input_shape))
+        vectors = engines.load(engine, bundle).features(reference.golden_inputs(spec))
     if spec.format != "served":
         parity["server"] = reference.check_parity(
             f"the model server at {engine}, which is to compute {spec.name},", vectors, _promised(spec, cache),
@@ -123,7 +123,7 @@ def _promised(spec: ModelSpec, cache: Path) -> np.ndarray:
 
 def _proven(bundle: Bundle) -> dict[str, Any]:
     """The content of model.json. Raises ModelMismatch when an engine does not give the golden vectors."""
-    spec, parity, pixels = bundle.spec, {}, reference.golden_pixels(bundle.spec.input_shape)
+    spec, parity, pixels = bundle.spec, {}, reference.golden_inputs(bundle.spec)
     for name in engines.names_for(spec):
         with _told(f"checking {name} against the reference"):
             vectors = engines.load(name, bundle).features(pixels)

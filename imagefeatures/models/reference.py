@@ -107,7 +107,7 @@ def set_arrays(layers: list[Any], arrays: Arrays, spec: ModelSpec) -> None:
 
 
 def vectors(model: Any, spec: ModelSpec, pixels: np.ndarray) -> np.ndarray:
-    """The model's vectors, float32 [n, width], of pixels, uint8 [n, *input_shape].
+    """The model's vectors, float32 [n, width], of pixels, of the spec's input_type, [n, *input_shape].
 
     One image at a time: Keras holds what every layer gives until the last one has answered, up to 600 MB an image.
     """
@@ -116,7 +116,7 @@ def vectors(model: Any, spec: ModelSpec, pixels: np.ndarray) -> np.ndarray:
 
 
 def scaled(pixels: np.ndarray, scale: ValueScale) -> np.ndarray:
-    """uint8 [n, height, width, channels] to the float32 that the model takes, in its order of channels."""
+    """Pixels [n, height, width, channels] to the float32 that the model takes, in its order of channels."""
     mean, std = np.array(scale.mean), np.array(scale.std)
     values = pixels[..., ::-1] if scale.order == "bgr" else pixels
     return values.astype(np.float32) / np.float32(std) - np.float32(mean / std)
@@ -128,12 +128,28 @@ def golden_pixels(shape: tuple[int, int, int]) -> np.ndarray:
     A ramp, stripes, discs and noise: between them they reach every filter of the first layers.
     """
     height, width, channels = shape
-    y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(channels), indexing="ij")
-    ramp = (x * (c + 1) + y * (3 - c)) * 255 // (max(height, width) * 5)
-    stripes = ((x * (c + 2) + y * 5) // 16 % 2) * (255 - 60 * c)
-    discs = (((x - 60 - 30 * c) ** 2 + (y - height // 2) ** 2) // 900) * 53 % 256
-    noise = (x * 7919 + y * 104729 + c * 1299709) ** 2 // 64 % 256
-    return np.stack([ramp, stripes, discs, noise]).astype(np.uint8)
+    y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    pixels = np.empty((4, *shape), np.uint8)
+    for c in range(channels):  # one at a time: a model may take a thousand
+        pixels[0, ..., c] = (x * (c + 1) + y * (3 - c)) * 255 // (max(height, width) * 5) % 256
+        pixels[1, ..., c] = ((x * (c + 2) + y * 5) // 16 % 2) * (255 - 60 * c) % 256
+        pixels[2, ..., c] = (((x - 60 - 30 * c) ** 2 + (y - height // 2) ** 2) // 900) * 53 % 256
+        pixels[3, ..., c] = (x * 7919 + y * 104729 + c * 1299709) ** 2 // 64 % 256
+    return pixels
+
+
+def golden_inputs(spec: ModelSpec) -> np.ndarray:
+    """`golden_pixels` in the type that the model's input takes: of input_type, [4, *input_shape].
+
+    uint16 has the same pictures over all of its range. float32 has them so that they are scaled to -1 to 1.
+    """
+    pixels = golden_pixels(spec.input_shape)
+    if spec.input_type == "uint16":
+        return pixels * np.uint16(257)
+    if spec.input_type == "float32":
+        mean, std = (np.array(numbers, np.float32) for numbers in (spec.value_scale.mean, spec.value_scale.std))
+        return mean + std * (pixels.astype(np.float32) / np.float32(127.5) - 1)
+    return pixels
 
 
 def kept_golden_vectors(spec: ModelSpec) -> np.ndarray | None:

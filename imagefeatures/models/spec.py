@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.preprocessing.bands import DType
 from imagefeatures.strict import FrozenModel
 
 Format = Literal[
@@ -27,7 +28,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ValueScale(FrozenModel):
-    """How pixel values are scaled for a model: (x - mean) / std, from uint8 to float32.
+    """How pixel values are scaled for a model: (x - mean) / std, from their own type to float32.
 
     mean, std: one number for all channels, or one for each, in the order in which the model takes the channels. order:
     bgr means that red and blue are exchanged first.
@@ -94,8 +95,9 @@ class ModelSpec(FrozenModel):
     """What defines a model's numbers. plan writes it to run.json; all steps read it from there.
 
     architecture: the class of keras.applications; empty when the file itself says what the model is. input_shape:
-    height, width, channels of the pixels. scale: a mode of Keras' preprocess_input, or the numbers. cut: the layer or
-    node whose output is taken; WHOLE for a backbone up to its end. pooling: what makes a vector of the cut's output;
+    height, width, channels of the pixels. input_type: of their values. scale: a mode of Keras' preprocess_input, or the
+    numbers. cut: the layer or node whose output is taken; WHOLE for a backbone up to its end. pooling: what makes a
+    vector of the cut's output;
     none: the output is one already. width: length of a vector. weights: name of the Keras file. weights_hash: digest of
     the official file, as Keras has it. weights_sha256: SHA-256 of all arrays in layer order, as little-endian float32;
     None until it is known. last_layer: of the backbone; what follows in the file is a classifier.
@@ -119,6 +121,7 @@ class ModelSpec(FrozenModel):
     sha256: str | None = None
     layout: Literal["nhwc", "nchw"] = "nhwc"
     served: Served | None = None
+    input_type: DType = "uint8"
 
     @model_validator(mode="after")
     def _the_scale_fits_the_channels(self) -> Self:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
+from imagefeatures.preprocessing.bands import SHARD_BYTES, Bands, Channels
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
 from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
 from imagefeatures.preprocessing.shapes import Shape
@@ -41,13 +42,19 @@ class PixelRule(Protocol):
         """Of the array that every image becomes."""
         ...
 
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of its type."""
+        ...
+
     def __call__(self, image: Any) -> Any:
-        """image: a decoded Pillow image. Returns uint8 of that shape. Raises Rejected."""
+        """image: a decoded Pillow image, or a Picture of bands. Returns an array of these. Raises Rejected."""
         ...
 
 
 Transform = Annotated[
-    Upright | RGB | Stretch | Resize | CenterCrop | Crop | Pad | Flip | Alpha | Grayscale, Field(discriminator="kind")
+    Upright | RGB | Stretch | Resize | CenterCrop | Crop | Pad | Flip | Alpha | Grayscale | Bands,
+    Field(discriminator="kind"),
 ]
 
 
@@ -84,6 +91,22 @@ class Preprocessing(FrozenModel):
         return (shape.height, shape.width, shape.channels)
 
     @property
+    def channels(self) -> Channels | None:
+        """Of pictures whose bands are taken as they are stored; None where every picture becomes RGB."""
+        return next((transform.channels for transform in self.chain if isinstance(transform, Bands)), None)
+
+    @property
+    def dtype(self) -> str:
+        """The type of the chain's output."""
+        return self.channels.dtype if self.channels else "uint8"
+
+    def shard_images(self, most: int) -> int:
+        """The most images of a shard: fewer than `most` where the pixels of bands would take a worker's memory."""
+        if self.channels is None:
+            return most
+        return max(1, min(most, SHARD_BYTES // (math.prod(self.shape) * self.channels.item_bytes)))
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The facts that are part of the fingerprint.
 
@@ -102,7 +125,10 @@ class Preprocessing(FrozenModel):
         return hashlib.sha256(json.dumps({"preprocessing": self.facts}, sort_keys=True).encode()).hexdigest()[:32]
 
     def __call__(self, image: Any) -> Any:
-        """image: a decoded Pillow image. Returns uint8 [height, width, channels]. Raises Rejected."""
+        """image: a decoded Pillow image, or a Picture of bands.
+
+        Returns an array of self.dtype, [height, width, channels]. Raises Rejected.
+        """
         from imagefeatures import transforms
 
         for transform in self.chain:
@@ -123,14 +149,19 @@ class Chains:
     def shape(self) -> tuple[int, ...]:
         return (sum(math.prod(chain.shape) for chain in self.chains),)
 
+    @property
+    def dtype(self) -> str:
+        """Of all of them: they begin with the same bands, or with RGB."""
+        return self.chains[0].dtype
+
     def __call__(self, image: Any) -> Any:
-        """image: a decoded Pillow image. Returns uint8 of that shape. Raises Rejected if one of the chains does."""
+        """image: as a chain takes it. Returns an array of that shape. Raises Rejected if one of the chains does."""
         import numpy as np
 
         return np.concatenate([chain(image).reshape(-1) for chain in self.chains])
 
     def split(self, pixels: Any) -> list[Any]:
-        """The arrays of n images for each chain: uint8 [n, height, width, channels]. pixels: uint8 [n, *shape]."""
+        """The arrays of n images for each chain: [n, height, width, channels]. pixels: [n, *shape]."""
         ends = list(accumulate(math.prod(chain.shape) for chain in self.chains))
         starts = [0, *ends[:-1]]
         return [

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer, field_validator
 
 from imagefeatures.preprocessing import RGB, Preprocessing, Transform, Upright
+from imagefeatures.preprocessing.bands import Bands, Channels
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
 from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
 from imagefeatures.strict import FrozenModel, StrictModel
@@ -92,34 +93,51 @@ def is_file(given: Any) -> bool:
     return isinstance(given, PreprocessorConfig) or (isinstance(given, dict) and "preprocessor_config" in given)
 
 
-def check(declared: Sequence[Any]) -> None:
+def check(declared: Sequence[Any], channels: Channels | None = None) -> None:
     """Check what needs no model: that each transform can follow the one before, and that the last size is settled.
 
-    Raises ValueError.
+    channels: of pictures of bands. Raises ValueError.
     """
     if not 1 <= len(declared) <= MOST_TRANSFORMS:
         raise ValueError(f"must have 1 to {MOST_TRANSFORMS} transforms")
-    _ = _chain(declared, 3).shape
+    _ = (_chain(declared, 3) if channels is None else _chain_of_bands(declared, channels)).shape
 
 
-def settled(declared: Sequence[Any] | None, model: ModelSpec) -> Preprocessing:
-    """The whole chain that makes the model's input. declared: None for the default.
+def settled(declared: Sequence[Any] | None, model: ModelSpec, channels: Channels | None = None) -> Preprocessing:
+    """The whole chain that makes the model's input. declared: None for the default. channels: of pictures of bands.
 
     Every picture is turned upright and converted to RGB before the first declared transform; `alpha` is that
     conversion. A chain that is the default's gets the default's form, and with it the same fingerprint. Raises
     ValueError when the chain makes another input.
     """
-    height, width, channels = model.input_shape
-    chain = Preprocessing.standard(height, width) if declared is None else _chain(declared, channels)
+    height, width, count = model.input_shape
+    if channels:
+        chain = _chain_of_bands([Resize(size=(height, width))] if declared is None else declared, channels)
+    else:
+        chain = Preprocessing.standard(height, width) if declared is None else _chain(declared, count)
     if chain.shape != model.input_shape:
         made, taken = (" × ".join(map(str, shape)) for shape in (chain.shape, model.input_shape))
         raise ValueError(f"makes {made} (height × width × channels) of a picture, and {model.name} takes {taken}")
+    if chain.dtype != model.input_type:
+        raise ValueError(f"makes {chain.dtype} of a picture, and {model.name} was prepared for {model.input_type}")
     return chain
 
 
-def without_model(declared: Sequence[Any] | None, input_shape: tuple[int, int, int]) -> Preprocessing:
+def without_model(
+    declared: Sequence[Any] | None, input_shape: tuple[int, int, int], channels: Channels | None = None
+) -> Preprocessing:
     """The whole chain where no model takes what it makes. input_shape: of the model that gives the size by default."""
+    if channels:
+        return _chain_of_bands([Resize(size=input_shape[:2])] if declared is None else declared, channels)
     return Preprocessing.standard(*input_shape[:2]) if declared is None else _chain(declared, 3)
+
+
+def _chain_of_bands(declared: Sequence[Any], channels: Channels) -> Preprocessing:
+    """Such a picture is turned upright as it is read."""
+    for transform in declared:
+        if isinstance(transform, Alpha | Grayscale):
+            raise ValueError(f"{transform.kind}: is for RGB, and channels takes the bands as they are; leave one out")
+    return Preprocessing(chain=(Bands(channels=channels), *declared))
 
 
 def _chain(declared: Sequence[Any], channels: int) -> Preprocessing:

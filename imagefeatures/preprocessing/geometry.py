@@ -141,8 +141,9 @@ class Pad(FrozenModel):
         if height > self.size[0] or width > self.size[1]:
             larger = f"{height} × {width}" if before.height else f"{before.longest} pixels a side"
             raise ValueError(f"{self.size[0]} × {self.size[1]} is too small for a picture of {larger}")
-        if before.channels == 1 and len(set(self.fill)) > 1:
-            raise ValueError("fill must be a grey: the picture has one channel")
+        if before.channels != 3 and len(set(self.fill)) > 1:
+            has = "one channel" if before.channels == 1 else f"{before.channels} channels"
+            raise ValueError(f"fill must be a grey: the picture has {has}")
         return Shape(*self.size, before.channels)
 
     def __call__(self, image: Any) -> Any:

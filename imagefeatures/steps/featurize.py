@@ -164,7 +164,7 @@ def _of_output(pixels: Sequence[pa.Table], reused: pa.Table | None) -> pa.Table:
 def _compute(output: Output, images: pa.Table, reused: pa.Table | None, engine: Engine) -> _Computed:
     """Run the model. images: schemas.pixels of those that the output lacks."""
     if images.num_rows:
-        vectors = engine.features(as_pixels(images, output.preprocessing.shape))
+        vectors = engine.features(as_pixels(images, output.preprocessing.shape, output.preprocessing.dtype))
     else:
         vectors = np.empty((0, output.spec.width), np.float32)
     return _Computed(images.drop_columns(["pixels"]), vectors, reused)

@@ -13,7 +13,7 @@ from imagefeatures import isolation, outputs, schemas
 from imagefeatures.isolation import Isolated
 from imagefeatures.limits import Limits
 from imagefeatures.pieces import read_pieces
-from imagefeatures.pixels import as_binary
+from imagefeatures.pixels import PixelFormat, as_binary
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Chains, Preprocessing
 from imagefeatures.shards import Further, Receipt, ShardWork, StagedFile, read_receipt, read_staged
@@ -39,11 +39,12 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     rows = verdicts.filter(pa.array(needed)).select(schemas.DECODED.names).to_pylist()
     groups = [group for group in outputs.by_input(run.outputs) if lacked[group].any()]
     decoded = _Decoded([run.outputs[group[0]].preprocessing for group in groups], work)
+    decoder = decoder or isolation.decoder_of(run.dataset.channels)
     for some, blobs in _frozen(run, shard, rows):
-        decoded.add(some, blobs, decoder or isolation.decoder(), run.dataset.limits)
+        decoded.add(some, blobs, decoder, run.dataset.limits)
     is_good = np.ones(verdicts.num_rows, bool)
     is_good[needed] = decoded.has(rows)
-    pixels = [schemas.pixels(output.preprocessing.shape).empty_table() for output in run.outputs]
+    pixels = [schemas.pixels(PixelFormat.of_chain(output.preprocessing)).empty_table() for output in run.outputs]
     for table, group in zip(decoded.tables(), groups, strict=True):
         left = np.ones(table.num_rows, bool)
         for number in group:
@@ -93,7 +94,7 @@ class _Decoded:
     def tables(self) -> Iterator[pa.Table]:
         """schemas.pixels of all images that are decoded, for each chain."""
         for chain, pixels in zip(self._chains, self._pixels, strict=True):
-            field = schemas.pixels(chain.shape).field("pixels")
+            field = schemas.pixels(PixelFormat.of_chain(chain)).field("pixels")
             yield pa.Table.from_pylist(self._rows, schema=schemas.DECODED).append_column(
                 field, pa.chunked_array(map(as_binary, pixels), field.type)
             )

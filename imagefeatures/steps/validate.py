@@ -37,8 +37,9 @@ def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receip
     ingested = read_receipt(run.layout.receipt(INGEST, shard))
     duplicates = _read_duplicates(run, shard)
     passed: list[dict[str, Any]] = []
+    inspector = inspector or isolation.inspector_of(run.preprocessing.channels)
     for rows in map(pa.Table.to_pylist, read_pieces(ingested.output, run.shard_bytes)):
-        batch = (inspector or isolation.inspector()).run([row["data"] for row in rows], run.dataset.limits)
+        batch = inspector.run([row["data"] for row in rows], run.dataset.limits)
         for row, record in zip(rows, batch.records, strict=True):
             data = row.pop("data")
             if record["state"] == isolation.REJECTED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -60,6 +61,17 @@ def test_an_input_of_whole_numbers_takes_pixel_values_as_they_are(
     (tmp_path / "birds.onnx").write_bytes(model_files.onnx(type=model_files.UINT8))
     assert main(["model", "inspect", str(tmp_path / "birds.onnx")]) == 0
     assert "\n    normalize: none  # its input is of whole numbers" in capsys.readouterr().out
+
+
+def test_the_channels_of_an_input_that_is_not_rgb_are_a_line_to_paste(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = np.zeros((6, 12, 3, 3), np.float32)
+    data = model_files.onnx((None, 12, 40, 32), arrays=model_files.weights() | {"kernel": kernel})
+    (tmp_path / "bands.onnx").write_bytes(data)
+    assert main(["model", "inspect", str(tmp_path / "bands.onnx")]) == 0
+    fields = yaml.safe_load(capsys.readouterr().out.partition("For a dataset file:\n")[2])
+    assert fields["channels"] == {"count": 12, "dtype": "uint8"}
 
 
 def described(*shapes: list[int | None]) -> Described:

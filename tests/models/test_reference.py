@@ -12,7 +12,7 @@ import pytest
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import gpus, reference
-from imagefeatures.models.spec import VALUE_SCALES
+from imagefeatures.models.spec import VALUE_SCALES, ValueScale
 from support.shared import SPEC
 
 
@@ -186,6 +186,20 @@ def test_golden_pictures_are_the_same_on_every_machine() -> None:
     pixels = reference.golden_pixels(SPEC.input_shape)
     assert (pixels.shape, pixels.dtype) == ((4, 224, 224, 3), np.uint8)
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "2e0af8b11199b888"
+
+
+def test_golden_pictures_of_other_types_reach_over_what_the_model_takes() -> None:
+    shape, scale = (9, 8, 300), ValueScale(mean=(5000.0,), std=(2500.0,))
+    spec = SPEC.model_copy(update={"input_shape": shape, "scale": scale})
+    eight = reference.golden_inputs(spec)
+    assert np.array_equal(eight, reference.golden_pixels(shape))
+    assert len({eight[..., band].tobytes() for band in range(300)}) == 300  # so exchanged bands are seen
+    sixteen = reference.golden_inputs(spec.model_copy(update={"input_type": "uint16"}))
+    assert (sixteen.dtype, sixteen.min(), sixteen.max()) == (np.uint16, 0, 65535)
+    floats = reference.golden_inputs(spec.model_copy(update={"input_type": "float32"}))
+    scaled = reference.scaled(floats, scale)
+    assert floats.dtype == np.float32
+    assert np.allclose([scaled.min(), scaled.max()], [-1, 1], atol=1e-4)
 
 
 @pytest.mark.parametrize(

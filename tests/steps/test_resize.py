@@ -10,7 +10,7 @@ from test_validate import turned_away, validated
 
 from imagefeatures import images, isolation, schemas, storage
 from imagefeatures.errors import DecoderUnavailable
-from imagefeatures.pixels import as_binary, as_pixels
+from imagefeatures.pixels import PixelFormat, as_binary, as_pixels
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt, pending, read_output, read_staged
@@ -30,7 +30,7 @@ def test_pixels_are_those_of_each_image_in_the_order_of_the_listing(make_run: Ma
     source = fill(tmp_path / "photos", files)
     run = make_run(source)
     tables = [read_staged(receipt.output) for receipt in resized(run)]
-    assert tables[0].schema.remove_metadata() == schemas.pixels(PREPROCESSING.shape).remove_metadata()
+    assert tables[0].schema.remove_metadata() == schemas.pixels(PixelFormat.of_chain(PREPROCESSING)).remove_metadata()
     table = pa.concat_tables(tables)
     assert table["uri"].to_pylist() == [f"file://{source}/{name}" for name in files]
     expected = np.stack([decode(data, run.dataset.limits).pixels for data in files.values()])
@@ -81,7 +81,7 @@ def test_a_shard_whose_images_are_all_rejected_is_an_empty_table(make_run: MakeR
     (receipt,) = resized(run)
     assert (receipt.rows_in, receipt.output.rows, receipt.reasons) == (1, 0, {"CORRUPT": 1})
     table = read_output(run.layout, "resize", 0)
-    assert table.schema.remove_metadata() == schemas.pixels(PREPROCESSING.shape).remove_metadata()
+    assert table.schema.remove_metadata() == schemas.pixels(PixelFormat.of_chain(PREPROCESSING)).remove_metadata()
     assert as_pixels(table, PREPROCESSING.shape).shape == (0, 224, 224, 3)
 
 
@@ -120,7 +120,7 @@ def test_a_retry_makes_the_same_pixels_of_the_one_shard(make_run: MakeRun, tmp_p
 def test_pixels_survive_arrow_and_back(count: int) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (count, 224, 224, 3), np.uint8)
     column = as_binary(pixels)
-    assert column.type == schemas.pixels(PREPROCESSING.shape).field("pixels").type
+    assert column.type == schemas.pixels(PixelFormat.of_chain(PREPROCESSING)).field("pixels").type
     table = pa.table({"pixels": column})
     assert np.array_equal(as_pixels(table, PREPROCESSING.shape), pixels)
     assert np.array_equal(

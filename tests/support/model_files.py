@@ -70,9 +70,12 @@ def onnx(
     initializers: bytes = b"",
     type: int = FLOAT,
 ) -> bytes:
-    """An ONNX model: /conv, /relu [n, 6, 20, 16], /pool [n, 6], /head [n, 3], with sides NCHW or NHWC."""
+    """An ONNX model: /conv, /relu [n, 6, 20, 16], /pool [n, 6], /head [n, 3], with sides NCHW or NHWC.
+
+    It takes as many channels as the kernel among the arrays has.
+    """
     arrays = arrays or weights()
-    nhwc = sides[1] != 3
+    nhwc = sides[1] != arrays["kernel"].shape[1]
     image = "image" if type == FLOAT else "/float:0"
     nodes = [node("Transpose", "/turned", [image], ints("perm", [0, 3, 1, 2]))] if nhwc else []
     nodes += [
@@ -92,13 +95,13 @@ def onnx(
 
 
 def features(scaled: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """What /pool of `onnx` is, by NumPy alone. scaled: float32 [n, height, width, 3]. Returns float32 [n, 6]."""
+    """What /pool of `onnx` is, by NumPy alone. scaled: float32 [n, height, width, channels]. Returns float32 [n, 6]."""
     padded = np.pad(scaled, ((0, 0), (1, 1), (1, 1), (0, 0)))
     height, width = scaled.shape[1:3]
     windows = np.stack(
         [padded[:, y : y + height : 2, x : x + width : 2] for y in range(3) for x in range(3)], -1
-    )  # [n, height / 2, width / 2, 3, 9]
-    outputs = np.einsum("nhwck,fck->nhwf", windows.astype(np.float64), kernel.reshape(6, 3, 9).astype(np.float64))
+    )  # [n, height / 2, width / 2, channels, 9]
+    outputs = np.einsum("nhwck,fck->nhwf", windows.astype(np.float64), kernel.reshape(6, -1, 9).astype(np.float64))
     return np.maximum(outputs, 0).mean((1, 2)).astype(np.float32)
 
 

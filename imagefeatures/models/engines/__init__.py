@@ -44,7 +44,7 @@ class Bundle:
 
     @property
     def golden_vectors(self) -> np.ndarray:
-        """The reference's vectors of `reference.golden_pixels`: float32 [4, width]."""
+        """The reference's vectors of `reference.golden_inputs`: float32 [4, width]."""
         vectors: np.ndarray = np.load(io.BytesIO(self.files[GOLDEN_FILE]), allow_pickle=False)
         return vectors
 
@@ -65,7 +65,7 @@ class Engine(Protocol):
     """A loaded model."""
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        """pixels: uint8 [n, height, width, channels]. Returns float32 [n, width]."""
+        """pixels: of the spec's input_type, [n, height, width, channels]. Returns float32 [n, width]."""
         ...
 
 
@@ -104,7 +104,7 @@ def load(name: str | ServedEngine, bundle: Bundle) -> Engine:
         engine, name = serving.load(bundle, name), f"the model server at {name}"
     else:
         engine = module(name).load(bundle)
-    vectors = engine.features(reference.golden_pixels(bundle.spec.input_shape))
+    vectors = engine.features(reference.golden_inputs(bundle.spec))
     if (width := vectors.shape[1]) != bundle.spec.width:
         raise ModelMismatch(
             f"MODEL_MISMATCH: {name} gives vectors of {width} values, the table holds {bundle.spec.width}"

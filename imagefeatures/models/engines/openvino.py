@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
-    """The Keras model as OpenVINO files whose input is the uint8 pixels of one image: scaling is part of the graph."""
+    """The Keras model as OpenVINO files whose input is the stored pixels of one image: scaling is part of the graph."""
     import openvino as ov
 
     return as_files(ov.convert_model(model, input=[1, *spec.input_shape]), spec)
@@ -36,7 +36,7 @@ def as_files(model: Any, spec: ModelSpec) -> dict[str, bytes]:
     from openvino.preprocess import PrePostProcessor
 
     steps = PrePostProcessor(model)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().tensor().set_element_type(ov.Type(np.dtype(spec.input_type))).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout(spec.layout.upper()))
     scaling = steps.input().preprocess().convert_element_type(ov.Type.f32)
     scale = spec.value_scale

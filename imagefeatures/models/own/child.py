@@ -15,8 +15,18 @@ from pydantic import BaseModel
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models.engines import GOLDEN_FILE
 from imagefeatures.models.own.declared import OF_KERAS, OwnModel
-from imagefeatures.models.own.describe import Described, Facts, check_scale, input_shape, layout_of, width_of
+from imagefeatures.models.own.describe import (
+    RGB,
+    Described,
+    Facts,
+    check_normalize,
+    check_scale,
+    input_shape,
+    layout_of,
+    width_of,
+)
 from imagefeatures.models.spec import Format, ModelSpec
+from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.reasons import printable
 
 FILES, MADE = "files", "made"
@@ -30,7 +40,7 @@ CPU_SECONDS = 1800
 
 class Request(BaseModel):
     """What is asked. main: the path inside FILES that a library opens. architecture: of a file that holds arrays alone,
-    and the size of its pictures.
+    and the size of its pictures. channels: of the pictures, where they are not RGB.
 
     With spec the engine's files are made. With model the answer is Facts, and else what the file says of itself.
     """
@@ -40,6 +50,7 @@ class Request(BaseModel):
     architecture: str | None = None
     size: tuple[int, int] | None = None
     model: OwnModel | None = None
+    channels: Channels | None = None
     spec: ModelSpec | None = None
 
 
@@ -72,17 +83,21 @@ def answer(request: Request, place: Path) -> Result:
     graph = _open(request, place)
     described: Described = graph.describe()
     if request.spec:
-        check_scale(described.input, request.spec.scale)
+        check_scale(described.input, request.spec.scale, request.spec.input_type)
         return Result(made=_make(graph, request.spec, place / MADE))
     if not (model := request.model):
         return Result(described=described)
-    check_scale(described.input, model.scale)
-    layout = layout_of(model, described.input)
-    shape = input_shape(model, described.input, layout)
+    count, dtype = (request.channels.count, request.channels.dtype) if request.channels else (RGB, "uint8")
+    check_scale(described.input, model.scale, dtype)
+    layout = layout_of(model, described.input, count)
+    shape = input_shape(model, described.input, layout, count)
+    check_normalize(model.scale, count)
     cut = model.cut or described.output
     found, axes = graph.shape_of(cut, shape, layout)
     pooling, width = width_of(found, model, axes)
-    return Result(facts=Facts(cut=cut, pooling=pooling, layout=layout, input_shape=shape, width=width))
+    return Result(
+        facts=Facts(cut=cut, pooling=pooling, layout=layout, input_shape=shape, width=width, input_type=dtype)
+    )
 
 
 def _open(request: Request, place: Path) -> Any:

@@ -9,12 +9,14 @@ import posixpath
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from imagefeatures import names
 from imagefeatures.models import backbones
 from imagefeatures.models.spec import VALUE_SCALES, Format, Pooling, Scale, ValueScale
+from imagefeatures.preprocessing.bands import MOST_BANDS, Channels
 from imagefeatures.strict import StrictModel
+from imagefeatures.wording import error_at
 
 SUFFIXES: dict[str, Format] = {
     ".weights.h5": "weights.h5",
@@ -53,21 +55,14 @@ class Normalization(StrictModel):
     """
 
     scale: Number = Field(1.0, gt=0, le=1000)
-    mean: tuple[Number, ...] = (0.0,)
-    std: tuple[Annotated[Number, Field(gt=0)], ...] = (1.0,)
+    mean: tuple[Number, ...] = Field((0.0,), min_length=1, max_length=MOST_BANDS)
+    std: tuple[Annotated[Number, Field(gt=0)], ...] = Field((1.0,), min_length=1, max_length=MOST_BANDS)
     order: Literal["rgb", "bgr"] = "rgb"
 
     @field_validator("mean", "std", mode="before")
     @classmethod
     def _one_number_is_for_all_channels(cls, given: Any) -> Any:
         return (given,) if isinstance(given, int | float) else given
-
-    @field_validator("mean", "std")
-    @classmethod
-    def _there_is_one_for_each_channel(cls, given: tuple[float, ...]) -> tuple[float, ...]:
-        if len(given) not in (1, 3):
-            raise ValueError("must be one number, or three")
-        return given
 
     @model_validator(mode="after")
     def _float32_holds_the_numbers(self) -> Self:
@@ -82,6 +77,28 @@ class Normalization(StrictModel):
         # Nine digits are more than float32 has, and 1 / 255 however it is written becomes 255.
         mean, std = (tuple(float(f"{one / self.scale:.9g}") for one in given) for given in (self.mean, self.std))
         return ValueScale(mean=mean, std=std, order=self.order)
+
+
+def _form_of_scale(given: Any) -> str:
+    if isinstance(given, dict | Normalization):
+        return "(numbers)"
+    return "(number)" if isinstance(given, int | float) else "(mode)"
+
+
+def _is_in_a_form_of_scale(given: Any) -> Any:
+    if not isinstance(given, int | float | dict | Normalization) and given not in (None, "none"):
+        raise ValueError("must be none, a number, or a mapping of scale, mean and std")
+    return given
+
+
+ScaleField = Annotated[
+    Annotated[Literal["none"] | None, Tag("(mode)")]
+    | Annotated[Annotated[float, Field(ge=0.001, le=MOST)], Tag("(number)")]
+    | Annotated[Normalization, Tag("(numbers)")],
+    Discriminator(_form_of_scale),
+    BeforeValidator(_is_in_a_form_of_scale),
+]
+"""The field `scale` of a dataset file: the short form of a model's `normalize`."""
 
 
 class OwnModel(StrictModel):
@@ -199,6 +216,36 @@ def _kind_of_normalize(given: Any) -> str:
     if given == FROM_CONFIG:
         return "(file)"
     return "(numbers)" if isinstance(given, dict | Normalization) else "(mode)"
+
+
+def scaled(model: Any, scale: Literal["none"] | float | Normalization | None) -> Any:
+    """What a dataset file has as `model`, with its `scale` as the model's own `normalize`. A number divides the values.
+
+    Raises ValueError where both are there.
+    """
+    if scale is None or not isinstance(model, dict):
+        return model
+    if model.get("normalize") is not None:
+        raise ValueError("normalize: scale is set too; remove one of them")
+    return model | {"normalize": {"scale": 1 / scale} if isinstance(scale, float) else scale}
+
+
+def check_values(model: str | OwnModel, channels: Channels | None, scale: object) -> None:
+    """Check that a model can take the values of the pictures. channels, scale: as in the dataset file.
+
+    Raises ValidationError with the field.
+    """
+    if isinstance(model, str):
+        if scale is not None:
+            raise error_at(("scale",), f"is for a model from a file, and {model} has its own; remove it", scale)
+        if channels and channels.dtype != "uint8":
+            words = f"are of {channels.dtype}, and {model} takes values of 0 to 255"
+            raise error_at(("channels",), words, str(channels))
+    elif isinstance(model.normalize, Normalization):
+        words = f"one for each of {channels.count} bands" if channels else "three"
+        for name, given in (("mean", model.normalize.mean), ("std", model.normalize.std)):
+            if len(given) not in (1, channels.count if channels else 3):
+                raise error_at(("model", "normalize", name), f"must be one number, or {words}", given)
 
 
 def format_of(uri: str) -> Format | None:

@@ -7,12 +7,14 @@ from collections.abc import Collection, Sequence
 from pydantic import BaseModel
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.own.declared import OF_KERAS, OwnModel
 from imagefeatures.models.spec import VALUE_SCALES, Pooling, Scale, ValueScale
+from imagefeatures.preprocessing.bands import MOST_BANDS, DType
 from imagefeatures.reasons import printable
 from imagefeatures.wording import meant
 
-CHANNELS = 3
+RGB = 3
+"""The channels of a model's input, where the dataset declares none."""
 
 
 class Input(BaseModel):
@@ -49,25 +51,36 @@ class Facts(BaseModel):
     layout: str
     input_shape: tuple[int, int, int]
     width: int
+    input_type: DType = "uint8"
 
 
-def layout_of(model: OwnModel, given: Input) -> str:
-    """nhwc or nchw: where the input's three channels are. Raises ModelMismatch when it takes no image in colour."""
+def layout_of(model: OwnModel, given: Input, channels: int = RGB) -> str:
+    """nhwc or nchw: where the input's channels are. Raises ModelMismatch when it takes another number of them."""
     shape = given.shape
     if len(shape) != 4:
         raise ModelMismatch(f"its input has the shape {shown(shape)}, and an image has four sides with their number")
-    may_be = {"nhwc": shape[3] in (CHANNELS, None), "nchw": shape[1] in (CHANNELS, None)}
+    may_be = {"nhwc": shape[3] in (channels, None), "nchw": shape[1] in (channels, None)}
+    if model.format in OF_KERAS:  # with many channels a side may have as many pixels
+        may_be["nchw"] = False
     possible = [layout for layout, fits in may_be.items() if fits]
     if model.layout:
         possible = [layout for layout in possible if layout == model.layout]
         if not possible:
             raise ModelMismatch(f"layout: its input has the shape {shown(shape)}, in which {model.layout} is not")
     if not possible:
-        raise ModelMismatch(f"its input has the shape {shown(shape)}: there is no axis of {CHANNELS} channels")
-    exact = [layout for layout in possible if shape[3 if layout == "nhwc" else 1] == CHANNELS]
+        more = _of_channels(shape, model)
+        raise ModelMismatch(f"its input has the shape {shown(shape)}: there is no axis of {channels} channels{more}")
+    exact = [layout for layout in possible if shape[3 if layout == "nhwc" else 1] == channels]
     if len(exact or possible) > 1:
         raise ModelMismatch(f"layout: its input has the shape {shown(shape)}; say layout: nhwc or layout: nchw")
     return (exact or possible)[0]
+
+
+def _of_channels(shape: Sequence[int | None], model: OwnModel) -> str:
+    """What to write where the input has another number of channels than the dataset declares."""
+    ends = [shape[3]] if model.format in OF_KERAS else [shape[1], shape[3]]
+    found = sorted({side for side in ends if side is not None and side <= MOST_BANDS})
+    return f"; channels: says how many the pictures have, here {' or '.join(map(str, found))}" if found else ""
 
 
 def takes_whole_numbers(given: Input) -> bool:
@@ -75,10 +88,15 @@ def takes_whole_numbers(given: Input) -> bool:
     return not given.type.startswith(("f", "bf"))
 
 
-def check_scale(given: Input, scale: Scale) -> None:
-    """Raise ModelMismatch when the input's type cannot hold the pixel values as they are scaled."""
+def check_scale(given: Input, scale: Scale, dtype: DType = "uint8") -> None:
+    """Raise ModelMismatch when the input's type cannot hold the pixel values, of dtype, as they are scaled."""
     if not takes_whole_numbers(given):
         return
+    if dtype != "uint8":
+        raise ModelMismatch(
+            f"its input is of {given.type}, and the pictures are of {dtype} (channels); export it with an input of "
+            "float32"
+        )
     if given.type in ("i8", "int8"):
         raise ModelMismatch(
             "its input is of int8, which cannot hold pixel values of 0 to 255; export it with an input of float32"
@@ -91,7 +109,18 @@ def check_scale(given: Input, scale: Scale) -> None:
         )
 
 
-def input_shape(model: OwnModel, given: Input, layout: str) -> tuple[int, int, int]:
+def check_normalize(scale: Scale, channels: int) -> None:
+    """Raise ModelMismatch when a scale is of another number of channels than the input has."""
+    numbers = scale if isinstance(scale, ValueScale) else VALUE_SCALES[scale]
+    found = max(len(numbers.mean), len(numbers.std))
+    if found not in (1, channels) or (numbers.order == "bgr" and channels != RGB):
+        raise ModelMismatch(
+            f"normalize: is of {max(found, RGB)} channels, and its input has {channels}; say none, one number, or one "
+            "for each channel"
+        )
+
+
+def input_shape(model: OwnModel, given: Input, layout: str, channels: int = RGB) -> tuple[int, int, int]:
     """Height, width and channels. Raises ModelMismatch when neither the file nor `size` says them, or both differ."""
     sides = given.shape[1:3] if layout == "nhwc" else given.shape[2:4]
     found = []
@@ -105,7 +134,7 @@ def input_shape(model: OwnModel, given: Input, layout: str) -> tuple[int, int, i
                 "such as size: [224, 224]"
             )
         found.append(settled)
-    return (found[0], found[1], CHANNELS)
+    return (found[0], found[1], channels)
 
 
 def width_of(shape: Sequence[int], model: OwnModel, axes: Sequence[int]) -> tuple[Pooling, int]:

@@ -81,7 +81,7 @@ class Graph:
 
     def build(self, spec: ModelSpec) -> tuple[dict[str, bytes], np.ndarray]:
         """The engine's files, and the reference's vectors of the golden pictures: float32 [4, width]. Once only."""
-        pixels = reference.golden_pixels(spec.input_shape)
+        pixels = reference.golden_inputs(spec)
         golden = _reference_vectors(self.cut(spec.cut, spec.input_shape, spec.layout), spec, pixels)
         return engine.as_files(_pooled(self.cut(spec.cut, spec.input_shape, spec.layout), spec), spec), golden
 

@@ -72,7 +72,7 @@ class KerasGraph:
 
         image = keras.Input(spec.input_shape, name="image")
         model = keras.Model(image, _pooled(self._cut(spec.cut, spec.input_shape)(image), spec))
-        pixels = reference.scaled(reference.golden_pixels(spec.input_shape), spec.value_scale)
+        pixels = reference.scaled(reference.golden_inputs(spec), spec.value_scale)
         golden = model(pixels, training=False).numpy()
         with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
             path = Path(folder) / CUT_FILE

@@ -20,6 +20,7 @@ from imagefeatures.models.own.declared import OwnModel
 from imagefeatures.models.own.describe import Described, Facts
 from imagefeatures.models.own.files import ModelFiles
 from imagefeatures.models.spec import ModelSpec
+from imagefeatures.preprocessing.bands import Channels
 
 SECONDS = 1800
 """The longest that a file may take: a large Keras model is built, converted and computed in one."""
@@ -40,10 +41,17 @@ def describe(files: ModelFiles, architecture: str | None = None) -> Described:
     return described
 
 
-def settle(model: OwnModel, files: ModelFiles) -> Facts:
-    """The facts of the model's spec. Raises ModelMismatch when file and fields do not fit, or it cannot be used."""
+def settle(model: OwnModel, files: ModelFiles, channels: Channels | None = None) -> Facts:
+    """The facts of the model's spec. channels: of the pictures, where they are not RGB.
+
+    Raises ModelMismatch when file and fields do not fit, or it cannot be used."""
     request = Request(
-        format=files.format, main=files.main, architecture=model.architecture, size=model.size, model=model
+        format=files.format,
+        main=files.main,
+        architecture=model.architecture,
+        size=model.size,
+        model=model,
+        channels=channels,
     )
     facts = _run(request, files)[0].facts
     assert facts  # noqa: S101 - what was asked for

@@ -10,6 +10,7 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -23,15 +24,21 @@ from imagefeatures.models.own.describe import Facts
 from imagefeatures.models.pinning import pinned
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.models.spec import ModelSpec
+from imagefeatures.preprocessing.bands import Channels
 
 VERSION = 2
 """Raise it when the same file and fields give another spec than before."""
 
 
 def resolve(
-    model: str | OwnModel | ServedModel, lake: str, cache: Path, engine: str | ServedEngine = "openvino"
+    model: str | OwnModel | ServedModel,
+    lake: str,
+    cache: Path,
+    engine: str | ServedEngine = "openvino",
+    channels: Channels | None = None,
 ) -> ModelSpec:
     """The spec of what a dataset file has as `model`. engine: of the dataset file; of a served model it is asked.
+    channels: of its pictures, where they are not RGB.
 
     Of a file whose digest the dataset file says, and of which the lake has the facts, nothing is read. Raises
     ModelMismatch when a user's file is not there, is another one than its digest says, or cannot be used; StoreRefused
@@ -45,12 +52,12 @@ def resolve(
         raise ModelMismatch(f"model.uri: is required, as no server computes {model.name}")
     if isinstance(model, str):
         return pinned(BACKBONES[model], lake, cache)
-    if model.sha256 and (facts := _kept(_place(model, model.sha256, lake))):
+    if model.sha256 and (facts := _kept(_place(model, model.sha256, lake, channels))):
         return spec_of(model, model.sha256, facts)
     read = files.read(model.uri, model.format, model.sha256)
-    place = _place(model, read.sha256, lake)
+    place = _place(model, read.sha256, lake, channels)
     if not (facts := _kept(place)):
-        facts = process.settle(model, read)
+        facts = process.settle(model, read, channels)
         storage.write(place, facts.model_dump_json().encode())
     return spec_of(model, read.sha256, facts)
 
@@ -97,15 +104,17 @@ def _is_served(spec: ModelSpec, model: str | OwnModel | ServedModel, engine: str
     return spec == ModelSpec.model_validate({"name": model.name, **facts, **own})
 
 
-def _place(model: OwnModel, sha256: str, lake: str) -> str:
+def _place(model: OwnModel, sha256: str, lake: str, channels: Channels | None) -> str:
     """Where the facts are kept. sha256: of the file."""
     libraries = ("openvino", "keras") if model.format in OF_KERAS else ("openvino",)
-    asked = {
+    asked: dict[str, Any] = {
         "file": sha256,
         "model": model.model_dump(mode="json", exclude={"name", "uri", "sha256"}),
         "format": model.format,
         "versions": [VERSION, *map(version, libraries)],
     }
+    if channels:
+        asked["channels"] = [channels.count, channels.dtype]
     return described_model(lake, hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32])
 
 

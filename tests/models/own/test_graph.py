@@ -159,3 +159,38 @@ def test_the_sides_are_told_from_the_channels_by_the_ratio_of_the_image(
     shape: tuple[int, ...], layout: str, axes: tuple[int, ...]
 ) -> None:
     assert spatial_axes(shape, (HEIGHT, WIDTH, 3), layout) == axes
+
+
+@pytest.mark.parametrize(
+    ("format", "shape", "channels", "layout"),
+    [
+        ("keras", [None, 28, 28, 1], 1, "nhwc"),
+        ("onnx", [None, 1, 28, 28], 1, "nchw"),
+        ("onnx", [None, 12, 40, 32], 12, "nchw"),
+        ("onnx", [None, 40, 32, 12], 12, "nhwc"),
+        ("keras", [None, 12, 12, 12], 12, "nhwc"),
+        ("keras", [None, 28, 28, 1], 28, r"there is no axis of 28 channels; channels: says .* have, here 1$"),
+        ("keras", [None, 28, 28, 1], 3, r"there is no axis of 3 channels; channels: says .* have, here 1$"),
+        ("onnx", [None, 12, 40, 32], 3, r"there is no axis of 3 channels; channels: says how many .*, here 12 or 32$"),
+        ("onnx", [None, 12, 40, 12], 12, r"; say layout: nhwc or layout: nchw$"),
+    ],
+)
+def test_many_channels_are_where_the_shape_has_them(
+    format: str, shape: list[int | None], channels: int, layout: str
+) -> None:
+    """In a file of Keras they are always the last: a side may have as many pixels."""
+    model = declared().model_copy(update={"uri": f"file:///m.{format}"})
+    given = Input(name="x", shape=shape, type="f32")
+    if layout in ("nhwc", "nchw"):
+        assert layout_of(model, given, channels) == layout
+    else:
+        with pytest.raises(ModelMismatch, match=layout):
+            layout_of(model, given, channels)
+
+
+def test_an_input_of_whole_numbers_takes_bands_of_eight_bits_alone() -> None:
+    given = Input(name="x", shape=[None, 40, 32, 4], type="u8")
+    check_scale(given, "none", "uint8")
+    for dtype in ("uint16", "float32"):
+        with pytest.raises(ModelMismatch, match=rf"^its input is of u8, and the pictures are of {dtype} "):
+            check_scale(given, "none", dtype)
