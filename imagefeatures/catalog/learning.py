@@ -78,7 +78,7 @@ def replace_row(table: Table, row: pa.Table, dataset: str, model_id: str) -> Non
 def replace_all(table: Table, files: Sequence[str], planned_at: str) -> bool:
     """Make `files` the table's only files, in one commit. Returns False when they already are.
 
-    planned_at: of their classifier, in ISO 8601 and UTC. Files of one that was planned later stay, and False is returned.
+    planned_at: of their classifier, in ISO 8601 and UTC. Files of one that was planned later stay: returns False.
     """
 
     def swap() -> bool:

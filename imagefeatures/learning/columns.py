@@ -13,7 +13,7 @@ def _column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 _NUMBERS, _COUNTS = pa.map_(pa.string(), pa.float64()), pa.map_(pa.string(), pa.int64())
-_MODEL_ID = _column("model_id", pa.string(), "The classifier: the digest of dataset, snapshot, fingerprint and settings")
+_MODEL_ID = _column("model_id", pa.string(), "The classifier: digest of dataset, snapshot, fingerprint and settings")
 _FINGERPRINT = _column("fingerprint", pa.string(), "That of the vectors; the classifier is for no others")
 _SNAPSHOT = _column("snapshot", pa.int64(), "The snapshot of features.<dataset>")
 
@@ -56,7 +56,7 @@ EVALUATIONS = pa.schema(
 PREDICTIONS = pa.schema(
     [
         *(schemas.FEATURES.field(name) for name in ("partition_key", "uri", "image_id", "label")),
-        _column("split", pa.string(), "train or test; null without a label, and with one that is not fitted", nullable=True),
+        _column("split", pa.string(), "train or test; null without a label that is fitted", nullable=True),
         _column("predicted", pa.string(), "The most probable label"),
         _column("probability", pa.float32(), "Its probability"),
         _column("probabilities", pa.map_(pa.string(), pa.float32()), "The probability of each label"),

@@ -24,6 +24,7 @@ def draw(confusion: np.ndarray, labels: tuple[str, ...], title: str, below: str)
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.transforms import ScaledTranslation
 
     shown = _shown(confusion)
     if len(shown) < len(labels):
@@ -43,8 +44,9 @@ def draw(confusion: np.ndarray, labels: tuple[str, ...], title: str, below: str)
     axes.set_xlabel("predicted", fontsize=10, color=FAINT)
     axes.set_ylabel("true", fontsize=10, color=FAINT)
     axes.tick_params(length=0)
-    axes.set_title(below, loc="left", fontsize=9, color=FAINT, fontfamily=fonts)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, weight="bold", color=INK, fontfamily=fonts)
+    axes.set_title(title, loc="left", pad=22, fontsize=13, weight="bold", **style)
+    above = axes.transAxes + ScaledTranslation(0, 7 / 72, figure.dpi_scale_trans)
+    axes.text(0, 1, below, transform=above, fontsize=9, color=FAINT, fontfamily=fonts, parse_math=False)
     if len(shown) <= WITH_COUNTS:
         for row, column in zip(*np.nonzero(counts), strict=True):
             ink = "white" if shares[row, column] > 0.55 else INK

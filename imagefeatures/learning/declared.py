@@ -26,4 +26,4 @@ class Classify(StrictModel):
     split_seed: int = Field(0, ge=0, le=MOST_SEED, description="Which images are held out")
     max_rows: int = Field(100_000, ge=100, le=10_000_000, description="Most rows that are fitted")
     margin: float = Field(0.01, ge=0, le=1, description="How much worse a promoted classifier may be")
-    fingerprint: str | None = Field(None, pattern="^[0-9a-f]{32}$", description="Which vectors, where there are several")
+    fingerprint: str | None = Field(None, pattern="^[0-9a-f]{32}$", description="Which vectors, if there are several")

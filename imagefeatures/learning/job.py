@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imagefeatures import names, read, storage
 from imagefeatures.errors import DatasetError, InputError, NoInput, ParamsError
-from imagefeatures.learning.places import ClassifierLayout
 from imagefeatures.learning.declared import Classify
+from imagefeatures.learning.places import ClassifierLayout
 from imagefeatures.run_params import ClassifyParams
 from imagefeatures.settings import Settings
 from imagefeatures.wording import one_line
@@ -81,7 +81,8 @@ def load_job(uri: str, lake: str, dataset: str | None = None) -> Job:
     try:
         job = Job.model_validate_json(storage.read(layout.job))
     except storage.ObjectMissing:
-        raise ParamsError(f"--job: {uri} does not exist; trigger {names.classify_dag_id(layout.dataset)} again") from None
+        again = f"trigger {names.classify_dag_id(layout.dataset)} again"
+        raise ParamsError(f"--job: {uri} does not exist; {again}") from None
     except ValidationError as error:
         raise ParamsError(f"--job: {uri} is not what this version wrote: {one_line(error, Job)}") from None
     if job.layout != layout:

@@ -35,9 +35,7 @@ def metrics(confusion: np.ndarray) -> Metrics:
     recall = _ratio(right, true)
     precision = _ratio(right, predicted)
     f1 = _ratio(2 * right, true + predicted)
-    return Metrics(
-        float(right.sum() / confusion.sum()), float(recall.mean()), float(f1.mean()), precision, recall, f1
-    )
+    return Metrics(float(right.sum() / confusion.sum()), float(recall.mean()), float(f1.mean()), precision, recall, f1)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
 """A fitted classifier as NumPy arrays: it predicts where there is no Spark, and as SparkML does.
 
-    from imagefeatures import read
-    from imagefeatures.learning import portable
+from imagefeatures import read
+from imagefeatures.learning import portable
 
-    fruit = read.open("fruit")
-    classifier = portable.load("file:///lake/learning/fruit/promoted.json", fruit.fingerprint)
-    labels, probabilities = classifier.predict(fruit.to_numpy().features)
+fruit = read.open("fruit")
+classifier = portable.load("file:///lake/learning/fruit/promoted.json", fruit.fingerprint)
+labels, probabilities = classifier.predict(fruit.to_numpy().features)
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Classifier:
     def predict(self, vectors: np.ndarray) -> Predictions:
         """The label with the highest probability of each row, and the probabilities of all labels.
 
-        vectors: float32 or float64 [n, width], of this classifier's fingerprint. Raises ModelMismatch for another width.
+        vectors: float32 or float64 [n, width], of this classifier's fingerprint. Raises ModelMismatch for others.
         """
         if vectors.ndim != 2 or (len(vectors) and vectors.shape[1] != self.width):
             raise ModelMismatch(

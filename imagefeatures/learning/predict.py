@@ -1,4 +1,4 @@
-"""What a Spark task does of the snapshot: judges held-out rows, and writes predictions. One batch in memory at a time."""
+"""What a Spark task does: judges held-out rows, and writes predictions. One batch of rows is in memory at a time."""
 
 from __future__ import annotations
 

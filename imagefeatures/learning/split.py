@@ -42,7 +42,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Labels:
-    """fitted: the labels of the classifier, sorted. left_out: labels with too few images, and how many rows each has."""
+    """fitted: labels of the classifier, sorted. left_out: labels with too few images, with the rows that each has."""
 
     fitted: tuple[str, ...]
     left_out: Mapping[str, int]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pyspark.ml.classification import (
 )
 from pyspark.ml.feature import PCA, IndexToString, PCAModel, StandardScaler, StandardScalerModel, StringIndexerModel
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the name that all of Spark's own documents give it
+from pyspark.sql import functions as F
 
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.learning import declared, split
@@ -30,7 +31,7 @@ REGULARIZATION = 0.01
 """Of the logistic regression: with 80 images of a label and 128 components, 0.001 and 0.1 did worse."""
 
 ITERATIONS = 100
-TREES, DEPTH = 200, 12
+TREES, DEPTH = 100, 12
 HIDDEN = 64
 """Units of the perceptron's one hidden layer."""
 
@@ -73,16 +74,14 @@ def fit(rows: DataFrame, classify: Classify, labels: tuple[str, ...], width: int
     stages: list[Any] = []
     if classify.reduce == declared.PCA:
         reduced = "components"
-        stages.append(PCA(k=min(classify.components, width, count - 1), inputCol="features", outputCol=reduced).fit(rows))
-        # From here on a row has a tenth of the numbers.
-        small = stages[0].transform(rows).select("image_id", INDEX, reduced).persist(StorageLevel.MEMORY_AND_DISK)
-        small.count()
-        rows.unpersist()
-        rows = small
+        components = min(classify.components, width, count - 1)
+        stages.append(PCA(k=components, inputCol="features", outputCol=reduced).fit(rows))
+        rows = stages[0].transform(rows).select("image_id", INDEX, reduced)  # a tenth of the numbers
     scaler = StandardScaler(withMean=True, withStd=True, inputCol=reduced, outputCol="scaled").fit(rows)
-    rows = scaler.transform(rows)
-    inputs = len(scaler.mean)
-    classifier = _estimator(classify, inputs, len(labels)).fit(rows)
+    # SparkML goes over the rows a hundred times: each partition more costs each pass a task.
+    ready = scaler.transform(rows).select(INDEX, "scaled").coalesce(rows.sparkSession.sparkContext.defaultParallelism)
+    ready = ready.persist(StorageLevel.MEMORY_AND_DISK)
+    classifier = _estimator(classify, len(scaler.mean), len(labels)).fit(ready)
     names = IndexToString(inputCol="prediction", outputCol="predicted", labels=[*labels])
     # Fitting a pipeline of fitted stages only puts them together.
     return Pipeline(stages=[*stages, scaler, classifier, names]).fit(rows)
@@ -128,8 +127,8 @@ def prove(model: PipelineModel, classifier: Classifier, rows: DataFrame, most: i
     difference = float(np.abs(theirs - ours).max())
     if not difference <= TOLERANCE:
         raise ModelMismatch(
-            f"the portable form of the classifier differs from SparkML by {difference:.1g}, and at most {TOLERANCE:g} is "
-            "allowed: this PySpark computes in another way than the version in requirements.txt"
+            f"the portable form of the classifier differs from SparkML by {difference:.1g}, and at most {TOLERANCE:g} "
+            "is allowed: this PySpark computes in another way than the version in requirements.txt"
         )
     return difference
 
@@ -149,7 +148,7 @@ def _estimator(classify: Classify, inputs: int, labels: int) -> Any:
 def _layers(weights: np.ndarray, layers: list[int]) -> dict[str, np.ndarray]:
     """SparkML has one array: of each layer the weights, inputs by outputs, and then the biases."""
     arrays, at = {}, 0
-    for number, (inputs, outputs) in enumerate(zip(layers, layers[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(pairwise(layers)):
         end = at + inputs * outputs
         arrays[f"weights_{number}"] = weights[at:end].reshape(inputs, outputs)
         arrays[f"biases_{number}"] = weights[end : end + outputs]
