@@ -10,5 +10,6 @@ metrics     what a table of confusions says
 promotion   whether a classifier takes the place of the last one
 confusion   the table of confusions as a picture
 publish     the tables, and which classifier predicts
-tables      reading the two tables
+columns     the columns of the two tables
+tables      reading them
 """

@@ -30,7 +30,8 @@ from imagefeatures.settings import REPOSITORY, Settings
 from support import learning
 
 SEED = int(os.environ.get("SEED") or "0")
-KILLS = 4
+KILLED_WITH = ("spark/metadata", "portable.json", "decision.json")
+"""What a job has written when its driver is killed: with the first, its fit is half stored."""
 SETTINGS = (
     {"model": "logistic_regression"},
     {"model": "random_forest", "components": 8},
@@ -176,36 +177,39 @@ def test_the_table_has_the_predictions_of_the_last_one(
 
 
 def test_drivers_that_are_killed_leave_one_model_and_one_row(lake: Settings, fitted: list[dict[str, Any]]) -> None:
-    moments = random.Random(SEED)
-    started = time.perf_counter()
-    uri = planned(lake, split_seed=11, margin=1)
-    submit(lake, uri, "--master", "local[2]")
-    whole = time.perf_counter() - started
-    publish(uri, lake)
     uri = planned(lake, split_seed=12, margin=1)
-    killed = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            command(uri, "--master", "local[2]"), env=env(lake), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            process.wait(whole * moments.uniform(0.4, 1))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed += 1
-    assert killed
+    layout = ClassifierLayout.of_job_file(uri, lake.lake)
+    folder = Path(layout.folder.removeprefix("file://"))
+    for written in KILLED_WITH:
+        killed_once_there(lake, uri, folder / written)
+        assert not (folder / "result.json").exists()
     submit(lake, uri, "--master", "local[2]")
     row = publish(uri, lake)
-    layout = ClassifierLayout.of_job_file(uri, lake.lake)
+    assert "was done before" in submit(lake, uri, "--master", "local[2]")
+    assert publish(uri, lake) == row
     assert [one["model_id"] for one in tables.evaluations(lake, "fruit")].count(layout.model_id) == 1
     assert row["accuracy"] > 0.95
-    folder = Path(layout.folder.removeprefix("file://"))
-    assert len(list(folder.glob("portable.json"))) == len(list(folder.glob("spark/stages/*_LogisticRegression_*"))) == 1
+    assert (
+        len(list(folder.glob("portable*.json"))) == len(list(folder.glob("spark/stages/*_LogisticRegression_*"))) == 1
+    )
     files = Path(layout.predictions.removeprefix("file://")).parent.glob(f"{layout.model_id}-*")
     assert len(list(files)) == 1
     assert tables.predictions(lake, "fruit").num_rows == 801
+
+
+def killed_once_there(settings: Settings, uri: str, written: Path) -> None:
+    """Start the job, and end it with all its processes as soon as the file or folder is there; at once where it is."""
+    process = subprocess.Popen(
+        command(uri, "--master", "local[2]"), env=env(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    until_end = time.monotonic() + 300
+    while not written.exists() and process.poll() is None and time.monotonic() < until_end:
+        time.sleep(0.002)
+    time.sleep(random.Random(f"{SEED}{written}").uniform(0, 0.05))
+    assert process.poll() is None, "the job has ended before it was killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def test_on_a_cluster_the_driver_writes_sparkmls_folder(lake: Settings, fitted: list[dict[str, Any]]) -> None:
