@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def draw(confusion: np.ndarray, labels: tuple[str, ...], title: str, below: str)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    style = {"fontfamily": fonts, "color": INK, "parse_math": False}
+    style: dict[str, Any] = {"fontfamily": fonts, "color": INK, "parse_math": False}
     axes.set_xticks(range(len(shown)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5, **style)
     axes.set_yticks(range(len(shown)), names, fontsize=8.5, **style)
     axes.set_xlabel("predicted", fontsize=10, color=FAINT)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagefeatures import names, read, storage
 from imagefeatures.errors import DatasetError, InputError, NoInput, ParamsError
@@ -32,8 +32,8 @@ class Job(BaseModel):
     snapshot: int
     fingerprint: str
     classify: Classify
-    lake: str
     planned_at: dt.datetime
+    lake: str = Field(exclude=True)  # of whoever reads the file: a lake may be copied
 
     @property
     def layout(self) -> ClassifierLayout:
@@ -79,12 +79,13 @@ def load_job(uri: str, lake: str, dataset: str | None = None) -> Job:
     """The job of this URI, which must be one of the lake, and of the dataset. Raises ParamsError."""
     layout = ClassifierLayout.of_job_file(uri, lake, dataset)
     try:
-        job = Job.model_validate_json(storage.read(layout.job))
+        job = Job.model_validate({**json.loads(storage.read(layout.job)), "lake": lake})
     except storage.ObjectMissing:
         again = f"trigger {names.classify_dag_id(layout.dataset)} again"
         raise ParamsError(f"--job: {uri} does not exist; {again}") from None
-    except ValidationError as error:
-        raise ParamsError(f"--job: {uri} is not what this version wrote: {one_line(error, Job)}") from None
+    except (ValidationError, ValueError, TypeError) as error:
+        wrong = one_line(error, Job) if isinstance(error, ValidationError) else "no JSON object"
+        raise ParamsError(f"--job: {uri} is not what this version wrote: {wrong}") from None
     if job.layout != layout:
         raise ParamsError(f"--job: {uri} holds the job of another place, {job.layout.folder}; trigger the DAG again")
     return job

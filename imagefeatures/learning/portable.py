@@ -15,7 +15,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -111,7 +111,8 @@ def load(uri: str, fingerprint: str | None = None) -> Classifier:
 def save(classifier: Classifier, folder: str) -> None:
     """Write the two files into the folder; portable.json last. The one that is there first stays."""
     sink = io.BytesIO()
-    np.savez_compressed(sink, **classifier.arrays)  # type: ignore[arg-type]  # numpy types its own keyword only
+    arrays: dict[str, Any] = {**classifier.arrays}
+    np.savez_compressed(sink, **arrays)
     digest = hashlib.sha256(sink.getvalue()).hexdigest()
     storage.write(f"{folder}/{_file_of(digest)}", sink.getvalue())
     content = {

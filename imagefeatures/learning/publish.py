@@ -107,6 +107,11 @@ def _publish_tables(job: Job, result: Result, row: dict[str, Any], settings: Set
 
 
 def _audit(job: Job, result: Result, decision: Decision) -> None:
+    if any(not uri.startswith(job.layout.predictions) for uri in result.files):
+        raise AuditFailed(
+            f"{job.layout.folder}: the lake was moved before this was published; trigger the DAG again "
+            "with another split_seed"
+        )
     if result.files and sum(result.files.values()) != result.rows:
         raise AuditFailed(
             f"{job.layout.folder}: {sum(result.files.values()):,} predictions for {result.rows:,} rows; "

@@ -44,6 +44,7 @@ SESSION = {
 }
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def begin(uri: str) -> Begun:
@@ -123,8 +124,8 @@ def fit_and_save(context: SparkContext, job: Job, labels: tuple[str, ...], share
         .select("image_id", "label", "features")
     )
     chosen = fit.select(rows, job.classify, labels, shares)
-    width = len(chosen.first().features)  # type: ignore[union-attr]  # each label has rows to train on
-    model = fit.fit(chosen, job.classify, labels, width)
+    (first,) = chosen.select("features").take(1)  # each label has rows to train on
+    model = fit.fit(chosen, job.classify, labels, len(first.features))
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         saved = saved_form.save(model, Path(folder), context)
         classifier = fit.portable(model, saved, job.classify, labels, job.fingerprint)
@@ -178,9 +179,10 @@ def write_predictions(
     return _each(context, list(enumerate(cut(plan, WRITTEN_BYTES))), write)
 
 
-def _each(context: SparkContext, parts: list[T], do: Callable[[Iterable[T]], Iterator[object]]) -> list[object]:
+def _each(context: SparkContext, parts: list[T], do: Callable[[Iterable[T]], Iterator[R]]) -> list[R]:
     """One task for each part."""
-    return context.parallelize(parts, len(parts)).mapPartitions(do).collect() if parts else []
+    found: list[R] = context.parallelize(parts, len(parts)).mapPartitions(do).collect() if parts else []
+    return found
 
 
 def _labelled(rows: DataFrame) -> DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +63,7 @@ class Options:
                     selection[name] = kind(options[name])
                 except ValueError:
                     raise _wrong(name, f"must be a number (got {printable(options[name])!r})") from None
-        return cls(dataset, vector == "true", selection)  # type: ignore[arg-type]
+        return cls(dataset, vector == "true", cast("Selection", selection))
 
 
 def schema(options: Options) -> StructType:

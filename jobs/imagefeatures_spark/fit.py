@@ -60,7 +60,8 @@ def held_out(share: float, seed: int) -> Column:
     """`imagefeatures.learning.split.held_out`, as Spark computes it from the column image_id."""
     image_id = F.col("image_id")
     key = F.sha2(F.concat(F.lit(f"{seed}:"), image_id), 256) if seed else image_id
-    return key < F.lit(split.bound(share))
+    side: Column = key < F.lit(split.bound(share))
+    return side
 
 
 def fit(rows: DataFrame, classify: Classify, labels: tuple[str, ...], width: int) -> PipelineModel:

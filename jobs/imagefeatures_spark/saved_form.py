@@ -36,7 +36,7 @@ CLASSPATH_FREE = ("SPARK_CONF_DIR", "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SEC
 def save(model: PipelineModel, folder: Path, context: SparkContext) -> Path:
     """Write the pipeline. folder: an empty one. Returns where it lies in there; StoreError where that fails."""
     saved = folder / "spark"
-    if re.fullmatch(r"local(\[.*\])?", context.master):
+    if re.fullmatch(r"local(\[.*\])?", context.master or ""):
         model.write().overwrite().save(saved.as_uri())
         return saved
     local = folder / "local"

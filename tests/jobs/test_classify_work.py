@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from imagefeatures import storage
-from imagefeatures.errors import AuditFailed, DatasetError, InputError, NoInput, ParamsError
+from imagefeatures.cli import main
+from imagefeatures.errors import AuditFailed, CatalogRefused, DatasetError, InputError, NoInput, ParamsError
 from imagefeatures.learning import portable, promotion, tables
 from imagefeatures.learning.declared import Classify
 from imagefeatures.learning.job import Job, load_job, plan_job
@@ -175,6 +176,32 @@ def test_predictions_that_are_not_of_every_row_are_not_published(settings: Setti
     with pytest.raises(AuditFailed, match="299 predictions for 300 rows"):
         publish(job.layout.job, settings)
     assert tables.predictions(settings, "fruit").num_rows == len(tables.evaluations(settings)) == 0
+
+
+def test_a_lake_that_was_moved_keeps_tables_classifiers_and_the_promotion(
+    settings: Settings, fit: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    learning.publish(settings, learning.rows())
+    good = fit()
+    row = publish(good.layout.job, settings)
+    before = tables.predictions(settings, "fruit")
+    new = tmp_path / "elsewhere"
+    Path(settings.lake.removeprefix("file://")).rename(new)
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{new}")
+    monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{new}/catalog.db")
+    moved = Settings.from_env()
+    with pytest.raises(CatalogRefused, match=r"^learning\.fruit_predictions .* relocate-lake"):
+        tables.predictions(moved, "fruit")
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert tables.predictions(moved, "fruit").equals(before)
+    assert tables.evaluations(moved) == [row]
+    learning.publish(moved, learning.rows(30, partition="2026-11-03", first=900))
+    uri = plan_job("fruit", Classify(), ClassifyParams(), moved)
+    job = load_job(uri, moved.lake)
+    monkeypatch.setattr(classify, "fit_and_save", lambda _, job, *__: portable.save(WRONG, job.layout.folder))
+    classify.work(Inline(), job, moved)  # type: ignore[arg-type]
+    assert publish(uri, moved)["compared_with"] == good.model_id
+    assert tables.predictions(moved, "fruit").num_rows == 330
 
 
 def test_vectors_that_were_computed_in_two_ways_want_a_choice(settings: Settings, fit: Any) -> None:
