@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,9 @@ from imagefeatures.learning.places import ClassifierLayout
 from imagefeatures.run_params import ClassifyParams
 from imagefeatures.settings import Settings
 from imagefeatures.wording import one_line
+
+if TYPE_CHECKING:
+    from imagefeatures.catalog.snapshots import Selection
 
 
 class Job(BaseModel):
@@ -39,7 +42,8 @@ class Job(BaseModel):
     def layout(self) -> ClassifierLayout:
         return ClassifierLayout(self.lake, self.dataset, self.model_id)
 
-    def selection(self) -> dict[str, Any]:
+    @property
+    def selection(self) -> Selection:
         """The rows of the snapshot, as `imagefeatures.read` takes them."""
         return {"snapshot": self.snapshot, "fingerprint": self.fingerprint}
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from pyspark import SparkContext
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from imagefeatures import read, storage
 from imagefeatures.errors import AuditFailed
@@ -67,10 +67,8 @@ def work(context: SparkContext, job: Job, settings: Settings) -> None:
         return
     started = time.perf_counter()
     classify = job.classify
-    plan = snapshots.plan(settings, job.dataset, {"snapshot": job.snapshot, "fingerprint": job.fingerprint})
-    counted = read.batches(
-        settings, job.dataset, columns=("image_id", "label"), snapshot=job.snapshot, where=_computed_so(job)
-    )
+    plan = snapshots.plan(settings, job.dataset, job.selection)
+    counted = read.batches(settings, job.dataset, columns=("image_id", "label"), **job.selection)
     found = split.survey(counted, classify.test_share, classify.split_seed)
     labels = split.fitted_labels(found, job.dataset)
     if labels.warning:
@@ -129,7 +127,7 @@ def fit_and_save(context: SparkContext, job: Job, labels: tuple[str, ...], share
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         saved = saved_form.save(model, Path(folder), context)
         classifier = fit.portable(model, saved, job.classify, labels, job.fingerprint)
-        difference = fit.prove(model, classifier, _labelled(rows))
+        difference = fit.prove(model, classifier, rows)
         storage.delete_folder(job.layout.spark)  # of an attempt that was killed
         for path in sorted(saved.rglob("*")):
             if path.is_file() and not path.name.endswith(".crc"):
@@ -183,14 +181,6 @@ def _each(context: SparkContext, parts: list[T], do: Callable[[Iterable[T]], Ite
     """One task for each part."""
     found: list[R] = context.parallelize(parts, len(parts)).mapPartitions(do).collect() if parts else []
     return found
-
-
-def _labelled(rows: DataFrame) -> DataFrame:
-    return rows.where("label IS NOT NULL")
-
-
-def _computed_so(job: Job) -> str:
-    return f"fingerprint = '{job.fingerprint}'"
 
 
 def _picture(job: Job, classifier: Classifier, scores: np.ndarray) -> bytes:
