@@ -95,15 +95,26 @@ def fitted(lake: Settings) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def found(lake: Settings, fitted: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What spark_queries.py has found."""
-    output = tmp_path_factory.mktemp("found") / "found.pickle"
+    return queried(lake, tmp_path_factory.mktemp("found") / "found.pickle", *(row["folder"] for row in fitted))
+
+
+def queried(settings: Settings, output: Path, *folders: str) -> dict[str, Any]:
     script = Path(__file__).with_name("spark_queries.py")
-    done = subprocess.run(
-        [sys.executable, str(script), "fruit", str(output), *(row["folder"] for row in fitted)],
-        env=env(lake), capture_output=True, text=True,
-    )  # fmt: skip
+    arguments = [sys.executable, str(script), "fruit", str(output), *folders]
+    done = subprocess.run(arguments, env=env(settings), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     content: dict[str, Any] = pickle.loads(output.read_bytes())
     return content
+
+
+def check_both_forms(found: dict[str, Any], folder: str) -> None:
+    """Compare what SparkML predicts of every row with what the portable form does."""
+    uris = sorted(found["vectors"])
+    vectors = np.array([found["vectors"][uri] for uri in uris], np.float32)
+    predicted = portable.load(folder, learning.FINGERPRINT).predict(vectors)
+    theirs = found[folder]
+    assert predicted.labels.tolist() == [theirs[uri][0] for uri in uris]
+    np.testing.assert_allclose(predicted.probabilities, [theirs[uri][1] for uri in uris], atol=1e-6)
 
 
 def test_the_data_source_gives_the_rows_of_the_table(found: dict[str, Any], lake: Settings) -> None:
@@ -158,12 +169,7 @@ def test_each_kind_learns_and_both_forms_predict_the_same(
     assert row["accuracy"] > 0.95
     assert (row["labels"], row["left_out"], row["rows_unlabelled"]) == (["apple", "fig", "pear"], {"kiwi": 1}, 200)
     assert row["rows_train"] + row["rows_test"] == 600
-    classifier = portable.load(row["folder"], learning.FINGERPRINT)
-    uris = sorted(found["vectors"])
-    predicted = classifier.predict(np.array([found["vectors"][uri] for uri in uris], np.float32))
-    theirs = found[row["folder"]]
-    assert predicted.labels.tolist() == [theirs[uri][0] for uri in uris]
-    np.testing.assert_allclose(predicted.probabilities, [theirs[uri][1] for uri in uris], atol=1e-6)
+    check_both_forms(found, row["folder"])
 
 
 def test_the_table_has_the_predictions_of_the_last_one(
@@ -211,14 +217,15 @@ def killed_once_there(settings: Settings, uri: str, written: Path) -> None:
     process.wait()
 
 
-def test_on_a_cluster_the_driver_writes_sparkmls_folder(lake: Settings, fitted: list[dict[str, Any]]) -> None:
-    uri = planned(lake, split_seed=13, margin=1)
+def test_on_a_cluster_the_driver_writes_sparkmls_folder(lake: Settings, tmp_path: Path) -> None:
+    uri = planned(lake, split_seed=13, margin=1, model="random_forest", components=8)
     submit(lake, uri, "--master", "local-cluster[1,1,700]", "--conf", "spark.executor.memory=700m")
     layout = ClassifierLayout.of_job_file(uri, lake.lake)
     folder = Path(layout.spark.removeprefix("file://"))
     assert {path.name for path in folder.iterdir()} == {"metadata", "stages"}
     assert len(list((folder / "stages").iterdir())) == 4
     assert publish(uri, lake)["accuracy"] > 0.95
+    check_both_forms(queried(lake, tmp_path / "found.pickle", layout.folder), layout.folder)
 
 
 def test_labels_that_cannot_be_fitted_end_the_job_at_once_with_the_remedy(lake: Settings) -> None:
