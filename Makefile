@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-serving test-compose test-wheel fuzz mutants
+.PHONY: test test-classify test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-serving test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite, in as many processes as the machine has cores
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
@@ -97,6 +97,9 @@ test-exports: setup .bench/exports/.ready  ## exports killed at random moments, 
 
 test-serving: setup .bench/serving/.ready .bench/triton/.ready  ## a real KServe and a real Triton: parity, killed, restarted, changed in mid-run; downloads 0.7 GB first (minutes)
 	@$(BIN)/python -m pytest tests/suites/serving
+
+test-classify: setup  ## classifiers by a real Spark, drivers killed, the DAG through a real Airflow (SEED=0; minutes)
+	@$(BIN)/python -m pytest tests/suites/classify --timeout 1800
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800

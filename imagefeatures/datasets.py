@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names, schedules
+from imagefeatures.learning.declared import Classify
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.declared import AnyEngine, AnyModel, check_engine, name_of, short_form, with_form
@@ -78,6 +79,7 @@ class Dataset(StrictModel):
     features: Literal["keep", "none"] = Field("keep", description="Compute vectors; none: publish pixels alone")
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
     on_empty: Literal["fail", "skip"] = "fail"
+    classify: Classify | None = Field(None, description="Fit a classifier to the vectors after each run; null: none")
 
     @model_validator(mode="before")
     @classmethod
@@ -222,8 +224,9 @@ class Dataset(StrictModel):
             return self
         if self.pixels == "none":
             raise ValueError("features: none publishes nothing; say pixels: keep too, or leave it out")
-        if self.models is not None:
-            raise ValueError("models: are for vectors, and features: none makes none; remove one of them")
+        for field in ("models", "classify"):
+            if getattr(self, field) is not None:
+                raise ValueError(f"{field}: needs vectors, and features: none makes none; remove one of them")
         if isinstance(self.model, OwnModel) and self.preprocess is None:
             raise ValueError("model: of a file says no size where features is none; write preprocess in its place")
         return self

@@ -19,6 +19,7 @@
 <lake>/models/served/<digest>-<n>.npy        vectors of the golden pictures, as a model server first gave them
 <lake>/models/<name>/weights.json           the digest of the weights that were first used for the model
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
+<lake>/learning/<dataset>/                   classifiers: imagefeatures/learning/places.py
 """
 
 from __future__ import annotations
@@ -198,8 +199,8 @@ def run_files_of(features_file: str, lake: str) -> list[str]:
     return [Layout(lake, dataset, partition, run_id).run_file for dataset in names.datasets_of(table)]
 
 
-def table_folder(lake: str, table: str) -> str:
-    return f"{warehouse(lake)}/{names.NAMESPACE}/{table}"
+def table_folder(lake: str, table: str, namespace: str = names.NAMESPACE) -> str:
+    return f"{warehouse(lake)}/{namespace}/{table}"
 
 
 def staging(lake: str) -> str:

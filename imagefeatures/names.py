@@ -21,6 +21,12 @@ PIXELS_SUFFIX = "_pixels"
 NO_MODEL = "none"
 """The model in features.runs of a run that published pixels alone."""
 
+LEARNING = "learning"
+"""The namespace of what is learned from the features: evaluations, and each dataset's predictions."""
+
+EVALUATIONS = "evaluations"
+"""The table of all classifiers that were fitted, of all datasets."""
+
 DATASET_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 """The pattern of a dataset's name."""
 
@@ -42,9 +48,13 @@ DATASET_CONF = "spark.imagefeatures.dataset"
 IMAGES_FORMAT = "imagefeatures.images"
 """The format by which Spark reads images: docs/spark.md."""
 
+FEATURES_FORMAT = "imagefeatures.features"
+"""The format by which Spark reads a dataset's features: docs/spark.md."""
+
 _DAG_PREFIX = "features_"
 _REDRIVE_PREFIX = "redrive_"
 _MODEL_SEPARATOR = "__"
+_CLASSIFY_PREFIX = "classify_"
 
 
 def dag_id(dataset: str) -> str:
@@ -63,6 +73,15 @@ def redrive_dag_id(dataset: str) -> str:
     'redrive_fruit'
     """
     return _REDRIVE_PREFIX + dataset
+
+
+def classify_dag_id(dataset: str) -> str:
+    """The DAG that fits a classifier to the features of a dataset.
+
+    >>> classify_dag_id("fruit")
+    'classify_fruit'
+    """
+    return _CLASSIFY_PREFIX + dataset
 
 
 def dataset_of(dag_id: str) -> str | None:
@@ -148,3 +167,12 @@ def pixels_table(dataset: str) -> str:
 def is_pixels_table(table: str) -> bool:
     """Whether a table holds pixels. table: without the namespace."""
     return table.endswith(PIXELS_SUFFIX)
+
+
+def predictions(dataset: str) -> str:
+    """The table of the namespace `learning` with the predictions for a dataset's images.
+
+    >>> predictions("fruit")
+    'fruit_predictions'
+    """
+    return f"{dataset}_predictions"

@@ -241,7 +241,7 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
         ({"features": "none"}, "features: none publishes nothing; say pixels: keep too, or leave it out"),
         (
             {"features": "none", "pixels": "keep", "models": ["mobilenet_v2", "resnet50"]},
-            "models: are for vectors, and features: none makes none; remove one of them",
+            "models: needs vectors, and features: none makes none; remove one of them",
         ),
         ({"name": "runs"}, "name: 'runs' is the service's own table; choose another name"),
         ({"source": 7}, "source: must be a text such as s3://bucket/folder/, or a mapping with uri"),
