@@ -60,7 +60,7 @@ def load_datasets(folder: Path) -> tuple[list[Dataset], list[DatasetError]]:
             if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
                 name = printable(path.name)
                 raise DatasetError(f"{name}: name: there is a {printable(path.stem)}.yaml too; remove one of them")
-            datasets.append(load_dataset(path))
+            datasets.append(_with_its_own_tables(load_dataset(path), folder))
         except DatasetError as error:
             errors.append(error)
     return datasets, errors
@@ -70,7 +70,7 @@ def find_dataset(folder: Path, name: str) -> Dataset:
     """The dataset of that name. Raises DatasetError when there is none."""
     for suffix in (".yaml", ".yml"):
         if re.fullmatch(names.DATASET_NAME, name) and (path := folder / f"{name}{suffix}").is_file():
-            return load_dataset(path)
+            return _with_its_own_tables(load_dataset(path), folder)
     known = ", ".join(sorted(printable(p.stem) for p in folder.glob("*.y*ml"))) or "none"
     raise DatasetError(f"no dataset file for {name!r} in {folder} (known: {known})")
 
@@ -84,6 +84,17 @@ _UNQUOTED = re.compile(
     re.VERBOSE,
 )
 """A line with a pattern that YAML takes for something else."""
+
+
+def _with_its_own_tables(dataset: Dataset, folder: Path) -> Dataset:
+    """The dataset. Raises DatasetError where a further model's table has the name of another dataset of the folder."""
+    for table in dataset.vector_tables[1:]:
+        if other := next((path for path in folder.glob(f"{table}.y*ml") if path.suffix in (".yaml", ".yml")), None):
+            raise DatasetError(
+                f"{dataset.name}.yaml: models: the table {names.table_name(table)} is that of {printable(other.name)}; "
+                "rename one of the two datasets, or the model"
+            )
+    return dataset
 
 
 class _Malformed(Exception):

@@ -104,11 +104,12 @@ def plan_run(
     None for a run of the whole partition.
     Raises ParamsError; StoreRefused or StoreError when the source cannot be listed or the lake cannot be written;
     SettingsError, CatalogRefused or CatalogError when the catalog cannot be opened, read or written; NoInput when the
-    source has no object for the run; ModelMismatch when the dataset's own model cannot be used. It looks at all of
-    them so that these errors come in one line, before a JVM is started.
+    source has no object for the run; ModelMismatch when a model of the dataset's own cannot be used; DatasetError when
+    a table is another dataset's, or has vectors of another width. It looks at all of them so that these errors come in
+    one line, before a JVM is started.
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
-    from imagefeatures.catalog import lost, readiness
+    from imagefeatures.catalog import lost, owners, readiness
     from imagefeatures.catalog.tables import files_with, open_catalog
     from imagefeatures.catalog.widths import refuse_another
     from imagefeatures.publications import also_published, finish_interrupted
@@ -149,6 +150,7 @@ def plan_run(
             readiness.check(catalog, settings, effective.tables)
             lost.refuse(catalog)
             finish_interrupted(catalog, settings)
+            owners.refuse_taken(catalog, effective.name, run.tables)
             known: list[tuple[str, int, str]] = []
             for output in run.outputs:
                 refuse_another(catalog, output, partition)

@@ -21,6 +21,7 @@ from imagefeatures.errors import InputError
 from imagefeatures.pixels import pixels, tensors
 from imagefeatures.readers.parquet import BATCH_ROWS, file_batches, plan_batches, schema_of, with_schema
 from imagefeatures.readers.vectors import vectors
+from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from imagefeatures.readers.dataset import Features, Pixels
 
 __all__ = [
-    "BATCH_ROWS", "batches", "file_batches", "files", "open", "pixels", "runs", "table", "table_with", "tensors",
-    "vectors", "with_schema",
+    "BATCH_ROWS", "batches", "file_batches", "files", "open", "pixels", "runs", "table", "table_of", "table_with",
+    "tensors", "vectors", "with_schema",
 ]  # fmt: skip
 
 What = Literal["features", "pixels"]
@@ -42,6 +43,7 @@ WHAT: tuple[str, ...] = get_args(What)
 def open(
     dataset: str,
     *,
+    model: str | None = None,
     what: Literal["features"] = "features",
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
@@ -53,6 +55,7 @@ def open(
 def open(
     dataset: str,
     *,
+    model: None = None,
     what: Literal["pixels"],
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
@@ -63,6 +66,7 @@ def open(
 def open(
     dataset: str,
     *,
+    model: str | None = None,
     what: What = "features",
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
@@ -73,14 +77,32 @@ def open(
         features, labels, uris, label_names = read.open("fruit", split="train").to_numpy()
         pixels, labels, uris, label_names = read.open("fruit", what="pixels").to_numpy()
 
-    settings: by default those of the environment. label_names: the number of a label is its place among them; by
-    default the labels of all rows of the snapshot, sorted. what, selection: as `batches` has them.
+    model: of a dataset with several, the one whose vectors are read; by default the first. settings: by default those
+    of the environment. label_names: the number of a label is its place among them; by default the labels of all rows of
+    the snapshot, sorted. what, selection: as `batches` has them.
 
     What is published afterwards changes nothing in it. Raises as `batches` does.
     """
     from imagefeatures.readers.dataset import open_dataset  # pyiceberg takes a second
 
-    return open_dataset(settings or Settings.from_env(), table_with(dataset, what), label_names, selection)
+    settings = settings or Settings.from_env()
+    table = table_with(dataset, what) if model is None else _of_model(settings, dataset, model, what)
+    return open_dataset(settings, table, label_names, selection)
+
+
+def table_of(settings: Settings, dataset: str, model: str) -> str:
+    """The name of the table that holds a dataset's vectors of a model: `fruit`, or `fruit__resnet50`.
+
+    Settled by what is published. Raises InputError, which names the models that there are, and as `batches`.
+    """
+    published: dict[str, str] = {}
+    for row in sorted(runs(settings, dataset), key=lambda row: row["finished_at"]):
+        published |= {} if row["model"] == names.NO_MODEL else {row["model"]: dataset}
+        published |= {further: names.model_table(dataset, further) for further in dict(row["models"] or ())}
+    if model not in published:
+        there = f"there are: {', '.join(sorted(published))}" if published else "nothing of it is published"
+        raise InputError(f"{names.table_name(dataset)}: no vectors of {printable(model)} are published; {there}")
+    return published[model]
 
 
 def batches(
@@ -170,6 +192,12 @@ def table_with(dataset: str, what: str) -> str:
     if dataset in schemas.TABLES:
         raise InputError(f"{names.table_name(dataset)}: has no {what}; name a dataset")
     return names.pixels_table(dataset)
+
+
+def _of_model(settings: Settings, dataset: str, model: str, what: str) -> str:
+    if what != "features":
+        raise InputError(f"model is {printable(model)!r}: {what} are of no model; leave it out")
+    return table_of(settings, dataset, model)
 
 
 def _read(

@@ -14,6 +14,7 @@ retention     bounds a table's past, and deletes what is beyond it
 undo          takes a run out of the tables again that was refused after its first commit
 pixel_tables  what the pixels of a table are, and that all have one shape
 widths        vectors of one width in a table
+owners        one dataset for each table of features
 room          whether the disk has room for a publication
 snapshots     settles which files and rows a snapshot has
 filters       conditions on rows

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="features, the vectors; or pixels, which a dataset file with pixels: keep publishes",
     )
+    parser.add_argument(
+        "--model", metavar="NAME", help="of a dataset with several models, whose vectors; by default the first's"
+    )
     rows = parser.add_argument_group("which rows", "By default all of the current snapshot, in order of uri.")
     rows.add_argument(
         "--partition", action="append", metavar="PARTITION", help="of this partition; give it again for another"
@@ -65,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Say the size, write the export with its progress, and say what is there now."""
+    from imagefeatures import read
     from imagefeatures.exports import export
 
     if parsed.what not in WHAT:
@@ -74,8 +78,11 @@ def run(parsed: argparse.Namespace) -> int:
     columns = (
         tuple(name.strip() for name in parsed.columns.split(",")) if parsed.columns is not None else export.COLUMNS
     )
+    if parsed.model and parsed.what != "features":
+        raise ParamsError("--model: pixels are of no model; leave it out")
+    settings = Settings.from_env()
     request = export.Request(
-        dataset=parsed.dataset,
+        dataset=read.table_of(settings, parsed.dataset, parsed.model) if parsed.model else parsed.dataset,
         target=parsed.to,
         format=parsed.format,
         what=parsed.what,
@@ -88,7 +95,7 @@ def run(parsed: argparse.Namespace) -> int:
     )
     progress = Progress(sys.stderr)
     began = time.monotonic()
-    ready = export.prepare(Settings.from_env(), request, progress.update)
+    ready = export.prepare(settings, request, progress.update)
     content = ready.content
     progress.end()
     if ready.projection is not None:

@@ -59,7 +59,7 @@ def resumable(settings: Settings, dataset: str, partition: str, command: str) ->
 
 
 def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
-    """Lines that say where the dataset's table is, and how Python reads it."""
+    """Lines that say where the dataset's tables are, and how Python reads them."""
     from imagefeatures.catalog import connect
     from imagefeatures.layout import table_folder
 
@@ -75,6 +75,9 @@ def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
     if dataset.pixels == "keep":
         yield ""
         yield f"    rows = read.table(Settings.from_env(), {pixels}"
+    if further := dataset.vector_tables[1:]:
+        yield ""
+        yield f"The tables of the other models are read in the same way: {', '.join(further)}."
 
 
 def reading(rest: str) -> Iterator[str]:

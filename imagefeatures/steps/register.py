@@ -77,6 +77,8 @@ class Outcome:
             "fingerprint",
         )  # fmt: skip
         derived = {"computed": self.computed, "reasons": dict(self.row["reasons"]), "passed_over": self.passed_over}
+        if self.models:
+            derived["models"] = self.models
         return {name: self.row[name] for name in columns} | derived
 
     @property
@@ -89,13 +91,25 @@ class Outcome:
         """How many objects were not listed, by what passed them over; empty where the run's version did not count."""
         return dict(self.row["passed_over"] or ())
 
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """The further models: fingerprint of each, and how many of its vectors were reused and computed."""
+        reused = dict(self.row.get("models_reused") or ())
+        return {
+            model: {"fingerprint": one, "reused": reused[model], "computed": self.row["registered"] - reused[model]}
+            for model, one in dict(self.row.get("models") or ()).items()
+        }
+
     def __str__(self) -> str:
         row = self.row
         if not row:
             return f"{self.state}: {self.why}"
         seconds = (row["finished_at"] - row["started_at"]).total_seconds()
         reasons = ", ".join(f"{reason} {count}" for reason, count in row["reasons"]) or "none"
-        made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed)"
+        made = "" if self.computed is None else f" ({row['reused']} reused, {self.computed} computed"
+        for model, counts in self.models.items():
+            made += f"; {model}: {counts['reused']} reused, {counts['computed']} computed"
+        made += made and ")"
         passed = f"; {in_words(self.passed_over)}" if self.passed_over else ""
         passed += f"; {row['redriven']} of them taken again" if row["redriven"] else ""
         busy = ", ".join(f"{step} {row[f'{step}_seconds']:.1f}" for step in SPARK_STEPS)

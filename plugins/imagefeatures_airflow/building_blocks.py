@@ -11,6 +11,7 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import Asset, XComArg, task
 
 from imagefeatures import names
+from imagefeatures.datasets import Dataset
 from imagefeatures.steps import SPARK_STEPS
 from imagefeatures_airflow.retries import RefuseInputErrors
 from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPartitionTimetable
@@ -18,9 +19,9 @@ from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPa
 JOBS = "imagefeatures_spark"
 
 
-def asset(dataset: str) -> Asset:
-    """The table of a dataset as an Airflow asset: `register` updates it, and other DAGs may be scheduled on it."""
-    return Asset(names.table_name(dataset), uri=f"iceberg://{names.NAMESPACE}/{dataset}")
+def asset(table: str) -> Asset:
+    """A table of a dataset as an Airflow asset: `register` updates it, and other DAGs may be scheduled on it."""
+    return Asset(names.table_name(table), uri=f"iceberg://{names.NAMESPACE}/{table}")
 
 
 def calendar(cron: str | None) -> DailyPartitionTimetable:
@@ -34,25 +35,27 @@ def default_args() -> dict[str, Any]:
     return {"retries": 2, "retry_delay": timedelta(seconds=20), "retry_policy": RefuseInputErrors()}
 
 
-def steps_after_plan(dataset: str, table: Asset, run_file: Any) -> None:
-    """The tasks of a run that is planned. table: the dataset's asset. run_file: its run.json, as `plan` returns it."""
+def steps_after_plan(dataset: Dataset, run_file: Any) -> None:
+    """The tasks of a run that is planned. run_file: its run.json, as `plan` returns it."""
+    name, assets = dataset.name, list(map(asset, dataset.tables))
 
     @task
     def model(run_file: str) -> dict[str, Any]:
         from imagefeatures_airflow import tasks
 
-        return tasks.model(run_file, dataset)
+        return tasks.model(run_file, name)
 
-    @task(outlets=[table])
+    @task(outlets=assets)
     def register(run_file: str, *, outlet_events: Any) -> dict[str, Any]:
         from imagefeatures_airflow import tasks
 
-        summary = tasks.register(run_file, dataset)
-        outlet_events[table].add_partitions(summary["partition_key"])
-        outlet_events[table].extra = summary
+        summary = tasks.register(run_file, name)
+        for table in assets:
+            outlet_events[table].add_partitions(summary["partition_key"])
+            outlet_events[table].extra = summary
         return summary
 
-    ingest, validate, resize, featurize = (submit(step, dataset, run_file) for step in SPARK_STEPS)
+    ingest, validate, resize, featurize = (submit(step, name, run_file) for step in SPARK_STEPS)
     ingest >> validate >> resize >> featurize >> register(run_file)
     model(run_file) >> featurize
 

@@ -1,7 +1,8 @@
 """### Image features
 
 Turns one partition of a dataset, a day's images, into rows of the Iceberg table `features.<dataset>`:
-one MobileNetV2 vector for each image.
+one vector for each image. Of a dataset with several models each other one fills a table of its own,
+`features.<dataset>__<model>`, with the same images.
 
 **Run it.** Scheduled runs fill yesterday at midnight UTC. *Trigger* fills the day that its form names:
 `yesterday`, `today`, or one such as `2026-11-02`. For a range of days press *Trigger* and choose
@@ -27,13 +28,12 @@ from airflow.sdk import DAG, dag, task
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures_airflow.building_blocks import asset, calendar, default_args, steps_after_plan
+from imagefeatures_airflow.building_blocks import calendar, default_args, steps_after_plan
 from imagefeatures_airflow.form import trigger_form
 
 
 def features_dag(dataset: Dataset, folder: Path) -> DAG:
     """The DAG of one dataset. folder: where `plan` finds the dataset file, when the run starts."""
-    table = asset(dataset.name)
 
     @dag(
         dag_id=names.dag_id(dataset.name),
@@ -55,6 +55,6 @@ def features_dag(dataset: Dataset, folder: Path) -> DAG:
 
             return tasks.plan(folder, dataset.name, params, partition_key, dag_run)
 
-        steps_after_plan(dataset.name, table, plan())
+        steps_after_plan(dataset, plan())
 
     return pipeline()

@@ -24,7 +24,7 @@ from airflow.sdk import DAG, dag, task, task_group
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures_airflow.building_blocks import asset, default_args, steps_after_plan
+from imagefeatures_airflow.building_blocks import default_args, steps_after_plan
 from imagefeatures_airflow.form import redrive_form
 
 MOST_TASKS = 4
@@ -37,7 +37,6 @@ LEFT_OUT = "left_out"
 
 def redrive_dag(dataset: Dataset, folder: Path) -> DAG:
     """The DAG that re-drives a dataset. folder: where `plan` finds the dataset file, when the run starts."""
-    table = asset(dataset.name)
 
     @dag(
         dag_id=names.redrive_dag_id(dataset.name),
@@ -68,7 +67,7 @@ def redrive_dag(dataset: Dataset, folder: Path) -> DAG:
 
         @task_group
         def partition(run_file: Any) -> None:
-            steps_after_plan(dataset.name, table, run_file)
+            steps_after_plan(dataset, run_file)
 
         run_files = plan()
         partition.expand(run_file=run_files)
