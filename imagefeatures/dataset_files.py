@@ -89,7 +89,7 @@ _UNQUOTED = re.compile(
 
 def _with_its_own_tables(dataset: Dataset, folder: Path) -> Dataset:
     """The dataset. Raises DatasetError where a further model's table has the name of another dataset of the folder."""
-    for table in dataset.tables[1:]:
+    for table in dataset.vector_tables[1:]:
         if other := next((path for path in folder.glob(f"{table}.y*ml") if path.suffix in (".yaml", ".yml")), None):
             raise DatasetError(
                 f"{dataset.name}.yaml: models: the table {names.table_name(table)} is that of {printable(other.name)}; "

@@ -154,7 +154,7 @@ def plan_run(
             readiness.check(catalog, settings, effective.tables)
             lost.refuse(catalog)
             finish_interrupted(catalog, settings)
-            owners.refuse_taken(catalog, run.tables)
+            owners.refuse_taken(catalog, effective.name, run.tables)
             known: list[tuple[str, int, str]] = []
             for output in run.outputs:
                 refuse_another(catalog, output, partition)

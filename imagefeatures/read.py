@@ -43,8 +43,8 @@ WHAT: tuple[str, ...] = get_args(What)
 def open(
     dataset: str,
     *,
-    what: Literal["features"] = "features",
     model: str | None = None,
+    what: Literal["features"] = "features",
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
     **selection: Unpack[Selection],
@@ -55,6 +55,7 @@ def open(
 def open(
     dataset: str,
     *,
+    model: None = None,
     what: Literal["pixels"],
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
@@ -65,8 +66,8 @@ def open(
 def open(
     dataset: str,
     *,
-    what: What = "features",
     model: str | None = None,
+    what: What = "features",
     settings: Settings | None = None,
     label_names: Sequence[str] | None = None,
     **selection: Unpack[Selection],
@@ -85,9 +86,7 @@ def open(
     from imagefeatures.readers.dataset import open_dataset  # pyiceberg takes a second
 
     settings = settings or Settings.from_env()
-    if model is not None and what != "features":
-        raise InputError("read.open: a model has vectors; leave out model, or what")
-    table = table_with(dataset, what) if model is None else table_of(settings, dataset, model)
+    table = table_with(dataset, what) if model is None else _of_model(settings, dataset, model, what)
     return open_dataset(settings, table, label_names, selection)
 
 
@@ -98,7 +97,7 @@ def table_of(settings: Settings, dataset: str, model: str) -> str:
     """
     published: dict[str, str] = {}
     for row in sorted(runs(settings, dataset), key=lambda row: row["finished_at"]):
-        published |= {row["model"]: dataset}
+        published |= {} if row["model"] == names.NO_MODEL else {row["model"]: dataset}
         published |= {further: names.model_table(dataset, further) for further in dict(row["models"] or ())}
     if model not in published:
         there = f"there are: {', '.join(sorted(published))}" if published else "nothing of it is published"
@@ -193,6 +192,12 @@ def table_with(dataset: str, what: str) -> str:
     if dataset in schemas.TABLES:
         raise InputError(f"{names.table_name(dataset)}: has no {what}; name a dataset")
     return names.pixels_table(dataset)
+
+
+def _of_model(settings: Settings, dataset: str, model: str, what: str) -> str:
+    if what != "features":
+        raise InputError(f"model is {printable(model)!r}: {what} are of no model; leave it out")
+    return table_of(settings, dataset, model)
 
 
 def _read(

@@ -14,9 +14,8 @@ from imagefeatures.errors import DatasetError
 
 
 @in_one_line
-def refuse_taken(catalog: Catalog, tables: Sequence[str]) -> None:
-    """Raise DatasetError where another dataset has published into one of a dataset's tables, its own name the first."""
-    dataset, *_ = tables
+def refuse_taken(catalog: Catalog, dataset: str, tables: Sequence[str]) -> None:
+    """Raise DatasetError where another dataset has published into one of a dataset's tables."""
     others = sorted({other for table in tables for other in names.datasets_of(table)} - {dataset})
     if not others:  # no name with __: nobody else's model can have it
         return
@@ -24,7 +23,9 @@ def refuse_taken(catalog: Catalog, tables: Sequence[str]) -> None:
         runs = catalog.load_table((names.NAMESPACE, names.RUNS))
     except NoSuchTableError:
         return
-    columns = {"dataset", "models"} & set(runs.schema().column_names)  # a table of an earlier version has no models
+    columns = {"dataset", "model", "models", "pixels"} & set(
+        runs.schema().column_names
+    )  # a table of an earlier version lacks some
     for row in runs.scan(row_filter=one_of("dataset", others), selected_fields=tuple(columns)).to_arrow().to_pylist():
         if both := [table for table in tables if table in names.tables_of_run(row)]:
             raise DatasetError(

@@ -78,6 +78,8 @@ def run(parsed: argparse.Namespace) -> int:
     columns = (
         tuple(name.strip() for name in parsed.columns.split(",")) if parsed.columns is not None else export.COLUMNS
     )
+    if parsed.model and parsed.what != "features":
+        raise ParamsError("--model: pixels are of no model; leave it out")
     settings = Settings.from_env()
     request = export.Request(
         dataset=read.table_of(settings, parsed.dataset, parsed.model) if parsed.model else parsed.dataset,

@@ -75,7 +75,7 @@ def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
     if dataset.pixels == "keep":
         yield ""
         yield f"    rows = read.table(Settings.from_env(), {pixels}"
-    if further := dataset.tables[1:]:
+    if further := dataset.vector_tables[1:]:
         yield ""
         yield f"The tables of the other models are read in the same way: {', '.join(further)}."
 

@@ -59,6 +59,7 @@ def test_what_components_explain_is_said(tmp_path: Path, capsys: pytest.CaptureF
         (["photos", "--to", "x.h5", "--what", "pixels", "--columns", "pixels"], "--columns: pixels are always exporte"),
         (["photos", "--to", "x.tar", "--originals"], "--originals: is for --what pixels in the format webdataset"),
         (["photos", "--to", "x.h5", "--what", "pixels", "--originals"], "--originals: is for --what pixels in t"),
+        (["photos", "--to", "x.h5", "--what", "pixels", "--model", "vgg16"], "--model: pixels are of no model; leave"),
         (["Photos!", "--to", "x.h5"], "DATASET: 'Photos!' cannot be one"),
         (["plum", "--to", "x.h5"], "features.plum: no such dataset is published; there are: photos"),
         (["photos", "--to", "x.h5", "--snapshot", "7"], "features.photos: no snapshot 7; it may have expired"),
