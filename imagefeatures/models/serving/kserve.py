@@ -6,6 +6,7 @@ Tensors are sent and asked for in its binary form. A server that answers in JSON
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
@@ -16,6 +17,7 @@ from imagefeatures.models.serving.client import Answer, Client, Request
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.models.serving.server import About, as_vectors, chosen, path_of
 from imagefeatures.models.spec import Served
+from imagefeatures.reasons import printable
 from imagefeatures.storage.retry import Transient
 
 HEADER = "inference-header-content-length"
@@ -79,8 +81,8 @@ class KServe:
         return Request(f"{self._path}/infer", most, head + data, headers, id=content["id"])
 
     def read(self, answer: Answer, asked: Request, served: Served, count: int) -> tuple[np.ndarray, str]:
-        length = answer.headers.get(HEADER)
-        head = len(answer.body) if length is None else int(length) if length.isdecimal() else -1
+        length = answer.headers.get(HEADER, str(len(answer.body)))
+        head = int(length) if re.fullmatch("[0-9]{1,12}", length) else -1
         if not 0 <= head <= len(answer.body):
             raise Transient(f"an answer whose {HEADER} is not within it")
         content = answer.json(answer.body[:head])
@@ -101,11 +103,11 @@ class KServe:
                 f"engine: the model server at {self._engine} answers with what is no tensor of numbers "
                 f"({type(error).__name__})"
             ) from None
-        return as_vectors(self._engine, values, count), str(content.get("model_version") or "")
+        return as_vectors(self._engine, values, count), printable(content.get("model_version") or "")
 
     def _version(self, content: dict[str, Any]) -> str:
         versions = content.get("versions")
-        return self._engine.version or ",".join(map(str, versions if isinstance(versions, list) else []))
+        return self._engine.version or printable(",".join(map(str, versions if isinstance(versions, list) else [])))
 
 
 def _values(tensor: dict[str, Any], data: bytes | None) -> np.ndarray:

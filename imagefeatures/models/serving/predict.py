@@ -17,6 +17,7 @@ from imagefeatures.models.serving.client import Answer, Client, Request
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.models.serving.server import About, as_vectors, chosen, path_of
 from imagefeatures.models.spec import Served
+from imagefeatures.reasons import printable
 from imagefeatures.storage.retry import Transient
 
 DATATYPES = {"DT_UINT8": "uint8", "DT_FLOAT": "float32", "DT_STRING": "string"}
@@ -68,7 +69,8 @@ class Predict:
             if content.get("ready") is False:
                 raise Transient("its model is not ready")
             return self._engine.version or ""
-        served = [str(given.get("version")) for given in versions if given.get("state") == "AVAILABLE"]
+        known = [given for given in versions if isinstance(given, dict)]
+        served = [printable(given.get("version")) for given in known if given.get("state") == "AVAILABLE"]
         if not served:
             raise Transient("no version of its model is available")
         return self._engine.version or max(served, key=lambda version: (len(version), version))

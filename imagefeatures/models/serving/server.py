@@ -12,6 +12,7 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.models.serving.client import Answer, Request
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.models.spec import Served
+from imagefeatures.reasons import printable
 
 BYTES_OF_A_VALUE = 32
 """The most bytes that a number of a vector may take in an answer: those of a float64 in JSON, and its comma."""
@@ -96,4 +97,4 @@ def chosen(engine: ServedEngine, field: str, wanted: str | None, names: list[str
     if wanted in names or not names:
         return wanted or ""
     what = f"there is no {wanted}" if wanted else "one has to be chosen"
-    raise ModelMismatch(f"engine.{field}: {what}; the model server at {engine} has {', '.join(names)[:500]}")
+    raise ModelMismatch(f"engine.{field}: {what}; the model server at {engine} has {printable(', '.join(names))}")

@@ -24,6 +24,7 @@ from imagefeatures.models.serving.connect import connect
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.models.serving.server import About
 from imagefeatures.models.spec import ModelSpec, Served
+from imagefeatures.reasons import printable
 
 MOST_RECORDS = 1000
 """So many different models under one name and version of one lake are a mistake."""
@@ -150,7 +151,7 @@ def _input(engine: ServedEngine, model: ModelSpec | ServedModel, about: About) -
     layouts = [layout for layout, axis in (("nhwc", 2), ("nchw", 0)) if said[axis] in channels]
     if not layouts:
         raise ModelMismatch(
-            f"engine.input: {about.input} of the model server at {engine} takes {_shown(said)}, no pictures"
+            f"engine.input: {printable(about.input)} of the model server at {engine} takes {_shown(said)}, no pictures"
         )
     layout = layouts[0]
     sides, depth = (said[:2], said[2]) if layout == "nhwc" else (said[1:], said[0])
@@ -173,7 +174,8 @@ def _datatype(engine: ServedEngine, model: ModelSpec | ServedModel, about: About
     wanted = "string" if engine.send == "png" else engine.datatype
     if said not in ("", "uint8", "float32", "string"):
         raise ModelMismatch(
-            f"engine.input: {about.input} of the model server at {engine} takes {said[:50]}, which is not sent"
+            f"engine.input: {printable(about.input)} of the model server at {engine} takes {printable(said)[:50]}, "
+            "which is not sent"
         )
     if wanted and said and wanted != said:
         field = "send" if "string" in (wanted, said) else "datatype"
