@@ -9,7 +9,6 @@ The shape of these files: https://huggingface.co/docs/transformers/main_classes/
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -180,13 +179,17 @@ def _family(config: Mapping[str, Any]) -> Family | None:
 
 def _chain(config: Mapping[str, Any], family: Family | None) -> list[Resize | CenterCrop]:
     chain: list[Resize | CenterCrop] = []
+    crop_pct = config.get("crop_pct")
+    is_convnext = family is FAMILIES["ConvNext"] or (family is None and crop_pct is not None)
+    if crop_pct is not None and (not is_convnext or config.get("do_center_crop")):
+        raise ValueError("crop_pct: is ConvNeXT's, and this is another processor")
     if _flag(config, "do_resize", True):
         pixels_by = _filter(config, family)
         size = config.get("size")
         if size is None:
             raise ValueError("size: is missing, and do_resize is true")
         edge, sides = _edge_or_sides(size, _is_square(config, family))
-        if edge and ("crop_pct" in config or family is FAMILIES["ConvNext"]):
+        if edge and is_convnext:
             return _of_convnext(edge, _number(config, "crop_pct", CROP_PCT), pixels_by)
         resize = {"shortest_edge": edge} if edge else {"size": sides}
         chain.append(Resize.model_validate({**resize, "interpolation": pixels_by}))
@@ -212,17 +215,21 @@ def _of_convnext(edge: int, crop_pct: float, pixels_by: Interpolation) -> list[R
 
 def _edge_or_sides(size: Any, square: bool | None, key: str = "size") -> tuple[int | None, tuple[Any, Any] | None]:
     """The shorter edge, or height and width."""
-    if isinstance(size, int) and not isinstance(size, bool):
+    if _is_side(size):
         if square is None:
             raise ValueError(f"{key}: is one number, of a processor that is not known: say default_to_square")
         return (None, (size, size)) if square else (size, None)
-    if isinstance(size, dict) and set(size) == {"shortest_edge"} and isinstance(size["shortest_edge"], int):
+    if isinstance(size, dict) and set(size) == {"shortest_edge"} and _is_side(size["shortest_edge"]):
         return size["shortest_edge"], None
     if isinstance(size, dict) and set(size) == {"height", "width"}:
         return None, (size["height"], size["width"])
     if isinstance(size, list) and len(size) == 2:
         return None, (size[0], size[1])
-    raise ValueError(f"{key}: must be a number, {{shortest_edge}} or {{height, width}}")
+    raise ValueError(f"{key}: must be a number, {{shortest_edge}} or {{height, width}}, each from 1 to 4096")
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 4096
 
 
 def _is_square(config: Mapping[str, Any], family: Family | None) -> bool | None:
@@ -263,6 +270,6 @@ def _flag(config: Mapping[str, Any], key: str, default: bool | None) -> bool:
 def _number(config: Mapping[str, Any], key: str, default: float) -> float:
     value = config.get(key)
     value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
         raise ValueError(f"{key}: must be a number")
     return float(value)

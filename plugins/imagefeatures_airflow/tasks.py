@@ -126,9 +126,9 @@ def register(run_file: str, dataset: str) -> dict[str, Any]:
         outcome = register(layout.run_file, settings)
     if outcome.state == EMPTY:
         raise AirflowSkipException(f"nothing was listed ({outcome.why}): the published partition stays as it is")
-    print(outcome)
     if cost := RunCost.of(outcome.row, settings.prices):
         print(f"cost: {cost}")
+    print(outcome)
     return outcome.summary
 
 

@@ -54,10 +54,13 @@ def test_a_day_may_be_named_by_a_word(
     assert {row["partition_key"] for row in read.runs(settings)} == {yesterday}
 
 
-def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_partition_is_run_and_told(
+    dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEFEATURES_PRICES", "core_hour=3600, currency=EUR")
     assert main(["run", dataset, PARTITION, "--workers", "1", "--max-rejected", "0.1"]) == 0
     out, err = capsys.readouterr()
-    first, *lines, result, seconds, table, _, _, _, _, reading = out.splitlines()
+    first, *lines, result, seconds, cost, table, _, _, _, _, reading = out.splitlines()
     assert err == ""
     assert table.startswith("The table: features.birds, in ")
     assert reading.startswith('    rows = read.table(Settings.from_env(), "birds")  # uri, label, features')
@@ -71,6 +74,11 @@ def test_a_partition_is_run_and_told(dataset: str, settings: Settings, capsys: p
     number = r"\d+\.\d"
     by_step = [f"{step} {number}" for step in ("plan", "model", *STEPS)]
     assert re.fullmatch(rf"{number} s in all; seconds of each step: {', '.join(by_step)}", seconds)
+    assert re.fullmatch(
+        rf"Cost: {number} core-seconds \({number} images a core-second\), at most \d+ MB a worker, {number} MB read, "
+        rf"{number} MB written, [\d.]+ EUR, [\d,]+\.\d\d EUR for a million images",
+        cost,
+    )
     assert read.table(settings, "birds").num_rows == IMAGES
     (row,) = read.runs(settings, "birds")
     assert row["passed_over"] == [("default_excludes", 1), ("exclude", 1)]

@@ -201,6 +201,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a factor": (VIT | {"rescale_factor": "1/255"}, "rescale_factor: must be a number"),
     "a switch": (VIT | {"do_resize": "yes"}, "do_resize: must be true or false"),
     "crop_pct": (RESNET | {"crop_pct": 0}, "crop_pct: must be above 0 and at most 1"),
+    "crop_pct of another": (CLIP | {"crop_pct": 0.9}, "crop_pct: is ConvNeXT's, and this is another processor"),
+    "crop_pct and a crop": (RESNET | {"do_center_crop": True}, "crop_pct: is ConvNeXT's, and this is another"),
+    "a huge edge": (CLIP | {"size": {"shortest_edge": 10**400}}, "size: must be a number, {shortest_edge} or {height"),
+    "a huge factor": (VIT | {"rescale_factor": 10**400}, "rescale_factor: must be a number"),
+    "a factor that is none": (VIT | {"rescale_factor": float("nan")}, "rescale_factor: must be a number"),
+    "a huge mean": (VIT | {"image_mean": [10**400] * 3}, "mean.0: must be a "),
     "no processor": (
         {"size": {"height": 224, "width": 224}, "resample": 2, **HALF},
         "do_center_crop: is missing, and the processor is not known",
