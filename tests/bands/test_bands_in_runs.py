@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from imagefeatures import isolation, local, read, storage
+from imagefeatures.batches import RECORD, impossible
 from imagefeatures.catalog.tables import open_catalog
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.isolation import DONE, Isolated
@@ -175,3 +176,12 @@ def test_one_band_is_told_from_the_sides(make_run: MakeRun, tmp_path: Path, sett
     pixels = values((2, HEIGHT, WIDTH, 1), "uint8")
     expected = model_files.features((pixels / 255).astype(np.float32), arrays_of(1)["kernel"])
     assert np.abs(engine.features(pixels) - expected).max() < 1e-4
+
+
+def test_a_result_that_names_another_mode_is_not_believed() -> None:
+    records = np.zeros(3, RECORD)
+    for index, mode in enumerate(("uint16x12", "uint16x13", "RGB")):
+        records[index] = (DONE, 3, 4, b"NPY", mode.encode(), b"", b"")
+    assert impossible(records, Limits(), "uint16x12").tolist() == [False, True, True]
+    assert impossible(records, Limits()).tolist() == [True, True, False]
+    assert impossible(records, Limits(max_pixels=11), "uint16x12").tolist() == [True, True, True]
