@@ -7,6 +7,7 @@ downloads  weights from the network, held to the digest of the file
 hdf5       HDF5 files of strangers: what of them is read
 weights    finds the file, reads its arrays, checks their digest
 reference  the model in Keras: the numbers that every engine must reproduce
+mobilenet  MobileNetV2 in OpenVINO's own operators, made without Keras
 engines    pixels to vectors, fast: one module for each engine
 own        models from users' files: read, checked, cut, and made ready for an engine
 gpus       which GPU a process computes on, and how many images at once

@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import numpy as np
 from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import model_facts, model_folder
-from imagefeatures.models import engines, prepared, reference
-from imagefeatures.models.engines import GOLDEN_FILE, Bundle
+from imagefeatures.models import engines, mobilenet, prepared, reference
+from imagefeatures.models.engines import GOLDEN_FILE, Bundle, openvino, tensorflow
+from imagefeatures.models.hdf5 import Arrays
 from imagefeatures.models.own import files as own_files
 from imagefeatures.models.own import process
 from imagefeatures.models.serving.declared import ServedEngine
@@ -42,8 +43,10 @@ def prepare(
 ) -> dict[str, Any]:
     """Make sure that the lake holds the model, verified. Returns the content of model.json: what was measured.
 
-    engine: of the dataset file. Those of this machine are all prepared, whichever is named; of a served model the
-    server is asked. Raises ModelMismatch when the weights or an engine's numbers are wrong; as the engine itself.
+    engine: of the dataset file. Those of this machine are all prepared, whichever is named. All are proven, but for
+    the default model only the one that is named and OpenVINO: TensorFlow is not imported for nothing, and whoever loads
+    it proves it. Of a served model the server is asked. Raises ModelMismatch when the weights or an engine's numbers
+    are wrong; as the engine itself.
     """
     fingerprint = spec.fingerprint(preprocessing)
     folder = model_folder(lake, fingerprint)
@@ -56,12 +59,17 @@ def prepare(
         return _write(lake, *_of_server(engine, bundle, cache))
     if (known := prepared.read(cache, fingerprint)) and _still_right(spec, Bundle(fingerprint, spec, known[1])):
         return _write(lake, *known)
-    if spec.format == "keras-applications":
+    names = engines.names_for(spec)
+    kept = reference.kept_golden_vectors(spec)
+    if kept is not None and mobilenet.is_of(spec):
+        files = _without_keras(spec, cache) | {GOLDEN_FILE: _as_npy(kept)}
+        names = tuple(name for name in names if name in ("openvino", engine))
+    elif spec.format == "keras-applications":
         files = _of_backbone(spec, cache)
     else:
         with _told(f"reading {spec.uri} in a process of its own, and converting it"):
             files = process.build(spec, own_files.read(str(spec.uri), spec.format, spec.sha256))
-    facts = _proven(Bundle(fingerprint, spec, files))
+    facts = _proven(Bundle(fingerprint, spec, files), names)
     prepared.keep(cache, facts, files)
     return _write(lake, facts, files)
 
@@ -70,6 +78,18 @@ def read_bundle(spec: ModelSpec, preprocessing: Preprocessing, lake: str) -> Bun
     """The prepared files. Raises ModelMismatch when one is missing, or is not the file that was verified."""
     fingerprint = spec.fingerprint(preprocessing)
     return Bundle(fingerprint, spec, _read_proven(model_folder(lake, fingerprint))[1])
+
+
+def _without_keras(spec: ModelSpec, cache: Path) -> dict[str, bytes]:
+    """The files of both engines, from the weights alone."""
+    weights = _weights(spec, cache)
+    with _told(f"building {spec.name} for {' and '.join(engines.NAMES)}"):
+        return openvino.as_files(mobilenet.graph(weights, spec), spec) | tensorflow.as_file(weights)
+
+
+def _weights(spec: ModelSpec, cache: Path) -> Arrays:
+    with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
+        return load_weights(spec, cache)
 
 
 def _of_backbone(spec: ModelSpec, cache: Path) -> dict[str, bytes]:
@@ -84,8 +104,7 @@ def _of_backbone(spec: ModelSpec, cache: Path) -> dict[str, bytes]:
 
 def _reference(spec: ModelSpec, cache: Path) -> tuple[Any, np.ndarray]:
     """A model by name in Keras, and its vectors of the golden pictures."""
-    with _told(f"the weights of {spec.name}, from {cache} or downloaded into it"):
-        weights = reference.as_in_imagenet(spec, load_weights(spec, cache))
+    weights = reference.as_in_imagenet(spec, _weights(spec, cache))
     with _told("the reference in Keras"):
         model = reference.build(spec, weights)
         golden = reference.vectors(model, spec, reference.golden_inputs(spec))
@@ -121,10 +140,10 @@ def _promised(spec: ModelSpec, cache: Path) -> np.ndarray:
     return Bundle("", spec, files).golden_vectors
 
 
-def _proven(bundle: Bundle) -> dict[str, Any]:
-    """The content of model.json. Raises ModelMismatch when an engine does not give the golden vectors."""
+def _proven(bundle: Bundle, names: Sequence[str]) -> dict[str, Any]:
+    """The content of model.json. Raises ModelMismatch when one of the engines does not give the golden vectors."""
     spec, parity, pixels = bundle.spec, {}, reference.golden_inputs(bundle.spec)
-    for name in engines.names_for(spec):
+    for name in names:
         with _told(f"checking {name} against the reference"):
             vectors = engines.load(name, bundle).features(pixels)
             parity[name] = reference.check_parity(name, vectors, bundle.golden_vectors, by_size=spec.is_own)

@@ -14,7 +14,7 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models import engines, prepare, prepared, reference
+from imagefeatures.models import engines, mobilenet, prepare, prepared, reference
 from imagefeatures.settings import Settings
 from support.shared import PREPROCESSING, SPEC
 
@@ -32,9 +32,10 @@ def a_model_that_answers(vectors: np.ndarray) -> object:
 
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No weights are read; what engines export is only noted, and is what the reference answers."""
+    """No weights are read. Keras makes the model; what engines export is only noted, and is what it answers."""
     asked: list[str] = []
     monkeypatch.setattr(prepare, "load_weights", lambda *_: {})
+    monkeypatch.setattr(mobilenet, "is_of", lambda _: False)  # as of every other model
     export = lambda *_: asked.append("export") or {"model.bin": b"x"}  # noqa: E731
     monkeypatch.setattr(engines, "module", lambda name: SimpleNamespace(export=export))
     return asked

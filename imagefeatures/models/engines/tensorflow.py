@@ -11,6 +11,7 @@ from imagefeatures.models import gpus, reference
 
 if TYPE_CHECKING:
     from imagefeatures.models.engines import Bundle
+    from imagefeatures.models.hdf5 import Arrays
     from imagefeatures.models.spec import ModelSpec
 
 WEIGHTS = "weights.npz"
@@ -20,9 +21,15 @@ BATCH = 32
 
 def export(model: Any, spec: ModelSpec) -> dict[str, bytes]:
     """The Keras model's arrays, named "<layer>/<position>", in layer order."""
-    arrays = {layer.name: [v.numpy() for v in reference.variables(layer)] for layer in reference.weighted(model)}
+    return as_file({layer.name: [v.numpy() for v in reference.variables(layer)] for layer in reference.weighted(model)})
+
+
+def as_file(arrays: Arrays) -> dict[str, bytes]:
+    """A backbone's arrays, by layer, as the engine's file."""
     sink = io.BytesIO()
-    named = {f"{layer}/{index}": array for layer, own in arrays.items() for index, array in enumerate(own)}
+    named: dict[str, Any] = {
+        f"{layer}/{index}": array for layer, own in arrays.items() for index, array in enumerate(own)
+    }
     np.savez(sink, **named)
     return {WEIGHTS: sink.getvalue()}
 
