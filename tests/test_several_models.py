@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefeatures import names, read, shards
+from imagefeatures import cli, names, read, shards
 from imagefeatures.errors import AuditFailed, DatasetError, InputError, ParamsError
 from imagefeatures.plan import load_run
 from imagefeatures.settings import Settings
@@ -210,12 +210,16 @@ def test_tables_that_do_not_hold_the_same_objects_are_not_published(
     assert read.runs(lake.settings, "photos") == []
 
 
-def test_the_vectors_of_a_model_are_read_by_its_name(lake: Lake) -> None:
+def test_the_vectors_of_a_model_are_read_and_exported_by_its_name(lake: Lake, tmp_path: Path) -> None:
     lake.published(FIRST, SECOND)
     settings = lake.settings
     assert read.open("photos", model=SECOND, settings=settings).to_numpy().features.shape == (8, 2048)
     assert read.open("photos", model=FIRST, settings=settings).to_numpy().features.shape == (8, 1280)
     assert read.table_of(settings, "photos", SECOND) == TABLES[1]
+    for model, width in ((FIRST, 1280), (SECOND, 2048)):
+        assert cli.main(["export", "photos", "--model", model, "--to", f"{tmp_path}/{model}.npy"]) == 0
+        assert np.load(f"{tmp_path}/{model}.npy").shape == (8, width)
+    assert cli.main(["export", "photos", "--model", "vgg16", "--to", f"{tmp_path}/a.npy"]) == 65
     with pytest.raises(InputError, match=rf"no vectors of vgg16 are published; there are: {FIRST}, {SECOND}$"):
         read.open("photos", model="vgg16", settings=settings)
     with pytest.raises(InputError, match="nothing of it is published"):
