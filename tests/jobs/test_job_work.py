@@ -236,11 +236,11 @@ def test_a_worker_computes_on_the_gpu_of_its_task(run: Run, featurized: Spy, mon
         job.work(Context(), run)
     used: list[str | None] = []
     monkeypatch.setattr(gpus, "use_gpu", used.append)
-    bundle = Context().broadcast(prepare.read_bundle(run.model, run.preprocessing, run.lake))
+    bundles = [Context().broadcast(prepare.read_bundle(run.model, run.preprocessing, run.lake))]
     gpu = SimpleNamespace(resources=lambda: {"gpu": SimpleNamespace(addresses=["5"])})
     for task in (None, gpu):
         monkeypatch.setattr(featurize, "TaskContext", SimpleNamespace(get=lambda task=task: task))
-        featurize.on_worker(run, 0, bundle)
+        featurize.on_worker(run, 0, bundles)
     assert used == [None, "5"]
 
 
