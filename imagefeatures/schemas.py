@@ -64,7 +64,11 @@ DECODED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE])
 
 def pixels(shape: tuple[int, int, int]) -> pa.Schema:
     """What resize made: DECODED, and uint8 [height, width, channels], row-major, as the column `pixels`."""
-    kind = PixelFormat.of_shape(shape)
+    return pixels_of(PixelFormat.of_shape(shape))
+
+
+def pixels_of(kind: PixelFormat) -> pa.Schema:
+    """The same of pixels of this kind."""
     return DECODED.append(pa.field("pixels", kind.storage, False, kind.metadata))
 
 
@@ -96,7 +100,7 @@ REUSED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE, _FEATURES])
 
 def reused(kind: PixelFormat | None) -> pa.Schema:
     """What resize took from a table: vectors (REUSED), or pixels of this kind."""
-    return REUSED if kind is None else pixels(kind.shape)
+    return REUSED if kind is None else pixels_of(kind)
 
 
 _PARTITION = _field("partition_key", pa.string(), "Airflow's partition key, a day such as 2026-11-02")
@@ -134,21 +138,13 @@ FEATURES_FILE: dict[str, Any] = {
 }
 """How its files are written: options of pyarrow's write_table."""
 
-_PIXEL_COLUMNS = (
-    _PARTITION,
-    _URI,
-    _IMAGE_ID,
-    _LABEL,
-    _WIDTH,
-    _HEIGHT,
-    _MODE,
-    _SIZE,
-    _ETAG,
-    _field("fingerprint", pa.string(), "Digest of the preprocessing: equal means made in the same way"),
-    _field("pixels", pa.binary(), "The model's input, row by row; the property imagefeatures.pixels says its shape"),
-    _RUN_ID,
-    _KEY,
-)
+_OF_PIXELS = {
+    "fingerprint": _field("fingerprint", pa.string(), "Digest of the preprocessing: equal means made in the same way"),
+    "features": _field(
+        "pixels", pa.binary(), "The model's input, row by row; the property imagefeatures.pixels says its shape"
+    ),
+}
+_PIXEL_COLUMNS = tuple(_OF_PIXELS.get(field.name, field) for field in FEATURES if field.name != "model")
 PIXEL_COLUMNS = tuple(field.name for field in _PIXEL_COLUMNS)
 """The columns of a table features.<dataset>_pixels."""
 
