@@ -84,6 +84,11 @@ class Run(BaseModel):
         return (first, *self.others)
 
     @property
+    def kept(self) -> Output | None:
+        """The output of pixels; None where none stay."""
+        return next((output for output in self.outputs if output.kind), None)
+
+    @property
     def tables(self) -> list[str]:
         """The names of these tables."""
         first = self.dataset.name if self.model else names.pixels_table(self.dataset.name)

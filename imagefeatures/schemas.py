@@ -133,21 +133,13 @@ FEATURES_FILE: dict[str, Any] = {
 }
 """How its files are written: options of pyarrow's write_table."""
 
-_PIXEL_COLUMNS = (
-    _PARTITION,
-    _URI,
-    _IMAGE_ID,
-    _LABEL,
-    _WIDTH,
-    _HEIGHT,
-    _MODE,
-    _SIZE,
-    _ETAG,
-    _field("fingerprint", pa.string(), "Digest of the preprocessing: equal means made in the same way"),
-    _field("pixels", pa.binary(), "The model's input, row by row; the property imagefeatures.pixels says its shape"),
-    _RUN_ID,
-    _KEY,
-)
+_OF_PIXELS = {
+    "fingerprint": _field("fingerprint", pa.string(), "Digest of the preprocessing: equal means made in the same way"),
+    "features": _field(
+        "pixels", pa.binary(), "The model's input, row by row; the property imagefeatures.pixels says its shape"
+    ),
+}
+_PIXEL_COLUMNS = tuple(_OF_PIXELS.get(field.name, field) for field in FEATURES if field.name != "model")
 PIXEL_COLUMNS = tuple(field.name for field in _PIXEL_COLUMNS)
 """The columns of a table features.<dataset>_pixels."""
 

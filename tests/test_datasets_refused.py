@@ -153,6 +153,8 @@ NAUGHTY: dict[str, list[Any]] = {
     "limits": [None, 7, [], "none"],
     "duplicates": ["drop", "", None, True],
     "keep_rejected": ["maybe", "", None, 7, []],
+    "pixels": ["drop", "", None, True, "Keep", ["keep"]],
+    "features": ["drop", "", None, False, []],
     "reuse": ["maybe", "", None, 7, []],
     "on_empty": ["ignore", "", None, False],
 }

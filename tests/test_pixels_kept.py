@@ -31,6 +31,7 @@ from imagefeatures.steps import register
 from imagefeatures.workers import ThisProcess
 from support.disturbed_work import Forbidden
 from support.photos import fill, jpeg
+from support.several import FIRST, THIRD, Lake, Spies
 from support.shared import PARTITION, THIS_PROCESS, MakeRun
 
 PHOTOS = {f"{'red' if at % 2 else 'green'}/{at}.jpg": jpeg(at) for at in range(8)}
@@ -317,6 +318,23 @@ def test_a_redrive_of_pixels_alone(make: Callable[..., Run], photos: Path, setti
     assert run_file
     assert publish(load_run(run_file), settings).row["registered"] == len(PHOTOS) + 1
     assert read.table(settings, "photos", what="pixels").num_rows == len(PHOTOS) + 1
+
+
+def test_beside_several_models_the_pixels_are_what_the_first_one_takes(settings: Settings, tmp_path: Path) -> None:
+    fill(tmp_path / "photos" / PARTITION, {f"{at}.jpg": jpeg(at, 60 + at, 48) for at in range(4)})
+    lake, spies = Lake(settings, tmp_path / "photos"), Spies()
+    lake.published(FIRST, THIRD, spies=spies)
+    outcome = lake.published(FIRST, THIRD, spies=spies, pixels="keep")
+    assert spies.computed == {FIRST: 4, THIRD: 4}
+    assert spies.decoded == 8  # once for the vectors, once for the pixels alone
+    assert names.tables_of_run(outcome.row) == ["photos", f"photos__{THIRD}", "photos_pixels"]
+    rows = read.table(settings, "photos", what="pixels")
+    assert read.pixels(rows).shape == (4, 224, 224, 3)
+    vectors = read.table(settings, f"photos__{THIRD}")
+    assert rows.select(["uri", "run_id"]).equals(vectors.select(["uri", "run_id"]))
+    lake.published(FIRST, THIRD, spies=spies, pixels="keep")
+    assert (spies.computed.total(), spies.decoded) == (8, 8)
+    assert read.pixels(read.table(settings, "photos", what="pixels")).tobytes() == read.pixels(rows).tobytes()
 
 
 @pytest.mark.long

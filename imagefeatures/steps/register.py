@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 JOINED_TABLES = 64
 """So many shards' rejected rows are made one table: a table of five rows takes 10 kB."""
 
+SUMMARY = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "redriven")
+
 REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to register"
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class Audit:
     reused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     files: dict[str, list[str]] = field(default_factory=dict)
-    models_reused: dict[str, int] = field(default_factory=dict)
+    models_reused: Counter[str] = field(default_factory=Counter)
     rejected: list[pa.Table] = field(default_factory=list)
     steps: dict[str, Totals] = field(default_factory=dict)
 
@@ -75,14 +77,10 @@ class Outcome:
     @property
     def summary(self) -> dict[str, Any]:
         """The numbers of the run, in types that JSON has."""
-        columns = (
-            "partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "redriven",
-            "fingerprint",
-        )  # fmt: skip
         derived = {"computed": self.computed, "reasons": dict(self.row["reasons"]), "passed_over": self.passed_over}
         if self.models:
             derived["models"] = self.models
-        return {name: self.row[name] for name in columns} | derived
+        return {name: self.row[name] for name in (*SUMMARY, "fingerprint")} | derived
 
     @property
     def computed(self) -> int | None:
@@ -131,10 +129,9 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     replace_newer: publish it even where a later run is published, whatever its run.json says.
     A re-drive is merged into what the partition holds. It is refused as OlderRun, and its staging folder removed, where
     that is another run by now.
-    Raises AuditFailed, TooManyRejected, OlderRun, ModelMismatch or ServingError where a model server has changed or is
-    away, or, where other partitions have vectors of another width, DatasetError
-    (nothing is published then); StoreRefused, with nothing changed,
-    where a local lake has no room.
+    Raises AuditFailed, TooManyRejected, OlderRun; ModelMismatch or ServingError where a model server has changed or is
+    away; DatasetError where other partitions have vectors of another width (nothing is published then); StoreRefused,
+    with nothing changed, where a local lake has no room.
     """
     meter = Meter()
     layout = Layout.of_run_file(run_file, settings.lake)
@@ -167,7 +164,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     row |= cost.columns(audit.listed, workers, drivers.read(layout), meter.usage())
     rejected = _quarantine_rows(run, audit, row["finished_at"])
     runs = pa.Table.from_pylist([row], schema=schemas.RUNS)
-    pixels = next((output.kind for output in run.outputs if output.kind), None)
+    pixels = run.kept.kind if run.kept else None
     publication = Publication(run.layout, audit.files, rejected, runs, run.replace_newer, pixels=pixels)
     if run.redrive and published:
         publication = merge.merged(run, publication, published)
@@ -175,8 +172,8 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     warning = publications.also_published(run.dataset, run.partition, catalog)
     publications.publish(publication, catalog, settings)
     storage.delete_folder(layout.run)
-    for folder in (warehouse, staging):  # of tasks that were killed during a write
-        storage.abort_old_uploads(folder(settings.lake))
+    for folder in (warehouse(settings.lake), staging(settings.lake)):  # of tasks that were killed during a write
+        storage.abort_old_uploads(folder)
     _remove_expired(run, catalog, settings)
     return Outcome(REGISTERED, row, warning=warning)
 
@@ -252,8 +249,7 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
     audit.reused += shards.totals([receipts[RESIZE]]).reused
     for output, _, resized in of_outputs[1:]:
         if output.model:
-            known = resized.reused.rows if resized.reused else 0
-            audit.models_reused[output.model.name] = audit.models_reused.get(output.model.name, 0) + known
+            audit.models_reused[output.model.name] += resized.reused.rows if resized.reused else 0
     audit.rejected += rejected
     for table in rejected:
         audit.reasons.update(table["reason"].to_pylist())
@@ -276,9 +272,8 @@ def _checked_uris(run: Run, output: Output, file: StagedFile) -> Iterator[str]:
     if output.kind:
         return
     vectors = table["features"].combine_chunks()
-    width = output.spec.width
-    if table.num_rows and set(vectors.value_lengths().unique().to_pylist()) != {width}:
-        raise AuditFailed(f"{file.uri}: MODEL_MISMATCH: not every vector has {width} values")
+    if table.num_rows and set(vectors.value_lengths().unique().to_pylist()) != {output.spec.width}:
+        raise AuditFailed(f"{file.uri}: MODEL_MISMATCH: not every vector has {output.spec.width} values")
     if not np.isfinite(vectors.flatten().to_numpy()).all():
         raise AuditFailed(f"{file.uri}: a vector holds a value that is not finite")
 
@@ -315,7 +310,7 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "base_started_at": run.started_at,
         "versions": sorted(run.versions.items()),
         "models": [(output.model.name, output.fingerprint) for output in run.others if output.model],
-        "pixels": next((output.fingerprint for output in run.outputs if output.kind), None),
+        "pixels": run.kept.fingerprint if run.kept else None,
         "models_reused": list(audit.models_reused.items()),
     }
     for step, totals in audit.steps.items():

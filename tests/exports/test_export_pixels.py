@@ -19,11 +19,12 @@ from imagefeatures import read
 from imagefeatures.errors import InputError
 from imagefeatures.exports import content, export, webdataset
 from imagefeatures.pixels import PixelFormat
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 from support.exporting import exported
 from support.pixel_tables import KIND, LABELS, pictures, publish, rows_of, scattered
 from support.publishing import DAY
 from support.reading import NEXT_DAY
+from support.snippets import section
 
 COUNT = 130
 NAMES = sorted(label for label in LABELS if label)
@@ -125,6 +126,19 @@ def test_an_export_of_pixels_read_back_by_its_tool_is_the_table(
         assert list(found.get(column, table[column].to_pylist())) == table[column].to_pylist()
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(("title", "name"), [("TensorFlow, pixels", "tfrecord"), ("Parquet, pixels", "parquet")])
+def test_the_example_of_the_documents_reads_every_picture(
+    title: str, name: str, settings: Settings, table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exported(settings, tmp_path / f"fruit.{name}", what="pixels")
+    (code,) = (code for _, code in section(REPOSITORY / "docs" / "exports.md", title).blocks)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    pixels = found["pixels"] if name == "parquet" else np.concatenate([some.numpy() for some, _ in found["dataset"]])
+    assert np.array_equal(pixels, read.pixels(table))
 
 
 def test_a_folder_of_tars_has_every_picture_once(

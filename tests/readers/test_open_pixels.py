@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,10 +18,11 @@ from imagefeatures import read, schemas
 from imagefeatures.errors import InputError
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.readers import parquet, stream
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 from support.pixel_tables import LABELS, pictures, publish, rows_of, scattered
 from support.publishing import DAY
 from support.reading import NEXT_DAY
+from support.snippets import section
 from support.training import publish_files
 
 
@@ -152,3 +154,19 @@ def test_tensorflow_gets_uint8_and_every_picture_once(
     order = {picture.tobytes(): label for picture, label in zip(expected.pixels, expected.labels, strict=True)}
     assert len(order) == len(everything) == 60
     assert [order[picture.tobytes()] for picture in everything] == numbers.tolist()
+
+
+def test_the_examples_of_the_documents_read_every_picture(settings: Settings, tmp_path: Path) -> None:
+    publish(settings, tmp_path, [rows_of(range(30))])
+    first, second = (
+        code.replace('"fruit"', '"photos"')
+        for language, code in section(REPOSITORY / "docs" / "reading.md", "Pixels").blocks
+        if language == "py"
+    )
+    found: dict[str, Any] = {}
+    exec(first, found)
+    assert np.array_equal(found["pixels"], pictures(range(30)))
+    assert 0 < sum(len(labels) for _, labels in found["training"]) < 30
+    exec(second, found)
+    assert np.array_equal(found["pixels"], pictures(range(30)))
+    assert np.array_equal(found["tensors"].to_numpy_ndarray(), pictures(range(30)))

@@ -66,7 +66,7 @@ class Spies:
         if step == RESIZE:
             return resize.run_shard(run, shard, self)  # type: ignore[arg-type]
         if step == FEATURIZE:
-            return featurize.run_shard(run, shard, *(_Engine(self, output.model) for output in run.outputs))
+            return featurize.run_shard(run, shard, *(_Engine(self, one.spec) for one in run.outputs if one.model))
         (receipt,) = THIS_PROCESS.run_shards(run, step, [shard])
         return receipt
 
