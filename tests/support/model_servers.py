@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import ssl
 import struct
 import threading
 import time
@@ -164,8 +165,8 @@ def decoded(pngs: list[bytes]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def serving(server: ModelServer, port: int = 0) -> Iterator[ModelServer]:
-    """The server, listening until the context ends."""
+def serving(server: ModelServer, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[ModelServer]:
+    """The server, listening until the context ends; with tls by https."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -190,9 +191,11 @@ def serving(server: ModelServer, port: int = 0) -> Iterator[ModelServer]:
 
     listening = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     listening.daemon_threads = True
+    if tls:
+        listening.socket = tls.wrap_socket(listening.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    server.address = f"http://127.0.0.1:{listening.server_port}"
+    server.address = f"{'https' if tls else 'http'}://127.0.0.1:{listening.server_port}"
     try:
         yield server
     finally:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imagefeatures.errors import ModelMismatch, ServingError, ServingRefused, SettingsError
 from imagefeatures.models.engines.serving import Serving
+from support.hostile_http import certificate
 from support.model_servers import SIZE, ModelServer, Reply, as_json, serving, small_model
 
 Load = Callable[..., Serving]
@@ -167,6 +169,19 @@ def test_a_redirect_is_not_followed(server: ModelServer, loaded: Load) -> None:
     with pytest.raises(ServingRefused, match="status 307: it leads elsewhere, and is not followed"):
         loaded()
     assert len(server.requests) == 1
+
+
+def test_a_certificate_is_trusted_only_where_it_is_said(
+    server: ModelServer, loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, authority = certificate(tmp_path, "127.0.0.1")
+    tls.set_alpn_protocols(["http/1.1"])
+    with serving(ModelServer(), tls=tls) as secure:
+        server.address = secure.address
+        with pytest.raises(ServingRefused, match=r"no trusted connection \(.*certificate.*\); see SSL_CERT_FILE$"):
+            loaded()
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        assert np.abs(loaded().features(PIXELS) - small_model(PIXELS)).max() < 1e-4
 
 
 @pytest.mark.parametrize("declared", [True, False])
