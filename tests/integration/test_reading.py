@@ -216,6 +216,18 @@ def a_local_run_gives_what_airflow_and_spark_gave(found: dict[str, Any], truth: 
     assert [row | {"run_id": ""} for row in rows] == expected
 
 
+def every_run_has_a_price(found: dict[str, Any], truth: Truth) -> None:
+    """The runs went through Airflow and Spark: core time of the JVM is in it, and the money is small."""
+    days = {row["partition_key"] for row in truth.rows}
+    assert len(found["printed"]) >= len(days)
+    for line in found["printed"]:
+        dataset, partition, core_seconds, money = line.split()
+        assert dataset == photos.DATASET
+        assert partition in days
+        assert 5 < float(core_seconds) < 10_000
+        assert 0 < float(money) < 10_000
+
+
 CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "NumPy", 0): numpy_holds_every_image_once,
     ("reading.md", "NumPy", 0): arrays_hold_every_image_with_its_label,
@@ -228,6 +240,7 @@ CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "Spark, over the files", 0): spark_counts,
     ("spark.md", "Read a partition", 0): spark_has_every_image_or_its_reason,
     ("tables.md", "All runs at a glance", 0): runs_are_printed,
+    ("running.md", "What a run costs", 0): every_run_has_a_price,
     ("troubleshooting.md", "Reason codes", 0): reasons_are_counted_with_an_example,
     ("maintenance.md", "The past of a table", 0): the_tagged_snapshot_is_the_current_one,
     ("maintenance.md", "Files of no snapshot", 0): only_the_stray_file_is_listed,
