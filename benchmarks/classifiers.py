@@ -1,4 +1,4 @@
-"""`python -m benchmarks.classifiers`: each kind of classifier on the demo's photos, for the table of docs/classify.md.
+"""`python -m benchmarks.classifiers [KIND …]`: each kind of classifier on the photos of the demo, for docs/classify.md.
 
 The vectors are those of the default model. Each classifier is fitted by a Spark job of `local[*]`, as the DAG does it.
 """
@@ -43,7 +43,7 @@ def main() -> None:
         run_partition(dataset, RunParams(), settings, WHOLE_SOURCE)
         env = environment(folder, 0) | variables
         env["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "jobs")])
-        for kind in get_args(Kind):
+        for kind in sys.argv[1:] or get_args(Kind):
             print(row(kind, settings, env), flush=True)
 
 

@@ -64,7 +64,7 @@ def bound(share: float) -> str:
     """A key below it belongs to the share. Keys are texts of at least 16 hexadecimal digits.
 
     >>> bound(0.2)
-    '3333333333333333'
+    '3333333333333400'
     """
     return f"{int(share * 2**64):016x}" if share < 1 else "g"
 

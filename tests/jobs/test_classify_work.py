@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from imagefeatures.run_params import ClassifyParams
 from imagefeatures.settings import Settings
 from imagefeatures_spark import classify
 from support import learning
+from support.shared import BUCKET
 
 RIGHT, WRONG = learning.by_corners(), learning.by_corners(sharpness=-4)
 
@@ -46,8 +48,8 @@ class Inline:
 def fit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Job]:
     """fit(classifier, **fields of `classify`): plans a job and does its work, with this classifier for the fit's."""
 
-    def work(classifier: Classifier = RIGHT, name: str = "fruit", **fields: Any) -> Job:
-        uri = plan_job(name, Classify.model_validate(fields), ClassifyParams(), settings)
+    def work(classifier: Classifier = RIGHT, settings: Settings = settings, **fields: Any) -> Job:
+        uri = plan_job("fruit", Classify.model_validate(fields), ClassifyParams(), settings)
         job = load_job(uri, settings.lake)
         save = lambda context, job, *_: portable.save(classifier, job.layout.folder)  # noqa: E731
         monkeypatch.setattr(classify, "fit_and_save", save)
@@ -202,6 +204,19 @@ def test_a_lake_that_was_moved_keeps_tables_classifiers_and_the_promotion(
     classify.work(Inline(), job, moved)  # type: ignore[arg-type]
     assert publish(uri, moved)["compared_with"] == good.model_id
     assert tables.predictions(moved, "fruit").num_rows == 330
+
+
+def test_a_lake_on_s3(settings: Settings, monkeypatch: pytest.MonkeyPatch, s3: Any, fit: Any) -> None:
+    on_s3 = dataclasses.replace(settings, lake=f"s3://{BUCKET}/lake")
+    monkeypatch.setenv("IMAGEFEATURES_LAKE", on_s3.lake)
+    learning.publish(on_s3, learning.rows())
+    job = fit(settings=on_s3)
+    orphan = job.layout.new_predictions(7)
+    storage.write(orphan, b"of an attempt that was killed")
+    row = publish(job.layout.job, on_s3)
+    assert (row["accuracy"], tables.predictions(on_s3, "fruit").num_rows) == (1, 300)
+    assert portable.load(f"{on_s3.lake}/learning/fruit/promoted.json", learning.FINGERPRINT).labels == learning.LABELS
+    assert not storage.exists(orphan)
 
 
 def test_vectors_that_were_computed_in_two_ways_want_a_choice(settings: Settings, fit: Any) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagefeatures import layout, schemas
+from imagefeatures import layout, schemas, storage
 from imagefeatures.catalog import tables
 from imagefeatures.learning.portable import Classifier
 from imagefeatures.settings import Settings
@@ -51,14 +51,13 @@ def rows(
 def publish(settings: Settings, content: list[dict[str, Any]], name: str = "fruit", files: int = 3) -> None:
     """Make them the rows of their partition, in so many files."""
     partition = content[0]["partition_key"]
-    folder = Path(layout.table_folder(settings.lake, name).removeprefix("file://")) / "data" / partition
-    folder.mkdir(parents=True, exist_ok=True)
     uris = []
     for number in range(files):
         digest = hashlib.sha256(repr(content[number::files]).encode()).hexdigest()[:8]
-        path = folder / f"{number}-{digest}.parquet"
-        pq.write_table(pa.Table.from_pylist(content[number::files], schemas.FEATURES), path)
-        uris.append(f"file://{path}")
+        uris.append(f"{layout.table_folder(settings.lake, name)}/data/{partition}/{number}-{digest}.parquet")
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(content[number::files], schemas.FEATURES), sink)
+        storage.write(uris[-1], sink.getvalue())
     with tables.open_catalog(settings) as catalog:
         tables.replace_files(tables.open_table(catalog, settings, name), partition, uris, "20261103T000000-0a1b2c3d")
 
