@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-compose test-wheel fuzz mutants
+.PHONY: test test-classify test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-readers test-exports test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite, in as many processes as the machine has cores
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
@@ -94,6 +94,9 @@ test-readers: setup .bench/torch/.ready  ## a training by PyTorch and by TensorF
 test-exports: setup .bench/exports/.ready  ## exports killed at random moments, here and in MinIO; FAISS and WebDataset; memory (EXPORT_KILLS=20 SEED=0; minutes)
 	@$(BIN)/python -m pytest tests/exports -m long
 	@$(BIN)/python -m pytest tests/suites/exports
+
+test-classify: setup  ## classifiers by a real Spark, drivers killed, the DAG through a real Airflow (SEED=0; minutes)
+	@$(BIN)/python -m pytest tests/suites/classify --timeout 1800
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800

@@ -23,6 +23,7 @@ Each of these is run alone:
     worker_memory  the memory of Spark's Python workers over full shards
     chains         a linear probe for each chain of docs/preprocessing.md, and the picture there
     models         every model by name against Keras, and its speed; `seeded_models` draws weights and asks Keras
+    classifiers    each kind of classifier on the demo's photos, for the table of docs/classify.md
     scale          a billion images, calculated; `counting` has its counts of requests and bytes
 
 `memory` reads the peaks of processes. `measured_job` is the job that driver_memory and worker_memory submit.

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
 
 from imagefeatures import names
+from imagefeatures.learning.declared import Classify
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
 from imagefeatures.models.own.declared import OwnModel
@@ -61,6 +62,7 @@ class Dataset(StrictModel):
     keep_rejected: bool = Field(False, description="Keep rejected bytes in the lake, for a person to look at")
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
     on_empty: Literal["fail", "skip"] = "fail"
+    classify: Classify | None = Field(None, description="Fit a classifier to the vectors after each run; null: none")
 
     @field_validator("name")
     @classmethod

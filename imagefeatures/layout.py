@@ -17,6 +17,7 @@
 <lake>/models/described/<digest>.json        what was found in a user's model file
 <lake>/models/<name>/weights.json           the digest of the weights that were first used for the model
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
+<lake>/learning/<dataset>/                   classifiers: imagefeatures/learning/places.py
 """
 
 from __future__ import annotations
@@ -177,8 +178,8 @@ def run_file_of(features_file: str, lake: str) -> str | None:
     return Layout(lake, *match.groups()).run_file if match else None
 
 
-def table_folder(lake: str, table: str) -> str:
-    return f"{warehouse(lake)}/{names.NAMESPACE}/{table}"
+def table_folder(lake: str, table: str, namespace: str = names.NAMESPACE) -> str:
+    return f"{warehouse(lake)}/{namespace}/{table}"
 
 
 def staging(lake: str) -> str:

@@ -12,6 +12,12 @@ QUARANTINE = "quarantine"
 RUNS = "runs"
 """The two tables that all datasets share."""
 
+LEARNING = "learning"
+"""The namespace of what is learned from the features: evaluations, and each dataset's predictions."""
+
+EVALUATIONS = "evaluations"
+"""The table of all classifiers that were fitted, of all datasets."""
+
 DATASET_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 """The pattern of a dataset's name."""
 
@@ -30,8 +36,12 @@ DATASET_CONF = "spark.imagefeatures.dataset"
 IMAGES_FORMAT = "imagefeatures.images"
 """The format by which Spark reads images: docs/spark.md."""
 
+FEATURES_FORMAT = "imagefeatures.features"
+"""The format by which Spark reads a dataset's features: docs/spark.md."""
+
 _DAG_PREFIX = "features_"
 _REDRIVE_PREFIX = "redrive_"
+_CLASSIFY_PREFIX = "classify_"
 
 
 def dag_id(dataset: str) -> str:
@@ -50,6 +60,15 @@ def redrive_dag_id(dataset: str) -> str:
     'redrive_fruit'
     """
     return _REDRIVE_PREFIX + dataset
+
+
+def classify_dag_id(dataset: str) -> str:
+    """The DAG that fits a classifier to the features of a dataset.
+
+    >>> classify_dag_id("fruit")
+    'classify_fruit'
+    """
+    return _CLASSIFY_PREFIX + dataset
 
 
 def dataset_of(dag_id: str) -> str | None:
@@ -77,3 +96,12 @@ def table_name(table: str) -> str:
     'features.fruit'
     """
     return f"{NAMESPACE}.{table}"
+
+
+def predictions(dataset: str) -> str:
+    """The table of the namespace `learning` with the predictions for a dataset's images.
+
+    >>> predictions("fruit")
+    'fruit_predictions'
+    """
+    return f"{dataset}_predictions"

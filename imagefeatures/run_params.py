@@ -16,6 +16,7 @@ from pydantic.config import JsonDict
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
+from imagefeatures.learning.declared import MOST_COMPONENTS, MOST_SEED, Classify, Kind
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from imagefeatures.strict import StrictModel
@@ -169,3 +170,28 @@ class RedriveParams(Params):
         if not (given := tuple(uri.strip() for uri in uris if uri.strip())):  # a form's lines may be blank
             raise ValueError("must name an object; without uris every one is taken")
         return given
+
+
+class ClassifyParams(Params):
+    """What a trigger may set for one fit of a classifier. None: the value of `classify:` in the dataset file."""
+
+    model: Kind | None = Field(None, title="Classifier", description="The kind of classifier that is fitted")
+    components: int | None = Field(
+        None,
+        ge=2,
+        le=MOST_COMPONENTS,
+        title="Components",
+        description="How many principal components of the vectors it sees; no matter where reduce is scale",
+    )
+    split_seed: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_SEED,
+        title="Split seed",
+        description="Which images are held out: another choice for each number; 0 is that of read.open",
+    )
+
+    def applied_to(self, classify: Classify) -> Classify:
+        """What the dataset file says, with these parameters in place of its values."""
+        given = {name: value for name, value in self if value is not None}
+        return classify.model_copy(update=given)

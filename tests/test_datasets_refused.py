@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from imagefeatures.dataset_files import load_dataset
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError, ParamsError
+from imagefeatures.learning.declared import Classify
 from imagefeatures.limits import Limits
 from imagefeatures.run_params import RunParams
 from imagefeatures.wording import one_line
@@ -140,6 +141,7 @@ NAUGHTY: dict[str, list[Any]] = {
     "keep_rejected": ["maybe", "", None, 7, []],
     "reuse": ["maybe", "", None, 7, []],
     "on_empty": ["ignore", "", None, False],
+    "classify": [7, True, "yes", [], "mlp"],
 }
 NAUGHTY_LIMITS: dict[str, list[Any]] = {
     "max_bytes": [0, -1, 2**31 + 1, 1.5, "abc", None, True, 1e99],
@@ -149,6 +151,16 @@ NAUGHTY_LIMITS: dict[str, list[Any]] = {
     "max_metadata_bytes": [0, -1, 2**30 + 1, 1.5, "abc", None, True],
     "max_profile_bytes": [0, -1, 2**30 + 1, 1.5, "abc", None, True],
     "formats": [[], ["EPS"], ["heic"], ["jpeg"], "JPEG", None, True, 7],
+}
+NAUGHTY_CLASSIFY: dict[str, list[Any]] = {
+    "model": ["svm", "", 7, None, True, ["mlp"]],
+    "reduce": ["none", "", 7, None, True],
+    "components": [1, 513, 1.5, "abc", None, True],
+    "test_share": [0, 0.04, 0.51, 1, "abc", None, True, float("nan")],
+    "split_seed": [-1, 2**31, 1.5, "abc", None, True],
+    "max_rows": [0, 99, 10_000_001, "abc", None, True],
+    "margin": [-0.01, 1.01, "abc", None, True, float("nan")],
+    "fingerprint": ["", "63e4", "G" * 32, 7, True],
 }
 NAUGHTY_PARAMS: dict[str, list[Any]] = {
     "partition": ["", "../x", "a/b", ".hidden", "a b", "2026-11-02\n", "$(id)", "é", "x" * 65, 20261102, True],
@@ -169,6 +181,7 @@ def each(table: dict[str, list[Any]]) -> list[Any]:
 def test_every_field_has_its_naughty_values() -> None:
     assert set(NAUGHTY) == set(Dataset.model_fields)
     assert set(NAUGHTY_LIMITS) == set(Limits.model_fields)
+    assert set(NAUGHTY_CLASSIFY) == set(Classify.model_fields)
     assert set(NAUGHTY_PARAMS) == set(RunParams.model_fields)
 
 
@@ -184,6 +197,14 @@ def test_a_naughty_value_in_a_dataset_file_is_refused_with_file_and_field(
 def test_a_naughty_limit_is_refused_with_file_and_field(field: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=rf"^fruit\.yaml: limits\.{field}: [^\n]+\Z"):
         load_dataset(written(tmp_path, GOOD | {"limits": {field: value}}))
+
+
+@pytest.mark.parametrize(("field", "value"), each(NAUGHTY_CLASSIFY))
+def test_a_naughty_value_for_a_classifier_is_refused_with_file_and_field(
+    field: str, value: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=rf"^fruit\.yaml: classify\.{field}: [^\n]+\Z"):
+        load_dataset(written(tmp_path, GOOD | {"classify": {field: value}}))
 
 
 @pytest.mark.parametrize(("field", "value"), each(NAUGHTY_PARAMS))

@@ -15,10 +15,12 @@ from pydantic import BaseModel
 
 from imagefeatures import errors, schemas, steps
 from imagefeatures.datasets import Dataset
+from imagefeatures.learning import columns
+from imagefeatures.learning.declared import Classify
 from imagefeatures.limits import Limits
 from imagefeatures.models.own.declared import Normalization, OwnModel
 from imagefeatures.reasons import Reason
-from imagefeatures.run_params import RedriveParams, RunParams
+from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
@@ -43,8 +45,10 @@ FIELDS = {
     "OwnModel": (OwnModel, "Own models"),
     "Normalization": (Normalization, "Normalize"),
     "Limits": (Limits, "Limits"),
+    "Classify": (Classify, "Classify"),
     "RunParams": (RunParams, "Run parameters"),
     "RedriveParams": (RedriveParams, "Re-drive parameters"),
+    "ClassifyParams": (ClassifyParams, "Classify parameters"),
 }
 
 
@@ -194,6 +198,8 @@ def test_every_step_is_documented_with_errors_that_exist() -> None:
         ("features.<dataset>", schemas.FEATURES),
         ("features.quarantine", schemas.QUARANTINE),
         ("features.runs", schemas.RUNS),
+        ("learning.evaluations", columns.EVALUATIONS),
+        ("learning.<dataset>_predictions", columns.PREDICTIONS),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -214,7 +220,7 @@ def iceberg(kind: pa.DataType) -> str:
         return f"map<{iceberg(kind.key_type)}, {iceberg(kind.item_type)}>"
     if pa.types.is_timestamp(kind):
         return "timestamptz" if kind.tz else "timestamp"
-    return {"int32": "int", "int64": "long"}.get(str(kind), str(kind))
+    return {"int32": "int", "int64": "long", "bool": "boolean"}.get(str(kind), str(kind))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)

@@ -25,6 +25,7 @@ PACKAGES = {
     "imagefeatures": "",
     "imagefeatures_airflow": "plugins",
     "imagefeatures_spark": "jobs",
+    "pyspark_imagefeatures_features": "jobs",
     "pyspark_imagefeatures_images": "jobs",
 }
 """What the wheel holds, and the folder of the repository that each package lies in."""

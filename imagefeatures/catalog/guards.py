@@ -70,7 +70,7 @@ def is_inside(location: str, lake: str) -> bool:
 
 def is_own(name: str) -> bool:
     """Whether a table is one of this package's. name: `namespace.table`."""
-    return name.rpartition(".")[0] == names.NAMESPACE
+    return name.rpartition(".")[0] in (names.NAMESPACE, names.LEARNING)
 
 
 def without_code(metadata: TableMetadata) -> None:

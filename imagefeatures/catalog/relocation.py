@@ -12,7 +12,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,11 @@ class ForeignTable:
     snapshots: tuple[Snapshot, ...] = ()
     files: int = 0
     faults: tuple[str, ...] = field(default=())
+    namespace: str = names.NAMESPACE
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}.{self.name}"
 
     @property
     def dropped(self) -> int:
@@ -77,13 +82,15 @@ def examine(catalog: Catalog) -> Iterator[ForeignTable]:
     if not isinstance(catalog, LakeSqlCatalog):
         raise CatalogRefused("a REST catalog names its tables' files itself: use the server's own means to move them")
     lake = catalog.properties[LAKE]
-    for name, uri, _ in repair.rows(catalog):
-        if guards.is_inside(uri, lake):
-            continue
-        match = re.fullmatch(rf"(.+)/warehouse/{names.NAMESPACE}/{re.escape(name)}/metadata/[^/]+", plain_uri(uri))
-        if not match:
-            raise CatalogRefused(f"{names.table_name(name)}: {uri} is not the metadata of a table in a lake")
-        yield _examined(name, uri, Move(match.group(1), lake), LakeFileIO(catalog.properties))
+    for namespace in (names.NAMESPACE, names.LEARNING):
+        for name, uri, _ in repair.rows(catalog, namespace):
+            if guards.is_inside(uri, lake):
+                continue
+            match = re.fullmatch(rf"(.+)/warehouse/{namespace}/{re.escape(name)}/metadata/[^/]+", plain_uri(uri))
+            if not match:
+                raise CatalogRefused(f"{namespace}.{name}: {uri} is not the metadata of a table in a lake")
+            found = _examined(name, uri, Move(match.group(1), lake), LakeFileIO(catalog.properties))
+            yield replace(found, namespace=namespace)
 
 
 def relocate(catalog: Catalog, tables: list[ForeignTable]) -> None:
@@ -93,22 +100,22 @@ def relocate(catalog: Catalog, tables: list[ForeignTable]) -> None:
     io = LakeFileIO(catalog.properties)
     current = {}
     for table in tables:
-        with failures.readable(names.table_name(table.name), catalog.properties["uri"]):
-            current[table.name] = _written_anew(table, io)
+        with failures.readable(table.full_name, catalog.properties["uri"]):
+            current[table.full_name] = _written_anew(table, io)
     with connect.readable_errors(catalog.properties["uri"]), Session(catalog.engine) as session:
         for table in tables:
             changed = session.execute(
                 update(IcebergTables)
                 .where(
                     IcebergTables.catalog_name == catalog.name,
-                    IcebergTables.table_namespace == names.NAMESPACE,
+                    IcebergTables.table_namespace == table.namespace,
                     IcebergTables.table_name == table.name,
                     IcebergTables.metadata_location == table.uri,
                 )
-                .values(metadata_location=current[table.name], previous_metadata_location=None)
+                .values(metadata_location=current[table.full_name], previous_metadata_location=None)
             )
             if not getattr(changed, "rowcount", 0):
-                raise CatalogError(f"{names.table_name(table.name)}: a run has committed meanwhile; look again")
+                raise CatalogError(f"{table.full_name}: a run has committed meanwhile; look again")
         session.commit()
 
 
@@ -154,7 +161,7 @@ def _manifests(snapshot: Snapshot, move: Move, io: LakeFileIO) -> Iterator[Manif
 
 def _written_anew(table: ForeignTable, io: LakeFileIO) -> str:
     """Write all but the data files of a table with this lake's URIs. Returns the URI of the metadata file."""
-    folder = f"{layout.table_folder(table.move.new, table.name)}/metadata"
+    folder = f"{layout.table_folder(table.move.new, table.name, table.namespace)}/metadata"
     manifests: dict[str, tuple[str, int]] = {}
     lists = {}
     for snapshot in table.snapshots:
@@ -176,9 +183,9 @@ def _written_anew(table: ForeignTable, io: LakeFileIO) -> str:
 def _moved_metadata(table: ForeignTable, lists: dict[int, str]) -> TableMetadata:
     """The table's metadata in the new place. lists: the manifest list of each snapshot that is taken along."""
     if table.metadata is None:
-        raise CatalogRefused(f"{names.table_name(table.name)}: {'; '.join(table.faults)}")
+        raise CatalogRefused(f"{table.full_name}: {'; '.join(table.faults)}")
     content: dict[str, Any] = json.loads(table.metadata.model_dump_json())
-    content["location"] = layout.table_folder(table.move.new, table.name)
+    content["location"] = layout.table_folder(table.move.new, table.name, table.namespace)
     content["snapshots"] = [
         {**snapshot, "manifest-list": lists[snapshot["snapshot-id"]]}
         for snapshot in content["snapshots"]

@@ -105,11 +105,11 @@ def newest_sound(metadata_folder: str, io: FileIO) -> State | None:
     return next((state for state in states if not state.faults), None)
 
 
-def rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:
-    """(table, URI of its metadata, URI of the metadata before), by name."""
+def rows(catalog: Catalog, namespace: str = names.NAMESPACE) -> Iterator[tuple[str, str, str | None]]:
+    """(table, URI of its metadata, URI of the metadata before) of each table of the namespace, by name."""
     if isinstance(catalog, LakeSqlCatalog):
         wanted = select(IcebergTables).where(
-            IcebergTables.catalog_name == catalog.name, IcebergTables.table_namespace == names.NAMESPACE
+            IcebergTables.catalog_name == catalog.name, IcebergTables.table_namespace == namespace
         )
         with connect.readable_errors(catalog.properties["uri"]), Session(catalog.engine) as session:
             found = [
@@ -118,7 +118,7 @@ def rows(catalog: Catalog) -> Iterator[tuple[str, str, str | None]]:
             ]
         yield from sorted(found)
         return
-    for identifier in sorted(catalog.list_tables(names.NAMESPACE)):
+    for identifier in sorted(catalog.list_tables(namespace)):
         table = catalog.load_table(identifier)
         yield identifier[-1], table.metadata_location, None
 

@@ -109,7 +109,8 @@ def remove_expired(table: Table, lake: str) -> int:
     staging folder in the lake). Raises errors of the store. Safe beside other clean-ups and publications.
     """
     # Not the location that the metadata says: who can write the metadata shall not choose what is deleted.
-    inside = partial(_is_below, layout.table_folder(lake, table.name()[-1]))
+    namespace, name = table.name()
+    inside = partial(_is_below, layout.table_folder(lake, name, namespace))
     deleted = _delete(filter(inside, _merged_at_once(table)), table)
     for attempt in range(TRIES if _pending(table.metadata) else 0):
         table.refresh()

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from imagefeatures import layout, names
+from imagefeatures import layout
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import ParamsError
 from imagefeatures.settings import Settings
@@ -85,7 +85,7 @@ def _lines(found: list[ForeignTable], described: str, lake: str) -> Iterator[str
     yield f"{described}, for the lake {lake}:"
     for table in found:
         yield (
-            f"{names.table_name(table.name)} lies in {table.move.old}: {len(table.snapshots)} snapshots to take along, "
+            f"{table.full_name} lies in {table.move.old}: {len(table.snapshots)} snapshots to take along, "
             f"{table.files:,} data files in the current one"
         )
         if table.dropped:

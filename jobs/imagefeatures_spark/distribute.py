@@ -1,4 +1,4 @@
-"""The shared part of the four jobs: the argument, the distribution of shards over Spark, and the last line of output.
+"""The shared part of the jobs: the argument, the distribution of shards over Spark, and the last line of output.
 
 Only shard numbers and receipts pass through Spark. The jobs use RDDs because a small job starts two seconds sooner
 than with a first DataFrame query (docs/decisions/0003).
@@ -13,6 +13,7 @@ import sys
 import time
 import zipimport
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pyspark import SparkConf, SparkContext, TaskContext
@@ -44,26 +45,59 @@ ON_ONE_MACHINE = {  # the same, where driver and executor are one process
 }
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What a job does, once its argument is read.
+
+    name: of the application. dataset: the name of the one that it belongs to. what: the argument, for the refusal of
+    another dataset. fixed: settings that hold whatever the connection and spark-defaults.conf say. stopped: is told the
+    name and the reason of an error.
+    """
+
+    name: str
+    dataset: str
+    what: str
+    work: Callable[[SparkContext], None]
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    stopped: Callable[[str, str], None] | None = None
+
+
 def main(step: str, work: Callable[[SparkContext, Run], None]) -> None:
-    """Run a job: parse --run, start Spark, do the work, print the result. Ends the process."""
+    """Run the job of a step: parse --run, start Spark, do the work, print the result. Ends the process."""
+
+    def begin(uri: str) -> Begun:
+        run = load_run(uri)
+        return Begun(
+            name=f"{run.dataset.name} {run.partition} {step}",
+            dataset=run.dataset.name,
+            what=f"--run: {run.layout.run_file} is a run",
+            work=lambda context: work(context, run),
+            fixed=WHERE_HOSTS_ARE_ASKED if step == INGEST and run.source.names_hosts else {},
+            stopped=lambda name, reason: stops.keep(run.layout, stops.Stop(step, name, reason)),
+        )
+
+    run_job(step, "--run", "the run.json that plan wrote, in the lake", begin)
+
+
+def run_job(step: str, argument: str, meaning: str, begin: Callable[[str], Begun]) -> None:
+    """Run a job: parse its argument, start Spark, do the work, print what stopped it. Ends the process."""
     parser = _Parser(description=sys.modules["__main__"].__doc__, allow_abbrev=False)
-    parser.add_argument("--run", required=True, metavar="URI", help="the run.json that plan wrote, in the lake")
-    run = None
+    parser.add_argument(argument, required=True, metavar="URI", dest="uri", help=meaning)
+    begun = None
     try:
-        run = load_run(parser.parse_args().run)
-        fixed = WHERE_HOSTS_ARE_ASKED if step == INGEST and run.source.names_hosts else {}
-        context = _start(f"{run.dataset.name} {run.partition} {step}", fixed)
+        begun = begin(parser.parse_args().uri)
+        context = _start(begun.name, begun.fixed)
         try:
-            _refuse_another_dataset(context, run)
-            work(context, run)
+            _refuse_another_dataset(context, begun)
+            begun.work(context)
         finally:
             # Not context.stop(): after Spark has stopped, it waits another second for a thread of PySpark.
             context._jsc.stop()
     except Exception as error:
         name, reason = _reason(error)
         print(f"{step}: {name}: {reason}")
-        if run:
-            stops.keep(run.layout, stops.Stop(step, name, reason))
+        if begun and begun.stopped:
+            begun.stopped(name, reason)
         _end(EXIT_INPUT_ERROR if issubclass(getattr(errors, name, Exception), errors.InputError) else 1)
     _end(0)
 
@@ -127,11 +161,11 @@ class _Parser(argparse.ArgumentParser):
         raise ParamsError(printable(message))
 
 
-def _refuse_another_dataset(context: SparkContext, run: Run) -> None:
+def _refuse_another_dataset(context: SparkContext, begun: Begun) -> None:
     """Raise ParamsError when the job was submitted for another dataset: by the DAG of that one."""
-    dataset = context.getConf().get(names.DATASET_CONF, run.dataset.name)  # known only once Spark has started
-    if dataset != run.dataset.name:
-        raise ParamsError(f"--run: {run.layout.run_file} is a run of {run.dataset.name}, not of {dataset}")
+    dataset = context.getConf().get(names.DATASET_CONF, begun.dataset)  # known only once Spark has started
+    if dataset != begun.dataset:
+        raise ParamsError(f"{begun.what} of {begun.dataset}, not of {dataset}")
 
 
 def _start(name: str, fixed: Mapping[str, str]) -> SparkContext:

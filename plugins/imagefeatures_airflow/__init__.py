@@ -46,6 +46,19 @@ def redrive_dags(folder: str | Path | None = None) -> dict[str, DAG]:
     return _made(_existing(folder), redrive_dag, names.redrive_dag_id)[0]
 
 
+def classify_dags(folder: str | Path | None = None) -> dict[str, DAG]:
+    """The DAG that fits a classifier to a dataset's vectors, of each dataset file with `classify`, by its id.
+
+    As `feature_dags`. Files of which no DAG can be made are skipped here too. An id begins with `classify_`.
+    """
+    from imagefeatures import names
+    from imagefeatures_airflow.classify import classify_dag
+
+    return _made(_existing(folder), classify_dag, names.classify_dag_id, lambda dataset: dataset.classify is not None)[
+        0
+    ]
+
+
 def check_feature_dags(folder: str | Path | None = None) -> None:
     """Raise DatasetError when there are malformed dataset files; its text names each file and field.
 
@@ -62,10 +75,11 @@ def _made(
     folder: Path,
     make: Callable[[Dataset, Path], DAG] | None = None,
     dag_id: Callable[[str], str] | None = None,
+    wanted: Callable[[Dataset], bool] = lambda _: True,
 ) -> tuple[dict[str, DAG], list[DatasetError]]:
     """The DAGs of a folder's dataset files, and the errors of those files that have none.
 
-    make: makes the DAG of one; by default that of its runs. dag_id: gives its id.
+    make: makes the DAG of one; by default that of its runs. dag_id: gives its id. wanted: whether a dataset has one.
     """
     from imagefeatures import names
     from imagefeatures.dataset_files import load_datasets
@@ -76,7 +90,7 @@ def _made(
     make, dag_id = make or features_dag, dag_id or names.dag_id
     datasets, errors = load_datasets(folder)
     dags = {}
-    for dataset in datasets:
+    for dataset in filter(wanted, datasets):
         try:
             dag = make(dataset, folder)
             dag.validate()

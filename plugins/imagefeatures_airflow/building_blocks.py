@@ -23,6 +23,12 @@ def asset(dataset: str) -> Asset:
     return Asset(names.table_name(dataset), uri=f"iceberg://{names.NAMESPACE}/{dataset}")
 
 
+def predictions_asset(dataset: str) -> Asset:
+    """The table of a dataset's predictions, which the task `publish` of `classify_<dataset>` updates."""
+    table = names.predictions(dataset)
+    return Asset(f"{names.LEARNING}.{table}", uri=f"iceberg://{names.LEARNING}/{table}")
+
+
 def calendar(cron: str | None) -> DailyPartitionTimetable:
     """One partition a day: a run at midnight fills the day that has just ended. cron: None for no scheduled runs."""
     kind = DailyPartitionTimetable if cron else OnDemandPartitionTimetable
@@ -57,17 +63,17 @@ def steps_after_plan(dataset: str, table: Asset, run_file: Any) -> None:
     model(run_file) >> featurize
 
 
-def submit(step: str, dataset: str, run_file: XComArg) -> SparkSubmitOperator:
+def submit(step: str, dataset: str, run_file: XComArg, argument: str = "--run") -> SparkSubmitOperator:
     """The Spark job of a step, sent to the cluster of the connection `spark_default`.
 
     run_file: the URI of run.json, as `plan` returns it; the job's only argument. The job refuses the run of another
-    dataset, because users who may edit what `plan` has returned could put any URI there.
+    dataset, because users who may edit what `plan` has returned could put any URI there. argument: its name.
     """
     return SparkSubmitOperator(
         task_id=step,
         name=f"{dataset}-{step}",
         application=_script(step),
-        application_args=["--run", run_file],
+        application_args=[argument, run_file],
         conf={names.DATASET_CONF: dataset},
     )
 

@@ -11,7 +11,8 @@ from airflow.sdk import Param
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
-from imagefeatures.run_params import RedriveParams, RunParams, day_named
+from imagefeatures.learning.declared import Classify
+from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams, day_named
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -42,6 +43,12 @@ def redrive_form() -> dict[str, Param]:
     """One field for each parameter of a re-drive. An empty one chooses everything."""
     fields = RedriveParams.model_json_schema()["properties"]
     return {name: Param(field["default"], **_flat(field)) for name, field in fields.items()}
+
+
+def classify_form(classify: Classify) -> dict[str, Param]:
+    """One field for each parameter of a fit. The value of the dataset file is the default."""
+    fields = ClassifyParams.model_json_schema()["properties"]
+    return {name: Param(getattr(classify, name), **_flat(field)) for name, field in fields.items()}
 
 
 def redrive_params_of(params: Mapping[str, Any], run: DagRunProtocol | None = None) -> RedriveParams:

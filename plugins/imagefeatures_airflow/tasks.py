@@ -14,6 +14,7 @@ from imagefeatures.dataset_files import find_dataset
 from imagefeatures.errors import ImageFeaturesError, InputError, ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import ClassifyParams
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.form import params_of, redrive_params_of
 
@@ -117,6 +118,34 @@ def register(run_file: str, dataset: str) -> dict[str, Any]:
         raise AirflowSkipException(f"nothing was listed ({outcome.why}): the published partition stays as it is")
     print(outcome)
     return outcome.summary
+
+
+def plan_classifier(folder: Path, dataset: str, params: dict[str, Any]) -> str:
+    """Settle the fit of a classifier. Returns the URI of its job.json; skips where its evaluation is published.
+
+    params: the form's fields. Raises ParamsError, DatasetError, InputError or NoInput.
+    """
+    from imagefeatures.learning import publish
+    from imagefeatures.learning.job import load_job, plan_job
+
+    settings = Settings.from_env()
+    job_file = plan_job(dataset, find_dataset(folder, dataset).classify, ClassifyParams.parse(params), settings)
+    job = load_job(job_file, settings.lake, dataset)
+    if publish.is_published(job, settings):
+        raise AirflowSkipException(
+            f"{names.table_name(dataset)} and the settings are as they were: classifier {job.model_id} is there already"
+        )
+    return job_file
+
+
+def publish_classifier(job_file: str, dataset: str) -> dict[str, Any]:
+    """Publish what the Spark job has made. Returns the figures of the classifier."""
+    from imagefeatures.learning.publish import publish
+
+    row = publish(job_file, Settings.from_env(), dataset)
+    print(f"{row['model_id']} is {'' if row['promoted'] else 'not '}promoted: {row['why']}")
+    figures = ("model_id", "classifier", "rows_train", "rows_test", "accuracy", "macro_accuracy", "promoted", "picture")
+    return {name: row[name] for name in figures}
 
 
 @contextlib.contextmanager
