@@ -110,16 +110,17 @@ def _plan(images: int) -> str:
 
 
 def _register(run_file: str, folder: Path) -> None:
+    from imagefeatures import run_audit
     from imagefeatures.steps import register
 
-    audit_run = register.audit_run
+    audit_run = run_audit.audit_run
 
-    def measured_audit(run: Run) -> register.Audit:
+    def measured_audit(run: Run) -> run_audit.Audit:
         audit = audit_run(run)
         record_peak(folder, "audit", os.getpid())
         return audit
 
-    register.audit_run = measured_audit
+    run_audit.audit_run = measured_audit
     outcome = register.register(run_file, Settings.from_env())
     assert outcome.state == register.REGISTERED, outcome  # noqa: S101
     record_peak(folder, "driver", os.getpid())

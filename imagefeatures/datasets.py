@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator, model_validator
@@ -18,8 +17,17 @@ from imagefeatures import names, schedules
 from imagefeatures.learning.declared import Classify
 from imagefeatures.limits import Limits
 from imagefeatures.models import backbones
-from imagefeatures.models.declared import AnyEngine, AnyModel, check_engine, name_of, short_form, with_form
-from imagefeatures.models.own.declared import FROM_CONFIG, OwnModel, ScaleField, check_values, scaled
+from imagefeatures.models.declared import (
+    AnyEngine,
+    AnyModel,
+    check_engine,
+    check_model,
+    check_models,
+    short_form,
+    tables_of,
+    with_form,
+)  # fmt: skip
+from imagefeatures.models.own.declared import OwnModel, ScaleField, check_values, scaled
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing import declared
 from imagefeatures.preprocessing.bands import ChannelsField
@@ -31,8 +39,6 @@ from imagefeatures.wording import only_sentence
 NAME = names.DATASET_NAME
 RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # beyond them the calendars of Airflow overflow
-
-MOST_MODELS = 16
 
 
 class Dataset(StrictModel):
@@ -80,17 +86,6 @@ class Dataset(StrictModel):
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
     on_empty: Literal["fail", "skip"] = "fail"
     classify: Classify | None = Field(None, description="Fit a classifier to the vectors after each run; null: none")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_preprocessor_config_says_how_values_are_scaled(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or not isinstance(model := given.get("model"), dict):
-            return given
-        # Without such a file `normalize` is required, as if nothing stood there.
-        says = FROM_CONFIG if declared.is_file(given.get("preprocess")) else None
-        if "uri" in model and model.get("normalize") in (None, FROM_CONFIG):
-            return given | {"model": model | {"normalize": says}}
-        return given
 
     @field_validator("name")
     @classmethod
@@ -156,7 +151,7 @@ class Dataset(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _a_server_has_what_no_file_has(cls, given: Any) -> Any:
+    def _the_model_gets_its_form(cls, given: Any) -> Any:
         return with_form(given)
 
     @field_validator("model", mode="before")
@@ -179,8 +174,7 @@ class Dataset(StrictModel):
     @field_validator("model")
     @classmethod
     def _model_is_known(cls, model: str | OwnModel | ServedModel) -> str | OwnModel | ServedModel:
-        if isinstance(model, str) and model not in backbones.BACKBONES:
-            raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
+        check_model(model)
         return model
 
     @field_validator("models")
@@ -188,25 +182,8 @@ class Dataset(StrictModel):
     def _models_are_known_and_each_has_a_table(
         cls, models: tuple[str | OwnModel | ServedModel, ...] | None, info: ValidationInfo
     ) -> tuple[str | OwnModel | ServedModel, ...] | None:
-        if models is None:
-            return None
-        if len(models) > MOST_MODELS:
-            raise ValueError(f"must be {MOST_MODELS} models at most: a worker keeps each of them loaded")
-        for model in models:
-            cls._model_is_known(model)
-        given = [name_of(model) for model in models]
-        if twice := sorted({name for name in given if given.count(name) > 1}):
-            raise ValueError(f"{twice[0]} is there twice; give one of them another name, or remove it")
-        for table in _tables(str(info.data.get("name")), given)[1:]:
-            if names.is_pixels_table(table):
-                raise ValueError(
-                    f"the table {table} would have the name of one with pixels; give the model another name"
-                )
-            if not re.fullmatch(NAME, table):
-                raise ValueError(
-                    f"the name of the table {table} has {len(table)} characters, and at most 63 are allowed: "
-                    "give the dataset or the model a shorter name"
-                )
+        if models is not None:
+            check_models(str(info.data.get("name")), models)
         return models
 
     @model_validator(mode="after")
@@ -242,7 +219,7 @@ class Dataset(StrictModel):
 
         None where the dataset has pixels alone.
         """
-        return _tables(self.name, [name_of(model) for model in self.every_model]) if self.features == "keep" else ()
+        return tables_of(self.name, self.every_model) if self.features == "keep" else ()
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -317,7 +294,3 @@ class Dataset(StrictModel):
             return parts[-2] if len(parts) > 2 else None
         match = re.search(self.label, uri)
         return match.group(1) if match else None
-
-
-def _tables(dataset: str, models: Sequence[str]) -> tuple[str, ...]:
-    return (dataset, *(names.model_table(dataset, model) for model in models[1:]))

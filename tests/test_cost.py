@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import cost, read, schemas, shards, storage
+from imagefeatures import columns, cost, read, schemas, shards, storage
 from imagefeatures.cost import Prices, RunCost
 from imagefeatures.errors import StoreError
 from imagefeatures.local import run_steps
@@ -90,7 +90,7 @@ def test_all_attempts_of_a_driver_count_and_its_memory_does_not() -> None:
     assert (found["get_requests"], found["put_requests"], found["http_requests"]) == (18, 24, 30)
     assert found["images_per_core_second"] == 90 / 26
     assert found["joules"] == 2.5
-    assert set(found) == {field.name for field in schemas._COST_COLUMNS}
+    assert set(found) == {field.name for field in columns.COST_COLUMNS}
 
 
 def test_a_run_without_images_has_no_rate_and_no_cost_to_show() -> None:

@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagefeatures import batches, decode_process, images, isolation, manifest
+from imagefeatures import batches, decode_process, images, isolation, manifest, run_audit
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.local import run_steps
 from imagefeatures.reasons import Reason
 from imagefeatures.step_runner import StepRunner
-from imagefeatures.steps import register
 from imagefeatures.workers import ThisProcess
 from support import poison
 from support.photos import jpeg
@@ -45,7 +44,7 @@ def test_each_poisonous_image_in_a_thousand_is_one_rejection(
     run_steps(run, ThisProcess(StepRunner(ColourEngine(), poison.decoder())))
     seconds = time.monotonic() - started
     shards = manifest.read_listing(run).shards
-    audit = register.audit_run(run)  # checks by URI that all thousand are accounted for
+    audit = run_audit.audit_run(run)  # checks by URI that all thousand are accounted for
     rows = [row for table in audit.rejected for row in table.to_pylist()]
     assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected
     assert audit.registered == 1000 - count

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagefeatures import manifest, shards, storage, summaries
+from imagefeatures import manifest, run_audit, shards, storage, summaries
 from imagefeatures.errors import AuditFailed
 from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
@@ -128,7 +128,7 @@ def test_register_refuses_a_uri_that_two_shards_hold(run: Run, settings: Setting
     run_steps(run, THIS_PROCESS)
     uri = rows["uri"][0].as_py()
     with pytest.raises(AuditFailed, match=f"^{uri} is in the manifest more than once$"):
-        register.audit_run(run)
+        run_audit.audit_run(run)
 
 
 def test_the_first_summary_counts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 spec       what a model is: architecture, input, scale, cut, width, weights; and its fingerprint
 backbones  the models by name
+declared   the fields model, models and engine of a dataset file
 pinning    the digest of weights that the package does not know: taken at first use, held in the lake
 downloads  weights from the network, held to the digest of the file
 hdf5       HDF5 files of strangers: what of them is read

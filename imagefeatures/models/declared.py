@@ -5,13 +5,19 @@ This module is imported whenever Airflow parses the DAG file: pydantic only, not
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
+from imagefeatures import names
 from imagefeatures.models import backbones
-from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.own.declared import FROM_CONFIG, OwnModel
 from imagefeatures.models.serving.declared import OfServer, ServedEngine, ServedModel
+from imagefeatures.preprocessing import declared as preprocessing
+
+MOST_MODELS = 16
 
 
 def _form(model: object) -> str:
@@ -40,13 +46,21 @@ def short_form(model: Any) -> Any:
 
 
 def with_form(given: Any) -> Any:
-    """What is given for a dataset, its `model` marked as a server's where the engine is one and it can be no other."""
-    if isinstance(given, dict) and isinstance(given.get("engine"), dict | ServedEngine):
-        model = given.get("model")
-        by_name = isinstance(model, dict) and set(model) == {"name"} and model["name"] in [*backbones.BACKBONES]
-        if isinstance(model, dict) and "uri" not in model and not by_name:
-            return given | {"model": OfServer(model)}
-    return given
+    """What is given for a dataset, its `model` completed and marked by what stands beside it.
+
+    Where the engine is a server, and the model can be no other, it is the server's. Beside a preprocessor_config.json a
+    model from a file needs no `normalize`; without one it is required, as if nothing stood there.
+    """
+    if not isinstance(given, dict) or not isinstance(model := given.get("model"), dict):
+        return given
+    if "uri" in model:
+        says = FROM_CONFIG if preprocessing.is_file(given.get("preprocess")) else None
+        return (
+            given | {"model": model | {"normalize": says}} if model.get("normalize") in (None, FROM_CONFIG) else given
+        )
+    by_name = set(model) == {"name"} and model["name"] in [*backbones.BACKBONES]
+    served = isinstance(given.get("engine"), dict | ServedEngine) and not by_name
+    return given | {"model": OfServer(model)} if served else given
 
 
 def name_of(model: str | OwnModel | ServedModel) -> str:
@@ -61,3 +75,33 @@ def check_engine(engine: str | ServedEngine, models: list[Any]) -> None:
     for model in models:
         if isinstance(model, OwnModel) and isinstance(engine, str) and engine not in model.engines():
             raise ValueError(f"runs no model of format {model.format}; leave it out, or say {model.engines()[0]}")
+
+
+def check_model(model: str | OwnModel | ServedModel) -> None:
+    """Raise ValueError where there is no model of this name."""
+    if isinstance(model, str) and model not in backbones.BACKBONES:
+        raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
+
+
+def check_models(dataset: str, models: Sequence[str | OwnModel | ServedModel]) -> None:
+    """Check that there are all of a dataset's models, and that each can have a table. Raises ValueError."""
+    if len(models) > MOST_MODELS:
+        raise ValueError(f"must be {MOST_MODELS} models at most: a worker keeps each of them loaded")
+    for model in models:
+        check_model(model)
+    given = [name_of(model) for model in models]
+    if twice := sorted({name for name in given if given.count(name) > 1}):
+        raise ValueError(f"{twice[0]} is there twice; give one of them another name, or remove it")
+    for table in tables_of(dataset, models)[1:]:
+        if names.is_pixels_table(table):
+            raise ValueError(f"the table {table} would have the name of one with pixels; give the model another name")
+        if not re.fullmatch(names.DATASET_NAME, table):
+            raise ValueError(
+                f"the name of the table {table} has {len(table)} characters, and at most 63 are allowed: "
+                "give the dataset or the model a shorter name"
+            )
+
+
+def tables_of(dataset: str, models: Sequence[str | OwnModel | ServedModel]) -> tuple[str, ...]:
+    """The table of each model: the dataset's own for the first, one with the model's name for the others."""
+    return (dataset, *(names.model_table(dataset, name_of(model)) for model in models[1:]))

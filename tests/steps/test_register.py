@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import layout, manifest, read, schemas, shards, storage
+from imagefeatures import layout, manifest, read, run_audit, schemas, shards, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, ParamsError, TooManyRejected
 from imagefeatures.outputs import Output
@@ -73,11 +73,11 @@ def test_a_whole_run_is_published_and_its_staging_removed(finished, settings: Se
 def test_rejected_rows_of_many_shards_are_joined_and_none_is_lost(
     finished, photos: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(register, "JOINED_TABLES", 2)
+    monkeypatch.setattr(run_audit, "JOINED_TABLES", 2)
     for at in range(28):
         (photos / "red" / f"bad{at:02d}.png").write_bytes(b"")
     run = finished(limits={"max_rejected": 1})
-    assert 2 <= len(register.audit_run(run).rejected) <= 6  # of ten shards
+    assert 2 <= len(run_audit.audit_run(run).rejected) <= 6  # of ten shards
     outcome = register.register(run.layout.run_file, settings)
     assert outcome.summary["reasons"] == {"EMPTY_OBJECT": 29, "UNSUPPORTED_FORMAT": 1}
     assert len({row["uri"] for row in read.table(settings, "quarantine").to_pylist()}) == 30

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import local, read, storage
+from imagefeatures import local, read, run_audit, storage
 from imagefeatures.catalog import tables, undo
 from imagefeatures.errors import OlderRun
 from imagefeatures.plan import Run, load_run
@@ -139,7 +139,7 @@ def test_an_older_register_that_is_killed_before_it_took_its_rows_back_does_so_w
     newer = finished()
     register.register(newer.layout.run_file, settings)
     run = load_run(older.layout.run_file)
-    audit = register.audit_run(run)
+    audit = run_audit.audit_run(run)
     opened = tables.open_catalog(settings)
     quarantine = tables.open_table(opened, settings, "quarantine")
     tables.replace_rows(

@@ -1,0 +1,69 @@
+"""How a column is declared, and those of features.runs that come in groups."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from imagefeatures.steps import MEASURED, SPARK_STEPS
+
+
+def column(name: str, kind: pa.DataType, doc: str = "", *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"doc": doc} if doc else None)
+
+
+STEP_COLUMNS = [
+    column(f"{step}_{what}", kind, f"{step}: {doc}")
+    for step in SPARK_STEPS
+    for what, kind, doc in (
+        ("seconds", pa.float64(), "time during which at least one worker was busy, in seconds"),
+        ("images", pa.int64(), "images that came in"),
+        ("bytes", pa.int64(), "bytes written for the next step"),
+    )
+]
+
+_NOT_MEASURED = "null where it was not measured"
+
+COST_COLUMNS = [
+    column(f"{step}_{what}", kind, f"{step}: {doc}; {_NOT_MEASURED}", nullable=True)
+    for step in MEASURED
+    for what, kind, doc in (
+        ("core_seconds", pa.float64(), "time of cores, of workers and driver, in seconds"),
+        ("peak_memory", pa.int64(), "the most memory of one worker with its decode process, in bytes"),
+    )
+] + [
+    column(name, kind, f"{doc}; {_NOT_MEASURED}", nullable=True)
+    for name, kind, doc in (
+        ("bytes_read", pa.int64(), "Bytes that all steps read from sources and the lake"),
+        ("bytes_written", pa.int64(), "Bytes that all steps wrote to the lake"),
+        ("get_requests", pa.int64(), "GET and HEAD requests to object stores, each attempt"),
+        ("put_requests", pa.int64(), "PUT, COPY, POST and LIST requests to object stores, each attempt"),
+        ("http_requests", pa.int64(), "Requests to the hosts of URLs, each attempt"),
+        ("images_per_core_second", pa.float64(), "Images that the run took, divided by the core_seconds of all steps"),
+        ("joules", pa.float64(), "Energy of the machine during the steps on shards"),
+    )
+]
+
+OUTPUT_COLUMNS = [
+    column(
+        "models",
+        pa.map_(pa.string(), pa.string()),
+        "The further models, each with a table features.<dataset>__<model>, and the fingerprint of each; null in "
+        "rows older than this column",
+        nullable=True,
+    ),
+    column(
+        "pixels",
+        pa.string(),
+        "Fingerprint of the rows in features.<dataset>_pixels; null where there are none, and in rows older than "
+        "this column",
+        nullable=True,
+    ),
+    column(
+        "models_reused",
+        pa.map_(pa.string(), pa.int64()),
+        "Registered rows of each further model whose vector an earlier run had computed; null in rows older than "
+        "this column",
+        nullable=True,
+    ),
+]
+"""What a run has published besides the vectors of its first model."""
