@@ -98,8 +98,10 @@ def _steps(layout: Layout, fingerprints: Sequence[str]) -> list[StepStatus]:
         if not steps[-1].finished:
             break
         total = steps[-1].passed
-    if steps[-1].step == FEATURIZE and not steps[-1].done and not all(
-        _is_prepared(layout, fingerprint) for fingerprint in fingerprints
+    if (
+        steps[-1].step == FEATURIZE
+        and not steps[-1].done
+        and not all(_is_prepared(layout, fingerprint) for fingerprint in fingerprints)
     ):
         steps[-1] = replace(steps[-1], no_model=True)
     return steps
