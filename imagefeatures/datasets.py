@@ -134,8 +134,7 @@ class Dataset(StrictModel):
         if self.channels is not None and isinstance(self.engine, ServedEngine):
             raise ValueError("channels: a model server takes RGB; leave one of them out")
         for model in self.every_model:
-            if not isinstance(model, ServedModel):
-                check_values(model, self.channels, self.scale)
+            check_values(model, self.channels, self.scale)
         self.limits.check_formats(self.channels is not None)
         return self
 

@@ -255,6 +255,8 @@ def _normalize(config: Mapping[str, Any]) -> Normalization:
     for key in ("image_mean", "image_std"):
         if config.get(key) is None:
             raise ValueError(f"{key}: is missing, and do_normalize is true")
+        if isinstance(config[key], list) and len(config[key]) not in (1, 3):
+            raise ValueError(f"{key}: must be one number, or three")
     return Normalization.model_validate({"scale": scale, "mean": config["image_mean"], "std": config["image_std"]})
 
 

@@ -17,7 +17,7 @@ from imagefeatures.isolation import DONE, Isolated
 from imagefeatures.limits import Limits
 from imagefeatures.models import engines
 from imagefeatures.models.prepare import prepare, read_bundle
-from imagefeatures.pixels import as_pixels
+from imagefeatures.pixels import PixelFormat, as_pixels
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.preprocessing.bands import Bands, Channels
 from imagefeatures.preprocessing.geometry import Resize
@@ -80,7 +80,7 @@ def test_twelve_bands_become_vectors_and_every_other_picture_a_row(
     staged = read_staged(read_receipt(run.layout.receipt(RESIZE, 0)).output)
     found = as_pixels(staged, run.preprocessing.shape, run.preprocessing.dtype)
     assert (found.shape, found.dtype) == ((3, HEIGHT, WIDTH, 12), np.uint16)
-    assert staged.schema.field("pixels").metadata == {b"shape": b"40,32,12", b"dtype": b"uint16", b"layout": b"bands"}
+    assert str(PixelFormat.of_field(staged.schema.field("pixels"))) == f"uint16 [{HEIGHT}, {WIDTH}, 12] bands"
     register.register(run.layout.run_file, settings)
     rows = read.table(settings, "photos")
     assert (set(rows["mode"].to_pylist()), set(rows["width"].to_pylist())) == ({"uint16x12"}, {WIDTH})

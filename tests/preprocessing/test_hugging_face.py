@@ -196,7 +196,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a filter": (VIT | {"resample": 9}, "resample: must be one of Pillow's numbers, 0, 1, 2, 3, 4, 5"),
     "a filter's name": (VIT | {"resample": "bicubic"}, "resample: must be one of Pillow's numbers"),
     "no mean": ({k: v for k, v in VIT.items() if k != "image_mean"}, "image_mean: is missing, and do_normalize is"),
-    "two means": (VIT | {"image_mean": [0.5, 0.5]}, "mean: must be one number, or three"),
+    "two means": (VIT | {"image_mean": [0.5, 0.5]}, "image_mean: must be one number, or three"),
     "no deviation": (VIT | {"image_std": [0.5, 0.5, 0]}, "std.2: must be above 0"),
     "a factor": (VIT | {"rescale_factor": "1/255"}, "rescale_factor: must be a number"),
     "a switch": (VIT | {"do_resize": "yes"}, "do_resize: must be true or false"),

@@ -230,8 +230,10 @@ def scaled(model: Any, scale: Literal["none"] | float | Normalization | None) ->
     return model | {"normalize": {"scale": 1 / scale} if isinstance(scale, float) else scale}
 
 
-def check_values(model: str | OwnModel, channels: Channels | None, scale: object) -> None:
-    """Check that a model can take the values of the pictures. channels, scale: as in the dataset file.
+def check_values(model: Any, channels: Channels | None, scale: object) -> None:
+    """Check that a model can take the values of the pictures.
+
+    model: a name, or the fields of a model that has `normalize`. channels, scale: as in the dataset file.
 
     Raises ValidationError with the field.
     """
