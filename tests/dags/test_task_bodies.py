@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,3 +128,20 @@ def test_jobs_that_are_not_installed_are_named(package: str, monkeypatch: pytest
 def test_the_asset_of_a_dataset_is_its_table() -> None:
     asset = building_blocks.asset("fruit")
     assert (asset.name, asset.uri) == ("features.fruit", "iceberg://features/fruit")
+
+
+def test_each_table_of_several_models_is_an_asset_that_register_updates(
+    parse_dags: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "register", lambda *_: SUMMARY)
+    dag = parse_dags(fruit=FRUIT + "\nmodels: [mobilenet_v2, resnet50]").dags["features_fruit"]
+    register = dag.get_task("register")
+    assert [asset.name for asset in register.outlets] == ["features.fruit", "features.fruit__resnet50"]
+    added: list[tuple[str, str]] = []
+    events = {
+        asset: SimpleNamespace(add_partitions=partial(lambda name, key: added.append((name, key)), asset.name))
+        for asset in register.outlets
+    }
+    register.python_callable("file:///run.json", outlet_events=events)
+    assert added == [("features.fruit", "2026-11-02"), ("features.fruit__resnet50", "2026-11-02")]
+    assert [event.extra for event in events.values()] == [SUMMARY, SUMMARY]

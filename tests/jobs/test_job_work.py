@@ -6,13 +6,14 @@ import io
 import re
 import sys
 import zipimport
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from imagefeatures import manifest, shards, steps, storage
+from imagefeatures import local, manifest, shards, steps, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import AuditFailed, TooManyRejected
 from imagefeatures.models import engines, gpus, prepare
@@ -26,6 +27,7 @@ from support.lists_as_spark import Context
 from support.photos import fill, jpeg
 from support.redriving import Partition
 from support.reusing import Spy
+from support.several import FIRST, SECOND, THIRD, Lake
 from support.shared import PARTITION, SPEC, MakeRun
 
 THREE = {"grey/0.jpg": jpeg(0), "grey/1.jpg": jpeg(1), "grey/twin.jpg": jpeg(1)}
@@ -184,6 +186,34 @@ def test_vectors_that_the_table_has_are_found_once_and_not_computed_again(
     Path(run.layout.known_summary.removeprefix("file://")).unlink()
     resize.work(third, run)
     assert third.parallelized == []  # nothing is left to resize, so nothing is searched
+
+
+def test_the_join_finds_the_images_of_every_models_table_as_a_local_run_does(
+    settings: Settings, tmp_path: Path
+) -> None:
+    lake = Lake(settings, fill(tmp_path / "photos" / "a", THREE).parent)
+    fill(tmp_path / "photos" / "b", {"1.jpg": jpeg(1), "2.jpg": jpeg(2)})
+    fill(tmp_path / "photos" / "c", THREE | {"2.jpg": jpeg(2)})
+    lake.published(FIRST, SECOND, partition="a")
+    lake.published(FIRST, THIRD, partition="b")
+    run = lake.planned(lake.dataset(FIRST, SECOND, THIRD), "c", shard_images=2)
+    for job in (ingest, validate_job):
+        job.work(Context(), run)
+    todo = range(manifest.read_listing(run).shards)
+    files = reuse.known_files(run)
+    assert sorted({reuse.output_of(run, file).table for file in files}) == sorted(run.tables)
+    found = []
+    for find in (partial(resize.find_known, Context(), run, files), partial(local.find_known, run)):
+        find(list(todo))
+        found.append([reuse.search(run).read(shard) for shard in todo])
+        storage.delete_folder(run.layout.step(steps.RESIZE))
+    assert found[0] == found[1]
+    by_table = [files[number].table for of_shard in found[0] for number, _ in of_shard]
+    assert {table: by_table.count(table) for table in run.tables} == {
+        "photos": 4,
+        f"photos__{SECOND}": 3,
+        f"photos__{THIRD}": 3,
+    }
 
 
 def test_many_files_of_the_table_are_joined_in_a_few_slices_for_each_core(

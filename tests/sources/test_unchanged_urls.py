@@ -15,11 +15,13 @@ from imagefeatures.step_runner import StepRunner
 from imagefeatures.steps import ingest, register, unchanged
 from imagefeatures.workers import ThisProcess, Workers
 from imagefeatures_spark import ingest as ingest_job
+from support import several
 from support.disturbed_work import Forbidden
 from support.doors import parquet
 from support.hostile_http import Request, Site, response, site
 from support.lists_as_spark import Context
 from support.photos import jpeg
+from support.several import FIRST, SECOND, Spies
 from support.shared import MODEL, SPEC, THIS_PROCESS, MakeRun
 
 COUNT = 12
@@ -151,6 +153,30 @@ def test_what_has_changed_or_is_new_is_fetched_and_nothing_else(planned, photos:
     differ = {name for name in after if after[name]["image_id"] != before.get(name, {}).get("image_id")}
     assert differ == changed.keys() - {"/3.jpg"}
     assert {name: after[name]["etag"] for name in changed} == {name: mark for name, (_, mark) in changed.items()}
+
+
+def test_a_url_is_asked_whether_it_has_changed_once_all_models_have_its_vector(
+    planned, photos: Photos, settings: Settings
+) -> None:
+    several.know_weights(settings.lake, [SECOND])
+    both = {"models": [FIRST, SECOND]}
+    published(planned(), settings)  # the first model alone
+    photos.again()
+    spies = Spies()
+    published(planned(**both), settings, ThisProcess(spies.work))
+    assert set(photos.conditions.values()) == {None}
+    assert spies.computed == {SECOND: COUNT}
+    before = [rows_of(settings, table) for table in ("photos", f"photos__{SECOND}")]
+    photos.again()
+    photos.photos["/0.jpg"] = (jpeg(30), '"other"')
+    spies = Spies()
+    summary = published(planned(**both), settings, ThisProcess(spies.work))
+    assert photos.sent == len(jpeg(30))
+    assert (spies.decoded, spies.computed) == (1, {FIRST: 1, SECOND: 1})
+    assert summary["models"][SECOND]["reused"] == summary["reused"] == COUNT - 1
+    after = [rows_of(settings, table) for table in ("photos", f"photos__{SECOND}")]
+    for then, now in zip(before, after, strict=True):
+        assert {name for name in now if now[name]["features"] != then[name]["features"]} == {"/0.jpg"}
 
 
 @pytest.mark.long

@@ -80,6 +80,14 @@ class _Engine:
         return self.spies.features(self.model, pixels)
 
 
+def know_weights(lake: str, models: Sequence[str]) -> None:
+    """Write into the lake a digest of the weights of each model by name, as if it had been used there."""
+    for model in models:
+        if BACKBONES[model].weights_sha256 is None:
+            digest = f"{zlib.crc32(model.encode()):064x}"
+            storage.write(weights_record(lake, model), json.dumps({"weights_sha256": digest}).encode())
+
+
 @dataclass(frozen=True)
 class Lake:
     """A dataset of a folder of photos, a folder a day, whose models may change."""
@@ -89,10 +97,7 @@ class Lake:
     name: str = "photos"
 
     def dataset(self, *models: str, **fields: Any) -> Dataset:
-        for model in models:
-            record = weights_record(self.settings.lake, model)
-            if BACKBONES[model].weights_sha256 is None:
-                storage.write(record, json.dumps({"weights_sha256": f"{zlib.crc32(model.encode()):064x}"}).encode())
+        know_weights(self.settings.lake, models)
         given = {"name": self.name, "source": f"file://{self.photos}/{{partition}}/", **fields}
         return Dataset.model_validate(given | ({"models": list(models)} if len(models) > 1 else {"model": models[0]}))
 

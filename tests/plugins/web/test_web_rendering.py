@@ -82,3 +82,14 @@ def test_examples_in_docstrings(site: Site) -> None:
 
     done = doctest.testmod(rendering)
     assert (done.failed, done.attempted > 5) == (0, True)
+
+
+def test_a_run_of_several_models_shows_all_of_them(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "fruit", "source: s3://photos/{partition}/\nmodels: [mobilenet_v2, resnet50]")
+    further = {"models": [("resnet50", "0f" * 16)], "models_reused": [("resnet50", 777)]}
+    publish(settings, runs_row("fruit", "2026-11-02", {}, **further))
+    assert "features.fruit__resnet50" in site.page("/datasets/fruit").text
+    assert "0f0f0f0f resnet50" in site.page("/datasets/fruit").text
+    text = site.page("/datasets/fruit/partitions/2026-11-02").text
+    assert "resnet50 table features.fruit__resnet50 , 777 reused" in text
+    assert "0f" * 16 in text
