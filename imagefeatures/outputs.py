@@ -95,7 +95,7 @@ def _without_model(dataset: Dataset) -> Preprocessing:
 def contradictions(outputs: Sequence[Output], dataset: Dataset) -> Iterator[str]:
     """What the outputs of a run.json say that plan cannot have written for the dataset: `field: what is wrong`."""
     if [output.table for output in outputs] != list(dataset.tables):
-        yield f"outputs: are not those of the dataset, {', '.join(dataset.tables)}"
+        yield f"outputs: are not those of the dataset's models and pixels, {', '.join(dataset.tables)}"
     for output in outputs:
         if (output.model is None) != names.is_pixels_table(output.table):
             yield f"outputs: {output.table} is a table of another kind"

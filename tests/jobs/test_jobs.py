@@ -179,3 +179,20 @@ def test_an_empty_source_is_refused_with_its_uri(make_run, tmp_path: Path) -> No
     assert refused.returncode == 65
     last = refused.stdout.strip().splitlines()[-1]
     assert f"NoInput: NO_INPUT: there is no folder file://{tmp_path}/photos/" in last
+
+
+@pytest.mark.long
+def test_pixels_alone_are_made_without_a_model_and_a_second_run_decodes_nothing(
+    make_run, photos: Path, tmp_path: Path, settings: Settings
+) -> None:
+    tables = []
+    for _ in range(2):
+        run = make_run(photos, params={"shard_images": 4}, pixels="keep", features="none")
+        for step in steps.SPARK_STEPS:
+            done = submit(step, run, tmp_path)
+            assert done.returncode == 0, done.stdout + done.stderr
+        row = register(run.layout.run_file, settings).row
+        tables.append((row["reused"], read.table(settings, "photos", what="pixels").drop_columns(["run_id"])))
+    assert [reused for reused, _ in tables] == [0, 9]
+    assert tables[0][1].equals(tables[1][1])
+    assert read.pixels(tables[0][1]).shape == (9, 224, 224, 3)
