@@ -102,6 +102,15 @@ def dataset_redriven_by(dag_id: str) -> str | None:
     return dag_id.removeprefix(_REDRIVE_PREFIX) if dag_id.startswith(_REDRIVE_PREFIX) else None
 
 
+def dataset_classified_by(dag_id: str) -> str | None:
+    """The dataset of a DAG that fits a classifier; None for any other DAG.
+
+    >>> dataset_classified_by("classify_fruit"), dataset_classified_by("features_fruit")
+    ('fruit', None)
+    """
+    return dag_id.removeprefix(_CLASSIFY_PREFIX) if dag_id.startswith(_CLASSIFY_PREFIX) else None
+
+
 def model_table(dataset: str, model: str) -> str:
     """The table of a dataset's further model, by the model's name. The first model's is the dataset's own.
 

@@ -34,23 +34,30 @@ REDRIVE = (
     "This DAG run is a re-drive: it takes quarantined objects again, and merges what is whole now into the partitions "
     "that its task plan has returned."
 )
+CLASSIFY = (
+    "This DAG run fits a classifier to the features. Its task publish has returned how well it does; the table "
+    f"{names.LEARNING}.{names.EVALUATIONS} has a row for each classifier, and names the picture of what it confuses."
+)
 
 
 @router.get("/dags/{dag_id}/runs/{run_id}", dependencies=[access.READER_OF_XCOM])
 async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str) -> HTMLResponse:
     """The partition that a DAG run has published; else the run itself, as far as its files tell.
 
-    All partitions of the dataset while the run is not planned, and for a re-drive, which may be of many.
+    All partitions of the dataset while the run is not planned, and for a re-drive or a classifier, which may be of
+    many.
     """
     settings = current_settings()
     runs = await published(settings)
 
     def show() -> HTMLResponse:
         redriven = names.dataset_redriven_by(dag_id)
-        name = redriven or names.dataset_of(dag_id)
+        classified = names.dataset_classified_by(dag_id)
+        name = redriven or classified or names.dataset_of(dag_id)
         dataset = visible_dataset(user, settings, runs, name) if name else None
-        if dataset and redriven:
-            return rendering.page(request, "dataset.html", dataset=dataset, row=None, note=REDRIVE, rejected=None)
+        if dataset and (redriven or classified):
+            note_of = REDRIVE if redriven else CLASSIFY
+            return rendering.page(request, "dataset.html", dataset=dataset, row=None, note=note_of, rejected=None)
         if not dataset:
             text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
             return rendering.message(request, "Not an image features DAG", text)

@@ -32,3 +32,13 @@ def test_the_page_of_a_re_drive_shows_the_dataset_and_says_what_a_re_drive_does(
     assert "2026-11-02" in said
     assert "redrive_other fills no dataset" in site.page("/dags/redrive_other/runs/manual__1", 404).text
     assert "Taken again 7" in site.page("/datasets/fruit/partitions/2026-11-02").text
+
+
+def test_the_page_of_a_classifier_shows_the_dataset_and_says_where_its_results_are(
+    site: Site, settings: Settings
+) -> None:
+    publish(settings, runs_row("fruit", "2026-11-02", {}))
+    said = site.page("/dags/classify_fruit/runs/manual__1").text
+    assert "fruit This DAG run fits a classifier to the features" in said
+    assert "learning.evaluations has a row for each classifier" in said
+    assert "classify_other fills no dataset" in site.page("/dags/classify_other/runs/manual__1", 404).text
