@@ -77,7 +77,7 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
         if output.table not in published:
             what = f"vectors of {output.model.name}" if output.model else "pixels"
             raise ParamsError(
-                f"partition: {partition} of {dataset.name} has no {what}, which a run makes now; run the whole "
+                f"partition: {partition} of {dataset.name} has no {what}, which a run computes now; run the whole "
                 f"partition: {_whole(dataset, partition)}"
             )
         if (one := published[output.table]) != output.fingerprint:

@@ -131,6 +131,19 @@ def test_the_asset_of_a_dataset_is_its_table() -> None:
     assert (asset.name, asset.uri) == ("features.fruit", "iceberg://features/fruit")
 
 
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ("pixels: keep", ["features.fruit", "features.fruit_pixels"]),
+        ("pixels: keep\nfeatures: none", ["features.fruit_pixels"]),
+    ],
+)
+def test_the_table_of_the_pixels_is_an_asset_too(parse_dags: Any, fields: str, names: list[str]) -> None:
+    dag = parse_dags(fruit=f"{FRUIT}\n{fields}").dags["features_fruit"]
+    assert [asset.name for asset in dag.get_task("register").outlets] == names
+    assert {"model", "featurize"} <= set(dag.task_ids)  # the same tasks: those of a run without a model end at once
+
+
 def test_each_table_of_several_models_is_an_asset_that_register_updates(
     parse_dags: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
