@@ -133,8 +133,8 @@ class Dataset(StrictModel):
             raise ValueError("scale: is of one model; write normalize in each of models in its place")
         if self.channels is not None and isinstance(self.engine, ServedEngine):
             raise ValueError("channels: a model server takes RGB; leave one of them out")
-        for model in self.every_model:
-            check_values(model, self.channels, self.scale)
+        for index, model in enumerate(self.every_model if self.features == "keep" else ()):
+            check_values(model, self.channels, self.scale, ("models", str(index)) if self.models else ("model",))
         self.limits.check_formats(self.channels is not None)
         return self
 
@@ -203,8 +203,8 @@ class Dataset(StrictModel):
         for field in ("models", "classify"):
             if getattr(self, field) is not None:
                 raise ValueError(f"{field}: needs vectors, and features: none makes none; remove one of them")
-        if isinstance(self.model, OwnModel) and self.preprocess is None:
-            raise ValueError("model: of a file says no size where features is none; write preprocess in its place")
+        if not isinstance(self.model, str) and self.preprocess is None:
+            raise ValueError("model: says no size where features is none; write preprocess in its place")
         return self
 
     @property

@@ -129,8 +129,8 @@ def tables_of_run(row: Mapping[str, Any]) -> list[str]:
     ['fruit_pixels']
     """
     dataset: str = row["dataset"]
-    first = [] if row.get("model") == NO_MODEL else [dataset]
     pixels = [pixels_table(dataset)] if row.get("pixels") else []
+    first = [] if pixels and row.get("model") == NO_MODEL else [dataset]
     return [*first, *(model_table(dataset, model) for model in dict(row.get("models") or ())), *pixels]
 
 

@@ -97,7 +97,7 @@ def table_of(settings: Settings, dataset: str, model: str) -> str:
     """
     published: dict[str, str] = {}
     for row in sorted(runs(settings, dataset), key=lambda row: row["finished_at"]):
-        published |= {} if row["model"] == names.NO_MODEL else {row["model"]: dataset}
+        published |= {row["model"]: dataset} if dataset in names.tables_of_run(row) else {}
         published |= {further: names.model_table(dataset, further) for further in dict(row["models"] or ())}
     if model not in published:
         there = f"there are: {', '.join(sorted(published))}" if published else "nothing of it is published"

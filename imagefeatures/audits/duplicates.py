@@ -63,10 +63,12 @@ class _Pair(NamedTuple):
 
 
 class Found(NamedTuple):
-    """pairs: PAIRS. left_out: pairs that were near enough, but too many to compare."""
+    """pairs: PAIRS. left_out: pairs that were near enough, but too many to compare. unseen: pairs of which the pixels
+    of one could not be read."""
 
     pairs: pa.Table
     left_out: int
+    unseen: int
 
 
 def thumbnails(photos: Sequence[tuple[str, str]]) -> Iterator[np.ndarray | None]:
@@ -97,7 +99,8 @@ def find(gallery: Gallery, least_cosine: float, thumbnails: Thumbnails = thumbna
         seen = None if pictures[0] is None or pictures[1] is None else overlap(pictures[0], pictures[1])
         if (cosine >= SURE) if seen is None else (seen >= SAME):
             same.append((one, other, cosine, seen))
-    return Found(_table(gallery, same), left_out)
+    unseen = sum(small[one] is None or small[other] is None for one, other, _ in pairs)
+    return Found(_table(gallery, same), left_out, unseen)
 
 
 def _near(gallery: Gallery, least_cosine: float) -> tuple[list[tuple[int, int, float]], int]:
@@ -140,7 +143,8 @@ def _table(gallery: Gallery, same: Sequence[tuple[int, int, float, float | None]
 def _bytes_of(uri: str, image_id: str) -> bytes:
     """The bytes of a photo if they are still those of the table; else none, which no decoder takes."""
     try:
-        data = storage.read(uri) if uri.startswith(("file://", "s3://")) else b""
+        readable = uri.startswith(("file://", "s3://")) and storage.stat(uri).size <= Limits().max_bytes
+        data = storage.read(uri) if readable else b""
     except (storage.ObjectMissing, StoreError, StoreRefused):
         return b""
     return data if hashlib.sha256(data).hexdigest() == image_id else b""

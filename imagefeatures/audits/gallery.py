@@ -69,6 +69,10 @@ def load(settings: Settings, dataset: str, neighbours: int, partitions: Sequence
     ids = photos["image_id"].combine_chunks().dictionary_encode()
     image = ids.indices.to_numpy().astype(np.int64)
     _, first = np.unique(image, return_index=True)
-    unit = similarity.unit_length(np.concatenate(parts)[order[first]])
+    whole = np.concatenate(parts)
+    parts.clear()
+    unit = whole[order[first]]
+    del whole
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     near, cosines = similarity.nearest(unit, min(neighbours, len(unit) - 1))
     return Gallery(photos, image, first, near, cosines, fingerprint, opened.snapshot)

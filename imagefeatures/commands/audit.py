@@ -55,8 +55,13 @@ def run(parsed: argparse.Namespace) -> int:
     )
     doubts = labels.doubtful(found)
     _print_doubts(doubts, labelled=any(found.column("label")))
-    pairs, left_out = duplicates.find(found, parsed.cosine)
+    pairs, left_out, unseen = duplicates.find(found, parsed.cosine)
     _print_pairs(pairs)
+    if unseen:
+        say(
+            f"{unseen:,} pairs were not compared by their pixels: their images cannot be read as RGB from where they were; "
+            f"those with a cosine of {duplicates.SURE} or more count as the same"
+        )
     if left_out:
         say(f"{left_out:,} more pairs were not compared: raise --cosine, or choose partitions")
     if parsed.to:
@@ -102,12 +107,18 @@ def _print_more(table: pa.Table) -> None:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """CSV. A list of texts becomes one text, with a line for each."""
+    """CSV, whole under its name or not at all. A list of texts becomes one text, with a line for each."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.csv
 
     for index, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
-            table = table.set_column(index, field.name, pc.binary_join(table[field.name], "\n"))
-    pyarrow.csv.write_csv(table, path)
+            lists = table[field.name].combine_chunks()
+            lines = pc.replace_substring(pc.replace_substring(lists.flatten(), "\n", "\\n"), "\r", "\\r")
+            table = table.set_column(
+                index, field.name, pc.binary_join(pa.ListArray.from_arrays(lists.offsets, lines), "\n")
+            )
+    draft = path.with_name(f".{path.name}.part")
+    pyarrow.csv.write_csv(table, draft)
+    draft.replace(path)

@@ -66,7 +66,7 @@ def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:
     first = dataset.tables[0]
     yield f"The table: features.{first}, in {connect.describe(settings.catalog)},"
     yield f"  its files in {table_folder(settings.lake, first)}. To read it, with {program('python')}:"
-    pixels = f'"{dataset.name}", what="pixels")  # uri, label, pixels, …; read.pixels(rows): uint8 [n, h, w, channels]'
+    pixels = f'"{dataset.name}", what="pixels")  # uri, label, pixels, …; read.pixels(rows): [n, h, w, channels]'
     if dataset.features == "none":
         yield from reading(pixels)
         return

@@ -10,7 +10,7 @@ from typing import TextIO
 
 def say(text: str = "", file: TextIO | None = None) -> None:
     """Print one line with its secrets masked: those of the environment, and a password in an endpoint's address."""
-    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "IMAGEFEATURES_SERVING_TOKEN"):
         if secret := os.environ.get(name):
             text = text.replace(secret, "***")
     text = re.sub(r"://[^/@\s]*@", "://***@", text)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.detect import detect_format
+from imagefeatures.limits import BAND_FORMATS, FORMATS
 from imagefeatures.reasons import Reason, printable, without_secrets
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.uri_list import UriList
@@ -53,7 +54,7 @@ class Originals:
                 self._leave_out(row["uri"], "it has other bytes than those that the run has read")
                 yield None
             else:
-                kind = detect_format(data)
+                kind = detect_format(data, (*FORMATS, *BAND_FORMATS))
                 yield SUFFIXES.get(kind, kind.lower()), data
 
     def _leave_out(self, uri: str, why: str) -> None:

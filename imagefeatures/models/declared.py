@@ -46,21 +46,27 @@ def short_form(model: Any) -> Any:
 
 
 def with_form(given: Any) -> Any:
-    """What is given for a dataset, its `model` completed and marked by what stands beside it.
+    """What is given for a dataset, its models completed and marked by what stands beside them.
 
     Where the engine is a server, and the model can be no other, it is the server's. Beside a preprocessor_config.json a
     model from a file needs no `normalize`; without one it is required, as if nothing stood there.
     """
-    if not isinstance(given, dict) or not isinstance(model := given.get("model"), dict):
+    if not isinstance(given, dict):
         return given
-    if "uri" in model:
-        says = FROM_CONFIG if preprocessing.is_file(given.get("preprocess")) else None
-        return (
-            given | {"model": model | {"normalize": says}} if model.get("normalize") in (None, FROM_CONFIG) else given
-        )
-    by_name = set(model) == {"name"} and model["name"] in [*backbones.BACKBONES]
-    served = isinstance(given.get("engine"), dict | ServedEngine) and not by_name
-    return given | {"model": OfServer(model)} if served else given
+    says = FROM_CONFIG if preprocessing.is_file(given.get("preprocess")) and given.get("scale") is None else None
+    if isinstance(models := given.get("models"), list | tuple):
+        given = given | {"models": [_with_scale(model, says) for model in models]}
+    model = _with_scale(given.get("model"), says)
+    if isinstance(model, dict) and "uri" not in model and isinstance(given.get("engine"), dict | ServedEngine):
+        by_name = set(model) == {"name"} and model["name"] in [*backbones.BACKBONES]
+        model = model if by_name else OfServer(model)
+    return given | {"model": model} if "model" in given else given
+
+
+def _with_scale(model: Any, says: str | None) -> Any:
+    """A model from a file, whose `normalize` is what the preprocessing says where the user leaves it open."""
+    is_open = isinstance(model, dict) and "uri" in model and model.get("normalize") in (None, FROM_CONFIG)
+    return model | {"normalize": says} if is_open else model
 
 
 def name_of(model: str | OwnModel | ServedModel) -> str:
@@ -81,6 +87,8 @@ def check_model(model: str | OwnModel | ServedModel) -> None:
     """Raise ValueError where there is no model of this name."""
     if isinstance(model, str) and model not in backbones.BACKBONES:
         raise ValueError(f"must be one of {', '.join(backbones.BACKBONES)}, or a mapping with name and uri")
+    if name_of(model) == names.NO_MODEL:
+        raise ValueError(f"{names.NO_MODEL} is what the tables say where there is no model; choose another name")
 
 
 def check_models(dataset: str, models: Sequence[str | OwnModel | ServedModel]) -> None:

@@ -111,6 +111,8 @@ def settled(dataset: Dataset) -> Dataset:
     except (ValueError, Rejected) as error:
         raise ParamsError(f"{head}: {error}") from None
     found, models = mapped.normalize.as_scale(), []
+    if dataset.features == "none":  # no model takes the values
+        return dataset.model_copy(update={"preprocess": mapped.chain})
     for model in dataset.every_model:
         if isinstance(model, OwnModel) and model.normalize == FROM_CONFIG:
             # Of a known architecture the scale is known, as of a model by name.
@@ -207,8 +209,8 @@ def _chain(config: Mapping[str, Any], family: Family | None) -> list[Resize | Ce
 def _of_convnext(edge: int, crop_pct: float, pixels_by: Interpolation) -> list[Resize | CenterCrop]:
     if edge >= WHOLE_FROM:
         return [Resize(size=(edge, edge), interpolation=pixels_by)]
-    if not 0 < crop_pct <= 1:
-        raise ValueError("crop_pct: must be above 0 and at most 1")
+    if not edge / 4096 <= crop_pct <= 1:
+        raise ValueError(f"crop_pct: must be at most 1, and not so small that {edge} / crop_pct is above 4096")
     middle = CenterCrop(size=(edge, edge), rounding="down")
     return [Resize(shortest_edge=int(edge / crop_pct), interpolation=pixels_by), middle]
 
@@ -239,7 +241,7 @@ def _is_square(config: Mapping[str, Any], family: Family | None) -> bool | None:
 
 def _filter(config: Mapping[str, Any], family: Family | None) -> Interpolation:
     number = config.get("resample", family.filter if family else None)
-    if number not in FILTERS or isinstance(number, bool):
+    if not isinstance(number, int) or isinstance(number, bool) or number not in FILTERS:
         raise ValueError(f"resample: must be one of Pillow's numbers, {', '.join(map(str, FILTERS))}")
     return FILTERS[number]
 

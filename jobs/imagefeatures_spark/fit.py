@@ -35,6 +35,9 @@ TREES, DEPTH = 100, 12
 HIDDEN = 64
 """Units of the perceptron's one hidden layer."""
 
+LEAST_VARIANCE = 1e-9
+"""Of the first principal component's variance: what varies less is the rounding of the others."""
+
 TOLERANCE = 1e-6
 """How far the probabilities of the portable form may be from SparkML's."""
 
@@ -76,7 +79,7 @@ def fit(rows: DataFrame, classify: Classify, labels: tuple[str, ...], width: int
     if classify.reduce == declared.PCA:
         reduced = "components"
         components = min(classify.components, width, count - 1)
-        stages.append(PCA(k=components, inputCol="features", outputCol=reduced).fit(rows))
+        stages.append(_components(rows, components, reduced))
         rows = stages[0].transform(rows).select("image_id", INDEX, reduced)  # a tenth of the numbers
     scaler = StandardScaler(withMean=True, withStd=True, inputCol=reduced, outputCol="scaled").fit(rows)
     # SparkML goes over the rows a hundred times: each partition more costs each pass a task.
@@ -86,6 +89,17 @@ def fit(rows: DataFrame, classify: Classify, labels: tuple[str, ...], width: int
     names = IndexToString(inputCol="prediction", outputCol="predicted", labels=[*labels])
     # Fitting a pipeline of fitted stages only puts them together.
     return Pipeline(stages=[*stages, scaler, classifier, names]).fit(rows)
+
+
+def _components(rows: DataFrame, most: int, output: str) -> PCAModel:
+    """The principal components along which the vectors differ: `most`, or fewer where they lie in fewer dimensions.
+
+    Along the others nothing varies but the last digits, which scaling would blow up to the size of everything else.
+    """
+    model: PCAModel = PCA(k=most, inputCol="features", outputCol=output).fit(rows)
+    variances = model.explainedVariance.toArray()
+    varying = max(1, int(np.count_nonzero(variances > LEAST_VARIANCE * variances[0])))
+    return model if varying == most else PCA(k=varying, inputCol="features", outputCol=output).fit(rows)
 
 
 def portable(

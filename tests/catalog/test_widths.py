@@ -56,10 +56,10 @@ def test_register_refuses_it_where_another_run_was_published_meanwhile(
 
 def test_the_same_width_and_an_empty_table_are_no_matter(settings: Settings) -> None:
     with tables.open_catalog(settings) as catalog:
-        widths.refuse_another(catalog, "photos", PARTITION, 5)
+        widths.refuse_another_width(catalog, "photos", PARTITION, 5)
         tables.open_table(catalog, settings, "photos")
-        widths.refuse_another(catalog, "photos", PARTITION, 5)
+        widths.refuse_another_width(catalog, "photos", PARTITION, 5)
     hold(settings, "2026-10-01", SPEC.width)
     with tables.open_catalog(settings) as catalog:
-        widths.refuse_another(catalog, "photos", PARTITION, SPEC.width)
-        widths.refuse_another(catalog, "photos", "2026-10-01", 5)
+        widths.refuse_another_width(catalog, "photos", PARTITION, SPEC.width)
+        widths.refuse_another_width(catalog, "photos", "2026-10-01", 5)

@@ -74,3 +74,21 @@ def test_without_labels_only_duplicates_are_looked_for(
 def test_what_cannot_be_is_refused(arguments: list[str], refusal: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["audit", *arguments]) == 65
     assert refusal in capsys.readouterr().err
+
+
+def test_a_line_break_in_a_name_stays_in_its_line_and_an_earlier_table_is_replaced_whole(
+    settings: Settings, tmp_path: Path
+) -> None:
+    names = [f"a{chr(10)}b.jpg", "c.jpg"]
+    rows = [(name, name.encode(), label, direction(0)) for name, label in zip(names, "xy", strict=True)]
+    photos(settings, tmp_path, rows)
+        settings,
+        tmp_path,
+        [(name, name.encode(), label, direction(0)) for name, label in zip(names, "xy", strict=True)],
+    )
+    (tmp_path / "labels.csv").write_text("before")
+    assert cli.main(["audit", "photos", "--to", str(tmp_path)]) == 0
+    options = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    rows = pyarrow.csv.read_csv(tmp_path / "labels.csv", parse_options=options).to_pylist()
+    assert sorted(row["neighbours"].rpartition("/")[2] for row in rows) == [r"a\nb.jpg", "c.jpg"]
+    assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["duplicates.csv", "labels.csv"]

@@ -228,6 +228,13 @@ def every_run_has_a_price(found: dict[str, Any], truth: Truth) -> None:
         assert 0 < float(money) < 10_000
 
 
+def an_audit_names_images_of_the_table(found: dict[str, Any], truth: Truth) -> None:
+    uris = set(truth.labels)
+    assert 0 < found["doubts"].num_rows <= len(uris)
+    assert set(found["doubts"]["uri"].to_pylist()) <= uris
+    assert set(found["pairs"]["uri"].to_pylist()) <= uris
+
+
 CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "NumPy", 0): numpy_holds_every_image_once,
     ("reading.md", "NumPy", 0): arrays_hold_every_image_with_its_label,
@@ -240,6 +247,7 @@ CHECKS: dict[Snippet, Callable[[dict[str, Any], Truth], None]] = {
     ("tables.md", "Spark, over the files", 0): spark_counts,
     ("spark.md", "Read a partition", 0): spark_has_every_image_or_its_reason,
     ("tables.md", "All runs at a glance", 0): runs_are_printed,
+    ("audits.md", "In Python", 0): an_audit_names_images_of_the_table,
     ("running.md", "What a run costs", 0): every_run_has_a_price,
     ("troubleshooting.md", "Reason codes", 0): reasons_are_counted_with_an_example,
     ("maintenance.md", "The past of a table", 0): the_tagged_snapshot_is_the_current_one,

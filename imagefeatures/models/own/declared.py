@@ -230,10 +230,11 @@ def scaled(model: Any, scale: Literal["none"] | float | Normalization | None) ->
     return model | {"normalize": {"scale": 1 / scale} if isinstance(scale, float) else scale}
 
 
-def check_values(model: Any, channels: Channels | None, scale: object) -> None:
+def check_values(model: Any, channels: Channels | None, scale: object, place: tuple[str, ...] = ("model",)) -> None:
     """Check that a model can take the values of the pictures.
 
-    model: a name, or the fields of a model that has `normalize`. channels, scale: as in the dataset file.
+    model: a name, or the fields of a model that has `normalize`. channels, scale: as in the dataset file. place: of the
+    model in it.
 
     Raises ValidationError with the field.
     """
@@ -247,7 +248,7 @@ def check_values(model: Any, channels: Channels | None, scale: object) -> None:
         words = f"one for each of {channels.count} bands" if channels else "three"
         for name, given in (("mean", model.normalize.mean), ("std", model.normalize.std)):
             if len(given) not in (1, channels.count if channels else 3):
-                raise error_at(("model", "normalize", name), f"must be one number, or {words}", given)
+                raise error_at((*place, "normalize", name), f"must be one number, or {words}", given)
 
 
 def format_of(uri: str) -> Format | None:

@@ -13,6 +13,7 @@ from imagefeatures.models.serving.client import Answer, Request
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.models.spec import Served
 from imagefeatures.reasons import printable
+from imagefeatures.settings import serving_token
 
 BYTES_OF_A_VALUE = 32
 """The most bytes that a number of a vector may take in an answer: those of a float64 in JSON, and its comma."""
@@ -97,4 +98,7 @@ def chosen(engine: ServedEngine, field: str, wanted: str | None, names: list[str
     if wanted in names or not names:
         return wanted or ""
     what = f"there is no {wanted}" if wanted else "one has to be chosen"
-    raise ModelMismatch(f"engine.{field}: {what}; the model server at {engine} has {printable(', '.join(names))}")
+    there = printable(", ".join(names))
+    if token := serving_token():  # a server may send back whatever it was sent
+        there = there.replace(token, "…")
+    raise ModelMismatch(f"engine.{field}: {what}; the model server at {engine} has {there}")

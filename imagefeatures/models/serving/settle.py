@@ -95,7 +95,15 @@ def _golden(engine: ServedEngine, spec: ModelSpec) -> tuple[np.ndarray, str]:
     if alone.shape != vectors.shape:
         raise ModelMismatch(f"{head} gives a picture alone a vector of another length than in a batch")
     reference.check_parity(f"the model server at {engine}, a picture alone,", alone, vectors, by_size=spec.is_own)
-    if len({said, *(one for _, one in singly)}) > 1:
+    many = np.resize(pixels, (engine.batch, *pixels.shape[1:]))  # the pictures over and over, as many as runs send
+    together, of_many = serving.vectors(many)
+    if together.shape[1:] != vectors.shape[1:]:
+        raise ModelMismatch(f"{head} gives {engine.batch} pictures vectors of another length than 4")
+    expected = np.resize(vectors, together.shape)
+    reference.check_parity(
+        f"the model server at {engine}, of {engine.batch} pictures at once,", together, expected, by_size=spec.is_own
+    )
+    if len({said, of_many, *(one for _, one in singly)}) > 1:
         raise ModelMismatch(f"{head} has changed its version while it was asked; try again")
     return vectors, serving.version_now(said)
 
