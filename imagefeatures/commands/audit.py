@@ -59,7 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
     _print_pairs(pairs)
     if unseen:
         say(
-            f"{unseen:,} pairs were not compared by their pixels: their images cannot be read as RGB from where they were; "
+            f"{unseen:,} pairs were not compared by their pixels, as an image cannot be read as RGB from where it was; "
             f"those with a cosine of {duplicates.SURE} or more count as the same"
         )
     if left_out:

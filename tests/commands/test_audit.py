@@ -82,10 +82,6 @@ def test_a_line_break_in_a_name_stays_in_its_line_and_an_earlier_table_is_replac
     names = [f"a{chr(10)}b.jpg", "c.jpg"]
     rows = [(name, name.encode(), label, direction(0)) for name, label in zip(names, "xy", strict=True)]
     photos(settings, tmp_path, rows)
-        settings,
-        tmp_path,
-        [(name, name.encode(), label, direction(0)) for name, label in zip(names, "xy", strict=True)],
-    )
     (tmp_path / "labels.csv").write_text("before")
     assert cli.main(["audit", "photos", "--to", str(tmp_path)]) == 0
     options = pyarrow.csv.ParseOptions(newlines_in_values=True)
