@@ -75,8 +75,8 @@ def test_a_partition_is_run_and_told(
     by_step = [f"{step} {number}" for step in ("plan", "model", *STEPS)]
     assert re.fullmatch(rf"{number} s in all; seconds of each step: {', '.join(by_step)}", seconds)
     assert re.fullmatch(
-        rf"Cost: {number} core-seconds \({number} images a core-second\), at most \d+ MB a worker, {number} MB read, "
-        rf"{number} MB written, [\d.]+ EUR, [\d,]+\.\d\d EUR for a million images",
+        rf"Cost: {number} core-seconds \({number} images a core-second\), at most [\d,]+ MB a worker, [\d,.]+ MB read, "
+        rf"[\d,.]+ MB written, [\d,.]+ EUR, [\d,]+\.\d\d EUR for a million images",
         cost,
     )
     assert read.table(settings, "birds").num_rows == IMAGES
