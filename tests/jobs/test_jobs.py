@@ -57,8 +57,8 @@ def test_a_step_run_twice_does_nothing_and_a_lost_receipt_costs_one_shard(
     assert "9 images in, 9 on, 6 shards (0 done before)" in first.stdout
     before = {receipt.shard: receipt for receipt in shards.read_receipts(run.layout, steps.INGEST)}
     (driver,) = drivers.read(run.layout)[steps.INGEST]
-    jvm_and_python = 1.0  # starting them takes longer
-    assert driver.usage.core_seconds > jvm_and_python > sum(receipt.usage.core_seconds for receipt in before.values())
+    assert driver.usage.core_seconds > 0.2  # no JVM starts in less
+    assert all(receipt.usage.core_seconds > 0 for receipt in before.values())
     assert driver.usage.traffic.bytes_written > 0  # the listing
     read_by_workers = sum(receipt.usage.traffic.bytes_read for receipt in before.values())
     assert read_by_workers >= sum(path.stat().st_size for path in photos.rglob("*.jpg"))
