@@ -110,9 +110,9 @@ def test_a_text_that_is_no_dataset_is_its_files_own_error(what: str, tmp_path: P
     text = TEXTS[what]
     (tmp_path / "fruit.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     written(tmp_path, GOOD | {"name": "nuts"}, "nuts.yaml")
-    started = time.monotonic()
+    started = time.process_time()
     datasets, errors = load_datasets(tmp_path)
-    seconds = time.monotonic() - started
+    seconds = time.process_time() - started
     assert [dataset.name for dataset in datasets] == ["nuts"]
     (error,) = map(str, errors)
     assert error.startswith("fruit.yaml: ")
