@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefeatures import local, read, schemas, shards, steps, storage
+from imagefeatures import columns, local, read, schemas, shards, steps, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import NoInput, ParamsError, StoreError, TooManyRejected, WorkerDied
 from imagefeatures.plan import Run
@@ -51,12 +51,15 @@ def make(make_run: MakeRun, photos: Path) -> Callable[..., Run]:
     return make
 
 
+COSTS = {field.name for field in columns.COST_COLUMNS}
+
+
 def published(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """The rows of all three tables, without what may differ between two runs."""
     found = {}
     for name in ("photos", "quarantine", "runs"):
         rows = read.table(settings, name).to_pylist()
-        found[name] = [{k: v for k, v in row.items() if k not in OF_THE_RUN} for row in rows]
+        found[name] = [{k: v for k, v in row.items() if k not in OF_THE_RUN | COSTS} for row in rows]
         found[name].sort(key=lambda row: row.get("uri", ""))
     return found
 

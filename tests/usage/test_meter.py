@@ -38,13 +38,13 @@ def busy_child() -> Iterator[subprocess.Popen[str]]:
 
 def test_waiting_takes_no_core_and_work_does() -> None:
     waited, worked = Meter(), None
-    time.sleep(0.2)
-    assert waited.usage().core_seconds < 0.1
+    time.sleep(1)
+    assert waited.usage().core_seconds < 0.5
     worked = Meter()
     began = time.process_time()
     while time.process_time() - began < 0.2:
         pass
-    assert 0.19 < worked.usage().core_seconds < 0.5
+    assert 0.19 < worked.usage().core_seconds < 2
 
 
 def test_every_thread_is_counted() -> None:
