@@ -26,7 +26,7 @@ from imagefeatures.models.declared import (
     short_form,
     tables_of,
     with_form,
-)  # fmt: skip
+)
 from imagefeatures.models.own.declared import OwnModel, ScaleField, check_values, scaled
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing import declared

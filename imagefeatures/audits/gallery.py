@@ -71,8 +71,9 @@ def load(settings: Settings, dataset: str, neighbours: int, partitions: Sequence
     _, first = np.unique(image, return_index=True)
     whole = np.concatenate(parts)
     parts.clear()
-    unit = whole[order[first]]
+    chosen = whole[order[first]]
     del whole
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = similarity.unit_length(chosen)
+    del chosen
     near, cosines = similarity.nearest(unit, min(neighbours, len(unit) - 1))
     return Gallery(photos, image, first, near, cosines, fingerprint, opened.snapshot)

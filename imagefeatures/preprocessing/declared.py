@@ -5,13 +5,13 @@ Or a mapping that names a file of Hugging Face, which plan replaces by such a li
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer, field_validator
 
+from imagefeatures import beside
 from imagefeatures.preprocessing import RGB, Preprocessing, Transform, Upright
 from imagefeatures.preprocessing.bands import Bands, Channels
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
@@ -70,22 +70,11 @@ class PreprocessorConfig(StrictModel):
     @field_validator("preprocessor_config")
     @classmethod
     def _it_is_in_a_store(cls, uri: str) -> str:
-        scheme, separator, _ = uri.partition("://")
-        if separator and scheme not in ("file", "s3"):
-            raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
-        if uri.startswith("~") or "$" in uri or "{" in uri:
-            raise ValueError("~, variables and {partition} are not expanded here: write the whole path")
-        return uri
+        return beside.check(uri)
 
     def beside(self, folder: Path) -> Self:
         """The same with an absolute URI. folder: of the dataset file."""
-        uri = self.preprocessor_config
-        if "://" in uri:
-            return self
-        # normpath and not resolve(), which would replace symbolic links in the path.
-        return self.model_copy(
-            update={"preprocessor_config": f"file://{posixpath.normpath((folder / uri).absolute())}"}
-        )
+        return self.model_copy(update={"preprocessor_config": beside.absolute(self.preprocessor_config, folder)})
 
 
 def is_file(given: Any) -> bool:

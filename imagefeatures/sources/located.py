@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import posixpath
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from imagefeatures import beside
 from imagefeatures.errors import DatasetError
 from imagefeatures.reasons import printable
 from imagefeatures.sources import places
@@ -86,11 +86,7 @@ class Located(FrozenModel):
         return self
 
     def beside(self, folder: Path) -> Self:
-        if "://" in self.uri:
-            return self
-        # normpath and not resolve(), which would replace symbolic links in the path.
-        absolute = posixpath.normpath((folder / self.uri).absolute())
-        return self.model_copy(update={"uri": f"file://{absolute}" + ("/" if self.uri.endswith("/") else "")})
+        return self.model_copy(update={"uri": beside.absolute(self.uri, folder)})
 
     def check_apart(self, lake: str) -> None:
         """Raise DatasetError where the source holds the lake, or lies in it. lake: its URI, as in Settings.

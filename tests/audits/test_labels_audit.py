@@ -18,7 +18,8 @@ ANGLES = {"a1": (0, "fig"), "a2": (1, "fig"), "a3": (2, "pear"), "b1": (90, "pea
 
 
 def doubted(settings: Settings, neighbours: int) -> list[dict[str, Any]]:
-    return labels.doubtful(gallery.load(settings, "photos", neighbours)).to_pylist()  # type: ignore[no-any-return]
+    rows: list[dict[str, Any]] = labels.doubtful(gallery.load(settings, "photos", neighbours)).to_pylist()
+    return rows
 
 
 def name(uri: str) -> str:

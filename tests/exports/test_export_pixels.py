@@ -20,8 +20,8 @@ from imagefeatures.errors import InputError
 from imagefeatures.exports import content, export, webdataset
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import REPOSITORY, Settings
-from support.exporting import exported
-from support.pixel_tables import KIND, LABELS, pictures, publish, rows_of, scattered
+from support.exporting import LABELS, exported
+from support.pixel_tables import KIND, pictures, publish, rows_of, scattered
 from support.publishing import DAY
 from support.reading import NEXT_DAY
 from support.snippets import section

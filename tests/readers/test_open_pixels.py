@@ -19,7 +19,8 @@ from imagefeatures.errors import InputError
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.readers import parquet, stream
 from imagefeatures.settings import REPOSITORY, Settings
-from support.pixel_tables import LABELS, pictures, publish, rows_of, scattered
+from support.exporting import LABELS
+from support.pixel_tables import pictures, publish, rows_of, scattered
 from support.publishing import DAY
 from support.reading import NEXT_DAY
 from support.snippets import section

@@ -23,10 +23,9 @@ WIDTH = 24
 LABELS = ("pear", "apple", None, "Äpfel, grün")
 
 
-def rows_of(numbers: Sequence[int], partition: str = DAY, width: int = WIDTH, **other: Any) -> pa.Table:
-    """Rows of features.photos, one for each number; the same number always gives the same row."""
-    values = np.stack([np.random.default_rng(number).standard_normal(width) for number in numbers])
-    columns = {
+def facts_of(numbers: Sequence[int], partition: str, **other: Any) -> dict[str, list[Any]]:
+    """The columns of such rows but the vectors and the pixels. other: a value for all of them."""
+    return {
         "partition_key": [partition] * len(numbers),
         "uri": [f"s3://photos/{partition}/ü {number:07d} 100%.jpg" for number in numbers],
         "image_id": [hashlib.sha256(str(number).encode()).hexdigest() for number in numbers],
@@ -41,6 +40,12 @@ def rows_of(numbers: Sequence[int], partition: str = DAY, width: int = WIDTH, **
         "run_id": ["20261102T000000-00000000"] * len(numbers),
         "key": [None] * len(numbers),
     } | {name: [value] * len(numbers) for name, value in other.items()}  # fmt: skip
+
+
+def rows_of(numbers: Sequence[int], partition: str = DAY, width: int = WIDTH, **other: Any) -> pa.Table:
+    """Rows of features.photos, one for each number; the same number always gives the same row."""
+    values = np.stack([np.random.default_rng(number).standard_normal(width) for number in numbers])
+    columns = facts_of(numbers, partition, **other)
     kind = schemas.FEATURES.field("features").type
     ends = pa.array(np.arange(len(numbers) + 1, dtype=np.int32) * width)
     vectors = pa.ListArray.from_arrays(ends, pa.array(values.astype(np.float32).reshape(-1)), type=kind)

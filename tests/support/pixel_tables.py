@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ from imagefeatures import schemas
 from imagefeatures.catalog import tables
 from imagefeatures.pixels import PixelFormat, as_binary
 from imagefeatures.settings import Settings
+from support.exporting import facts_of
 from support.publishing import DAY
 
 KIND = PixelFormat.of_shape((6, 5, 3))
-LABELS = ("pear", "apple", None, "Äpfel, grün")
 
 
 def pictures(numbers: Sequence[int], kind: PixelFormat = KIND) -> np.ndarray:
@@ -29,20 +28,7 @@ def pictures(numbers: Sequence[int], kind: PixelFormat = KIND) -> np.ndarray:
 
 def rows_of(numbers: Sequence[int], partition: str = DAY, kind: PixelFormat = KIND, **other: Any) -> pa.Table:
     """Rows of features.photos_pixels, one for each number; the same number always gives the same row."""
-    columns = {
-        "partition_key": [partition] * len(numbers),
-        "uri": [f"s3://photos/{partition}/ü {number:07d} 100%.jpg" for number in numbers],
-        "image_id": [hashlib.sha256(str(number).encode()).hexdigest() for number in numbers],
-        "label": [LABELS[number % len(LABELS)] for number in numbers],
-        "width": [640 + number % 7 for number in numbers],
-        "height": [480 + number % 5 for number in numbers],
-        "mode": ["RGB"] * len(numbers),
-        "size": [1000 + number for number in numbers],
-        "etag": [None] * len(numbers),
-        "fingerprint": ["f" * 32] * len(numbers),
-        "run_id": ["20261102T000000-00000000"] * len(numbers),
-        "key": [None] * len(numbers),
-    } | {name: [value] * len(numbers) for name, value in other.items()}  # fmt: skip
+    columns = facts_of(numbers, partition, **({"etag": None} | other))
     schema = schemas.pixels_table(kind)
     arrays = [
         as_binary(pictures(numbers, kind)) if field.name == "pixels" else pa.array(columns[field.name], field.type)

@@ -5,13 +5,12 @@ This module is imported whenever Airflow parses the DAG file: pydantic only, not
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from imagefeatures import names
+from imagefeatures import beside, names
 from imagefeatures.models import backbones
 from imagefeatures.models.spec import VALUE_SCALES, Format, Pooling, Scale, ValueScale
 from imagefeatures.preprocessing.bands import MOST_BANDS, Channels
@@ -122,11 +121,7 @@ class OwnModel(StrictModel):
     @field_validator("uri")
     @classmethod
     def _uri_is_of_a_known_format(cls, uri: str) -> str:
-        scheme, separator, _ = uri.partition("://")
-        if separator and scheme not in ("file", "s3"):
-            raise ValueError("must be s3://bucket/… or file:///…, or a path relative to this file")
-        if uri.startswith("~") or "$" in uri or "{" in uri:
-            raise ValueError("~, variables and {partition} are not expanded here: write the whole path")
+        beside.check(uri)
         if uri.lower().endswith(PICKLES):
             raise ValueError("is a file that may run code when it is read, or holds arrays alone; export it as ONNX")
         if format_of(uri) is None:
@@ -201,11 +196,7 @@ class OwnModel(StrictModel):
 
     def beside(self, folder: Path) -> Self:
         """The model with an absolute URI. folder: of the dataset file."""
-        if "://" in self.uri:
-            return self
-        # normpath and not resolve(), which would replace symbolic links in the path.
-        absolute = posixpath.normpath((folder / self.uri).absolute())
-        return self.model_copy(update={"uri": f"file://{absolute}" + ("/" if self.uri.endswith("/") else "")})
+        return self.model_copy(update={"uri": beside.absolute(self.uri, folder)})
 
     def engines(self) -> tuple[str, ...]:
         """The names of the engines that can run it."""

