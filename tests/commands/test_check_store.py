@@ -34,7 +34,8 @@ def noes(uri: str) -> set[str]:
 
 
 def test_moto_does_all_but_two_things(s3: Any) -> None:
-    assert noes(f"s3://{BUCKET}/some/folder") == {CONTROL, CHECKSUM}
+    # moto looks for the key and writes it in two steps, so that it may tell two of eight writers that each was first.
+    assert noes(f"s3://{BUCKET}/some/folder") - {ONCE} == {CONTROL, CHECKSUM}
     assert list(storage.list_objects(f"s3://{BUCKET}")) == []
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
 

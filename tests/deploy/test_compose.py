@@ -18,6 +18,7 @@ import yaml
 from demo import photos
 from deploy.compose import bucket, env, healthy, passwords
 from imagefeatures import storage
+from imagefeatures.cost import Prices
 from imagefeatures.dataset_files import load_dataset
 from imagefeatures.errors import InputError
 from imagefeatures.settings import REPOSITORY, Settings
@@ -269,8 +270,10 @@ def test_the_photos_go_into_the_bucket_once(s3: Any, tmp_path: Path) -> None:
 
 def test_settings_of_the_compose_file_are_read_by_the_service() -> None:
     variables = SERVICES["airflow-scheduler"]["environment"]
+    assert VARIABLE.findall(variables["IMAGEFEATURES_PRICES"]) == [("IMAGEFEATURES_PRICES", ":-")]
     filled = {name: VARIABLE.sub("x", value) for name, value in variables.items()}
-    settings = Settings.from_env(filled)
+    settings = Settings.from_env(filled | {"IMAGEFEATURES_PRICES": "core_hour=2"})
+    assert settings.prices == Prices.parse("core_hour=2")
     assert settings.lake == "s3://x/lake"
     assert settings.catalog == "postgresql+psycopg://catalog:x@postgres/catalog"
     assert settings.datasets == Path("/datasets")
