@@ -24,6 +24,9 @@ NO_MODEL = "none"
 LEARNING = "learning"
 """The namespace of what is learned from the features: evaluations, and each dataset's predictions."""
 
+NAMESPACES = (NAMESPACE, LEARNING)
+"""All of them."""
+
 EVALUATIONS = "evaluations"
 """The table of all classifiers that were fitted, of all datasets."""
 

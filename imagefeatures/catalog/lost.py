@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Container, Iterator
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
 
 from imagefeatures import layout, names, storage
 from imagefeatures.catalog import connect, repair, retention
@@ -42,20 +43,25 @@ def _knows_runs(catalog: Catalog) -> bool:
     return True
 
 
-def unlisted(lake: str, listed: Iterable[str]) -> Iterator[tuple[str, State | None]]:
+def unlisted(lake: str, listed: Container[str]) -> Iterator[tuple[str, State | None]]:
     """Each table that the lake has and the catalog does not: its name, and its newest state that can be read.
 
-    listed: names of the tables that the catalog has. A table that was dropped leaves its files too. The newest state
-    may be of a commit that was never made.
+    listed: names of the tables that the catalog has, each with its namespace. A table that was dropped leaves its files
+    too. The newest state may be of a commit that was never made.
     """
     io = LakeFileIO({LAKE: lake} | iceberg_s3_properties())
-    folder = f"{layout.warehouse(lake)}/{names.NAMESPACE}/"
-    places = (stored.uri.removeprefix(folder).split("/") for stored in storage.list_objects(folder))
-    for name in sorted({place[0] for place in places if place[1:2] == ["metadata"]} - set(listed)):
-        yield name, repair.newest_sound(f"{folder}{name}/metadata", io)
+    for namespace in names.NAMESPACES:
+        folder = f"{layout.warehouse(lake)}/{namespace}/"
+        places = (stored.uri.removeprefix(folder).split("/") for stored in storage.list_objects(folder))
+        for name in sorted({place[0] for place in places if place[1:2] == ["metadata"]}):
+            if f"{namespace}.{name}" not in listed:
+                yield f"{namespace}.{name}", repair.newest_sound(f"{folder}{name}/metadata", io)
 
 
 def list_again(catalog: Catalog, name: str, state: State) -> None:
-    """Make a table that is in no catalog one of this catalog, in that state."""
+    """Make a table that is in no catalog one of this catalog, in that state. name: with the namespace."""
+    namespace, _, table = name.partition(".")
+    with connect.readable_errors(catalog.properties["uri"]), contextlib.suppress(NamespaceAlreadyExistsError):
+        catalog.create_namespace(namespace)
     with connect.readable_errors(catalog.properties["uri"]):
-        catalog.register_table((names.NAMESPACE, name), state.uri)
+        catalog.register_table((namespace, table), state.uri)

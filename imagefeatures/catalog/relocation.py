@@ -82,7 +82,7 @@ def examine(catalog: Catalog) -> Iterator[ForeignTable]:
     if not isinstance(catalog, LakeSqlCatalog):
         raise CatalogRefused("a REST catalog names its tables' files itself: use the server's own means to move them")
     lake = catalog.properties[LAKE]
-    for namespace in (names.NAMESPACE, names.LEARNING):
+    for namespace in names.NAMESPACES:
         for name, uri, _ in repair.rows(catalog, namespace):
             if guards.is_inside(uri, lake):
                 continue

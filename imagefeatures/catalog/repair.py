@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import IcebergTables
+from pyiceberg.exceptions import NoSuchNamespaceError
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.serializers import FromInputFile
@@ -44,6 +45,8 @@ class State:
 class TableReport:
     """A table of the catalog. current: the state that the catalog names. earlier: the newest sound one before it.
 
+    name: with the namespace, such as features.fruit.
+
     earlier is None where the current state is sound, and where no earlier one is. newer: a metadata file of a later
     commit than the catalog knows; the catalog may be an older copy.
     """
@@ -71,10 +74,12 @@ def examine(catalog: Catalog) -> Iterator[TableReport]:
 
     Of a REST catalog the server itself reads the metadata, so only tables that it can load are examined.
     """
-    for name, current, before in rows(catalog):
-        io = LakeFileIO(catalog.properties)
-        state = _state(current, io)
-        yield TableReport(name, state, _earlier(state, before, io) if state.faults else None, _newer(current))
+    io = LakeFileIO(catalog.properties)
+    for namespace in names.NAMESPACES:
+        for name, current, before in rows(catalog, namespace):
+            state = _state(current, io)
+            earlier = _earlier(state, before, io) if state.faults else None
+            yield TableReport(f"{namespace}.{name}", state, earlier, _newer(current))
 
 
 def go_back(catalog: Catalog, report: TableReport) -> None:
@@ -82,21 +87,22 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
     if not isinstance(catalog, LakeSqlCatalog):
         raise CatalogRefused("a REST catalog changes its tables itself: use the server's own means to go back")
     if report.earlier is None:
-        raise CatalogRefused(f"{names.table_name(report.name)}: no earlier state of it can be read")
+        raise CatalogRefused(f"{report.name}: no earlier state of it can be read")
+    namespace, _, table = report.name.partition(".")
     with connect.readable_errors(catalog.properties["uri"]), Session(catalog.engine) as session:
         changed = session.execute(
             update(IcebergTables)
             .where(
                 IcebergTables.catalog_name == catalog.name,
-                IcebergTables.table_namespace == names.NAMESPACE,
-                IcebergTables.table_name == report.name,
+                IcebergTables.table_namespace == namespace,
+                IcebergTables.table_name == table,
                 IcebergTables.metadata_location == report.current.uri,
             )
             .values(metadata_location=report.earlier.uri, previous_metadata_location=report.current.uri)
         )
         session.commit()
     if not getattr(changed, "rowcount", 0):
-        raise CatalogError(f"{names.table_name(report.name)}: a run has committed meanwhile; look again")
+        raise CatalogError(f"{report.name}: a run has committed meanwhile; look again")
 
 
 def newest_sound(metadata_folder: str, io: FileIO) -> State | None:
@@ -105,7 +111,7 @@ def newest_sound(metadata_folder: str, io: FileIO) -> State | None:
     return next((state for state in states if not state.faults), None)
 
 
-def rows(catalog: Catalog, namespace: str = names.NAMESPACE) -> Iterator[tuple[str, str, str | None]]:
+def rows(catalog: Catalog, namespace: str) -> Iterator[tuple[str, str, str | None]]:
     """(table, URI of its metadata, URI of the metadata before) of each table of the namespace, by name."""
     if isinstance(catalog, LakeSqlCatalog):
         wanted = select(IcebergTables).where(
@@ -118,7 +124,11 @@ def rows(catalog: Catalog, namespace: str = names.NAMESPACE) -> Iterator[tuple[s
             ]
         yield from sorted(found)
         return
-    for identifier in sorted(catalog.list_tables(namespace)):
+    try:
+        identifiers = sorted(catalog.list_tables(namespace))
+    except NoSuchNamespaceError:
+        return
+    for identifier in identifiers:
         table = catalog.load_table(identifier)
         yield identifier[-1], table.metadata_location, None
 

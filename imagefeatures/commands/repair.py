@@ -23,7 +23,9 @@ SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tables", metavar="TABLE", nargs="*", help="such as fruit or runs; by default all")
+    parser.add_argument(
+        "tables", metavar="TABLE", nargs="*", help="such as fruit or learning.evaluations; by default all"
+    )
     parser.add_argument("--apply", action="store_true", help="change the catalog; without it nothing is changed")
 
 
@@ -32,7 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
     from imagefeatures.catalog import connect, lost, repair, tables
 
     settings = Settings.from_env()
-    wanted = [name.removeprefix(f"{names.NAMESPACE}.") for name in parsed.tables]
+    wanted = [name if "." in name else names.table_name(name) for name in parsed.tables]
     exists = connect.exists(settings.catalog)  # a look at a lake makes no catalog
     with tables.open_catalog(settings) if exists or parsed.apply else contextlib.nullcontext() as catalog:
         reports = list(repair.examine(catalog)) if catalog else []
@@ -42,7 +44,7 @@ def run(parsed: argparse.Namespace) -> int:
             raise ParamsError(f"TABLE: {sorted(unknown)[0]}: the catalog has {listed}")
         damaged = 0
         for name, state in unlisted.items():
-            say(f"{names.table_name(name)}: not in the catalog, {state.uri if state else 'and it cannot be read'}")
+            say(f"{name}: not in the catalog, {state.uri if state else 'and it cannot be read'}")
             if listed and name not in wanted:  # it may have been dropped
                 continue
             if parsed.apply and catalog and state:
@@ -71,7 +73,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _lines(report: TableReport) -> Iterator[str]:
     current = report.current
-    yield f"{names.table_name(report.name)}: " + ("damaged" if current.faults else "sound") + f", {current.uri}"
+    yield f"{report.name}: " + ("damaged" if current.faults else "sound") + f", {current.uri}"
     for fault in current.faults[:SHOWN]:
         yield f"  {fault}"
     if len(current.faults) > SHOWN:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pyiceberg.table import Table
 
-from imagefeatures import layout, read, storage
-from imagefeatures.catalog import repair, tables
+from imagefeatures import layout, names, read, storage
+from imagefeatures.catalog import learning, repair, tables
 from imagefeatures.catalog.repair import TableReport
 from imagefeatures.cli import main
 from imagefeatures.datasets import Dataset
@@ -86,7 +87,7 @@ def runs_in(settings: Settings) -> set[str]:
 
 
 def test_a_sound_lake_is_sound(settings: Settings, history: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(settings) == TableReport("photos", report(settings).current, None)
+    assert report(settings) == TableReport("features.photos", report(settings).current, None)
     assert report(settings).current.faults == ()
     assert main(["repair", "--apply"]) == 0
     assert capsys.readouterr().out == f"features.photos: sound, {history[-1]}\n"
@@ -165,7 +166,7 @@ def test_a_catalog_that_is_older_than_the_lake_is_named(
 ) -> None:
     found = report(settings)
     older = repair._state(history[0], table_of_io(settings))
-    repair.go_back(tables.open_catalog(settings), TableReport("photos", found.current, older))
+    repair.go_back(tables.open_catalog(settings), TableReport("features.photos", found.current, older))
     assert report(settings).newer == history[2]
     assert main(["repair"]) == 0
     assert f"a later commit left {history[2]}" in capsys.readouterr().out
@@ -236,3 +237,33 @@ def test_a_rest_catalog_is_examined_and_not_changed(
         assert len(found.current.faults) == 1
         with pytest.raises(CatalogRefused, match="the server's own means"):
             repair.go_back(tables.open_catalog(Settings.from_env()), found)
+
+
+def test_tables_of_classifiers_are_gone_back_to_and_listed_again_too(
+    settings: Settings, history: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = pa.schema({"dataset": pa.string(), "model_id": pa.string()})
+    with tables.open_catalog(settings) as catalog:
+        table = learning.open_table(catalog, settings, names.EVALUATIONS, schema)
+        for model_id in ("older", "newer"):
+            row = pa.Table.from_pylist([{"dataset": "photos", "model_id": model_id}], schema)
+            learning.replace_row(table, row, "photos", model_id)
+
+    def evaluations() -> set[str]:
+        return set(learning.read(settings, names.EVALUATIONS, schema, {})["model_id"].to_pylist())
+
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    path_of(snapshot.manifest_list).unlink()
+    assert main(["repair", "--apply", "learning.evaluations"]) == 0
+    assert capsys.readouterr().out.startswith(f"learning.evaluations: damaged, {table.metadata_location}\n")
+    assert evaluations() == {"older"}
+
+    catalog_file = path_of(f"{settings.lake}/catalog.db")
+    catalog_file.unlink()
+    assert main(["repair", "--apply"]) == 0
+    said = capsys.readouterr().out
+    assert "features.photos: not in the catalog, " in said
+    assert "learning.evaluations: not in the catalog, " in said
+    assert evaluations() == {"older"}  # the newest state cannot be read
+    assert runs_in(settings) == {"third"}

@@ -52,7 +52,7 @@ def rest_catalog(answers: RestAnswers) -> Iterator[str]:
             answers.seen.append(f"{self.command} {self.path}")
             if self.path.startswith("/v1/config"):
                 self._send(200, answers.config)
-            elif self.path.split("?")[0].endswith("/tables") and answers.listed:
+            elif self.path.split("?")[0].endswith("/features/tables") and answers.listed:
                 self._send(200, answers.listed)
             elif "/tables/" in self.path and answers.table:
                 self._send(200, answers.table)
