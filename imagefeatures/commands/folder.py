@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace) -> int:
     labels = "labels are the names of its subfolders" if dataset.label == "parent" else "without labels"
     local_run.announce(f"{_path(dataset)} to features.{dataset.name}, {labels}", parsed.workers)
     command = f"{program()} folder {shlex.quote(parsed.path)}" + (f" --name {parsed.name}" if parsed.name else "")
-    with local_run.resumable(settings, dataset.name, folder_dataset.PARTITION, command):
+    with local_run.resumable(settings, dataset.name, folder_dataset.PARTITION, command, planned=parsed.resume):
         summary, rejected = _published(dataset, settings, parsed.workers, parsed.resume)
     seconds = time.perf_counter() - started
     say()

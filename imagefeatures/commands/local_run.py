@@ -44,18 +44,28 @@ def announce(what: str, workers: int) -> None:
 
 
 @contextlib.contextmanager
-def resumable(settings: Settings, dataset: str, partition: str, command: str) -> Iterator[None]:
-    """Print the command that resumes the run, when it is interrupted or fails in a way that may pass."""
-    from imagefeatures import local
+def resumable(settings: Settings, dataset: str, partition: str, command: str, planned: bool) -> Iterator[None]:
+    """Print the command that resumes the run, when it is interrupted or fails in a way that may pass.
 
+    planned: whether the run is planned already. Else one that is unfinished now is another, and not resumed for this.
+    """
+    other = None if planned else _unfinished(settings, dataset, partition)
     try:
         yield
     except (KeyboardInterrupt, ImageFeaturesError) as error:
         if not isinstance(error, InputError) or isinstance(error, StoreRefused):  # such as a disk that was full
-            with contextlib.suppress(ImageFeaturesError):  # the run had not begun
-                local.unfinished_run(settings, dataset, partition)
+            begun = _unfinished(settings, dataset, partition)
+            if begun and begun != other:
                 say(f"Finished shards are kept. To go on: {command} --resume", file=sys.stderr)
         raise
+
+
+def _unfinished(settings: Settings, dataset: str, partition: str) -> str | None:
+    from imagefeatures import local
+
+    with contextlib.suppress(ImageFeaturesError):
+        return local.unfinished_run(settings, dataset, partition)
+    return None
 
 
 def about_table(dataset: Dataset, settings: Settings) -> Iterator[str]:

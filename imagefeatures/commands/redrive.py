@@ -56,7 +56,8 @@ def run(parsed: argparse.Namespace) -> int:
                 continue
             local_run.announce(f"{dataset.name} {partition}, a re-drive", parsed.workers)
             progress = Progress(settings.lake, dataset.name, [partition]).update
-            with local_run.resumable(settings, dataset.name, partition, f"{program()} run {dataset.name} {partition}"):
+            command = f"{program()} run {dataset.name} {partition}"
+            with local_run.resumable(settings, dataset.name, partition, command, planned=True):
                 result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
             say(str(result.outcome))
             done += 1

@@ -47,7 +47,8 @@ def run(parsed: argparse.Namespace) -> int:
         raise ParamsError(f"--resume: the run goes on by its own parameters; leave out {', '.join(changed)}")
     local_run.announce(f"{dataset.name} {partition}", parsed.workers)
     progress = Progress(settings.lake, dataset.name, [partition]).update
-    with local_run.resumable(settings, dataset.name, partition, f"{program()} run {dataset.name} {partition}"):
+    command = f"{program()} run {dataset.name} {partition}"
+    with local_run.resumable(settings, dataset.name, partition, command, planned=parsed.resume):
         if parsed.resume:
             run_file = local.unfinished_run(settings, dataset.name, partition)
             result = local.finish_run(

@@ -160,6 +160,24 @@ def test_what_may_pass_is_status_1_and_says_how_to_go_on(
     assert error == "imagefeatures: s3://b: no answer in 60 s"
 
 
+def test_a_run_that_fails_before_it_is_planned_names_no_older_one_to_go_on_with(
+    dataset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StoreError("s3://b: no answer in 60 s")
+
+    with monkeypatch.context() as older:
+        older.setattr(local, "prepare_model", away)
+        assert main(["run", dataset, PARTITION, "--workers", "1"]) == 1
+    monkeypatch.setattr(local, "plan_run", away)
+    capsys.readouterr()
+    assert main(["run", dataset, PARTITION, "--workers", "1"]) == 1
+    assert capsys.readouterr().err == "imagefeatures: s3://b: no answer in 60 s\n"
+    monkeypatch.setattr(local, "finish_run", away)
+    assert main(["run", dataset, PARTITION, "--workers", "1", "--resume"]) == 1
+    assert "To go on" in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_receipts_and_no_process_and_resume_goes_on(
     dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
