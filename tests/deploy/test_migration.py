@@ -64,6 +64,16 @@ def test_a_database_that_variables_name_is_always_migrated(home: Path, name: str
     assert not migration.is_current(home, {migration.OTHER_DATABASE + name: "postgresql://a.org/airflow"})
 
 
+def test_a_database_that_airflow_cfg_names_is_always_migrated(home: Path) -> None:
+    settings = home / "airflow.cfg"
+    own = f"sqlite:///{home}/airflow.db".replace("%", "%%")
+    settings.write_text(f"[core]\nexecutor = LocalExecutor\n[database]\nsql_alchemy_conn = {own}\n")
+    assert migration.is_current(home, NO_VARIABLES)  # as Airflow writes it
+    for line in ("sql_alchemy_conn = postgresql://a.org/airflow", "sql_alchemy_conn_cmd = cat /run/secrets/db", "\0["):
+        settings.write_text(f"[database]\n{line}\n")
+        assert not migration.is_current(home, NO_VARIABLES)
+
+
 def test_no_database_is_none_and_is_not_made(tmp_path: Path) -> None:
     migration.remember(tmp_path)
     assert not migration.is_current(tmp_path, NO_VARIABLES)
