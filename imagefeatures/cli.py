@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0, 1, or EXIT_INPUT_ERROR for what another try would not change."""
-    parser = Parser(prog="imagefeatures", description="Folders of images to tables of features.")
+    parser = Parser(prog="imagefeatures", description="Images to tables of features.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         own = commands.add_parser(name, help=command.HELP, description=f"{command.HELP[:1].upper()}{command.HELP[1:]}.")
