@@ -84,7 +84,7 @@ class Dataset(StrictModel):
     )
     features: Literal["keep", "none"] = Field("keep", description="Compute vectors; none: publish pixels alone")
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
-    on_empty: Literal["fail", "skip"] = "fail"
+    on_empty: Literal["fail", "skip", "publish"] = "fail"
     classify: Classify | None = Field(None, description="Fit a classifier to the vectors after each run; null: none")
 
     @field_validator("name")

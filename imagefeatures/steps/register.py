@@ -97,7 +97,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     """Audit and publish a run, then remove its staging folder.
 
     A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
-    A run that listed nothing leaves the published partition unchanged.
+    A run that listed nothing leaves the published partition unchanged, unless the dataset's on_empty is "publish".
     replace_newer: publish it even where a later run is published, whatever its run.json says.
     A re-drive is merged into what the partition holds. It is refused as OlderRun, and its staging folder removed, where
     that is another run by now.
@@ -119,7 +119,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         widths.refuse_another(catalog, output, run.partition)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
     listing = manifest.read_listing(run)
-    if not listing.objects and not run.redrive:
+    if not listing.objects and not run.redrive and run.dataset.on_empty != "publish":
         storage.delete_folder(layout.run)
         return Outcome(EMPTY, why=in_words(listing.passed_over))
     # An earlier register may have begun to publish it.
