@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from imagefeatures import budget, cost, manifest, names, publications, run_audit, schemas, storage
+from imagefeatures import budget, cost, manifest, names, precedence, publications, run_audit, schemas, storage
 from imagefeatures.catalog import retention, tables, widths
 from imagefeatures.layout import Layout, staging, warehouse
 from imagefeatures.models.serving.declared import ServedEngine
@@ -125,9 +125,10 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     # An earlier register may have begun to publish it.
     with publications.taken_back(layout, run.tables, catalog, settings, run.redrive):
         if run.redrive:
-            publications.refuse_other(layout, run.redrive, published)
+            precedence.refuse_other(layout, run.redrive, published)
         elif not run.replace_newer:
-            publications.refuse_older(layout, run.started_at, published)
+            precedence.refuse_older(layout, run.started_at, published)
+            precedence.refuse_withdrawn(layout, run.started_at, catalog)
     audit = run_audit.audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
     _refuse_a_changed_server(run, audit)
