@@ -22,6 +22,7 @@ from imagefeatures.commands import (
     relocate_lake,
     repair,
     run,
+    unpublish,
 )  # fmt: skip
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
@@ -33,6 +34,7 @@ COMMANDS = {
     "run": run,
     "rejected": rejected,
     "redrive": redrive,
+    "unpublish": unpublish,
     "model": model,
     "export": export,
     "audit": audit,

@@ -37,7 +37,7 @@ from imagefeatures.strict import StrictModel
 from imagefeatures.wording import only_sentence
 
 NAME = names.DATASET_NAME
-RESERVED_NAMES = {names.QUARANTINE, names.RUNS}  # the service's own tables in the same namespace
+RESERVED_NAMES = set(names.SHARED)  # the service's own tables in the same namespace
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # beyond them the calendars of Airflow overflow
 
 
@@ -84,7 +84,7 @@ class Dataset(StrictModel):
     )
     features: Literal["keep", "none"] = Field("keep", description="Compute vectors; none: publish pixels alone")
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
-    on_empty: Literal["fail", "skip"] = "fail"
+    on_empty: Literal["fail", "skip", "publish"] = "fail"
     classify: Classify | None = Field(None, description="Fit a classifier to the vectors after each run; null: none")
 
     @field_validator("name")

@@ -13,7 +13,9 @@ NAMESPACE = "features"
 
 QUARANTINE = "quarantine"
 RUNS = "runs"
-"""The two tables that all datasets share."""
+WITHDRAWALS = "withdrawals"
+SHARED = (QUARANTINE, RUNS, WITHDRAWALS)
+"""The tables that all datasets share."""
 
 PIXELS_SUFFIX = "_pixels"
 """The end of the name of a table with pixels: features.<dataset>_pixels. No dataset has a name that ends so."""
@@ -58,6 +60,7 @@ _DAG_PREFIX = "features_"
 _REDRIVE_PREFIX = "redrive_"
 _MODEL_SEPARATOR = "__"
 _CLASSIFY_PREFIX = "classify_"
+_UNPUBLISH_PREFIX = "unpublish_"
 
 
 def dag_id(dataset: str) -> str:
@@ -85,6 +88,15 @@ def classify_dag_id(dataset: str) -> str:
     'classify_fruit'
     """
     return _CLASSIFY_PREFIX + dataset
+
+
+def unpublish_dag_id(dataset: str) -> str:
+    """The DAG that takes published rows of a dataset back.
+
+    >>> unpublish_dag_id("fruit")
+    'unpublish_fruit'
+    """
+    return _UNPUBLISH_PREFIX + dataset
 
 
 def dataset_of(dag_id: str) -> str | None:

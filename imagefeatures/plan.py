@@ -134,7 +134,7 @@ def plan_run(
     first, *others = outputs.settle(effective, settings.lake, settings.cache)
     now = dt.datetime.now(dt.UTC)
     run = Run(
-        run_id=_new_run_id(now),
+        run_id=new_run_id(now),
         partition=partition,
         dataset=effective,
         source=source,
@@ -241,7 +241,8 @@ def settle_partition(params: RunParams, partition_key: str | None, dataset: Data
     return names.WHOLE_SOURCE
 
 
-def _new_run_id(now: dt.datetime) -> str:
+def new_run_id(now: dt.datetime) -> str:
+    """A fresh id of a run that is planned at this moment, in UTC."""
     # Microseconds come first: of two runs planned in one second, too, the greater run_id is that of the later one.
     return f"{now:{RUN_ID_TIME}}-{now.microsecond:05x}{secrets.randbelow(16**3):03x}"
 

@@ -1,4 +1,4 @@
-"""Publications: what a run puts into its tables, written down until all of them hold it.
+"""Publications: what a run, or a withdrawal, puts into the tables, written down until all of them hold it.
 
 Each table is swapped in one commit, and together they are not. A register that dies between two of them (killed, or
 out of room on the disk) leaves tables of different runs. So what it is about to publish lies in the lake before the
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from imagefeatures import layout, names, schemas, sealed, storage
-from imagefeatures.catalog import pixel_tables, room, tables, undo
+from imagefeatures import layout, names, precedence, schemas, sealed, storage
+from imagefeatures.catalog import pixel_tables, records, room, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.pixels import PixelFormat
@@ -46,9 +46,11 @@ _log = logging.getLogger(__name__)
 class Publication:
     """What a run publishes.
 
-    files: URIs of its files, by the table of each output, the dataset's own first. quarantine, runs: rows of these
-    tables, one of runs. replace_newer: publish it even where a later run is published. replaces: of a re-drive, the run
-    that the partition must hold until then. pixels: what those of its table of pixels are, where it has one.
+    files: URIs of its files, by the table of each output, the dataset's own first; of a withdrawal also by those tables
+    of the dataset that no longer are one. quarantine, runs: rows of these tables, one of runs. replace_newer: publish
+    it even where a later run is published. replaces: of a re-drive or a withdrawal, the run that the partition must
+    hold until then. pixels: what those of its table of pixels are, where it has one. withdrawal: of one, its row of
+    features.withdrawals; where nothing stays of the partition, neither does the row of features.runs.
     """
 
     layout: Layout
@@ -58,6 +60,19 @@ class Publication:
     replace_newer: bool = False
     replaces: str | None = None
     pixels: PixelFormat | None = None
+    withdrawal: pa.Table | None = None
+
+    @property
+    def empties(self) -> bool:
+        """Whether it takes back all that there is of the partition."""
+        return self.withdrawal is not None and not self.runs["listed"][0].as_py()
+
+    @property
+    def begun_at(self) -> dt.datetime:
+        """When it was written down, or a little earlier."""
+        rows, column = (self.runs, "finished_at") if self.withdrawal is None else (self.withdrawal, "withdrawn_at")
+        begun: dt.datetime = rows[column][0].as_py()
+        return begun
 
     @property
     def started_at(self) -> dt.datetime:
@@ -79,7 +94,7 @@ def publish(publication: Publication, catalog: Catalog, settings: Settings) -> N
     storage.write(publication.layout.publication, _written_down(publication))
     with locked(publication.layout.publication):
         with taken_back(publication.layout, publication.files, catalog, settings, publication.replaces):
-            _swap(publication, opened)
+            _swap(publication, opened, catalog)
         forget(publication.layout)
 
 
@@ -97,39 +112,6 @@ def also_published(dataset: Dataset, partition: str, catalog: Catalog) -> str | 
     )
 
 
-def base_started_at(standing: dict[str, Any]) -> dt.datetime:
-    """When the run of the whole partition was planned whose rows this row of features.runs is of.
-
-    It is earlier than `started_at` where re-drives were merged into them. Rows of earlier versions do not have it.
-    """
-    base: dt.datetime = standing["base_started_at"] or standing["started_at"]
-    return base
-
-
-def refuse_older(run: Layout, started_at: dt.datetime, standing: dict[str, Any] | None) -> None:
-    """Raise OlderRun when the partition holds the rows of a whole run that was planned later than this one.
-
-    The plan of a re-drive does not count: it took few objects again, and this run all of them.
-    """
-    if standing and (base := base_started_at(standing)) > started_at:
-        merged = "" if base == standing["started_at"] else "merged into a run "
-        raise OlderRun(
-            f"{run.partition} of {run.dataset}: run {run.run_id} was planned at {started_at.isoformat()}, before run "
-            f"{standing['run_id']}, which is published and {merged}of {base.isoformat()}; start a new run, "
-            "or publish this one with the run parameter replace_newer"
-        )
-
-
-def refuse_other(run: Layout, replaces: str, standing: dict[str, Any] | None) -> None:
-    """Raise OlderRun when the partition's row of features.runs is not of the run that a re-drive was planned for."""
-    holds = standing["run_id"] if standing else "none"
-    if holds not in (replaces, run.run_id):
-        raise OlderRun(
-            f"{run.partition} of {run.dataset}: re-drive {run.run_id} takes again what run {replaces} has quarantined, "
-            f"and the run that is published now is {holds}; nothing was merged; start a new re-drive"
-        )
-
-
 @contextlib.contextmanager
 def taken_back(
     run: Layout, features: Iterable[str], catalog: Catalog, settings: Settings, replaces: str | None
@@ -143,8 +125,11 @@ def taken_back(
         yield
     except OlderRun:
         there = [table for table in features if pixel_tables.may_be_opened(catalog, table)]
+        standing = tables.published(catalog, settings, run.dataset, run.partition)
+        published = str(standing["run_id"]) if standing else None
         for name, dataset in ((names.QUARANTINE, run.dataset), *((table, None) for table in there)):
-            undo.take_back(tables.open_table(catalog, settings, name), run.partition, run.run_id, dataset)
+            undo.take_back(tables.open_table(catalog, settings, name), run.partition, run.run_id, dataset, published)
+        records.drop(catalog, names.WITHDRAWALS, run.run_id)
         forget(run)
         if replaces:
             storage.delete_folder(run.run)
@@ -178,8 +163,7 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         except (AuditFailed, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             _log.warning("%s: not a publication: %s", uri, error)
             return
-        begun = publication.runs["finished_at"][0].as_py()
-        if not _is_local(uri) and dt.datetime.now(dt.UTC) - begun < LONGEST:
+        if not _is_local(uri) and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
             return
         run = publication.layout
         try:
@@ -192,7 +176,7 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
             return
         try:
             with taken_back(run, publication.files, catalog, settings, publication.replaces):
-                _swap(publication, opened)
+                _swap(publication, opened, catalog)
         except OlderRun as error:  # the staging folder of a whole run stays: somebody may still say replace_newer
             _log.warning("%s: not finished: %s", uri, error)
             return
@@ -224,27 +208,36 @@ def relocate(uri: str, old: str, new: str) -> bool:
 
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:
-    shown = (names.QUARANTINE, *publication.files, names.RUNS)
+    own = () if publication.withdrawal is None else (names.WITHDRAWALS,)
+    shown = (names.QUARANTINE, *publication.files, *own, names.RUNS)
     return {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
 
 
-def _swap(publication: Publication, opened: dict[str, Table]) -> None:
-    run = publication.layout
+def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) -> None:
+    run, runs = publication.layout, publication.runs
+    (row,) = runs.to_pylist()
+    compared = {name: opened[name] for name in (names.QUARANTINE, *names.tables_of_run(row), names.RUNS)}
 
     def check(standing: dict[str, Any] | None) -> None:
+        if publication.empties and standing is None:
+            return  # it is taken back already
         if publication.replaces:
-            refuse_other(run, publication.replaces, standing)
+            precedence.refuse_other(run, publication.replaces, standing)
         elif not publication.replace_newer:
-            refuse_older(run, publication.started_at, standing)
+            precedence.refuse_older(run, publication.started_at, standing)
+            precedence.refuse_withdrawn(run, publication.started_at, catalog)
 
     for attempt in range(ATTEMPTS):
         check(tables.row_of_runs(opened[names.RUNS], run.dataset, run.partition))
         tables.replace_rows(opened[names.QUARANTINE], run.partition, run.dataset, publication.quarantine, run.run_id)
         for table, files in publication.files.items():
             tables.replace_files(opened[table], run.partition, files, run.run_id)
+        if publication.withdrawal is not None:
+            records.keep(opened[names.WITHDRAWALS], publication.withdrawal)
         # Last, because the row in features.runs says that this run is published.
-        tables.replace_rows(opened[names.RUNS], run.partition, run.dataset, publication.runs, run.run_id, check)
-        if tables.agree(opened, run.dataset, run.partition):
+        rows = runs.schema.empty_table() if publication.empties else runs
+        tables.replace_rows(opened[names.RUNS], run.partition, run.dataset, rows, run.run_id, check)
+        if tables.agree(compared, run.dataset, run.partition, publication.empties):
             return
         time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - random, so that two runs do not keep colliding
     raise StoreError(f"{run.partition} of {run.dataset} is being published by other runs over and over; try again")
@@ -260,6 +253,7 @@ def _written_down(publication: Publication) -> bytes:
             "pixels": publication.pixels and publication.pixels.as_text(),
             "runs": sealed.text_of_table(publication.runs),
             "quarantine": sealed.text_of_table(publication.quarantine),
+            "withdrawal": None if publication.withdrawal is None else sealed.text_of_table(publication.withdrawal),
         }
     )
 
@@ -282,7 +276,10 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
     quarantine = sealed.table_of_text(content["quarantine"], schemas.QUARANTINE)
     kind = content.get("pixels")
     pixels = None if kind is None else PixelFormat.of_text(kind)
-    return Publication(run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels)
+    withdrawal = content.get("withdrawal") and sealed.table_of_text(content["withdrawal"], schemas.WITHDRAWALS)
+    return Publication(
+        run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels, withdrawal
+    )
 
 
 def _is_local(uri: str) -> bool:

@@ -8,9 +8,9 @@ This module is imported whenever Airflow parses the DAG file: pydantic only, not
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic.config import JsonDict
 
 from imagefeatures import names
@@ -27,6 +27,18 @@ DAYS_AGO = {"today": 0, "yesterday": 1}
 
 TUNING: JsonDict = {"section": "Tuning"}
 """In Airflow's form: a section of its own, which is closed at first."""
+
+
+def _some_lines(uris: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if uris is None:
+        return None
+    if not (given := tuple(uri.strip() for uri in uris if uri.strip())):  # a form's lines may be blank
+        raise ValueError("must name an object; without uris every one is taken")
+    return given
+
+
+Lines = Annotated[tuple[str, ...] | None, AfterValidator(_some_lines)]
+"""URIs, one on each line; None for all of them."""
 
 
 def day_named(partition: str, moment: dt.datetime) -> str:
@@ -148,7 +160,7 @@ class RedriveParams(Params):
         title="Since",
         description="Only what was quarantined on this day or later, in UTC",
     )
-    uris: tuple[str, ...] | None = Field(
+    uris: Lines = Field(
         None,
         title="URIs",
         description="Only these objects, one on each line: their URIs as features.quarantine has them",
@@ -162,14 +174,33 @@ class RedriveParams(Params):
             raise ValueError(f"is no reason code{near if near.startswith(' (did') else ''}")
         return reason
 
-    @field_validator("uris")
-    @classmethod
-    def _uris_are_some(cls, uris: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if uris is None:
-            return None
-        if not (given := tuple(uri.strip() for uri in uris if uri.strip())):  # a form's lines may be blank
-            raise ValueError("must name an object; without uris every one is taken")
-        return given
+
+class UnpublishParams(Params):
+    """What is taken back of what a dataset has published, and why."""
+
+    partition: str | None = Field(
+        None,
+        pattern=names.PARTITION,
+        title="Partition",
+        description="The partition that is taken back; empty: every published one",
+        json_schema_extra={"examples": ["yesterday", "today"]},
+    )
+    uris: Lines = Field(
+        None,
+        title="URIs",
+        description="Only these objects, one on each line: their URIs as the tables have them; empty: all of them",
+    )
+    why: str = Field(
+        min_length=1,
+        max_length=500,
+        title="Reason",
+        description="Why, in a sentence; features.withdrawals keeps it, with who asked",
+    )
+    dry_run: bool = Field(
+        True,
+        title="Dry run",
+        description="Only say what would leave, and change nothing",
+    )
 
 
 class ClassifyParams(Params):

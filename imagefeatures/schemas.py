@@ -237,7 +237,23 @@ RUNS = pa.schema(
 )
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""
 
-TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS}
+WITHDRAWALS = pa.schema(
+    [
+        _PARTITION,
+        _DATASET,
+        column("run_id", pa.string(), "The withdrawal; rows of the partition that have stayed have it as their run_id"),
+        column("replaced", pa.string(), "The run whose rows left"),
+        column("asked_by", pa.string(), "Who asked for it"),
+        column("why", pa.string(), "Why, in the words of whoever asked"),
+        column("withdrawn_at", _INSTANT, "When it was asked for"),
+        column("uris", pa.int64(), "How many objects were named; null where the whole partition was", nullable=True),
+        column("registered", pa.int64(), "Rows that left features.<dataset>"),
+        column("quarantined", pa.int64(), "Rows that left features.quarantine"),
+    ]
+)
+"""Table features.withdrawals: one row for each time that rows of a partition were taken back."""
+
+TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS, names.WITHDRAWALS: WITHDRAWALS}
 """The tables that all datasets share; the others are of one dataset: its FEATURES, and its pixels."""
 
 

@@ -22,7 +22,7 @@ from imagefeatures.models.own.declared import Normalization, OwnModel
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.reasons import Reason
-from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams
+from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams, UnpublishParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
@@ -53,6 +53,7 @@ FIELDS = {
     "Classify": (Classify, "Classify"),
     "RunParams": (RunParams, "Run parameters"),
     "RedriveParams": (RedriveParams, "Re-drive parameters"),
+    "UnpublishParams": (UnpublishParams, "Unpublish parameters"),
     "ClassifyParams": (ClassifyParams, "Classify parameters"),
 }
 
@@ -204,6 +205,7 @@ def test_every_step_is_documented_with_errors_that_exist() -> None:
         ("features.<dataset>_pixels", schemas.of_table("fruit_pixels")),
         ("features.quarantine", schemas.QUARANTINE),
         ("features.runs", schemas.RUNS),
+        ("features.withdrawals", schemas.WITHDRAWALS),
         ("learning.evaluations", columns.EVALUATIONS),
         ("learning.<dataset>_predictions", columns.PREDICTIONS),
     ],

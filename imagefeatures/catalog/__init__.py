@@ -10,7 +10,8 @@ file_io       reads and writes the tables' files, and nothing that a property na
 guards        refuses tables of another lake or a newer version, and metadata that is lost
 tables        opens the tables, and replaces one partition of them in one commit
 learning      the tables of the namespace learning, opened, replaced and read
-standing      what a partition holds, for a re-drive
+standing      what a partition holds, for a re-drive or a withdrawal
+records       tables that keep what was done, a row for each time
 retention     bounds a table's past, and deletes what is beyond it
 undo          takes a run out of the tables again that was refused after its first commit
 pixel_tables  what the pixels of a table are, and that all have one shape

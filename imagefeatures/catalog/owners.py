@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
@@ -19,17 +20,33 @@ def refuse_taken(catalog: Catalog, dataset: str, tables: Sequence[str]) -> None:
     others = sorted({other for table in tables for other in names.datasets_of(table)} - {dataset})
     if not others:  # no name with __: nobody else's model can have it
         return
-    try:
-        runs = catalog.load_table((names.NAMESPACE, names.RUNS))
-    except NoSuchTableError:
-        return
-    columns = {"dataset", "model", "models", "pixels"} & set(
-        runs.schema().column_names
-    )  # a table of an earlier version lacks some
-    for row in runs.scan(row_filter=one_of("dataset", others), selected_fields=tuple(columns)).to_arrow().to_pylist():
+    for row in _runs_of(catalog, others):
         if both := [table for table in tables if table in names.tables_of_run(row)]:
             raise DatasetError(
                 f"{names.table_name(both[0])} is published by the dataset {row['dataset']}; give "
                 + (f"the dataset {dataset}" if both[0] == dataset else "the model or the dataset")
                 + " another name"
             )
+
+
+@in_one_line
+def tables_of(catalog: Catalog, dataset: str) -> list[str]:
+    """The tables of features of a dataset, sorted; also those of models and pixels that it no longer has."""
+    there = sorted({table[-1] for table in catalog.list_tables(names.NAMESPACE)} - {*names.SHARED})
+    own = [table for table in there if dataset in names.datasets_of(table)]
+    others = {other for table in own for other in names.datasets_of(table)} - {dataset}
+    taken = {table for row in _runs_of(catalog, sorted(others)) for table in names.tables_of_run(row)}
+    return [table for table in own if table not in taken]
+
+
+def _runs_of(catalog: Catalog, datasets: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of features.runs of these datasets, in the columns that say which tables they are of."""
+    try:
+        runs = catalog.load_table((names.NAMESPACE, names.RUNS))
+    except NoSuchTableError:
+        return []
+    # A table of an earlier version lacks some.
+    columns = {"dataset", "model", "models", "pixels"} & set(runs.schema().column_names)
+    scan = runs.scan(row_filter=one_of("dataset", datasets), selected_fields=tuple(columns))
+    rows: list[dict[str, Any]] = scan.to_arrow().to_pylist()
+    return rows

@@ -7,9 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.table import FileScanTask, Table
 
 from imagefeatures import names, schemas
 from imagefeatures.catalog.failures import in_one_line
+from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.tables import open_table, row_of_runs, rows_of
 from imagefeatures.errors import CatalogError
@@ -39,14 +41,33 @@ def standing(catalog: Catalog, settings: Settings, dataset: str, partition: str)
     files: dict[str, list[tuple[str, int]]] = {}
     whole = {row["run_id"]}.issuperset(quarantine["run_id"].to_pylist()) and quarantine.num_rows == row["quarantined"]
     for table in names.tables_of_run(row):
-        rows_of_table = open_table(catalog, settings, table).scan(row_filter=equal("partition_key", partition))
-        tasks = list(rows_of_table.plan_files())
+        tasks = _planned(open_table(catalog, settings, table), partition)
         counted = sum(task.file.record_count for task in tasks)
         whole = whole and counted == row["registered"] and not any(task.delete_files for task in tasks)
-        files[table] = sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks)
+        files[table] = _named(tasks)
     if not whole:
         raise CatalogError(
             f"{names.table_name(dataset)} {partition}: the tables do not hold what run {row['run_id']} published; try "
             "again if another run is being published, else run the whole partition"
         )
     return Standing(row, quarantine, files)
+
+
+@in_one_line
+def files(table: Table, partition: str) -> list[tuple[str, int]]:
+    """(URI, bytes) of each data file of a partition, sorted. Raises CatalogError where single rows were deleted."""
+    tasks = _planned(table, partition)
+    if any(task.delete_files for task in tasks):
+        raise CatalogError(
+            f"{'.'.join(table.name())} {partition}: another program has deleted single rows of it; run the whole "
+            "partition"
+        )
+    return _named(tasks)
+
+
+def _planned(table: Table, partition: str) -> list[FileScanTask]:
+    return list(table.scan(row_filter=equal("partition_key", partition)).plan_files())
+
+
+def _named(tasks: list[FileScanTask]) -> list[tuple[str, int]]:
+    return sorted((plain_uri(task.file.file_path), task.file.file_size_in_bytes) for task in tasks)

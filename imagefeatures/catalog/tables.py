@@ -41,8 +41,11 @@ DUPLICATE_TABLE = "42P07"
 SIGNATURE = "imagefeatures.run-id"
 """In a snapshot's summary: the run that left it."""
 
+ONE_ROW_FILES = (names.RUNS, names.WITHDRAWALS)
+"""Tables that get a file with one row for each publication or withdrawal."""
+
 SMALL_FILES = 32
-"""features.runs gets a file with one row for each publication. So many files are made into one."""
+"""So many of these files are made into one."""
 
 T = TypeVar("T")
 
@@ -82,7 +85,7 @@ def open_table(catalog: Catalog, settings: Settings, name: str, kind: PixelForma
             | retention.properties(settings.retention, {})
             | pixel_tables.properties(name, kind),
         )
-        if name != names.RUNS:  # its one-row files can only be made into one where they are not partitioned
+        if name not in ONE_ROW_FILES:  # they can only be made into one where they are not partitioned
             with creation.update_spec() as spec:
                 spec.add_identity("partition_key")
         creation.commit_transaction()
@@ -140,7 +143,7 @@ def replace_rows(
         if standing["run_id"].to_pylist() == [run_id] * rows.num_rows:
             return False
         with table.transaction() as change:
-            if _has_many_small_files(table):
+            if has_many_small_files(table):
                 change.overwrite(_with_the_others(table, where, rows), snapshot_properties=signed(run_id))
             else:
                 if standing.num_rows:
@@ -154,8 +157,8 @@ def replace_rows(
 
 
 @in_one_line
-def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
-    """Whether quarantine, runs and the other tables, of features, hold one and the same run of (dataset, partition)."""
+def agree(tables: dict[str, Table], dataset: str, partition: str, empty: bool = False) -> bool:
+    """Whether quarantine, runs and the others, of features, hold one run of (dataset, partition), or `empty`."""
 
     def run_ids(name: str, where: BooleanExpression) -> Counter[str]:
         scan = tables[name].refresh().scan(row_filter=where, selected_fields=("run_id",))
@@ -166,9 +169,9 @@ def agree(tables: dict[str, Table], dataset: str, partition: str) -> bool:
         return counts
 
     rows = tables[names.RUNS].refresh().scan(row_filter=rows_of(partition, dataset)).to_arrow().to_pylist()
-    if len(rows) != 1:
+    if len(rows) != (0 if empty else 1):
         return False
-    (row,) = rows
+    (row,) = rows or [{"run_id": None, "quarantined": 0, "registered": 0}]
     quarantined = run_ids(names.QUARANTINE, rows_of(partition, dataset))
     run_id, features = row["run_id"], tables.keys() - {names.QUARANTINE, names.RUNS}
     return quarantined == Counter({run_id: row["quarantined"]}) and all(
@@ -245,10 +248,10 @@ def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:
     return until_committed(extend) if any(missing()) else table
 
 
-def _has_many_small_files(table: Table) -> bool:
+def has_many_small_files(table: Table) -> bool:
     snapshot = table.current_snapshot()
     summary = snapshot.summary if snapshot else None
-    return table.name()[-1] == names.RUNS and int((summary and summary["total-data-files"]) or 0) >= SMALL_FILES
+    return table.name()[-1] in ONE_ROW_FILES and int((summary and summary["total-data-files"]) or 0) >= SMALL_FILES
 
 
 def _with_the_others(table: Table, where: BooleanExpression, rows: pa.Table) -> pa.Table:

@@ -13,23 +13,34 @@ from imagefeatures.catalog.tables import SIGNATURE, rows_of, signed, until_commi
 
 
 @in_one_line
-def take_back(table: Table, partition: str, run_id: str, dataset: str | None = None) -> bool:
+def take_back(
+    table: Table, partition: str, run_id: str, dataset: str | None = None, published: str | None = None
+) -> bool:
     """Give a partition the rows back that a run has replaced, if it still holds that run's. Returns whether it did.
 
-    dataset: None for a dataset's own table, whose partition it is as
-    a whole. What was replaced is read from the table's own past; where that has expired, nothing is changed.
+    dataset: None for a dataset's own table, whose partition it is as a whole. published: the run that features.runs
+    names; its rows are given back also where the partition holds none, as after a run that had none for this table.
+    What was replaced is read from the table's own past; where that has expired, nothing is changed.
     """
     where = rows_of(partition, dataset) if dataset else equal("partition_key", partition)
 
+    def run_ids(snapshot: int | None = None) -> list[str]:
+        rows = table.scan(row_filter=where, selected_fields=("run_id",), snapshot_id=snapshot).to_arrow()
+        found: list[str] = rows["run_id"].unique().to_pylist()
+        return found
+
     def swap() -> bool:
         table.refresh()
-        held = table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow()["run_id"].unique().to_pylist()
+        held = run_ids()
         known, before = _before(table, run_id)
-        if held != [run_id] or not known:
+        if held not in ([run_id], []) or not known:
+            return False
+        if not held and (before is None or run_ids(before) != [published]):  # nobody's, or another run's by now
             return False
         past = None if before is None else table.scan(row_filter=where, snapshot_id=before)
         with table.transaction() as change:
-            change.delete(where, snapshot_properties=signed(run_id))
+            if held:
+                change.delete(where, snapshot_properties=signed(run_id))
             if past and dataset:
                 if (rows := past.to_arrow()).num_rows:
                     change.append(rows, snapshot_properties=signed(run_id))

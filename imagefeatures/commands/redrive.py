@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
-from pathlib import Path
 
-from imagefeatures.commands import local_run
+from imagefeatures.commands import local_run, uri_lists
 from imagefeatures.commands.printing import say
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.errors import ParamsError
 from imagefeatures.run_params import RedriveParams
 from imagefeatures.settings import Settings, program
 
@@ -23,12 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", metavar="REASON", help=described["reason"])
     parser.add_argument("--since", metavar="DAY", help=described["since"])
     parser.add_argument("--partition", metavar="PARTITION", help=described["partition"])
-    parser.add_argument(
-        "--uris",
-        metavar="FILE",
-        type=Path,
-        help="only the objects of this file: a URI on each line, as the table has it",
-    )
+    uri_lists.add_argument(parser)
     local_run.add_workers(parser)
 
 
@@ -46,7 +39,7 @@ def run(parsed: argparse.Namespace) -> int:
     settings = Settings.from_env()
     dataset = find_dataset(settings.datasets, parsed.dataset)
     given = {name: getattr(parsed, name) for name in ("reason", "since", "partition")}
-    params = RedriveParams.parse(given | {"uris": _lines(parsed.uris) if parsed.uris else None})
+    params = RedriveParams.parse(given | {"uris": uri_lists.lines(parsed.uris)})
     left_out = LeftOut(dataset.name, params.partition, partial(say, file=sys.stderr))
     done = 0
     for partition in choose.partitions(dataset, params, settings):
@@ -65,14 +58,3 @@ def run(parsed: argparse.Namespace) -> int:
     if not done:
         say(f"nothing that is quarantined of {dataset.name} matches: no partition was changed")
     return 0
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a text file. Raises ParamsError, also where all are empty."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"--uris: {path}: {getattr(error, 'strerror', None) or 'it is no text in UTF-8'}") from None
-    if not text.strip():
-        raise ParamsError(f"--uris: {path}: it has no URI; without --uris every quarantined object is taken")
-    return text.split("\n")

@@ -7,14 +7,14 @@ every other one is, and whatever reads, undoes, repairs or reuses it needs to kn
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagefeatures import manifest, names, publications, schemas, shards
+from imagefeatures import copies, manifest, names, precedence, publications, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed
 from imagefeatures.outputs import Output
@@ -22,16 +22,7 @@ from imagefeatures.plan import Run
 from imagefeatures.publications import Publication
 from imagefeatures.redrive.selection import Selection, published_rows, selected
 from imagefeatures.settings import Settings
-from imagefeatures.steps import FEATURIZE
-
-FILE_ROWS = 4096
-"""So many rows are held at a time, and are a file: 20 MB of vectors with 1280 values. Small files become fewer."""
-
-FILE_BYTES = 64 << 20
-"""The same of pixels: 445 pictures of 224 × 224 × 3."""
-
-GROUP_ROWS = 512
-"""The rows of a row group: a later run that reuses one of the vectors reads no more than that of a shard's file."""
+from imagefeatures.staged import StagedFile
 
 
 def refuse_other(run: Run, replaces: str, settings: Settings) -> None:
@@ -44,7 +35,7 @@ def refuse_other(run: Run, replaces: str, settings: Settings) -> None:
         publications.taken_back(run.layout, run.tables, catalog, settings, replaces),
     ):
         standing = tables.published(catalog, settings, run.dataset.name, run.partition)
-        publications.refuse_other(run.layout, replaces, standing)
+        precedence.refuse_other(run.layout, replaces, standing)
 
 
 def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
@@ -73,7 +64,7 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
                 "the whole partition again"
             )
         copied[output.table] = [*own.files[output.table], *(file.uri for file in files)]
-    kept = _of_run(selection.kept, run.run_id)
+    kept = copies.of_run(selection.kept, run.run_id)
     _refuse_taken(kept["uri"], taken, run.layout.redrive)
     quarantine = pa.concat_tables([own.quarantine, kept])
     (row,) = own.runs.to_pylist()
@@ -86,7 +77,7 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
         "reasons": sorted(Counter(quarantine["reason"].to_pylist()).items()),
         "passed_over": standing["passed_over"],
         "redriven": row["listed"],
-        "base_started_at": publications.base_started_at(standing),
+        "base_started_at": precedence.base_started_at(standing),
     }
     return replace(
         own,
@@ -97,19 +88,14 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
     )
 
 
-def _copied(run: Run, output: Output, selection: Selection, taken: pa.Array) -> list[shards.StagedFile]:
+def _copied(run: Run, output: Output, selection: Selection, taken: pa.Array) -> list[StagedFile]:
     """Copy the partition's features in an output's table under this run.
 
     taken: the URIs that the run took again: none may be published.
     """
     # Their numbers come after those of the run's own shards: every name tells which run it is of, and is a new one.
     first = manifest.read_listing(run).shards
-    options = {"row_group_size": GROUP_ROWS} | schemas.file_options(output.kind)
-    most = FILE_ROWS if output.kind is None else max(1, FILE_BYTES // output.kind.size)
-    return [
-        shards.write_parquet(run.layout.new_output(FEATURIZE, number, output.table), rows, **options)
-        for number, rows in enumerate(_in_files(_checked(run, output, selection, taken), run.run_id, most), first)
-    ]
+    return copies.write(run.layout, output.table, output.kind, _checked(run, output, selection, taken), first)
 
 
 def _checked(run: Run, output: Output, selection: Selection, taken: pa.Array) -> Iterator[pa.RecordBatch]:
@@ -123,24 +109,6 @@ def _checked(run: Run, output: Output, selection: Selection, taken: pa.Array) ->
                     raise AuditFailed(f"{file.uri}: {column} holds {values}, the published run's is {value}")
             _refuse_taken(batch["uri"], taken, file.uri)
             yield batch
-
-
-def _in_files(batches: Iterable[pa.RecordBatch], run_id: str, most: int) -> Iterator[pa.Table]:
-    """The rows in tables of about `most`, as rows of this run."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(batch.num_rows for batch in held) >= most:
-            yield _of_run(pa.Table.from_batches(held), run_id)
-            held.clear()
-    if held:
-        yield _of_run(pa.Table.from_batches(held), run_id)
-
-
-def _of_run(rows: pa.Table, run_id: str) -> pa.Table:
-    """The same rows as rows of another run."""
-    at = rows.schema.get_field_index("run_id")
-    return rows.set_column(at, rows.schema.field(at), pa.repeat(pa.scalar(run_id), rows.num_rows))
 
 
 def _refuse_taken(uris: pa.Array, taken: pa.Array, place: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from imagefeatures import budget, cost, manifest, names, publications, run_audit, schemas, storage
+from imagefeatures import budget, cost, manifest, names, precedence, publications, run_audit, schemas, storage
 from imagefeatures.catalog import retention, tables, widths
 from imagefeatures.layout import Layout, staging, warehouse
 from imagefeatures.models.serving.declared import ServedEngine
@@ -97,7 +97,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     """Audit and publish a run, then remove its staging folder.
 
     A second call changes nothing, even if the first one's success was not reported, or the staging folder is gone.
-    A run that listed nothing leaves the published partition unchanged.
+    A run that listed nothing leaves the published partition unchanged, unless the dataset's on_empty is "publish".
     replace_newer: publish it even where a later run is published, whatever its run.json says.
     A re-drive is merged into what the partition holds. It is refused as OlderRun, and its staging folder removed, where
     that is another run by now.
@@ -119,15 +119,16 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
         widths.refuse_another(catalog, output, run.partition)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
     listing = manifest.read_listing(run)
-    if not listing.objects and not run.redrive:
+    if not listing.objects and not run.redrive and run.dataset.on_empty != "publish":
         storage.delete_folder(layout.run)
         return Outcome(EMPTY, why=in_words(listing.passed_over))
     # An earlier register may have begun to publish it.
     with publications.taken_back(layout, run.tables, catalog, settings, run.redrive):
         if run.redrive:
-            publications.refuse_other(layout, run.redrive, published)
+            precedence.refuse_other(layout, run.redrive, published)
         elif not run.replace_newer:
-            publications.refuse_older(layout, run.started_at, published)
+            precedence.refuse_older(layout, run.started_at, published)
+            precedence.refuse_withdrawn(layout, run.started_at, catalog)
     audit = run_audit.audit_run(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
     _refuse_a_changed_server(run, audit)

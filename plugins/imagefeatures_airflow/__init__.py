@@ -59,6 +59,17 @@ def classify_dags(folder: str | Path | None = None) -> dict[str, DAG]:
     ]
 
 
+def unpublish_dags(folder: str | Path | None = None) -> dict[str, DAG]:
+    """The DAG that takes a dataset's published rows back, of each dataset file, by its id. As `feature_dags`.
+
+    Files of which no DAG can be made are skipped here too. An id begins with `unpublish_`.
+    """
+    from imagefeatures import names
+    from imagefeatures_airflow.unpublish import unpublish_dag
+
+    return _made(_existing(folder), unpublish_dag, names.unpublish_dag_id)[0]
+
+
 def check_feature_dags(folder: str | Path | None = None) -> None:
     """Raise DatasetError when there are malformed dataset files; its text names each file and field.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import Param
 
@@ -12,10 +12,12 @@ from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.learning.declared import Classify
-from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams, day_named
+from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams, UnpublishParams, day_named
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
+
+Chosen = TypeVar("Chosen", RedriveParams, UnpublishParams)
 
 DEFAULT_DAY = "yesterday"
 """What the form has in the field for the partition. It is a word, so that a DAG is the same text every day."""
@@ -45,6 +47,15 @@ def redrive_form() -> dict[str, Param]:
     return {name: Param(field["default"], **_flat(field)) for name, field in fields.items()}
 
 
+def unpublish_form() -> dict[str, Param]:
+    """One field for each parameter of a withdrawal. Without a reason there is none."""
+    fields = UnpublishParams.model_json_schema()["properties"]
+    return {
+        name: Param(field["default"], **_flat(field)) if "default" in field else Param(**_flat(field))
+        for name, field in fields.items()
+    }
+
+
 def classify_form(classify: Classify) -> dict[str, Param]:
     """One field for each parameter of a fit. The value of the dataset file is the default."""
     fields = ClassifyParams.model_json_schema()["properties"]
@@ -53,10 +64,18 @@ def classify_form(classify: Classify) -> dict[str, Param]:
 
 def redrive_params_of(params: Mapping[str, Any], run: DagRunProtocol | None = None) -> RedriveParams:
     """The parameters of a re-drive. params, run: as for `params_of`. Raises ParamsError."""
-    given = RedriveParams.parse(dict(params))
+    return _with_day(RedriveParams.parse(dict(params)), run)
+
+
+def unpublish_params_of(params: Mapping[str, Any], run: DagRunProtocol | None = None) -> UnpublishParams:
+    """The parameters of a withdrawal, in the same way."""
+    return _with_day(UnpublishParams.parse(dict(params)), run)
+
+
+def _with_day(given: Chosen, run: DagRunProtocol | None) -> Chosen:
     if given.partition and run:
         # Counted from the trigger, as for any run.
-        given = given.model_copy(update={"partition": day_named(given.partition, run.run_after)})
+        return given.model_copy(update={"partition": day_named(given.partition, run.run_after)})
     return given
 
 

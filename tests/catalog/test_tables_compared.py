@@ -49,6 +49,19 @@ def opened(settings: Settings, tmp_path: Path) -> Opened:
 def test_tables_of_one_run_agree(opened: Opened) -> None:
     assert tables.agree(opened, "photos", DAY)
     assert not tables.agree(opened, "photos", "2026-11-03")
+    assert tables.agree(opened, "photos", "2026-11-03", empty=True)
+    assert not tables.agree(opened, "photos", DAY, empty=True)
+
+
+@pytest.mark.parametrize("left", ["photos", names.QUARANTINE])
+def test_a_table_that_still_has_rows_of_an_emptied_partition_does_not_agree(opened: Opened, left: str) -> None:
+    nothing = runs_row("one", 3, 2).slice(0, 0)
+    tables.replace_rows(opened[names.RUNS], DAY, "photos", nothing, "two")
+    if left == "photos":
+        tables.replace_rows(opened[names.QUARANTINE], DAY, "photos", rejected("two", 0), "two")
+    else:
+        tables.replace_files(opened["photos"], DAY, [], "two")
+    assert not tables.agree(opened, "photos", DAY, empty=True)
 
 
 @pytest.mark.parametrize(

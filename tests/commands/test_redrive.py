@@ -101,7 +101,7 @@ def test_each_option_chooses(days: list[Partition], photos: Path, tmp_path: Path
         (["birds", "--partition", "a/b"], "partition: must be a name such as 2026-11-02"),
         (["birds", "--partition", "2026-12-24"], "partition: 2026-12-24 of birds is not published; run it: "),
         (["birds", "--uris", "nowhere.txt"], "--uris: nowhere.txt: No such file or directory"),
-        (["birds", "--uris", "/dev/null"], "--uris: /dev/null: it has no URI; without --uris every quarantined object"),
+        (["birds", "--uris", "/dev/null"], "--uris: /dev/null: it has no URI; without --uris every object that fits"),
         (["birds", "--since", "20261101"], "since: must be a day without a time, such as 2026-11-01 (got '20261101')"),
         (["birds", "--reason", "truncated"], "reason: is no reason code (did you mean TRUNCATED?) (got 'truncated')"),
     ],

@@ -119,7 +119,7 @@ def test_one_re_drive_follows_another(partition: Partition, photos: Path) -> Non
 def test_the_copied_rows_are_in_files_of_a_bounded_size(
     partition: Partition, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merge, "FILE_ROWS", 10)
+    monkeypatch.setattr(copies, "FILE_ROWS", 10)
     fill(photos, {bad_name(0): whole(0)})
     before = without_run(partition.features)
     run = partition.ready()
