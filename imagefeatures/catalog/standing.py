@@ -42,7 +42,7 @@ def standing(catalog: Catalog, settings: Settings, dataset: str, partition: str)
         rows_of_table = open_table(catalog, settings, table).scan(row_filter=equal("partition_key", partition))
         tasks = list(rows_of_table.plan_files())
         counted = sum(task.file.record_count for task in tasks)
-        whole = whole and counted == row["registered"] and not any(task.delete_files for task in tasks)
+        whole = whole and counted == schemas.rows_of_run(row) and not any(task.delete_files for task in tasks)
         files[table] = sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks)
     if not whole:
         raise CatalogError(
