@@ -67,3 +67,10 @@ OUTPUT_COLUMNS = [
     ),
 ]
 """What a run has published besides the vectors of its first model."""
+
+COPIES_COLUMN = column(
+    "copies",
+    pa.int32(),
+    "Augmented copies of each image, which are rows too; null in rows older than this column",
+    nullable=True,
+)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import ctypes
+import hashlib
 import os
 import pickle
 import resource
@@ -31,7 +32,7 @@ from imagefeatures import (
 from imagefeatures.batches import AT_WORK, DONE, Batch, SharedBuffer, Sizes, note_rejected
 from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
-from imagefeatures.preprocessing import PixelRule
+from imagefeatures.preprocessing import PixelRule, for_image
 from imagefeatures.reasons import Reason, printable
 
 READY, UNCONFINED, FINISHED, MISTAKE = b"r", b"u", b"f", b"m"
@@ -123,6 +124,7 @@ def _prepare(parent: int) -> None:
     images.configure_pillow()
     for name in CODECS:
         codecs.lookup(name)
+    hashlib.sha256(b"")  # OpenSSL reads its settings at the first digest
     # Private data only: the pixels that the child shares with its parent are the parent's.
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -134,12 +136,13 @@ def _prepare(parent: int) -> None:
 
 
 def _work_through(work: Work, job: Job, batch: Batch) -> bytes:
-    given = (job.limits,) if job.preprocessing is None else (job.limits, job.preprocessing)
     records = batch.written
     for index in range(job.first, job.count):
         records["state"][index] = AT_WORK
         try:
-            result = work(batch.source(index), *given)
+            data = batch.source(index)
+            rule = () if job.preprocessing is None else (for_image(job.preprocessing, data),)
+            result = work(data, job.limits, *rule)
         except Rejected as why:
             note_rejected(records, index, why)
         except MemoryError:

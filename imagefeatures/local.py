@@ -169,14 +169,14 @@ def find_unchanged(run: Run, listing: manifest.Listing) -> None:
     if not files or search.has_ended():
         return
     wanted = dict(pair for shard in range(listing.shards) for pair in unchanged.urls(run, shard, listing))
-    last: dict[tuple[str, str], unchanged.Newest] = {}
+    last: dict[tuple[str, str, int], unchanged.Newest] = {}
     for number, file in enumerate(files):
         for uri, found in unchanged.versions(run, (number, file)):
             if uri in wanted:
-                of_table = (uri, file.table)
-                last[of_table] = max(found, last.get(of_table, found))
+                of_output = (uri, file.table, file.number)
+                last[of_output] = max(found, last.get(of_output, found))
     by_shard: dict[int, list[reuse.RowLocation]] = defaultdict(list)
-    for (uri, _), (_, location) in last.items():
+    for (uri, _, _), (_, location) in last.items():
         by_shard[wanted[uri]].append(location)
     search.end([search.write(*of_shard) for of_shard in by_shard.items()])
 
@@ -216,14 +216,14 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
     for shard in todo:
         for image_id, number in reuse.identities(run, shard):
             wanted[image_id].append(number)
-    first: dict[tuple[str, str], reuse.RowLocation] = {}
+    first: dict[tuple[str, str, int], reuse.RowLocation] = {}
     for number, file in enumerate(files):
         for image_id, location in reuse.row_locations(run, (number, file)):
             if image_id in wanted:
-                of_table = (image_id, file.table)
-                first[of_table] = min(location, first.get(of_table, location))
+                of_output = (image_id, file.table, file.number)
+                first[of_output] = min(location, first.get(of_output, location))
     by_shard: dict[int, list[reuse.RowLocation]] = defaultdict(list)
-    for (image_id, _), location in first.items():
+    for (image_id, _, _), location in first.items():
         for shard, match in reuse.matches(files, ([location], wanted[image_id])):
             by_shard[shard].append(match)
     search.end([search.write(*of_shard) for of_shard in by_shard.items()])

@@ -92,7 +92,12 @@ class Run(BaseModel):
     def tables(self) -> list[str]:
         """The names of these tables."""
         first = self.dataset.name if self.model else names.pixels_table(self.dataset.name)
-        return [first, *(output.table for output in self.others)]
+        return list(dict.fromkeys([first, *(output.table for output in self.others)]))
+
+    @property
+    def models(self) -> tuple[Output, ...]:
+        """The outputs that have a model, one of each model: copies of a picture are computed by the same."""
+        return tuple(output for output in self.outputs if output.model and not output.copy_number)
 
     @property
     def layout(self) -> Layout:
@@ -143,7 +148,7 @@ def plan_run(
         lake=settings.lake,
         fingerprint=first.fingerprint,
         others=tuple(others),
-        shard_images=min(one.preprocessing.shard_images(params.shard_images) for one in (first, *others)),
+        shard_images=outputs.shard_images((first, *others), params.shard_images),
         shard_bytes=params.shard_bytes,
         replace_newer=params.replace_newer,
         redrive=selection.replaces if selection else None,
@@ -160,11 +165,14 @@ def plan_run(
             lost.refuse(catalog)
             finish_interrupted(catalog, settings)
             owners.refuse_taken(catalog, effective.name, run.tables)
-            known: list[tuple[str, int, str]] = []
+            known: list[tuple[str, int, str, int]] = []
             for output in run.outputs:
                 refuse_another(catalog, output, partition)
                 if effective.reuse:
-                    known += ((*file, output.table) for file in files_with(catalog, output.table, output.fingerprint))
+                    number = output.copy_number
+                    for one in output.known_fingerprints:
+                        files = files_with(catalog, output.table, one, number)
+                        known += ((*file, output.table, number) for file in files)
             if warning := also_published(effective, partition, catalog):
                 log.warning(warning)
         if effective.on_empty == "fail":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,8 @@ JOINED_TABLES = 64
 class Audit:
     """The totals of a run, and its files and rejected rows, after all of its numbers were found to agree.
 
-    files: by the table of each output. reused: of the first output; models_reused: of each other, by its model.
+    registered: images; with augmented copies a table has more rows. files: by the table of each output. reused: of the
+    first output; models_reused: of each other model. Both are of the pictures as they are.
     """
 
     listed: int = 0
@@ -88,7 +90,7 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
     audit.registered += len(uris[0])
     audit.reused += shards.totals([receipts[RESIZE]]).reused
     for output, _, resized in of_outputs[1:]:
-        if output.model:
+        if output.model and not output.copy_number:
             audit.models_reused[output.model.name] += resized.reused.rows if resized.reused else 0
     audit.rejected += rejected
     for table in rejected:
@@ -104,7 +106,12 @@ def _checked_uris(run: Run, output: Output, file: StagedFile) -> Iterator[str]:
     table = shards.read_staged(file)
     if not table.schema.equals(schema):
         raise AuditFailed(f"{file.uri}: columns are not those of features.{output.table}")
-    constants = {"partition_key": run.partition, "fingerprint": output.fingerprint, "run_id": run.run_id}
+    constants: dict[str, Any] = {
+        "partition_key": run.partition,
+        "fingerprint": output.fingerprint,
+        "run_id": run.run_id,
+        "copy": output.copy_number,
+    }
     for column, value in constants.items():
         if table.num_rows and (values := table[column].unique().to_pylist()) != [value]:
             raise AuditFailed(f"{file.uri}: {column} holds {values}, this run's is {value}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from imagefeatures import names
-from imagefeatures.columns import COST_COLUMNS, OUTPUT_COLUMNS, STEP_COLUMNS, column
+from imagefeatures.columns import COPIES_COLUMN, COST_COLUMNS, OUTPUT_COLUMNS, STEP_COLUMNS, column
 from imagefeatures.pixels import PixelFormat
 
 VERSION = 1
@@ -23,6 +24,12 @@ _KEY = column(
     "key",
     pa.string(),
     "The key that the source has for the image; null where it has none, and in rows older than this column",
+    nullable=True,
+)
+_COPY = column(
+    "copy",
+    pa.int32(),
+    "0: the picture as it is; from 1 on: its augmented copies; null, which means 0, in rows older than this column",
     nullable=True,
 )
 _WIDTH = column("width", pa.int32(), "Width of the original after EXIF orientation, in pixels")
@@ -117,6 +124,7 @@ FEATURES = pa.schema(
         _FEATURES,
         _RUN_ID,
         _KEY,
+        _COPY,
     ]
 )
 """Table features.<dataset>."""
@@ -192,7 +200,7 @@ RUNS = pa.schema(
         _DATASET,
         _RUN_ID,
         column("listed", pa.int64(), "Objects listed; always registered + quarantined"),
-        column("registered", pa.int64(), "Rows published in features.<dataset>"),
+        column("registered", pa.int64(), "Images published in features.<dataset>: its rows, but for augmented copies"),
         column(
             "reused",
             pa.int64(),
@@ -233,6 +241,7 @@ RUNS = pa.schema(
         ),
         *OUTPUT_COLUMNS,
         *COST_COLUMNS,
+        COPIES_COLUMN,
     ]
 )
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""
@@ -255,6 +264,11 @@ WITHDRAWALS = pa.schema(
 
 TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS, names.WITHDRAWALS: WITHDRAWALS}
 """The tables that all datasets share; the others are of one dataset: its FEATURES, and its pixels."""
+
+
+def rows_of_run(run: Mapping[str, Any]) -> int:
+    """How many rows each table of features has of a run. run: its row of features.runs."""
+    return int(run["registered"]) * (1 + (run["copies"] or 0))
 
 
 def columns_of(table: str) -> tuple[str, ...]:

@@ -53,9 +53,8 @@ def prepare_model(run: Run, settings: Settings) -> None:
     Standard error is closed meanwhile: TensorFlow writes banners to it without Python's logging.
     """
     with _standard_error_closed():
-        for output in run.outputs:
-            if output.model:
-                prepare(output.model, output.preprocessing, run.lake, settings.cache, run.dataset.engine)
+        for output in run.models:
+            prepare(output.spec, output.preprocessing, run.lake, settings.cache, run.dataset.engine)
 
 
 _engines: dict[tuple[str, str, str | ServedEngine], Engine] = {}

@@ -9,7 +9,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
@@ -60,6 +60,21 @@ def flipped(image: AnyPicture, direction: str) -> AnyPicture:
     if not isinstance(image, Image.Image):
         return image.flipped(direction)
     return image.transpose(MIRRORS[direction])
+
+
+def rotated(image: Image.Image, degrees: float) -> Image.Image:
+    """Turned about its middle against the clock, by the bilinear filter; what it does not cover is black."""
+    return image.rotate(degrees, Image.Resampling.BILINEAR)
+
+
+def brightened(image: Image.Image, factor: float) -> Image.Image:
+    """Every value multiplied, and cut to 0 to 255."""
+    return ImageEnhance.Brightness(image).enhance(factor)
+
+
+def contrasted(image: Image.Image, factor: float) -> Image.Image:
+    """The distance of every value from the mean of the luminance, a whole number, multiplied; cut to 0 to 255."""
+    return ImageEnhance.Contrast(image).enhance(factor)
 
 
 def grey(image: Image.Image, channels: int) -> Image.Image:

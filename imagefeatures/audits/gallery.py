@@ -49,7 +49,7 @@ def load(settings: Settings, dataset: str, neighbours: int, partitions: Sequence
     Raises InputError where its vectors were computed in several ways, or where it has more than MOST images, and what
     `read.open` raises.
     """
-    opened = read.open(dataset, settings=settings, partitions=partitions)
+    opened = read.open(dataset, settings=settings, partitions=partitions, copies=False)
     fingerprint = opened.fingerprint
     if len(opened) > MOST:
         raise InputError(

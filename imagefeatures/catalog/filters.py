@@ -34,7 +34,15 @@ below = cast("Callable[[str, str], BooleanExpression]", LessThan)
 at_least = cast("Callable[[str, str], BooleanExpression]", GreaterThanOrEqual)
 """at_least("image_id", text): rows whose column has this value or a greater one."""
 
+_equals_number = cast("Callable[[str, int], BooleanExpression]", EqualTo)
+
 _is_not_null = cast("Callable[[Any], BooleanExpression]", NotNull)
+
+
+def of_copy(number: int) -> BooleanExpression:
+    """Rows of augmented copies with this number. 0: of the pictures as they are; older rows have none."""
+    same = _equals_number("copy", number)
+    return same if number else Or(same, is_null("copy"))
 
 
 def as_in_sql(condition: BooleanExpression) -> BooleanExpression:

@@ -25,7 +25,7 @@ from pyparsing import ParseException
 
 from imagefeatures import names, schemas
 from imagefeatures.catalog import connect, failures, pixel_tables, tables
-from imagefeatures.catalog.filters import as_in_sql, at_least, below, equal, is_null, one_of
+from imagefeatures.catalog.filters import as_in_sql, at_least, below, equal, is_null, of_copy, one_of
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
@@ -45,6 +45,7 @@ class Selection(TypedDict, total=False):
     fingerprint: rows whose vectors were computed in this way alone.
     split: "train" or "test": which side of a split by the images' bytes; equal bytes are always on the same side.
     test_share: which part of all images is for testing, by default 0.2.
+    copies: False leaves out augmented copies of pictures; by default they are rows like the others.
     """
 
     partitions: Sequence[str] | None
@@ -55,6 +56,7 @@ class Selection(TypedDict, total=False):
     fingerprint: str | None
     split: Literal["train", "test"] | None
     test_share: float | None
+    copies: bool | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ def plan(settings: Settings, name: str, selection: Selection) -> Plan:
     if unknown := sorted(selection.keys() - Selection.__annotations__.keys()):
         raise TypeError(f"no argument {unknown[0]!r}; there are {', '.join(Selection.__annotations__)}")
     rows = _row_filter(name, selection)
+    if (copies := selection.get("copies")) not in (None, True, False):
+        raise InputError(f"{names.table_name(name)}: copies is {printable(repr(copies))}; it may be True or False")
     with failures.readable(names.table_name(name), settings.catalog):
         return _plan(settings, name, selection, rows)
 
@@ -110,6 +114,8 @@ def _plan(settings: Settings, name: str, selection: Selection, rows: BooleanExpr
         except NoSuchTableError:
             return _without_table(name, _datasets(catalog))
         snapshot = _snapshot(table, name, selection)
+        if selection.get("copies") is False and "copy" in table.schema().column_names:
+            rows = And(rows, of_copy(0))
         bound, condition = _bound(table, name, rows)
         schema = pixel_tables.schema(table)
         scan = table.scan(row_filter=rows, snapshot_id=snapshot)

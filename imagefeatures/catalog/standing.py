@@ -43,7 +43,7 @@ def standing(catalog: Catalog, settings: Settings, dataset: str, partition: str)
     for table in names.tables_of_run(row):
         tasks = _planned(open_table(catalog, settings, table), partition)
         counted = sum(task.file.record_count for task in tasks)
-        whole = whole and counted == row["registered"] and not any(task.delete_files for task in tasks)
+        whole = whole and counted == schemas.rows_of_run(row) and not any(task.delete_files for task in tasks)
         files[table] = _named(tasks)
     if not whole:
         raise CatalogError(

@@ -29,7 +29,7 @@ from tenacity.wait import wait_random, wait_random_exponential
 from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect, guards, loading, pixel_tables, retention
 from imagefeatures.catalog.failures import in_one_line
-from imagefeatures.catalog.filters import equal
+from imagefeatures.catalog.filters import equal, of_copy
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
 
@@ -174,8 +174,9 @@ def agree(tables: dict[str, Table], dataset: str, partition: str, empty: bool = 
     (row,) = rows or [{"run_id": None, "quarantined": 0, "registered": 0}]
     quarantined = run_ids(names.QUARANTINE, rows_of(partition, dataset))
     run_id, features = row["run_id"], tables.keys() - {names.QUARANTINE, names.RUNS}
+    expected = Counter({run_id: schemas.rows_of_run(row)})
     return quarantined == Counter({run_id: row["quarantined"]}) and all(
-        run_ids(name, equal("partition_key", partition)) == Counter({run_id: row["registered"]}) for name in features
+        run_ids(name, equal("partition_key", partition)) == expected for name in features
     )
 
 
@@ -203,16 +204,19 @@ def other_partitions(catalog: Catalog, dataset: str, partition: str) -> list[str
 
 
 @in_one_line
-def files_with(catalog: Catalog, dataset: str, fingerprint: str) -> list[tuple[str, int]]:
+def files_with(catalog: Catalog, dataset: str, fingerprint: str, number: int = 0) -> list[tuple[str, int]]:
     """The data files of features.<dataset> that may hold rows of this fingerprint: (URI, bytes), sorted.
 
-    Creates no table. A file with single deleted rows is left out.
+    number: of augmented copies. Creates no table. A file with single deleted rows is left out.
     """
     try:
         table = catalog.load_table((names.NAMESPACE, dataset))
     except NoSuchTableError:
         return []
-    tasks = _planned(table, equal("fingerprint", fingerprint))
+    where = equal("fingerprint", fingerprint)
+    if "copy" in table.schema().column_names:
+        where = And(where, of_copy(number))
+    tasks = _planned(table, where)
     return sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks if not task.delete_files)
 
 

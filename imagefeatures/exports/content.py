@@ -101,7 +101,7 @@ class Content:
             "rows": self.rows,
             self.array_name: self.shape[0] if self.kind is None else list(self.shape),
             **pixels,
-            "order": "uri",
+            "order": "uri, copy" if "copy" in self.facts.names else "uri",
             "label_names": list(self.label_names),
             "versions": versions(),
         }

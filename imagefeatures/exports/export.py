@@ -99,9 +99,13 @@ def prepare(settings: Settings, request: Request, progress: Progress = lambda wh
     rows or with several fingerprints; and what `read.batches` raises.
     """
     place = _Place.of(request)
-    chosen = _facts(request)
+    _facts(request)
     place.target(None).check()
-    found = rows.find(settings, read.table_with(request.dataset, request.what), request.selection)
+    selection = request.selection
+    if request.originals:  # a copy has the same
+        selection = {**selection, "copies": False}
+    found = rows.find(settings, read.table_with(request.dataset, request.what), selection)
+    chosen = _facts(replace(request, columns=(*request.columns, "copy")) if found.augmented else request)
     if found.kind is not None and place.format.name == "webdataset" and not request.originals:
         check_png(found.kind)
     projection = None

@@ -1,5 +1,7 @@
 """The rows of an export in order of URI, however large the table and in whatever order its files have them.
 
+Augmented copies of a picture follow it in the order of their numbers.
+
 The URIs alone are read first and sorted: about 100 MB for a million. The rank of each row is kept, 8 bytes a row. Then
 the rows come in windows: every file that has rows of a window is read, and its rows are put at their places. The files
 of a folder follow its listing, which is sorted: windows are small, and each file is read once. Where the URIs of a file
@@ -49,7 +51,7 @@ class Rows:
 
     table: without the namespace. snapshot: its id. model, fingerprint: of all rows; no model of pixels. values: those
     of a row. label_names: of all rows of the snapshot, sorted, so that a label has the same number in every export of
-    it.
+    it. augmented: whether there are augmented copies among them.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class Rows:
     fingerprint: str
     values: Values
     label_names: tuple[str, ...]
+    augmented: bool
     _plan: Plan
     _files: tuple[_File, ...]
 
@@ -210,8 +213,8 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
     plan = snapshots.plan(settings, name, selection)
     of_pixels = names.is_pixels_table(name)
     same = MODEL_COLUMNS[1:] if of_pixels else MODEL_COLUMNS
-    columns = ("uri", "label", *same)
-    uris: list[pa.Array] = []
+    columns = ("uri", "copy", "label", *same)
+    keys: list[pa.RecordBatch] = []
     counts: list[int] = []
     made: set[tuple[str, ...]] = set()
     label_names: set[str] = set()
@@ -220,12 +223,12 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
             counts.append(0)
             for batch in batches:
                 counts[-1] += batch.num_rows
-                uris.append(batch.column("uri"))
+                keys.append(batch.select(["uri", "copy"]))
                 label_names.update(labels.names_in([batch.column("label")]))
                 made.update(zip(*(batch.column(column).to_pylist() for column in same), strict=True))
     if plan.condition is not None:
         label_names = _label_names(settings, name, plan.snapshot)
-    if not uris or plan.snapshot is None:
+    if not keys or plan.snapshot is None:
         raise InputError(f"{table}: no row is asked for that it has; nothing is exported")
     if len(made) > 1:
         two = " and ".join(" ".join(of_rows) for of_rows in sorted(made)[:2])
@@ -235,7 +238,11 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
             "older partitions again"
         )
     (found,) = made
-    order = pc.sort_indices(pa.chunked_array(uris), sort_keys=[("", "ascending")]).to_numpy()
+    keyed = pa.Table.from_batches(keys)
+    augmented = pc.any(pc.greater(keyed["copy"], 0)).as_py() or False
+    # A second key that is always the same would cost time and memory for nothing.
+    keyed = keyed.set_column(1, "copy", keyed["copy"].fill_null(0)) if augmented else keyed.select(["uri"])
+    order = pc.sort_indices(keyed, sort_keys=[(name, "ascending") for name in keyed.column_names]).to_numpy()
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     of_files = np.split(ranks, np.cumsum(counts)[:-1])
@@ -257,6 +264,7 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
         found[-1],
         values,
         tuple(sorted(label_names)),
+        augmented,
         plan,
         tuple(sorted(files, key=lambda file: file.first)),
     )

@@ -44,8 +44,8 @@ class Job(BaseModel):
 
     @property
     def selection(self) -> Selection:
-        """The rows of the snapshot, as `imagefeatures.read` takes them."""
-        return {"snapshot": self.snapshot, "fingerprint": self.fingerprint}
+        """The rows of the snapshot that are judged and predicted, as `imagefeatures.read` takes them."""
+        return {"snapshot": self.snapshot, "fingerprint": self.fingerprint, "copies": False}
 
 
 def plan_job(dataset: str, classify: Classify | None, params: ClassifyParams, settings: Settings) -> str:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
+from imagefeatures.preprocessing.augment import AugmentedCopy
 from imagefeatures.preprocessing.bands import SHARD_BYTES, Bands, Channels
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
 from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
@@ -25,7 +28,7 @@ from imagefeatures.preprocessing.shapes import Shape
 from imagefeatures.preprocessing.standard import RGB, Stretch, Upright
 from imagefeatures.strict import FrozenModel
 
-__all__ = ["RGB", "VERSION", "Chains", "PixelRule", "Preprocessing", "Stretch", "Transform", "Upright"]
+__all__ = ["RGB", "VERSION", "Chains", "PixelRule", "Preprocessing", "Stretch", "Transform", "Upright", "for_image"]
 
 VERSION = 1
 """Raise it when imagefeatures/images.py or imagefeatures/transforms.py makes other pixels than before.
@@ -53,7 +56,7 @@ class PixelRule(Protocol):
 
 
 Transform = Annotated[
-    Upright | RGB | Stretch | Resize | CenterCrop | Crop | Pad | Flip | Alpha | Grayscale | Bands,
+    Upright | RGB | Stretch | Resize | CenterCrop | Crop | Pad | Flip | Alpha | Grayscale | Bands | AugmentedCopy,
     Field(discriminator="kind"),
 ]
 
@@ -72,6 +75,38 @@ class Preprocessing(FrozenModel):
     def standard(cls, height: int, width: int) -> Preprocessing:
         """Upright, RGB, stretched to the size: what the Keras examples of the ImageNet models do."""
         return cls(chain=(Upright(), RGB(), Stretch(height=height, width=width)))
+
+    @classmethod
+    def of(cls, *chain: Transform) -> Preprocessing:
+        """These transforms. A chain that is the default one in other words gets its form, and with it its facts."""
+        match chain:
+            case (Upright(), RGB(), Resize(size=(height, width), interpolation="bicubic")):
+                return cls.standard(height, width)
+        return cls(chain=chain)
+
+    @property
+    def augmentation(self) -> AugmentedCopy | None:
+        """What is done to this copy of a picture; None where a dataset has no copies."""
+        return next((transform for transform in self.chain if isinstance(transform, AugmentedCopy)), None)
+
+    @property
+    def copy_number(self) -> int:
+        """Which copy of each picture the chain makes; 0: the picture as it is."""
+        return self.augmentation.number if self.augmentation else 0
+
+    @property
+    def plain(self) -> Preprocessing:
+        """The same chain without augmentation. It makes the same pixels as copy 0 of this one."""
+        of = Preprocessing.of(*(transform for transform in self.chain if not isinstance(transform, AugmentedCopy)))
+        return of.model_copy(update={"version": self.version})
+
+    def of_copy(self, number: int) -> Preprocessing:
+        """The chain of another copy. The fingerprint is the same. number: 0 where there is no augmentation."""
+        chain = tuple(
+            transform.model_copy(update={"number": number}) if isinstance(transform, AugmentedCopy) else transform
+            for transform in self.chain
+        )
+        return self.model_copy(update={"chain": chain})
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -117,22 +152,23 @@ class Preprocessing(FrozenModel):
         match self.chain:
             case (Upright() as upright, RGB() as rgb, Stretch() as stretch):
                 return facts | upright.facts() | rgb.facts() | stretch.facts()
-        return facts | {"chain": [transform.model_dump(mode="json") for transform in self.chain]}
+        # All copies of a picture have one fingerprint, and so have those that are there besides.
+        return facts | {"chain": [transform.model_dump(mode="json", exclude={"number"}) for transform in self.chain]}
 
     @property
     def fingerprint(self) -> str:
         """Digest of the chain alone, for pixels: 32 hexadecimal digits."""
         return hashlib.sha256(json.dumps({"preprocessing": self.facts}, sort_keys=True).encode()).hexdigest()[:32]
 
-    def __call__(self, image: Any) -> Any:
-        """image: a decoded Pillow image, or a Picture of bands.
+    def __call__(self, image: Any, image_id: str = "") -> Any:
+        """image: a decoded Pillow image, or a Picture of bands. image_id: of its bytes, where the chain augments.
 
         Returns an array of self.dtype, [height, width, channels]. Raises Rejected.
         """
         from imagefeatures import transforms
 
         for transform in self.chain:
-            image = transform(image)
+            image = transform(image, image_id) if isinstance(transform, AugmentedCopy) else transform(image)
         return transforms.as_array(image)
 
 
@@ -154,11 +190,14 @@ class Chains:
         """Of all of them: they begin with the same bands, or with RGB."""
         return self.chains[0].dtype
 
-    def __call__(self, image: Any) -> Any:
-        """image: as a chain takes it. Returns an array of that shape. Raises Rejected if one of the chains does."""
+    def __call__(self, image: Any, image_id: str = "") -> Any:
+        """image, image_id: as a chain takes them. Returns an array of that shape.
+
+        Raises Rejected if one of the chains does.
+        """
         import numpy as np
 
-        return np.concatenate([chain(image).reshape(-1) for chain in self.chains])
+        return np.concatenate([chain(image, image_id).reshape(-1) for chain in self.chains])
 
     def split(self, pixels: Any) -> list[Any]:
         """The arrays of n images for each chain: [n, height, width, channels]. pixels: [n, *shape]."""
@@ -168,3 +207,12 @@ class Chains:
             pixels[:, start:end].reshape(-1, *chain.shape)
             for chain, start, end in zip(self.chains, starts, ends, strict=True)
         ]
+
+
+def for_image(rule: PixelRule, data: bytes) -> Callable[[Any], Any]:
+    """The rule as it is for the image with these bytes: where chance decides, it is by them."""
+    if isinstance(rule, Chains | Preprocessing):
+        chains = rule.chains if isinstance(rule, Chains) else (rule,)
+        if any(chain.copy_number for chain in chains):
+            return partial(rule, image_id=hashlib.sha256(data).hexdigest())
+    return rule

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, Wrap
 
 from imagefeatures import beside
 from imagefeatures.preprocessing import RGB, Preprocessing, Transform, Upright
+from imagefeatures.preprocessing.augment import Augment, AugmentedCopy
 from imagefeatures.preprocessing.bands import Bands, Channels
 from imagefeatures.preprocessing.colour import Alpha, Grayscale
 from imagefeatures.preprocessing.geometry import CenterCrop, Crop, Flip, Pad, Resize
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 BY_NAME: dict[str, type[FrozenModel]] = {
     transform.model_fields["kind"].default: transform
-    for transform in (Resize, CenterCrop, Crop, Pad, Flip, Grayscale, Alpha)
+    for transform in (Resize, CenterCrop, Crop, Pad, Flip, Grayscale, Alpha, Augment)
 }
 """The transforms that a dataset file may name."""
 
@@ -54,7 +55,7 @@ def _by_name(transform: Any, inner: SerializerFunctionWrapHandler) -> dict[str, 
 
 
 Declared = Annotated[
-    Resize | CenterCrop | Crop | Pad | Flip | Grayscale | Alpha,
+    Resize | CenterCrop | Crop | Pad | Flip | Grayscale | Alpha | Augment,
     Field(discriminator="kind"),
     BeforeValidator(_by_kind, json_schema_input_type=dict[str, Any] | str),
     WrapSerializer(_by_name),
@@ -92,6 +93,12 @@ def check(declared: Sequence[Any], channels: Channels | None = None) -> None:
     _ = (_chain(declared, 3) if channels is None else _chain_of_bands(declared, channels)).shape
 
 
+def copies(declared: Sequence[Any] | PreprocessorConfig | None) -> int:
+    """How many augmented copies of each picture there are, besides itself."""
+    transforms = () if declared is None or isinstance(declared, PreprocessorConfig) else declared
+    return next((transform.copies for transform in transforms if isinstance(transform, Augment)), 0)
+
+
 def settled(declared: Sequence[Any] | None, model: ModelSpec, channels: Channels | None = None) -> Preprocessing:
     """The whole chain that makes the model's input. declared: None for the default. channels: of pictures of bands.
 
@@ -124,7 +131,7 @@ def without_model(
 def _chain_of_bands(declared: Sequence[Any], channels: Channels) -> Preprocessing:
     """Such a picture is turned upright as it is read."""
     for transform in declared:
-        if isinstance(transform, Alpha | Grayscale):
+        if isinstance(transform, Alpha | Grayscale | Augment):
             raise ValueError(f"{transform.kind}: is for RGB, and channels takes the bands as they are; leave one out")
     return Preprocessing(chain=(Bands(channels=channels), *declared))
 
@@ -136,12 +143,23 @@ def _chain(declared: Sequence[Any], channels: int) -> Preprocessing:
         first = rest.pop(0)
     if any(isinstance(transform, Alpha) for transform in rest):
         raise ValueError("alpha: must be the first transform, and is there once: after it a picture has no alpha")
-    match rest:
-        case [Resize(size=(height, width), interpolation="bicubic")] if isinstance(first, RGB):
-            return Preprocessing.standard(height, width)
+    _check_augment(rest)
     grey = {"channels": 1 if channels == 1 else 3}
-    chain: list[Transform] = [
-        transform.model_copy(update=grey) if isinstance(transform, Grayscale) and not transform.channels else transform
-        for transform in rest
-    ]
-    return Preprocessing(chain=(Upright(), first, *chain))
+    chain: list[Transform] = []
+    for transform in rest:
+        if isinstance(transform, Grayscale) and not transform.channels:
+            chain.append(transform.model_copy(update=grey))
+        elif isinstance(transform, Augment):
+            chain.append(AugmentedCopy(**transform.model_dump(exclude={"kind", "copies"})))
+        else:
+            chain.append(transform)
+    return Preprocessing.of(Upright(), first, *chain)
+
+
+def _check_augment(transforms: Sequence[Any]) -> None:
+    places = [at for at, transform in enumerate(transforms) if isinstance(transform, Augment)]
+    if len(places) > 1:
+        raise ValueError("augment: is there once; set all that copies may differ in at one place")
+    for at in places:
+        if transforms[at].crop and not isinstance(next(iter(transforms[at + 1 :]), None), Resize):
+            raise ValueError("augment: crop leaves each copy a size of its own; put a resize after it")

@@ -22,7 +22,7 @@ class Shape(NamedTuple):
     longest: int | None = None
 
 
-def _not_a_truth_value(given: Any) -> Any:
+def not_a_truth_value(given: Any) -> Any:
     if isinstance(given, bool):  # Python would count it as 1
         raise ValueError("must not be true or false")
     return given
@@ -48,7 +48,7 @@ def _of_three(given: Any) -> Any:
 
 COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
-WholeNumber = Annotated[int, BeforeValidator(_not_a_truth_value)]
+WholeNumber = Annotated[int, BeforeValidator(not_a_truth_value)]
 Side = Annotated[WholeNumber, Field(ge=1, le=4096)]
 """A side in pixels."""
 

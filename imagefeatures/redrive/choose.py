@@ -86,6 +86,12 @@ def choose(dataset: Dataset, params: RedriveParams, partition: str, settings: Se
                 f"partition: {partition} of {dataset.name} has {what} of another fingerprint, {one}, "
                 f"than a run computes now, {output.fingerprint}; run the whole partition: {_whole(dataset, partition)}"
             )
+    copies = max(output.copy_number for output in settled)
+    if copies != (held.row["copies"] or 0):
+        raise ParamsError(
+            f"partition: {partition} of {dataset.name} has {held.row['copies'] or 0} copies of each image, and a run "
+            f"makes {copies} now; run the whole partition: {_whole(dataset, partition)}"
+        )
     by_table = {output.table: [PublishedFile(*file) for file in held.files[output.table]] for output in settled}
     files = by_table.pop(settled[0].table)
     inside = list(_inside(dataset, chosen, kept, files))

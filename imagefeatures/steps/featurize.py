@@ -49,7 +49,7 @@ def run_shard(run: Run, shard: int, *engines: Engine) -> Receipt:
     for output, of_output in zip(run.outputs, computed, strict=True):
         if isinstance(of_output, _Kept):
             continue
-        of_model = f"{output.spec.name}: " if len(engines) > 1 else ""
+        of_model = f"{output.spec.name}: " if len(run.models) > 1 else ""
         for row, count in of_output.not_finite():
             why = Rejected(Reason.NOT_FINITE, f"{of_model}{count} values are not finite")
             bad.setdefault(str(row["uri"]), (row, why))
@@ -114,7 +114,8 @@ def pixel_table(run: Run, images: pa.Table, output: Output) -> pa.Table:
     """images: schemas.pixels of n rows. Returns schemas.pixels_table, for an output of pixels."""
     schema = schemas.of_table(output.table, output.kind)
     constants = {"partition_key": run.partition, "fingerprint": output.fingerprint, "run_id": run.run_id}
-    columns = {name: pa.repeat(pa.scalar(value), images.num_rows) for name, value in constants.items()}
+    constants |= {"copy": pa.scalar(output.copy_number, pa.int32())}
+    columns = {name: pa.repeat(value, images.num_rows) for name, value in constants.items()}
     columns |= {name: images[name] for name in images.column_names}
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
@@ -139,11 +140,12 @@ def feature_table(run: Run, images: pa.Table, vectors: np.ndarray, output: Outpu
     offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32) if width else np.zeros(1, np.int32)
     constants = {
         "partition_key": run.partition,
+        "copy": pa.scalar(output.copy_number, pa.int32()),
         "model": output.spec.name,
         "fingerprint": output.fingerprint,
         "run_id": run.run_id,
     }
-    columns = {name: pa.repeat(pa.scalar(value), count) for name, value in constants.items()}
+    columns = {name: pa.repeat(value, count) for name, value in constants.items()}
     columns |= {name: images[name] for name in images.column_names}
     columns["features"] = pa.ListArray.from_arrays(
         pa.array(offsets), pa.array(vectors.reshape(-1)), type=schemas.FEATURES.field("features").type

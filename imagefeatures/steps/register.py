@@ -156,9 +156,8 @@ def _refuse_a_changed_server(run: Run, audit: Audit) -> None:
     if isinstance(run.dataset.engine, ServedEngine) and audit.registered > audit.reused:
         from imagefeatures.models import engines, prepare  # for such runs alone
 
-        for output in run.outputs:
-            if output.model:
-                engines.load(run.dataset.engine, prepare.read_bundle(output.model, output.preprocessing, run.lake))
+        for output in run.models:
+            engines.load(run.dataset.engine, prepare.read_bundle(output.spec, output.preprocessing, run.lake))
 
 
 def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:
@@ -204,9 +203,10 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "finished_at": finished,
         "base_started_at": run.started_at,
         "versions": sorted(run.versions.items()),
-        "models": [(output.model.name, output.fingerprint) for output in run.others if output.model],
+        "models": [(output.spec.name, output.fingerprint) for output in run.models[1:]],
         "pixels": run.kept.fingerprint if run.kept else None,
         "models_reused": list(audit.models_reused.items()),
+        "copies": max(output.copy_number for output in run.outputs),
     }
     for step, totals in audit.steps.items():
         row |= {f"{step}_seconds": totals.seconds, f"{step}_images": totals.images, f"{step}_bytes": totals.bytes}

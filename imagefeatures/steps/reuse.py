@@ -26,7 +26,10 @@ from imagefeatures.steps import VALIDATE
 from imagefeatures.summaries import Search
 
 KNOWN = pa.schema(
-    [(n, schemas.FEATURES.field(n).type) for n in ("image_id", "width", "height", "mode", "model", "fingerprint")]
+    [
+        (n, schemas.FEATURES.field(n).type)
+        for n in ("image_id", "width", "height", "mode", "copy", "model", "fingerprint")
+    ]
     + [("features", pa.list_(pa.float32()))]
 )
 """The columns that are read from the table. Any value may be null: the row may be another writer's."""
@@ -36,22 +39,26 @@ def known_columns(output: Output) -> pa.Schema:
     """The same of an output's table: KNOWN, or of a table of pixels the columns in their place."""
     if output.kind is None:
         return KNOWN
-    same = [KNOWN.field(name) for name in ("image_id", "width", "height", "mode", "fingerprint")]
+    same = [KNOWN.field(name) for name in ("image_id", "width", "height", "mode", "copy", "fingerprint")]
     return pa.schema([*same, ("pixels", output.kind.storage)])
 
 
-_LOOKED_AT = pa.schema([KNOWN.field("image_id"), KNOWN.field("fingerprint")])
+_LOOKED_AT = pa.schema([KNOWN.field("image_id"), KNOWN.field("copy"), KNOWN.field("fingerprint")])
 
 UNREADABLE = (storage.ObjectMissing, StoreRefused, pa.ArrowException, OSError, KeyError)
 """The errors of a file that is gone or has changed. (A store that does not answer raises StoreError.)"""
 
 
 class KnownFile(NamedTuple):
-    """A data file of a table. size: in bytes. table: its name; empty for the run's first, as earlier versions wrote."""
+    """A data file of a table, and of which augmented copies its rows are searched.
+
+    size: in bytes. table: its name; empty for the run's first, as earlier versions wrote. number: of the copies.
+    """
 
     uri: str
     size: int
     table: str = ""
+    number: int = 0
 
 
 RowLocation = tuple[int, int]
@@ -76,16 +83,17 @@ def known_files(run: Run) -> list[KnownFile]:
 
 
 def output_of(run: Run, file: KnownFile) -> Output:
-    """The output of the run whose table has the file."""
-    return next(output for output in run.outputs if output.table == (file.table or run.tables[0]))
+    """The output of the run whose table has the file, and whose rows are searched in it."""
+    place = (file.table or run.tables[0], file.number)
+    return next(output for output in run.outputs if (output.table, output.copy_number) == place)
 
 
 def row_locations(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, RowLocation]]:
-    """(image_id, location) of each row of a file with its output's fingerprint. numbered: the file and its number."""
+    """(image_id, location) of each row of a file that its output may use. numbered: the file and its number."""
     number, file = numbered
-    fingerprint = output_of(run, file).fingerprint
+    output = output_of(run, file)
     for first, table in batches(file, _LOOKED_AT):
-        usable = pc.equal(table["fingerprint"], fingerprint).to_pylist()
+        usable = made_alike(output, table).to_pylist()
         for row, (image_id, is_usable) in enumerate(zip(table["image_id"].to_pylist(), usable, strict=True), first):
             if image_id and is_usable:
                 yield image_id, (number, row)
@@ -109,9 +117,10 @@ def matches(
     [(3, (0, 9)), (3, (2, 4)), (5, (0, 9)), (5, (2, 4))]
     """
     known, wanted = pair
-    first: dict[str, RowLocation] = {}
+    first: dict[tuple[str, int], RowLocation] = {}
     for location in sorted(known):
-        first.setdefault(files[location[0]].table, location)
+        file = files[location[0]]
+        first.setdefault((file.table, file.number), location)
     return ((shard, location) for shard in sorted(set(wanted)) for location in first.values())
 
 
@@ -174,7 +183,7 @@ def _places(verdicts: pa.Table, known: pa.Table) -> pa.Array:
 
 def valid_rows(output: Output, table: pa.Table) -> pa.Table:
     """The rows whose vectors or pixels may be used for an output. table: known_columns, and any other columns."""
-    valid = pc.equal(table["fingerprint"], output.fingerprint)
+    valid = made_alike(output, table)
     if output.model:
         valid = pc.and_(valid, pc.equal(table["model"], output.model.name))
         valid = pc.and_(valid, pc.equal(pc.list_value_length(table["features"]), output.model.width))
@@ -186,14 +195,24 @@ def valid_rows(output: Output, table: pa.Table) -> pa.Table:
     return table.filter(pa.array(np.isfinite(read.vectors(table)).all(axis=1)))
 
 
+def made_alike(output: Output, table: pa.Table) -> pa.ChunkedArray:
+    """Whether each row is of the output's copies and fingerprint. table: with the columns `copy` and `fingerprint`."""
+    known = pa.array(output.known_fingerprints, pa.string())
+    same = pc.equal(table["copy"].fill_null(0), output.copy_number)
+    return pc.and_(pc.is_in(table["fingerprint"], value_set=known), same)
+
+
 def batches(file: KnownFile, schema: pa.Schema, rows: list[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
     """(number of the first row, rows) of a file, in batches: a compacted file may exceed memory.
 
-    schema: of the columns that are read. rows: only row groups that hold one of these. A file that cannot be read ends
-    the iteration.
+    schema: of the columns that are read; a file that is older than `copy` has none. rows: only row groups that hold one
+    of these. A file that cannot be read ends the iteration.
     """
     try:
         for first, batch in read.file_batches(file.uri, file.size, schema.names, rows):
-            yield first, pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            table = pa.Table.from_batches([batch])
+            if "copy" not in table.column_names:
+                table = table.append_column(_LOOKED_AT.field("copy"), pa.nulls(table.num_rows, pa.int32()))
+            yield first, table.select(schema.names).cast(schema)
     except UNREADABLE:
         return

@@ -33,7 +33,7 @@ def columns(output: Output) -> pa.Schema:
 
 
 _LOOKED_AT = pa.schema(
-    [*_VERSION[:2], *(pa.field(name, schemas.FEATURES.field(name).type) for name in ("fingerprint", "run_id"))]
+    [*_VERSION[:2], *(pa.field(n, schemas.FEATURES.field(n).type) for n in ("copy", "fingerprint", "run_id"))]
 )
 
 Newest = tuple[str, RowLocation]
@@ -81,9 +81,9 @@ def versions(run: Run, numbered: tuple[int, KnownFile]) -> Iterator[tuple[str, N
     numbered: the file, and its number. Raises StoreError when the store does not answer.
     """
     number, file = numbered
-    fingerprint = reuse.output_of(run, file).fingerprint
+    output = reuse.output_of(run, file)
     for first, table in reuse.batches(file, _LOOKED_AT):
-        usable = pc.and_(pc.equal(table["fingerprint"], fingerprint), pc.is_valid(table["etag"]))
+        usable = pc.and_(reuse.made_alike(output, table), pc.is_valid(table["etag"]))
         for row in pc.indices_nonzero(usable.combine_chunks().fill_null(False)).to_pylist():
             uri, run_id = table["uri"][row].as_py(), table["run_id"][row].as_py()
             if uri and _is_url(uri):
@@ -109,7 +109,10 @@ def newest(
     [(3, (1, 7))]
     """
     known, wanted = pair
-    last = {files[location[0]].table: location for _, location in sorted(known)}
+    last = {}
+    for _, location in sorted(known):
+        file = files[location[0]]
+        last[file.table, file.number] = location
     return ((shard, location) for shard in wanted for location in last.values())
 
 
@@ -130,13 +133,13 @@ def known_versions(run: Run, shard: int) -> Versions:
         located: list[RowLocation] = search(run).read(shard) if known else []
     except storage.ObjectMissing:  # nobody has searched
         located = []
-    valid = {output.table: [columns(output).empty_table()] for output in run.outputs}
+    valid = {(output.table, output.copy_number): [columns(output).empty_table()] for output in run.outputs}
     for number, locations in groupby(located, key=lambda location: location[0]):
         output, rows = reuse.output_of(run, known[number]), [row for _, row in locations]
         for first, table in reuse.batches(known[number], columns(output), rows):
             if in_batch := [row - first for row in rows if first <= row < first + table.num_rows]:
                 found = reuse.valid_rows(output, table.take(in_batch))
-                valid[output.table].append(_within_limits(run, found))
+                valid[output.table, output.copy_number].append(_within_limits(run, found))
     tables = [pa.concat_tables(of_output) for of_output in valid.values()]
     return Versions(tables, [output.kind for output in run.outputs], _of_one_version(tables))
 

@@ -20,11 +20,11 @@ from imagefeatures_spark.distribute import main, spread
 
 def work(context: SparkContext, run: Run) -> None:
     # The driver reads a model once, and Spark passes it from executor to executor: no worker reads it from the store.
-    bundles = [
-        context.broadcast(prepare.read_bundle(output.model, output.preprocessing, run.lake))
-        for output in run.outputs
-        if output.model
-    ]
+    of_table = {
+        output.table: context.broadcast(prepare.read_bundle(output.spec, output.preprocessing, run.lake))
+        for output in run.models
+    }
+    bundles = [of_table[output.table] for output in run.outputs if output.model]
     spread(
         context, run, steps.FEATURIZE, manifest.read_listing(run).shards, lambda shard: on_worker(run, shard, bundles)
     )

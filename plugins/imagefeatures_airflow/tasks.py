@@ -104,9 +104,8 @@ def model(run_file: str, dataset: str) -> dict[str, Any]:
     with _stops_kept(layout, "model"):
         run = load_run(layout.run_file, settings.lake)
         prepared = [
-            prepare(output.model, output.preprocessing, settings.lake, settings.cache, run.dataset.engine)
-            for output in run.outputs
-            if output.model
+            prepare(output.spec, output.preprocessing, settings.lake, settings.cache, run.dataset.engine)
+            for output in run.models
         ]
         if not prepared:
             print("this run publishes pixels alone: there is no model to prepare")

@@ -30,9 +30,8 @@ def fingerprint(preprocess: Any) -> str:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "a name": ([{"letterbox": {}}], "preprocess.0: there is no transform 'letterbox' (known: alpha, center_crop, crop"),
+    "a name": ([{"letterbox": {}}], "preprocess.0: there is no transform 'letterbox' (known: alpha, augment, center_"),
     "a slip": (["grayscael"], "preprocess.0: there is no transform 'grayscael' (did you mean grayscale?)"),
-    "augment": ([{"augment": {"copies": 4}}], "preprocess.0: there is no transform 'augment'"),
     "no name": ([{None: {}}], "preprocess.0: there is no transform None"),
     "two at once": ([{"resize": SIZE, "pad": SIZE}], "preprocess.0: must be one transform, such as {resize: "),
     "none in a mapping": ([{}], "preprocess.0: must be one transform, such as"),

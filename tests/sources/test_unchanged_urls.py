@@ -130,6 +130,24 @@ def test_pixels_are_reused_with_the_vectors_or_fetched_where_they_are_not_there(
     assert after.num_rows == COUNT
 
 
+@pytest.mark.long
+def test_copies_of_what_has_not_changed_are_reused_and_ones_that_are_not_there_are_fetched_for(
+    planned, photos: Photos, settings: Settings
+) -> None:
+    end = {"resize": {"size": [224, 224]}}
+    published(planned(), settings)
+    for copies, fetched in ((1, True), (1, False), (2, True), (2, False), (1, False)):
+        photos.again()
+        before = {(row["uri"], row["copy"]): row["features"] for row in read.table(settings, "photos").to_pylist()}
+        augment = {"augment": {"copies": copies, "crop": 0.6}}
+        work = THIS_PROCESS if fetched else NOTHING
+        summary = published(planned(preprocess=[augment, end]), settings, work)
+        assert (summary["reused"], photos.sent > 0) == (COUNT, fetched)
+        after = {(row["uri"], row["copy"]): row["features"] for row in read.table(settings, "photos").to_pylist()}
+        assert len(after) == (1 + copies) * COUNT
+        assert all(after[key] == before[key] for key in after.keys() & before.keys())
+
+
 def run_number(rows: dict[str, dict[str, object]]) -> str:
     return str(rows["/3.jpg"]["key"]).split()[1]
 
