@@ -12,29 +12,25 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from imagefeatures import read
+from imagefeatures.readers.parquet import SMALL_FILE, files_ahead
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.snapshots import Plan, SnapshotFile
 
 T = TypeVar("T")
 
-SMALL_FILE = 4 << 20
-"""A file of at most this size, in bytes, is read before its turn. A shard of 512 vectors has 2 MB."""
-
-FILES_AHEAD = 4
-"""How many small files are read at the same time."""
-
 
 def ahead(
-    tasks: Iterable[T],
+    tasks: Sequence[T],
     file_of: Callable[[T], SnapshotFile],
     rows: Callable[[SnapshotFile], Iterator[pa.RecordBatch]],
 ) -> Iterator[tuple[T, Iterable[pa.RecordBatch]]]:
-    """Each task with the rows of its file. Small files are read ahead, as `read.batches` does it.
+    """Each task with the rows of its file. Small files are read ahead, as many as `read.batches` does.
 
     Where two tasks of the same small file follow each other, it is read once.
     """
-    pool = ThreadPoolExecutor(FILES_AHEAD)
+    count = files_ahead(map(file_of, tasks))
+    pool = ThreadPoolExecutor(count)
     last: SnapshotFile | None = None
     reading: Callable[[], Iterable[pa.RecordBatch]] = tuple
 
@@ -49,11 +45,11 @@ def ahead(
 
     waiting = iter(tasks)
     try:
-        ahead = deque(map(begun, islice(waiting, FILES_AHEAD)))
+        ahead = deque(map(begun, islice(waiting, count)))
         while ahead:
             task, result = ahead.popleft()
-            yield task, result()
             ahead.extend(map(begun, islice(waiting, 1)))
+            yield task, result()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -181,7 +181,10 @@ class _Window:
         inside = (places >= 0) & (places < len(self._values))
         if not inside.all():
             places, values, facts = places[inside], values[inside], facts.filter(pa.array(inside))
-        self._values[places] = values
+        if len(places) and (np.diff(places) == 1).all():  # a slice is copied three times as fast
+            self._values[places[0] : places[-1] + 1] = values
+        else:
+            self._values[places] = values
         self._places.append(places)
         self._facts.append(facts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -111,6 +111,11 @@ def batch_rows(kinds: Sequence[pa.DataType]) -> int:
     return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, sizes)))
 
 
+def files_ahead(files: Iterable[SnapshotFile]) -> int:
+    """How many small files are read before their turn: see FILES_AHEAD."""
+    return 1 if all(file.uri.startswith("file://") for file in files) else FILES_AHEAD
+
+
 def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the columns and types of the schema; a column that it lacks is null."""
     present = set(batch.schema.names)
@@ -125,7 +130,7 @@ def _in_turn(
     files: Sequence[SnapshotFile], read: Callable[[SnapshotFile], Iterator[pa.RecordBatch]], together: int
 ) -> Iterator[pa.RecordBatch]:
     """The batches of the files. Small files are read ahead, a larger one when its turn has come."""
-    count = 1 if all(file.uri.startswith("file://") for file in files) else FILES_AHEAD
+    count = files_ahead(files)
     pool = ThreadPoolExecutor(count)
 
     def begun(file: SnapshotFile) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from imagefeatures import read
+from imagefeatures.catalog.snapshots import SnapshotFile
 from imagefeatures.errors import InputError
 from imagefeatures.exports import content, reading, rows
 from imagefeatures.exports.rows import Rows
@@ -19,6 +20,7 @@ from imagefeatures.settings import Settings
 from support.exporting import WIDTH, expected, publish, rows_of, scattered
 from support.publishing import DAY, delete_rows
 from support.reading import NEXT_DAY, photos_table
+from support.shared import until
 
 COLUMNS = ("uri", "label", "etag")
 
@@ -82,6 +84,22 @@ def test_a_large_file_of_many_row_groups_is_read_in_turn(
     table = expected(settings)
     assert uris == table["uri"].to_pylist()
     np.testing.assert_array_equal(values, read.vectors(table.combine_chunks()))
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("file", 1), ("s3", 4)])
+def test_of_local_files_one_is_read_ahead_and_of_a_store_four(scheme: str, count: int) -> None:
+    files = [SnapshotFile(f"{scheme}://photos/{number}", 1) for number in range(9)]
+    begun: list[SnapshotFile] = []
+
+    def read_file(file: SnapshotFile) -> Iterator[pa.RecordBatch]:
+        begun.append(file)
+        return iter(())
+
+    found = reading.ahead(files, lambda file: file, read_file)
+    assert next(found)[0] is files[0]
+    until(lambda: len(begun) > count, timeout_seconds=30)
+    found.close()
+    assert begun == files[: count + 1]
 
 
 def test_only_the_rows_that_are_asked_for(settings: Settings, tmp_path: Path) -> None:
