@@ -111,6 +111,17 @@ def batch_rows(kinds: Sequence[pa.DataType]) -> int:
     return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, sizes)))
 
 
+def first_rows(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """The first `most` rows of the batches. What comes after them is not read."""
+    left = most
+    for batch in batches:
+        if batch.num_rows >= left:
+            yield batch.slice(0, left)
+            return
+        left -= batch.num_rows
+        yield batch
+
+
 def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the columns and types of the schema; a column that it lacks is null."""
     present = set(batch.schema.names)
