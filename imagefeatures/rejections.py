@@ -85,8 +85,17 @@ def of_staged(layout: Layout) -> Rejections:
 
 def of_published(settings: Settings, run: Mapping[str, Any]) -> Rejections:
     """The rejections of a published run. run: its row of features.runs."""
-    rows = partial(_published_rows, settings, run["dataset"], run["partition_key"], run["run_id"])
+    rows = partial(published_rows, settings, run["dataset"], run["partition_key"], run["run_id"])
     return Rejections(run["run_id"], True, run["listed"], Counter(dict(run["reasons"])), rows)
+
+
+def published_rows(settings: Settings, dataset: str, partition: str, run_id: str) -> Iterator[Row]:
+    """The rejected objects of a published run, as they are read. Raises as `imagefeatures.read.batches`."""
+    from imagefeatures import read
+
+    where = f"dataset = '{dataset}' and run_id = '{run_id}'"  # neither holds a quote: names.DATASET_NAME, names.RUN_ID
+    for batch in read.batches(settings, names.QUARANTINE, columns=COLUMNS, partitions=(partition,), where=where):
+        yield from batch.to_pylist()
 
 
 def as_csv(rows: Iterator[Row]) -> Iterator[str]:
@@ -111,11 +120,3 @@ def _published(settings: Settings, dataset: str, partition: str) -> dict[str, An
 def _staged_rows(files: list[shards.StagedFile]) -> Iterator[Row]:
     for file in files:
         yield from shards.read_staged(file, list(COLUMNS)).to_pylist()
-
-
-def _published_rows(settings: Settings, dataset: str, partition: str, run_id: str) -> Iterator[Row]:
-    from imagefeatures import read
-
-    where = f"dataset = '{dataset}' and run_id = '{run_id}'"  # neither holds a quote: names.DATASET_NAME, names.RUN_ID
-    for batch in read.batches(settings, names.QUARANTINE, columns=COLUMNS, partitions=(partition,), where=where):
-        yield from batch.to_pylist()

@@ -107,6 +107,13 @@ def as_png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def as_jpeg(pixels: np.ndarray) -> bytes:
+    """uint8 [height, width, 1 or 3 channels] as a JPEG for people to look at: some 10 kB of a photo of 256 × 256."""
+    out = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels).save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
 def _alpha(image: Image.Image) -> Image.Image | None:
     """The alpha of a picture in mode L; None of one without. A transparent colour has alpha 0, all others have 255."""
     if image.mode in WITH_ALPHA:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,13 +10,13 @@ import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from imagefeatures import isolation, storage
+from imagefeatures import isolation
 from imagefeatures.audits.gallery import Gallery
 from imagefeatures.audits.overlap import SIDE, grey, overlap
-from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.isolation import REJECTED
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import RGB, Preprocessing, Stretch, Upright
+from imagefeatures.thumbnails.stored import bytes_of
 
 SAME = 0.95
 """From this overlap on two photos show the same picture."""
@@ -73,10 +72,10 @@ class Found(NamedTuple):
 
 def thumbnails(photos: Sequence[tuple[str, str]]) -> Iterator[np.ndarray | None]:
     """The small grey pictures, decoded in the isolated process: see `overlap.grey`."""
-    chain = Preprocessing(chain=(Upright(), RGB(), Stretch(height=SIDE, width=SIDE)))
+    chain, limits = Preprocessing(chain=(Upright(), RGB(), Stretch(height=SIDE, width=SIDE))), Limits()
     for start in range(0, len(photos), _AT_ONCE):
-        blobs = [_bytes_of(uri, image_id) for uri, image_id in photos[start : start + _AT_ONCE]]
-        batch = isolation.decoder().run(blobs, Limits(), chain)
+        blobs = [bytes_of(uri, image_id, limits.max_bytes) for uri, image_id in photos[start : start + _AT_ONCE]]
+        batch = isolation.decoder().run(blobs, limits, chain)
         decoded = iter(batch.decoded_pixels())
         for record in batch.records:
             yield None if record["state"] == REJECTED else grey(next(decoded))
@@ -138,13 +137,3 @@ def _table(gallery: Gallery, same: Sequence[tuple[int, int, float, float | None]
         photos = gallery.photos.take(pa.array([getattr(pair, place) for pair in pairs], pa.int64()))
         columns |= {f"{prefix}{name}": photos[name] for name in ("uri", "label", "partition_key")}
     return pa.table([columns[name] for name in PAIRS.names], schema=PAIRS)
-
-
-def _bytes_of(uri: str, image_id: str) -> bytes:
-    """The bytes of a photo if they are still those of the table; else none, which no decoder takes."""
-    try:
-        readable = uri.startswith(("file://", "s3://")) and storage.stat(uri).size <= Limits().max_bytes
-        data = storage.read(uri) if readable else b""
-    except (storage.ObjectMissing, StoreError, StoreRefused):
-        return b""
-    return data if hashlib.sha256(data).hexdigest() == image_id else b""

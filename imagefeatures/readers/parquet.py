@@ -116,6 +116,17 @@ def files_ahead(files: Iterable[SnapshotFile]) -> int:
     return 1 if all(file.uri.startswith("file://") for file in files) else FILES_AHEAD
 
 
+def first_rows(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """The first `most` rows of the batches. What comes after them is not read."""
+    left = most
+    for batch in batches:
+        if batch.num_rows >= left:
+            yield batch.slice(0, left)
+            return
+        left -= batch.num_rows
+        yield batch
+
+
 def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the columns and types of the schema; a column that it lacks is null."""
     present = set(batch.schema.names)

@@ -6,6 +6,9 @@
     run          the partition that a DAG run fills
     unpublished  a DAG run that is under way or has failed
     downloads    tables as CSV
+    partitions   one published partition, as far as a user may see it
+    rows         the rows of its objects
+    thumbnails   small pictures of them
     published    what is published: read by few threads, kept for seconds
     threads      the threads in which a page is made
     rendering    templates, filters, headers

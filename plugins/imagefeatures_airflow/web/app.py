@@ -5,6 +5,7 @@
 /datasets/{dataset}/partitions/{partition}   one partition
 /dags/{dag_id}/runs/{run_id}                 the partition that a DAG run fills
 …/rejected.csv                               of the last two: every rejected object
+…/partitions/{partition}/thumbnails/{id}     a small picture of an object of the partition
 
 Nothing here runs in the threads that Airflow's own routes share: routes and handlers are coroutines.
 """
@@ -17,10 +18,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
 from imagefeatures.errors import SettingsError
-from imagefeatures_airflow.web import access, datasets, rendering, run
+from imagefeatures_airflow.web import access, datasets, rendering, run, thumbnails
+from imagefeatures_airflow.web.partitions import NotShown
 from imagefeatures_airflow.web.published import Unavailable
 
-PAGES = (datasets.router, run.router)
+PAGES = (datasets.router, run.router, thumbnails.router)
 
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.
 app = FastAPI(title="Image features", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[access.KNOWN_USER])
@@ -31,7 +33,8 @@ for page in PAGES:
 @app.middleware("http")
 async def _send_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
-    response.headers.update(rendering.HEADERS)
+    for name, value in rendering.HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 
@@ -39,3 +42,8 @@ async def _send_headers(request: Request, call_next: Callable[[Request], Awaitab
 @app.exception_handler(Unavailable)
 async def _unavailable(request: Request, error: Exception) -> HTMLResponse:
     return rendering.message(request, "Not available", str(error), status=503)
+
+
+@app.exception_handler(NotShown)
+async def _not_shown(request: Request, error: NotShown) -> HTMLResponse:
+    return rendering.message(request, "Not published", str(error))

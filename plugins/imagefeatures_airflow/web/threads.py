@@ -22,13 +22,16 @@ T = TypeVar("T")
 
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="image features page")
 
+OF_THUMBNAILS = ThreadPoolExecutor(THREADS, thread_name_prefix="image features thumbnail")
+"""Threads that wait for stores and for the decode process. A page with sixty photos does not keep others waiting."""
 
-async def in_thread(work: Callable[[], T]) -> T:
+
+async def in_thread(work: Callable[[], T], pool: ThreadPoolExecutor = _pool) -> T:
     """Do the work in one of the page's threads. Raises Unavailable after PAGE_SECONDS, and what `work` raises."""
     try:
         async with asyncio.timeout(PAGE_SECONDS):
             run = contextvars.copy_context().run  # as asyncio.to_thread does
-            return await asyncio.get_running_loop().run_in_executor(_pool, run, work)
+            return await asyncio.get_running_loop().run_in_executor(pool, run, work)
     except TimeoutError:
         raise Unavailable(
             f"The page cannot be shown now: it was not ready after {PAGE_SECONDS:.0f} s. Airflow's database, the "

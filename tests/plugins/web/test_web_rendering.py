@@ -21,8 +21,8 @@ def test_the_page_may_load_nothing_and_run_nothing(site: Site, settings: Setting
     style = answer.text.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = answer.headers["Content-Security-Policy"]
-    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'self'")
-    assert policy.endswith("; base-uri 'none'; form-action 'none'")
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; frame-ancestors 'self'")
+    assert policy.endswith("; base-uri 'none'; form-action 'self'")
     assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"

@@ -1,0 +1,70 @@
+"""One published partition, as far as a user may see it: what every page of a partition begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+
+from imagefeatures import names
+from imagefeatures.layout import Layout
+from imagefeatures.settings import Settings
+from imagefeatures_airflow.web import access
+from imagefeatures_airflow.web.datasets import current_settings
+from imagefeatures_airflow.web.published import Row, published
+from imagefeatures_airflow.web.threads import in_thread
+
+
+class NotShown(Exception):
+    """There is no such page for this user. Its text is one line for the page."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A published partition that the user may see. row: its row of features.runs."""
+
+    settings: Settings
+    row: Row
+
+    @property
+    def dataset(self) -> str:
+        return str(self.row["dataset"])
+
+    @property
+    def key(self) -> str:
+        return str(self.row["partition_key"])
+
+    @property
+    def run_id(self) -> str:
+        return str(self.row["run_id"])
+
+    @property
+    def table(self) -> str:
+        """The table with its photos, without the namespace: that of the first model, or of the pixels alone."""
+        return names.tables_of_run(self.row)[0]
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.settings.lake, self.dataset, self.key, self.run_id)
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the run published pixels too."""
+        return names.pixels_table(self.dataset) in names.tables_of_run(self.row)
+
+
+async def shown(user: access.User, dataset: str, partition: str) -> Partition:
+    """The partition of that name. Raises NotShown where there is none that the user may see, and Unavailable."""
+    settings = current_settings()
+    runs = await published(settings)
+    row = next((row for row in runs.get(dataset, ()) if row["partition_key"] == partition), None)
+    if row is None or not await in_thread(lambda: access.readable(user, {dataset})):
+        raise NotShown(
+            f"Dataset {dataset} has nothing published for partition {partition}, or nothing that you may see."
+        )
+    return Partition(settings, row)
+
+
+Shown = Annotated[Partition, Depends(shown)]
+"""The guard of a route with `dataset` and `partition`: the partition, or the page that says that there is none."""

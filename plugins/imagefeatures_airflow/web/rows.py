@@ -1,0 +1,94 @@
+"""The rows of published partitions, for the pages that show their objects.
+
+A page reads one partition, few columns of it and at most MOST_ROWS rows, and never a whole table. The rows are kept for
+the next pages of the same run, whoever asks for these: what a user may see is decided before (`partitions`). All of it
+blocks, and raises Unavailable.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.settings import Settings
+from imagefeatures_airflow.web.partitions import Partition
+from imagefeatures_airflow.web.published import Unavailable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_ROWS = 20_000
+"""So many rows of a partition are shown; a page says so where there are more."""
+
+MOST_REJECTED = 5_000
+"""The same of quarantined objects."""
+
+KEPT = 8
+"""The rows of so many partitions are kept in memory: some 5 MB each, where there are as many."""
+
+COLUMNS = ("uri", "image_id", "label", "width", "height", "size")
+"""What is shown of a photo."""
+
+Rejected = dict[str, Any]
+"""`rejections.COLUMNS` of one object."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def photos(of: Partition) -> pa.Table:
+    """COLUMNS of the first MOST_ROWS photos of a partition, in order of URI."""
+    return readable(of, lambda: _photos(of.settings, of.table, of.key, of.run_id))
+
+
+def photos_with_distances(of: Partition) -> pa.Table:
+    """The same, and how far each is from the centre of its label: see `imagefeatures.audits.centres`."""
+    return readable(of, lambda: _photos_with_distances(of.settings, of.table, of.key, of.run_id))
+
+
+def rejected(of: Partition) -> tuple[Rejected, ...]:
+    """The first MOST_REJECTED quarantined objects of a partition, in order of URI."""
+    return readable(of, lambda: _rejected(of.settings, of.dataset, of.key, of.run_id))
+
+
+def readable(of: Partition, read: Callable[[], T]) -> T:
+    """What `read` returns. Raises Unavailable, without what only those may know who may read the server's log."""
+    try:
+        return read()
+    except ImageFeaturesError as error:  # whoever may read the log may know places and hosts
+        log.warning("image features: the rows of %s %s cannot be read: %s", of.dataset, of.key, error)
+        kind = type(error).__name__
+        text = f"The rows of {of.dataset} {of.key} cannot be read now ({kind})."
+        raise Unavailable(f"{text} The log of Airflow's API server says why.") from None
+
+
+# The run_id is part of the key although it chooses no rows: another run that is published has others.
+@lru_cache(KEPT)
+def _photos(settings: Settings, table: str, partition: str, run_id: str) -> pa.Table:
+    import pyarrow as pa
+
+    from imagefeatures import read
+    from imagefeatures.readers.parquet import first_rows, schema_of
+
+    batches = read.batches(settings, table, columns=COLUMNS, partitions=(partition,))
+    return pa.Table.from_batches(first_rows(batches, MOST_ROWS), schema_of(table, COLUMNS)).sort_by("uri")
+
+
+@lru_cache(KEPT)
+def _photos_with_distances(settings: Settings, table: str, partition: str, run_id: str) -> pa.Table:
+    from imagefeatures.audits import centres
+
+    return centres.with_distances(settings, table, partition, COLUMNS, MOST_ROWS).sort_by("uri")
+
+
+@lru_cache(KEPT)
+def _rejected(settings: Settings, dataset: str, partition: str, run_id: str) -> tuple[Rejected, ...]:
+    from imagefeatures.rejections import published_rows
+
+    rows = islice(published_rows(settings, dataset, partition, run_id), MOST_REJECTED)
+    return tuple(sorted(map(dict, rows), key=lambda row: str(row["uri"])))
