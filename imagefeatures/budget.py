@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from imagefeatures.errors import TooManyRejected
 from imagefeatures.plan import Run
-from imagefeatures.reasons import printable, without_secrets
+from imagefeatures.reasons import Reason, printable, without_secrets
 from imagefeatures.settings import program
 from imagefeatures.shards import read_receipts, read_staged
 from imagefeatures.steps import INGEST, VALIDATE
@@ -28,7 +28,7 @@ def refuse_if_spent(run: Run, listed: int, rejected: list[pa.Table]) -> None:
     """
     reasons = Counter(reason for table in rejected for reason in table["reason"].to_pylist())
     allowed = run.dataset.limits.max_rejected
-    if reasons.total() <= allowed * listed:
+    if reasons.total() - reasons[Reason.FORGOTTEN] <= allowed * listed:  # which says nothing of the source
         return
     counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     examples = [uri for table in rejected for uri in table["uri"].to_pylist()[:10]][:10]

@@ -19,6 +19,9 @@
 <lake>/models/served/<digest>-<n>.npy        vectors of the golden pictures, as a model server first gave them
 <lake>/models/<name>/weights.json           the digest of the weights that were first used for the model
 <lake>/folders/<dataset>                     the source of a dataset without a dataset file
+<lake>/forgotten/key.json                    the key of the next ones
+<lake>/forgotten/list/<request>-<digest>.json    keyed hashes of images and URIs that ingest rejects
+<lake>/forgotten/pending/<request>.json      what `imagefeatures forget` is at; gone once it is done
 <lake>/learning/<dataset>/                   classifiers: imagefeatures/learning/places.py
 """
 
@@ -154,7 +157,7 @@ class Layout:
 
     def rejected_bytes(self, reason: str, image_id: str) -> str:
         """Where a rejected object's bytes are kept, when the dataset asks for that. image_id: their SHA-256."""
-        return f"{self.lake}/quarantine/{self.dataset}/{self.partition}/{reason}/{image_id}"
+        return f"{kept_rejects(self.lake)}/{self.dataset}/{self.partition}/{reason}/{image_id}"
 
     def new_output(self, step: str, shard: int, table: str | None = None) -> str:
         """A fresh name for a step's output for one shard: no other attempt has it.
@@ -213,6 +216,15 @@ def warehouse(lake: str) -> str:
 
 def publications_folder(lake: str) -> str:
     return f"{lake}/publishing"
+
+
+def forgotten_folder(lake: str) -> str:
+    return f"{lake}/forgotten"
+
+
+def kept_rejects(lake: str) -> str:
+    """Holds the bytes of rejected objects, each under its image_id."""
+    return f"{lake}/quarantine"
 
 
 def model_folder(lake: str, fingerprint: str) -> str:

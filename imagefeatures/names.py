@@ -14,7 +14,8 @@ NAMESPACE = "features"
 QUARANTINE = "quarantine"
 RUNS = "runs"
 WITHDRAWALS = "withdrawals"
-SHARED = (QUARANTINE, RUNS, WITHDRAWALS)
+FORGOTTEN = "forgotten"
+SHARED = (QUARANTINE, RUNS, WITHDRAWALS, FORGOTTEN)
 """The tables that all datasets share."""
 
 PIXELS_SUFFIX = "_pixels"
@@ -55,6 +56,9 @@ IMAGES_FORMAT = "imagefeatures.images"
 
 FEATURES_FORMAT = "imagefeatures.features"
 """The format by which Spark reads a dataset's features: docs/spark.md."""
+
+FORGET_DAG = "forget"
+"""The DAG that forgets images, of all datasets."""
 
 _DAG_PREFIX = "features_"
 _REDRIVE_PREFIX = "redrive_"

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     TRUNCATED = "TRUNCATED"  # its last bytes are missing
     CORRUPT = "CORRUPT"  # its bytes contradict themselves
     UNSUPPORTED_MODE = "UNSUPPORTED_MODE"  # its colours have no defined conversion to RGB, or its bands are others
+    FORGOTTEN = "FORGOTTEN"  # somebody has asked that it be forgotten
     DUPLICATE = "DUPLICATE"  # same bytes as another object of the partition (duplicates: reject)
     DECODER_CRASHED = "DECODER_CRASHED"  # the decoder crashed on it
     TIMEOUT = "TIMEOUT"  # the decoder took longer than limits.decode_seconds

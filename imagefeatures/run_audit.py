@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from imagefeatures import manifest, schemas, shards
 from imagefeatures.errors import AuditFailed
+from imagefeatures.forget import deny
+from imagefeatures.forget.deny import DenyList
 from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
 from imagefeatures.reasons import printable, without_secrets
@@ -49,12 +51,15 @@ def audit_run(run: Run) -> Audit:
     for step, of_shard in receipts.items():
         if missing := set(range(listing.shards)) - set(of_shard):
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
+    forgotten = deny.read(run.lake)
     audit = Audit(passed_over=listing.passed_over, files={table: [] for table in run.tables})
     uris, joined = HashedTexts(), 0
     for shard in range(listing.shards):
         listed = manifest.read_manifest(run, shard, listing)["uri"].to_pylist()
         uris.add(listed)
         _audit_shard(run, shard, listed, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
+        if forgotten:
+            _refuse_forgotten(run, {step: receipts[step][shard] for step in SPARK_STEPS}, forgotten)
         if len(audit.rejected) - joined >= JOINED_TABLES:
             audit.rejected[joined:] = [pa.concat_tables(audit.rejected[joined:]).combine_chunks()]
             joined += 1
@@ -98,6 +103,14 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
     for output, features, _ in of_outputs:
         if features.own.rows:
             audit.files[output.table].append(features.own.uri)
+
+
+def _refuse_forgotten(run: Run, receipts: Mapping[str, Receipt], forgotten: DenyList) -> None:
+    """Raise AuditFailed for an image that was forgotten after the run had fetched it."""
+    features = [one.own for one in receipts[FEATURIZE].outputs]
+    for file in (*features, *(receipt.rejected for receipt in receipts.values() if receipt.rejected)):
+        if any(map(forgotten.has_image, shards.read_staged(file, ["image_id"])["image_id"].to_pylist())):
+            raise AuditFailed(f"run {run.run_id} holds an image that was forgotten after its fetch; start a new run")
 
 
 def _checked_uris(run: Run, output: Output, file: StagedFile) -> Iterator[str]:

@@ -8,6 +8,7 @@ This module is imported whenever Airflow parses the DAG file: pydantic only, not
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
@@ -33,8 +34,16 @@ def _some_lines(uris: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if uris is None:
         return None
     if not (given := tuple(uri.strip() for uri in uris if uri.strip())):  # a form's lines may be blank
-        raise ValueError("must name an object; without uris every one is taken")
+        raise ValueError("must name an object; where the field is left out, every one is taken")
     return given
+
+
+def _image_ids(image_ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    given = tuple(image_id.lower() for image_id in _some_lines(image_ids) or ())
+    for image_id in given:
+        if not re.fullmatch("[0-9a-f]{64}", image_id):
+            raise ValueError(f"{image_id!r} is no SHA-256 of 64 hexadecimal digits")
+    return given or None
 
 
 Lines = Annotated[tuple[str, ...] | None, AfterValidator(_some_lines)]
@@ -200,6 +209,33 @@ class UnpublishParams(Params):
         True,
         title="Dry run",
         description="Only say what would leave, and change nothing",
+    )
+
+
+class ForgetParams(Params):
+    """Which images are forgotten, and why."""
+
+    image_ids: Annotated[tuple[str, ...] | None, AfterValidator(_image_ids)] = Field(
+        None,
+        title="Image ids",
+        description="The images, one on each line: the SHA-256 of their bytes, as the column image_id has it",
+    )
+    uris: Lines = Field(
+        None,
+        title="URIs",
+        description="Objects, one on each line, as the tables have them: the images that they are or were, and they "
+        "themselves for all runs to come",
+    )
+    why: str = Field(
+        min_length=1,
+        max_length=500,
+        title="Reason",
+        description="Why, in a sentence without a name; features.forgotten keeps it, with who asked",
+    )
+    dry_run: bool = Field(
+        True,
+        title="Dry run",
+        description="Only say where the images are, and change nothing",
     )
 
 

@@ -22,7 +22,7 @@ from imagefeatures.models.own.declared import Normalization, OwnModel
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.reasons import Reason
-from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams, UnpublishParams
+from imagefeatures.run_params import ClassifyParams, ForgetParams, RedriveParams, RunParams, UnpublishParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
@@ -54,6 +54,7 @@ FIELDS = {
     "RunParams": (RunParams, "Run parameters"),
     "RedriveParams": (RedriveParams, "Re-drive parameters"),
     "UnpublishParams": (UnpublishParams, "Unpublish parameters"),
+    "ForgetParams": (ForgetParams, "Forget parameters"),
     "ClassifyParams": (ClassifyParams, "Classify parameters"),
 }
 
@@ -206,6 +207,7 @@ def test_every_step_is_documented_with_errors_that_exist() -> None:
         ("features.quarantine", schemas.QUARANTINE),
         ("features.runs", schemas.RUNS),
         ("features.withdrawals", schemas.WITHDRAWALS),
+        ("features.forgotten", schemas.FORGOTTEN),
         ("learning.evaluations", columns.EVALUATIONS),
         ("learning.<dataset>_predictions", columns.PREDICTIONS),
     ],

@@ -12,6 +12,7 @@ tables        opens the tables, and replaces one partition of them in one commit
 learning      the tables of the namespace learning, opened, replaced and read
 standing      what a partition holds, for a re-drive or a withdrawal
 records       tables that keep what was done, a row for each time
+purge         takes the rows of single images out of a table, its snapshots and its folder
 retention     bounds a table's past, and deletes what is beyond it
 undo          takes a run out of the tables again that was refused after its first commit
 pixel_tables  what the pixels of a table are, and that all have one shape

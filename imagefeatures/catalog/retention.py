@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from itertools import pairwise
 
@@ -75,6 +75,17 @@ def expire(table: Table, change: Transaction) -> None:
         change.set_properties({PENDING: json.dumps(left)})
     elif pending:
         change.remove_properties(PENDING)
+
+
+def expire_these(table: Table, change: Transaction, snapshots: Collection[int]) -> None:
+    """Add to a change that these snapshots expire, with the branches and tags that name them.
+
+    table: as the transaction began with it. `remove_expired` deletes their files.
+    """
+    metadata = change.table_metadata
+    lists = [snapshot.manifest_list for snapshot in metadata.snapshots if snapshot.snapshot_id in snapshots]
+    change._apply((RemoveSnapshotsUpdate(snapshot_ids=list(snapshots)),))
+    change.set_properties({PENDING: json.dumps([*_existing(_pending(metadata), table), *lists])})
 
 
 def expired_snapshots(metadata: TableMetadata, now: dt.datetime) -> list[Snapshot]:

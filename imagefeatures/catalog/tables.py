@@ -41,7 +41,7 @@ DUPLICATE_TABLE = "42P07"
 SIGNATURE = "imagefeatures.run-id"
 """In a snapshot's summary: the run that left it."""
 
-ONE_ROW_FILES = (names.RUNS, names.WITHDRAWALS)
+ONE_ROW_FILES = (names.RUNS, names.WITHDRAWALS, names.FORGOTTEN)
 """Tables that get a file with one row for each publication or withdrawal."""
 
 SMALL_FILES = 32

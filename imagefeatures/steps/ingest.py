@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from imagefeatures import schemas
 from imagefeatures.errors import Rejected
+from imagefeatures.forget import deny
 from imagefeatures.limits import Limits
 from imagefeatures.manifest import item_of, read_manifest
 from imagefeatures.pieces import PieceWriter
@@ -19,6 +20,9 @@ from imagefeatures.reasons import Reason
 from imagefeatures.shards import Further, Receipt, ShardWork
 from imagefeatures.sources import Content, Source
 from imagefeatures.steps import INGEST
+
+_NAMELESS: dict[str, Any] = {"image_id": None, "size": None, "etag": None, "label": None, "key": None}
+"""What a row of a forgotten object does not tell."""
 
 if TYPE_CHECKING:
     from imagefeatures.steps.unchanged import Versions
@@ -32,7 +36,10 @@ def run_shard(run: Run, shard: int) -> Receipt:
     """
     work = ShardWork(run.layout, INGEST, shard)
     manifest = read_manifest(run, shard)
-    listed = manifest.to_pylist()
+    listed, forgotten = manifest.to_pylist(), deny.read(run.lake)
+    for row in listed if forgotten else ():
+        if forgotten.has_uri(row["uri"]):  # it is not fetched, and nothing but its name is told
+            row.update(_NAMELESS, reason=str(deny.WHY.reason), detail=deny.WHY.detail)
     known = _known_versions(run, shard)
     same: list[int] = []
     frozen = _Frozen(manifest)
@@ -46,10 +53,14 @@ def run_shard(run: Run, shard: int) -> Receipt:
                 same.append(index)
             else:
                 content = fetched if isinstance(fetched, Content) else Content(fetched, listed[index]["etag"])
+                image_id = hashlib.sha256(content.data).hexdigest()
+                if forgotten.has_image(image_id):
+                    work.reject(listed[index] | _NAMELESS, deny.WHY)
+                    continue
                 # A shard was cut by the sizes that the listing knew or guessed: it may have many times as many bytes.
                 if frozen.held and frozen.held + len(content.data) > run.shard_bytes:
                     output.add(frozen.take())
-                frozen.add(index, content)
+                frozen.add(index, image_id, content)
         written = output.end(frozen.take())
     unchanged = manifest.take(pa.array(same, pa.int64())) if same else None
     reused = [
@@ -65,12 +76,14 @@ class _Frozen:
     def __init__(self, manifest: pa.Table) -> None:
         self._manifest = manifest
         self._rows: list[int] = []
+        self._ids: list[str] = []
         self._contents: list[Content] = []
         self.held = 0
 
-    def add(self, row: int, content: Content) -> None:
-        """Add an object. row: its number in the manifest."""
+    def add(self, row: int, image_id: str, content: Content) -> None:
+        """Add an object. row: its number in the manifest. image_id: the SHA-256 of its bytes."""
         self._rows.append(row)
+        self._ids.append(image_id)
         self._contents.append(content)
         self.held += len(content.data)
 
@@ -80,12 +93,12 @@ class _Frozen:
         # take imports pyarrow.compute, which takes a worker as long as two hundred images: only when it must.
         rows = manifest if len(contents) == len(manifest) else manifest.take(pa.array(self._rows, pa.int64()))
         columns = {
-            "image_id": pa.array([hashlib.sha256(content.data).hexdigest() for content in contents], pa.string()),
+            "image_id": pa.array(self._ids, pa.string()),
             "size": pa.array([len(content.data) for content in contents], pa.int64()),
             "etag": pa.array([content.etag for content in contents], pa.string()),
             "data": pa.array([content.data for content in contents], pa.binary()),
         }
-        self._rows, self._contents, self.held = [], [], 0  # the table has the bytes now
+        self._rows, self._ids, self._contents, self.held = [], [], [], 0  # the table has the bytes now
         columns |= {name: rows[name] for name in schemas.RAW.names if name not in columns}
         return pa.table([columns[name] for name in schemas.RAW.names], schema=schemas.RAW)
 

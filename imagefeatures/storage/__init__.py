@@ -40,6 +40,7 @@ __all__ = [
     "ObjectMissing",
     "StoredObject",
     "abort_old_uploads",
+    "delete",
     "delete_folder",
     "draft",
     "exists",
@@ -204,6 +205,12 @@ def names(folder: str) -> list[str]:
     folder = folder.rstrip("/") + "/"
     paths = (stored.uri.removeprefix(folder) for stored in list_objects(folder))
     return sorted(path for path in paths if "/" not in path)
+
+
+def delete(uri: str) -> None:
+    """Remove one object. One that is missing is not an error."""
+    scheme, path = _split(uri)
+    _store(scheme).delete(path)
 
 
 def delete_folder(uri: str) -> None:

@@ -76,6 +76,12 @@ class LocalStore:
     def draft(self, path: str) -> LocalDraft:
         return LocalDraft(path)
 
+    def delete(self, path: str) -> None:
+        try:
+            Path(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise durable.write_failed(path, error) from error
+
     def delete_folder(self, path: str) -> None:
         try:
             with contextlib.suppress(FileNotFoundError):

@@ -154,6 +154,10 @@ class S3Store:
         put = partial(self.write, path, only_if_absent=False)
         return S3Draft(path, self._client, partial(_with_retries, f"s3://{path}"), put)
 
+    def delete(self, path: str) -> None:
+        bucket, key = _bucket_and_key(path)
+        _with_retries(f"s3://{path}", partial(self._client.delete_object, Bucket=bucket, Key=key))
+
     def delete_folder(self, path: str) -> None:
         bucket, _ = _bucket_and_key(path)
         keys = (listed.path.partition("/")[2] for listed in self.list_objects(path))

@@ -12,7 +12,7 @@ from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.learning.declared import Classify
-from imagefeatures.run_params import ClassifyParams, RedriveParams, RunParams, UnpublishParams, day_named
+from imagefeatures.run_params import ClassifyParams, ForgetParams, RedriveParams, RunParams, UnpublishParams, day_named
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -49,7 +49,16 @@ def redrive_form() -> dict[str, Param]:
 
 def unpublish_form() -> dict[str, Param]:
     """One field for each parameter of a withdrawal. Without a reason there is none."""
-    fields = UnpublishParams.model_json_schema()["properties"]
+    return _upkeep_form(UnpublishParams)
+
+
+def forget_form() -> dict[str, Param]:
+    """One field for each parameter of a request that images be forgotten, in the same way."""
+    return _upkeep_form(ForgetParams)
+
+
+def _upkeep_form(params: type[UnpublishParams] | type[ForgetParams]) -> dict[str, Param]:
+    fields = params.model_json_schema()["properties"]
     return {
         name: Param(field["default"], **_flat(field)) if "default" in field else Param(**_flat(field))
         for name, field in fields.items()

@@ -1,9 +1,10 @@
-"""The bodies of the tasks that take back. They call imagefeatures, which does the work."""
+"""The bodies of the tasks that take back and forget. They call imagefeatures, which does the work."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.form import unpublish_params_of
 
@@ -26,6 +27,15 @@ def withdraw(dataset: str, params: dict[str, Any], run: DagRunProtocol | None = 
     if not lines:
         print(f"nothing that {dataset} has published matches: no partition is changed")
     return lines
+
+
+def forget(params: dict[str, Any], run: DagRunProtocol | None = None) -> None:
+    """Forget what the form asks for, and print the report. Nothing of it goes into Airflow's database but the log."""
+    from imagefeatures.forget import work
+
+    for report in work.forget(ForgetParams.parse(params), asked_by(run), Settings.from_env()):
+        for line in report.lines():
+            print(line)
 
 
 def asked_by(run: DagRunProtocol | None) -> str:

@@ -1,0 +1,245 @@
+"""Takes the rows of single images out of a table for good: out of its files, its snapshots and its folder.
+
+Data files are found by reading a column or two. Those that hold one are written anew without it, and every snapshot
+that names one expires in the same commit, with the tags and branches that name the snapshot. Then the files are
+deleted, those of no snapshot too. Whatever interrupts it, the next call finds what is left in the table's folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchNamespaceError
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
+
+from imagefeatures import layout, names, read, schemas, storage
+from imagefeatures.catalog import pixel_tables, retention, tables
+from imagefeatures.catalog.failures import in_one_line
+from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.catalog.filters import equal
+from imagefeatures.errors import CatalogRefused, StoreRefused
+from imagefeatures.forget.wanted import Wanted
+from imagefeatures.storage.object_reader import ObjectReader
+
+UNREADABLE = (StoreRefused, pa.ArrowException, OSError)
+
+
+@dataclass
+class Found:
+    """Where a table holds images that are wanted.
+
+    files: size in bytes of each data file that holds one, by URI, whether or not a snapshot names it. unreadable: files
+    of which that cannot be told.
+    """
+
+    files: dict[str, int] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+    def rows(self, wanted: Wanted, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+        """The wanted rows of these files, in those of the columns that a file has."""
+        for uri, size in self.files.items():
+            for _, batch in read.file_batches(uri, size, (*wanted.columns, *columns)):
+                if (rows := pa.Table.from_batches([batch]).filter(wanted.mask(batch))).num_rows:
+                    yield rows
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was done to a table. rows: that were removed from its current snapshot."""
+
+    rows: int = 0
+    rewritten: int = 0
+    deleted: int = 0
+    snapshots: int = 0
+
+
+def holding_tables(catalog: Catalog) -> list[Table]:
+    """The tables whose rows are of images, of both namespaces."""
+    others = {(names.NAMESPACE, name) for name in (names.RUNS, names.WITHDRAWALS, names.FORGOTTEN)}
+    others.add((names.LEARNING, names.EVALUATIONS))
+    there = []
+    for namespace in (names.NAMESPACE, names.LEARNING):
+        with contextlib.suppress(NoSuchNamespaceError):
+            there += [(namespace, table[-1]) for table in catalog.list_tables(namespace)]
+    return [catalog.load_table(table) for table in sorted({*there} - others)]
+
+
+@in_one_line
+def find(table: Table, lake: str, wanted: Wanted) -> Found:
+    """The data files in the table's folder that hold a wanted image."""
+    found = Found()
+    for stored in storage.list_objects(f"{_folder(table, lake)}/data"):
+        try:
+            batches = (batch for _, batch in read.file_batches(stored.uri, stored.size, wanted.columns))
+            if wanted.hold(batches):
+                found.files[stored.uri] = stored.size
+        except storage.ObjectMissing:  # a clean-up was first
+            continue
+        except (*UNREADABLE, KeyError):
+            found.unreadable.append(stored.uri)
+    return found
+
+
+@in_one_line
+def purge(table: Table, lake: str, wanted: Wanted, found: Found) -> Purged:
+    """Remove the wanted rows of these files, and the files themselves.
+
+    Raises CatalogRefused where another program has deleted single rows of the table, and has not rewritten its files.
+    """
+    written: dict[str, str | None] = {}
+    counts = {"rows": 0, "snapshots": 0}
+
+    def rewritten(uri: str) -> str | None:
+        if uri not in written:
+            written[uri], rows = _without(table, uri, found.files[uri], wanted)
+            counts["rows"] += rows
+        return written[uri]
+
+    counts["snapshots"] = tables.until_committed(lambda: _swap(table, set(found.files), rewritten))
+    retention.remove_expired(table, lake)
+    for uri in found.files:
+        storage.delete(uri)
+    anew = sum(uri is not None for uri in written.values())
+    return Purged(counts["rows"], anew, len(found.files), counts["snapshots"])
+
+
+@in_one_line
+def recount(table: Table, runs: Table, quarantine: Table, row: dict[str, object]) -> bool:
+    """Let a row of features.runs count the rows that its partition has now. Returns False where it does already.
+
+    table: of the run's first output. Which of the rows that have left were reused is not known.
+    """
+    where = tables.rows_of(str(row["partition_key"]), str(row["dataset"]))
+
+    def swap() -> bool:
+        for one in (table, runs, quarantine):
+            one.refresh()
+        standing = runs.scan(row_filter=where).to_arrow()
+        if standing.num_rows != 1:
+            return False
+        (before,) = standing.to_pylist()
+        of_partition = equal("partition_key", before["partition_key"])
+        registered = sum(task.file.record_count for task in table.scan(row_filter=of_partition).plan_files())
+        reasons = quarantine.scan(row_filter=where, selected_fields=("reason",)).to_arrow()["reason"]
+        further = before.get("models_reused")
+        after = before | {
+            "listed": registered + len(reasons),
+            "registered": registered,
+            "quarantined": len(reasons),
+            "reasons": sorted((pair["values"], pair["counts"]) for pair in pc.value_counts(reasons).to_pylist()),
+            "reused": None if before["reused"] is None else min(before["reused"], registered),
+            "models_reused": further and [(model, min(count, registered)) for model, count in further],
+        }
+        if {name: after[name] for name in ("registered", "quarantined")} == {
+            name: before[name] for name in ("registered", "quarantined")
+        }:
+            return False
+        with runs.transaction() as change:
+            change.delete(where, snapshot_properties=tables.signed(before["run_id"]))
+            change.append(
+                pa.Table.from_pylist([after], schema=schemas.RUNS), snapshot_properties=tables.signed(before["run_id"])
+            )
+            retention.expire(runs, change)
+        return True
+
+    return tables.until_committed(swap)
+
+
+def _swap(table: Table, holders: set[str], rewritten: Callable[[str], str | None]) -> int:
+    """Make the table one without these files, in one commit. Returns how many snapshots expire with it."""
+    table.refresh()
+    named: dict[str, set[str]] = {}  # by manifest: most snapshots share most of theirs
+    tainted = [snapshot for snapshot in table.snapshots() if _names(table, snapshot, holders, named)]
+    if not tainted:
+        return 0
+    current = table.current_snapshot()
+    live = {uri: file for uri, file in _live(table, current).items() if uri in holders}
+    expiring = {snapshot.snapshot_id for snapshot in tainted}
+    with table.transaction() as change:
+        if live:
+            with change.update_snapshot().overwrite() as overwrite:
+                for uri, file in live.items():
+                    overwrite.delete_data_file(file)
+                    if new := rewritten(uri):
+                        overwrite.append_data_file(parquet_file_to_data_file(table.io, table.metadata, new))
+        if current and (live or current.snapshot_id in expiring):
+            # The manifest of what was deleted repeats the bounds of its columns, the beginnings of the ids among them.
+            # A further snapshot leaves it out.
+            before = change.table_metadata.current_snapshot_id
+            with change.update_snapshot().fast_append():
+                pass
+            expiring |= {before} if before is not None else set()
+        retention.expire_these(table, change, expiring)
+    return len(tainted)
+
+
+def _names(table: Table, snapshot: Snapshot, holders: set[str], named: dict[str, set[str]]) -> bool:
+    """Whether a snapshot names one of the files, as one of its own or as one that it has deleted."""
+    for manifest in snapshot.manifests(table.io):
+        if manifest.manifest_path not in named:
+            entries = manifest.fetch_manifest_entry(table.io, discard_deleted=False)
+            named[manifest.manifest_path] = {plain_uri(entry.data_file.file_path) for entry in entries}
+        if named[manifest.manifest_path] & holders:
+            return True
+    return False
+
+
+def _live(table: Table, snapshot: Snapshot | None) -> dict[str, DataFile]:
+    """The data files of a snapshot by URI."""
+    manifests: list[ManifestFile] = snapshot.manifests(table.io) if snapshot else []
+    if any(manifest.content != ManifestContent.DATA for manifest in manifests):
+        raise CatalogRefused(
+            f"{'.'.join(table.name())}: another program has deleted single rows of it; let that program rewrite its "
+            "files first (rewrite_data_files), then try again"
+        )
+    return {
+        plain_uri(entry.data_file.file_path): entry.data_file
+        for manifest in manifests
+        for entry in manifest.fetch_manifest_entry(table.io)
+    }
+
+
+def _without(table: Table, uri: str, size: int, wanted: Wanted) -> tuple[str | None, int]:
+    """Write a data file anew without the wanted rows: its URI, None where nothing is left; and how many they were."""
+    options = dict(_options(table))
+    group_rows = options.pop("row_group_size", None)
+    source = pq.ParquetFile(ObjectReader(uri, size), pre_buffer=True, page_checksum_verification=True)
+    sink = pa.BufferOutputStream()
+    left = removed = 0
+    with pq.ParquetWriter(sink, source.schema_arrow, **options) as writer:
+        for group in range(source.num_row_groups):
+            rows = source.read_row_group(group, use_threads=False)
+            kept = rows.filter(pc.invert(wanted.mask(rows)))
+            removed += rows.num_rows - kept.num_rows
+            left += kept.num_rows
+            if kept.num_rows:
+                writer.write_table(kept, row_group_size=group_rows)
+    if not left:
+        return None, removed
+    new = re.sub(r"(-[0-9a-f]{8})?\.parquet$", f"-{secrets.token_hex(4)}.parquet", uri)
+    storage.write(new, sink.getvalue())
+    return new, removed
+
+
+def _options(table: Table) -> dict[str, object]:
+    """How the table's files are written: options of pyarrow's write_table."""
+    namespace, name = table.name()
+    if namespace != names.NAMESPACE or name in schemas.TABLES:
+        return {"compression": "zstd"}
+    return schemas.file_options(pixel_tables.kind_of(table) if names.is_pixels_table(name) else None)
+
+
+def _folder(table: Table, lake: str) -> str:
+    namespace, name = table.name()
+    return layout.table_folder(lake, name, namespace)

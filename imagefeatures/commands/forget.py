@@ -1,0 +1,32 @@
+"""`imagefeatures forget`: images out of every table, file and snapshot of the lake, and out of all runs to come."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+
+from imagefeatures.commands.printing import say
+from imagefeatures.run_params import ForgetParams
+from imagefeatures.settings import Settings
+
+HELP = "remove images from all tables, files and snapshots for good, and reject them in all runs to come"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    described = {name: field.description for name, field in ForgetParams.model_fields.items()}
+    parser.add_argument("--image-id", metavar="ID", nargs="+", action="extend", help=described["image_ids"])
+    parser.add_argument("--uri", metavar="URI", nargs="+", action="extend", help=described["uris"])
+    parser.add_argument("--why", metavar="TEXT", required=True, help=described["why"])
+    parser.add_argument("--by", metavar="NAME", help="who asks; by default the user of this machine")
+    parser.add_argument("--dry-run", action="store_true", help=described["dry_run"])
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Forget them, and print what was done and what is left to others."""
+    from imagefeatures.forget import work
+
+    given = {"image_ids": parsed.image_id, "uris": parsed.uri, "why": parsed.why, "dry_run": parsed.dry_run}
+    for report in work.forget(ForgetParams.parse(given), parsed.by or getpass.getuser(), Settings.from_env()):
+        for line in report.lines():
+            say(line)
+    return 0

@@ -1,0 +1,74 @@
+"""Requests that are not done yet: each is a file of the lake, which holds the image ids for as long as they are needed.
+
+Without it a request that was killed could not be finished: once the first table is changed, nothing says any more which
+images a URI stood for, or which partitions have to be counted anew.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from imagefeatures import sealed, storage
+from imagefeatures.layout import forgotten_folder
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A request. partitions: (dataset, partition key) of what has to be counted anew."""
+
+    run_id: str
+    image_ids: frozenset[str]
+    uris: frozenset[str]
+    asked_by: str
+    why: str
+    requested_at: dt.datetime
+    partitions: frozenset[tuple[str, str]] = frozenset()
+
+    def with_images(self, image_ids: frozenset[str]) -> Pending:
+        return replace(self, image_ids=self.image_ids | image_ids)
+
+    def with_partitions(self, partitions: frozenset[tuple[str, str]]) -> Pending:
+        return replace(self, partitions=self.partitions | partitions)
+
+
+def keep(lake: str, request: Pending) -> None:
+    """Write a request down, in place of what was written of it before."""
+    content = {
+        "image_ids": sorted(request.image_ids),
+        "uris": sorted(request.uris),
+        "asked_by": request.asked_by,
+        "why": request.why,
+        "requested_at": request.requested_at.isoformat(),
+        "partitions": sorted(map(list, request.partitions)),
+    }
+    storage.write(_file(lake, request.run_id), sealed.encode(content))
+
+
+def all_of(lake: str) -> Iterator[Pending]:
+    """Every request that is not done, oldest first. Raises AuditFailed for a file that is damaged."""
+    for name in storage.names(_folder(lake)):
+        uri = f"{_folder(lake)}/{name}"
+        content = sealed.decode(uri, storage.read(uri))
+        yield Pending(
+            name.removesuffix(".json"),
+            frozenset(content["image_ids"]),
+            frozenset(content["uris"]),
+            content["asked_by"],
+            content["why"],
+            dt.datetime.fromisoformat(content["requested_at"]),
+            frozenset((dataset, partition) for dataset, partition in content["partitions"]),
+        )
+
+
+def done(lake: str, request: Pending) -> None:
+    storage.delete(_file(lake, request.run_id))
+
+
+def _folder(lake: str) -> str:
+    return f"{forgotten_folder(lake)}/pending"
+
+
+def _file(lake: str, run_id: str) -> str:
+    return f"{_folder(lake)}/{run_id}.json"

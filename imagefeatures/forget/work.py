@@ -1,0 +1,196 @@
+"""One request that images be forgotten, from its beginning to its row in features.forgotten.
+
+Order: what is asked for is written down; the list that ingest reads comes next, so that no run brings an image back;
+then exports, for which the rows are still needed; then unfinished runs, kept rejects, and table after table. It is done
+when one whole search has found nothing. Whatever interrupts it, the next call of `forget` goes on with it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from imagefeatures import names, publications, schemas, storage
+from imagefeatures.catalog import purge, records, tables
+from imagefeatures.errors import ParamsError, StoreError
+from imagefeatures.forget import deny, pending, places
+from imagefeatures.forget.pending import Pending
+from imagefeatures.forget.report import Report
+from imagefeatures.forget.wanted import Needles, Wanted
+from imagefeatures.learning import tables as learning_tables
+from imagefeatures.plan import new_run_id
+from imagefeatures.run_params import ForgetParams
+from imagefeatures.settings import Settings
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+SEARCHES = 5
+"""So often is the lake searched: a run that had been audited before may still have been published meanwhile."""
+
+
+def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Report]:
+    """Forget what is asked for, and before that what an interrupted request has left. Returns a report of each.
+
+    With dry_run only what is asked for is searched, and nothing is changed. Raises ParamsError where no image is named;
+    StoreError where runs publish one all the time, or a publication that holds one does not end: try again.
+    CatalogRefused as `purge.purge`; errors of the catalog and of the store.
+    """
+    if not params.image_ids and not params.uris:
+        raise ParamsError("image_ids: name an image by its id or by its URI")
+    image_ids, uris = frozenset(params.image_ids or ()), frozenset(params.uris or ())
+    now = dt.datetime.now(dt.UTC)
+    asked = Pending(new_run_id(now), image_ids, uris, asked_by, params.why, now)
+    with tables.open_catalog(settings) as catalog:
+        if params.dry_run:
+            work = _Work(asked, catalog, settings, False)
+            work.resolve()
+            work.search()
+            return [work.report]
+        publications.finish_interrupted(catalog, settings)
+        waiting = list(pending.all_of(settings.lake))
+        if not any(image_ids <= one.image_ids and uris == one.uris for one in waiting):
+            pending.keep(settings.lake, asked)
+            waiting.append(asked)
+        return [_Work(request, catalog, settings, True).finished() for request in waiting]
+
+
+class _Work:
+    """A request that is worked at. done: whether it is carried out; False only searches."""
+
+    def __init__(self, request: Pending, catalog: Catalog, settings: Settings, done: bool) -> None:
+        self._request, self._catalog, self._settings, self._lake = request, catalog, settings, settings.lake
+        versioned = self._lake if self._lake.startswith("s3://") else None
+        self.report = Report(request.run_id, len(request.image_ids), len(request.uris), done, versioned=versioned)
+        self.report.sources.update(request.uris)
+
+    def finished(self) -> Report:
+        """Carry it out to its end."""
+        self.resolve()
+        pending.keep(self._lake, self._request)
+        hashes = deny.add(self._lake, self._request.run_id, self._request.image_ids, self._request.uris)
+        for _ in range(SEARCHES):
+            if not self.search():
+                break
+            publications.finish_interrupted(self._catalog, self._settings)
+        else:
+            raise StoreError(
+                f"{self._lake}: an image that is to be forgotten is published again and again; stop the runs, and then "
+                "try again"
+            )
+        self._count_anew()
+        self._tell(hashes)
+        pending.done(self._lake, self._request)
+        return self.report
+
+    @property
+    def _wanted(self) -> Wanted:
+        return Wanted(self._request.image_ids, self._request.uris)
+
+    def resolve(self) -> None:
+        """Find out which images the URIs are or were."""
+        if not self._request.uris:
+            return
+        by_uri = Wanted(frozenset(), self._request.uris)
+        found = frozenset(
+            image_id
+            for table in purge.holding_tables(self._catalog)
+            for rows in purge.find(table, self._lake, by_uri).rows(by_uri, ())
+            for image_id in rows["image_id"].to_pylist()
+            if image_id
+        )
+        self._request = self._request.with_images(found)
+        self.report.images = len(self._request.image_ids)
+
+    def search(self) -> bool:
+        """Look for the images, and remove what holds one. Returns whether there was anything."""
+        there = purge.holding_tables(self._catalog)
+        found = [(table, purge.find(table, self._lake, self._wanted)) for table in there]
+        places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})
+        needles = Needles(self._request.image_ids)
+        partitions = set()
+        for table, holding in found:
+            self.report.unreadable.update(holding.unreadable)
+            for rows in holding.rows(self._wanted, ("uri", "features", "pixels", "dataset", "partition_key")):
+                needles.add(rows)
+                self.report.sources.update(rows["uri"].to_pylist())
+                partitions |= _partitions(table, rows)
+        self.report.tables |= {".".join(table.name()) for table, holding in found if holding.files}
+        self._request = self._request.with_partitions(frozenset(partitions))
+        self._note_classifiers()
+        others = places.exports(self._lake, needles)
+        self.report.unreadable.update(others.unsearched)
+        self.report.foreign.update(others.foreign)
+        self.report.exports.update(others.holding)
+        runs, rejects = places.unfinished_runs(self._lake, self._wanted), places.kept_rejects(self._lake, self._wanted)
+        if self.report.done:
+            pending.keep(self._lake, self._request)
+            self._remove([*others.holding, *rejects], runs)
+            for table, holding in found:
+                if holding.files:
+                    self._purge(table, holding)
+        return bool(others.holding or runs or rejects or any(holding.files for _, holding in found))
+
+    def _remove(self, uris: Collection[str], runs: Collection[str]) -> None:
+        for uri in uris:
+            if uri.endswith("/"):
+                self.report.files_deleted += sum(1 for _ in storage.list_objects(uri))
+                storage.delete_folder(uri)
+            else:
+                self.report.files_deleted += 1
+                storage.delete(uri)
+        for folder in runs:
+            storage.delete_folder(folder)
+        self.report.runs_removed += len(runs)
+
+    def _purge(self, table: Table, holding: purge.Found) -> None:
+        purged = purge.purge(table, self._lake, self._wanted, holding)
+        self.report.rows += purged.rows
+        self.report.files_rewritten += purged.rewritten
+        self.report.files_deleted += purged.deleted
+        self.report.snapshots_expired += purged.snapshots
+
+    def _count_anew(self) -> None:
+        for dataset, partition in sorted(self._request.partitions):
+            row = tables.published(self._catalog, self._settings, dataset, partition)
+            if row is None:
+                continue
+            first, runs, quarantine = (
+                tables.open_table(self._catalog, self._settings, name)
+                for name in (names.tables_of_run(row)[0], names.RUNS, names.QUARANTINE)
+            )
+            purge.recount(first, runs, quarantine, row)
+
+    def _note_classifiers(self) -> None:
+        datasets = {dataset for dataset, _ in self._request.partitions}
+        rows = learning_tables.evaluations(self._settings) if datasets else []
+        self.report.classifiers.update(row["folder"] for row in rows if row["dataset"] in datasets)
+
+    def _tell(self, hashes: list[str]) -> None:
+        request = self._request
+        row = {
+            "run_id": request.run_id,
+            "hashes": hashes,
+            "asked_by": request.asked_by,
+            "why": request.why,
+            "requested_at": request.requested_at,
+            "done_at": dt.datetime.now(dt.UTC),
+            **self.report.counts,
+        }
+        table = tables.open_table(self._catalog, self._settings, names.FORGOTTEN)
+        records.keep(table, pa.Table.from_pylist([row], schema=schemas.FORGOTTEN))
+
+
+def _partitions(table: Table, rows: pa.Table) -> set[tuple[str, str]]:
+    """(dataset, partition key) of rows of a table; of that of a further model of each dataset that it may be of."""
+    namespace, name = table.name()
+    keys = rows["partition_key"].to_pylist()
+    if namespace == names.LEARNING:
+        return {(name.removesuffix(names.predictions("")), key) for key in keys}
+    if name == names.QUARANTINE:
+        return set(zip(rows["dataset"].to_pylist(), keys, strict=True))
+    return {(dataset, key) for dataset in names.datasets_of(name) for key in keys}

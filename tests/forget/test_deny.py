@@ -1,0 +1,64 @@
+"""The list of keyed hashes: what is on it, what ingest does with it, and what a lost key is told as."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from imagefeatures import read, storage
+from imagefeatures.errors import AuditFailed
+from imagefeatures.forget import deny
+from imagefeatures.local import run_steps
+from imagefeatures.settings import Settings
+from imagefeatures.steps import register
+from support.photos import fill, jpeg
+from support.shared import THIS_PROCESS, MakeRun
+
+IMAGE = "ab" * 32
+
+
+def test_a_hash_tells_nothing_without_the_key_and_each_request_adds_to_the_list(settings: Settings) -> None:
+    lake = settings.lake
+    assert not deny.read(lake)
+    first = deny.add(lake, "one", [IMAGE], ["s3://b/1.jpg"])
+    assert deny.add(lake, "one", [IMAGE], ["s3://b/1.jpg"]) == first
+    deny.add(lake, "two", ["cd" * 32], [])
+    denied = deny.read(lake)
+    assert len(denied.hashes) == 3
+    assert [denied.has_image(one) for one in (IMAGE, "cd" * 32, "ef" * 32, None)] == [True, True, False, False]
+    assert [denied.has_uri(uri) for uri in ("s3://b/1.jpg", "s3://b/2.jpg", IMAGE)] == [True, False, False]
+    stored = b"".join(storage.read(found.uri) for found in storage.list_objects(f"{lake}/forgotten"))
+    assert IMAGE.encode() not in stored
+    assert b"1.jpg" not in stored
+
+
+def test_a_list_whose_key_is_lost_or_another_stops_a_run_in_one_line(settings: Settings) -> None:
+    lake = settings.lake
+    deny.add(lake, "one", [IMAGE], [])
+    key = storage.read(f"{lake}/forgotten/key.json")
+    storage.delete(f"{lake}/forgotten/key.json")
+    with pytest.raises(AuditFailed, match=r"forgotten/key\.json: is gone, and images are forgotten by it; restore it"):
+        deny.read(lake)
+    deny.add(lake, "two", [IMAGE], [])
+    with pytest.raises(AuditFailed, match=r"one-\w+\.json: is of another key than .*; restore the key$"):
+        deny.read(lake)
+    storage.write(f"{lake}/forgotten/key.json", key[:-3])
+    with pytest.raises(AuditFailed, match=r"key\.json: its \d+ bytes are not what this version wrote"):
+        deny.read(lake)
+
+
+def test_ingest_fetches_no_forgotten_uri_and_freezes_no_forgotten_image(
+    make_run: MakeRun, settings: Settings, tmp_path: Path
+) -> None:
+    photos = fill(tmp_path / "photos", {f"{name}.jpg": jpeg(at) for at, name in enumerate("abcd")})
+    deny.add(settings.lake, "one", [hashlib.sha256(jpeg(1)).hexdigest()], [f"file://{photos}/d.jpg"])
+    run = make_run(photos, limits={"max_rejected": 0})  # what is forgotten is no fault of the source
+    run_steps(run, THIS_PROCESS)
+    row = register.register(run.layout.run_file, settings).row
+    assert (row["listed"], row["registered"], dict(row["reasons"])) == (4, 2, {"FORGOTTEN": 2})
+    rows = read.table(settings, "quarantine").to_pylist()
+    assert sorted(row["uri"].rpartition("/")[2] for row in rows) == ["b.jpg", "d.jpg"]
+    assert {row["detail"] for row in rows} == {"it is on the lake's list of images that are forgotten"}
+    assert {row[name] for row in rows for name in ("image_id", "size", "etag", "label", "key")} == {None}

@@ -1,0 +1,138 @@
+"""What is forgotten is in no byte of the lake any more; all else is as it was, and no run brings it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagefeatures import read
+from imagefeatures.catalog import purge, records, tables
+from imagefeatures.errors import AuditFailed, ParamsError
+from imagefeatures.forget import deny, pending, places, work
+from imagefeatures.settings import Settings
+from imagefeatures.steps import register
+from support.forgetting import DATASETS, DAYS, Planted, Template, check_forgotten, request, template_in
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+    """Five images in a lake that takes long to make, and is copied for each test."""
+    folder = tmp_path_factory.mktemp("forget")
+    with pytest.MonkeyPatch.context() as patch:
+        yield template_in(folder, patch, 5, 2)
+
+
+@pytest.fixture
+def place(template: Template) -> Planted:
+    return template.restored()
+
+
+@pytest.mark.long
+def test_nothing_of_the_images_is_left_and_the_next_runs_reject_them(place: Planted) -> None:
+    settings, before, needles = place.settings, place.rows(), place.needles()
+    there = place.found(needles)
+    folders = {line.partition("/")[0] for line in there}
+    assert folders == {"warehouse", "staging", "quarantine", "exports"}
+    (dry,) = work.forget(request(place.targets, dry_run=True), "ada", settings)
+    assert place.found(needles) == there
+    assert next(dry.lines()).startswith("would be forgotten, request ")
+    (report,) = work.forget(request(place.targets), "ada", settings)
+    check_forgotten(place, before, needles)
+    assert report.tables == dry.tables == {
+        "features.birds", "features.birds_pixels", "features.fruit", "features.fruit_pixels", "features.quarantine",
+        "learning.fruit_predictions",
+    }  # fmt: skip
+    # 4 in vectors and pixels, 1 in the quarantine, of two datasets; two of them again in files that were replaced.
+    assert report.runs_removed == 1
+    assert {Path(export).name for export in report.exports} == {
+        "birds.npy", "birds.parquet", "birds.arrow", "birds.npz",
+    }  # fmt: skip
+    assert {Path(uri).name for uri in report.foreign} == {"notes.txt"}  # which is somebody's own
+    assert len(report.sources) == 10
+    (row,) = read.table(settings, "forgotten").to_pylist()
+    assert {name: row[name] for name in report.counts} == report.counts
+    assert (row["run_id"], row["asked_by"], row["why"]) == (report.run_id, "ada", "asked to")
+    assert len(row["hashes"]) == len(place.targets)
+    assert not {*row["hashes"]} & place.targets.keys()
+    assert list(pending.all_of(settings.lake)) == []
+    with tables.open_catalog(settings) as catalog:
+        assert "first-days" not in catalog.load_table(("features", "birds")).refs()
+    for name in DATASETS:
+        for day in DAYS:
+            place.publish(name, day)
+    assert place.found(needles) == []
+    forgotten = [row for row in place.rows()["quarantine"].values() if row["reason"] == "FORGOTTEN"]
+    assert len(forgotten) == 2 * len(place.targets)
+    assert {row[name] for row in forgotten for name in ("image_id", "size", "etag", "label", "key")} == {None}
+    assert sum(dict(run["reasons"]).get("FORGOTTEN", 0) for run in read.runs(settings)) == len(forgotten)
+    (again,) = work.forget(request(place.targets), "ada", settings)
+    assert (again.rows, again.files_deleted, again.tables) == (0, 0, set())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "stop",
+    [
+        (deny, "add"), (places, "exports"), (places, "kept_rejects"), (purge, "purge"), (purge, "_swap"),
+        (purge.retention, "remove_expired"), (purge, "recount"), (records, "keep"), (pending, "done"),
+    ],
+    ids=lambda stop: stop[1],
+)  # fmt: skip
+def test_one_that_is_interrupted_is_finished_by_the_next(
+    place: Planted, monkeypatch: pytest.MonkeyPatch, stop: tuple[Any, str]
+) -> None:
+    module, name = stop
+    before, needles = place.rows(), place.needles()
+    real = getattr(module, name)
+    calls = []
+
+    def once(*given: Any) -> Any:
+        calls.append(name)
+        if name in ("purge", "_swap", "remove_expired") and len(calls) < 2:
+            return real(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(module, name, once)
+        work.forget(request(place.targets), "ada", place.settings)
+    assert len(list(pending.all_of(place.settings.lake))) == 1
+    other = "f" * 64  # whoever comes next, whatever is asked for
+    first, second = work.forget(request([other]), "grace", place.settings)
+    check_forgotten(place, before, needles)
+    assert (first.images, second.images) == (len(place.targets), 1)
+    told = read.table(place.settings, "forgotten").sort_by("requested_at").to_pylist()
+    assert [row["asked_by"] for row in told] == ["ada", "grace"]
+
+
+@pytest.mark.long
+def test_a_uri_stands_for_the_images_that_it_was_and_for_itself(place: Planted) -> None:
+    settings, before, needles = place.settings, place.rows(), place.needles()
+    uris = [row["uri"] for row in place.rows()["birds"].values() if row["image_id"] in place.targets]
+    uris += [row["uri"] for row in place.rows()["quarantine"].values() if row["dataset"] == "birds"]
+    work.forget(request([], image_ids=None, uris=uris), "ada", settings)
+    check_forgotten(place, before, needles)  # in the other dataset they have other names
+    denied = deny.read(settings.lake)
+    assert all(denied.has_uri(uri) for uri in uris)
+    assert all(denied.has_image(image_id) for image_id in place.targets)
+
+
+@pytest.mark.long
+def test_a_run_that_had_fetched_it_before_is_not_published(place: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = place.ready("birds", DAYS[2], shard_images=5)
+    with monkeypatch.context() as patched:  # as if its shard were written a moment after the search
+        patched.setattr(places, "unfinished_runs", lambda *_: [])
+        patched.setattr(purge, "find", lambda *_: purge.Found())
+        work.forget(request(place.targets), "ada", place.settings)
+    with pytest.raises(AuditFailed, match="holds an image that was forgotten after its fetch; start a new run"):
+        register.register(run.layout.run_file, place.settings)
+
+
+def test_what_names_no_image_is_refused_by_name(settings: Settings) -> None:
+    with pytest.raises(ParamsError, match=r"^image_ids: name an image by its id or by its URI$"):
+        work.forget(request([], image_ids=None), "ada", settings)
+    with pytest.raises(ParamsError, match=r"^image_ids: 'cafe' is no SHA-256 of 64 hexadecimal digits"):
+        request(["cafe"])
+    assert not Path(settings.lake.removeprefix("file://"), "forgotten").exists()
