@@ -74,7 +74,7 @@ def _rows(numbers: list[int], vectors: np.ndarray) -> pa.Table:
         "features": pa.ListArray.from_arrays(ends, pa.array(vectors), type=kind),
     }
     same = {"partition_key": DAY, "width": 640, "height": 480, "mode": "RGB", "etag": None, "model": "mobilenet_v2"}
-    same |= {"fingerprint": "f" * 32, "run_id": "20261102T000000-00000000", "key": None}
+    same |= {"fingerprint": "f" * 32, "run_id": "20261102T000000-00000000", "key": None, "copy": 0}
     columns |= {
         name: pa.array([value] * len(numbers), schemas.FEATURES.field(name).type) for name, value in same.items()
     }

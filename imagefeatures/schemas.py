@@ -285,7 +285,7 @@ TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS, names.WITHDRAWALS: WIT
 
 def rows_of_run(run: Mapping[str, Any]) -> int:
     """How many rows each table of features has of a run. run: its row of features.runs."""
-    return int(run["registered"]) * (1 + (run["copies"] or 0))
+    return int(run["registered"]) * (1 + (run.get("copies") or 0))
 
 
 def columns_of(table: str) -> tuple[str, ...]:

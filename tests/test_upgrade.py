@@ -96,7 +96,7 @@ def check_replaced(before: dict[str, Rows], after: dict[str, Rows], run_id: str)
         assert {row["run_id"] for row in after[table]} == {run_id}
     of_its_own = ("run_id", "uri", "etag", "features")
     assert [{**row, **dict.fromkeys(of_its_own)} for row in after["photos"]] == [
-        {**row, **dict.fromkeys(of_its_own), "copy": 0} for row in before["photos"]  # which are older than the column
+        {**row, **dict.fromkeys(of_its_own), "copy": 0} for row in before["photos"]
     ]
     for table in ("photos", "quarantine"):
         assert names(after[table]) == names(before[table])

@@ -39,6 +39,7 @@ def facts_of(numbers: Sequence[int], partition: str, **other: Any) -> dict[str, 
         "fingerprint": ["f" * 32] * len(numbers),
         "run_id": ["20261102T000000-00000000"] * len(numbers),
         "key": [None] * len(numbers),
+        "copy": [0] * len(numbers),
     } | {name: [value] * len(numbers) for name, value in other.items()}  # fmt: skip
 
 

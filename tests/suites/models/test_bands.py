@@ -6,7 +6,6 @@ The pictures are made by NumPy, and what Keras is given is computed from them he
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from PIL import Image
 
 from imagefeatures import local, read
 from imagefeatures.dataset_files import find_dataset
-from imagefeatures.models import reference
 from imagefeatures.models.prepare import prepare
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.run_params import RunParams
@@ -25,23 +23,14 @@ from imagefeatures.settings import Settings
 from imagefeatures.step_runner import StepRunner
 from imagefeatures.steps import register
 from support.photos import fill
+from support.seeded_keras import check_vector, keras_model
 from support.shared import PARTITION
+from support.spark_jobs import submit
 from support.tiff_files import ADOBE_DEFLATE, BLACK_IS_ZERO, LZW, NONE, Tiff
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 HEIGHT, WIDTH = 40, 32
-
-
-def keras_model(bands: int, height: int = HEIGHT, width: int = WIDTH) -> Any:
-    import keras
-    from keras import layers
-
-    keras.utils.set_random_seed(23)
-    image = keras.Input((height, width, bands))
-    found = layers.Conv2D(16, 3, strides=2, activation="relu")(image)
-    found = layers.Conv2D(24, 3, strides=2, activation="relu")(found)
-    return keras.Model(image, layers.GlobalAveragePooling2D(name="pool")(found))
+WAYS = ("openvino", "tensorflow", "spark")
+"""Either engine in this process, and the first one in real jobs."""
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -59,28 +48,29 @@ def png(array: np.ndarray) -> bytes:
 def check_run(
     settings: Settings, tmp_path: Path, model: Any, pictures: Mapping[str, tuple[bytes, np.ndarray]], fields: str
 ) -> None:
-    """Run a dataset through both engines, and compare its vectors with those of Keras.
+    """Run a dataset in each of WAYS, and compare its vectors with those of Keras.
 
     pictures: file, and what Keras is given of it: float32 [height, width, bands].
     """
     fill(tmp_path / "pictures", {name: data for name, (data, _) in pictures.items()})
     model.save(tmp_path / "seeded.keras")
     expected = {name: model(given[None]).numpy()[0] for name, (_, given) in pictures.items()}
-    for engine in ("openvino", "tensorflow"):
-        name = f"bands_{engine}"
+    for way in WAYS:
+        name, engine = f"bands_{way}", "openvino" if way == "spark" else way
         text = f"name: {name}\nsource: file://{tmp_path}/pictures/\nmodel: {{name: seeded, uri: ../seeded.keras}}\n"
         (settings.datasets / f"{name}.yaml").write_text(f"{text}{fields}engine: {engine}\n")
         run = load_run(plan_run(find_dataset(settings.datasets, name), RunParams(), PARTITION, settings))
         facts = prepare(run.model, run.preprocessing, run.lake, settings.cache)
         assert set(facts["parity"]) == {"openvino", "tensorflow"}
-        local.run_steps(run, local.ThisProcess(StepRunner()))
+        if way == "spark":
+            submit(run, tmp_path / "home")
+        else:
+            local.run_steps(run, local.ThisProcess(StepRunner()))
         register.register(run.layout.run_file, settings)
         rows = read.table(settings, name)
         assert rows.num_rows == len(pictures)
         for uri, vector in zip(rows["uri"].to_pylist(), read.vectors(rows), strict=True):
-            wanted = expected[uri.rpartition("/")[2]]
-            assert np.abs(vector - wanted).max() <= reference.MOST_ABSOLUTE_DIFFERENCE * max(1, np.abs(wanted).max())
-            assert vector @ wanted / np.linalg.norm(vector) / np.linalg.norm(wanted) >= reference.LEAST_COSINE
+            check_vector(vector, expected[uri.rpartition("/")[2]])
         vectors = np.stack(list(expected.values()))
         assert np.ptp(vectors, axis=0).max() > 1e-2  # the pictures differ
 
@@ -99,7 +89,7 @@ def test_twelve_bands_of_tiff_are_kerass(settings: Settings, tmp_path: Path) -> 
         pictures[f"{index}.tif"] = (tiff.bytes(), given)
     numbers = f"{{scale: 0.0001, mean: {mean.tolist()}, std: {std.tolist()}}}"
     fields = f"channels: {{count: 12, dtype: uint16}}\nscale: {numbers}\n"
-    check_run(settings, tmp_path, keras_model(12), pictures, fields)
+    check_run(settings, tmp_path, keras_model(12, HEIGHT, WIDTH), pictures, fields)
 
 
 def test_a_hundred_bands_of_npy_are_kerass(settings: Settings, tmp_path: Path) -> None:
@@ -109,7 +99,7 @@ def test_a_hundred_bands_of_npy_are_kerass(settings: Settings, tmp_path: Path) -
         values = (random.normal(0.4, 0.2, (100, HEIGHT, WIDTH)) + index / 4).astype(np.float32)
         pictures[f"{index}.npy"] = (npy(values.astype(f"{order}f4")), np.moveaxis(values, 0, 2))
     fields = "channels: {count: 100, dtype: float32, axes: chw}\nscale: none\n"
-    check_run(settings, tmp_path, keras_model(100), pictures, fields)
+    check_run(settings, tmp_path, keras_model(100, HEIGHT, WIDTH), pictures, fields)
 
 
 @pytest.mark.parametrize(("dtype", "most"), [("uint8", 255), ("uint16", 65535)])
