@@ -119,7 +119,7 @@ mutants: setup  ## mistakes in a module that no quick test notices: make mutants
 
 setup: $(READY)  ## the environment: .venv, Java, Spark's class archive
 
-$(READY): $(LOCKS) requirements/build.txt requirements/readers.txt requirements/tools.txt pyproject.toml setup.py imagefeatures/_bicubic.c scripts/setup
+$(READY): $(LOCKS) requirements/build.txt requirements/readers.txt requirements/tools.txt pyproject.toml setup.py $(wildcard imagefeatures/_*.c imagefeatures/_*.h) scripts/setup
 	@PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup && touch $@
 
 lint: setup  ## ruff, its rules in pyproject.toml and in the folders' ruff.toml; mypy, strict

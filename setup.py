@@ -7,9 +7,11 @@ setup(
     ext_modules=[
         Extension(
             "imagefeatures._bicubic",
-            ["imagefeatures/_bicubic.c"],
+            [f"imagefeatures/{name}.c" for name in ("_bicubic", "_filter", "_jpeg")],
+            depends=[f"imagefeatures/{name}.h" for name in ("_filter", "_jpeg", "_jpeg62")],
             # Weights must be the same doubles on every processor: no multiplying and adding in one rounding.
-            extra_compile_args=["-O3", "-ffp-contract=off"],
+            extra_compile_args=["-O3", "-ffp-contract=off", "-fvisibility=hidden"],
+            libraries=["dl"],  # part of the C library since glibc 2.34
             py_limited_api=True,
             optional=True,  # without a C compiler Pillow does it: the same pixels, later
         )

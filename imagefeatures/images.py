@@ -26,11 +26,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from PIL import (
     Image,
     MpoImagePlugin,  # noqa: F401 - registers the plugin, which Pillow needs for a JPEG file of several pictures
@@ -39,7 +37,7 @@ from PIL import (
     _imaging,
 )
 
-from imagefeatures import formats
+from imagefeatures import formats, streamed
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
@@ -50,11 +48,6 @@ if TYPE_CHECKING:
     from imagefeatures.preprocessing import PixelRule
 
 Result = TypeVar("Result")
-
-try:
-    _bicubic: ModuleType | None = importlib.import_module("imagefeatures._bicubic")
-except ImportError:  # no compiler where this was installed
-    _bicubic = None
 
 PILLOW_CONVERTS = {"RGB", "L", "1", "P", "YCbCr", "HSV", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK"}
 PREMULTIPLIED = {"La", "RGBa"}  # Pillow converts these only to LA and RGBA
@@ -140,14 +133,17 @@ def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: PixelRule) -
     with _opened(data, kind, limits) as image:
         check_pixels(*image.size, limits)
         mode = image.mode
-        if kind == "PNG":
-            _load_png(image, data)
-        image.load()
-        _check_palette(image, formats.palette_colours(kind, data))
+        pixels = streamed.pixels(data, image, _orientation(image), preprocessing) if kind == "JPEG" else None
+        if pixels is None:
+            if kind == "PNG":
+                _load_png(image, data)
+            image.load()
+            _check_palette(image, formats.palette_colours(kind, data))
+            pixels = preprocessing(image)
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
-        return Decoded(preprocessing(image), width, height, mode)
+        return Decoded(pixels, width, height, mode)
 
 
 def configure_pillow() -> None:
@@ -166,40 +162,6 @@ def configure_pillow() -> None:
     Image.MAX_IMAGE_PIXELS = 2**31
     # All pixels of an image in one block of memory, whatever its size, so that other code can read them in place.
     _imaging.set_use_block_allocator(1)
-
-
-def resized(image: Image.Image, height: int, width: int) -> np.ndarray:
-    """An RGB image resized to uint8 [height, width, 3]: the pixels of Pillow's bicubic filter.
-
-    Compiled code makes the same pixels faster, where it is installed.
-    """
-    if height == width and _compiled_bicubic_is_pillows(height):
-        with suppress(ValueError):  # the image has too few rows, or its pixels are in several blocks
-            return _compiled(image, height)
-    return _pillows(image, height, width)
-
-
-@lru_cache
-def _compiled_bicubic_is_pillows(side: int) -> bool:
-    """Whether the compiled code is installed, and gives Pillow's pixels at this size on this processor."""
-    if _bicubic is None:
-        return False
-    noise = np.random.default_rng(0)
-    samples = [Image.fromarray(noise.integers(0, 256, (*shape, 3), np.uint8)) for shape in ((61, 47), (500, 301))]
-    return all(np.array_equal(_compiled(image, side), _pillows(image, side, side)) for image in samples)
-
-
-def _compiled(image: Image.Image, side: int) -> np.ndarray:
-    if _bicubic is None:
-        raise ValueError("the compiled code is not installed")
-    pixels = np.empty((side, side, 3), np.uint8)
-    original = pa.array(image).buffers()[-1]  # four bytes a pixel, no copy
-    _bicubic.bicubic(memoryview(original), (image.height, image.width), pixels, side)
-    return pixels
-
-
-def _pillows(image: Image.Image, height: int, width: int) -> np.ndarray:
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
 @lru_cache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from imagefeatures import images
+from imagefeatures import bicubic, images
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
@@ -33,7 +33,7 @@ def resized(image: AnyPicture, height: int, width: int, interpolation: str) -> A
     if not isinstance(image, Image.Image):
         return image.resized(height, width, interpolation)
     if interpolation == "bicubic" and image.mode == "RGB" and height == width:
-        return Image.fromarray(images.resized(image, height, width))
+        return Image.fromarray(bicubic.resized(image, height, width))
     return image.resize((width, height), FILTERS[interpolation])
 
 

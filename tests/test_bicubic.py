@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import images, isolation
+from imagefeatures import bicubic, isolation
 from imagefeatures.limits import Limits
 from imagefeatures.settings import REPOSITORY
 from support.shared import PREPROCESSING
@@ -31,7 +31,7 @@ def can_be_compiled() -> bool:
 
 
 compiled = pytest.mark.skipif(
-    images._bicubic is None and not can_be_compiled(), reason="it cannot be compiled here: Pillow resizes"
+    bicubic.compiled is None and not can_be_compiled(), reason="it cannot be compiled here: Pillow resizes"
 )
 
 
@@ -54,10 +54,10 @@ def sizes() -> list[tuple[int, int]]:
 
 @compiled
 def test_every_pixel_equals_pillows() -> None:
-    assert images._compiled_bicubic_is_pillows(224)
+    assert bicubic.compiled_is_pillows(224)
     for seed, (height, width) in enumerate(sizes()):
         image = noise(height, width, seed)
-        np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
+        np.testing.assert_array_equal(bicubic.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
 
 
 @compiled
@@ -66,20 +66,20 @@ def test_rows_and_columns_are_resized_in_pillows_order(width: int) -> None:
     turn = 2 * width - 224  # above this height, columns come first
     for height in (turn - 1, turn, turn + 1, turn + 2):
         image = noise(height, width, height)
-        np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
+        np.testing.assert_array_equal(bicubic.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
 
 
 @compiled
 def test_an_image_that_pillow_holds_in_several_memory_blocks_is_resized(monkeypatch: pytest.MonkeyPatch) -> None:
     image = noise(2300, 2100)
     expected = by_pillow(image)
-    np.testing.assert_array_equal(images._compiled(image, 224), expected)
+    np.testing.assert_array_equal(bicubic.by_compiled(image, 224), expected)
     Image.core.set_use_block_allocator(0)
     try:
         in_blocks = noise(2300, 2100)
         with pytest.raises(ValueError, match="contiguous"):
-            images._compiled(in_blocks, 224)
-        np.testing.assert_array_equal(images.resized(in_blocks, 224, 224), expected)  # by Pillow itself
+            bicubic.by_compiled(in_blocks, 224)
+        np.testing.assert_array_equal(bicubic.resized(in_blocks, 224, 224), expected)  # by Pillow itself
     finally:
         Image.core.set_use_block_allocator(1)
 
@@ -98,7 +98,7 @@ def test_an_image_that_pillow_holds_in_several_memory_blocks_is_resized(monkeypa
 )
 def test_sizes_that_do_not_fit_are_refused(given: int, shape: tuple[int, int], room: int, size: int) -> None:
     with pytest.raises(ValueError, match="sizes"):
-        images._bicubic.bicubic(os.urandom(given), shape, bytearray(room), size)
+        bicubic.compiled.bicubic(os.urandom(given), shape, bytearray(room), size)
 
 
 @compiled
@@ -115,24 +115,24 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
     """use(module): replaces the compiled module."""
 
     def replace(module: object) -> None:
-        monkeypatch.setattr(images, "_bicubic", module)
-        images._compiled_bicubic_is_pillows.cache_clear()
+        monkeypatch.setattr(bicubic, "compiled", module)
+        bicubic.compiled_is_pillows.cache_clear()
 
     yield replace
-    images._compiled_bicubic_is_pillows.cache_clear()
+    bicubic.compiled_is_pillows.cache_clear()
 
 
 def test_without_the_compiled_module_pillow_resizes(use: Callable[[object], None]) -> None:
     use(None)
     image = noise(300, 200)
-    np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))
+    np.testing.assert_array_equal(bicubic.resized(image, 224, 224), by_pillow(image))
 
 
 NOT_COMPILED = """
 import sys
 sys.modules["imagefeatures._bicubic"] = None  # what Python keeps of a module that is not there
-from imagefeatures import images
-print(images.resized(images.Image.new("RGB", (300, 200), (9, 99, 199)), 224, 224).mean(axis=(0, 1)).tolist())
+from imagefeatures import bicubic
+print(bicubic.resized(bicubic.Image.new("RGB", (300, 200), (9, 99, 199)), 224, 224).mean(axis=(0, 1)).tolist())
 """
 
 
@@ -147,7 +147,7 @@ def test_where_nothing_could_be_compiled_the_module_is_imported_all_the_same() -
 def test_code_that_gives_other_pixels_is_not_used(
     wrong: str, height: int, width: int, use: Callable[[object], None]
 ) -> None:
-    right = images._bicubic
+    right = bicubic.compiled
 
     class Wrong:
         @staticmethod
@@ -158,4 +158,4 @@ def test_code_that_gives_other_pixels_is_not_used(
 
     use(Wrong)
     image = noise(height, width)
-    np.testing.assert_array_equal(images.resized(image, 224, 224), by_pillow(image))
+    np.testing.assert_array_equal(bicubic.resized(image, 224, 224), by_pillow(image))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from imagefeatures import images
+from imagefeatures import images, streamed
 from imagefeatures.errors import Rejected
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
@@ -77,10 +77,11 @@ def test_an_image_of_exactly_the_limit_is_decoded() -> None:
 def test_inspecting_decodes_no_pixel(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(picture(30, 20), kind)
 
-    def decoded(image: object) -> None:
+    def decoded(*_: object) -> None:
         raise OSError("decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", decoded)
+    monkeypatch.setattr(streamed, "_stream", decoded)
     assert inspect(data, LIMITS).width == 30
     assert why(decode, data)[1].endswith("decoded")
 
@@ -179,7 +180,7 @@ LISTENER = """
 import json, pathlib, subprocess, sys
 from imagefeatures.limits import Limits
 from imagefeatures.errors import Rejected
-from imagefeatures import images
+from imagefeatures import images, streamed
 from imagefeatures.preprocessing import Preprocessing
 images.configure_pillow()
 started = []

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imagefeatures import images, local, names, read, storage
+from imagefeatures import bicubic, images, local, names, read, storage
 from imagefeatures.catalog import tables
 from imagefeatures.errors import DatasetError, InputError, OlderRun
 from imagefeatures.isolation import Isolated
@@ -65,7 +65,7 @@ def truth(photos: Path) -> dict[str, np.ndarray]:
     found = {}
     for name, data in PHOTOS.items():
         picture = images.to_rgb(Image.open(BytesIO(data)))
-        found[f"file://{photos}/{name}"] = images.resized(picture, 224, 224)
+        found[f"file://{photos}/{name}"] = bicubic.resized(picture, 224, 224)
     return found
 
 

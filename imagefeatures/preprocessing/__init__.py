@@ -126,6 +126,14 @@ class Preprocessing(FrozenModel):
         return (shape.height, shape.width, shape.channels)
 
     @property
+    def standard_size(self) -> tuple[int, int] | None:
+        """Height and width to which the default chain stretches; None for any other chain."""
+        match self.chain:
+            case (Upright(), RGB(), Stretch() as stretch):
+                return (stretch.height, stretch.width)
+        return None
+
+    @property
     def channels(self) -> Channels | None:
         """Of pictures whose bands are taken as they are stored; None where every picture becomes RGB."""
         return next((transform.channels for transform in self.chain if isinstance(transform, Bands)), None)

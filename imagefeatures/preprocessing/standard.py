@@ -59,6 +59,6 @@ class Stretch(FrozenModel):
         return {"size": [self.height, self.width], "resample": self.resample}
 
     def __call__(self, image: Any) -> Any:
-        from imagefeatures import images
+        from imagefeatures import bicubic
 
-        return images.resized(image, self.height, self.width)
+        return bicubic.resized(image, self.height, self.width)

@@ -93,10 +93,10 @@ def originals() -> list[tuple[str, bytes]]:
     return made
 
 
-def mutated(seed: int, number: int) -> tuple[str, bytes]:
-    """A mutation: the name of the original, and the mutated bytes."""
-    chance = random.Random(f"{seed}/{number}")
-    name, data = chance.choice(originals())
+def mutated(seed: int, number: int, files: list[tuple[str, bytes]] | None = None) -> tuple[str, bytes]:
+    """A mutation: the name of the original, and the mutated bytes. files: the originals, in place of those above."""
+    chance, files = random.Random(f"{seed}/{number}"), files or originals()
+    name, data = chance.choice(files)
     bad = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 3, 8))):
         position = _position(chance, len(bad))
@@ -116,7 +116,7 @@ def mutated(seed: int, number: int) -> tuple[str, bytes]:
             case 5:
                 bad[position:position] = bad[position : position + length]
             case 6:
-                other = chance.choice(originals())[1]
+                other = chance.choice(files)[1]
                 start = chance.randrange(len(other))
                 bad[position : position + length] = other[start : start + length]
             case 7:
