@@ -30,7 +30,7 @@ from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
 from imagefeatures.step_runner import StepRunner, prepare_model
-from imagefeatures.steps import reuse, unchanged, validate
+from imagefeatures.steps import equal_bytes, reuse, unchanged, validate
 from imagefeatures.steps.register import Outcome, register
 from imagefeatures.usage import drivers
 from imagefeatures.usage.energy import Energy
@@ -148,6 +148,8 @@ def run_steps(
                 find_unchanged(run, listing)
             if todo and step == steps.VALIDATE and run.dataset.duplicates == "reject":
                 find_duplicates(run)
+            if step == steps.RESIZE:
+                equal_bytes.settle_moves(run, listing.shards, todo)
             if todo and step == steps.RESIZE:
                 find_known(run, todo)
             usage = meter.usage()  # before the shards, which this process may do itself
