@@ -163,6 +163,8 @@ def sorted_rows(batches: Iterable[pa.RecordBatch], shards: np.ndarray, folder: P
 def in_lanes(lanes: Sequence[int], todo: Iterable[int]) -> list[list[int]]:
     """The shards that are still to be done, in their lanes: the longest first, else it would be what ends last.
 
+    Lanes of as many shards keep the order in which their shards are given.
+
     lanes: as in Cut; empty where each shard is a lane of its own.
 
     >>> in_lanes([0, 1, 1, 1, 2], [0, 2, 3, 4])

@@ -8,6 +8,7 @@
                                           /ingest/listing/shard-00012-<digest>.parquet   the objects of a shard
                                           /ingest/listing.json                           names those files, written last
                                           /ingest/versions-00012-<digest>.parquet        URLs that may be unchanged
+                                          /resize/moves-00012-<digest>.parquet           rows that change their shard
                                           /<step>/shard-00012-<random>.parquet           the step's output
                                           /<step>/shard-00012-<random>-rejected.parquet  the rejected rows, with reasons
                                           /<step>/shard-00012-<random>-reused.parquet    rows with vectors of the table
@@ -154,6 +155,15 @@ class Layout:
     def known_images(self, shard: int, digest: str) -> str:
         """Where the table holds the vectors of a shard's images, for the images that it knows."""
         return f"{self.step(RESIZE)}/known-{shard:05d}-{digest}.parquet"
+
+    @property
+    def moves_summary(self) -> str:
+        """Names the files of moved rows; written once all of them are."""
+        return f"{self.step(RESIZE)}/moves.json"
+
+    def moves(self, shard: int, digest: str) -> str:
+        """The rows that another shard computes for a shard, and those that it computes for others."""
+        return f"{self.step(RESIZE)}/moves-{shard:05d}-{digest}.parquet"
 
     def rejected_bytes(self, reason: str, image_id: str) -> str:
         """Where a rejected object's bytes are kept, when the dataset asks for that. image_id: their SHA-256."""

@@ -23,6 +23,7 @@ from imagefeatures import budget, manifest, shards, steps, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
+from imagefeatures.order import longest_first
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.progress import Status, StepStatus, read_status
 from imagefeatures.redrive import merge, relisting
@@ -30,7 +31,7 @@ from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
 from imagefeatures.step_runner import StepRunner, prepare_model
-from imagefeatures.steps import reuse, unchanged, validate
+from imagefeatures.steps import equal_bytes, reuse, unchanged, validate
 from imagefeatures.steps.register import Outcome, register
 from imagefeatures.usage import drivers
 from imagefeatures.usage.energy import Energy
@@ -148,8 +149,12 @@ def run_steps(
                 find_unchanged(run, listing)
             if todo and step == steps.VALIDATE and run.dataset.duplicates == "reject":
                 find_duplicates(run)
+            if step == steps.RESIZE:
+                equal_bytes.settle_moves(run, listing.shards, todo)
             if todo and step == steps.RESIZE:
                 find_known(run, todo)
+            if workers.count > 1:
+                todo = longest_first(run, step, todo)
             usage = meter.usage()  # before the shards, which this process may do itself
             done = workers.run_shards(run, step, todo, listing.lanes if step == steps.INGEST else ())
             for _ in _told(run, step, done, progress) if progress else done:

@@ -19,7 +19,8 @@ from imagefeatures.plan import Run
 from imagefeatures.reasons import printable, without_secrets
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.shards import Receipt, StagedFile, Totals
-from imagefeatures.steps import FEATURIZE, RESIZE, SPARK_STEPS
+from imagefeatures.steps import FEATURIZE, RESIZE, SPARK_STEPS, VALIDATE, equal_bytes
+from imagefeatures.steps.equal_bytes import Moved
 
 JOINED_TABLES = 64
 """So many shards' rejected rows are made one table: a table of five rows takes 10 kB."""
@@ -54,25 +55,35 @@ def audit_run(run: Run) -> Audit:
     forgotten = deny.read(run.lake)
     audit = Audit(passed_over=listing.passed_over, files={table: [] for table in run.tables})
     uris, joined = HashedTexts(), 0
+    moves, unbalanced = equal_bytes.moves_of(run), 0
     for shard in range(listing.shards):
         listed = manifest.read_manifest(run, shard, listing)["uri"].to_pylist()
         uris.add(listed)
-        _audit_shard(run, shard, listed, {step: receipts[step][shard] for step in SPARK_STEPS}, audit)
+        moved = equal_bytes.moved(moves, shard)
+        unbalanced += sum(map(hash, moved.taken)) - sum(map(hash, moved.given))
+        of_shard = {step: receipts[step][shard] for step in SPARK_STEPS}
+        _audit_shard(run, shard, listed, of_shard, moved, audit)
         if forgotten:
-            _refuse_forgotten(run, {step: receipts[step][shard] for step in SPARK_STEPS}, forgotten)
+            _refuse_forgotten(run, of_shard, forgotten)
         if len(audit.rejected) - joined >= JOINED_TABLES:
             audit.rejected[joined:] = [pa.concat_tables(audit.rejected[joined:]).combine_chunks()]
             joined += 1
     if audit.listed != listing.objects:
         raise AuditFailed(f"the manifest holds {audit.listed} objects, {listing.objects} were listed")
+    if unbalanced:
+        raise AuditFailed(f"{run.layout.moves_summary}: some shards take other rows than others give; start a new run")
     if uri := manifest.repeated_uri(run, listing, uris.repeated()):
         raise AuditFailed(f"{printable(without_secrets(uri))} is in the manifest more than once")
     audit.steps = {step: shards.totals(of_shard.values()) for step, of_shard in receipts.items()}
     return audit
 
 
-def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Receipt], audit: Audit) -> None:
+def _audit_shard(
+    run: Run, shard: int, listed: list[str], receipts: dict[str, Receipt], moved: Moved, audit: Audit
+) -> None:
     expected = len(listed)
+    should = Counter([*listed, *(uri for uri, _ in moved.taken)])
+    should.subtract(uri for uri, _ in moved.given)
     rejected: list[pa.Table] = []
     for step, receipt in receipts.items():
         if receipt.rows_in != expected:
@@ -82,13 +93,15 @@ def _audit_shard(run: Run, shard: int, listed: list[str], receipts: dict[str, Re
         expected = receipt.passed
         if receipt.rows_in != expected + (rejected[-1].num_rows if receipt.rejected else 0):
             raise AuditFailed(f"{step} shard {shard}: {receipt.rows_in} rows in, {expected} out, the rest not rejected")
+        if step == VALIDATE:
+            expected += len(moved.taken) - len(moved.given)
     of_outputs = list(zip(run.outputs, receipts[FEATURIZE].outputs, receipts[RESIZE].outputs, strict=True))
     uris = [list(_checked_uris(run, output, features.own)) for output, features, _ in of_outputs]
     if any(of_output != uris[0] for of_output in uris):
         raise AuditFailed(f"shard {shard}: the outputs do not hold the same objects in the same order")
-    accounted = [*uris[0], *(uri for table in rejected for uri in table["uri"].to_pylist())]
-    if Counter(accounted) != Counter(listed):
-        wrong = sorted((Counter(accounted) - Counter(listed)) + (Counter(listed) - Counter(accounted)))
+    accounted = Counter([*uris[0], *(uri for table in rejected for uri in table["uri"].to_pylist())])
+    if accounted != should:
+        wrong = sorted((accounted - should) + (should - accounted))
         first = printable(without_secrets(wrong[0]))
         raise AuditFailed(f"shard {shard}: {len(wrong)} objects are not in exactly one table, first {first}")
     audit.listed += len(listed)

@@ -66,8 +66,11 @@ DECODED = pa.schema([*_IDENTITY, _WIDTH, _HEIGHT, _MODE])
 
 
 def pixels(kind: PixelFormat) -> pa.Schema:
-    """What resize made: DECODED, and the column `pixels`: of the kind, row-major, in the machine's byte order."""
-    return DECODED.append(pa.field("pixels", kind.storage, False, kind.metadata))
+    """What resize made: DECODED, and the column `pixels`: of the kind, row-major, in the machine's byte order.
+
+    Null in a row of an image that an earlier row has.
+    """
+    return DECODED.append(pa.field("pixels", kind.storage, True, kind.metadata))
 
 
 REJECTED = pa.schema(

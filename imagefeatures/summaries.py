@@ -89,7 +89,11 @@ class Search:
         """Write down which files count."""
         write_summary(self.summary, Summary({}, dict(files)))
 
+    def ended(self) -> Summary:
+        """The files that count. Raises storage.ObjectMissing before a search has ended, or AuditFailed."""
+        return read_summary(self.summary, self.uri_of)
+
     def read(self, shard: int) -> list[tuple[Any, ...]]:
-        """What was found about a shard. Raises storage.ObjectMissing before a search has ended, or AuditFailed."""
-        found = read_summary(self.summary, self.uri_of).read(shard, self.schema)
+        """What was found about a shard. Raises what `ended` raises."""
+        found = self.ended().read(shard, self.schema)
         return list(zip(*found.to_pydict().values(), strict=True))

@@ -17,19 +17,21 @@ from imagefeatures.pixels import as_pixels
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Further, Receipt, ShardWork, read_receipt, read_staged, write_parquet
-from imagefeatures.steps import FEATURIZE, RESIZE
+from imagefeatures.steps import FEATURIZE, RESIZE, equal_bytes
 
 
 def run_shard(run: Run, shard: int, *engines: Engine) -> Receipt:
     """Featurize one shard: the rows of each output's table, in the order of the listing.
 
-    Vectors and pixels that resize took from a table are passed on unchanged. An image passes only if all its vectors
-    are finite. engines: one for each output with a model, in the order of the run; not called when all vectors of its
-    output are reused.
+    Rows that the shard computes for others come after its own. The vector of rows with the same image_id is computed
+    once. Vectors and pixels that resize took from a table are passed on unchanged. An image passes only if all its
+    vectors are finite. engines: one for each output with a model, in the order of the run; not called when all vectors
+    of its output are reused.
     """
     work = ShardWork(run.layout, FEATURIZE, shard)
     resized = read_receipt(run.layout.receipt(RESIZE, shard))
     by_number = dict[int, _Computed | _Kept]()
+    has_repeated = False
     for group in outputs.by_input(run.outputs):
         pixels: list[pa.Table] = []  # an image's are with the first output that lacks it
         for number in group:
@@ -38,13 +40,16 @@ def run_shard(run: Run, shard: int, *engines: Engine) -> Receipt:
             reused = read_staged(files.reused) if files.reused else None
             output = run.outputs[number]
             images = _of_output(pixels, reused)
+            has_repeated = has_repeated or images["pixels"].null_count > 0
             by_number[number] = (
-                _compute(output, images, reused, engines[number]) if output.model else _Kept(images, reused)
+                _compute(output, images, reused, engines[number]) if output.model else _Kept(_filled(images), reused)
             )
     computed = [by_number[number] for number in range(len(run.outputs))]
     position: dict[str, int] = {}
-    if run.others or computed[0].reused is not None:
-        position = {uri: index for index, uri in enumerate(read_manifest(run, shard)["uri"].to_pylist())}
+    if run.others or computed[0].reused is not None or has_repeated:
+        taken = (uri for uri, _ in equal_bytes.moved(equal_bytes.moves_of(run), shard).taken)
+        listed = [*read_manifest(run, shard)["uri"].to_pylist(), *taken]
+        position = {uri: index for index, uri in enumerate(listed)}
     bad = dict[str, tuple[dict[str, object], Rejected]]()
     for output, of_output in zip(run.outputs, computed, strict=True):
         if isinstance(of_output, _Kept):
@@ -164,9 +169,26 @@ def _of_output(pixels: Sequence[pa.Table], reused: pa.Table | None) -> pa.Table:
 
 
 def _compute(output: Output, images: pa.Table, reused: pa.Table | None, engine: Engine) -> _Computed:
-    """Run the model. images: schemas.pixels of those that the output lacks."""
+    """Run the model, once for each image. images: schemas.pixels of those that the output lacks."""
+    own, number = _own_pixels(images)
     if images.num_rows:
-        vectors = engine.features(as_pixels(images, output.preprocessing.shape, output.preprocessing.dtype))
+        vectors = engine.features(as_pixels(own, output.preprocessing.shape, output.preprocessing.dtype))
     else:
         vectors = np.empty((0, output.spec.width), np.float32)
-    return _Computed(images.drop_columns(["pixels"]), vectors, reused)
+    return _Computed(images.drop_columns(["pixels"]), vectors[number], reused)
+
+
+def _filled(images: pa.Table) -> pa.Table:
+    """schemas.pixels with the pixels of every row."""
+    own, number = _own_pixels(images)
+    pixels = own["pixels"] if own is images else own["pixels"].take(pa.array(number))
+    return images.set_column(images.schema.get_field_index("pixels"), images.schema.field("pixels"), pixels)
+
+
+def _own_pixels(images: pa.Table) -> tuple[pa.Table, np.ndarray]:
+    """The rows that have pixels, and int64 [n]: of each of the n rows, the number of the one that has its image."""
+    if not images["pixels"].null_count:
+        return images, np.arange(images.num_rows)
+    own = images.filter(images["pixels"].is_valid())
+    numbers = {image: number for number, image in enumerate(own["image_id"].to_pylist())}
+    return own, np.array([numbers[image] for image in images["image_id"].to_pylist()])

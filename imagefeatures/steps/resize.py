@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagefeatures import isolation, outputs, schemas
+from imagefeatures.errors import Rejected
 from imagefeatures.isolation import Isolated
 from imagefeatures.limits import Limits
 from imagefeatures.pieces import read_pieces
@@ -17,7 +18,7 @@ from imagefeatures.pixels import PixelFormat, as_binary
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Chains, Preprocessing
 from imagefeatures.shards import Further, Receipt, ShardWork, StagedFile, read_receipt, read_staged
-from imagefeatures.steps import INGEST, RESIZE, VALIDATE, reuse
+from imagefeatures.steps import INGEST, RESIZE, VALIDATE, equal_bytes, reuse
 
 Rows = list[dict[str, Any]]
 
@@ -25,14 +26,15 @@ Rows = list[dict[str, Any]]
 def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     """Decode one shard: schemas.pixels for each output of the run, in the order of the listing.
 
-    Images whose vectors all tables hold are not decoded. The others are decoded once, for the chains of all outputs
-    that lack one. The pixels of an image lie with the first output that lacks it, and serve the later ones of the same
-    chain. What a table holds, schemas.reused, goes to a file of its output, with what ingest has found unchanged.
-    decoder: the process that decodes; by default this process's own.
+    Rows with the same image_id come last, without pixels, but for the first of them; so do rows that the shard computes
+    for others (`equal_bytes`). Images whose vectors all tables hold are not decoded. The others are decoded once, for
+    the chains of all outputs that lack one. The pixels of an image lie with the first output that lacks it, and serve
+    the later ones of the same chain. What a table holds, schemas.reused, goes to a file of its output, with what ingest
+    has found unchanged. decoder: the process that decodes; by default this process's own.
     """
     work = ShardWork(run.layout, RESIZE, shard, run.dataset.keep_rejected)
     validated = read_receipt(run.layout.receipt(VALIDATE, shard))
-    verdicts = read_staged(validated.output)
+    verdicts = equal_bytes.to_compute(run, shard, read_staged(validated.output))
     known = [reuse.known_images(run, shard, output) for output in run.outputs]
     lacked = np.array([reuse.lacked(verdicts, of_output) for of_output in known])
     needed = lacked.any(axis=0)
@@ -40,8 +42,11 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     groups = [group for group in outputs.by_input(run.outputs) if lacked[group].any()]
     decoded = _Decoded([run.outputs[group[0]].preprocessing for group in groups], work)
     decoder = decoder or isolation.decoder_of(run.dataset.channels)
-    for some, blobs in _frozen(run, shard, rows):
+    first: dict[str, dict[str, Any]] = {}
+    repeated = [row for row in rows if first.setdefault(row["image_id"], row) is not row]
+    for some, blobs in _frozen(run, shard, list(first.values())):
         decoded.add(some, blobs, decoder, run.dataset.limits)
+    decoded.repeat(repeated)
     is_good = np.ones(verdicts.num_rows, bool)
     is_good[needed] = decoded.has(rows)
     pixels = [schemas.pixels(PixelFormat.of_chain(output.preprocessing)).empty_table() for output in run.outputs]
@@ -57,7 +62,8 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
         for output, of_output, files in zip(run.outputs, known, validated.outputs, strict=True)
     ]
     further = [Further(*tables) for tables in zip(pixels[1:], reused[1:], strict=True)]
-    return work.finish(validated.passed, pixels[0], reused[0], further, compression="none", use_dictionary=False)
+    rows_in = verdicts.num_rows + validated.passed - validated.output.rows
+    return work.finish(rows_in, pixels[0], reused[0], further, compression="none", use_dictionary=False)
 
 
 class _Decoded:
@@ -66,6 +72,8 @@ class _Decoded:
     def __init__(self, chains: Sequence[Preprocessing], work: ShardWork) -> None:
         self._chains, self._work = chains, work
         self._rows: Rows = []
+        self._rejected: dict[str, Rejected] = {}
+        self._repeated = 0
         self._pixels: list[list[np.ndarray]] = [[] for _ in chains]
 
     def add(self, rows: Rows, blobs: list[bytes], decoder: Isolated, limits: Limits) -> None:
@@ -77,7 +85,8 @@ class _Decoded:
         batch = decoder.run(blobs, limits, rule)
         for row, record, data in zip(rows, batch.records, blobs, strict=True):
             if record["state"] == isolation.REJECTED:
-                self._work.reject(row, isolation.rejection(record), data)
+                self._rejected[row["image_id"]] = isolation.rejection(record)
+                self._work.reject(row, self._rejected[row["image_id"]], data)
             else:
                 seen = {"width": int(record["width"]), "height": int(record["height"]), "mode": record["mode"].decode()}
                 self._rows.append(row | seen)
@@ -85,6 +94,16 @@ class _Decoded:
         made = rule.split(pixels) if isinstance(rule, Chains) else [pixels]
         for batches, of_chain in zip(self._pixels, made, strict=True):
             batches.append(np.ascontiguousarray(of_chain))
+
+    def repeat(self, rows: Rows) -> None:
+        """Add further rows of images that were decoded or rejected before. Called once, after all `add`."""
+        seen = {row["image_id"]: row for row in self._rows} if rows else {}
+        for row in rows:
+            if image := seen.get(row["image_id"]):
+                self._rows.append(row | {name: image[name] for name in ("width", "height", "mode")})
+                self._repeated += 1
+            else:
+                self._work.reject(row, self._rejected[row["image_id"]])
 
     def has(self, rows: Rows) -> list[bool]:
         """Which of these rows are of images that are decoded."""
@@ -95,8 +114,9 @@ class _Decoded:
         """schemas.pixels of all images that are decoded, for each chain."""
         for chain, pixels in zip(self._chains, self._pixels, strict=True):
             field = schemas.pixels(PixelFormat.of_chain(chain)).field("pixels")
+            chunks = [*map(as_binary, pixels), *([pa.nulls(self._repeated, field.type)] if self._repeated else [])]
             yield pa.Table.from_pylist(self._rows, schema=schemas.DECODED).append_column(
-                field, pa.chunked_array(map(as_binary, pixels), field.type)
+                field, pa.chunked_array(chunks, field.type)
             )
 
 

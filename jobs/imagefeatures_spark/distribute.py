@@ -21,6 +21,7 @@ from pyspark import SparkConf, SparkContext, TaskContext
 from imagefeatures import errors, names, shards, stops, storage
 from imagefeatures.errors import EXIT_INPUT_ERROR, ParamsError
 from imagefeatures.lanes import in_lanes
+from imagefeatures.order import longest_first
 from imagefeatures.plan import Run, load_run
 from imagefeatures.reasons import printable
 from imagefeatures.steps import INGEST
@@ -137,7 +138,7 @@ def spread(
                     del sys.path_importer_cache[path]
 
     if todo:
-        lanes_todo = in_lanes(lanes, todo)
+        lanes_todo = in_lanes(lanes, longest_first(run, step, todo))
         context.parallelize(lanes_todo, len(lanes_todo)).map(attempt).collect()
     seconds = time.perf_counter() - started
     drivers.keep(run.layout, step, _own_usage(context))

@@ -8,13 +8,14 @@ from pyspark import SparkContext
 
 from imagefeatures import manifest, shards, steps
 from imagefeatures.plan import Run
-from imagefeatures.steps import resize, reuse
+from imagefeatures.steps import equal_bytes, resize, reuse
 from imagefeatures_spark.distribute import FILES_AT_ONCE, main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
     count = manifest.read_listing(run).shards
     todo = shards.pending(run.layout, steps.RESIZE, count)
+    equal_bytes.settle_moves(run, count, todo)
     if todo and (files := reuse.known_files(run)) and not reuse.search(run).has_ended():
         find_known(context, run, files, todo)
     spread(context, run, steps.RESIZE, count, partial(resize.run_shard, run))

@@ -174,7 +174,7 @@ def test_vectors_that_the_table_has_are_found_once_and_not_computed_again(
     for job in (ingest, validate_job, resize, featurize):
         job.work(Context(), before)
     register(before.layout.run_file, settings)
-    assert featurized.featurized == 3
+    assert featurized.featurized == 2  # two of them have the same bytes
     fill(folder, {"grey/new.jpg": jpeg(7)})
     run = make_run(folder, params={"shard_images": 2})
     for job in (ingest, validate_job):
@@ -186,7 +186,7 @@ def test_vectors_that_the_table_has_are_found_once_and_not_computed_again(
     assert first.parallelized == [(files, files), (count, count), (count, count)]
     assert "resize: 4 images in, 4 on (3 reused)" in capsys.readouterr().out
     featurize.work(Context(), run)
-    assert featurized.featurized == 4
+    assert featurized.featurized == 3
     Path(run.layout.receipt("resize", 0).removeprefix("file://")).unlink()
     resize.work(second, run)
     assert second.parallelized == [(1, 1)]  # it has been searched

@@ -18,7 +18,7 @@ from imagefeatures.models.engines import Engine
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.step_runner import StepRunner
-from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE
+from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE, equal_bytes
 from imagefeatures.workers import ThisProcess
 from support.photos import fill, jpeg
 from support.shared import SPEC, THIS_PROCESS, MakeRun
@@ -63,14 +63,16 @@ class Done:
 
 
 def begun(run: Run, files: Sequence[tuple[str, int]] | None = None) -> Run:
-    """Ingest, validate, and the join with the table.
+    """Ingest, validate, what moves between shards, and the join with the table.
 
     files: of the table, in place of those that plan has found.
     """
     run_steps(run, THIS_PROCESS, (INGEST, VALIDATE))
     if files is not None:
         storage.write(run.layout.known_files, sealed.encode({"files": files}))
-    find_known(run, range(manifest.read_listing(run).shards))
+    shards_of_run = range(manifest.read_listing(run).shards)
+    equal_bytes.settle_moves(run, len(shards_of_run), shards_of_run)
+    find_known(run, shards_of_run)
     return run
 
 
