@@ -74,3 +74,18 @@ COPIES_COLUMN = column(
     "Augmented copies of each image, which are rows too; null in rows older than this column",
     nullable=True,
 )
+
+FORGOTTEN_COLUMNS = [
+    column("run_id", pa.string(), "The request"),
+    column("hashes", pa.list_(pa.string()), "A keyed hash of each image and URI, as in the list that ingest reads"),
+    column("asked_by", pa.string(), "Who asked for it"),
+    column("why", pa.string(), "Why, in the words of whoever asked"),
+    column("requested_at", pa.timestamp("us", tz="UTC"), "When it was asked for"),
+    column("done_at", pa.timestamp("us", tz="UTC"), "When nothing of it was found any more"),
+    column("rows", pa.int64(), "Rows that were removed from tables as they were"),
+    column("files_rewritten", pa.int64(), "Data files that were written anew without it"),
+    column("files_deleted", pa.int64(), "Files that were deleted: of tables, kept rejects and exports"),
+    column("runs_removed", pa.int64(), "Unfinished runs whose staging folder was removed"),
+    column("snapshots_expired", pa.int64(), "Snapshots that were expired, with the tags that named them"),
+]
+"""Those of features.forgotten: what was done about a request that images be forgotten."""

@@ -61,10 +61,10 @@ def audit_run(run: Run) -> Audit:
         uris.add(listed)
         moved = equal_bytes.moved(moves, shard)
         unbalanced += sum(map(hash, moved.taken)) - sum(map(hash, moved.given))
-        of_shard = {step: receipts[step][shard] for step in SPARK_STEPS}
-        _audit_shard(run, shard, listed, of_shard, moved, audit)
+        own = {step: receipts[step][shard] for step in SPARK_STEPS}
+        _audit_shard(run, shard, listed, own, moved, audit)
         if forgotten:
-            _refuse_forgotten(run, of_shard, forgotten)
+            _refuse_forgotten(run, own, forgotten)
         if len(audit.rejected) - joined >= JOINED_TABLES:
             audit.rejected[joined:] = [pa.concat_tables(audit.rejected[joined:]).combine_chunks()]
             joined += 1

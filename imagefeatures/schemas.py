@@ -8,7 +8,14 @@ from typing import Any
 import pyarrow as pa
 
 from imagefeatures import names
-from imagefeatures.columns import COPIES_COLUMN, COST_COLUMNS, OUTPUT_COLUMNS, STEP_COLUMNS, column
+from imagefeatures.columns import (
+    COPIES_COLUMN,
+    COST_COLUMNS,
+    FORGOTTEN_COLUMNS,
+    OUTPUT_COLUMNS,
+    STEP_COLUMNS,
+    column,
+)
 from imagefeatures.pixels import PixelFormat
 
 VERSION = 1
@@ -265,21 +272,7 @@ WITHDRAWALS = pa.schema(
 )
 """Table features.withdrawals: one row for each time that rows of a partition were taken back."""
 
-FORGOTTEN = pa.schema(
-    [
-        column("run_id", pa.string(), "The request"),
-        column("hashes", pa.list_(pa.string()), "A keyed hash of each image and URI, as in the list that ingest reads"),
-        column("asked_by", pa.string(), "Who asked for it"),
-        column("why", pa.string(), "Why, in the words of whoever asked"),
-        column("requested_at", _INSTANT, "When it was asked for"),
-        column("done_at", _INSTANT, "When nothing of it was found any more"),
-        column("rows", pa.int64(), "Rows that were removed from tables as they were"),
-        column("files_rewritten", pa.int64(), "Data files that were written anew without it"),
-        column("files_deleted", pa.int64(), "Files that were deleted: of tables, kept rejects and exports"),
-        column("runs_removed", pa.int64(), "Unfinished runs whose staging folder was removed"),
-        column("snapshots_expired", pa.int64(), "Snapshots that were expired, with the tags that named them"),
-    ]
-)
+FORGOTTEN = pa.schema(FORGOTTEN_COLUMNS)
 """Table features.forgotten: one row for each request that images be forgotten."""
 
 TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS, names.WITHDRAWALS: WITHDRAWALS, names.FORGOTTEN: FORGOTTEN}

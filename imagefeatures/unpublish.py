@@ -146,7 +146,8 @@ class _Part:
         registered = 0
         if self._standing:
             first = self._tables[names.tables_of_run(row)[0]]
-            registered = sum(kept.num_rows for kept in self._kept(first, ("uri",)))
+            rows = sum(kept.num_rows for kept in self._kept(first, ("uri",)))
+            registered = rows // schemas.rows_of_run(row | {"registered": 1})  # each copy of an image is a row
         reused, further = row["reused"], row["models_reused"]
         return {
             "run_id": self.layout.run_id,

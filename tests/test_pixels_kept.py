@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from imagefeatures import bicubic, images, local, names, read, storage
-from imagefeatures.catalog import tables
+from imagefeatures.catalog import attempts, tables
 from imagefeatures.errors import DatasetError, InputError, OlderRun
 from imagefeatures.isolation import Isolated
 from imagefeatures.pixels import PixelFormat
@@ -252,7 +252,7 @@ def test_a_publication_that_is_cut_short_is_finished_for_the_pixels_too(
     second = make(**KEPT)
     local.run_steps(second, THIS_PROCESS)
     commits = 0
-    real = tables.until_committed
+    real = attempts.until_committed
 
     def dies(swap: Callable[[], Any]) -> Any:
         nonlocal commits

@@ -9,6 +9,7 @@ rest_catalog  pyiceberg's catalog behind REST, with file_io and guards
 file_io       reads and writes the tables' files, and nothing that a property names does
 guards        refuses tables of another lake or a newer version, and metadata that is lost
 tables        opens the tables, and replaces one partition of them in one commit
+attempts      how often a commit that lost a race is tried again
 learning      the tables of the namespace learning, opened, replaced and read
 standing      what a partition holds, for a re-drive or a withdrawal
 records       tables that keep what was done, a row for each time

@@ -19,7 +19,7 @@ from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression
 from pyiceberg.table import Table
 
 from imagefeatures import layout, names, storage
-from imagefeatures.catalog import connect, failures, retention, tables
+from imagefeatures.catalog import attempts, connect, failures, retention, tables
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
 from imagefeatures.settings import Settings
@@ -54,7 +54,7 @@ def open_table(catalog: Catalog, settings: Settings, name: str, schema: pa.Schem
                 change.set_properties(missing)
         return table
 
-    return tables.until_committed(extend)
+    return attempts.until_committed(extend)
 
 
 @in_one_line
@@ -71,7 +71,7 @@ def replace_row(table: Table, row: pa.Table, dataset: str, model_id: str) -> Non
             change.append(row)
             retention.expire(table, change)
 
-    tables.until_committed(swap)
+    attempts.until_committed(swap)
 
 
 @in_one_line
@@ -97,7 +97,7 @@ def replace_all(table: Table, files: Sequence[str], planned_at: str) -> bool:
             retention.expire(table, change)
         return True
 
-    return tables.until_committed(swap)
+    return attempts.until_committed(swap)
 
 
 @in_one_line

@@ -24,7 +24,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from imagefeatures import layout, names, read, schemas, storage
-from imagefeatures.catalog import pixel_tables, retention, tables
+from imagefeatures.catalog import attempts, pixel_tables, retention, tables
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
@@ -106,7 +106,7 @@ def purge(table: Table, lake: str, wanted: Wanted, found: Found) -> Purged:
             counts["rows"] += rows
         return written[uri]
 
-    counts["snapshots"] = tables.until_committed(lambda: _swap(table, set(found.files), rewritten))
+    counts["snapshots"] = attempts.until_committed(lambda: _swap(table, set(found.files), rewritten))
     retention.remove_expired(table, lake)
     for uri in found.files:
         storage.delete(uri)
@@ -153,7 +153,7 @@ def recount(table: Table, runs: Table, quarantine: Table, row: dict[str, object]
             retention.expire(runs, change)
         return True
 
-    return tables.until_committed(swap)
+    return attempts.until_committed(swap)
 
 
 def _swap(table: Table, holders: set[str], rewritten: Callable[[str], str | None]) -> int:

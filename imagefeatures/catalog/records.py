@@ -14,7 +14,7 @@ from pyiceberg.expressions import BooleanExpression
 from pyiceberg.table import Table
 
 from imagefeatures import names
-from imagefeatures.catalog import retention, tables
+from imagefeatures.catalog import attempts, retention, tables
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
 
@@ -37,7 +37,7 @@ def keep(table: Table, row: pa.Table) -> bool:
             retention.expire(table, change)
         return True
 
-    return tables.until_committed(add)
+    return attempts.until_committed(add)
 
 
 @in_one_line
@@ -58,7 +58,7 @@ def drop(catalog: Catalog, name: str, run_id: str) -> bool:
             retention.expire(table, change)
         return True
 
-    return tables.until_committed(remove)
+    return attempts.until_committed(remove)
 
 
 @in_one_line

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,16 +18,13 @@ from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
-    ValidationException,
 )
 from pyiceberg.expressions import And, BooleanExpression, Not
 from pyiceberg.table import FileScanTask, Table
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_random, wait_random_exponential
 
 from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect, guards, loading, pixel_tables, retention
+from imagefeatures.catalog.attempts import unless_made_meanwhile, until_committed
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal, of_copy
 from imagefeatures.pixels import PixelFormat
@@ -36,7 +33,6 @@ from imagefeatures.settings import Settings
 # A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
 # beside the other run's. `until_committed` reads the table again first.
 TABLE_PROPERTIES = {"commit.retry.num-retries": "0", guards.VERSION: str(schemas.VERSION)}
-DUPLICATE_TABLE = "42P07"
 
 SIGNATURE = "imagefeatures.run-id"
 """In a snapshot's summary: the run that left it."""
@@ -47,8 +43,6 @@ ONE_ROW_FILES = (names.RUNS, names.WITHDRAWALS, names.FORGOTTEN)
 SMALL_FILES = 32
 """So many of these files are made into one."""
 
-T = TypeVar("T")
-
 
 def open_catalog(settings: Settings) -> Catalog:
     """Connect to the catalog; an empty one gets its tables and namespace. Safe when two runs do so at once.
@@ -57,9 +51,9 @@ def open_catalog(settings: Settings) -> Catalog:
     permission) or CatalogError (no answer in time), each with a message of one line.
     """
     with connect.readable_errors(settings.catalog):
-        catalog = _unless_made_meanwhile(lambda: loading.load_catalog(settings))
+        catalog = unless_made_meanwhile(lambda: loading.load_catalog(settings))
         with contextlib.suppress(NamespaceAlreadyExistsError):
-            _unless_made_meanwhile(lambda: catalog.create_namespace(names.NAMESPACE))
+            unless_made_meanwhile(lambda: catalog.create_namespace(names.NAMESPACE))
     return catalog
 
 
@@ -272,32 +266,3 @@ def rows_of(partition: str, dataset: str) -> BooleanExpression:
 def signed(run_id: str) -> dict[str, str]:
     """The summary of a snapshot that the run leaves."""
     return {SIGNATURE: run_id}
-
-
-def _unless_made_meanwhile(make: Callable[[], T]) -> T:
-    """Repeat a creation that failed because another run created the same catalog table or row at the same moment.
-
-    "CREATE TABLE IF NOT EXISTS" would not help: in PostgreSQL it fails when two sessions run it at once.
-    """
-
-    def made_meanwhile(error: BaseException) -> bool:
-        if isinstance(error, IntegrityError):  # the row; or PostgreSQL's own row for a table or its type
-            return True
-        original = isinstance(error, DBAPIError) and error.orig
-        return getattr(original, "sqlstate", None) == DUPLICATE_TABLE or "already exists" in str(original)
-
-    attempts = Retrying(
-        retry=retry_if_exception(made_meanwhile), wait=wait_random(0, 0.2), stop=stop_after_attempt(10), reraise=True
-    )
-    return attempts(make)
-
-
-def until_committed(swap: Callable[[], T]) -> T:
-    """Repeat a swap whose commit lost a race. Each attempt reads the table again."""
-    attempts = Retrying(
-        retry=retry_if_exception_type((CommitFailedException, ValidationException)),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        stop=stop_after_attempt(20),
-        reraise=True,
-    )
-    return attempts(swap)

@@ -7,9 +7,10 @@ from itertools import dropwhile, takewhile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
+from imagefeatures.catalog.attempts import until_committed
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
-from imagefeatures.catalog.tables import SIGNATURE, rows_of, signed, until_committed
+from imagefeatures.catalog.tables import SIGNATURE, rows_of, signed
 
 
 @in_one_line

@@ -12,7 +12,7 @@ from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError,
 from pyiceberg.table import CreateTableTransaction
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from imagefeatures.catalog import tables, undo
+from imagefeatures.catalog import attempts, tables, undo
 from imagefeatures.settings import Settings
 from support.growing import rejected_row
 from support.publishing import DAY, features_file
@@ -37,10 +37,10 @@ def failing(times: float, error: Exception, calls: list[int]) -> Callable[[], st
 @pytest.mark.parametrize("error", [CommitFailedException("raced"), ValidationException("raced")])
 def test_a_swap_that_loses_races_is_tried_twenty_times(error: Exception) -> None:
     calls: list[int] = []
-    assert tables.until_committed(failing(19, error, calls)) == "done"
+    assert attempts.until_committed(failing(19, error, calls)) == "done"
     calls.clear()
     with pytest.raises(type(error), match=r"^raced$"):
-        tables.until_committed(failing(1e9, error, calls))
+        attempts.until_committed(failing(1e9, error, calls))
     assert len(calls) == 20
 
 
@@ -48,7 +48,7 @@ def test_a_swap_that_loses_races_is_tried_twenty_times(error: Exception) -> None
 def test_a_swap_with_another_error_is_not_tried_again() -> None:
     calls: list[int] = []
     with pytest.raises(OSError, match="full"):
-        tables.until_committed(failing(1e9, OSError("full"), calls))
+        attempts.until_committed(failing(1e9, OSError("full"), calls))
     assert len(calls) == 1
 
 
@@ -70,10 +70,10 @@ OTHERS = [OperationalError("", {}, Exception("no such table")), DBAPIError("", {
 @pytest.mark.parametrize("error", MADE_MEANWHILE, ids=lambda error: type(error).__name__)
 def test_what_another_run_has_made_meanwhile_is_looked_for_ten_times(error: Exception) -> None:
     calls: list[int] = []
-    assert tables._unless_made_meanwhile(failing(9, error, calls)) == "done"
+    assert attempts.unless_made_meanwhile(failing(9, error, calls)) == "done"
     calls.clear()
     with pytest.raises(type(error)):
-        tables._unless_made_meanwhile(failing(1e9, error, calls))
+        attempts.unless_made_meanwhile(failing(1e9, error, calls))
     assert len(calls) == 10
 
 
@@ -82,7 +82,7 @@ def test_what_another_run_has_made_meanwhile_is_looked_for_ten_times(error: Exce
 def test_another_error_of_the_catalog_is_not_tried_again(error: Exception) -> None:
     calls: list[int] = []
     with pytest.raises(type(error)):
-        tables._unless_made_meanwhile(failing(1e9, error, calls))
+        attempts.unless_made_meanwhile(failing(1e9, error, calls))
     assert len(calls) == 1
 
 
@@ -95,10 +95,10 @@ def test_the_waits_between_attempts_are_random_and_those_of_commits_grow_up_to_f
     monkeypatch.setattr(tenacity.nap.time, "sleep", waits.append)
     monkeypatch.setattr(random, "random", lambda: drawn)
     monkeypatch.setattr(random, "uniform", lambda least, most: least + drawn * (most - least))
-    tables._unless_made_meanwhile(failing(3, MADE_MEANWHILE[0], []))
+    attempts.unless_made_meanwhile(failing(3, MADE_MEANWHILE[0], []))
     assert waits == of_ten
     waits.clear()
-    tables.until_committed(failing(7, CommitFailedException("raced"), []))
+    attempts.until_committed(failing(7, CommitFailedException("raced"), []))
     assert waits == pytest.approx(of_commits)
 
 

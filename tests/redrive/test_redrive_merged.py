@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import local, read, sealed, storage
+from imagefeatures import copies, local, read, sealed, storage
 from imagefeatures.catalog import standing
 from imagefeatures.errors import AuditFailed, CatalogError, OlderRun, ParamsError
-from imagefeatures.redrive import choose, merge
+from imagefeatures.redrive import choose
 from imagefeatures.run_params import RedriveParams
 from imagefeatures.settings import Settings
 from imagefeatures.step_runner import StepRunner
