@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagefeatures import lanes, schemas, storage
+from imagefeatures.errors import AuditFailed
 from imagefeatures.plan import Run
 from imagefeatures.shards import read_output
 from imagefeatures.steps import VALIDATE
@@ -137,15 +138,19 @@ def moved(moves: Summary, shard: int) -> Moved:
 def to_compute(run: Run, shard: int, verdicts: pa.Table) -> pa.Table:
     """The rows that a shard computes: schemas.VERDICT, the first row of each image before all others.
 
-    verdicts: of the shard. Of its own rows those that it gives are left out. A row that it takes is never the first.
+    verdicts: of the shard. Of its own rows those that it gives are left out. A row that it takes is never the first:
+    raises AuditFailed when validate was done again since, and now finds otherwise.
     """
     moves = moves_of(run).read(shard, MOVES)
     if moves.num_rows:
         takes = moves["taker"].to_numpy() == shard
         given = set(moves.filter(pa.array(~takes))["uri"].to_pylist())
         own = pa.array([uri not in given for uri in verdicts["uri"].to_pylist()], pa.bool_())
-        taken = moves.filter(pa.array(takes)).select(verdicts.column_names)
-        verdicts = pa.concat_tables([verdicts.filter(own), taken.cast(verdicts.schema)])
+        verdicts = verdicts.filter(own)
+        taken = moves.filter(pa.array(takes)).select(verdicts.column_names).cast(verdicts.schema)
+        if not set(taken["image_id"].to_pylist()) <= set(verdicts["image_id"].to_pylist()):
+            raise AuditFailed(f"{run.layout.moves_summary}: shard {shard} takes images that it lacks; start a new run")
+        verdicts = pa.concat_tables([verdicts, taken])
     _, firsts = np.unique(verdicts["image_id"].to_numpy(), return_index=True)
     if len(firsts) == verdicts.num_rows:
         return verdicts

@@ -134,7 +134,7 @@ def _frozen(run: Run, shard: int, rows: Rows) -> Iterator[tuple[Rows, list[bytes
 
 
 def _chosen(rows: dict[str, dict[str, Any]], piece: pa.Table) -> tuple[Rows, list[bytes]]:
-    """Those of the rows that are in the piece, with their bytes. rows: by URI."""
+    """Those of the rows that are in the piece, with their bytes. rows: by URI; those that are found are taken out."""
     uris, data = piece["uri"].to_pylist(), piece["data"]
-    chosen = [index for index, uri in enumerate(uris) if uri in rows]
-    return [rows[uris[index]] for index in chosen], [data[index].as_py() for index in chosen]
+    chosen = {index: rows.pop(uri) for index, uri in enumerate(uris) if uri in rows}
+    return list(chosen.values()), [data[index].as_py() for index in chosen]

@@ -278,3 +278,15 @@ def test_moves_that_are_lost_after_resize_refuse_the_run(lake: Lake) -> None:
     path_of(Layout.of_run_file(run.layout.run_file, lake.settings.lake).moves_summary).unlink()
     with pytest.raises(AuditFailed, match="rows came in"):
         register.register(run.layout.run_file, lake.settings)
+
+
+def test_a_shard_that_no_longer_has_what_it_takes_others_rows_of_is_refused(lake: Lake) -> None:
+    run = validated(lake)
+    count = manifest.read_listing(run).shards
+    equal_bytes.settle_moves(run, count, range(count))
+    moves = equal_bytes.moves_of(run)
+    shard = next(shard for shard in range(count) if equal_bytes.moved(moves, shard).taken)
+    verdicts = shards.read_output(run.layout, VALIDATE, shard)
+    assert equal_bytes.to_compute(run, shard, verdicts).num_rows > 0
+    with pytest.raises(AuditFailed, match=rf"shard {shard} takes images that it lacks; start a new run$"):
+        equal_bytes.to_compute(run, shard, verdicts.slice(0, 0))
