@@ -5,7 +5,6 @@ No table of sizes could know how long the texts are, how well vectors compress, 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from imagefeatures.exports.content import Batch, Batches, Content
-from imagefeatures.storage import durable
+from imagefeatures.exports.targets import temporary_folder
 
 Write = Callable[[Content, Batches, Path], None]
 """`write` or `write_folder` of a format."""
@@ -38,9 +37,6 @@ def _every_other(batch: Batch) -> Batch:
 
 
 def _written(content: Content, sample: Sequence[Batch], write: Write, name: str) -> int:
-    with tempfile.TemporaryDirectory(prefix="imagefeatures-export-") as folder:
-        try:
-            write(replace(content, rows=sum(len(batch.labels) for batch in sample)), iter(sample), Path(folder, name))
-        except OSError as error:
-            raise durable.write_failed(folder, error) from error
-        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    with temporary_folder() as folder:
+        write(replace(content, rows=sum(len(batch.labels) for batch in sample)), iter(sample), folder / name)
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -6,7 +6,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -37,6 +37,12 @@ COLUMNS = ("uri", "label", "image_id", "partition_key", "width", "height")
 
 ALWAYS = ("uri", "label")
 """The facts that every export has."""
+
+MOST_NAME_BYTES = 255
+MOST_KEY_BYTES = 1024
+
+SHOWN = 60
+"""So many characters of a name that is too long are shown."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how much of how much is done: rows, or bytes that are sent to a store."""
@@ -177,6 +183,7 @@ class _Place:
         place = cls(path.rstrip("/"), local, name, chosen, request.components is not None, request.overwrite)
         if name and len(set(place.names)) < len(place.names):
             raise ParamsError(f"--to: {name} is also the name of the file beside it; give it another suffix")
+        _check_length(place)
         return place
 
     @property
@@ -227,6 +234,28 @@ def _check_name(target: str) -> None:
     if meant_uri := re.match(r"(s3|file):(?!//)", target):
         scheme = meant_uri[1]
         raise ParamsError(f"--to: {target}: an address begins with {scheme}://; a file of this name is ./{target}")
+
+
+def _check_length(place: _Place) -> None:
+    """Raise ParamsError for what is too long for a file system, with what an export adds to it, or for a store."""
+    path, names_ = PurePosixPath(place.uri), place.names if place.name else ()
+    growing = (*path.parts, f"{path.name}.part") if place.local else ()
+    longest = max((*growing, *names_), key=_size, default="")
+    if _size(longest) > MOST_NAME_BYTES:
+        raise ParamsError(
+            f"--to: {longest[:SHOWN]}…: a name of {_size(longest)} bytes, with what an export adds to it; a file "
+            f"system takes {MOST_NAME_BYTES}; choose a shorter one"
+        )
+    key = place.uri.removeprefix("s3://").partition("/")[2]
+    if not place.local and _size(key) > MOST_KEY_BYTES:
+        raise ParamsError(
+            f"--to: {place.uri[:SHOWN]}…: a key of {_size(key)} bytes; an object store takes {MOST_KEY_BYTES}; choose "
+            "a shorter one"
+        )
+
+
+def _size(name: str) -> int:
+    return len(name.encode())
 
 
 def _check_pixels(request: Request, chosen: formats.Format) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from imagefeatures import storage
 from imagefeatures.exports.folder_target import LIST, check_replaceable, listing
-from imagefeatures.exports.targets import Sent, check_room, exists
+from imagefeatures.exports.targets import Sent, check_room, exists, temporary_folder
 from imagefeatures.storage.s3_upload import S3Upload
 
 UNFINISHED = "unfinished.json"
@@ -101,9 +100,9 @@ class S3Folder:
 @contextlib.contextmanager
 def _here(needed: int) -> Iterator[Path]:
     """A folder of this machine with room for the export."""
-    with tempfile.TemporaryDirectory(prefix="imagefeatures-export-") as name:
-        check_room(Path(name), needed)
-        yield Path(name)
+    with temporary_folder() as folder:
+        check_room(folder, needed)
+        yield folder
 
 
 def _send(folder: Path, names: Sequence[str], place: str, only_if_absent: bool, sent: Sent) -> None:

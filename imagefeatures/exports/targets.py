@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -119,6 +120,18 @@ def growing(path: Path, needed: int) -> Iterator[Path]:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise durable.write_failed(str(path), error) from error
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder among the temporary files, removed at the end. A write that fails there is told by its place."""
+    place = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - where tempfile looks first, for the message
+    try:
+        with tempfile.TemporaryDirectory(prefix="imagefeatures-export-") as name:
+            place = name
+            yield Path(name)
+    except OSError as error:
+        raise durable.write_failed(place, error) from error
 
 
 @contextlib.contextmanager

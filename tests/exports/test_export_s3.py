@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import InputError, StoreError, StoreRefused
+from imagefeatures.exports import export
 from imagefeatures.settings import Settings
 from imagefeatures.storage import s3_upload
 from imagefeatures.storage.s3_upload import S3Upload
+from support.disks import needs_mounts, tmpfs
 from support.exporting import exported, publish, rows_of
 from support.shared import BUCKET
 
@@ -195,3 +198,24 @@ def test_a_store_that_does_not_answer_is_told(
     monkeypatch.setattr(s3_upload, "RETRY_SECONDS", 0.2)
     with pytest.raises(StoreError, match=r"s3://images/a: no answer in 0 s"):
         S3Upload().upload("images/a", large, only_if_absent=True)
+
+
+@needs_mounts
+@pytest.mark.usefixtures("_table")
+def test_a_full_folder_of_temporary_files_is_told_in_one_line(
+    settings: Settings, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = export.Request("photos", f"s3://{place}/out.npy")
+    with tmpfs(tmp_path / "disk", 1 << 20) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        ready = export.prepare(settings, request)
+        (disk / "other").write_bytes(bytes((1 << 20) - (8 << 10)))
+        with pytest.raises(StoreRefused, match=r"the export takes about .* are free; free some space there"):
+            ready.write()
+        full = r"no space left on its file system \(.* free\); free some space there, then try again"
+        with pytest.raises(StoreRefused, match=full):
+            replace(ready, bytes=0).write()  # an estimate that was too small
+        with pytest.raises(StoreRefused, match=full):
+            export.prepare(settings, request)
+        assert [path.name for path in disk.iterdir()] == ["other"]
+    assert not list(storage.list_objects(f"s3://{place}"))

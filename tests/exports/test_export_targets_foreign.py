@@ -140,6 +140,14 @@ def test_only_a_regular_file_is_replaced(settings: Settings, place: Path) -> Non
         ("file:x.csv", {}, "an address begins with file://"),
         ("-", {"format": "npy"}, "is not written to standard output; name a file"),
         (".lock", {"format": "csv"}, "an export needs this name itself"),
+        (
+            f"{'x' * 247}.csv",
+            {},
+            "--to: x{60}…: a name of 256 bytes, with what an export adds to it",
+        ),
+        (f"{'x' * 244}.csv", {"components": 2}, "a name of 256 bytes"),
+        (f"{'ü' * 128}/x.csv", {}, "--to: ü{60}…: a name of 256 bytes"),
+        (f"s3://b/{'k/' * 600}x.csv", {}, "a key of 1205 bytes; an object store takes 1024; choose a shorter one"),
         ("x.csv", {"columns": ("features",)}, "--columns: features are the vectors, which are always exported"),
         ("x.csv", {"columns": ("",)}, "--columns: features.photos has no column ''"),
     ],
@@ -158,6 +166,12 @@ def test_a_target_that_was_hardly_meant_is_refused_in_one_line(
         exported(settings, target, **request_)
     assert str(refused.value).isprintable()
     assert set(tmp_path.iterdir()) == before
+
+
+def test_the_longest_name_is_exported(settings: Settings, place: Path) -> None:
+    name = f"{'x' * 246}.csv"  # with .part it has 255 bytes
+    exported(settings, place / name)
+    assert [path.name for path in place.iterdir()] == [name]
 
 
 def test_the_bytes_of_a_hidden_file_are_told(settings: Settings, place: Path) -> None:
