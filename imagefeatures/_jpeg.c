@@ -173,6 +173,16 @@ static int decode(Decompressor *decoder, const Jpeg *jpeg, Filter *filter)
     return library.finish(decoder); /* reads on to the end marker */
 }
 
+/* A frame of its own for setjmp: what the decoder has changed stays valid in its caller when it gives up. */
+static int try_to_decode(Decompressor *decoder, Watch *watch, const Jpeg *jpeg, Filter *filter)
+{
+    decoder->err = &watch->manager;
+    if (setjmp(watch->back))
+        return 0;
+    library.create(decoder, JPEG_VERSION, sizeof *decoder);
+    return decode(decoder, jpeg, filter);
+}
+
 int connect_jpeg(const char *path)
 {
     void *loaded = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
@@ -203,15 +213,11 @@ int stream_jpeg(const Jpeg *jpeg, uint8_t *out)
     Filter filter;
     Decompressor decoder = {0};
     Watch watch = {.manager = {give_up, give_up_at_a_warning, do_nothing, format_nothing, do_nothing}};
-    volatile int done = 0;
+    int done = 0;
     if (!is_connected)
         return 0;
     if (open_filter(&filter, jpeg) == 0) {
-        decoder.err = &watch.manager;
-        if (setjmp(watch.back) == 0) {
-            library.create(&decoder, JPEG_VERSION, sizeof decoder);
-            done = decode(&decoder, jpeg, &filter);
-        }
+        done = try_to_decode(&decoder, &watch, jpeg, &filter);
         library.destroy(&decoder);
     }
     if (done)

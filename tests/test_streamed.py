@@ -23,7 +23,7 @@ from imagefeatures.preprocessing import RGB, Chains, Preprocessing, Stretch, Upr
 from imagefeatures.settings import REPOSITORY
 from support.photos import encoded, picture, real_photos, turned
 from support.shared import PREPROCESSING
-from support.streaming import by_pillow, compare, originals, outcome, random_jpeg
+from support.streaming import by_pillow, compare, in_three_scans, originals, outcome, random_jpeg
 
 LIMITS = Limits()
 
@@ -102,6 +102,7 @@ def test_a_file_with_other_bytes_in_its_pixels_has_the_same_end(change: bytes) -
 UNUSUAL = {
     "progressive": encoded(picture(300, 200), progressive=True),
     "CMYK": encoded(Image.fromarray(np.dstack([picture(90, 60), picture(90, 60, 1)[..., 0]]), "CMYK")),
+    "in three scans": in_three_scans(300, 200),
     "warned of": encoded(picture(300, 200)).replace(b"\xff\xd9", bytes(40) + b"\xff\xd9"),
 }
 

@@ -20,7 +20,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
 from support.fuzz_images import mutated
-from support.photos import encoded, turned
+from support.photos import encoded, picture, turned
 
 LIMITS = Limits()
 SIDES = (224, 224, 224, 224, 4, 96, 225, 299, 331)
@@ -45,6 +45,19 @@ def random_jpeg(chance: random.Random, longest: int = 1200) -> bytes:
         case _:
             options["subsampling"] = chance.choice(("4:4:4", "4:2:2", "4:2:0", "4:1:1"))
     return encoded(picture, **options)
+
+
+def in_three_scans(width: int, height: int) -> bytes:
+    """A baseline JPEG whose components come one after the other, each in a scan of its own."""
+    greys = [encoded(picture(width, height, seed)[..., 0], quality=90) for seed in range(3)]
+    data, starts = greys[0], [grey.index(b"\xff\xda") for grey in greys]
+    frame = data.index(b"\xff\xc0")
+    components = b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
+    header = b"\xff\xc0\0\x11" + data[frame + 4 : frame + 9] + b"\3" + components
+    parts = [data[:frame], header, data[frame + 13 : starts[0]]]
+    for number, (grey, start) in enumerate(zip(greys, starts, strict=True), 1):
+        parts += [grey[start : start + 5], bytes([number]), grey[start + 6 : -2]]
+    return b"".join([*parts, b"\xff\xd9"])
 
 
 def originals() -> list[tuple[str, bytes]]:
