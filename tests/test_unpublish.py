@@ -14,7 +14,9 @@ from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from imagefeatures.unpublish import Withdrawal
+from support.photos import fill, jpeg
 from support.redriving import Partition, names_of, small_partition, without_run
+from support.several import Lake
 
 FIRST, SECOND = "2026-11-01", "2026-11-02"
 TABLES = ("photos", "photos_pixels", "quarantine", "runs")
@@ -117,6 +119,26 @@ def test_pixels_that_the_dataset_no_longer_has_leave_too(days: list[Partition]) 
     assert without_run(stale) == {other: row for other, row in without_run(pixels).items() if other != uri}
     take_back(plain)
     assert counts(plain) == NOTHING
+
+
+@pytest.mark.long
+def test_a_further_models_table_is_taken_back_too_and_another_datasets_of_such_a_name_is_not(
+    tmp_path: Path, settings: Settings
+) -> None:
+    photos = fill(tmp_path / "photos", {f"{SECOND}/{name}.jpg": jpeg(at) for at, name in enumerate("ab")})
+    models = ("mobilenet_v2", "resnet50")
+    Lake(settings, photos).published(*models)
+    Lake(settings, photos, "photos__other").published("mobilenet_v2")
+    (uri,) = [row["uri"] for row in read.table(settings, "photos").to_pylist() if row["uri"].endswith("/a.jpg")]
+    given = UnpublishParams(uris=(uri,), why="x", dry_run=False)
+    assert unpublish.withdraw("photos", SECOND, given, "ada", settings) is not None
+    names = ("photos", "photos__resnet50", "photos__other")
+    assert [read.table(settings, name).num_rows for name in names] == [1, 1, 2]
+    (row,) = read.runs(settings, "photos")
+    assert [dict(row[name]).keys() for name in ("models", "models_reused")] == [{"resnet50"}, {"resnet50"}]
+    assert Lake(settings, photos).run_ids("photos__resnet50") == {row["run_id"]}
+    unpublish.withdraw("photos", SECOND, given.model_copy(update={"uris": None}), "ada", settings)
+    assert [read.table(settings, name).num_rows for name in names] == [0, 0, 2]
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ A suite of its own: make test-kills. FORGET_KILLS says how many (30), SEED which
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import time
@@ -15,24 +16,19 @@ import pytest
 
 from imagefeatures import read
 from imagefeatures.forget import pending, work
+from imagefeatures.settings import Settings
 from support.forgetting import DATASETS, DAYS, check_forgotten, request, template_in
-from support.registering import held_back, let_go
 
 KILLS = int(os.environ.get("FORGET_KILLS") or "30")
 SEED = int(os.environ.get("SEED") or "0")
 IMAGES = 25
 
-FORGET = """
-import sys
-from imagefeatures.forget import work
-from imagefeatures.run_params import ForgetParams
-from imagefeatures.settings import Settings
-settings = Settings.from_env()
-asked = ForgetParams.parse({"image_ids": sys.argv[1:], "why": "asked to", "dry_run": False})
-print("ready", flush=True)
-sys.stdin.read(1)
-work.forget(asked, "ada", settings)
-"""
+FORKED = multiprocessing.get_context("forkserver")
+"""Its processes have all modules from the beginning: what is killed is the work."""
+
+
+def forgetting(image_ids: list[str]) -> None:
+    work.forget(request(image_ids), "ada", Settings.from_env())
 
 
 def test_a_killed_request_is_finished_by_the_next_one(
@@ -44,19 +40,24 @@ def test_a_killed_request_is_finished_by_the_next_one(
     before, needles = place.rows(), place.needles()
     assert len(needles) == 2 * IMAGES + 2 * IMAGES * 4 // 5  # a fifth is in the quarantine
     held = Counter(line.partition("/")[0] for line in place.found(needles))
-    process = held_back(FORGET, *place.targets)
-    begun = let_go(process)
-    assert process.wait(300) == 0
+    FORKED.set_forkserver_preload(["support.forgetting", "imagefeatures.forget.work"])
+    for _ in range(2):  # the first one starts the server too
+        template.restored()
+        process = FORKED.Process(target=forgetting, args=(list(place.targets),))
+        begun = time.perf_counter()
+        process.start()
+        process.join(600)
+        assert process.exitcode == 0
     longest = 1.1 * (time.perf_counter() - begun)  # so that some of them are killed too late
     check_forgotten(place, before, needles)
     seen: Counter[str] = Counter()
     for _ in range(KILLS):
         template.restored()
-        process = held_back(FORGET, *place.targets)
-        let_go(process)
+        process = FORKED.Process(target=forgetting, args=(list(place.targets),))
+        process.start()
         time.sleep(moments.uniform(0, longest))
         process.kill()
-        process.wait()
+        process.join()
         waiting = list(pending.all_of(place.settings.lake))
         done = read.table(place.settings, "forgotten").num_rows
         seen["killed before it began" if not (waiting or done) else "finished" if not waiting else "in the middle"] += 1
