@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -98,11 +98,12 @@ def published_rows(settings: Settings, dataset: str, partition: str, run_id: str
         yield from batch.to_pylist()
 
 
-def as_csv(rows: Iterator[Row]) -> Iterator[str]:
-    """The rows as lines of CSV, the first with the names of the columns."""
-    yield _csv_line(COLUMNS)
+def as_csv(rows: Iterator[Row], before: Sequence[str] = ()) -> Iterator[str]:
+    """The rows as lines of CSV, the first with the names of the columns. before: columns before COLUMNS."""
+    columns = (*before, *COLUMNS)
+    yield _csv_line(columns)
     for row in rows:
-        yield _csv_line(["" if row[name] is None else row[name] for name in COLUMNS])
+        yield _csv_line(["" if row[name] is None else row[name] for name in columns])
 
 
 def _csv_line(values: Any) -> str:

@@ -22,6 +22,7 @@ from imagefeatures.models.own.declared import Normalization, OwnModel
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.reasons import Reason
+from imagefeatures.remedies import REMEDIES
 from imagefeatures.run_params import ClassifyParams, ForgetParams, RedriveParams, RunParams, UnpublishParams
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
@@ -161,6 +162,7 @@ def test_every_reason_is_documented_and_no_other() -> None:
     (table,) = section(TROUBLESHOOTING, "Reason codes").tables
     assert first_column(table) == list(Reason)
     assert all(row[2] for row in table)
+    assert {plain(row[0]): plain(row[-1]) for row in table} == REMEDIES  # the same as the page says
 
 
 def test_a_reason_is_said_to_be_unused_exactly_while_it_is() -> None:

@@ -54,10 +54,16 @@ ALSO = {
     "plugins/imagefeatures_airflow/redrive.py": ["tests/dags/test_redrive_dags.py"],
     "plugins/imagefeatures_airflow/web/": [
         "tests/plugins/web/test_web_access.py",
+        "tests/plugins/web/test_web_actions.py",
+        "tests/plugins/web/test_web_audit.py",
         "tests/plugins/web/test_web_datasets.py",
+        "tests/plugins/web/test_web_gallery.py",
+        "tests/plugins/web/test_web_quarantine.py",
         "tests/plugins/web/test_web_rejected.py",
         "tests/plugins/web/test_web_rendering.py",
+        "tests/plugins/web/test_web_roles.py",
         "tests/plugins/web/test_web_run.py",
+        "tests/plugins/web/test_web_thumbnails.py",
     ],
 }
 """Tests that concern a module, or a folder of modules, and neither import it nor have its name."""

@@ -43,10 +43,15 @@ def thumbnail_of(data: bytes) -> str:
     return f"{PAGE}{PARTITION}/thumbnails/{image_id(data)}"
 
 
-def lay_out(settings: Settings, folder: Path, photos: Sequence[Photo], refused: Sequence[Refused] = ()) -> None:
-    """Write the files, and publish their rows as the dataset `photos`. The dataset file is written too."""
+def lay_out(
+    settings: Settings, folder: Path, photos: Sequence[Photo], refused: Sequence[Refused] = (), **columns: object
+) -> None:
+    """Write the files, and publish their rows as the dataset `photos`. The dataset file is written too.
+
+    columns: of the photos, instead of their own.
+    """
     dataset_file(settings, "photos", f"source: file://{folder}/files/")
-    auditing.photos(settings, folder, photos, run_id=[RUN_ID] * len(photos))
+    auditing.photos(settings, folder, photos, **{"run_id": [RUN_ID] * len(photos), **columns})
     reasons: dict[str, int] = {}
     for one in refused:
         reasons[one.reason] = reasons.get(one.reason, 0) + 1

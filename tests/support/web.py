@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
@@ -135,3 +137,43 @@ def dag_run_is(dag_id: str, run_id: str, state: str, **tasks: str) -> None:
             row = {"id": uuid.uuid4(), "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": -1}
             row |= {"state": of_task, "pool": "default_pool", "pool_slots": 1, "executor_config": {}}
             session.execute(insert(TaskInstance).values(**row))
+
+
+def user(site: Site, role: str | None) -> Site:
+    """The same application for a user with this role of Airflow's simple auth manager, whose name is the role's."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    of_manager = SimpleAuthManagerUser(username=role or "nobody", role=role)
+    return Site(site.app, get_auth_manager().generate_jwt(of_manager))
+
+
+@contextlib.contextmanager
+def known_to_airflow(settings: Settings) -> Iterator[None]:
+    """The DAGs of the dataset files in Airflow's database, as its DAG processor writes them. Runs go afterwards."""
+    from airflow.dag_processing.collection import update_dag_parsing_results_in_db
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.dagrun import DagRun
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from airflow.utils.db import synchronize_log_template
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, text
+
+    import imagefeatures_airflow
+
+    folder = settings.datasets
+    dags = [*imagefeatures_airflow.feature_dags(folder).values(), *imagefeatures_airflow.redrive_dags(folder).values()]
+    for dag in dags:
+        dag.fileloc, dag.relative_fileloc = str(REPOSITORY / "dags" / "image_features.py"), "image_features.py"
+    with create_session() as session:
+        synchronize_log_template(session=session)  # as a migration does: a run names one
+        session.merge(DagBundleModel(name="dags-folder"))
+        session.flush()
+        serialized = [LazyDeserializedDAG.from_dag(dag) for dag in dags]
+        update_dag_parsing_results_in_db("dags-folder", None, serialized, {}, None, set(), session=session)
+    try:
+        yield
+    finally:
+        with create_session() as session:
+            session.execute(text("PRAGMA foreign_keys=OFF"))
+            session.execute(delete(DagRun).where(DagRun.dag_id.in_([dag.dag_id for dag in dags])))

@@ -1,10 +1,14 @@
-"""The web page "Image features": what is published, as plain HTML without a script.
+"""The web page "Image features": what is published, and its objects, as plain HTML without a script.
 
     app          the application: the guard, the headers, the error page, and the pages below
     access       who may see what
     datasets     every dataset; one dataset; one partition
     run          the partition that a DAG run fills
     unpublished  a DAG run that is under way or has failed
+    quarantine   quarantined objects of all datasets
+    actions      to run a partition again, to take its quarantined objects again
+    gallery      the photos of a partition
+    audit        labels in doubt, and photos that are there twice
     downloads    tables as CSV
     partitions   one published partition, as far as a user may see it
     rows         the rows of its objects

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
 from airflow.models.dag import DagModel
-from fastapi import Depends
+from fastapi import Depends, HTTPException, Request
 
 from imagefeatures import names
 
@@ -19,6 +20,28 @@ KNOWN_USER = Depends(get_user)
 
 READER_OF_XCOM = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
 """The guard of a route with `dag_id`: 403 for a user who may not read what the DAG's tasks return."""
+
+TRIGGERER = Depends(requires_access_dag("POST", DagAccessEntity.RUN))
+"""The guard of a route with `dag_id`: 403 for a user who may not start runs of the DAG."""
+
+
+async def _own_form(request: Request) -> None:
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is None and origin is None:  # no browser, or an old one: what it sends with a cookie may be another site's
+        own = "Authorization" in request.headers
+    elif site is None:
+        own = urlsplit(str(origin)).netloc == request.headers.get("Host")
+    else:
+        own = site == "same-origin"
+    if not own:
+        raise HTTPException(403, "This request is not from a page of this Airflow: open the page, and press its button")
+
+
+OWN_FORM = Depends(_own_form)
+"""The guard of a route that changes something: 403 for what a page of another site makes a browser send.
+
+By what browsers say of a request's origin: Sec-Fetch-Site, or over plain HTTP, where there is none, Origin.
+"""
 
 User = Annotated[BaseUser, KNOWN_USER]
 
@@ -33,6 +56,15 @@ def readable(user: BaseUser, datasets: Iterable[str]) -> set[str]:
         for dag_id, name in dags.items()
         if may(method="GET", user=user, details=DagDetails(id=dag_id, team_name=teams.get(dag_id)))
     }
+
+
+def may_trigger(user: BaseUser, dag_id: str) -> bool:
+    """Whether the user may start runs of the DAG."""
+    team = DagModel.get_dag_id_to_team_name_mapping([dag_id]).get(dag_id)
+    details = DagDetails(id=dag_id, team_name=team)
+    return get_auth_manager().is_authorized_dag(
+        method="POST", access_entity=DagAccessEntity.RUN, user=user, details=details
+    )
 
 
 def may_read_logs(user: BaseUser, dag_id: str) -> bool:

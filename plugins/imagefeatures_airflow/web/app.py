@@ -5,7 +5,12 @@
 /datasets/{dataset}/partitions/{partition}   one partition
 /dags/{dag_id}/runs/{run_id}                 the partition that a DAG run fills
 …/rejected.csv                               of the last two: every rejected object
+…/partitions/{partition}/gallery             its photos
+…/partitions/{partition}/audit               labels in doubt, and photos that are there twice
+…/audit/{table}.csv                          the same as CSV
 …/partitions/{partition}/thumbnails/{id}     a small picture of an object of the partition
+/quarantine, /quarantine.csv                 quarantined objects, by dataset, partition, reason and text
+/dags/{dag_id}/partitions/{partition}/trigger  POST: run a partition again, or take its objects again
 
 Nothing here runs in the threads that Airflow's own routes share: routes and handlers are coroutines.
 """
@@ -18,11 +23,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
 from imagefeatures.errors import SettingsError
-from imagefeatures_airflow.web import access, datasets, rendering, run, thumbnails
+from imagefeatures_airflow.web import access, actions, audit, datasets, gallery, quarantine, rendering, run, thumbnails
 from imagefeatures_airflow.web.partitions import NotShown
 from imagefeatures_airflow.web.published import Unavailable
 
-PAGES = (datasets.router, run.router, thumbnails.router)
+PAGES = (
+    datasets.router,
+    run.router,
+    thumbnails.router,
+    quarantine.router,
+    actions.router,
+    gallery.router,
+    audit.router,
+)
 
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.
 app = FastAPI(title="Image features", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[access.KNOWN_USER])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,17 +13,20 @@ from imagefeatures_airflow.web.published import Unavailable
 from imagefeatures_airflow.web.threads import in_thread
 
 if TYPE_CHECKING:
-    from imagefeatures.rejections import Rejections
+    from imagefeatures.rejections import Row
 
 ROWS = 1_000
 """How many rows are read at a time, in one of the page's own threads."""
 
 
-async def csv_of(found: Rejections) -> StreamingResponse:
-    """The rejected objects of a run. Raises Unavailable where the first of them cannot be read."""
+async def csv_of(rows: Iterator[Row], name: str, before: Sequence[str] = ()) -> StreamingResponse:
+    """Rejected objects as the file `<name>.csv`. before: columns of the rows before those that `rejections` has.
+
+    Raises Unavailable where the first of them cannot be read.
+    """
     from imagefeatures.rejections import as_csv
 
-    lines = as_csv(found.rows())
+    lines = as_csv(rows, before)
 
     def some() -> str:
         return "".join(islice(lines, ROWS))
@@ -39,5 +42,5 @@ async def csv_of(found: Rejections) -> StreamingResponse:
             yield part
             part = await in_thread(some)
 
-    headers = {"Content-Disposition": f'attachment; filename="rejected-{found.run_id}.csv"'}
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     return StreamingResponse(body(), media_type="text/csv; charset=utf-8", headers=headers)

@@ -45,6 +45,11 @@ class Partition:
         return names.tables_of_run(self.row)[0]
 
     @property
+    def has_vectors(self) -> bool:
+        """Whether its table has vectors; a run may publish pixels alone."""
+        return self.table == self.dataset
+
+    @property
     def layout(self) -> Layout:
         return Layout(self.settings.lake, self.dataset, self.key, self.run_id)
 

@@ -8,12 +8,13 @@ import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.steps import SPARK_STEPS
 
@@ -59,6 +60,16 @@ def path(*parts: str) -> str:
     'datasets/a%2Fb%3F'
     """
     return "/".join(quote(part, safe="") for part in parts)
+
+
+def query(chosen: Any, **other: Any) -> str:
+    """The query of an address: the fields of a dataclass, some of them with another value; empty ones are left out.
+
+    >>> from types import SimpleNamespace
+    >>> query(SimpleNamespace(label="a&b", sort=""), page=2)
+    'label=a%26b&page=2'
+    """
+    return urlencode({name: value for name, value in {**vars(chosen), **other}.items() if value != ""})
 
 
 def share(part: float, whole: float) -> str:
@@ -161,9 +172,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({"count": "{:,}".format, "moment": moment, "seconds": seconds, "size": size})
-    environment.filters["per_second"] = per_second
+    environment.filters.update({"per_second": per_second, "without_secrets": without_secrets})
     environment.globals.update(
-        {"STYLE": STYLE, "STEPS": SPARK_STEPS, "path": path, "share": share, "rate": rate, "elapsed": elapsed}
+        {
+            "STYLE": STYLE,
+            "STEPS": SPARK_STEPS,
+            "path": path,
+            "query": query,
+            "share": share,
+            "rate": rate,
+            "elapsed": elapsed,
+        }
     )
     environment.globals["step_state"] = step_state
     environment.globals["airflow"] = airflow_command()

@@ -8,7 +8,7 @@ blocks, and raises Unavailable.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,6 +54,16 @@ def photos_with_distances(of: Partition) -> pa.Table:
 def rejected(of: Partition) -> tuple[Rejected, ...]:
     """The first MOST_REJECTED quarantined objects of a partition, in order of URI."""
     return readable(of, lambda: _rejected(of.settings, of.dataset, of.key, of.run_id))
+
+
+def matching(found: Iterable[Rejected], reason: str, text: str) -> list[Rejected]:
+    """Those of this reason whose URI or detail has this text in it, in any case. An empty text is everything."""
+    text = text.casefold()
+    return [
+        row
+        for row in found
+        if reason in ("", row["reason"]) and (text in row["uri"].casefold() or text in row["detail"].casefold())
+    ]
 
 
 def readable(of: Partition, read: Callable[[], T]) -> T:

@@ -104,7 +104,7 @@ async def rejected_by_run(request: Request, user: access.User, dag_id: str, run_
     found = await in_thread(find)
     if not found:
         return rendering.message(request, "Not planned", "This DAG run has no partition yet, or none that you may see.")
-    return await downloads.csv_of(found)
+    return await downloads.csv_of(found.rows(), f"rejected-{found.run_id}")
 
 
 @router.get("/datasets/{dataset}/partitions/{partition}/rejected.csv")
@@ -123,7 +123,7 @@ async def rejected_of_partition(request: Request, user: access.User, dataset: st
     found = await in_thread(find)
     if not found:
         return rendering.message(request, "Not published", f"Nothing of {dataset} {partition} is published for you.")
-    return await downloads.csv_of(found)
+    return await downloads.csv_of(found.rows(), f"rejected-{found.run_id}")
 
 
 def planned_run(session: Session, settings: Settings, dag_id: str, run_id: str) -> Layout | None:

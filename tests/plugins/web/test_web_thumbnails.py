@@ -14,7 +14,7 @@ from imagefeatures.settings import Settings
 from support.auditing import direction
 from support.photos import jpeg
 from support.shown_objects import PARTITION, Refused, image_id, lay_out, thumbnail_of
-from support.web import PAGE, Site
+from support.web import PAGE, Site, user
 
 GOOD, TWICE, BAD = jpeg(1, 640, 480), jpeg(2), b"no picture"
 
@@ -66,10 +66,7 @@ def test_no_other_object_has_one(site: Site, settings: Settings, tmp_path: Path)
 
 @pytest.mark.usefixtures("_shown")
 def test_who_may_not_see_the_dataset_gets_none_though_it_is_kept(site: Site) -> None:
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
     assert site.get(thumbnail_of(GOOD), **cookie(site)).status_code == 200
-    stranger = Site(site.app, get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="nobody", role=None)))
+    stranger = user(site, None)
     assert stranger.get(thumbnail_of(GOOD), **cookie(stranger)).status_code == 404
     assert site.get(thumbnail_of(GOOD)).status_code == 401
