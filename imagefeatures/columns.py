@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 
 from imagefeatures.steps import MEASURED, SPARK_STEPS
@@ -89,3 +92,13 @@ FORGOTTEN_COLUMNS = [
     column("snapshots_expired", pa.int64(), "Snapshots that were expired, with the tags that named them"),
 ]
 """Those of features.forgotten: what was done about a request that images be forgotten."""
+
+
+def rows_of_run(run: Mapping[str, Any]) -> int:
+    """How many rows each table of features has of a run. run: its row of features.runs."""
+    return int(run["registered"]) * rows_of_image(run)
+
+
+def rows_of_image(run: Mapping[str, Any]) -> int:
+    """The same of each registered image: itself and its augmented copies."""
+    return 1 + (run.get("copies") or 0)

@@ -30,6 +30,7 @@ REMEDIES = {
     "CORRUPT": "Upload it again",
     "UNSUPPORTED_MODE": "Convert it to 8-bit RGB or greyscale; of bands, declare those that are there",
     "DUPLICATE": "Nothing",
+    "FORGOTTEN": "Nothing",
     "DECODER_CRASHED": "Handle it with care: the file may be made to do harm",
     "TIMEOUT": "Raise the limit if such images are wanted",
     "OUT_OF_MEMORY": "Lower limits.max_pixels",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -277,11 +276,6 @@ FORGOTTEN = pa.schema(FORGOTTEN_COLUMNS)
 
 TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS, names.WITHDRAWALS: WITHDRAWALS, names.FORGOTTEN: FORGOTTEN}
 """The tables that all datasets share; the others are of one dataset: its FEATURES, and its pixels."""
-
-
-def rows_of_run(run: Mapping[str, Any]) -> int:
-    """How many rows each table of features has of a run. run: its row of features.runs."""
-    return int(run["registered"]) * (1 + (run.get("copies") or 0))
 
 
 def columns_of(table: str) -> tuple[str, ...]:

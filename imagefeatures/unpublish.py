@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from imagefeatures import copies, names, precedence, publications, read, schemas
 from imagefeatures.catalog import owners, pixel_tables, standing, tables
 from imagefeatures.catalog.standing import Standing
+from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import new_run_id
@@ -147,7 +148,7 @@ class _Part:
         if self._standing:
             first = self._tables[names.tables_of_run(row)[0]]
             rows = sum(kept.num_rows for kept in self._kept(first, ("uri",)))
-            registered = rows // schemas.rows_of_run(row | {"registered": 1})  # each copy of an image is a row
+            registered = rows // rows_of_image(row)
         reused, further = row["reused"], row["models_reused"]
         return {
             "run_id": self.layout.run_id,

@@ -1,15 +1,19 @@
-"""Augmented copies of images that come again, in several shards, with pixels: computed once, taken back and forgotten."""
+"""Augmented copies of images that come again, in several shards and tables: computed once, taken back, forgotten."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagefeatures import read, unpublish
-from imagefeatures.run_params import UnpublishParams
+from imagefeatures.forget import work
+from imagefeatures.run_params import ForgetParams, UnpublishParams
 from imagefeatures.settings import Settings
+from imagefeatures.thumbnails.folder import ThumbnailFolder
 from support.photos import encoded, fill, picture
 from support.several import FIRST, SECOND, Lake, Spies
 from support.shared import PARTITION
@@ -68,3 +72,30 @@ def test_an_object_that_is_taken_back_leaves_with_all_of_its_copies(lake: Lake) 
     outcome = lake.published(FIRST, SECOND, spies=again, **FIELDS)
     assert (again.decoded, outcome.row["registered"], outcome.row["reused"]) == (0, 12, 12)
     assert {table: rows_of(lake, table) for table in TABLES} == before
+
+
+def test_an_image_that_is_forgotten_leaves_with_all_of_its_copies_and_what_the_page_has_kept_of_it(
+    lake: Lake, tmp_path: Path
+) -> None:
+    lake.published(FIRST, SECOND, **FIELDS)
+    before = {table: rows_of(lake, table) for table in TABLES}
+    settings = dataclasses.replace(lake.settings, cache=tmp_path / "cache")
+    ids = [hashlib.sha256(data).hexdigest() for data in CONTENTS[:2]]
+    thumbnails = ThumbnailFolder(settings.cache / "thumbnails")
+    for image_id in ids:
+        thumbnails.keep("photos", image_id, b"a thumbnail")
+    audit = settings.cache / "audits" / "photos" / PARTITION / "20261102T000000-0a1b2c3d"
+    audit.mkdir(parents=True)
+    (audit / "facts.json").write_text("{}")
+    params = ForgetParams.parse({"image_ids": [ids[1]], "why": "asked", "dry_run": False})
+    work.forget(params, "ada", settings)
+    gone = {name for name, data in PHOTOS.items() if data == CONTENTS[1]}
+    for table in TABLES:
+        assert rows_of(lake, table) == {key: row for key, row in before[table].items() if key[0] not in gone}
+    (run,) = read.runs(lake.settings, "photos")
+    assert (run["listed"], run["registered"]) == (12 - len(gone), 12 - len(gone))
+    assert [thumbnails.read("photos", image_id) for image_id in ids] == [b"a thumbnail", None]
+    assert not audit.exists()
+    outcome = lake.published(FIRST, SECOND, **FIELDS)
+    assert dict(outcome.row["reasons"]) == {"FORGOTTEN": len(gone)}
+    assert outcome.row["registered"] == outcome.row["reused"] == 12 - len(gone)

@@ -19,10 +19,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 
@@ -67,11 +69,15 @@ class Audit:
 
 @dataclass
 class UnderWay:
-    """An audit that is being computed. layout: of the run whose partition it is of."""
+    """An audit that is being computed.
+
+    layout: of the run whose partition it is of. forgotten: how often images of the lake had been forgotten before.
+    """
 
     layout: Layout
     process: subprocess.Popen[bytes]
     draft: Path
+    forgotten: int
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -84,6 +90,14 @@ class Waits:
     """An audit that has not begun, or has failed. why: in words."""
 
     why: str
+
+
+def remove(cache: Path, partitions: Iterable[tuple[str, str]]) -> int:
+    """Delete the kept audits of these (dataset, partition). Returns how many there were."""
+    found = [facts.parent for dataset, key in partitions for facts in cache.glob(f"audits/{dataset}/{key}/*/{FACTS}")]
+    for folder in found:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(found)
 
 
 class KeptAudits:
@@ -99,8 +113,11 @@ class KeptAudits:
         """The audit of a partition, as far as it is; begins it where nothing else is under way. Does not wait."""
         folder = self._folder / layout.dataset / layout.partition / layout.run_id
         if (folder / FACTS).is_file():
-            folder.touch()
-            return Audit(folder, json.loads((folder / FACTS).read_bytes())["rows"])
+            facts = json.loads((folder / FACTS).read_bytes())
+            if facts["forgotten"] == deny.requests(layout.lake):
+                folder.touch()
+                return Audit(folder, facts["rows"])
+            shutil.rmtree(folder, ignore_errors=True)  # it may name an image that was forgotten since
         with self._lock:
             if (now := self._under_way) is not None:
                 return now if now.layout == layout else Waits("Another audit is under way; this one begins after it.")
@@ -113,6 +130,7 @@ class KeptAudits:
     def _begin(self, layout: Layout, folder: Path) -> UnderWay:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        forgotten = deny.requests(layout.lake)
         command = [
             sys.executable,
             "-m",
@@ -128,7 +146,7 @@ class KeptAudits:
             stdout=subprocess.DEVNULL,
             stderr=(draft / "said.txt").open("wb"),
         )
-        under_way = UnderWay(layout, process, draft)
+        under_way = UnderWay(layout, process, draft, forgotten)
         with contextlib.suppress(ProcessLookupError):  # it has ended already
             for limit, most in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, math.ceil(SECONDS))):
                 resource.prlimit(process.pid, limit, (most, most))
@@ -154,7 +172,7 @@ class KeptAudits:
                 with (audit.draft / f"{table}.csv").open(encoding="utf-8", newline="") as lines:
                     rows[table] = sum(1 for _ in csv.DictReader(lines))
             (audit.draft / "said.txt").unlink()
-            (audit.draft / FACTS).write_text(json.dumps({"rows": rows}))
+            (audit.draft / FACTS).write_text(json.dumps({"rows": rows, "forgotten": audit.forgotten}))
             audit.draft.rename(folder)
             kept = sorted(self._folder.glob(f"*/*/*/{FACTS}"), key=lambda facts: facts.parent.stat().st_mtime)
             for facts in kept[:-KEPT]:

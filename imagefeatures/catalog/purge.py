@@ -28,6 +28,7 @@ from imagefeatures.catalog import attempts, pixel_tables, retention, tables
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
+from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import CatalogRefused, StoreRefused
 from imagefeatures.forget.wanted import Wanted
 from imagefeatures.storage.object_reader import ObjectReader
@@ -130,7 +131,8 @@ def recount(table: Table, runs: Table, quarantine: Table, row: dict[str, object]
             return False
         (before,) = standing.to_pylist()
         of_partition = equal("partition_key", before["partition_key"])
-        registered = sum(task.file.record_count for task in table.scan(row_filter=of_partition).plan_files())
+        rows = sum(task.file.record_count for task in table.scan(row_filter=of_partition).plan_files())
+        registered = rows // rows_of_image(before)
         reasons = quarantine.scan(row_filter=where, selected_fields=("reason",)).to_arrow()["reason"]
         further = before.get("models_reused")
         after = before | {

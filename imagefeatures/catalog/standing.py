@@ -14,6 +14,7 @@ from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.tables import open_table, row_of_runs, rows_of
+from imagefeatures.columns import rows_of_run
 from imagefeatures.errors import CatalogError
 from imagefeatures.settings import Settings
 
@@ -43,7 +44,7 @@ def standing(catalog: Catalog, settings: Settings, dataset: str, partition: str)
     for table in names.tables_of_run(row):
         tasks = _planned(open_table(catalog, settings, table), partition)
         counted = sum(task.file.record_count for task in tasks)
-        whole = whole and counted == schemas.rows_of_run(row) and not any(task.delete_files for task in tasks)
+        whole = whole and counted == rows_of_run(row) and not any(task.delete_files for task in tasks)
         files[table] = _named(tasks)
     if not whole:
         raise CatalogError(

@@ -27,6 +27,7 @@ from imagefeatures.catalog import connect, guards, loading, pixel_tables, retent
 from imagefeatures.catalog.attempts import unless_made_meanwhile, until_committed
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal, of_copy
+from imagefeatures.columns import rows_of_run
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
 
@@ -168,7 +169,7 @@ def agree(tables: dict[str, Table], dataset: str, partition: str, empty: bool = 
     (row,) = rows or [{"run_id": None, "quarantined": 0, "registered": 0}]
     quarantined = run_ids(names.QUARANTINE, rows_of(partition, dataset))
     run_id, features = row["run_id"], tables.keys() - {names.QUARANTINE, names.RUNS}
-    expected = Counter({run_id: schemas.rows_of_run(row)})
+    expected = Counter({run_id: rows_of_run(row)})
     return quarantined == Counter({run_id: row["quarantined"]}) and all(
         run_ids(name, equal("partition_key", partition)) == expected for name in features
     )

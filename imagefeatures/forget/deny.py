@@ -63,6 +63,11 @@ def read(lake: str) -> DenyList:
     return DenyList(key, frozenset(found))
 
 
+def requests(lake: str) -> int:
+    """How many files the list has: one more whenever images are forgotten."""
+    return len(storage.names(_list_folder(lake)))
+
+
 def add(lake: str, request: str, image_ids: Iterable[str], uris: Iterable[str]) -> list[str]:
     """Put images and URIs on the list. request: its run_id. Returns their hashes, sorted. May be repeated."""
     if _key(lake) is None:

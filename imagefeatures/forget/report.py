@@ -63,4 +63,7 @@ class Report:
                 yield f"  {place}: {what}"
         if self.versioned:
             yield f"  {self.versioned}: a bucket that keeps versions still has the deleted bytes; delete those versions"
-        yield "  not searched: backups of the lake, what was read or exported elsewhere, logs, maps and reports"
+        yield (
+            "  not searched: backups of the lake, what was read or exported elsewhere, logs, maps and reports, and "
+            "thumbnails in the cache folders of other machines, where no page shows them any more"
+        )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imagefeatures import names, publications, schemas, storage
+from imagefeatures.audits import kept
 from imagefeatures.catalog import purge, records, tables
 from imagefeatures.errors import ParamsError, StoreError
 from imagefeatures.forget import deny, pending, places
@@ -24,6 +25,7 @@ from imagefeatures.learning import tables as learning_tables
 from imagefeatures.plan import new_run_id
 from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
+from imagefeatures.thumbnails.folder import ThumbnailFolder
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -82,6 +84,7 @@ class _Work:
                 f"{self._lake}: an image that is to be forgotten is published again and again; stop the runs, and then "
                 "try again"
             )
+        self._clear_cache()
         self._count_anew()
         self._tell(hashes)
         pending.done(self._lake, self._request)
@@ -153,6 +156,11 @@ class _Work:
         self.report.files_rewritten += purged.rewritten
         self.report.files_deleted += purged.deleted
         self.report.snapshots_expired += purged.snapshots
+
+    def _clear_cache(self) -> None:
+        """Delete what the page has kept on this machine."""
+        thumbnails = ThumbnailFolder(self._settings.cache / "thumbnails").remove(self._request.image_ids)
+        self.report.files_deleted += thumbnails + kept.remove(self._settings.cache, self._request.partitions)
 
     def _count_anew(self) -> None:
         for dataset, partition in sorted(self._request.partitions):

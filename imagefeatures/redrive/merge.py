@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from imagefeatures import copies, manifest, names, precedence, publications, schemas
 from imagefeatures.catalog import tables
+from imagefeatures.columns import rows_of_run
 from imagefeatures.errors import AuditFailed
 from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
@@ -58,7 +59,7 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
         if output.copy_number:  # its rows are in the table of the pictures as they are, and copied with them
             continue
         files = _copied(run, output, selection, taken)
-        rows, expected = sum(file.rows for file in files), schemas.rows_of_run(standing)
+        rows, expected = sum(file.rows for file in files), rows_of_run(standing)
         if (rows, quarantined) != (expected, standing["quarantined"]):
             raise AuditFailed(
                 f"run {run.redrive} published {expected} and quarantined {standing['quarantined']}; of "

@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,13 @@ class ThumbnailFolder:
                     self._remove_oldest()
         except OSError as error:
             log.warning("thumbnails are not kept in %s: %s", self._folder, error)
+
+    def remove(self, image_ids: Iterable[str]) -> int:
+        """Delete the thumbnails of these images, of every dataset. Returns how many there were."""
+        found = [path for one in image_ids for path in self._folder.glob(f"*/{one[:2]}/{one}{NAME}")]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
 
     def _path(self, dataset: str, image_id: str) -> Path:
         return self._folder / dataset / image_id[:2] / f"{image_id}{NAME}"
