@@ -1,6 +1,6 @@
 """The peak memory of Spark's Python workers and their decode children over shards as large as the defaults allow.
 
-    python -m benchmarks.worker_memory      about two minutes; 300 MB of photos, four times that in the lake
+    python -m benchmarks.worker_memory      about two minutes; 300 MB of photos a size, four times that in the lake
 
 The photos are noise, so that a shard is filled by their bytes and not by their pixels: 512 photos of 128 kB (both
 limits of a shard are reached at once), 16 of 4 MB, or 2 of 32 MB. The real jobs process four shards of each.
@@ -20,6 +20,7 @@ from PIL import Image
 
 from benchmarks.driver_memory import submit
 from benchmarks.model import prepare_model
+from benchmarks.photos import with_comment
 from imagefeatures import steps
 from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
@@ -30,6 +31,9 @@ from imagefeatures.settings import REPOSITORY, Settings
 SHARDS = 4
 LARGEST_PHOTO = {512: 128 * 2**10, 16: 4 * 2**20, 2: 32 * 2**20}
 """Number of photos in a shard: the most bytes of one photo. Together always 64 MiB."""
+
+LONGEST_COMMENT = 32
+"""The most bytes of a comment with its header."""
 
 
 def photo(largest: int) -> bytes:
@@ -45,11 +49,11 @@ def photo(largest: int) -> bytes:
 
 
 def lay_out(folder: Path, count: int) -> None:
-    """Write the photos of SHARDS full shards of `count` photos: one file with many names."""
+    """Write the photos of SHARDS full shards of `count` photos: one with many comments, or it would be decoded once."""
     folder.mkdir(parents=True)
-    (folder / "0.jpg").write_bytes(photo(LARGEST_PHOTO[count]))
-    for number in range(1, SHARDS * count):
-        (folder / f"{number}.jpg").hardlink_to(folder / "0.jpg")
+    noise = photo(LARGEST_PHOTO[count] - LONGEST_COMMENT)
+    for number in range(SHARDS * count):
+        (folder / f"{number}.jpg").write_bytes(with_comment(noise, f"copy {number}"))
 
 
 def plan(folder: Path, count: int) -> str:
