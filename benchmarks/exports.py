@@ -252,10 +252,9 @@ def main(arguments: list[str]) -> None:
         make_table(settings, folder / "files", rows)
         if memory:
             for suffix in numbers[1:] or ["npy", "h5"]:
-                target = folder / f"out.{suffix}"
-                peak, seconds = peak_of(environ, target)
+                with tempfile.TemporaryDirectory(dir=folder) as place:  # some formats have a second file beside it
+                    peak, seconds = peak_of(environ, Path(place, f"out.{suffix}"))
                 print(f"{suffix}: {rows:,} rows, {peak:,.0f} MiB, {seconds:,.0f} s", flush=True)
-                target.unlink()
             return
         for suffix in numbers[2:] or BARE:
             print(compare(settings, suffix, rows, int(numbers[1]) if len(numbers) > 1 else 3, folder), flush=True)
