@@ -103,15 +103,12 @@ static void feed(Filter *filter, int y, int end)
 /* The square as it is upright, in three bytes a pixel. */
 static void turn(uint8_t *out, const Filter *filter)
 {
-    int size = filter->size;
-    for (int y = 0; y < size; y++) {
-        for (int x = 0; x < size; x++) {
-            int row = filter->turned ? x : y, column = filter->turned ? y : x;
-            row = filter->from_below ? size - 1 - row : row;
-            column = filter->from_right ? size - 1 - column : column;
-            memcpy(out + ((size_t)y * size + x) * 3, filter->square + ((size_t)row * size + column) * CHANNELS, 3);
-        }
-    }
+    ptrdiff_t size = filter->size, below = filter->from_below ? -size : size, right = filter->from_right ? -1 : 1;
+    ptrdiff_t across = filter->turned ? below : right, down = filter->turned ? right : below; /* to the next pixel */
+    ptrdiff_t corner = (filter->from_below ? size * (size - 1) : 0) + (filter->from_right ? size - 1 : 0);
+    for (ptrdiff_t y = 0; y < size; y++)
+        for (ptrdiff_t x = 0; x < size; x++, out += 3)
+            memcpy(out, filter->square + (corner + y * down + x * across) * CHANNELS, 3);
 }
 
 typedef struct {

@@ -58,7 +58,7 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     assert not built.returncode, built.stderr
     folders = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
     environment = os.environ | {"PYTHONPATH": folders, "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"}
-    command = [sys.executable, "-c", SANITIZED, str(module), "3000"]
+    command = [sys.executable, "-c", SANITIZED, str(module), "1500"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "[] True\n"), ended.stderr[-4000:]
 
