@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import local, read, sealed, storage
+from imagefeatures import copies, local, read, sealed, storage
 from imagefeatures.catalog import standing
 from imagefeatures.errors import AuditFailed, CatalogError, OlderRun, ParamsError
-from imagefeatures.redrive import choose, merge
+from imagefeatures.redrive import choose
 from imagefeatures.run_params import RedriveParams
 from imagefeatures.settings import Settings
 from imagefeatures.step_runner import StepRunner
@@ -263,5 +263,6 @@ def test_rows_that_are_missing_from_the_selection_are_noticed(partition: Partiti
     place = run.layout.redrive
     content = sealed.decode(place, storage.read(place))
     storage.write(place, sealed.encode(content | {"files": content["files"][1:]}))
-    with pytest.raises(AuditFailed, match=rf"published {GOOD} and quarantined {BAD}; of them \d+ and {BAD} are in features\.photos"):
+    told = rf"published {GOOD} and quarantined {BAD}; of them \d+ and {BAD} are in features\.photos"
+    with pytest.raises(AuditFailed, match=told):
         register.register(run.layout.run_file, partition.settings)
