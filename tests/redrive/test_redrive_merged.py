@@ -263,7 +263,5 @@ def test_rows_that_are_missing_from_the_selection_are_noticed(partition: Partiti
     place = run.layout.redrive
     content = sealed.decode(place, storage.read(place))
     storage.write(place, sealed.encode(content | {"files": content["files"][1:]}))
-    with pytest.raises(
-        AuditFailed, match=rf"published {GOOD} and quarantined {BAD}; of them \d+ and {BAD} are in features\.photos"
-    ):
+    with pytest.raises(AuditFailed, match=rf"published {GOOD} and quarantined {BAD}; of them \d+ and {BAD} are in features\.photos"):
         register.register(run.layout.run_file, partition.settings)
