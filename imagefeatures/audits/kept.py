@@ -49,6 +49,7 @@ TABLES = ("labels", "duplicates")
 """The tables, each a CSV file of this name: docs/audits.md says what they hold."""
 
 FACTS = "facts.json"
+SAID = "said.txt"
 
 
 @dataclass(frozen=True)
@@ -124,28 +125,27 @@ class KeptAudits:
             if time.monotonic() - self._failed.get(layout, -AGAIN_SECONDS) < AGAIN_SECONDS:
                 minutes = AGAIN_SECONDS / 60
                 return Waits(f"The audit has failed. It can be tried again {minutes:.0f} minutes after that.")
-            self._under_way = self._begin(layout, folder)
+            try:
+                self._under_way = self._begin(layout, folder)
+            except OSError as error:
+                log.warning("audits are not kept in %s: %s", self._folder, error)
+                return Waits("Audits cannot be kept: IMAGEFEATURES_CACHE names no folder that can be written.")
             return self._under_way
 
     def _begin(self, layout: Layout, folder: Path) -> UnderWay:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
         forgotten = deny.requests(layout.lake)
-        command = [
-            sys.executable,
-            "-m",
-            "imagefeatures.cli",
-            "audit",
-            layout.dataset,
-            f"--partition={layout.partition}",
-        ]
-        process = subprocess.Popen(  # noqa: S603 - this interpreter, code of our own, names that tables have
-            [*command, f"--to={draft}"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(draft / "said.txt").open("wb"),
-        )
+        command = [sys.executable, "-m", "imagefeatures.cli", "audit", layout.dataset]
+        command += [f"--partition={layout.partition}", f"--to={draft}"]
+        with (draft / SAID).open("wb") as said:
+            process = subprocess.Popen(  # noqa: S603 - this interpreter, code of our own, names of runs
+                command,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
         under_way = UnderWay(layout, process, draft, forgotten)
         with contextlib.suppress(ProcessLookupError):  # it has ended already
             for limit, most in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, math.ceil(SECONDS))):
@@ -165,13 +165,13 @@ class KeptAudits:
                 audit.process.kill()
                 status = audit.process.wait()
             if status:
-                said = (audit.draft / "said.txt").read_text("utf-8", "replace").strip().rpartition("\n")[2]
+                said = (audit.draft / SAID).read_text("utf-8", "replace").strip().rpartition("\n")[2]
                 raise RuntimeError(f"exit status {status}, {said or 'and nothing was said'}")
             rows = {}
             for table in TABLES:
                 with (audit.draft / f"{table}.csv").open(encoding="utf-8", newline="") as lines:
                     rows[table] = sum(1 for _ in csv.DictReader(lines))
-            (audit.draft / "said.txt").unlink()
+            (audit.draft / SAID).unlink()
             (audit.draft / FACTS).write_text(json.dumps({"rows": rows, "forgotten": audit.forgotten}))
             audit.draft.rename(folder)
             kept = sorted(self._folder.glob(f"*/*/*/{FACTS}"), key=lambda facts: facts.parent.stat().st_mtime)

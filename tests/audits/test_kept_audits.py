@@ -78,6 +78,11 @@ def test_a_failure_is_said_and_not_tried_at_every_look(
     until(lambda: "exit status -9" in caplog.text)  # it was ended
 
 
+def test_a_folder_that_cannot_be_written_is_said(own_cache: Settings, layout: Layout) -> None:
+    own_cache.cache.write_bytes(b"no folder")
+    assert "names no folder that can be written" in str(KeptAudits(own_cache).of(layout))
+
+
 def test_the_audits_that_were_looked_at_last_are_kept(
     own_cache: Settings, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

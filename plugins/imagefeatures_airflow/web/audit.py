@@ -70,7 +70,7 @@ async def audit(
 
 @router.get("/datasets/{dataset}/partitions/{partition}/audit/{table}.csv")
 async def audit_as_csv(of: Shown, table: Table) -> Response:
-    """A table of the audit as CSV, whole. 404 before it is computed: the page begins that."""
+    """A table of the audit as CSV, whole; 404 while it is not computed. To ask for it begins that too."""
 
     def find() -> Response:
         from imagefeatures.audits.kept import Audit

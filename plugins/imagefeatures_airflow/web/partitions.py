@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -59,12 +60,21 @@ class Partition:
         return names.pixels_table(self.dataset) in names.tables_of_run(self.row)
 
 
+def has_names_of_ours(row: Row) -> bool:
+    """Whether dataset, partition and run of a row are names that a run has: they become parts of paths and conditions.
+
+    Others are shown as texts, and nothing is read for them.
+    """
+    patterns = {"dataset": names.DATASET_NAME, "partition_key": names.PARTITION, "run_id": names.PARTITION}
+    return all(re.fullmatch(pattern, str(row[field])) for field, pattern in patterns.items())
+
+
 async def shown(user: access.User, dataset: str, partition: str) -> Partition:
     """The partition of that name. Raises NotShown where there is none that the user may see, and Unavailable."""
     settings = current_settings()
     runs = await published(settings)
     row = next((row for row in runs.get(dataset, ()) if row["partition_key"] == partition), None)
-    if row is None or not await in_thread(lambda: access.readable(user, {dataset})):
+    if row is None or not has_names_of_ours(row) or not await in_thread(lambda: access.readable(user, {dataset})):
         raise NotShown(
             f"Dataset {dataset} has nothing published for partition {partition}, or nothing that you may see."
         )

@@ -18,7 +18,7 @@ from imagefeatures.settings import Settings
 from imagefeatures_airflow.web import access, downloads, rendering, rows
 from imagefeatures_airflow.web.actions import MOST_URIS, actions
 from imagefeatures_airflow.web.datasets import current_settings
-from imagefeatures_airflow.web.partitions import Partition
+from imagefeatures_airflow.web.partitions import Partition, has_names_of_ours
 from imagefeatures_airflow.web.published import Published, published
 from imagefeatures_airflow.web.threads import in_thread
 
@@ -61,7 +61,8 @@ class Found:
 def find(user: BaseUser, settings: Settings, runs: Published, wanted: Filter) -> Found:
     """Blocks. Raises Unavailable."""
     datasets = sorted(access.readable(user, runs))
-    of_all = [Partition(settings, row) for name in datasets for row in runs[name] if row["quarantined"]]
+    rejecting = (row for name in datasets for row in runs[name] if row["quarantined"] and has_names_of_ours(row))
+    of_all = [Partition(settings, row) for row in rejecting]
     partitions = [
         of
         for of in of_all

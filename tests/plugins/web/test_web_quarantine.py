@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -110,6 +110,20 @@ def test_what_is_in_names_and_details_stays_text(site: Site) -> None:
     assert f"{NAUGHTY} is gone" in page.text
     assert "script" not in page.tags
     assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
+
+
+def test_names_that_no_run_has_are_not_looked_for(site: Site, settings: Settings) -> None:
+    hostile = [
+        ("photos", "../../x", RUN_ID),
+        ("photos' or 'a' = 'a", DAY, RUN_ID),
+        ("photos", "2026-12-01", "r' or 'a"),
+    ]
+    for dataset, partition, run_id in hostile:
+        publish(settings, runs_row(dataset, partition, {"CORRUPT": 9}, run_id=run_id))
+        path = quote(partition, safe="")
+        for page in ("gallery", "audit"):
+            site.page(f"/datasets/{quote(dataset, safe='')}/partitions/{path}/{page}", 404)
+    assert "of the 3 newest of 6 partitions" in quarantine(site).text
 
 
 def test_a_stranger_sees_nothing_of_it(site: Site) -> None:
