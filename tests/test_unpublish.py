@@ -215,6 +215,7 @@ def test_a_run_from_before_does_not_bring_the_rows_back_unless_it_is_told_to(day
     assert counts(second) == PUBLISHED
 
 
+@pytest.mark.long
 def test_what_is_not_published_is_refused_by_name(days: list[Partition]) -> None:
     settings = days[0].settings
     for dataset, partition, text in (

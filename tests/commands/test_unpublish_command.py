@@ -18,6 +18,7 @@ from support.redriving import small_partition
 from support.shared import PARTITION
 
 
+@pytest.mark.long
 def test_the_command_and_the_task_take_back_what_they_are_asked_to_and_say_it(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

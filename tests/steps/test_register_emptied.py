@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from imagefeatures import read
 from imagefeatures.local import run_steps
 from imagefeatures.settings import Settings
@@ -15,6 +17,7 @@ DAYS = ("2026-11-01", "2026-11-02")
 PUBLISHED = {"photos": 2, "photos_pixels": 2, "quarantine": 1, "runs": 1}
 
 
+@pytest.mark.long
 def test_an_emptied_source_empties_its_partition_where_the_dataset_says_so(
     make_run: MakeRun, settings: Settings, tmp_path: Path
 ) -> None:
