@@ -66,6 +66,7 @@ def test_exports_have_a_picture_before_its_copies_and_their_numbers(lake: Lake, 
         assert len([name for name in tar.getnames() if name.endswith(".png")]) == COUNT
 
 
+@pytest.mark.long
 def test_audits_and_the_judgement_of_a_classifier_take_pictures_as_they_are(lake: Lake, settings: Settings) -> None:
     found = gallery.load(settings, "photos", 2)
     assert found.photos.num_rows == len(found.first) == COUNT

@@ -56,27 +56,3 @@ def test_the_vectors_of_each_model_are_those_of_a_run_of_it_alone(
         assert both.uris.tolist() == alone.uris.tolist()
         assert np.array_equal(both.features.view(np.uint32), alone.features.view(np.uint32))
         assert both.features.std(axis=0).max() > 0.05
-
-
-def test_two_models_in_one_run_cost_less_than_three_quarters_of_two_runs(
-    cache: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In time of cores, which is the same whatever else the machine does. Decoding is half of the work."""
-    pair = PAIRS[0]
-    for name in pair:
-        monkeypatch.setitem(BACKBONES, name, BACKBONES[name].model_copy(update={"weights_hash": None}))
-    settings = replace(settings, cache=cache)
-    photos = fill(tmp_path / "photos", {f"{at:03}.jpg": jpeg(at, 1024, 768) for at in range(96)})
-    source = {"source": f"file://{photos}/", "label": "none", "reuse": False}
-    tables = {"both": pair, **{f"only_{name}": (name,) for name in pair}}
-    seconds: dict[str, list[float]] = {name: [] for name in tables}
-    for _ in range(3):
-        for name, models in tables.items():
-            dataset = Dataset.model_validate(source | {"name": name, "models": list(models)})
-            row = run_partition(dataset, RunParams(), settings, PARTITION).outcome.row
-            steps = ("ingest", "validate", "resize", "featurize")
-            seconds[name].append(sum(row[f"{step}_core_seconds"] for step in steps))
-    both, *alone = (min(of_runs) for of_runs in seconds.values())
-    share = both / sum(alone)
-    print(f"\n{' and '.join(pair)}: {both:.1f} s of cores, alone {alone[0]:.1f} and {alone[1]:.1f}: {share:.2f}")
-    assert share <= 0.75
