@@ -20,6 +20,10 @@ except ImportError:  # no compiler where this was installed
     compiled = None
 
 
+LEAST_SIDE = 4
+"""The compiled code makes four rows at a time, and no smaller square."""
+
+
 def resized(image: Image.Image, height: int, width: int) -> np.ndarray:
     """An RGB image resized to uint8 [height, width, 3]: the pixels of Pillow's bicubic filter.
 
@@ -34,7 +38,7 @@ def resized(image: Image.Image, height: int, width: int) -> np.ndarray:
 @lru_cache
 def compiled_is_pillows(side: int) -> bool:
     """Whether the compiled code is installed, and gives Pillow's pixels at this size on this processor."""
-    if compiled is None:
+    if compiled is None or side < LEAST_SIDE:
         return False
     noise = np.random.default_rng(0)
     samples = [Image.fromarray(noise.integers(0, 256, (*shape, 3), np.uint8)) for shape in ((61, 47), (500, 301))]

@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from imagefeatures import (
     images,
     sandbox,
+    streamed,
     transforms,  # noqa: F401 - declared chains call it, and a process that is locked in can import nothing
 )
 from imagefeatures.batches import AT_WORK, DONE, Batch, SharedBuffer, Sizes, note_rejected
@@ -137,6 +138,8 @@ def _prepare(parent: int) -> None:
 
 def _work_through(work: Work, job: Job, batch: Batch) -> bytes:
     records = batch.written
+    if job.preprocessing is not None:
+        streamed.prove(job.preprocessing)
     for index in range(job.first, job.count):
         records["state"][index] = AT_WORK
         try:

@@ -192,7 +192,7 @@ def _watch(child: DecodeProcess, batch: Batch, index: int, limits: Limits) -> De
     the child died as it started, NameError or ImportError for a mistake in the code that it runs.
     """
     killed: Death | None = None
-    since = time.monotonic()
+    since, begun = time.monotonic(), False
     while True:
         answer = child.answer()
         if not child.ready:
@@ -214,9 +214,11 @@ def _watch(child: DecodeProcess, batch: Batch, index: int, limits: Limits) -> De
             raise _mistake(batch.written.copy())
         if answer is not None:
             return Death(LIAR)
+        if not begun and (batch.written["state"][index] >= AT_WORK or time.monotonic() - since > START_SECONDS):
+            begun, since = True, time.monotonic()  # what precedes the first image is not part of its time either
         while index < batch.count and batch.written["state"][index] >= DONE:
             index, since = index + 1, time.monotonic()
-        if killed is None and time.monotonic() - since > limits.decode_seconds:
+        if begun and killed is None and time.monotonic() - since > limits.decode_seconds:
             if index == batch.count:  # it says that every image is done, and does not say that it has finished
                 return Death(LIAR)
             why = f"it took longer than limits.decode_seconds = {limits.decode_seconds:g} s"

@@ -93,6 +93,7 @@ def publish(publication: Publication, catalog: Catalog, settings: Settings) -> N
     room.check(opened.values(), publication.quarantine.nbytes, settings)
     storage.write(publication.layout.publication, _written_down(publication))
     with locked(publication.layout.publication):
+        _refuse_deleted(publication)
         with taken_back(publication.layout, publication.files, catalog, settings, publication.replaces):
             _swap(publication, opened, catalog)
         forget(publication.layout)
@@ -205,6 +206,18 @@ def relocate(uri: str, old: str, new: str) -> bool:
         return False
     storage.write(uri, sealed.encode(content | {"files": moved}))
     return True
+
+
+def _refuse_deleted(publication: Publication) -> None:
+    """Raise StoreError, with nothing changed, where a file is gone: `forget` deletes those that hold an image.
+
+    It spares the files of what is written down, so none goes after this.
+    """
+    uris = [uri for of_table in publication.files.values() for uri in of_table]
+    for uri, found in zip(uris, storage.stat_all(uris), strict=True):
+        if isinstance(found, Exception):
+            forget(publication.layout)
+            raise StoreError(f"{uri}: was deleted before it was published, as `forget` does; try again")
 
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:

@@ -43,8 +43,17 @@ def _image_ids(image_ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
     for image_id in given:
         if not re.fullmatch("[0-9a-f]{64}", image_id):
             raise ValueError(f"{image_id!r} is no SHA-256 of 64 hexadecimal digits")
-    return given or None
+    return _few(given) or None
 
+
+def _few(lines: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if lines and len(lines) > MOST_FORGOTTEN:
+        raise ValueError(f"must have at most {MOST_FORGOTTEN:,} lines (got {len(lines):,}); make several requests")
+    return lines
+
+
+MOST_FORGOTTEN = 1000
+"""The most images, and the most URIs, of one request: each file of the lake is searched for each of them."""
 
 Lines = Annotated[tuple[str, ...] | None, AfterValidator(_some_lines)]
 """URIs, one on each line; None for all of them."""
@@ -220,7 +229,7 @@ class ForgetParams(Params):
         title="Image ids",
         description="The images, one on each line: the SHA-256 of their bytes, as the column image_id has it",
     )
-    uris: Lines = Field(
+    uris: Annotated[Lines, AfterValidator(_few)] = Field(
         None,
         title="URIs",
         description="Objects, one on each line, as the tables have them: the images that they are or were, and they "

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagefeatures import copies, names, precedence, publications, read, schemas
-from imagefeatures.catalog import owners, pixel_tables, standing, tables
+from imagefeatures.catalog import owners, pixel_tables, records, standing, tables
+from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.standing import Standing
 from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import ParamsError
@@ -55,11 +56,19 @@ class Withdrawal:
 
 
 def partitions(dataset: str, params: UnpublishParams, settings: Settings) -> list[str]:
-    """The published partitions that are asked for, in order. Raises ParamsError where there is none."""
+    """The published partitions that are asked for, in order. Raises ParamsError where there is none, nor ever was.
+
+    None is left where the request was done before, as when a task is tried again.
+    """
     published = sorted(row["partition_key"] for row in read.runs(settings, dataset))
+    wanted = params.partition and day_named(params.partition, dt.datetime.now(dt.UTC))
+    if wanted not in published if wanted else not published:
+        with tables.open_catalog(settings) as catalog:
+            where = tables.rows_of(wanted, dataset) if wanted else equal("dataset", dataset)
+            if records.read(catalog, names.WITHDRAWALS, where):
+                return []
     if not published:
         raise ParamsError(f"DATASET: no partition of {dataset!r} is published")
-    wanted = params.partition and day_named(params.partition, dt.datetime.now(dt.UTC))
     if wanted and wanted not in published:
         raise ParamsError(f"partition: {wanted} of {dataset} is not published; there are {', '.join(published[-10:])}")
     return [wanted] if wanted else published

@@ -216,6 +216,15 @@ def test_a_run_from_before_does_not_bring_the_rows_back_unless_it_is_told_to(day
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("asked", [{"partition": SECOND}, {}])
+def test_a_request_that_is_tried_again_after_it_was_done_is_done(days: list[Partition], asked: dict[str, str]) -> None:
+    for day in days if not asked else days[1:]:
+        assert take_back(day)
+    params = UnpublishParams(why="x", **asked)
+    assert unpublish.partitions("photos", params, days[0].settings) == []
+
+
+@pytest.mark.long
 def test_what_is_not_published_is_refused_by_name(days: list[Partition]) -> None:
     settings = days[0].settings
     for dataset, partition, text in (

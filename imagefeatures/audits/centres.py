@@ -23,7 +23,7 @@ def with_distances(settings: Settings, dataset: str, partition: str, columns: Se
     Photos without a label have a centre of their own. The vectors are read twice and never held: memory for the
     columns and the centres. Raises as `read.batches`.
     """
-    plan = snapshots.plan(settings, dataset, {"partitions": (partition,)})
+    plan = snapshots.plan(settings, dataset, {"partitions": (partition,), "copies": False})
     wanted = list(dict.fromkeys((*columns, "label")))
 
     def batches(names_of_columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, list[str | None], np.ndarray]]:

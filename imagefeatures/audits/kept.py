@@ -72,13 +72,13 @@ class Audit:
 class UnderWay:
     """An audit that is being computed.
 
-    layout: of the run whose partition it is of. forgotten: how often images of the lake had been forgotten before.
+    layout: of the run whose partition it is of. forgotten: what had been forgotten of the lake.
     """
 
     layout: Layout
     process: subprocess.Popen[bytes]
     draft: Path
-    forgotten: int
+    forgotten: str
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -113,12 +113,14 @@ class KeptAudits:
     def of(self, layout: Layout) -> Audit | UnderWay | Waits:
         """The audit of a partition, as far as it is; begins it where nothing else is under way. Does not wait."""
         folder = self._folder / layout.dataset / layout.partition / layout.run_id
-        if (folder / FACTS).is_file():
-            facts = json.loads((folder / FACTS).read_bytes())
-            if facts["forgotten"] == deny.requests(layout.lake):
-                folder.touch()
-                return Audit(folder, facts["rows"])
-            shutil.rmtree(folder, ignore_errors=True)  # it may name an image that was forgotten since
+        if folder.is_dir():
+            # What another thread or process removes, a power cut has cut off, or names a forgotten image is made anew.
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                facts = json.loads((folder / FACTS).read_bytes())
+                if facts["forgotten"] == deny.state(layout.lake):
+                    folder.touch()
+                    return Audit(folder, facts["rows"])
+            shutil.rmtree(folder, ignore_errors=True)
         with self._lock:
             if (now := self._under_way) is not None:
                 return now if now.layout == layout else Waits("Another audit is under way; this one begins after it.")
@@ -135,7 +137,7 @@ class KeptAudits:
     def _begin(self, layout: Layout, folder: Path) -> UnderWay:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-        forgotten = deny.requests(layout.lake)
+        forgotten = deny.state(layout.lake)
         command = [sys.executable, "-m", "imagefeatures.cli", "audit", layout.dataset]
         command += [f"--partition={layout.partition}", f"--to={draft}"]
         with (draft / SAID).open("wb") as said:

@@ -63,9 +63,10 @@ def read(lake: str) -> DenyList:
     return DenyList(key, frozenset(found))
 
 
-def requests(lake: str) -> int:
-    """How many files the list has: one more whenever images are forgotten."""
-    return len(storage.names(_list_folder(lake)))
+def state(lake: str) -> str:
+    """Changes when a request begins, when it is on the list, and when it is done: what was kept before may name it."""
+    pending = storage.names(f"{forgotten_folder(lake)}/pending")
+    return f"{len(storage.names(_list_folder(lake)))} {' '.join(pending)}"
 
 
 def add(lake: str, request: str, image_ids: Iterable[str], uris: Iterable[str]) -> list[str]:

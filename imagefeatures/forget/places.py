@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import layout, read, schemas, sealed, storage
-from imagefeatures.errors import AuditFailed, StoreError, StoreRefused
+from imagefeatures.errors import AuditFailed, InputError, StoreError, StoreRefused
 from imagefeatures.exports import formats
+from imagefeatures.exports.folder_target import check_replaceable
 from imagefeatures.forget.wanted import Needles, Wanted
 from imagefeatures.layout import Layout
 from imagefeatures.redrive.selection import selected
@@ -28,6 +29,8 @@ FOLDER_LIST = "export.json"
 
 SUFFIXES = {*formats.by_suffix, *(one.beside for one in formats.FORMATS if one.beside)}
 """How the names of exported files end. Another file is somebody's own, and is not deleted."""
+
+COMPONENTS_SUFFIX = ".pca.npz"
 
 LARGEST_READ = 1 << 30
 """An export in Parquet or Arrow is read up to this size, in bytes; a larger one is only searched as it is stored."""
@@ -85,7 +88,7 @@ def exports(lake: str, needles: Needles) -> Exports:
     others = [stored for stored in storage.list_objects(lake) if not _is_own(lake, stored.uri)]
     for stored in others:
         folder, _, name = stored.uri.rpartition("/")
-        if name == FOLDER_LIST:
+        if name == FOLDER_LIST and _is_export_folder(folder, stored, others):
             folders.add(f"{folder}/")
     for stored in others:
         holds, whole = _export_holds(stored, needles)
@@ -96,7 +99,32 @@ def exports(lake: str, needles: Needles) -> Exports:
             foreign.append(stored.uri)
         elif not whole:
             unsearched.append(stored.uri)
+    there = {stored.uri for stored in others}
+    for uri in list(found):
+        found |= dict.fromkeys(near for near in _written_with(uri) if near in there)
     return Exports(list(found), foreign, unsearched)
+
+
+def _is_export_folder(folder: str, listed: StoredObject, others: list[StoredObject]) -> bool:
+    """Whether a folder holds what its export.json names and nothing else: only such a one is deleted as a whole."""
+    inside = [one.uri.removeprefix(f"{folder}/") for one in others if one.uri.startswith(f"{folder}/")]
+    try:
+        check_replaceable(folder, inside, storage.read(listed.uri))
+    except (storage.ObjectMissing, InputError):
+        return False
+    return True
+
+
+def _written_with(uri: str) -> Iterator[str]:
+    """The other files that an export of this name may have: that beside it, and the components of its vectors."""
+    yield f"{uri}{COMPONENTS_SUFFIX}"
+    for one in formats.FORMATS:
+        for suffix in one.suffixes if one.beside else ():
+            if uri.endswith(suffix):
+                yield uri.removesuffix(suffix) + one.beside
+            elif uri.endswith(one.beside):
+                yield (main := uri.removesuffix(one.beside) + suffix)
+                yield f"{main}{COMPONENTS_SUFFIX}"
 
 
 def _is_own(lake: str, uri: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -84,5 +85,11 @@ class Needles:
 
     def _encoded(self) -> Iterator[bytes]:
         for text in self.texts:
-            yield text.encode("utf-8", "surrogateescape")
+            written = (
+                text,
+                text.replace('"', '""'),
+                json.dumps(text)[1:-1],
+                json.dumps(text, ensure_ascii=False)[1:-1],
+            )
+            yield from {form.encode("utf-8", "surrogateescape") for form in written}  # as CSV and JSON have it
             yield text.encode("utf-32-le", "surrogatepass")  # as NumPy has it

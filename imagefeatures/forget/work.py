@@ -133,6 +133,8 @@ class _Work:
         if self.report.done:
             pending.keep(self._lake, self._request)
             self._remove([*others.holding, *rejects], runs)
+            # Again: the search through the lake may have taken long.
+            places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})
             for table, holding in found:
                 if holding.files:
                     self._purge(table, holding)

@@ -24,7 +24,7 @@ EVALUATIONS = pa.schema(
         column("components", pa.int32(), "Principal components used; null where vectors were scaled", nullable=True),
         column("labels", pa.list_(pa.string()), "The labels that it tells apart, sorted"),
         column("left_out", _COUNTS, "Labels with too few images, and how many rows each has"),
-        column("rows_train", pa.int64(), "Rows that were fitted"),
+        column("rows_train", pa.int64(), "Images that were fitted, each with its augmented copies"),
         column("rows_test", pa.int64(), "Rows that were held out, of these labels"),
         column("rows_unlabelled", pa.int64(), "Rows without a label: predicted, never fitted"),
         column("accuracy", pa.float64(), "Share of the held-out rows that are right"),

@@ -122,7 +122,9 @@ class _Decoded:
 
 def _with_unchanged(known: pa.Table, unchanged: StagedFile | None) -> pa.Table:
     """schemas.REUSED of what the table knows, after what ingest has found unchanged."""
-    return pa.concat_tables([read_staged(unchanged), known]) if unchanged else known
+    if unchanged is None:
+        return known
+    return pa.concat_tables([read_staged(unchanged).cast(known.schema), known])  # a version before wrote it otherwise
 
 
 def _frozen(run: Run, shard: int, rows: Rows) -> Iterator[tuple[Rows, list[bytes]]]:

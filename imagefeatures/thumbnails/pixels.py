@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from imagefeatures import names
 from imagefeatures.catalog import snapshots
@@ -32,9 +33,18 @@ def pictures_beside(
     for file in plan.files:
         if file.by_iceberg is not None:
             continue
-        for first, ids in file_batches(file.uri, file.size, ["image_id"]):
-            if image_id in (found := ids.column("image_id").to_pylist()):
-                row = first + found.index(image_id)
-                for _, batch in file_batches(file.uri, file.size, ["image_id", "pixels"], [row]):
-                    yield from zip(batch.column("image_id").to_pylist(), as_pixels(batch, kind.shape), strict=True)
+        for first, ids in file_batches(file.uri, file.size, ["image_id", "copy"]):
+            found = _as_they_are(ids).index(image_id) if image_id in _as_they_are(ids) else None
+            if found is not None:
+                columns = ["image_id", "copy", "pixels"]
+                for _, batch in file_batches(file.uri, file.size, columns, [first + found]):
+                    pairs = zip(_as_they_are(batch), as_pixels(batch, kind.shape), strict=True)
+                    yield from ((one, pixels) for one, pixels in pairs if one is not None)
                 return
+
+
+def _as_they_are(rows: pa.RecordBatch) -> list[str | None]:
+    """The image_id of each row; None of an augmented copy. A file that is older than `copy` has none."""
+    ids: list[str | None] = rows.column("image_id").to_pylist()
+    copies = rows.column("copy").to_pylist() if "copy" in rows.schema.names else [0] * len(ids)
+    return [None if copy else one for one, copy in zip(ids, copies, strict=True)]

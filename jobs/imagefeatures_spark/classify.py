@@ -20,6 +20,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from imagefeatures import read, storage
+from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import AuditFailed
 from imagefeatures.learning import confusion, metrics, portable, predict, promotion, split
 from imagefeatures.learning.job import Job, load_job
@@ -73,7 +74,8 @@ def work(context: SparkContext, job: Job, settings: Settings) -> None:
     labels = split.fitted_labels(found, job.dataset)
     if labels.warning:
         print(f"{STEP}: warning: {labels.warning}", flush=True)
-    shares = split.shares_fitted(found, labels, classify.max_rows)
+    most_rows = max(map(rows_of_image, read.runs(settings, job.dataset)), default=1)  # its copies are fitted with it
+    shares = split.shares_fitted(found, labels, max(1, classify.max_rows // most_rows))
     if not storage.exists(job.layout.portable):
         fit_and_save(context, job, labels.fitted, shares)
     classifier = portable.load(job.layout.folder, job.fingerprint)

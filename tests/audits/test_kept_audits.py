@@ -11,6 +11,7 @@ import pytest
 
 from imagefeatures.audits import kept
 from imagefeatures.audits.kept import Audit, KeptAudits, UnderWay, Waits
+from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 from support.auditing import direction, photos
@@ -92,7 +93,9 @@ def test_the_audits_that_were_looked_at_last_are_kept(
     for number, name in enumerate(("x", "y")):
         folder = own_cache.cache / "audits" / "photos" / name / RUN
         folder.mkdir(parents=True)
-        (folder / "facts.json").write_text(json.dumps({"rows": {"labels": 0, "duplicates": 0}, "forgotten": 0}))
+        (folder / "facts.json").write_text(
+            json.dumps({"rows": {"labels": 0, "duplicates": 0}, "forgotten": deny.state(own_cache.lake)})
+        )
         os.utime(folder, (number, number))
     assert isinstance(audits.of(dataclasses.replace(layout, partition="x")), Audit)
     assert isinstance(finished(audits, layout), Audit)

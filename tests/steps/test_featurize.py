@@ -99,6 +99,7 @@ def test_a_row_has_every_column_of_the_table(make_run: MakeRun, tmp_path: Path, 
         "fingerprint": SPEC.fingerprint(PREPROCESSING),
         "run_id": run.run_id,
         "key": None,
+        "copy": 0,
     }
 
 

@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -158,6 +159,27 @@ def test_kept_pixels_are_shown_where_the_original_cannot_be(
     folder = ThumbnailFolder(own_cache.cache / "thumbnails")
     assert [bool(folder.read("photos", image_id)) for image_id in ids] == [False] * 4 + [True] * 5
     assert thumbnails.of(layout, TableObject("https://photos.example/x.jpg", "0" * 64), kept_pixels=True) is None
+
+
+def test_of_kept_pixels_those_of_an_augmented_copy_are_never_shown(
+    thumbnails: Thumbnails, layout: Layout, own_cache: Settings, tmp_path: Path
+) -> None:
+    kind = PixelFormat.of_shape((24, 32, 3))
+    rows = pixel_tables.rows_of(range(3), kind=kind)
+    made = pixel_tables.rows_of(range(3, 6), kind=kind)
+    ids = rows["image_id"].to_pylist()
+    copies = made.set_column(made.column_names.index("image_id"), rows.schema.field("image_id"), rows["image_id"])
+    copies = copies.set_column(
+        copies.column_names.index("copy"), rows.schema.field("copy"), pa.array([1] * 3, pa.int32())
+    )
+    merged = pa.concat_tables([copies.slice(2), rows, copies.slice(0, 2)])  # as a re-drive writes it
+    pixel_tables.publish(own_cache, tmp_path, [copies, merged], kind=kind)
+    folder = ThumbnailFolder(own_cache.cache / "thumbnails")
+    assert thumbnails.of(layout, TableObject("https://photos.example/1.jpg", ids[1]), kept_pixels=True)
+    for number, image_id in enumerate(ids):
+        shown = np.asarray(opened(folder.read("photos", image_id))).astype(int)
+        wanted, copied = (pixel_tables.pictures([at], kind)[0] for at in (number, number + 3))
+        assert np.abs(shown - wanted).mean() < np.abs(shown - copied).mean()
 
 
 def test_the_folder_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ NEIGHBOURS = 4
 SECONDS_BETWEEN_VIEWS = 5
 """After which the page asks for itself again while the audit is under way."""
 
+MOST_PAGE = 1_000_000
+"""The last page that can be asked for. What comes before a page is read over."""
+
 Table = Literal["labels", "duplicates"]
 
 router = APIRouter()
@@ -43,7 +46,7 @@ class View:
 
 @router.get("/datasets/{dataset}/partitions/{partition}/audit")
 async def audit(
-    request: Request, of: Shown, view: Annotated[View, Depends()], page: Annotated[int, Query(ge=1)] = 1
+    request: Request, of: Shown, view: Annotated[View, Depends()], page: Annotated[int, Query(ge=1, le=MOST_PAGE)] = 1
 ) -> HTMLResponse:
     """The labels in doubt or the duplicates of a partition; or how far their audit is."""
 

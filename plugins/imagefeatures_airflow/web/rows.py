@@ -43,17 +43,17 @@ log = logging.getLogger(__name__)
 
 def photos(of: Partition) -> pa.Table:
     """COLUMNS of the first MOST_ROWS photos of a partition, in order of URI."""
-    return readable(of, lambda: _photos(of.settings, of.table, of.key, of.run_id))
+    return readable(of, lambda: _photos(*_of(of, of.table)))
 
 
 def photos_with_distances(of: Partition) -> pa.Table:
     """The same, and how far each is from the centre of its label: see `imagefeatures.audits.centres`."""
-    return readable(of, lambda: _photos_with_distances(of.settings, of.table, of.key, of.run_id))
+    return readable(of, lambda: _photos_with_distances(*_of(of, of.table)))
 
 
 def rejected(of: Partition) -> tuple[Rejected, ...]:
     """The first MOST_REJECTED quarantined objects of a partition, in order of URI."""
-    return readable(of, lambda: _rejected(of.settings, of.dataset, of.key, of.run_id))
+    return readable(of, lambda: _rejected(*_of(of, of.dataset)))
 
 
 def matching(found: Iterable[Rejected], reason: str, text: str) -> list[Rejected]:
@@ -77,27 +77,34 @@ def readable(of: Partition, read: Callable[[], T]) -> T:
         raise Unavailable(f"{text} The log of Airflow's API server says why.") from None
 
 
+def _of(of: Partition, table: str) -> tuple[Settings, str, str, str, str]:
+    """The key of kept rows. Forgetting takes rows out of a run that stays, so its state is part of it."""
+    from imagefeatures.forget import deny
+
+    return of.settings, table, of.key, of.run_id, deny.state(of.settings.lake)
+
+
 # The run_id is part of the key although it chooses no rows: another run that is published has others.
 @lru_cache(KEPT)
-def _photos(settings: Settings, table: str, partition: str, run_id: str) -> pa.Table:
+def _photos(settings: Settings, table: str, partition: str, run_id: str, forgotten: str) -> pa.Table:
     import pyarrow as pa
 
     from imagefeatures import read
     from imagefeatures.readers.parquet import first_rows, schema_of
 
-    batches = read.batches(settings, table, columns=COLUMNS, partitions=(partition,))
+    batches = read.batches(settings, table, columns=COLUMNS, partitions=(partition,), copies=False)
     return pa.Table.from_batches(first_rows(batches, MOST_ROWS), schema_of(table, COLUMNS)).sort_by("uri")
 
 
 @lru_cache(KEPT)
-def _photos_with_distances(settings: Settings, table: str, partition: str, run_id: str) -> pa.Table:
+def _photos_with_distances(settings: Settings, table: str, partition: str, run_id: str, forgotten: str) -> pa.Table:
     from imagefeatures.audits import centres
 
     return centres.with_distances(settings, table, partition, COLUMNS, MOST_ROWS).sort_by("uri")
 
 
 @lru_cache(KEPT)
-def _rejected(settings: Settings, dataset: str, partition: str, run_id: str) -> tuple[Rejected, ...]:
+def _rejected(settings: Settings, dataset: str, partition: str, run_id: str, forgotten: str) -> tuple[Rejected, ...]:
     from imagefeatures.rejections import published_rows
 
     rows = islice(published_rows(settings, dataset, partition, run_id), MOST_REJECTED)
