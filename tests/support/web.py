@@ -154,6 +154,7 @@ def known_to_airflow(settings: Settings) -> Iterator[None]:
     from airflow.dag_processing.collection import update_dag_parsing_results_in_db
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
     from airflow.utils.db import synchronize_log_template
     from airflow.utils.session import create_session
@@ -176,4 +177,5 @@ def known_to_airflow(settings: Settings) -> Iterator[None]:
     finally:
         with create_session() as session:
             session.execute(text("PRAGMA foreign_keys=OFF"))
-            session.execute(delete(DagRun).where(DagRun.dag_id.in_([dag.dag_id for dag in dags])))
+            for table in (XComModel, DagRun):  # another run gets the same number: what a run has left must go first
+                session.execute(delete(table).where(table.dag_id.in_([dag.dag_id for dag in dags])))
