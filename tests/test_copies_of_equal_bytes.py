@@ -38,6 +38,7 @@ def rows_of(lake: Lake, table: str) -> dict[tuple[str, int], dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 def test_each_content_is_computed_once_for_each_copy_and_is_a_row_for_each_object(lake: Lake, tmp_path: Path) -> None:
     spies = Spies()
     outcome = lake.published(FIRST, SECOND, spies=spies, **FIELDS)
@@ -56,6 +57,7 @@ def test_each_content_is_computed_once_for_each_copy_and_is_a_row_for_each_objec
     assert (again.decoded, again.computed, outcome.row["reused"]) == (0, {}, 12)
 
 
+@pytest.mark.long
 def test_an_object_that_is_taken_back_leaves_with_all_of_its_copies(lake: Lake) -> None:
     lake.published(FIRST, SECOND, **FIELDS)
     before = {table: rows_of(lake, table) for table in TABLES}
@@ -74,6 +76,7 @@ def test_an_object_that_is_taken_back_leaves_with_all_of_its_copies(lake: Lake) 
     assert {table: rows_of(lake, table) for table in TABLES} == before
 
 
+@pytest.mark.long
 def test_an_image_that_is_forgotten_leaves_with_all_of_its_copies_and_what_the_page_has_kept_of_it(
     lake: Lake, tmp_path: Path
 ) -> None:

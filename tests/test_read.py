@@ -64,7 +64,9 @@ def test_columns_come_in_the_order_of_the_schema_and_only_those_that_are_chosen(
     rows = read.table(settings, "photos", columns=("run_id", "label", "uri"))
     assert rows.schema.names == ["uri", "label", "run_id"]
     assert rows.to_pylist() == [{"uri": f"s3://b/{at}", "label": "red", "run_id": "first"} for at in range(3)]
-    with pytest.raises(InputError, match=r"^features\.photos: no column 'lable'; it has partition_key, uri, .*, key, copy$"):
+    with pytest.raises(
+        InputError, match=r"^features\.photos: no column 'lable'; it has partition_key, uri, .*, key, copy$"
+    ):
         read.batches(settings, "photos", columns=("uri", "lable"))
     with pytest.raises(InputError, match="no column is chosen"):
         read.batches(settings, "photos", columns=())

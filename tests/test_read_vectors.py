@@ -139,7 +139,7 @@ def vectors_file(path: Path, count: int, compression: str = "none") -> str:
     return f"file://{path}"
 
 
-@pytest.mark.parametrize("how", ["many files", "one file"])
+@pytest.mark.parametrize("how", ["many files", pytest.param("one file", marks=pytest.mark.long)])
 def test_memory_does_not_grow_with_the_table(
     settings: Settings, photos: Table, tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

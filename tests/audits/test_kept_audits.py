@@ -84,6 +84,7 @@ def test_a_folder_that_cannot_be_written_is_said(own_cache: Settings, layout: La
     assert "names no folder that can be written" in str(KeptAudits(own_cache).of(layout))
 
 
+@pytest.mark.long
 def test_the_audits_that_were_looked_at_last_are_kept(
     own_cache: Settings, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_run_that_fails_before_it_is_planned_names_no_older_one_to_go_on_with(
     assert "To go on" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_receipts_and_no_process_and_resume_goes_on(
     dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,7 +113,10 @@ TOOLS: dict[str, Callable[[Path], Found]] = {
 }
 
 
-@pytest.mark.parametrize("name", TOOLS)
+SLOW = {"fruit.tfrecord": pytest.mark.long}  # TensorFlow is imported for it
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in TOOLS])
 def test_an_export_read_back_by_its_tool_is_the_table(
     name: str, settings: Settings, table: pa.Table, tmp_path: Path
 ) -> None:

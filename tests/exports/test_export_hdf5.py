@@ -48,6 +48,7 @@ for work in (ready.write, lambda: export.prepare(Settings.from_env(), request)):
 """No file may be longer than 20 kB once the export is prepared."""
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_be_written_is_told_in_one_line(settings: Settings, tmp_path: Path) -> None:
     publish(settings, tmp_path, [rows_of(range(4000))])
     done = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -47,6 +47,7 @@ def submit(
     return subprocess.run(command, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_a_step_run_twice_does_nothing_and_a_lost_receipt_costs_one_shard(
     make_run, photos: Path, tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_job_of_one_datasets_dag_refuses_the_run_of_another(make_run, photos: 
     assert shards.read_receipts(run.layout, steps.INGEST) == []
 
 
+@pytest.mark.long
 def test_a_damaged_staged_file_stops_the_next_step_with_the_files_name(make_run, photos: Path, tmp_path: Path) -> None:
     run = make_run(photos, params={"shard_images": 9})
     assert submit("ingest", run, tmp_path).returncode == 0

@@ -47,6 +47,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[engines.Bundle, 
     return prepare.read_bundle(spec, spec.preprocessing, folder.as_uri()), folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", engines.NAMES)
 def test_a_prepared_model_gives_keras_vectors_by_both_engines(name: str, prepared: tuple[engines.Bundle, Path]) -> None:
     (bundle, folder), spec = prepared, prepared[0].spec

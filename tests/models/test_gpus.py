@@ -64,6 +64,7 @@ def test_a_batch_that_is_too_large_is_halved_and_nothing_is_lost(engine: TensorF
     assert asked == [4]  # a size that has failed is not tried again
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_in_the_middle_loses_no_computed_vector(engine: TensorFlow) -> None:
     pixels = drawn(11)
     expected = engine.features(pixels)

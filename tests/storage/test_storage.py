@@ -212,6 +212,7 @@ def test_other_kinds_of_address_are_refused(uri: str) -> None:
 # S3 alone
 
 
+@pytest.mark.long
 def test_a_folder_of_more_keys_than_a_page_is_listed_and_deleted_whole(s3: Any) -> None:
     keys = [f"many/{number:04d}" for number in range(1003)]
     with ThreadPoolExecutor(8) as pool:
