@@ -71,18 +71,20 @@ class Thumbnails:
         data = next(filter(None, (bytes_of(place, found.image_id, LIMITS.max_bytes) for place in places)), b"")
         if data:
             thumbnail = self._decoded(data)
+            if thumbnail is None:  # perhaps the machine was busy: the next look tries again
+                return None
             if thumbnail or not kept_pixels:
                 self._folder.keep(layout.dataset, found.image_id, thumbnail)
                 return thumbnail or None
         return self._of_pixels(layout, found.image_id) if kept_pixels and found.reason is None else None
 
-    def _decoded(self, data: bytes) -> bytes:
-        """The thumbnail of an image's bytes; empty where no decoder takes them."""
+    def _decoded(self, data: bytes) -> bytes | None:
+        """The thumbnail of an image's bytes; empty where no decoder takes them; None where it took too long."""
         with self._decoding:
             batch = self._decoder.run([data], LIMITS, _CHAIN)
             (record,) = batch.records
             if record["state"] == REJECTED:
-                return b""
+                return None if record["reason"] == Reason.TIMEOUT.encode() else b""
             pixels = _without_edges(batch.pixels[0], int(record["height"]), int(record["width"])).copy()
         return transforms.as_jpeg(pixels)
 

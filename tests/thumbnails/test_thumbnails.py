@@ -14,7 +14,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from imagefeatures import isolation, storage
+from imagefeatures import images, isolation, storage
+from imagefeatures.batches import Batch, note_rejected
+from imagefeatures.errors import Rejected
 from imagefeatures.layout import Layout
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.reasons import Reason
@@ -159,6 +161,22 @@ def test_kept_pixels_are_shown_where_the_original_cannot_be(
     folder = ThumbnailFolder(own_cache.cache / "thumbnails")
     assert [bool(folder.read("photos", image_id)) for image_id in ids] == [False] * 4 + [True] * 5
     assert thumbnails.of(layout, TableObject("https://photos.example/x.jpg", "0" * 64), kept_pixels=True) is None
+
+
+def test_what_took_too_long_once_is_tried_again(
+    layout: Layout, own_cache: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = stored(tmp_path, "a.jpg", jpeg(1))
+    made = Thumbnails(own_cache, isolation.Isolated(images.decode))
+
+    def late(batch: Batch, first: int, *_: object) -> int:
+        note_rejected(batch.records, first, Rejected(Reason.TIMEOUT, "it took longer"))
+        return first + 1
+
+    with monkeypatch.context() as busy:
+        busy.setattr(isolation, "_settle", late)
+        assert made.of(layout, photo, kept_pixels=False) is None
+    assert made.of(layout, photo, kept_pixels=False)
 
 
 def test_of_kept_pixels_those_of_an_augmented_copy_are_never_shown(
