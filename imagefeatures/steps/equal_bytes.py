@@ -38,8 +38,9 @@ MOST_ROWS = 8
 A placeholder that is half of a crawl would otherwise make one shard that exceeds a worker's memory.
 """
 
-PREFIX = "S16"
-"""So much of a SHA-256 tells images apart, in bytes."""
+PREFIX = "<u8"
+"""So much of a SHA-256 is compared in the search. Two images with the same beginning may lie in one shard then, and are
+told apart there by all of it."""
 
 
 def search(run: Run) -> Search:
@@ -52,8 +53,8 @@ def settle_moves(run: Run, count: int, todo: Sequence[int]) -> None:
 
     count: how many shards the run has. todo: those that resize has not done yet. Where it has done some before anything
     was settled, as an earlier version may have, no row moves. Reads what validate has found of each shard, and of those
-    that give rows twice; holds some 100 bytes an image. Raises StoreRefused when the folder of temporary files has no
-    room.
+    that give rows twice; holds 16 bytes an image, and some 100 more of one that comes again. Raises StoreRefused when
+    the folder of temporary files has no room.
     """
     of_run = search(run)
     if not todo or run.dataset.duplicates == "reject" or of_run.has_ended():
@@ -62,13 +63,19 @@ def settle_moves(run: Run, count: int, todo: Sequence[int]) -> None:
         of_run.end([])
         return
     with ThreadPoolExecutor(8) as pool:  # each request to an object store takes milliseconds
-        images = list(pool.map(lambda shard: _images(run, shard), range(count)))
-    shards = np.repeat(np.arange(count, dtype=np.int32), list(map(len, images)))
-    taken_by = takers(np.concatenate(images), shards)
+        of_shards = list(pool.map(lambda shard: _images(run, shard), range(count)))
+    starts = np.cumsum([0, *map(len, of_shards)])
+    images = np.concatenate(of_shards)
+    del of_shards
+    repeated = _repeated(images)
+    shards = (np.searchsorted(starts, repeated, "right") - 1).astype(np.int32)
+    taken_by = takers(images[repeated], shards)
     moved = taken_by != shards
+    moves = _Moves(repeated[moved] - starts[shards[moved]], shards[moved], taken_by[moved])
+    del images
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         try:
-            rows = _moved_rows(run, shards, taken_by, moved, Path(folder)) if moved.any() else iter(())
+            rows = _moved_rows(run, moves, Path(folder)) if len(moves.rows) else iter(())
             of_run.end(
                 of_run.write(int(shard), (tuple(row[name] for name in MOVES.names) for row in of_shard))
                 for shard, of_shard in groupby(rows, key=lambda row: row["shard"])
@@ -77,11 +84,30 @@ def settle_moves(run: Run, count: int, todo: Sequence[int]) -> None:
             raise write_failed(folder, error) from error
 
 
+class _Moves(NamedTuple):
+    """The rows that move, in the order of their shards. rows: in the file of `givers`, int64 [n]; takers: int32 [n]."""
+
+    rows: np.ndarray
+    givers: np.ndarray
+    takers: np.ndarray
+
+
+def _repeated(images: np.ndarray) -> np.ndarray:
+    """The rows of images that come more than once: int64 [n], ascending. images: PREFIX."""
+    ordered = np.sort(images)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    if not len(repeated):
+        return np.zeros(0, np.int64)
+    places = np.minimum(np.searchsorted(repeated, images), len(repeated) - 1)
+    return np.flatnonzero(repeated[places] == images)
+
+
 def takers(images: np.ndarray, shards: np.ndarray) -> np.ndarray:
     """The shard that computes each row, int32 [n]: its own one, or one that has the same image.
 
-    images: PREFIX [n]. shards: int32 [n], in ascending order. Of the shards that have an image its hash chooses one, so
-    that no shard gets more than its part.
+    images: the beginnings of their hashes [n], as numbers or bytes. shards: int32 [n], ascending. Of the shards
+    that have an image its hash chooses one, so that no shard gets more than its part.
 
     >>> takers(np.array([b"a", b"b", b"b", b"c", b"a"]), np.array([0, 0, 0, 1, 1], np.int32)).tolist()
     [1, 0, 0, 1, 1]
@@ -166,23 +192,20 @@ def _images(run: Run, shard: int) -> np.ndarray:
     return np.frombuffer(bytes.fromhex("".join(image[:characters] for image in hashes)), PREFIX)
 
 
-def _moved_rows(
-    run: Run, shards: np.ndarray, taken_by: np.ndarray, moved: np.ndarray, folder: Path
-) -> Iterator[dict[str, Any]]:
+def _moved_rows(run: Run, moves: _Moves, folder: Path) -> Iterator[dict[str, Any]]:
     """MOVES of all shards, each row for the shard that gives it and for the one that takes it: in order of `shard`.
 
     folder: for temporary files.
     """
-    changing = np.flatnonzero(moved)
-    givers, starts = np.unique(shards[changing], return_index=True)
-    rows_of = dict(zip(givers.tolist(), np.split(changing, starts[1:]), strict=True))
+    givers, starts = np.unique(moves.givers, return_index=True)
+    parts = [slice(start, end) for start, end in zip(starts, [*starts[1:], len(moves.givers)], strict=True)]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for giver, rows in rows_of.items():
+        for giver, part in zip(givers.tolist(), parts, strict=True):
             verdicts = read_output(run.layout, VALIDATE, giver)
-            of_shard = verdicts.take(pa.array(rows - np.searchsorted(shards, giver)))
-            moves = of_shard.append_column(MOVES.field("taker"), pa.array(taken_by[rows], pa.int64()))
-            yield from 2 * moves.combine_chunks().to_batches()
+            of_shard = verdicts.take(pa.array(moves.rows[part]))
+            taken = of_shard.append_column(MOVES.field("taker"), pa.array(moves.takers[part], pa.int64()))
+            yield from 2 * taken.combine_chunks().to_batches()
 
-    wanted_by = np.concatenate([part for giver, rows in rows_of.items() for part in (taken_by[rows], shards[rows])])
+    wanted_by = np.concatenate([of_part for part in parts for of_part in (moves.takers[part], moves.givers[part])])
     yield from lanes.sorted_rows(batches(), wanted_by, folder)

@@ -225,7 +225,7 @@ def test_a_disk_without_room_is_told_in_one_line(lake: Lake, monkeypatch: pytest
 def taken_by(*shards_of_images: dict[bytes, int]) -> Counter[tuple[bytes, int]]:
     """How many rows of each image each shard computes. shards_of_images: of each shard, its rows by image."""
     rows = [(image, at) for at, shard in enumerate(shards_of_images) for image, n in shard.items() for _ in range(n)]
-    images, where = np.array([row[0] for row in rows], equal_bytes.PREFIX), np.array([row[1] for row in rows], np.int32)
+    images, where = np.array([row[0] for row in rows], "S8"), np.array([row[1] for row in rows], np.int32)
     takers = equal_bytes.takers(images, where)
     for taker, (image, _) in zip(takers.tolist(), rows, strict=True):
         assert image in shards_of_images[taker]  # it has the bytes
@@ -241,7 +241,7 @@ def test_an_image_lies_with_one_of_its_shards_and_its_hash_says_which() -> None:
 def test_a_shard_takes_few_rows_of_one_image_however_many_there_are() -> None:
     found = taken_by(*[{b"0": 1} for _ in range(20)])
     assert sorted(found.values()) == [4, 8, 8]
-    assert equal_bytes.takers(np.empty(0, equal_bytes.PREFIX), np.empty(0, np.int32)).tolist() == []
+    assert equal_bytes.takers(np.empty(0, "S8"), np.empty(0, np.int32)).tolist() == []
     found = taken_by({b"0": 30}, {b"0": 1}, {b"0": 40}, {b"0": 7})
     assert sorted(found.values()) == [8, 30, 40]
     assert (found[b"0", 0], found[b"0", 2]) == (30, 40)
