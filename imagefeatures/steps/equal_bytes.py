@@ -113,8 +113,8 @@ def _repeated(images: np.ndarray) -> np.ndarray:
 def takers(images: np.ndarray, shards: np.ndarray) -> np.ndarray:
     """The shard that computes each row, int32 [n]: its own one, or one that has the same image.
 
-    images: the beginnings of their hashes [n], as numbers or bytes. shards: int32 [n], ascending. Of the shards
-    that have an image its hash chooses one, so that no shard gets more than its part.
+    images: the beginnings of their hashes [n], as numbers or bytes. shards: int32 [n], ascending. Of the shards that
+    have an image its hash chooses one, so that no shard gets more than its part.
 
     >>> takers(np.array([b"a", b"b", b"b", b"c", b"a"]), np.array([0, 0, 0, 1, 1], np.int32)).tolist()
     [1, 0, 0, 1, 1]
