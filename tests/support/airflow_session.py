@@ -51,8 +51,8 @@ def trigger(api: Api, dataset: str, **conf: Any) -> dict[str, Any]:
     return api.post(f"/api/v2/dags/features_{dataset}/dagRuns", {"logical_date": None, "conf": conf})
 
 
-def ended(api: Api, run: dict[str, Any]) -> dict[str, Any]:
+def ended(api: Api, run: dict[str, Any], timeout_seconds: float = 800) -> dict[str, Any]:
     """Wait until the run has succeeded or failed. Returns it."""
     path = f"/api/v2/dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'], safe='')}"
-    until(lambda: api.get(path)["state"] in ("success", "failed"))
+    until(lambda: api.get(path)["state"] in ("success", "failed"), timeout_seconds)
     return api.get(path)
