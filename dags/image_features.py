@@ -1,6 +1,6 @@
 """A DAG for each dataset file, `features_<dataset>`:
 
-    plan >> ingest >> validate >> resize >> featurize >> register
+    plan >> ingest >> validate >> resize >> featurize >> register >> statistics
     plan >> model >> featurize
 
 Its code and its manual, which the UI shows, are in `imagefeatures_airflow/pipeline.py`, a part of the package. An

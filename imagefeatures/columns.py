@@ -93,6 +93,39 @@ FORGOTTEN_COLUMNS = [
 ]
 """Those of features.forgotten: what was done about a request that images be forgotten."""
 
+_FIVE = "the smallest, 5 %, the median, 95 % and the largest; none where there is no picture"
+_VECTOR = pa.list_(pa.field("element", pa.float32(), nullable=False))
+_COUNTS = pa.map_(pa.string(), pa.int64())
+
+STATISTICS_COLUMNS = [
+    column("run_id", pa.string(), "The run whose rows they are of; joins with features.runs"),
+    column("table", pa.string(), "The table that they are of, without its namespace"),
+    column("model", pa.string(), "Name of the model; none for pixels"),
+    column("fingerprint", pa.string(), "Of the table's rows; drift compares equal ones"),
+    column("computed_at", pa.timestamp("us", tz="UTC"), "When they were computed"),
+    column("listed", pa.int64(), "Objects listed"),
+    column("quarantined", pa.int64(), "Rows in features.quarantine"),
+    column("reasons", _COUNTS, "How many objects were quarantined for each reason"),
+    column("images_per_second", pa.float64(), "Images that the run took, by the time from plan to register"),
+    column("pictures", pa.int64(), "Rows of the table, without augmented copies"),
+    column("duplicates", pa.int64(), "Pictures whose bytes an earlier row of the partition has too"),
+    column("labels", _COUNTS, "How many pictures have each label, of the 1,000 most frequent labels"),
+    column("unlabelled", pa.int64(), "Pictures without a label"),
+    column("formats", _COUNTS, "How many pictures have each ending of the name, of the 20 most frequent ones"),
+    column("modes", _COUNTS, "How many pictures have each Pillow mode"),
+    column("sizes", pa.list_(pa.int64()), f"Bytes of a picture's object: {_FIVE}"),
+    column("widths", pa.list_(pa.int64()), f"Pixels: {_FIVE}"),
+    column("heights", pa.list_(pa.int64()), f"Pixels: {_FIVE}"),
+    column("mean", _VECTOR, "Mean of the vectors, each scaled to length 1; null of fewer than 50", nullable=True),
+    column("covariance", _VECTOR, "Covariance of their projections, 32 × 32, row by row; null as mean", nullable=True),
+    column("reference", pa.list_(pa.string()), "The earlier partitions against which drift was measured"),
+    column("drift", pa.float64(), "How far the vectors are from those; null without a reference", nullable=True),
+    column("drift_probability", pa.float64(), "How often chance makes as much of it; null as drift", nullable=True),
+    column("drift_bound", pa.float64(), "What chance exceeds as often as the level says; null as drift", nullable=True),
+    column("alerts", pa.map_(pa.string(), pa.string()), "What is out of bounds: the alert, and in a sentence why"),
+]
+"""Those of features.statistics besides the partition key and the dataset."""
+
 
 def rows_of_run(run: Mapping[str, Any]) -> int:
     """How many rows each table of features has of a run. run: its row of features.runs."""

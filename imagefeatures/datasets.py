@@ -31,6 +31,7 @@ from imagefeatures.models.own.declared import OwnModel, ScaleField, check_values
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing import declared
 from imagefeatures.preprocessing.bands import ChannelsField
+from imagefeatures.quality.declared import Alerts
 from imagefeatures.sources import AnySource, Folder, patterns
 from imagefeatures.sources.located import Located
 from imagefeatures.strict import StrictModel
@@ -86,6 +87,7 @@ class Dataset(StrictModel):
     reuse: bool = Field(True, description="Take vectors from the table for images that it already has")
     on_empty: Literal["fail", "skip", "publish"] = "fail"
     classify: Classify | None = Field(None, description="Fit a classifier to the vectors after each run; null: none")
+    alerts: Alerts | None = Field(None, description="From which values on a published partition is marked; null: none")
 
     @field_validator("name")
     @classmethod

@@ -11,6 +11,7 @@
     │   ├── TooManyRejected     more objects were rejected than the failure budget allows
     │   ├── ModelMismatch       weights missing, altered, or of another width
     │   ├── ServingRefused      a model server refuses a request, or gives something else than vectors
+    │   ├── AlertRaised         a published run is out of the bounds of `alerts`, which says `fail: true`
     │   ├── AuditFailed         the run's numbers do not add up: nothing is published
     │   └── OlderRun            a run that was planned later is published already
     ├── DecoderUnavailable      no decode process can be started here
@@ -77,6 +78,10 @@ class ServingRefused(InputError):
 
 class AuditFailed(InputError):
     """The run's files, receipts and listing disagree; register then publishes nothing."""
+
+
+class AlertRaised(InputError):
+    """A run is out of the bounds that the dataset's `alerts` declare, with `fail: true`. What it published stays."""
 
 
 class OlderRun(InputError):

@@ -15,7 +15,8 @@ QUARANTINE = "quarantine"
 RUNS = "runs"
 WITHDRAWALS = "withdrawals"
 FORGOTTEN = "forgotten"
-SHARED = (QUARANTINE, RUNS, WITHDRAWALS, FORGOTTEN)
+STATISTICS = "statistics"
+SHARED = (QUARANTINE, RUNS, WITHDRAWALS, FORGOTTEN, STATISTICS)
 """The tables that all datasets share."""
 
 PIXELS_SUFFIX = "_pixels"
@@ -44,6 +45,9 @@ PARTITION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 WHOLE_SOURCE = "all"
 """The partition of a dataset whose source has no partitions, where none is named."""
+
+IMPORT_PATH = r"^[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)+$"
+"""The pattern of the place of a Python object: my_module.my_notifier."""
 
 RUN_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 """The pattern of a run's id: the time of its plan in UTC, and eight digits that tell runs of one second apart."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imagefeatures import layout, names, precedence, schemas, sealed, storage
-from imagefeatures.catalog import pixel_tables, records, room, tables, undo
+from imagefeatures.catalog import pixel_tables, records, room, statistics, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.pixels import PixelFormat
@@ -164,7 +164,7 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         except (AuditFailed, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             _log.warning("%s: not a publication: %s", uri, error)
             return
-        if not _is_local(uri) and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
+        if not uri.startswith("file://") and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
             return
         run = publication.layout
         try:
@@ -247,6 +247,7 @@ def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) 
             tables.replace_files(opened[table], run.partition, files, run.run_id)
         if publication.withdrawal is not None:
             records.keep(opened[names.WITHDRAWALS], publication.withdrawal)
+            statistics.remove(catalog, run.dataset, run.partition, run.run_id)
         # Last, because the row in features.runs says that this run is published.
         rows = runs.schema.empty_table() if publication.empties else runs
         tables.replace_rows(opened[names.RUNS], run.partition, run.dataset, rows, run.run_id, check)
@@ -293,7 +294,3 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
     return Publication(
         run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels, withdrawal
     )
-
-
-def _is_local(uri: str) -> bool:
-    return uri.startswith("file://")

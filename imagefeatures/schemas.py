@@ -12,6 +12,7 @@ from imagefeatures.columns import (
     COST_COLUMNS,
     FORGOTTEN_COLUMNS,
     OUTPUT_COLUMNS,
+    STATISTICS_COLUMNS,
     STEP_COLUMNS,
     column,
 )
@@ -274,7 +275,11 @@ WITHDRAWALS = pa.schema(
 FORGOTTEN = pa.schema(FORGOTTEN_COLUMNS)
 """Table features.forgotten: one row for each request that images be forgotten."""
 
+STATISTICS = pa.schema([_PARTITION, _DATASET, *STATISTICS_COLUMNS])
+"""Table features.statistics: one row for each table of features that a partition has."""
+
 TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS, names.WITHDRAWALS: WITHDRAWALS, names.FORGOTTEN: FORGOTTEN}
+TABLES[names.STATISTICS] = STATISTICS
 """The tables that all datasets share; the others are of one dataset: its FEATURES, and its pixels."""
 
 

@@ -13,6 +13,7 @@
                             networks that URLs may lead to although they are not public, by commas; default none
     IMAGEFEATURES_SERVING_TOKEN, IMAGEFEATURES_SERVING_TOKEN_FILE
                             what model servers are shown, as it is or in a file; default none
+    IMAGEFEATURES_NOTIFIERS import paths that dataset files may name under alerts.notify, by commas; default none
     SSL_CERT_FILE           the certificates that are trusted for https:// URLs; default those of certifi
 
 S3 credentials, region and endpoint come from the standard AWS_* variables. boto3 reads them by itself; pyiceberg
@@ -151,6 +152,15 @@ def http_allow(env: Mapping[str, str] = os.environ) -> tuple[IPv4Network | IPv6N
         raise SettingsError(
             f"IMAGEFEATURES_HTTP_ALLOW: {error}; write networks such as 10.1.0.0/16, separated by commas"
         ) from None
+
+
+def notifiers(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The import paths that a dataset file may name as what is to be called: who writes one may run no other code.
+
+    >>> notifiers({"IMAGEFEATURES_NOTIFIERS": "my_module.tell, other.Notifier"})
+    ('my_module.tell', 'other.Notifier')
+    """
+    return tuple(text.strip() for text in (env.get("IMAGEFEATURES_NOTIFIERS") or "").split(",") if text.strip())
 
 
 def ca_bundle(env: Mapping[str, str] = os.environ) -> str | None:

@@ -8,6 +8,7 @@ stays of a partition is copied under the withdrawal's run_id, so that a partitio
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagefeatures import copies, names, precedence, publications, read, schemas
-from imagefeatures.catalog import owners, pixel_tables, records, standing, tables
+from imagefeatures.catalog import owners, pixel_tables, records, standing, statistics, tables
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.standing import Standing
 from imagefeatures.columns import rows_of_image
@@ -25,6 +26,7 @@ from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import new_run_id
 from imagefeatures.publications import Publication
+from imagefeatures.quality import record
 from imagefeatures.redrive.selection import PublishedFile, published_rows
 from imagefeatures.run_params import UnpublishParams, day_named
 from imagefeatures.settings import Settings
@@ -32,6 +34,8 @@ from imagefeatures.settings import Settings
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,12 @@ def withdraw(
                 replaces=told["replaced"],
                 withdrawal=pa.Table.from_pylist([told], schema=schemas.WITHDRAWALS),
             )
+            before = statistics.rows_of(catalog, dataset, [partition], statistics.KEPT)
             publications.publish(publication, catalog, settings)
+            try:
+                record.renew(dataset, partition, before, settings)
+            except Exception as error:  # the rows are taken back
+                log.warning("%s %s: no statistics of what stays: %s", names.table_name(dataset), partition, error)
         return Withdrawal(told, stays["registered"], not params.dry_run)
 
 

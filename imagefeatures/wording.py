@@ -31,6 +31,7 @@ MANY_KINDS = 3
 PATTERNS = {
     names.DATASET_NAME: "must be a name such as fruit: lower-case letters, digits and _, a letter first, 63 at most",
     names.PARTITION: "must be a name such as 2026-11-02: letters, digits, _, . and -, the first no sign, 64 at most",
+    names.IMPORT_PATH: "must be a module and a name in it, such as my_module.my_notifier",
 }
 """The patterns of texts, in words."""
 

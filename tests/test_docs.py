@@ -21,6 +21,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.models.own.declared import Normalization, OwnModel
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.preprocessing.bands import Channels
+from imagefeatures.quality.declared import Alerts
 from imagefeatures.reasons import Reason
 from imagefeatures.remedies import REMEDIES
 from imagefeatures.run_params import ClassifyParams, ForgetParams, RedriveParams, RunParams, UnpublishParams
@@ -52,6 +53,7 @@ FIELDS = {
     "ServedModel": (ServedModel, "Served models"),
     "Limits": (Limits, "Limits"),
     "Classify": (Classify, "Classify"),
+    "Alerts": (Alerts, "Alerts"),
     "RunParams": (RunParams, "Run parameters"),
     "RedriveParams": (RedriveParams, "Re-drive parameters"),
     "UnpublishParams": (UnpublishParams, "Unpublish parameters"),
@@ -195,7 +197,7 @@ def test_every_error_that_can_stop_a_run_is_documented_and_no_other() -> None:
 
 def test_every_step_is_documented_with_errors_that_exist() -> None:
     (table,) = section(RUNNING, "Steps").tables
-    assert first_column(table) == ["plan", "model", *steps.SPARK_STEPS, "register"]
+    assert first_column(table) == ["plan", "model", *steps.SPARK_STEPS, "register", "statistics"]
     for row in table:
         for error in plain(row[3]).split(", "):
             assert issubclass(getattr(errors, error), errors.ImageFeaturesError)
@@ -210,6 +212,7 @@ def test_every_step_is_documented_with_errors_that_exist() -> None:
         ("features.runs", schemas.RUNS),
         ("features.withdrawals", schemas.WITHDRAWALS),
         ("features.forgotten", schemas.FORGOTTEN),
+        ("features.statistics", schemas.STATISTICS),
         ("learning.evaluations", columns.EVALUATIONS),
         ("learning.<dataset>_predictions", columns.PREDICTIONS),
     ],

@@ -13,6 +13,7 @@ attempts      how often a commit that lost a race is tried again
 learning      the tables of the namespace learning, opened, replaced and read
 standing      what a partition holds, for a re-drive or a withdrawal
 records       tables that keep what was done, a row for each time
+statistics    the table of what partitions are like: replaced, read, taken out, forgotten
 purge         takes the rows of single images out of a table, its snapshots and its folder
 retention     bounds a table's past, and deletes what is beyond it
 undo          takes a run out of the tables again that was refused after its first commit

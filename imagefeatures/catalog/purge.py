@@ -67,7 +67,7 @@ class Purged:
 
 def holding_tables(catalog: Catalog) -> list[Table]:
     """The tables whose rows are of images, of both namespaces."""
-    others = {(names.NAMESPACE, name) for name in (names.RUNS, names.WITHDRAWALS, names.FORGOTTEN)}
+    others = {(names.NAMESPACE, name) for name in {*names.SHARED} - {names.QUARANTINE}}
     others.add((names.LEARNING, names.EVALUATIONS))
     there = []
     for namespace in (names.NAMESPACE, names.LEARNING):

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from imagefeatures.commands.printing import say
 from imagefeatures.datasets import Dataset
@@ -58,6 +59,27 @@ def resumable(settings: Settings, dataset: str, partition: str, command: str, pl
             if begun and begun != other:
                 say(f"Finished shards are kept. To go on: {command} --resume", file=sys.stderr)
         raise
+
+
+def statistics(dataset: Dataset, row: Mapping[str, Any], settings: Settings) -> None:
+    """Compute the statistics of what was published, print its alerts, and call whom the dataset file names.
+
+    row: of features.runs; empty where nothing was published. An error of the statistics is only reported, since the
+    run is published. Raises AlertRaised where there is an alert and the dataset file says `fail: true`.
+    """
+    from imagefeatures.quality import notify, record
+
+    if not row:
+        return
+    partition = row["partition_key"]
+    try:
+        rows = record.record(dataset.name, partition, row["run_id"], dataset.alerts, settings)
+    except ImageFeaturesError as error:
+        say(f"{dataset.name} {partition} is published; its statistics are not: {error}", file=sys.stderr)
+        return
+    for alert, why in notify.alerts_of(rows or []).items():
+        say(f"alert: {alert}: {why}", file=sys.stderr)
+    notify.tell(rows or [], dataset.alerts, {}, ())
 
 
 def _unfinished(settings: Settings, dataset: str, partition: str) -> str | None:

@@ -53,6 +53,7 @@ def run(parsed: argparse.Namespace) -> int:
             with local_run.resumable(settings, dataset.name, partition, command, planned=True):
                 result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
             say(str(result.outcome))
+            local_run.statistics(dataset, result.outcome.row, settings)
             done += 1
     left_out.refuse()
     if not done:

@@ -66,4 +66,5 @@ def run(parsed: argparse.Namespace) -> int:
     if result.outcome.row:
         for line in local_run.about_table(dataset, settings):
             say(line)
+    local_run.statistics(dataset, result.outcome.row, settings)
     return 0

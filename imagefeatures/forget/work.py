@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from imagefeatures import names, publications, schemas, storage
 from imagefeatures.audits import kept
-from imagefeatures.catalog import purge, records, tables
+from imagefeatures.catalog import purge, records, statistics, tables
 from imagefeatures.errors import ParamsError, StoreError
 from imagefeatures.forget import deny, pending, places
 from imagefeatures.forget.pending import Pending
@@ -23,6 +23,7 @@ from imagefeatures.forget.report import Report
 from imagefeatures.forget.wanted import Needles, Wanted
 from imagefeatures.learning import tables as learning_tables
 from imagefeatures.plan import new_run_id
+from imagefeatures.quality import record
 from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
 from imagefeatures.thumbnails.folder import ThumbnailFolder
@@ -86,6 +87,7 @@ class _Work:
             )
         self._clear_cache()
         self._count_anew()
+        self._measure_anew()
         self._tell(hashes)
         pending.done(self._lake, self._request)
         return self.report
@@ -174,6 +176,12 @@ class _Work:
                 for name in (names.tables_of_run(row)[0], names.RUNS, names.QUARANTINE)
             )
             purge.recount(first, runs, quarantine, row)
+
+    def _measure_anew(self) -> None:
+        for dataset, partition in sorted(self._request.partitions):
+            before = statistics.rows_of(self._catalog, dataset, [partition], statistics.KEPT)
+            record.renew(dataset, partition, before, self._settings)
+        statistics.forget_past(self._catalog, self._lake, self._request.partitions)
 
     def _note_classifiers(self) -> None:
         datasets = {dataset for dataset, _ in self._request.partitions}

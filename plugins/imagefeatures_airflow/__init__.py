@@ -21,29 +21,38 @@ if TYPE_CHECKING:
 
     from imagefeatures.datasets import Dataset
     from imagefeatures.errors import DatasetError
+    from imagefeatures_airflow.building_blocks import Notify
 
 
-def feature_dags(folder: str | Path | None = None) -> dict[str, DAG]:
+def feature_dags(folder: str | Path | None = None, notify: Notify = None) -> dict[str, DAG]:
     """The DAG of each dataset file, by its id. A DAG file passes them to Airflow by `globals().update(…)`.
 
     folder: absolute path of a folder of dataset files; None: the folder of the settings. Tasks read it too, so
-    Airflow's workers need it at the same path. Raises SettingsError when there is no such folder.
+    Airflow's workers need it at the same path. notify: what is called with the task's context where a published run
+    raises an alert: a function, one of Airflow's notifiers, or several. Raises SettingsError when there is no such
+    folder.
 
     Files of which no DAG can be made are skipped, because Airflow runs no DAG of a DAG file that has an import error.
     `check_feature_dags` reports them. An id begins with `features_`, so it replaces no other name of the DAG file.
     """
-    return _made(_existing(folder))[0]
+    from functools import partial
+
+    from imagefeatures_airflow.pipeline import features_dag
+
+    return _made(_existing(folder), partial(features_dag, notify=notify))[0]
 
 
-def redrive_dags(folder: str | Path | None = None) -> dict[str, DAG]:
+def redrive_dags(folder: str | Path | None = None, notify: Notify = None) -> dict[str, DAG]:
     """The DAG that takes a dataset's quarantined objects again, of each dataset file, by its id. As `feature_dags`.
 
     Files of which no DAG can be made are skipped here too. An id begins with `redrive_`.
     """
+    from functools import partial
+
     from imagefeatures import names
     from imagefeatures_airflow.redrive import redrive_dag
 
-    return _made(_existing(folder), redrive_dag, names.redrive_dag_id)[0]
+    return _made(_existing(folder), partial(redrive_dag, notify=notify), names.redrive_dag_id)[0]
 
 
 def classify_dags(folder: str | Path | None = None) -> dict[str, DAG]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,10 @@ from imagefeatures_airflow.retries import RefuseInputErrors
 from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPartitionTimetable
 
 JOBS = "imagefeatures_spark"
+
+Notifier = Callable[[Any], object]
+Notify = Notifier | Sequence[Notifier] | None
+"""As Airflow has its callbacks: a function of the context or a BaseNotifier; or several."""
 
 
 def asset(table: str) -> Asset:
@@ -41,8 +46,11 @@ def default_args() -> dict[str, Any]:
     return {"retries": 2, "retry_delay": timedelta(seconds=20), "retry_policy": RefuseInputErrors()}
 
 
-def steps_after_plan(dataset: Dataset, run_file: Any) -> None:
-    """The tasks of a run that is planned. run_file: its run.json, as `plan` returns it."""
+def steps_after_plan(dataset: Dataset, run_file: Any, notify: Notify = None) -> None:
+    """The tasks of a run that is planned. run_file: its run.json, as `plan` returns it.
+
+    notify: what is called where an alert is raised, besides what the dataset file names.
+    """
     name, assets = dataset.name, list(map(asset, dataset.tables))
 
     @task
@@ -61,8 +69,14 @@ def steps_after_plan(dataset: Dataset, run_file: Any) -> None:
             outlet_events[table].extra = summary
         return summary
 
+    @task
+    def statistics(run_file: str) -> dict[str, Any]:
+        from imagefeatures_airflow import statistics_task
+
+        return statistics_task.statistics(run_file, dataset, notify)
+
     ingest, validate, resize, featurize = (submit(step, name, run_file) for step in SPARK_STEPS)
-    ingest >> validate >> resize >> featurize >> register(run_file)
+    ingest >> validate >> resize >> featurize >> register(run_file) >> statistics(run_file)
     model(run_file) >> featurize
 
 

@@ -15,6 +15,10 @@ a command: docs/running.md.
 replaces its rows in one commit: nothing is added twice, and readers see the old rows or the new
 ones. Any task may be retried; only unfinished shards are done again.
 
+**Alerts.** The task `statistics` comes after the publication: it compares the partition with earlier ones, and
+marks what is out of the bounds of `alerts` in the dataset file. What is published stays as it is, whatever it
+finds: docs/quality.md.
+
 **Configure it** in the dataset file `<dataset>.yaml`; docs/configuration.md explains each line.
 """
 
@@ -28,12 +32,15 @@ from airflow.sdk import DAG, dag, task
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures_airflow.building_blocks import calendar, default_args, steps_after_plan
+from imagefeatures_airflow.building_blocks import Notify, calendar, default_args, steps_after_plan
 from imagefeatures_airflow.form import trigger_form
 
 
-def features_dag(dataset: Dataset, folder: Path) -> DAG:
-    """The DAG of one dataset. folder: where `plan` finds the dataset file, when the run starts."""
+def features_dag(dataset: Dataset, folder: Path, notify: Notify = None) -> DAG:
+    """The DAG of one dataset. folder: where `plan` finds the dataset file, when the run starts.
+
+    notify: as `steps_after_plan` has it.
+    """
 
     @dag(
         dag_id=names.dag_id(dataset.name),
@@ -55,6 +62,6 @@ def features_dag(dataset: Dataset, folder: Path) -> DAG:
 
             return tasks.plan(folder, dataset.name, params, partition_key, dag_run)
 
-        steps_after_plan(dataset, plan())
+        steps_after_plan(dataset, plan(), notify)
 
     return pipeline()

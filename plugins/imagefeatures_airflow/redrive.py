@@ -24,7 +24,7 @@ from airflow.sdk import DAG, dag, task, task_group
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures_airflow.building_blocks import default_args, steps_after_plan
+from imagefeatures_airflow.building_blocks import Notify, default_args, steps_after_plan
 from imagefeatures_airflow.form import redrive_form
 
 MOST_TASKS = 4
@@ -35,8 +35,11 @@ LEFT_OUT = "left_out"
 """The result of plan, besides the runs: the partitions that it has left out."""
 
 
-def redrive_dag(dataset: Dataset, folder: Path) -> DAG:
-    """The DAG that re-drives a dataset. folder: where `plan` finds the dataset file, when the run starts."""
+def redrive_dag(dataset: Dataset, folder: Path, notify: Notify = None) -> DAG:
+    """The DAG that re-drives a dataset. folder: where `plan` finds the dataset file, when the run starts.
+
+    notify: as `steps_after_plan` has it.
+    """
 
     @dag(
         dag_id=names.redrive_dag_id(dataset.name),
@@ -67,7 +70,7 @@ def redrive_dag(dataset: Dataset, folder: Path) -> DAG:
 
         @task_group
         def partition(run_file: Any) -> None:
-            steps_after_plan(dataset, run_file)
+            steps_after_plan(dataset, run_file, notify)
 
         run_files = plan()
         partition.expand(run_file=run_files)

@@ -22,6 +22,7 @@ from imagefeatures.dataset_files import find_dataset
 from imagefeatures.errors import EXIT_INPUT_ERROR, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
+from imagefeatures.quality import record
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings, program
 from imagefeatures.steps import STEPS
@@ -52,6 +53,34 @@ def test_a_day_may_be_named_by_a_word(
     assert main(["run", dataset, "Yesterday", "--workers", "1", "--max-rejected", "0.1"]) == 0
     assert capsys.readouterr().out.startswith(f"birds {yesterday}; in this process\n")
     assert {row["partition_key"] for row in read.runs(settings)} == {yesterday}
+
+
+def test_an_alert_is_told_and_ends_the_command_with_an_error_only_where_that_is_asked_for(
+    dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = settings.datasets / f"{dataset}.yaml"
+    without = file.read_text()
+    command = ["run", dataset, PARTITION, "--workers", "1", "--max-rejected", "0.1"]
+    said = "alert: quarantine_rate: 1 of 25 objects are quarantined, 4.00%; the bound is 1.00%\n"
+    file.write_text(f"{without}alerts: {{quarantine_rate: 0.01}}\n")
+    assert main(command) == 0
+    assert capsys.readouterr().err == said
+    file.write_text(f"{without}alerts: {{quarantine_rate: 0.01, fail: true}}\n")
+    assert main(command) == EXIT_INPUT_ERROR
+    text = f"features.birds {PARTITION}: {said.removeprefix('alert: ').strip()}"
+    assert capsys.readouterr().err == (
+        f"{said}imagefeatures: {text}. The run is published; it fails because alerts.fail is true\n"
+    )
+    (row,) = read.table(settings, "statistics").to_pylist()
+    (run,) = read.runs(settings)
+    assert (row["run_id"], row["pictures"], row["listed"]) == (run["run_id"], 24, 25)
+
+    def fails(*_: object) -> None:
+        raise StoreError("the store is away")
+
+    monkeypatch.setattr(record, "record", fails)
+    assert main(command) == 0
+    assert capsys.readouterr().err == f"birds {PARTITION} is published; its statistics are not: the store is away\n"
 
 
 def test_a_partition_is_run_and_told(

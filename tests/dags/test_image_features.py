@@ -27,13 +27,14 @@ def test_the_tasks_depend_on_each_other_as_designed(parse_dags: Any) -> None:
     dag = parse_dags(fruit=FRUIT).dags["features_fruit"]
     downstream = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
     assert downstream == {
-        "plan": ["featurize", "ingest", "model", "register", "resize", "validate"],
+        "plan": ["featurize", "ingest", "model", "register", "resize", "statistics", "validate"],
         "model": ["featurize"],
         "ingest": ["validate"],
         "validate": ["resize"],
         "resize": ["featurize"],
         "featurize": ["register"],
-        "register": [],
+        "register": ["statistics"],
+        "statistics": [],
     }
 
 

@@ -27,7 +27,7 @@ FRUIT = "source: s3://photos/fruit/{partition}/"
 def test_the_steps_are_those_of_a_run_once_for_each_partition_that_plan_returns(parse_dags: Any) -> None:
     dag = parse_dags(fruit=FRUIT).dags["redrive_fruit"]
     downstream = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
-    steps = ("featurize", "ingest", "model", "register", "resize", "validate")
+    steps = ("featurize", "ingest", "model", "register", "resize", "statistics", "validate")
     assert downstream == {
         "plan": ["left_out", *(f"partition.{step}" for step in steps)],
         "left_out": [],
@@ -36,7 +36,8 @@ def test_the_steps_are_those_of_a_run_once_for_each_partition_that_plan_returns(
         "partition.validate": ["partition.resize"],
         "partition.resize": ["partition.featurize"],
         "partition.featurize": ["partition.register"],
-        "partition.register": [],
+        "partition.register": ["partition.statistics"],
+        "partition.statistics": [],
     }
     assert {type(task.retry_policy) for task in dag.tasks} == {RefuseInputErrors}
     for step in SPARK_STEPS:

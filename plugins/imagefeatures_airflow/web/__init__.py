@@ -9,6 +9,7 @@
     actions      to run a partition again, to take its quarantined objects again
     gallery      the photos of a partition
     audit        labels in doubt, and photos that are there twice
+    statistics   what partitions are like, and what is out of bounds: for the templates
     downloads    tables as CSV
     partitions   one published partition, as far as a user may see it
     rows         the rows of its objects

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.steps import SPARK_STEPS
+from imagefeatures_airflow.web import statistics
 
 if TYPE_CHECKING:
     from imagefeatures.progress import StepStatus
@@ -184,6 +185,7 @@ def _environment() -> Environment:
             "elapsed": elapsed,
         }
     )
+    environment.globals |= {"statistics_of": statistics.statistics_of, "newest_alerts": statistics.newest_alerts}
     environment.globals["step_state"] = step_state
     environment.globals["airflow"] = airflow_command()
     return environment

@@ -1,0 +1,144 @@
+"""Statistics say nothing of what was forgotten or taken back: neither now nor in what is kept of their past."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from imagefeatures import read, unpublish
+from imagefeatures.catalog import statistics, tables
+from imagefeatures.errors import StoreError
+from imagefeatures.forget import work
+from imagefeatures.quality import record
+from imagefeatures.run_params import UnpublishParams
+from imagefeatures.settings import Settings
+from support.forgetting import request
+from support.measured import WIDTH, clouds, measured, publish
+
+FIRST, SECOND = "2026-11-01", "2026-11-02"
+PERSON = hashlib.sha256(b"a person").hexdigest()
+
+
+def ids(day: str, count: int) -> list[str]:
+    return [PERSON, *(hashlib.sha256(f"{day} {row}".encode()).hexdigest() for row in range(1, count))]
+
+
+def with_person(settings: Settings, day: str, seed: int, count: int = 70) -> np.ndarray:
+    """Publish a partition whose first picture is of the person, and measure it. Returns the vectors."""
+    vectors = clouds(seed, count)
+    labels = ["ada lovelace", *["other"] * (count - 1)]
+    measured(settings, day, publish(settings, day, vectors, ids=ids(day, count), labels=labels))
+    return vectors
+
+
+def all_files(settings: Settings) -> list[dict[str, Any]]:
+    """The rows of every data file that is in the table's folder, whether or not a snapshot names it."""
+    folder = Path(settings.lake.removeprefix("file://")) / "warehouse" / "features" / "statistics" / "data"
+    return [row for file in folder.rglob("*.parquet") for row in pq.read_table(file).to_pylist()]
+
+
+def mean_of(vectors: np.ndarray) -> np.ndarray:
+    mean: np.ndarray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).mean(axis=0)
+    return mean
+
+
+def check_forgotten(settings: Settings, vectors: np.ndarray) -> None:
+    rows = {row["partition_key"]: row for row in read.table(settings, "statistics").to_pylist()}
+    assert rows[FIRST]["pictures"] == len(vectors) - 1
+    assert rows[FIRST]["labels"] == [("other", len(vectors) - 1)]
+    np.testing.assert_allclose(rows[FIRST]["mean"], mean_of(vectors[1:]), atol=1e-6)
+    stored = all_files(settings)
+    assert len(stored) == len(rows)  # no file of the past, beside which the new mean would tell the vector
+    assert "ada lovelace" not in {label for row in stored for label, _ in row["labels"]}
+
+
+@pytest.mark.long
+def test_forgetting_a_picture_leaves_statistics_without_it_and_none_of_the_past(settings: Settings) -> None:
+    with_person(settings, FIRST, 3)  # is published again below
+    vectors = with_person(settings, FIRST, 0)
+    publish_other = clouds(1, 60)
+    other = measured(settings, SECOND, publish(settings, SECOND, publish_other))
+    assert len(all_files(settings)) == 3
+    work.forget(request([PERSON]), "ada", settings)
+    check_forgotten(settings, vectors)
+    (kept,) = [row for row in read.table(settings, "statistics").to_pylist() if row["partition_key"] == SECOND]
+    assert kept["computed_at"] == other["computed_at"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("at", ["renew", "forget_past"])
+def test_a_request_that_ends_before_the_statistics_is_gone_on_with(
+    at: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = with_person(settings, FIRST, 0)
+
+    def fails(*_: Any) -> None:
+        raise StoreError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record if at == "renew" else statistics, at, fails)
+        with pytest.raises(StoreError):
+            work.forget(request([PERSON]), "ada", settings)
+    work.forget(request(["0" * 64]), "ada", settings)  # any request goes on with what was left
+    check_forgotten(settings, vectors)
+
+
+def test_a_partition_of_few_pictures_loses_its_mean(settings: Settings) -> None:
+    with_person(settings, FIRST, 0, 50)
+    work.forget(request([PERSON]), "ada", settings)
+    ((row),) = all_files(settings)
+    assert (row["pictures"], row["mean"], row["covariance"]) == (49, None, None)
+
+
+@pytest.mark.long
+def test_a_file_of_a_commit_that_failed_goes_too_and_that_of_another_partition_stays(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = with_person(settings, FIRST, 0)
+    measured(settings, SECOND, publish(settings, SECOND, clouds(1)))
+    folder = Path(settings.lake.removeprefix("file://")) / "warehouse" / "features" / "statistics" / "data"
+    for file in list(folder.rglob("*.parquet")):
+        file.with_name("left.parquet").write_bytes(file.read_bytes())
+    waited: list[float] = []
+    monkeypatch.setattr(statistics.time, "sleep", waited.append)
+    work.forget(request([PERSON]), "ada", settings)
+    assert [file.parent.name for file in folder.rglob("left.parquet")] == [f"partition_key={SECOND}"]
+    (seconds,) = waited  # until no commit can name it
+    assert 0 < seconds <= statistics.COMMIT_SECONDS
+    (left,) = folder.rglob("left.parquet")
+    left.unlink()
+    check_forgotten(settings, vectors)
+
+
+@pytest.mark.long
+def test_statistics_are_taken_back_with_their_partition(settings: Settings) -> None:
+    given = {"why": "a wrong camera", "dry_run": False}
+    for number, day in enumerate((FIRST, SECOND)):
+        measured(settings, day, publish(settings, day, clouds(number)))
+    assert unpublish.withdraw("photos", FIRST, UnpublishParams.parse(given), "ada", settings)
+    (row,) = read.table(settings, "statistics").to_pylist()
+    assert row["partition_key"] == SECOND
+    some = UnpublishParams.parse(given | {"uris": [f"s3://b/{SECOND}/{row}.JPG" for row in range(5)]})
+    assert unpublish.withdraw("photos", SECOND, some, "ada", settings)
+    (row,) = read.table(settings, "statistics").to_pylist()
+    (run,) = read.runs(settings, "photos")
+    assert (row["run_id"], row["pictures"], len(row["mean"])) == (run["run_id"], 55, WIDTH)
+
+
+def test_what_interrupts_a_withdrawal_leaves_no_statistics_of_what_is_gone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(settings, FIRST, publish(settings, FIRST, clouds(0)))
+    params = UnpublishParams.parse({"why": "a wrong camera", "dry_run": False})
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "agree", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            unpublish.withdraw("photos", FIRST, params, "ada", settings)
+    unpublish.withdraw("photos", FIRST, params, "ada", settings)
+    assert read.table(settings, "statistics").num_rows == 0
+    assert read.runs(settings, "photos") == []
