@@ -12,7 +12,7 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION FOLDER URI QUERY KILLS STEP_KILLS EXPORT_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
+export DATASET PARTITION FOLDER URI QUERY KILLS HISTORIES STEP_KILLS EXPORT_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
 LOCKS := requirements.txt requirements/dev.txt
 
 ##@ Try it
@@ -70,8 +70,9 @@ test-cluster: setup  ## real servers: races and faults, then a day through MinIO
 test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
 	@$(BIN)/python -m pytest tests/suites/sql
 
-test-kills: setup  ## register and Spark's processes killed at random moments (KILLS=100 REDRIVE_KILLS=30 STEP_KILLS=3 SEED=0)
+test-kills: setup  ## register and Spark's processes killed at random moments (KILLS=100 REDRIVE_KILLS=30 STEP_KILLS=3 HISTORIES=200 SEED=0)
 	@$(BIN)/python -m pytest tests/suites/kills
+	@HISTORIES="$${HISTORIES:-200}" $(BIN)/python -m pytest tests/upkeep -m long
 
 test-attacks: setup  ## power cuts, full disks, stores that lie and other people's hands, n tried and n held (minutes)
 	@$(BIN)/python -m pytest tests/suites/attacks --timeout 1800

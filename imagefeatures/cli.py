@@ -24,6 +24,7 @@ from imagefeatures.commands import (
     repair,
     run,
     unpublish,
+    upkeep,
 )  # fmt: skip
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
@@ -37,6 +38,7 @@ COMMANDS = {
     "redrive": redrive,
     "unpublish": unpublish,
     "forget": forget,
+    "upkeep": upkeep,
     "model": model,
     "export": export,
     "audit": audit,

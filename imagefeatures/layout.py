@@ -237,8 +237,12 @@ def kept_rejects(lake: str) -> str:
     return f"{lake}/quarantine"
 
 
+def models_folder(lake: str) -> str:
+    return f"{lake}/models"
+
+
 def model_folder(lake: str, fingerprint: str) -> str:
-    return f"{lake}/models/{fingerprint}"
+    return f"{models_folder(lake)}/{fingerprint}"
 
 
 def model_facts(lake: str, fingerprint: str) -> str:

@@ -64,6 +64,9 @@ FEATURES_FORMAT = "imagefeatures.features"
 FORGET_DAG = "forget"
 """The DAG that forgets images, of all datasets."""
 
+UPKEEP_DAG = "upkeep"
+"""The DAG that removes what runs leave behind, of all datasets."""
+
 _DAG_PREFIX = "features_"
 _REDRIVE_PREFIX = "redrive_"
 _MODEL_SEPARATOR = "__"

@@ -248,6 +248,16 @@ class ForgetParams(Params):
     )
 
 
+class UpkeepParams(Params):
+    """Whether upkeep removes what it finds."""
+
+    dry_run: bool = Field(
+        True,
+        title="Dry run",
+        description="Only say what would be removed, and change nothing; a scheduled run removes it",
+    )
+
+
 class ClassifyParams(Params):
     """What a trigger may set for one fit of a classifier. None: the value of `classify:` in the dataset file."""
 

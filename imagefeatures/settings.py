@@ -6,8 +6,11 @@
     IMAGEFEATURES_DATASETS  folder of dataset files; default in a checkout: <repository>/datasets
     IMAGEFEATURES_CACHE     folder for downloaded weights; default ~/.cache/imagefeatures
     IMAGEFEATURES_FILE_MODE permissions of new files in a local lake, as chmod writes them; default 0640
-    IMAGEFEATURES_KEEP_SNAPSHOTS, IMAGEFEATURES_KEEP_DAYS
-                            how much of a table's past is kept; default 100 snapshots, 30 days
+    IMAGEFEATURES_KEEP_SNAPSHOTS, IMAGEFEATURES_KEEP_DAYS, IMAGEFEATURES_KEEP_TAGS
+                            how much of a table's past is kept; default 100 snapshots, 30 days, 30 tags of runs
+    IMAGEFEATURES_KEEP_STRAYS_DAYS, IMAGEFEATURES_KEEP_STAGING_DAYS, IMAGEFEATURES_KEEP_REJECTS_DAYS,
+    IMAGEFEATURES_KEEP_MODELS_DAYS, IMAGEFEATURES_KEEP_CACHES_DAYS
+                            for how long upkeep leaves what nothing needs; default 7, 30, 365, 90, 30
     IMAGEFEATURES_PRICES    what units of a run cost, such as core_hour=0.045,currency=USD; default: no money is shown
     IMAGEFEATURES_HTTP_ALLOW
                             networks that URLs may lead to although they are not public, by commas; default none
@@ -46,15 +49,39 @@ FILE_MODES = ("0600", "0640", "0644", "0660", "0664")
 
 @dataclass(frozen=True)
 class Retention:
-    """How much of a table's past is kept: at most so many snapshots, each for so many days after it was replaced."""
+    """How much of a table's past is kept: at most so many snapshots, each for so many days after it was replaced.
+
+    tags: so many of the runs whose rows stand have a tag, which holds the snapshot that the run left.
+    """
 
     snapshots: int = 100
     days: int = 30
+    tags: int = 30
+
+    @property
+    def most_tags(self) -> int:
+        """The number of such tags; at most a third of the snapshots, since a tagged one is kept beside them."""
+        return min(self.tags, self.snapshots // 3)
 
     @property
     def group(self) -> int:
         """How many snapshots beyond the number have to come together before they are removed."""
         return max(1, self.snapshots // 5)
+
+
+@dataclass(frozen=True)
+class Ages:
+    """For how many days after it was last written `imagefeatures upkeep` leaves what nothing needs any more.
+
+    strays: a file of a table that no snapshot names; more than the longest run takes. staging: an unfinished run.
+    rejects: the kept bytes of a rejected object. models: a prepared model. caches: what the page keeps on its machine.
+    """
+
+    strays: int = 7
+    staging: int = 30
+    rejects: int = 365
+    models: int = 90
+    caches: int = 30
 
 
 @dataclass(frozen=True)
@@ -72,6 +99,7 @@ class Settings:
     cache: Path
     retention: Retention = Retention()
     prices: Prices | None = None
+    ages: Ages = Ages()
 
     @property
     def datasets(self) -> Path:
@@ -95,8 +123,16 @@ class Settings:
                 # At least some publications, or a reader of the newest snapshot could lose its files at the next one.
                 snapshots=_whole_number(env, "IMAGEFEATURES_KEEP_SNAPSHOTS", Retention.snapshots, 10),
                 days=_whole_number(env, "IMAGEFEATURES_KEEP_DAYS", Retention.days, 1),
+                tags=_whole_number(env, "IMAGEFEATURES_KEEP_TAGS", Retention.tags, 0),
             ),
             prices=_prices(env),
+            ages=Ages(
+                strays=_whole_number(env, "IMAGEFEATURES_KEEP_STRAYS_DAYS", Ages.strays, 1),
+                staging=_whole_number(env, "IMAGEFEATURES_KEEP_STAGING_DAYS", Ages.staging, 1),
+                rejects=_whole_number(env, "IMAGEFEATURES_KEEP_REJECTS_DAYS", Ages.rejects, 1),
+                models=_whole_number(env, "IMAGEFEATURES_KEEP_MODELS_DAYS", Ages.models, 1),
+                caches=_whole_number(env, "IMAGEFEATURES_KEEP_CACHES_DAYS", Ages.caches, 1),
+            ),
         )
 
 

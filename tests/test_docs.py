@@ -24,7 +24,14 @@ from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.quality.declared import Alerts
 from imagefeatures.reasons import Reason
 from imagefeatures.remedies import REMEDIES
-from imagefeatures.run_params import ClassifyParams, ForgetParams, RedriveParams, RunParams, UnpublishParams
+from imagefeatures.run_params import (
+    ClassifyParams,
+    ForgetParams,
+    RedriveParams,
+    RunParams,
+    UnpublishParams,
+    UpkeepParams,
+)
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
@@ -58,6 +65,7 @@ FIELDS = {
     "RedriveParams": (RedriveParams, "Re-drive parameters"),
     "UnpublishParams": (UnpublishParams, "Unpublish parameters"),
     "ForgetParams": (ForgetParams, "Forget parameters"),
+    "UpkeepParams": (UpkeepParams, "Upkeep parameters"),
     "ClassifyParams": (ClassifyParams, "Classify parameters"),
 }
 

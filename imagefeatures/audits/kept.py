@@ -101,6 +101,12 @@ def remove(cache: Path, partitions: Iterable[tuple[str, str]]) -> int:
     return len(found)
 
 
+def older_than(cache: Path, moment: float) -> list[Path]:
+    """The folders of kept audits that nobody has looked at since. moment: in seconds since 1970."""
+    folders = [facts.parent for facts in cache.glob(f"audits/*/*/*/{FACTS}")]
+    return [folder for folder in folders if folder.stat().st_mtime < moment]
+
+
 class KeptAudits:
     """The audits of a cache folder, for any number of threads."""
 

@@ -21,6 +21,7 @@ from pyiceberg.table import Table
 from imagefeatures import layout, names, storage
 from imagefeatures.catalog import attempts, connect, failures, retention, tables
 from imagefeatures.catalog.failures import in_one_line
+from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
 from imagefeatures.settings import Settings
 
@@ -83,7 +84,7 @@ def replace_all(table: Table, files: Sequence[str], planned_at: str) -> bool:
 
     def swap() -> bool:
         table.refresh()
-        current = {task.file.file_path for task in table.scan().plan_files()}
+        current = {plain_uri(task.file.file_path) for task in table.scan().plan_files()}
         snapshot = table.current_snapshot()
         standing = (snapshot.summary[PLANNED] if snapshot and snapshot.summary else None) or ""
         if current == set(files) or standing > planned_at:

@@ -24,7 +24,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from imagefeatures import layout, names, read, schemas, storage
-from imagefeatures.catalog import attempts, pixel_tables, retention, tables
+from imagefeatures.catalog import attempts, pixel_tables, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
@@ -148,9 +148,9 @@ def recount(table: Table, runs: Table, quarantine: Table, row: dict[str, object]
         }:
             return False
         with runs.transaction() as change:
-            change.delete(where, snapshot_properties=tables.signed(before["run_id"]))
+            change.delete(where, snapshot_properties=tags.signed(before["run_id"]))
             change.append(
-                pa.Table.from_pylist([after], schema=schemas.RUNS), snapshot_properties=tables.signed(before["run_id"])
+                pa.Table.from_pylist([after], schema=schemas.RUNS), snapshot_properties=tags.signed(before["run_id"])
             )
             retention.expire(runs, change)
         return True

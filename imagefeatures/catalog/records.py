@@ -14,7 +14,7 @@ from pyiceberg.expressions import BooleanExpression
 from pyiceberg.table import Table
 
 from imagefeatures import names
-from imagefeatures.catalog import attempts, retention, tables
+from imagefeatures.catalog import attempts, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
 
@@ -31,9 +31,9 @@ def keep(table: Table, row: pa.Table) -> bool:
         with table.transaction() as change:
             if tables.has_many_small_files(table):
                 rows = pa.concat_tables([table.scan().to_arrow(), row], promote_options="permissive")
-                change.overwrite(rows, snapshot_properties=tables.signed(run_id))
+                change.overwrite(rows, snapshot_properties=tags.signed(run_id))
             else:
-                change.append(row, snapshot_properties=tables.signed(run_id))
+                change.append(row, snapshot_properties=tags.signed(run_id))
             retention.expire(table, change)
         return True
 
@@ -54,7 +54,7 @@ def drop(catalog: Catalog, name: str, run_id: str) -> bool:
         if not table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow().num_rows:
             return False
         with table.transaction() as change:
-            change.delete(where, snapshot_properties=tables.signed(run_id))
+            change.delete(where, snapshot_properties=tags.signed(run_id))
             retention.expire(table, change)
         return True
 

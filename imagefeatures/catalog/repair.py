@@ -24,7 +24,7 @@ from imagefeatures import names, storage
 from imagefeatures.catalog import connect, guards, retention
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO, plain_uri
 from imagefeatures.catalog.sql_catalog import LakeSqlCatalog
-from imagefeatures.catalog.tables import SIGNATURE
+from imagefeatures.catalog.tags import SIGNATURE
 from imagefeatures.errors import CatalogError, CatalogRefused
 
 

@@ -26,6 +26,7 @@ from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, storage
+from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.settings import Retention
 
 VERSIONS_KEPT = 20
@@ -42,6 +43,7 @@ ICEBERG_PROPERTIES = {
 """Set where a table lacks them. A value that somebody has chosen stays."""
 
 KEEP_SNAPSHOTS, KEEP_DAYS = "imagefeatures.keep-snapshots", "imagefeatures.keep-days"
+KEEP_TAGS = "imagefeatures.keep-tags"
 PENDING = "imagefeatures.expired-manifest-lists"
 """The table's property that names what a clean-up still has to remove: a JSON list of URIs."""
 
@@ -54,18 +56,18 @@ TRIES = 5
 
 def properties(kept: Retention, current: dict[str, str]) -> dict[str, str]:
     """The properties that a table with the current ones still has to get."""
-    own = {KEEP_SNAPSHOTS: str(kept.snapshots), KEEP_DAYS: str(kept.days)}
+    own = {KEEP_SNAPSHOTS: str(kept.snapshots), KEEP_DAYS: str(kept.days), KEEP_TAGS: str(kept.tags)}
     missing = {name: value for name, value in ICEBERG_PROPERTIES.items() if name not in current}
     return missing | {name: value for name, value in own.items() if current.get(name) != value}
 
 
-def expire(table: Table, change: Transaction) -> None:
+def expire(table: Table, change: Transaction, now: dt.datetime | None = None) -> None:
     """Add to a publication's changes that old snapshots expire. It is one commit: both happen, or neither.
 
-    table: as the transaction began with it. Heads of branches and tags never expire.
+    table: as the transaction began with it. now: None for the clock's. Heads of branches and tags never expire.
     """
     metadata = change.table_metadata
-    expired = expired_snapshots(metadata, dt.datetime.now(dt.UTC))
+    expired = expired_snapshots(metadata, now or dt.datetime.now(dt.UTC))
     pending = _pending(metadata)
     unfinished = _existing(pending, table)
     if expired:
@@ -88,20 +90,20 @@ def expire_these(table: Table, change: Transaction, snapshots: Collection[int]) 
     change.set_properties({PENDING: json.dumps([*_existing(_pending(metadata), table), *lists])})
 
 
-def expired_snapshots(metadata: TableMetadata, now: dt.datetime) -> list[Snapshot]:
-    """What the table's bounds no longer keep, oldest first.
+def expired_snapshots(metadata: TableMetadata, now: dt.datetime, kept: Retention | None = None) -> list[Snapshot]:
+    """What the table's bounds no longer keep, oldest first. kept: bounds in their place.
 
     A snapshot's age counts from the moment at which another one took its place, so readers of the one that was current
     until now have all the days to finish. Those beyond the number go in groups: finding out which files only they name
     takes a look at all the others.
     """
-    kept = _bounds(metadata)
+    kept = kept or bounds(metadata)
     replaced = {before.snapshot_id: after.timestamp_ms for before, after in pairwise(metadata.snapshot_log)}
     heads = {ref.snapshot_id for ref in metadata.refs.values()}
     oldest_first = sorted(
         metadata.snapshots, key=lambda snapshot: (snapshot.sequence_number or 0, snapshot.timestamp_ms)
     )
-    horizon = (now - dt.timedelta(days=kept.days)).timestamp() * 1000
+    horizon = (now.timestamp() - kept.days * 86_400) * 1000  # a date before the year 1 would be none
     beyond = {snapshot.snapshot_id for snapshot in oldest_first[: -kept.snapshots]} - heads
     if len(beyond) < kept.group:
         beyond = set()
@@ -122,7 +124,7 @@ def remove_expired(table: Table, lake: str) -> int:
     # Not the location that the metadata says: who can write the metadata shall not choose what is deleted.
     namespace, name = table.name()
     inside = partial(_is_below, layout.table_folder(lake, name, namespace))
-    deleted = _delete(filter(inside, _merged_at_once(table)), table)
+    deleted = delete_files(filter(inside, _merged_at_once(table)), table)
     for attempt in range(TRIES if _pending(table.metadata) else 0):
         table.refresh()
         version = table.metadata_location
@@ -138,9 +140,16 @@ def remove_expired(table: Table, lake: str) -> int:
         if table.refresh().metadata_location == version:
             # Lists last, as they lead to the manifests, and manifests to the data files.
             for uris in (files, manifests, lists, _old_versions(table)):
-                deleted += _delete(filter(inside, uris), table)
+                deleted += delete_files(filter(inside, uris), table)
             return deleted
     return deleted  # others publish all the time: the next clean-up finds the same
+
+
+def bounds(metadata: TableMetadata) -> Retention:
+    """How much of its past a table keeps, as it was told last."""
+    usual, own = Retention(), metadata.properties
+    told = {KEEP_SNAPSHOTS: usual.snapshots, KEEP_DAYS: usual.days, KEEP_TAGS: usual.tags}
+    return Retention(*(int(own.get(name, number)) for name, number in told.items()))
 
 
 def _merged_at_once(table: Table) -> set[str]:
@@ -149,10 +158,14 @@ def _merged_at_once(table: Table) -> set[str]:
     pyiceberg numbers the manifests of a commit, <uuid>-m0.avro, <uuid>-m1.avro, … Its uuid is in its list's name too.
     """
     newest = sorted(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[-NEWEST:]
-    named = {manifest.manifest_path for snapshot in newest for manifest in _manifests(table.io, snapshot.manifest_list)}
+    named = {
+        plain_uri(manifest.manifest_path)
+        for snapshot in newest
+        for manifest in _manifests(table.io, snapshot.manifest_list)
+    }
     written: set[str] = set()
     for snapshot in newest:
-        folder, _, name = snapshot.manifest_list.rpartition("/")
+        folder, _, name = plain_uri(snapshot.manifest_list).rpartition("/")
         if commit := re.fullmatch(r"snap-\d+-\d+-([^/]+)\.avro", name):
             own = re.compile(rf"{re.escape(f'{folder}/{commit[1]}')}-m(\d+)\.avro")
             numbers = [int(found[1]) for path in named if (found := own.fullmatch(path))]
@@ -160,13 +173,8 @@ def _merged_at_once(table: Table) -> set[str]:
     return written - named
 
 
-def _bounds(metadata: TableMetadata) -> Retention:
-    usual, own = Retention(), metadata.properties
-    return Retention(int(own.get(KEEP_SNAPSHOTS, usual.snapshots)), int(own.get(KEEP_DAYS, usual.days)))
-
-
 def _pending(metadata: TableMetadata) -> list[str]:
-    return list(json.loads(metadata.properties.get(PENDING, "[]")))
+    return list(map(plain_uri, json.loads(metadata.properties.get(PENDING, "[]"))))
 
 
 def _existing(uris: list[str], table: Table) -> list[str]:
@@ -179,7 +187,11 @@ def _only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
     io, each = table.io, ExecutorFactory.get_or_create().map
     lists_kept = [snapshot.manifest_list for snapshot in table.metadata.snapshots]
     kept, expired = (
-        {manifest.manifest_path: manifest for of_list in each(partial(_manifests, io), uris) for manifest in of_list}
+        {
+            plain_uri(manifest.manifest_path): manifest
+            for of_list in each(partial(_manifests, io), uris)
+            for manifest in of_list
+        }
         for uris in (lists_kept, lists)
     )
     manifests = {path: manifest for path, manifest in expired.items() if path not in kept}
@@ -197,7 +209,7 @@ def _manifests(io: FileIO, manifest_list: str) -> list[ManifestFile]:
 
 
 def _live_files(io: FileIO, manifest: ManifestFile) -> list[str]:
-    return [entry.data_file.file_path for entry in manifest.fetch_manifest_entry(io)]
+    return [plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)]
 
 
 def _live_files_if_there(io: FileIO, manifest: ManifestFile) -> list[str]:
@@ -224,8 +236,8 @@ def version(name: str) -> int | None:
 
 def _old_versions(table: Table) -> list[str]:
     """Files of earlier versions of the metadata that the table has forgotten: of a time when it kept them for ever."""
-    folder, _, current = table.metadata_location.rpartition("/")
-    known = {entry.metadata_file for entry in table.metadata.metadata_log}
+    folder, _, current = plain_uri(table.metadata_location).rpartition("/")
+    known = {plain_uri(entry.metadata_file) for entry in table.metadata.metadata_log}
     oldest_kept = (version(current) or 0) - VERSIONS_KEPT
     found = {f"{folder}/{name}": version(name) for name in storage.names(folder)}
     return [uri for uri, number in found.items() if number is not None and number < oldest_kept and uri not in known]
@@ -235,7 +247,7 @@ def _is_below(folder: str, uri: str) -> bool:
     return uri.startswith(f"{folder}/") and ".." not in uri.split("/")
 
 
-def _delete(uris: Iterable[str], table: Table) -> int:
+def delete_files(uris: Iterable[str], table: Table) -> int:
     """Delete files. Returns how many there were."""
 
     def delete(uri: str) -> bool:

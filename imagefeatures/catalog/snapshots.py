@@ -24,7 +24,8 @@ from pyiceberg.table.metadata import TableMetadata
 from pyparsing import ParseException
 
 from imagefeatures import names, schemas
-from imagefeatures.catalog import connect, failures, pixel_tables, tables
+from imagefeatures.catalog import connect, failures, pixel_tables, tables, tags
+from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import as_in_sql, at_least, below, equal, is_null, of_copy, one_of
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
@@ -64,8 +65,7 @@ class SnapshotFile:
     """A data file of a snapshot. size: in bytes.
 
     by_iceberg: called with names of columns, reads the file through pyiceberg: rows of it were deleted, or it is no
-    Parquet file, or its address is one that storage does not know. It holds the whole file in memory. None: the file
-    holds rows of the snapshot and no others.
+    Parquet file. It holds the whole file in memory. None: the file holds rows of the snapshot and no others.
     """
 
     uri: str
@@ -131,7 +131,7 @@ def _snapshot(table: Table, name: str, selection: Selection) -> int | None:
     if snapshot is not None and run_id is not None:
         raise InputError(f"{names.table_name(name)}: give a snapshot or a run_id, not both")
     if run_id is not None:
-        left = [found for found in table.snapshots() if found.summary and found.summary[tables.SIGNATURE] == run_id]
+        left = [found for found in table.snapshots() if found.summary and found.summary[tags.SIGNATURE] == run_id]
         if not left:
             raise InputError(
                 f"{names.table_name(name)}: no snapshot of run {printable(run_id)}; it published nothing here, or "
@@ -238,10 +238,8 @@ def _mentions(table: Table, bound: BooleanExpression) -> frozenset[str]:
 
 def _file(scan: DataScan, task: FileScanTask) -> SnapshotFile:
     file = task.file
-    plain = not task.delete_files and file.file_format == FileFormat.PARQUET
-    # Spark's HadoopFileIO writes file:/…, with one slash.
-    ours = plain and file.file_path.startswith(("file://", "s3://"))
-    return SnapshotFile(file.file_path, file.file_size_in_bytes, None if ours else _by_iceberg(scan, task))
+    ours = not task.delete_files and file.file_format == FileFormat.PARQUET
+    return SnapshotFile(plain_uri(file.file_path), file.file_size_in_bytes, None if ours else _by_iceberg(scan, task))
 
 
 def _by_iceberg(scan: DataScan, task: FileScanTask) -> Callable[[Sequence[str]], Iterator[pa.RecordBatch]]:

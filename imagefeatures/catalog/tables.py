@@ -23,9 +23,10 @@ from pyiceberg.expressions import And, BooleanExpression, Not
 from pyiceberg.table import FileScanTask, Table
 
 from imagefeatures import layout, names, schemas
-from imagefeatures.catalog import connect, guards, loading, pixel_tables, retention
+from imagefeatures.catalog import connect, guards, loading, pixel_tables, retention, tags
 from imagefeatures.catalog.attempts import unless_made_meanwhile, until_committed
 from imagefeatures.catalog.failures import in_one_line
+from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal, of_copy
 from imagefeatures.columns import rows_of_run
 from imagefeatures.pixels import PixelFormat
@@ -34,9 +35,6 @@ from imagefeatures.settings import Settings
 # A commit that finds the table changed must fail, and not be retried by the library: its retry would append our rows
 # beside the other run's. `until_committed` reads the table again first.
 TABLE_PROPERTIES = {"commit.retry.num-retries": "0", guards.VERSION: str(schemas.VERSION)}
-
-SIGNATURE = "imagefeatures.run-id"
-"""In a snapshot's summary: the run that left it."""
 
 ONE_ROW_FILES = (names.RUNS, names.WITHDRAWALS, names.FORGOTTEN)
 """Tables that get a file with one row for each publication or withdrawal."""
@@ -96,18 +94,19 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
     Readers see the old rows or the new ones. When another run replaces the same partition meanwhile, this one starts
     again from the table as that run left it: the later commit wins.
     """
-    where = equal("partition_key", partition)
+    where, summary = equal("partition_key", partition), tags.signed(run_id, partition)
 
     def swap() -> bool:
         table.refresh()
-        current = {task.file.file_path for task in table.scan(row_filter=where).plan_files()}
+        current = {plain_uri(task.file.file_path) for task in table.scan(row_filter=where).plan_files()}
         if current == set(files):
             return False
         with table.transaction() as change:
             if current:
-                change.delete(where, snapshot_properties=signed(run_id))
+                change.delete(where, snapshot_properties=summary)
             if files:
-                change.add_files(files, snapshot_properties=signed(run_id))
+                change.add_files(files, snapshot_properties=summary)
+            tags.put(table, change, run_id, partition)
             retention.expire(table, change)
         return True
 
@@ -128,7 +127,8 @@ def replace_rows(
     check: gets a row that would be replaced, None where there is none, as it is at the moment of the commit. What it
     raises ends the swap.
     """
-    where = rows_of(partition, dataset)
+    where, place = rows_of(partition, dataset), f"{dataset}/{partition}"
+    summary = tags.signed(run_id, place)
 
     def swap() -> bool:
         table.refresh()
@@ -139,12 +139,13 @@ def replace_rows(
             return False
         with table.transaction() as change:
             if has_many_small_files(table):
-                change.overwrite(_with_the_others(table, where, rows), snapshot_properties=signed(run_id))
+                change.overwrite(_with_the_others(table, where, rows), snapshot_properties=summary)
             else:
                 if standing.num_rows:
-                    change.delete(where, snapshot_properties=signed(run_id))
+                    change.delete(where, snapshot_properties=summary)
                 if rows.num_rows:
-                    change.append(rows, snapshot_properties=signed(run_id))
+                    change.append(rows, snapshot_properties=summary)
+            tags.put(table, change, run_id, place)
             retention.expire(table, change)
         return True
 
@@ -212,7 +213,9 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str, number: int = 0
     if "copy" in table.schema().column_names:
         where = And(where, of_copy(number))
     tasks = _planned(table, where)
-    return sorted((task.file.file_path, task.file.file_size_in_bytes) for task in tasks if not task.delete_files)
+    return sorted(
+        (plain_uri(task.file.file_path), task.file.file_size_in_bytes) for task in tasks if not task.delete_files
+    )
 
 
 @in_one_line
@@ -262,8 +265,3 @@ def _with_the_others(table: Table, where: BooleanExpression, rows: pa.Table) -> 
 def rows_of(partition: str, dataset: str) -> BooleanExpression:
     """The rows of one dataset and partition in a table that all datasets share."""
     return And(equal("partition_key", partition), equal("dataset", dataset))
-
-
-def signed(run_id: str) -> dict[str, str]:
-    """The summary of a snapshot that the run leaves."""
-    return {SIGNATURE: run_id}

@@ -7,10 +7,13 @@ from itertools import dropwhile, takewhile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
+from imagefeatures.catalog import tags
 from imagefeatures.catalog.attempts import until_committed
 from imagefeatures.catalog.failures import in_one_line
+from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
-from imagefeatures.catalog.tables import SIGNATURE, rows_of, signed
+from imagefeatures.catalog.tables import rows_of
+from imagefeatures.catalog.tags import SIGNATURE, signed
 
 
 @in_one_line
@@ -45,8 +48,9 @@ def take_back(
             if past and dataset:
                 if (rows := past.to_arrow()).num_rows:
                     change.append(rows, snapshot_properties=signed(run_id))
-            elif past and (files := [task.file.file_path for task in past.plan_files()]):
+            elif past and (files := [plain_uri(task.file.file_path) for task in past.plan_files()]):
                 change.add_files(files, snapshot_properties=signed(run_id))
+            tags.drop(change, run_id)
         return True
 
     return until_committed(swap)

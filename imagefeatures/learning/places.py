@@ -22,6 +22,10 @@ from imagefeatures.layout import table_folder
 from imagefeatures.reasons import printable
 
 
+def classifiers_folder(lake: str) -> str:
+    return f"{lake}/learning"
+
+
 @dataclass(frozen=True)
 class ClassifierLayout:
     """The URIs of one classifier's files.
@@ -46,7 +50,7 @@ class ClassifierLayout:
 
     @property
     def folder(self) -> str:
-        return f"{self.lake}/learning/{self.dataset}/{self.model_id}"
+        return f"{classifiers_folder(self.lake)}/{self.dataset}/{self.model_id}"
 
     @property
     def job(self) -> str:
@@ -80,7 +84,7 @@ class ClassifierLayout:
     @property
     def promoted(self) -> str:
         """Names the dataset's classifier that predicts."""
-        return f"{self.lake}/learning/{self.dataset}/promoted.json"
+        return f"{classifiers_folder(self.lake)}/{self.dataset}/promoted.json"
 
     def new_predictions(self, part: int) -> str:
         """A fresh name for the predictions of a task: no other attempt has it."""

@@ -76,7 +76,7 @@ def list_entries(prefix: str, access: Access | None = None) -> Iterator[StoredOb
     if not path.endswith("/"):
         path += "/"  # without it the folder `day-1` would include the folder `day-10`
     for listed in _source_store(scheme, access).list_objects(path):
-        yield StoredObject(f"{scheme}://{listed.path}", listed.size, listed.etag, listed.rejected)
+        yield StoredObject(f"{scheme}://{listed.path}", listed.size, listed.etag, listed.rejected, listed.modified)
 
 
 def list_objects(prefix: str) -> Iterator[StoredObject]:

@@ -220,7 +220,7 @@ def _entry(path: str, root: str) -> Listed | None:
                 detail = "it is a link to a folder of the source, whose files are listed under their own names"
                 raise Rejected(Reason.LINK_TO_FOLDER, detail)
         _check_is_file(status)
-        return Listed(path, status.st_size, etag_of(status))
+        return Listed(path, status.st_size, etag_of(status), modified=status.st_mtime)
     except Rejected as why:
         return Listed(name, rejected=why)
     except (FileNotFoundError, NotADirectoryError):

@@ -14,13 +14,15 @@ class StoredObject:
     """One listed object. size: in bytes. etag: the store's identifier of this version of its bytes.
 
     rejected: why it cannot be read, for what a local folder holds besides readable files; None for an object. It may
-    then be a whole folder, whose URI ends in a slash.
+    then be a whole folder, whose URI ends in a slash. modified: when it was last written, by the store's clock, in
+    seconds since 1970; None where the store does not say so.
     """
 
     uri: str
     size: int
     etag: str
     rejected: Rejected | None = field(default=None, compare=False)
+    modified: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Listed(NamedTuple):
     size: int = 0
     etag: str = ""
     rejected: Rejected | None = None
+    modified: float | None = None
 
 
 class ObjectVersion(NamedTuple):

@@ -7,6 +7,7 @@ store that repeats a key at the edge of a page, or loses its place, may as well 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def list_keys(get_page: Callable[..., Mapping[str, Any]], bucket: str, prefix: s
             if not key.startswith(prefix):
                 raise StoreRefused(f"{listing} has {printable(repr(key))}, which is not below it")
             order.check(key)
-            yield Listed(f"{bucket}/{key}", size, etag.strip('"'))
+            yield Listed(f"{bucket}/{key}", size, etag.strip('"'), modified=_seconds(entry.get("LastModified")))
         if not page.get("IsTruncated"):
             return
         empty_pages = 0 if entries else empty_pages + 1
@@ -49,6 +50,11 @@ def list_keys(get_page: Callable[..., Mapping[str, Any]], bucket: str, prefix: s
             raise StoreRefused(f"{listing} breaks off: a page says that more keys follow, and not where")
         if token == before or empty_pages > EMPTY_PAGES:
             raise StoreRefused(f"{listing} has no end: the store goes on from the same place again and again")
+
+
+def _seconds(moment: object) -> float | None:
+    """A moment as boto3 reads it, in seconds since 1970; None where the store's listing has none."""
+    return moment.timestamp() if isinstance(moment, dt.datetime) else None
 
 
 class _Order:

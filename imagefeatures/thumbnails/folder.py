@@ -64,10 +64,15 @@ class ThumbnailFolder:
             path.unlink(missing_ok=True)
         return len(found)
 
+    def older_than(self, moment: float) -> dict[Path, int]:
+        """The thumbnails that nobody has looked at since, with their bytes. moment: in seconds since 1970."""
+        return {path: size for looked_at, size, path in self._found() if looked_at < moment}
+
     def _path(self, dataset: str, image_id: str) -> Path:
         return self._folder / dataset / image_id[:2] / f"{image_id}{NAME}"
 
-    def _remove_oldest(self) -> None:
+    def _found(self) -> list[tuple[float, int, Path]]:
+        """When each file was looked at last, its bytes, and itself."""
         found = []
         for path in self._folder.rglob("*"):
             try:
@@ -76,6 +81,10 @@ class ThumbnailFolder:
                     found.append((status.st_mtime, status.st_size, path))
             except FileNotFoundError:  # another process has removed it
                 continue
+        return found
+
+    def _remove_oldest(self) -> None:
+        found = self._found()
         whole = sum(size for _, size, _ in found)
         for _, size, path in sorted(found):
             if whole <= self._most_bytes:

@@ -12,7 +12,15 @@ from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.learning.declared import Classify
-from imagefeatures.run_params import ClassifyParams, ForgetParams, RedriveParams, RunParams, UnpublishParams, day_named
+from imagefeatures.run_params import (
+    ClassifyParams,
+    ForgetParams,
+    RedriveParams,
+    RunParams,
+    UnpublishParams,
+    UpkeepParams,
+    day_named,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
@@ -57,7 +65,12 @@ def forget_form() -> dict[str, Param]:
     return _upkeep_form(ForgetParams)
 
 
-def _upkeep_form(params: type[UnpublishParams] | type[ForgetParams]) -> dict[str, Param]:
+def upkeep_form() -> dict[str, Param]:
+    """One field: whether upkeep only looks."""
+    return _upkeep_form(UpkeepParams)
+
+
+def _upkeep_form(params: type[UnpublishParams | ForgetParams | UpkeepParams]) -> dict[str, Param]:
     fields = params.model_json_schema()["properties"]
     return {
         name: Param(field["default"], **_flat(field)) if "default" in field else Param(**_flat(field))

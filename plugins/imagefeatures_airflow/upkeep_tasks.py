@@ -1,10 +1,11 @@
-"""The bodies of the tasks that take back and forget. They call imagefeatures, which does the work."""
+"""The bodies of the tasks that take back, forget and clean up. They call imagefeatures, which does the work."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imagefeatures.run_params import ForgetParams
+from imagefeatures.errors import CatalogRefused
+from imagefeatures.run_params import ForgetParams, UpkeepParams
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.form import unpublish_params_of
 
@@ -36,6 +37,23 @@ def forget(params: dict[str, Any], run: DagRunProtocol | None = None) -> None:
     for report in work.forget(ForgetParams.parse(params), asked_by(run), Settings.from_env()):
         for line in report.lines():
             print(line)
+
+
+def upkeep(params: dict[str, Any], run: DagRunProtocol | None = None) -> dict[str, dict[str, int]]:
+    """Say what upkeep would remove, or remove it. Returns count and bytes by kind.
+
+    A scheduled run removes it, whatever the form's default says. Raises CatalogRefused, after all else is done, where
+    something was left as it is.
+    """
+    from imagefeatures.upkeep import work
+
+    dry_run = UpkeepParams.parse(params).dry_run and getattr(run, "run_type", None) != "scheduled"
+    report = work.upkeep(Settings.from_env(), dry_run=dry_run)
+    for line in report.lines():
+        print(line)
+    if report.done and report.refused:
+        raise CatalogRefused("; ".join(report.refused))
+    return report.numbers
 
 
 def asked_by(run: DagRunProtocol | None) -> str:

@@ -89,18 +89,24 @@ def test_a_file_that_another_clean_up_has_deleted_is_not_counted(photos: Table, 
     folder = Path(photos.location().removeprefix("file://"))
     (folder / "there.avro").write_bytes(b"x")
     uris = [f"file://{folder}/{name}.avro" for name in ("gone", "there", "never")]
-    assert retention._delete(uris, photos) == 1
+    assert retention.delete_files(uris, photos) == 1
     assert not (folder / "there.avro").exists()
 
 
 def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit numbers its manifests. The highest number that is named tells how many there were."""
     named = {
-        "m/snap-1-0-old.avro": ["m/old-m3.avro"],  # not among the newest four
-        "m/snap-2-0-a.avro": ["m/a-m0.avro", "m/old-m3.avro"],
-        "m/snap-3-0-b+c.avro": ["m/b+c-m3.avro", "m/b+c-m1.avro", "m/a-m0.avro", "n/b+c-m7.avro", "m/bbc-m8.avro"],
-        "m/of-another-writer.avro": ["m/of-another-writer-m2.avro"],
-        "m/snap-5-0-d.avro": ["m/a-m0.avro"],
+        "s3://m/snap-1-0-old.avro": ["s3://m/old-m3.avro"],  # not among the newest four
+        "s3://m/snap-2-0-a.avro": ["s3://m/a-m0.avro", "s3://m/old-m3.avro"],
+        "s3://m/snap-3-0-b+c.avro": [
+            "s3://m/b+c-m3.avro",
+            "s3://m/b+c-m1.avro",
+            "s3://m/a-m0.avro",
+            "s3://n/b+c-m7.avro",
+            "s3://m/bbc-m8.avro",
+        ],
+        "s3://m/of-another-writer.avro": ["s3://m/of-another-writer-m2.avro"],
+        "s3://m/snap-5-0-d.avro": ["s3://m/a-m0.avro"],
     }
     numbers = [None, 1, 2, 3, 4]  # the oldest one is of format 1
     snapshots = [SimpleNamespace(sequence_number=at, manifest_list=uri) for at, uri in zip(numbers, named, strict=True)]
@@ -110,13 +116,16 @@ def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monk
         return [SimpleNamespace(manifest_path=path) for path in named[uri]]
 
     monkeypatch.setattr(retention, "_manifests", manifests)
-    assert retention._merged_at_once(cast("Table", table)) == {"m/b+c-m0.avro", "m/b+c-m2.avro"}
+    assert retention._merged_at_once(cast("Table", table)) == {"s3://m/b+c-m0.avro", "s3://m/b+c-m2.avro"}
 
 
 def test_only_what_no_snapshot_names_any_more_is_deleted_and_a_manifest_that_is_gone_names_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    named: dict[str, list[str]] = {"a.avro": ["1.parquet", "2.parquet"], "b.avro": ["2.parquet", "3.parquet"]}
+    named: dict[str, list[str]] = {
+        "s3://t/a.avro": ["s3://t/1.parquet", "s3://t/2.parquet"],
+        "s3://t/b.avro": ["s3://t/2.parquet", "s3://t/3.parquet"],
+    }
 
     def manifest(path: str) -> Any:
         def entries(_: object) -> list[Any]:
@@ -126,12 +135,12 @@ def test_only_what_no_snapshot_names_any_more_is_deleted_and_a_manifest_that_is_
 
         return SimpleNamespace(manifest_path=path, fetch_manifest_entry=entries)
 
-    lists = {"kept": ["a.avro"], "expired": ["a.avro", "b.avro", "gone.avro"]}
+    lists = {"kept": ["s3://t/a.avro"], "expired": ["s3://t/a.avro", "s3://t/b.avro", "s3://t/gone.avro"]}
     monkeypatch.setattr(retention, "_manifests", lambda _, uri: [manifest(path) for path in lists[uri]])
     kept = SimpleNamespace(snapshots=[SimpleNamespace(manifest_list="kept")])
     table = cast("Table", SimpleNamespace(io=None, metadata=kept))
-    assert retention._only_named_by(["expired"], table) == ({"3.parquet"}, {"b.avro", "gone.avro"})
-    del named["a.avro"]  # one that a snapshot names must not be gone
+    assert retention._only_named_by(["expired"], table) == ({"s3://t/3.parquet"}, {"s3://t/b.avro", "s3://t/gone.avro"})
+    del named["s3://t/a.avro"]  # one that a snapshot names must not be gone
     with pytest.raises(FileNotFoundError):
         retention._only_named_by(["expired"], table)
 

@@ -31,9 +31,10 @@ from support.publishing import DAY
 
 def test_what_is_kept_is_a_setting() -> None:
     lake = {"IMAGEFEATURES_LAKE": "file:///lake"}
-    assert Settings.from_env(lake).retention == Retention(snapshots=100, days=30)
+    assert Settings.from_env(lake).retention == Retention(snapshots=100, days=30, tags=30)
     own = {"IMAGEFEATURES_KEEP_SNAPSHOTS": "10", "IMAGEFEATURES_KEEP_DAYS": "365"}
-    assert Settings.from_env(lake | own).retention == Retention(snapshots=10, days=365)
+    own["IMAGEFEATURES_KEEP_TAGS"] = "0"
+    assert Settings.from_env(lake | own).retention == Retention(snapshots=10, days=365, tags=0)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from imagefeatures.catalog import retention
 from imagefeatures.settings import Retention
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
-OWN = {retention.KEEP_SNAPSHOTS: "20", retention.KEEP_DAYS: "7"}
+OWN = {retention.KEEP_SNAPSHOTS: "20", retention.KEEP_DAYS: "7", retention.KEEP_TAGS: "30"}
 
 
 def days_ago(days: float) -> int:

@@ -130,11 +130,13 @@ def test_the_dags_are_the_same_at_every_parse(parse_dags: Any) -> None:
         "dags/redrive.py",
         "dags/unpublish.py",
         "dags/forget.py",
+        "dags/upkeep.py",
         "plugins/imagefeatures_airflow/building_blocks.py",
         "plugins/imagefeatures_airflow/pipeline.py",
         "plugins/imagefeatures_airflow/redrive.py",
         "plugins/imagefeatures_airflow/unpublish.py",
         "plugins/imagefeatures_airflow/forget.py",
+        "plugins/imagefeatures_airflow/upkeep.py",
     ],
 )
 def test_airflows_own_checker_finds_no_value_that_changes_at_each_parse(file: str) -> None:
