@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from imagefeatures import read
-from imagefeatures.readers.parquet import SMALL_FILE, files_ahead
+from imagefeatures.readers.parquet import BATCH_ROWS, SMALL_FILE, files_ahead
 
 if TYPE_CHECKING:
     from imagefeatures.catalog.snapshots import Plan, SnapshotFile
@@ -54,12 +54,17 @@ def ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def file_rows(plan: Plan, columns: Sequence[str], file: SnapshotFile) -> Iterator[pa.RecordBatch]:
-    """The rows of a file that the plan asks for, in its order; the columns in the order that is given."""
+def file_rows(
+    plan: Plan, columns: Sequence[str], file: SnapshotFile, most: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file that the plan asks for, in its order; the columns in the order that is given.
+
+    most: the most rows of a batch; few where the first rows suffice.
+    """
     needed = pa.schema([field for field in plan.schema if field.name in plan.mentions or field.name in columns])
     stored: Iterator[pa.RecordBatch]
     if file.by_iceberg is None:
-        stored = (batch for _, batch in read.file_batches(file.uri, file.size, needed.names))
+        stored = (batch for _, batch in read.file_batches(file.uri, file.size, needed.names, most=most))
     else:
         stored = file.by_iceberg(needed.names)
     for batch in stored:

@@ -41,6 +41,9 @@ SAMPLE_ROWS = 1000  # no power of two: HDF5 would fill its last chunks, as those
 
 SAMPLE_BYTES = 16 << 20
 
+FIRST_ROWS = 64
+"""So many rows are decoded to learn how many values a vector has."""
+
 MODEL_COLUMNS = ("model", "fingerprint")
 """What must be the same in all rows. A table of pixels has no model."""
 
@@ -117,7 +120,7 @@ class Rows:
         most = left = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // self.values.row_bytes))
         for file in (file for start in range(few) for file in files[start::few]):  # the first ones are far apart
             here = min(left, -(-most // min(SAMPLE_FILES, len(files))))
-            for batch in file_rows(self._plan, (self.values.column, *columns), file.stored):
+            for batch in file_rows(self._plan, (self.values.column, *columns), file.stored, here):
                 batches.append(batch.slice(0, here))
                 here -= batches[-1].num_rows
                 left -= batches[-1].num_rows
@@ -228,7 +231,7 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
                 counts[-1] += batch.num_rows
                 keys.append(batch.select(["uri", "copy"]))
                 label_names.update(labels.names_in([batch.column("label")]))
-                made.update(zip(*(batch.column(column).to_pylist() for column in same), strict=True))
+                made.update(_different(batch, same))
     if plan.condition is not None:
         label_names = _label_names(settings, name, plan.snapshot)
     if not keys or plan.snapshot is None:
@@ -257,7 +260,7 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
     values = (
         Values.of_pixels(table, plan.schema)
         if of_pixels
-        else Values.of_vectors(table, file_rows(plan, ("features",), files[0].stored))
+        else Values.of_vectors(table, file_rows(plan, ("features",), files[0].stored, FIRST_ROWS))
     )
     return Rows(
         settings,
@@ -271,6 +274,14 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
         plan,
         tuple(sorted(files, key=lambda file: file.first)),
     )
+
+
+def _different(batch: pa.RecordBatch, columns: Sequence[str]) -> set[tuple[str, ...]]:
+    """The different rows of a few columns. Mostly it is one: that is seen without an object of Python for each row."""
+    found = [batch.column(name).unique() for name in columns]
+    if any(len(values) > 1 for values in found):
+        found = [batch.column(name) for name in columns]
+    return set(zip(*(values.to_pylist() for values in found), strict=True))
 
 
 def _label_names(settings: Settings, dataset: str, snapshot: int | None) -> set[str]:

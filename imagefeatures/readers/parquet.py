@@ -74,13 +74,19 @@ def plan_batches(
 
 
 def file_batches(
-    uri: str, size: int, columns: Sequence[str], rows: Sequence[int] | None = None, held: int | None = None
+    uri: str,
+    size: int,
+    columns: Sequence[str],
+    rows: Sequence[int] | None = None,
+    held: int | None = None,
+    most: int = BATCH_ROWS,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """A Parquet file in batches of `batch_rows`: (the number of its first row, the batch).
+    """A Parquet file in batches of `batch_rows`, or of `most` rows: (the number of its first row, the batch).
 
     size: of the file, in bytes. columns: those of them that the file has, in the file's order and types.
     rows: only row groups that hold one of these. held: up to this size a row group is fetched in few requests and held
-    while it is read; by default LARGE_FILE. Checksums of pages are verified where they were written.
+    while it is read; by default LARGE_FILE. Where the first rows suffice, a small `most` decodes their pages alone.
+    Checksums of pages are verified where they were written.
     Raises what `storage.read_part` raises; pa.ArrowException or OSError for what is damaged or no Parquet file.
     """
     large = size > (LARGE_FILE if held is None else held)
@@ -91,7 +97,7 @@ def file_batches(
         page_checksum_verification=True,
     )
     stored = opened.schema_arrow
-    most = batch_rows([stored.field(name).type for name in columns if name in stored.names])
+    most = min(most, batch_rows([stored.field(name).type for name in columns if name in stored.names]))
     after = 0
     for group in range(opened.num_row_groups):
         first, after = after, after + opened.metadata.row_group(group).num_rows

@@ -62,9 +62,9 @@ def test_a_file_in_order_is_read_once(settings: Settings, tmp_path: Path, monkey
     opened = []
     real = read.file_batches
 
-    def counted(uri: str, *rest: Any) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def counted(uri: str, *rest: Any, **named: Any) -> Iterator[tuple[int, pa.RecordBatch]]:
         opened.append(uri)
-        return real(uri, *rest)
+        return real(uri, *rest, **named)
 
     monkeypatch.setattr(read, "file_batches", counted)
     uris = read_all(found)[0]
