@@ -90,7 +90,7 @@ test-sources: setup  ## every kind of source: Airflow's backfills and triggers o
 	@$(BIN)/python -m pytest tests/suites/sources --timeout 1800
 
 test-drift: setup  ## drift on real photos: fifty halves of them as they are, turned, brighter, with others in their place (minutes)
-	@$(BIN)/python -m pytest tests/suites/drift
+	@$(BIN)/python -m pytest tests/suites/drift --timeout 1800
 
 test-readers: setup .bench/torch/.ready  ## a training by PyTorch and by TensorFlow, in workers, memory over 200,000 rows (minutes)
 	@$(BIN)/python -m pytest tests/suites/readers

@@ -164,7 +164,7 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         except (AuditFailed, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             _log.warning("%s: not a publication: %s", uri, error)
             return
-        if not uri.startswith("file://") and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
+        if not _is_local(uri) and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
             return
         run = publication.layout
         try:
@@ -294,3 +294,7 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
     return Publication(
         run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels, withdrawal
     )
+
+
+def _is_local(uri: str) -> bool:
+    return uri.startswith("file://")

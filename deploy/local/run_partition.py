@@ -130,11 +130,13 @@ def _seconds(task: dict[str, Any]) -> str:
 
 
 def _print_result(log: Path) -> None:
-    """Print the line that register has printed, or else the last one that says why the run has ended."""
+    """Print the line that register has printed, or else the last one that says why the run has ended; and alerts."""
     lines = log.read_text(errors="replace").splitlines()
     published = [line for line in lines if re.match(r"(registered|already registered): ", line)]
     if said := published or reasons(lines):
         print(said[-1])
+    for line in dict.fromkeys(line for line in lines if line.startswith("alert: ")):  # a retry says it again
+        print(line)
 
 
 def reasons(lines: list[str]) -> list[str]:

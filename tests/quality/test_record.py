@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,19 @@ from imagefeatures.quality.sketch import DIMENSIONS
 from imagefeatures.settings import Settings
 from support.measured import FINGERPRINT, clouds, measured, publish
 from support.publishing import in_processes
+from support.registering import held_back, let_go
 
 DAYS = [f"2026-11-{day:02}" for day in range(1, 30)]
+
+RECORD = """
+import sys
+from imagefeatures.quality import record
+from imagefeatures.settings import Settings
+settings = Settings.from_env()
+print("ready", flush=True)
+sys.stdin.read(1)
+record.record("photos", sys.argv[1], sys.argv[2], None, settings)
+"""
 
 
 def rows(settings: Settings) -> list[dict[str, Any]]:
@@ -149,6 +161,21 @@ def record_a_day(settings: Settings, day: str, run_id: str) -> None:
 
 @pytest.mark.long
 def test_a_backfill_that_measures_many_partitions_at_once_has_a_row_for_each(settings: Settings) -> None:
-    published = [(settings, day, publish(settings, day, clouds(0))) for day in DAYS[:6]]
+    published = [(settings, day, publish(settings, day, clouds(0))) for day in DAYS[:4]]
     in_processes(record_a_day, published)
-    assert [row["partition_key"] for row in rows(settings)] == DAYS[:6]
+    assert [row["partition_key"] for row in rows(settings)] == DAYS[:4]
+
+
+@pytest.mark.long
+def test_what_is_killed_and_tried_again_leaves_one_row(settings: Settings) -> None:
+    run_id = publish(settings, DAYS[0], clouds(0))
+    for seconds in (0.05, 0.2, 0.4, 0.8):
+        process = held_back(RECORD, DAYS[0], run_id)
+        let_go(process)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        assert len(rows(settings)) <= 1
+    measured(settings, DAYS[0], run_id)
+    (row,) = rows(settings)
+    assert (row["run_id"], row["pictures"]) == (run_id, 60)
