@@ -69,7 +69,7 @@ def test_another_projects_file_in_site_packages_makes_no_checkout_of_it(installe
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    names = ("LAKE", "CATALOG", "DATASETS", "CACHE", "KEEP_SNAPSHOTS", "KEEP_DAYS")
+    names = ("LAKE", "CATALOG", "DATASETS", "CACHE", "KEEP_SNAPSHOTS", "KEEP_DAYS", "KEEP_TAGS", "KEEP_STRAYS_DAYS")
     assert Settings.from_env({f"IMAGEFEATURES_{name}": "" for name in names}) == Settings.from_env({})
 
 

@@ -29,11 +29,15 @@ class Line:
 
 @dataclass
 class Report:
-    """done: False for a dry run, which removes nothing. refused: why something was left as it is, a line each."""
+    """done: False for a dry run, which removes nothing. refused: why something was left as it is, a line each.
+
+    unknown: datasets whose unfinished runs or kept rejects were left, since nothing here knows the dataset.
+    """
 
     done: bool
     kinds: list[Line] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
 
     def kind(self, what: str) -> Line:
         line = Line(what)
@@ -59,6 +63,8 @@ class Report:
                 since = f"since {dt.datetime.fromtimestamp(line.oldest, dt.UTC):%Y-%m-%d}" if line.oldest else ""
                 yield f"  {line.what:<{width}}  {line.count:>9,}  {size:>12}  {since}".rstrip()
         yield from (f"  left as it is: {why}" for why in self.refused)
+        for dataset in sorted(self.unknown):
+            yield f"  left: what {dataset} has in staging and quarantine; no table and no dataset file is of this name"
 
 
 def _megabytes(size: int) -> str:

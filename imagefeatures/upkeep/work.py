@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imagefeatures import layout, names, read, storage
 from imagefeatures.catalog import connect, failures, lost, tables
 from imagefeatures.catalog.sweep import TableSweep
-from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.errors import ImageFeaturesError, SettingsError
 from imagefeatures.settings import Settings
 from imagefeatures.upkeep import aged, caches, live
 from imagefeatures.upkeep.aged import Aged
@@ -55,14 +55,14 @@ class _Work:
                 uploads.count += storage.abort_old_uploads(folder)
         runs = self._report.kind("unfinished runs")
         with self._refused():
-            given_up = aged.unfinished_runs(self._lake, self._before(ages.staging))
+            given_up = self._known(aged.unfinished_runs(self._lake, self._before(ages.staging)))
             self._go(given_up, runs, self._before(ages.staging))
             # One that was removed has no run.json; one that was written to meanwhile goes on.
             self._tables(set() if self._remove else {run.uri for run in given_up})
         rejects, models = self._report.kind("kept rejects"), self._report.kind("prepared models")
         with self._refused():
             before = self._before(ages.rejects)
-            self._go(aged.kept_rejects(self._lake, before), rejects, before)
+            self._go(self._known(aged.kept_rejects(self._lake, before)), rejects, before)
         with self._refused():
             before = self._before(ages.models)
             used = self._used_fingerprints(before) | aged.fingerprints_of_unfinished_runs(self._lake)
@@ -98,6 +98,15 @@ class _Work:
         for namespace in names.NAMESPACES:
             if namespace in there:
                 yield from sorted(self._catalog.list_tables(namespace))
+
+    def _known(self, found: list[Aged]) -> list[Aged]:
+        """Those of datasets that have a table in this catalog or a dataset file: another catalog may share the lake."""
+        known = {dataset for table in self._identifiers() for dataset in names.datasets_of(table[-1])}
+        with contextlib.suppress(SettingsError):  # a reader of the tables needs no dataset files
+            known |= {path.stem for path in self._settings.datasets.glob("*.y*ml")}
+        of = {one.uri: one.uri.removeprefix(f"{self._lake}/").split("/")[1] for one in found}
+        self._report.unknown.update(set(of.values()) - known)
+        return [one for one in found if of[one.uri] in known]
 
     def _go(self, found: list[Aged], line: Line, before: float) -> None:
         for one in found:

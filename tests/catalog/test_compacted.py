@@ -39,6 +39,7 @@ def test_files_that_are_there_already_are_not_swapped_in_again(photos: Table, co
     assert tables.replace_files(photos, DAY, [f"file://{compacted}"], "run-0") is False
 
 
+@pytest.mark.long
 def test_its_past_is_cleaned_up_and_nothing_else(photos: Table, few: Settings, compacted: str) -> None:
     snapshot = photos.current_snapshot()
     assert snapshot is not None

@@ -38,6 +38,7 @@ def test_the_run_that_stands_has_a_tag_by_which_its_table_is_read(photos: Table,
     assert photos.scan().use_ref("run-other").to_arrow().num_rows == 6
 
 
+@pytest.mark.long
 def test_a_tables_rows_of_two_datasets_have_a_tag_each(quarantine: Table) -> None:
     for dataset, run_id in (("photos", "one"), ("birds", "two"), ("photos", "three")):
         tables.replace_rows(quarantine, DAY, dataset, rejected_row(dataset, run_id), run_id)
@@ -46,6 +47,7 @@ def test_a_tables_rows_of_two_datasets_have_a_tag_each(quarantine: Table) -> Non
     assert tags(quarantine) == {"run-three", "run-four"}
 
 
+@pytest.mark.long
 def test_the_oldest_tags_go_and_with_them_what_they_held(photos: Table, few: Settings) -> None:
     assert MOST == 3
     days = [f"2026-11-{day:02}" for day in range(1, 8)]
@@ -55,6 +57,7 @@ def test_the_oldest_tags_go_and_with_them_what_they_held(photos: Table, few: Set
     assert len(read_whole_past(photos)) <= KEPT + few.retention.group
 
 
+@pytest.mark.long
 def test_an_old_tag_holds_its_snapshot_beside_the_newest_ones(photos: Table, few: Settings) -> None:
     publish(photos, few, "rare", "2026-11-01")
     for number in range(8):
@@ -74,6 +77,7 @@ def test_tags_of_others_stay_whatever_their_names(photos: Table, few: Settings) 
     assert tags(photos) == {"run-for-the-paper", "run-two", "run-four"}
 
 
+@pytest.mark.long
 def test_without_a_number_there_is_none(few: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = tables.open_table(tables.open_catalog(few), few, "photos")
     publish(photos, few, "one")

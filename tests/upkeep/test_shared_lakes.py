@@ -47,6 +47,7 @@ def test_commits_of_a_copy_of_the_catalog_are_nobodys_strays(history: History, w
     assert read_whole_past(history.table()) == theirs
 
 
+@pytest.mark.long
 def test_a_catalog_that_is_an_older_copy_removes_nothing_of_what_came_after(history: History) -> None:
     shutil.copy(history.lake / "catalog.db", history.lake / "backup.db")
     for _ in range(3):
@@ -59,6 +60,7 @@ def test_a_catalog_that_is_an_older_copy_removes_nothing_of_what_came_after(hist
     assert all(path.exists() for path in there)
 
 
+@pytest.mark.long
 def test_another_catalogs_table_in_the_same_folder_is_another_table(history: History, write: Write) -> None:
     stray, metadata = write(STRAY, 90), folder_of(history.table()) / "metadata"
     other = json.loads(Path(history.table().metadata_location.removeprefix("file://")).read_text())
@@ -73,6 +75,7 @@ def test_another_catalogs_table_in_the_same_folder_is_another_table(history: His
     assert not stray.exists()
 
 
+@pytest.mark.long
 def test_a_commit_that_was_killed_is_the_tables_own(history: History) -> None:
     for number in (0, 1, 2):
         run, files = history.ready()
@@ -100,6 +103,7 @@ def test_a_folder_behind_a_link_is_left(history: History, write: Write, tmp_path
     assert kept.exists()
 
 
+@pytest.mark.long
 def test_a_table_that_lies_elsewhere_is_left(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Table, "location", lambda table: f"{history.settings.lake}/warehouse/elsewhere")
     lines = refused(history)
@@ -107,6 +111,7 @@ def test_a_table_that_lies_elsewhere_is_left(history: History, monkeypatch: pyte
     assert all("elsewhere, and not in file://" in line for line in lines)
 
 
+@pytest.mark.long
 def test_a_new_catalog_of_a_lake_with_tables_is_refused(history: History) -> None:
     history.settings = replace(history.settings, catalog=f"sqlite:///{history.lake}/new.db")
     tables.open_catalog(history.settings)
@@ -114,7 +119,16 @@ def test_a_new_catalog_of_a_lake_with_tables_is_refused(history: History) -> Non
         work.upkeep(history.settings, dry_run=False)
 
 
-def test_the_folder_of_a_table_that_the_catalog_does_not_have_is_not_touched(history: History, write: Write) -> None:
-    other = write("warehouse/features/dropped/data/partition_key=x/a.parquet", 900)
-    assert refused(history) == []
-    assert other.exists()
+@pytest.mark.long
+def test_what_is_of_tables_and_datasets_that_nothing_here_knows_is_not_touched(history: History, write: Write) -> None:
+    others = [
+        write("warehouse/features/dropped/data/partition_key=x/a.parquet", 900),
+        write(f"staging/theirs/{DAYS[0]}/20261001T000000-0a1b2c3d/run.json", 900),
+        write(f"quarantine/theirs/{DAYS[0]}/CORRUPT/{'ab' * 32}", 900),
+    ]
+    report = work.upkeep(history.settings, dry_run=False, now=history.now)
+    assert (report.refused, report.unknown) == ([], {"theirs"})
+    assert all(other.exists() for other in others)
+    (history.settings.datasets / "theirs.yaml").touch()
+    assert work.upkeep(history.settings, dry_run=False, now=history.now).unknown == set()
+    assert [other.exists() for other in others] == [True, False, False]

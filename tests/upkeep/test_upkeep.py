@@ -36,14 +36,13 @@ def upkeep(history: History, *, dry_run: bool = False) -> dict[str, int]:
     return {line.what: line.count for line in report.kinds if line.count}
 
 
-@pytest.mark.parametrize("path", [STRAY, COMPACTED, "warehouse/features/photos/metadata/old-m0.avro"])
-def test_a_file_of_no_snapshot_goes_after_its_days(history: History, write: Write, path: str) -> None:
-    file = write(path, 6.9)
+def test_a_file_of_no_snapshot_goes_after_its_days(history: History, write: Write) -> None:
+    files = [write(path, 6.9) for path in (STRAY, COMPACTED, "warehouse/features/photos/metadata/old-m0.avro")]
     assert upkeep(history) == {}
-    assert file.exists()
+    assert all(file.exists() for file in files)
     history.now += dt.timedelta(days=0.2)
-    assert upkeep(history) == {"files of no snapshot": 1}
-    assert not file.exists()
+    assert upkeep(history) == {"files of no snapshot": 3}
+    assert not any(file.exists() for file in files)
 
 
 def test_a_run_that_waits_keeps_its_files_until_it_is_given_up(history: History, write: Write) -> None:
@@ -58,6 +57,7 @@ def test_a_run_that_waits_keeps_its_files_until_it_is_given_up(history: History,
     assert (history.lake / "staging/notes.txt").exists()
 
 
+@pytest.mark.long
 def test_a_run_that_went_on_is_not_given_up(history: History, write: Write) -> None:
     write(STRAY, 90)
     staged = write(f"{STAGED}/run.json", 90)
@@ -66,6 +66,7 @@ def test_a_run_that_went_on_is_not_given_up(history: History, write: Write) -> N
     assert staged.exists()
 
 
+@pytest.mark.long
 def test_the_files_of_a_publication_that_is_written_down_stay(history: History, write: Write) -> None:
     stray, staged = write(STRAY, 90), write(f"{STAGED}/run.json", 90)
     write(f"publishing/{RUN}/publication.json", 90)
@@ -74,6 +75,7 @@ def test_the_files_of_a_publication_that_is_written_down_stay(history: History, 
     assert staged.exists()
 
 
+@pytest.mark.long
 def test_predictions_stay_as_long_as_their_classifier_is_young(history: History, write: Write) -> None:
     """The namespace has no table, so nothing there is swept; the names of the files are those that count."""
     stray = write(STRAY.replace(RUN, "0a" * 8), 20)
@@ -85,6 +87,7 @@ def test_predictions_stay_as_long_as_their_classifier_is_young(history: History,
     assert not stray.exists()
 
 
+@pytest.mark.long
 def test_rejects_and_models_go_by_age_and_only_those(history: History, write: Write) -> None:
     reject, model = write(REJECT, 364), write(f"{MODEL}/model.json", 89)
     used = write(f"{MODEL.replace('0f', '1f')}/model.json", 400)
@@ -99,6 +102,7 @@ def test_rejects_and_models_go_by_age_and_only_those(history: History, write: Wr
     assert all(path.exists() for path in [used, other, *records])
 
 
+@pytest.mark.long
 def test_the_model_of_the_newest_run_of_each_dataset_stays(history: History, write: Write) -> None:
     rows = history.table("runs").scan().to_arrow()
     assert set(rows["fingerprint"].to_pylist()) == {"x"}
@@ -107,6 +111,7 @@ def test_the_model_of_the_newest_run_of_each_dataset_stays(history: History, wri
     assert made._used_fingerprints(history.now.timestamp()) == {"x"}
 
 
+@pytest.mark.long
 def test_what_the_page_keeps_goes_when_nobody_looks_at_it(
     history: History, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

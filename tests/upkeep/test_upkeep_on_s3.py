@@ -19,6 +19,7 @@ from support.shared import BUCKET
 RUN = "20261001T000000-0a1b2c3d"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("s3")
 def test_a_lake_in_a_bucket_is_swept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = f"s3://{BUCKET}/lake"
