@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from imagefeatures import manifest, names, shards, storage
+from imagefeatures import manifest, names, shards, spreadsheets, storage
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
@@ -23,7 +23,7 @@ from imagefeatures.steps import SPARK_STEPS
 COLUMNS = ("uri", "reason", "detail", "step", "size", "image_id")
 """What is told of a rejected object: columns of features.quarantine, in this order.
 
-Not the label: it is the name of somebody's folder, and a spreadsheet would take one that begins with = for a formula.
+Not the label: it is the name of somebody's folder.
 """
 
 Row = Mapping[str, Any]
@@ -99,11 +99,18 @@ def published_rows(settings: Settings, dataset: str, partition: str, run_id: str
 
 
 def as_csv(rows: Iterator[Row], before: Sequence[str] = ()) -> Iterator[str]:
-    """The rows as lines of CSV, the first with the names of the columns. before: columns before COLUMNS."""
+    """The rows as lines of CSV for people, the first with the names of the columns. before: columns before COLUMNS.
+
+    Texts are those of `spreadsheets.cell`.
+    """
     columns = (*before, *COLUMNS)
     yield _csv_line(columns)
     for row in rows:
-        yield _csv_line(["" if row[name] is None else row[name] for name in columns])
+        yield _csv_line([_cell(row[name]) for name in columns])
+
+
+def _cell(value: Any) -> Any:
+    return spreadsheets.cell(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _csv_line(values: Any) -> str:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from imagefeatures import spreadsheets
 from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
@@ -42,6 +43,9 @@ MEMORY_BYTES = 4 << 30
 KEPT = 20
 """So many audits are kept; the one that was looked at longest ago goes first. One of 10,000 photos has up to 15 MB."""
 
+ABANDONED_SECONDS = 2 * SECONDS
+"""What an audit has begun so long ago and not ended is left of one whose server was killed, and is removed."""
+
 AGAIN_SECONDS = 300.0
 """After a failure an audit is not tried again for so long, however often somebody looks."""
 
@@ -50,6 +54,8 @@ TABLES = ("labels", "duplicates")
 
 FACTS = "facts.json"
 SAID = "said.txt"
+DRAFT = "."
+"""What the name of a folder begins with in which an audit is under way."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Audit:
     def first(self, table: str, start: int, count: int) -> list[dict[str, str]]:
         """So many rows of a table from `start` on. What comes before them is read over."""
         with self.file(table).open(encoding="utf-8", newline="") as lines:
-            return list(islice(csv.DictReader(lines), start, start + count))
+            rows = islice(csv.DictReader(lines), start, start + count)
+            return [{name: spreadsheets.text(written) for name, written in row.items()} for row in rows]
 
 
 @dataclass
@@ -94,8 +101,8 @@ class Waits:
 
 
 def remove(cache: Path, partitions: Iterable[tuple[str, str]]) -> int:
-    """Delete the kept audits of these (dataset, partition). Returns how many there were."""
-    found = [facts.parent for dataset, key in partitions for facts in cache.glob(f"audits/{dataset}/{key}/*/{FACTS}")]
+    """Delete the audits of these (dataset, partition), finished or not. Returns how many there were."""
+    found = [folder for dataset, key in partitions for folder in cache.glob(f"audits/{dataset}/{key}/*")]
     for folder in found:
         shutil.rmtree(folder, ignore_errors=True)
     return len(found)
@@ -142,7 +149,8 @@ class KeptAudits:
 
     def _begin(self, layout: Layout, folder: Path) -> UnderWay:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        _remove_abandoned(self._folder)
+        draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder.parent))
         forgotten = deny.state(layout.lake)
         command = [sys.executable, "-m", "imagefeatures.cli", "audit", layout.dataset]
         command += [f"--partition={layout.partition}", f"--to={draft}"]
@@ -192,3 +200,11 @@ class KeptAudits:
             shutil.rmtree(audit.draft, ignore_errors=True)
             with self._lock:
                 self._under_way = None
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what audits have left that were cut off with their server: nobody else would."""
+    for draft in folder.glob(f"*/*/{DRAFT}*"):
+        with contextlib.suppress(FileNotFoundError):  # another process of the server has removed it
+            if time.time() - draft.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(draft, ignore_errors=True)

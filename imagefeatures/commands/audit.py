@@ -107,10 +107,12 @@ def _print_more(table: pa.Table) -> None:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """CSV, whole under its name or not at all. A list of texts becomes one text, with a line for each."""
+    """CSV for people, whole under its name or not at all. A list of texts becomes one text, with a line for each."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.csv
+
+    from imagefeatures import spreadsheets
 
     for index, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
@@ -119,6 +121,8 @@ def _write(table: pa.Table, path: Path) -> None:
             table = table.set_column(
                 index, field.name, pc.binary_join(pa.ListArray.from_arrays(lists.offsets, lines), "\n")
             )
+        if not pa.types.is_floating(field.type) and not pa.types.is_integer(field.type):
+            table = table.set_column(index, field.name, spreadsheets.cells(table[field.name]))
     draft = path.with_name(f".{path.name}.part")
     pyarrow.csv.write_csv(table, draft)
     draft.replace(path)

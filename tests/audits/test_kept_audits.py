@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from support.publishing import DAY
 from support.shared import until
 
 RUN = "20261102T000000-0a1b2c3d"
-NAUGHTY = '<b>,"\n\r'
+NAUGHTY = '=<b>,"\n\r'
 
 
 @pytest.fixture
@@ -102,3 +103,27 @@ def test_the_audits_that_were_looked_at_last_are_kept(
     assert isinstance(finished(audits, layout), Audit)
     until(lambda: not (own_cache.cache / "audits" / "photos" / "y" / RUN).exists())
     assert isinstance(audits.of(dataclasses.replace(layout, partition="x")), Audit)
+
+
+def test_what_a_killed_server_has_left_is_removed_by_the_next_audit_and_nothing_else_is(
+    own_cache: Settings, layout: Layout
+) -> None:
+    folder = own_cache.cache / "audits"
+    left, under_way = folder / "other" / DAY / ".left", folder / "photos" / DAY / ".now"
+    whole = folder / "a" / DAY / RUN
+    for place in (left, under_way, whole):
+        place.mkdir(parents=True)
+        (place / "labels.csv").write_text("uri")
+    for place in (left, whole):
+        os.utime(place, (1, time.time() - kept.ABANDONED_SECONDS - 60))
+    assert isinstance(finished(KeptAudits(own_cache), layout), Waits)  # there is no such dataset: it fails
+    assert sorted(found.parent for found in folder.rglob("labels.csv")) == sorted([under_way, whole])
+
+
+def test_what_is_half_finished_is_forgotten_too(own_cache: Settings) -> None:
+    places = [own_cache.cache / "audits" / "photos" / key / name for key in (DAY, "x") for name in (RUN, ".left")]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "labels.csv").write_text("uri")
+    assert kept.remove(own_cache.cache, [("photos", DAY), ("photos", "never")]) == 2
+    assert [place.exists() for place in places] == [False, False, True, True]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pyarrow.csv
 import pytest
 
-from imagefeatures import cli
+from imagefeatures import cli, spreadsheets
 from imagefeatures.settings import Settings
 from support.auditing import direction, jpeg_of, photos, scene
 
@@ -88,3 +89,23 @@ def test_a_line_break_in_a_name_stays_in_its_line_and_an_earlier_table_is_replac
     rows = pyarrow.csv.read_csv(tmp_path / "labels.csv", parse_options=options).to_pylist()
     assert sorted(row["neighbours"].rpartition("/")[2] for row in rows) == [r"a\nb.jpg", "c.jpg"]
     assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["duplicates.csv", "labels.csv"]
+
+
+def test_no_label_becomes_a_formula_in_a_spreadsheet_and_each_can_be_had_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    odd = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''", "a=1", "12"]
+    rows = [(f"{at}.jpg", b"same", label, direction(0)) for at, label in enumerate([*odd, None])]
+    rows += [(f"other {at}.jpg", b"other %d" % at, label, direction(0)) for at, label in enumerate(odd)]
+    photos(settings, tmp_path, rows)
+    assert cli.main(["audit", "photos", "--to", str(tmp_path)]) == 0
+    written: list[dict[str, str]] = []
+    for name in ("labels", "duplicates"):
+        with (tmp_path / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
+            written += csv.DictReader(lines)
+    assert not any(cell[:1] in {*"=+-@\t\r\n＝"} for row in written for cell in row.values() if cell)
+    labels = {row["label"] for row in written if row["label"]}
+    assert {"'=1+1", "''=1", "'''", "a=1", "12"} <= labels
+    assert {spreadsheets.text(cell) for cell in labels} == {*odd}
+    others = {row[name] for row in written for name in ("suggested", "other_label") if row.get(name)}
+    assert {spreadsheets.text(cell) for cell in others} <= {*odd}
