@@ -23,6 +23,7 @@ from imagefeatures.catalog.standing import Standing
 from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
+from imagefeatures.maps import stored as maps
 from imagefeatures.plan import new_run_id
 from imagefeatures.publications import Publication
 from imagefeatures.redrive.selection import PublishedFile, published_rows
@@ -115,7 +116,9 @@ def withdraw(
                 replaces=told["replaced"],
                 withdrawal=pa.Table.from_pylist([told], schema=schemas.WITHDRAWALS),
             )
+            maps.remove(settings.lake, dataset, partition)
             publications.publish(publication, catalog, settings)
+            maps.remove(settings.lake, dataset, partition)  # one that was made meanwhile
         return Withdrawal(told, stays["registered"], not params.dry_run)
 
 
