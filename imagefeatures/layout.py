@@ -24,6 +24,7 @@
 <lake>/forgotten/list/<request>-<digest>.json    keyed hashes of images and URIs that ingest rejects
 <lake>/forgotten/pending/<request>.json      what `imagefeatures forget` is at; gone once it is done
 <lake>/learning/<dataset>/                   classifiers: imagefeatures/learning/places.py
+<lake>/maps/<dataset>/                       feature maps: imagefeatures/maps/stored.py
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from imagefeatures.exports import formats
 from imagefeatures.exports.folder_target import check_replaceable
 from imagefeatures.forget.wanted import Needles, Wanted
 from imagefeatures.layout import Layout
+from imagefeatures.maps.stored import is_map
 from imagefeatures.redrive.selection import selected
 from imagefeatures.storage.object_reader import ObjectReader
 from imagefeatures.storage.objects import StoredObject
@@ -129,7 +130,7 @@ def _written_with(uri: str) -> Iterator[str]:
 
 def _is_own(lake: str, uri: str) -> bool:
     first = uri.removeprefix(f"{lake}/").partition("/")[0]
-    return first in OWN or first.startswith("catalog.db-")
+    return first in OWN or first.startswith("catalog.db-") or is_map(lake, uri)
 
 
 def _export_holds(stored: StoredObject, needles: Needles) -> tuple[bool, bool]:

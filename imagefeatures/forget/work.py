@@ -1,8 +1,9 @@
 """One request that images be forgotten, from its beginning to its row in features.forgotten.
 
 Order: what is asked for is written down; the list that ingest reads comes next, so that no run brings an image back;
-then exports, for which the rows are still needed; then unfinished runs, kept rejects, and table after table. It is done
-when one whole search has found nothing. Whatever interrupts it, the next call of `forget` goes on with it.
+then exports, for which the rows are still needed; then unfinished runs, kept rejects, feature maps, and table after
+table. It is done when one whole search has found nothing. Whatever interrupts it, the next call of `forget` goes on
+with it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from imagefeatures.forget.pending import Pending
 from imagefeatures.forget.report import Report
 from imagefeatures.forget.wanted import Needles, Wanted
 from imagefeatures.learning import tables as learning_tables
+from imagefeatures.maps import stored as maps
 from imagefeatures.plan import new_run_id
 from imagefeatures.quality import record
 from imagefeatures.run_params import ForgetParams
@@ -132,15 +134,16 @@ class _Work:
         self.report.foreign.update(others.foreign)
         self.report.exports.update(others.holding)
         runs, rejects = places.unfinished_runs(self._lake, self._wanted), places.kept_rejects(self._lake, self._wanted)
+        showing = maps.holding(self._lake, self._wanted)
         if self.report.done:
             pending.keep(self._lake, self._request)
-            self._remove([*others.holding, *rejects], runs)
+            self._remove([*others.holding, *rejects, *showing], runs)
             # Again: the search through the lake may have taken long.
             places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})
             for table, holding in found:
                 if holding.files:
                     self._purge(table, holding)
-        return bool(others.holding or runs or rejects or any(holding.files for _, holding in found))
+        return bool(others.holding or runs or rejects or showing or any(holding.files for _, holding in found))
 
     def _remove(self, uris: Collection[str], runs: Collection[str]) -> None:
         for uri in uris:

@@ -1,4 +1,4 @@
-"""The web page "Image features": what is published, and its objects, as plain HTML without a script.
+"""The web page "Image features": what is published, and its objects, as plain HTML; the map alone needs a script.
 
     app          the application: the guard, the headers, the error page, and the pages below
     access       who may see what
@@ -10,6 +10,9 @@
     gallery      the photos of a partition
     audit        labels in doubt, and photos that are there twice
     statistics   what partitions are like, and what is out of bounds: for the templates
+    feature_map  the vectors of some partitions on a plane
+    map_points   what that page has of a map: its labels, and its points as JSON
+    static       scripts, style sheets and the chart library
     downloads    tables as CSV
     partitions   one published partition, as far as a user may see it
     rows         the rows of its objects

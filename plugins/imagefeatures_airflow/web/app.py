@@ -8,6 +8,9 @@
 …/partitions/{partition}/gallery             its photos
 …/partitions/{partition}/audit               labels in doubt, and photos that are there twice
 …/audit/{table}.csv                          the same as CSV
+/datasets/{dataset}/map                      the vectors of some partitions on a plane
+…/maps/{digest}/points, …/photos/{point}     of a map, for its script: JSON, and a small picture of each photo
+/static/{name}                               scripts and style sheets
 …/partitions/{partition}/thumbnails/{id}     a small picture of an object of the partition
 /quarantine, /quarantine.csv                 quarantined objects, by dataset, partition, reason and text
 /dags/{dag_id}/partitions/{partition}/trigger  POST: run a partition again, or take its objects again
@@ -23,7 +26,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
 from imagefeatures.errors import SettingsError
-from imagefeatures_airflow.web import access, actions, audit, datasets, gallery, quarantine, rendering, run, thumbnails
+from imagefeatures_airflow.web import (
+    access,
+    actions,
+    audit,
+    datasets,
+    feature_map,
+    gallery,
+    quarantine,
+    rendering,
+    run,
+    static,
+    thumbnails,
+)
 from imagefeatures_airflow.web.partitions import NotShown
 from imagefeatures_airflow.web.published import Unavailable
 
@@ -35,6 +50,8 @@ PAGES = (
     actions.router,
     gallery.router,
     audit.router,
+    feature_map.router,
+    static.router,
 )
 
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.

@@ -31,12 +31,19 @@ async def thumbnail(of: Shown, image_id: Annotated[str, Path(pattern="^[0-9a-f]{
 
     def make() -> bytes | None:
         found = _named(of, image_id)
-        if found is None:
-            return None
-        return rows.readable(of, lambda: _thumbnails(of.settings).of(of.layout, found, of.has_pixels))
+        return made(of, found) if found else None
 
-    made = await in_thread(make, OF_THUMBNAILS)
-    return Response(made, media_type="image/jpeg", headers=HEADERS) if made else Response(status_code=404)
+    return response(await in_thread(make, OF_THUMBNAILS))
+
+
+def response(thumbnail: bytes | None) -> Response:
+    """The JPEG; 404 without a body where there is none."""
+    return Response(thumbnail, media_type="image/jpeg", headers=HEADERS) if thumbnail else Response(status_code=404)
+
+
+def made(of: Partition, named: TableObject) -> bytes | None:
+    """The thumbnail of an object that a table names; None where it makes none. Blocks."""
+    return rows.readable(of, lambda: _thumbnails(of.settings).of(of.layout, named, of.has_pixels))
 
 
 @lru_cache(1)

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from imagefeatures.maps import stored
+from imagefeatures.maps.choice import Choice
 from imagefeatures.reasons import Reason
 from imagefeatures.settings import Settings
 from support.photos import jpeg
 from support.publishing import DAY
-from support.shown_objects import Refused, image_id, lay_out
+from support.shown_objects import RUN_ID, Refused, image_id, lay_out
 from support.web import PAGE, Site, known_to_airflow, request, return_from_plan, user
 
 PHOTO = jpeg(1)
@@ -24,6 +26,9 @@ VALUES = {
     "run_id": "manual__1",
     "table": "labels",
     "dag_id": "features_photos",
+    "digest": Choice("photos", ((DAY, RUN_ID),)).digest,
+    "point": "0",
+    "name": "map.js",
 }
 NOT_THERE = (
     "/dags/{dag_id}/runs/{run_id}/rejected.csv",
@@ -40,6 +45,7 @@ def _laid_out(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("IMAGEFEATURES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("imagefeatures.audits.kept.MOST_PHOTOS", 0)  # no look begins one
     lay_out(settings, tmp_path, [("a.jpg", PHOTO, "fig", [1.0] * 8)], [Refused("b", b"", Reason.EMPTY_OBJECT)])
+    stored.make(settings, Choice("photos", ((DAY, RUN_ID),)))
 
 
 def every_route(app: Any) -> list[tuple[str, str]]:

@@ -1,0 +1,162 @@
+"""A real Chromium opens the feature map: points at photos, presses them, and goes from one to the other by keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imagefeatures.maps import choice, stored
+from imagefeatures.settings import Settings
+from support import chromium
+from support.attacks import PAYLOADS, LoggedIn, served
+from support.auditing import direction, jpeg_of, scene
+from support.chromium import CHROMIUM, WHY_SKIPPED, Tab
+from support.shown_objects import lay_out
+from support.web import PAGE, Site, known_to_airflow, user
+
+pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED)]
+
+COLOUR = "getComputedStyle(document.body).backgroundColor"
+LIGHT, DARK = "rgb(255, 255, 255)", "rgb(22, 29, 45)"
+PIXELS = """(() => {
+  const canvas = document.querySelector("#chart canvas");
+  return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data].some((value) => value > 0);
+})()"""
+
+
+@pytest.fixture
+def opened(
+    site: Site, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Tab, LoggedIn]]:
+    """The map of 64 photos, of which each second has an attack as its label and as its name."""
+    monkeypatch.setenv("IMAGEFEATURES_CACHE", str(tmp_path / "cache"))
+    photos = [
+        (f"{at}.jpg", jpeg_of(scene(at)), label, direction(90 * (at % 2) + at / 10))
+        for at, label in enumerate(one for payload in PAYLOADS for one in ("fig", payload))
+    ]
+    lay_out(settings, tmp_path, photos)
+    settings = Settings.from_env()
+    stored.make(settings, choice.published(settings, "photos"))
+    app = LoggedIn(site.app, user(site, "admin").login)
+    with known_to_airflow(settings), served(app) as address, chromium.tab(tmp_path / "profile") as tab:
+        tab.size(1400, 900)
+        tab.system("light")
+        tab.open(f"{address}{PAGE}/datasets/photos/map")
+        tab.until("document.getElementById('map').dataset.ready !== undefined")
+        yield tab, app
+
+
+def centre(tab: Tab, selector: str) -> tuple[float, float]:
+    """The middle of an element, in pixels of the page."""
+    box = json.dumps(selector)
+    found = tab.value(
+        f"(() => {{ const box = document.querySelector({box}).getBoundingClientRect();"
+        " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+    )
+    return found[0], found[1]
+
+
+def press(tab: Tab, selector: str) -> None:
+    tab.value(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
+    tab.click(*centre(tab, selector))
+
+
+def test_a_photo_is_pointed_at_pressed_and_gone_from_by_keys_and_nothing_of_a_bucket_runs(
+    opened: tuple[Tab, LoggedIn],
+) -> None:
+    tab, app = opened
+    tab.until(PIXELS)
+    tab.value("document.getElementById('chart').focus()")
+    tab.key("ArrowRight")
+    tab.until("!document.getElementById('card').hidden")
+    tab.until("document.querySelector('#card img').naturalWidth > 0")
+    label = tab.value("document.querySelector('#card figcaption').textContent")
+    assert label in ("fig", *PAYLOADS)
+    assert tab.value("document.getElementById('state').textContent").startswith(f"{label}, ")
+    x, y = centre(tab, "#rings .chosen")
+    corner = tab.value("(({x, y}) => [x + 5, y + 5])(document.getElementById('chart').getBoundingClientRect())")
+    tab.mouse("Moved", *corner)  # where no photo is
+    tab.until("document.getElementById('card').hidden")
+    tab.mouse("Moved", x, y)
+    tab.until("!document.getElementById('card').hidden")
+    assert tab.value("document.querySelector('#card figcaption').textContent") == label
+    tab.click(x, y)
+    tab.until("document.querySelectorAll('#side li').length === 8")
+    assert tab.value("document.querySelector('#side h2').textContent") == label
+    cosines = tab.value("[...document.querySelectorAll('#side li span:nth-of-type(2)')].map((one) => one.textContent)")
+    assert cosines == sorted(cosines, reverse=True)
+    tab.until("[...document.querySelectorAll('#side img')].every((image) => image.complete && image.naturalWidth > 0)")
+    assert tab.value("document.querySelectorAll('#rings span').length") >= 9
+    second = tab.value("document.querySelector('#side li button').title")
+    press(tab, "#side li button")
+    tab.until(f"document.querySelector('#side .name').textContent === {json.dumps(second)}")
+    for at in range(len(PAYLOADS) * 2):  # every photo as it is shown when it is pressed
+        tab.value(
+            f"fetch(document.getElementById('map').dataset.photos + {at}).then((one) => one.json())"
+            ".then((one) => { window.asked = one; })"
+        )
+    for key in ("ArrowUp", "ArrowDown", "ArrowLeft", "Enter", "+", "-", "0"):
+        tab.value("document.getElementById('chart').focus()")
+        tab.key(key)
+    before = tab.value("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
+    tab.mouse("Wheel", *centre(tab, "#chart"), deltaX=0, deltaY=-300)
+    tab.until(
+        f"JSON.stringify([...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)) !== "
+        f"JSON.stringify({json.dumps(before)})"
+    )
+    tab.value("document.getElementById('chart').focus()")
+    tab.key("Escape")
+    assert tab.value("document.querySelectorAll('#rings span').length") == 0
+    assert app.executed == 0
+    assert tab.said == []
+
+
+def test_each_label_can_be_picked_out_and_is_text_everywhere(opened: tuple[Tab, LoggedIn]) -> None:
+    tab, app = opened
+    shown = tab.value("[...document.querySelectorAll('#labels tbody th')].map((one) => one.textContent)")
+    assert sorted(shown) == sorted(["fig", *PAYLOADS])
+    fill = "document.querySelector('#labels tbody tr:nth-child(2) path').getAttribute('fill')"
+    coloured = (
+        "[...document.querySelectorAll('#labels path')].filter((one) => one.getAttribute('opacity') === '1').length"
+    )
+    assert tab.value(coloured) == 24
+    press(tab, "#labels tbody tr:nth-child(30) button")
+    assert tab.value(coloured) == 1
+    assert tab.value(fill) == "currentColor"
+    pressed = "document.querySelectorAll('#labels [aria-pressed=true]').length"
+    assert tab.value(pressed) == 1
+    press(tab, "#find button")
+    assert (tab.value(pressed), tab.value(coloured)) == (0, 24)
+    press(tab, "#find input")
+    tab.call("Input.insertText", text="<script>")
+    found = "[...document.querySelectorAll('#labels tbody tr')].filter((row) => !row.hidden).length"
+    assert tab.value(found) == sum("<script>" in payload for payload in PAYLOADS)
+    assert app.executed == 0
+    assert tab.said == []
+
+
+def test_it_is_light_or_dark_as_airflow_is_and_fits_a_phone(opened: tuple[Tab, LoggedIn], tmp_path: Path) -> None:
+    tab, _ = opened
+    assert tab.value(COLOUR) == LIGHT
+    tab.system("dark")
+    assert tab.value(COLOUR) == DARK
+    tab.value("localStorage.setItem('theme', 'light')")
+    for chosen, colour in (("light", LIGHT), ("dark", DARK), ("system", DARK)):
+        tab.value(f"localStorage.setItem('theme', '{chosen}')")
+        tab.call("Page.reload")
+        tab.until(f"document.getElementById('map')?.dataset.ready !== undefined && {COLOUR} === '{colour}'")
+    for width in (390, 1400):
+        for scheme in ("light", "dark"):
+            tab.size(width, 900)
+            tab.system(scheme)
+            tab.value("document.getElementById('chart').focus()")
+            tab.key("ArrowRight")
+            tab.key("Enter")
+            tab.until("document.querySelectorAll('#side img').length >= 9")
+            tab.until("[...document.querySelectorAll('#side img')].every((one) => one.complete)")
+            assert tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+            tab.picture(tmp_path / f"map-{scheme}-{width}.png")  # for whoever wants to see it
+    assert tab.said == []
