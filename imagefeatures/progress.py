@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
-from imagefeatures import manifest, shards, storage
+from imagefeatures import shards, storage
 from imagefeatures.errors import AuditFailed, StoreError
+from imagefeatures.followed import FollowedRun
 from imagefeatures.layout import Layout, model_facts
 from imagefeatures.steps import FEATURIZE, REGISTER, SPARK_STEPS, STEPS
 
@@ -76,32 +77,35 @@ class Status:
         return [step.done for step in self.steps] < [step.done for step in other.steps]
 
 
-def read_status(layout: Layout) -> Status | None:
-    """A run's status. None when it has no staging folder: it is not planned yet, or registered already."""
+def read_status(layout: Layout, followed: FollowedRun | None = None) -> Status | None:
+    """A run's status. None when it has no staging folder: it is not planned yet, or registered already.
+
+    followed: the same run, where somebody looks at it again and again.
+    """
     try:
         planned = json.loads(storage.read(layout.run_file))
         of_models = [planned["fingerprint"], *(output["fingerprint"] for output in planned.get("others", ()))]
-        return Status(layout.run_id, tuple(_steps(layout, of_models)))
+        return Status(layout.run_id, tuple(_steps(followed or FollowedRun(layout), of_models)))
     except (storage.ObjectMissing, FileNotFoundError):  # register removes the folder meanwhile
         return None
 
 
-def _steps(layout: Layout, fingerprints: Sequence[str]) -> list[StepStatus]:
+def _steps(run: FollowedRun, fingerprints: Sequence[str]) -> list[StepStatus]:
     try:
-        listing = manifest.listing_of(layout)
+        listing = run.listing()
     except storage.ObjectMissing:
         return [StepStatus(SPARK_STEPS[0])]
     steps: list[StepStatus] = []
     total: int = listing.objects
     for step in SPARK_STEPS:
-        steps.append(StepStatus.of(step, shards.read_receipts(layout, step), total, listing.shards))
+        steps.append(StepStatus.of(step, run.receipts(step), total, listing.shards))
         if not steps[-1].finished:
             break
         total = steps[-1].passed
     if (
         steps[-1].step == FEATURIZE
         and not steps[-1].done
-        and not all(_is_prepared(layout, fingerprint) for fingerprint in fingerprints)
+        and not all(_is_prepared(run.layout, fingerprint) for fingerprint in fingerprints)
     ):
         steps[-1] = replace(steps[-1], no_model=True)
     return steps
