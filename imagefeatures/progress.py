@@ -254,16 +254,17 @@ def _running_step(step: StepStatus, width: int) -> str:
     if step.no_model:
         return f"{_label(step.step)}  waits for the model: once for a lake it is downloaded, converted and checked"
     rate = f"{step.images_per_second:,.0f} images/s" if step.images_per_second else "" if step.done else "starting"
-    left = "" if step.seconds_left is None else f"  {_duration(step.seconds_left)} left"
+    left = "" if step.seconds_left is None else f"  {duration(step.seconds_left)} left"
     words = f"  {step.done:,} of {step.total:,}  {rate}{left}".rstrip()
     length = min(BAR, max(SHORTEST_BAR, width - len(_label(step.step)) - 2 - len(words)))
     filled = length * step.done // max(step.total, 1)
     return f"{_label(step.step)}  {'█' * filled}{'░' * (length - filled)}{words}"
 
 
-def _duration(seconds: float) -> str:
-    """
-    >>> _duration(7.4), _duration(100), _duration(7_300)
+def duration(seconds: float) -> str:
+    """How long something takes, as a person says it.
+
+    >>> duration(7.4), duration(100), duration(7_300)
     ('7 s', '2 min', '2 h 2 min')
     """
     if seconds < 90:

@@ -4,11 +4,13 @@
 /datasets/{dataset}                          one dataset: all its partitions
 /datasets/{dataset}/partitions/{partition}   one partition
 /dags/{dag_id}/runs/{run_id}                 the partition that a DAG run fills
-…/rejected.csv                               of the last two: every rejected object
+…/progress                                   JSON: how far that run is
+…/rejected.csv                               of a run and of a partition: every rejected object
 …/partitions/{partition}/gallery             its photos
 …/partitions/{partition}/audit               labels in doubt, and photos that are there twice
 …/audit/{table}.csv                          the same as CSV
 …/partitions/{partition}/thumbnails/{id}     a small picture of an object of the partition
+/page.js                                     the script of all pages
 /quarantine, /quarantine.csv                 quarantined objects, by dataset, partition, reason and text
 /dags/{dag_id}/partitions/{partition}/trigger  POST: run a partition again, or take its objects again
 
@@ -23,7 +25,18 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
 from imagefeatures.errors import SettingsError
-from imagefeatures_airflow.web import access, actions, audit, datasets, gallery, quarantine, rendering, run, thumbnails
+from imagefeatures_airflow.web import (
+    access,
+    actions,
+    audit,
+    datasets,
+    gallery,
+    quarantine,
+    rendering,
+    run,
+    script,
+    thumbnails,
+)
 from imagefeatures_airflow.web.partitions import NotShown
 from imagefeatures_airflow.web.published import Unavailable
 
@@ -35,6 +48,7 @@ PAGES = (
     actions.router,
     gallery.router,
     audit.router,
+    script.router,
 )
 
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.
