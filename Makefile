@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-classify test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-drift test-readers test-exports test-serving test-compose test-wheel fuzz mutants
+.PHONY: test test-classify test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-drift test-readers test-exports test-serving screenshots test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite, in as many processes as the machine has cores
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
@@ -104,6 +104,10 @@ test-serving: setup .bench/serving/.ready .bench/triton/.ready  ## a real KServe
 
 test-classify: setup  ## classifiers by a real Spark, drivers killed, the DAG through a real Airflow (SEED=0; minutes)
 	@$(BIN)/python -m pytest tests/suites/classify --timeout 1800
+
+screenshots: setup  ## the pages in a Chromium, light and dark, wide and narrow: .bench/screenshots, two of them docs/images (minutes)
+	@SCREENSHOTS="$(CURDIR)/.bench/screenshots" $(BIN)/python -m pytest -m long tests/integration/test_pages_in_browser.py
+	@cp .bench/screenshots/page-run.png docs/images/ && cp .bench/screenshots/datasets-light-1400.png docs/images/page-datasets.png
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
-from imagefeatures import manifest, shards, storage
+from imagefeatures import shards, storage
 from imagefeatures.errors import AuditFailed, StoreError
+from imagefeatures.followed import FollowedRun
 from imagefeatures.layout import Layout, model_facts
 from imagefeatures.steps import FEATURIZE, REGISTER, SPARK_STEPS, STEPS
 
@@ -76,32 +77,35 @@ class Status:
         return [step.done for step in self.steps] < [step.done for step in other.steps]
 
 
-def read_status(layout: Layout) -> Status | None:
-    """A run's status. None when it has no staging folder: it is not planned yet, or registered already."""
+def read_status(layout: Layout, followed: FollowedRun | None = None) -> Status | None:
+    """A run's status. None when it has no staging folder: it is not planned yet, or registered already.
+
+    followed: the same run, where somebody looks at it again and again.
+    """
     try:
         planned = json.loads(storage.read(layout.run_file))
         of_models = [planned["fingerprint"], *(output["fingerprint"] for output in planned.get("others", ()))]
-        return Status(layout.run_id, tuple(_steps(layout, of_models)))
+        return Status(layout.run_id, tuple(_steps(followed or FollowedRun(layout), of_models)))
     except (storage.ObjectMissing, FileNotFoundError):  # register removes the folder meanwhile
         return None
 
 
-def _steps(layout: Layout, fingerprints: Sequence[str]) -> list[StepStatus]:
+def _steps(run: FollowedRun, fingerprints: Sequence[str]) -> list[StepStatus]:
     try:
-        listing = manifest.listing_of(layout)
+        listing = run.listing()
     except storage.ObjectMissing:
         return [StepStatus(SPARK_STEPS[0])]
     steps: list[StepStatus] = []
     total: int = listing.objects
     for step in SPARK_STEPS:
-        steps.append(StepStatus.of(step, shards.read_receipts(layout, step), total, listing.shards))
+        steps.append(StepStatus.of(step, run.receipts(step), total, listing.shards))
         if not steps[-1].finished:
             break
         total = steps[-1].passed
     if (
         steps[-1].step == FEATURIZE
         and not steps[-1].done
-        and not all(_is_prepared(layout, fingerprint) for fingerprint in fingerprints)
+        and not all(_is_prepared(run.layout, fingerprint) for fingerprint in fingerprints)
     ):
         steps[-1] = replace(steps[-1], no_model=True)
     return steps
@@ -250,16 +254,17 @@ def _running_step(step: StepStatus, width: int) -> str:
     if step.no_model:
         return f"{_label(step.step)}  waits for the model: once for a lake it is downloaded, converted and checked"
     rate = f"{step.images_per_second:,.0f} images/s" if step.images_per_second else "" if step.done else "starting"
-    left = "" if step.seconds_left is None else f"  {_duration(step.seconds_left)} left"
+    left = "" if step.seconds_left is None else f"  {duration(step.seconds_left)} left"
     words = f"  {step.done:,} of {step.total:,}  {rate}{left}".rstrip()
     length = min(BAR, max(SHORTEST_BAR, width - len(_label(step.step)) - 2 - len(words)))
     filled = length * step.done // max(step.total, 1)
     return f"{_label(step.step)}  {'█' * filled}{'░' * (length - filled)}{words}"
 
 
-def _duration(seconds: float) -> str:
-    """
-    >>> _duration(7.4), _duration(100), _duration(7_300)
+def duration(seconds: float) -> str:
+    """How long something takes, as a person says it.
+
+    >>> duration(7.4), duration(100), duration(7_300)
     ('7 s', '2 min', '2 h 2 min')
     """
     if seconds < 90:

@@ -22,6 +22,25 @@ def check(schedule: str) -> None:
     _check_cron(schedule)
 
 
+def due(schedule: str, first: dt.date, now: dt.datetime) -> list[dt.date]:
+    """The days from `first` on that scheduled runs have filled by now, or should have: oldest first.
+
+    A run fills the day of the expression that is before its own, as the DAGs' calendar says it.
+
+    >>> [str(day) for day in due("0 0 * * 1", dt.date(2026, 11, 1), dt.datetime(2026, 11, 16, 0, 1))]
+    ['2026-11-02', '2026-11-09']
+    """
+    from croniter import croniter
+
+    days = croniter(schedule, dt.datetime.combine(first, dt.time()) - dt.timedelta(seconds=1))
+    found: list[dt.date] = []
+    day = days.get_next(dt.datetime)
+    while (following := days.get_next(dt.datetime)) <= now:
+        found.append(day.date())
+        day = following
+    return found
+
+
 def _check_cron(schedule: str) -> None:
     """Raise ValueError when Airflow would refuse the expression, or find no day for it: by the library that it uses."""
     from croniter import croniter  # when a schedule is set

@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -213,15 +213,17 @@ def _file(content: Mapping[str, Any] | None) -> StagedFile | None:
     return StagedFile(**content) if content else None
 
 
-def read_receipts(layout: Layout, step: str) -> list[Receipt]:
-    """All receipts of a step, in ascending order of shards. Unreadable ones are left out."""
-    return _read_all(layout, step, _readable)
+def read_receipts(layout: Layout, step: str, besides: Collection[int] = ()) -> list[Receipt]:
+    """All receipts of a step, in ascending order of shards. Unreadable ones are left out, and those of `besides`."""
+    return _read_all(layout, step, _readable, besides)
 
 
-def _read_all(layout: Layout, step: str, read: Callable[[str], Receipt | None]) -> list[Receipt]:
-    shards = sorted(s for name in storage.names(layout.step(step)) if (s := shard_of_receipt(name)) is not None)
+def _read_all(
+    layout: Layout, step: str, read: Callable[[str], Receipt | None], besides: Collection[int] = ()
+) -> list[Receipt]:
+    found = {s for name in storage.names(layout.step(step)) if (s := shard_of_receipt(name)) is not None}
     with ThreadPoolExecutor(8) as pool:  # each request to an object store takes milliseconds
-        receipts = list(pool.map(lambda shard: read(layout.receipt(step, shard)), shards))
+        receipts = list(pool.map(lambda shard: read(layout.receipt(step, shard)), sorted(found.difference(besides))))
     return [receipt for receipt in receipts if receipt is not None]
 
 

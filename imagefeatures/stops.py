@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from imagefeatures import storage
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.layout import Layout
+
+STOPPED = "stopped"
+"""The task plan keeps its own in Airflow under this key: its run has no folder yet."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,14 @@ class Stop:
     step: str
     kind: str
     why: str
+
+    @classmethod
+    def of_mapping(cls, facts: Mapping[str, Any]) -> Stop | None:
+        """What `asdict` has made of one; None of anything else."""
+        try:
+            return cls(*(str(facts[name]) for name in ("step", "kind", "why")))
+        except (KeyError, TypeError):
+            return None
 
 
 def keep(layout: Layout, stop: Stop) -> None:
@@ -34,7 +47,6 @@ def keep(layout: Layout, stop: Stop) -> None:
 def last(layout: Layout) -> Stop | None:
     """The last one; None when no step has stopped, or it cannot be told."""
     try:
-        facts = json.loads(storage.read(layout.stop))
-        return Stop(*(str(facts[name]) for name in ("step", "kind", "why")))
-    except (ImageFeaturesError, storage.ObjectMissing, OSError, ValueError, KeyError, TypeError):
+        return Stop.of_mapping(json.loads(storage.read(layout.stop)))
+    except (ImageFeaturesError, storage.ObjectMissing, OSError, ValueError):
         return None

@@ -33,6 +33,12 @@ class ImageFeaturesPlugin(AirflowPlugin):
             "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
             "url_route": f"{PREFIX}-run",
         },
+        {
+            "name": "Image features",
+            "destination": "task_instance",
+            "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}#{{TASK_ID}}",
+            "url_route": f"{PREFIX}-task",
+        },
     ]
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.run_params import ClassifyParams
 from imagefeatures.settings import Settings
+from imagefeatures.steps import PLAN
 from imagefeatures_airflow.form import params_of, redrive_params_of
 
 if TYPE_CHECKING:
@@ -29,15 +31,23 @@ def plan(
     params: dict[str, Any],
     partition_key: str | None,
     run: DagRunProtocol | None = None,
+    keep: Callable[[str, Any], None] | None = None,
 ) -> str:
     """Settle the run of a dataset whose file is in that folder. Returns the URI of its run.json.
 
-    params, partition_key, run: as for `form.params_of`.
+    params, partition_key, run: as for `form.params_of`. keep: keeps a value in Airflow under a key; what stops the task
+    is kept so, for the page.
     """
-    settled = params_of(params, partition_key, run)
-    if settled.partition:
-        print(f"this run fills the partition {settled.partition} of {names.table_name(dataset)}; days are those of UTC")
-    return plan_run(find_dataset(folder, dataset), settled, None, Settings.from_env())
+    try:
+        settled = params_of(params, partition_key, run)
+        if settled.partition:
+            table = names.table_name(dataset)
+            print(f"this run fills the partition {settled.partition} of {table}; days are those of UTC")
+        return plan_run(find_dataset(folder, dataset), settled, None, Settings.from_env())
+    except ImageFeaturesError as error:
+        if keep:
+            keep(stops.STOPPED, asdict(stops.Stop(PLAN, type(error).__name__, str(error))))
+        raise
 
 
 class Redrives(NamedTuple):

@@ -24,6 +24,8 @@ DATASETS = {
     "hostile": "source: file://{photos}/hostile/\nlimits: {{max_rejected: 1, max_bytes: 1000000}}",
     # Objects that are no images, until a test mends them.
     "mended": "source: file://{photos}/mended/{{partition}}/\nlimits: {{max_rejected: 1}}",
+    # Drawn photos of two days, with objects that are none: for the pages in a browser.
+    "shown": "source: file://{photos}/shown/{{partition}}/\nlimits: {{max_rejected: 1}}",
     "broken": "source: file:///data/\nlimits: {{max_bytes: -1}}",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -77,6 +78,14 @@ class Page(HTMLParser):
             cells[-1] = " ".join(f"{cells[-1]} {data}".split())
 
 
+OUR_SCRIPT = re.compile(rf'<script src="({PAGE}/page\.js\?v=[0-9a-f]{{16}})"></script>')
+
+
+def runs_only_our_script(page: Page) -> bool:
+    """Whether the page has one script, which is our file and has no text of its own."""
+    return page.tags.count("script") == page.html.lower().count("<script") == len(OUR_SCRIPT.findall(page.html)) == 1
+
+
 def request(app: Any, method: str, path: str, **given: Any) -> httpx.Response:
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -135,6 +144,7 @@ def dag_run_is(dag_id: str, run_id: str, state: str, **tasks: str) -> None:
         session.execute(update(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id).values(state=state))
         for task_id, of_task in tasks.items():
             row = {"id": uuid.uuid4(), "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": -1}
+            row |= {"try_number": 1, "start_date": START, "end_date": START + dt.timedelta(seconds=30)}
             row |= {"state": of_task, "pool": "default_pool", "pool_slots": 1, "executor_config": {}}
             session.execute(insert(TaskInstance).values(**row))
 

@@ -1,10 +1,14 @@
-"""The web page "Image features": what is published, and its objects, as plain HTML; the map alone needs a script.
+"""The web page "Image features": what is published, and its objects, as HTML; the map alone needs a script.
 
     app          the application: the guard, the headers, the error page, and the pages below
     access       who may see what
     datasets     every dataset; one dataset; one partition
     run          the partition that a DAG run fills
-    unpublished  a DAG run that is under way or has failed
+    unpublished  a DAG run that is under way or has failed: its tasks and steps
+    looks        how far it is by its files: one look for all who watch it
+    timeline     the partitions of a dataset in order, with those that are missing
+    charts       their trends, as small drawings
+    dag_runs     the DAG runs of datasets, as Airflow knows them
     quarantine   quarantined objects of all datasets
     actions      to run a partition again, to take its quarantined objects again
     gallery      the photos of a partition
@@ -19,6 +23,7 @@
     thumbnails   small pictures of them
     published    what is published: read by few threads, kept for seconds
     threads      the threads in which a page is made
+    script       the script of all pages
     rendering    templates, filters, headers
 
 A new page is a module with a `router` that is named in `app.PAGES`. Only Airflow's API server imports `app`:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -60,20 +60,23 @@ def readable(user: BaseUser, datasets: Iterable[str]) -> set[str]:
 
 def may_trigger(user: BaseUser, dag_id: str) -> bool:
     """Whether the user may start runs of the DAG."""
-    team = DagModel.get_dag_id_to_team_name_mapping([dag_id]).get(dag_id)
-    details = DagDetails(id=dag_id, team_name=team)
-    return get_auth_manager().is_authorized_dag(
-        method="POST", access_entity=DagAccessEntity.RUN, user=user, details=details
-    )
+    return _may(user, "POST", DagAccessEntity.RUN, dag_id)
+
+
+def may_read_runs(user: BaseUser, dag_id: str) -> bool:
+    """Whether the user may see the DAG's runs, and their states."""
+    return _may(user, "GET", DagAccessEntity.RUN, dag_id)
 
 
 def may_read_logs(user: BaseUser, dag_id: str) -> bool:
     """Whether the user may read what the DAG's tasks have logged: places of files, names of hosts."""
+    return _may(user, "GET", DagAccessEntity.TASK_LOGS, dag_id)
+
+
+def _may(user: BaseUser, method: Literal["GET", "POST"], entity: DagAccessEntity, dag_id: str) -> bool:
     team = DagModel.get_dag_id_to_team_name_mapping([dag_id]).get(dag_id)
     details = DagDetails(id=dag_id, team_name=team)
-    return get_auth_manager().is_authorized_dag(
-        method="GET", access_entity=DagAccessEntity.TASK_LOGS, user=user, details=details
-    )
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, user=user, details=details)
 
 
 def may_see_import_errors(user: BaseUser) -> bool:

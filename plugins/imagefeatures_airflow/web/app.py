@@ -4,7 +4,8 @@
 /datasets/{dataset}                          one dataset: all its partitions
 /datasets/{dataset}/partitions/{partition}   one partition
 /dags/{dag_id}/runs/{run_id}                 the partition that a DAG run fills
-…/rejected.csv                               of the last two: every rejected object
+…/progress                                   JSON: how far that run is
+…/rejected.csv                               of a run and of a partition: every rejected object
 …/partitions/{partition}/gallery             its photos
 …/partitions/{partition}/audit               labels in doubt, and photos that are there twice
 …/audit/{table}.csv                          the same as CSV
@@ -12,6 +13,7 @@
 …/maps/{digest}/points, …/photos/{point}     of a map, for its script: JSON, and a small picture of each photo
 /static/{name}                               scripts and style sheets
 …/partitions/{partition}/thumbnails/{id}     a small picture of an object of the partition
+/page.js                                     the script of all pages
 /quarantine, /quarantine.csv                 quarantined objects, by dataset, partition, reason and text
 /dags/{dag_id}/partitions/{partition}/trigger  POST: run a partition again, or take its objects again
 
@@ -36,6 +38,7 @@ from imagefeatures_airflow.web import (
     quarantine,
     rendering,
     run,
+    script,
     static,
     thumbnails,
 )
@@ -52,6 +55,7 @@ PAGES = (
     audit.router,
     feature_map.router,
     static.router,
+    script.router,
 )
 
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.

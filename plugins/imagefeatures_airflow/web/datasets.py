@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from fastapi import APIRouter, Request
@@ -21,11 +23,17 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.web import access, rendering
+from imagefeatures_airflow.web.charts import Chart, charts
+from imagefeatures_airflow.web.dag_runs import RunOfDag, runs_of
 from imagefeatures_airflow.web.published import Published, Row, Unavailable, published
 from imagefeatures_airflow.web.threads import in_thread
+from imagefeatures_airflow.web.timeline import WORDS, Timeline, fingerprint_changes, timeline
 
 LATEST = 10
-"""Partitions of each dataset on the first page."""
+"""Partitions of each dataset in its table on the first page."""
+
+RECENT = 60
+"""The same in its strip."""
 
 router = APIRouter()
 
@@ -66,6 +74,19 @@ class DatasetView:
         return next((row for row in self.runs if row["partition_key"] == key), None)
 
 
+@dataclass(frozen=True)
+class History:
+    """The partitions of a dataset over time. last_run: None where there is none that the user may see.
+
+    changes: the partitions at which the fingerprint changed, newest first, each with the one before.
+    """
+
+    timeline: Timeline
+    charts: tuple[Chart, ...]
+    changes: list[tuple[Row, str | None]]
+    last_run: RunOfDag | None
+
+
 @router.get("/")
 async def every_dataset(request: Request, user: access.User) -> HTMLResponse:
     """Every dataset that the user may see: its totals and its latest partitions."""
@@ -77,6 +98,7 @@ async def every_dataset(request: Request, user: access.User) -> HTMLResponse:
         if not access.may_see_import_errors(user):
             errors = []
         facts = {"datasets": views, "errors": errors, "latest": LATEST, "folder": settings.datasets}
+        facts |= {"histories": histories(user, settings, views), "recent": RECENT, "words": WORDS}
         return rendering.page(request, "index.html", **facts)
 
     return await in_thread(show)
@@ -91,7 +113,7 @@ async def one_dataset(request: Request, user: access.User, dataset: str) -> HTML
     def show() -> HTMLResponse:
         if not (view := visible_dataset(user, settings, runs, dataset)):
             return _no_such_dataset(request, dataset)
-        return rendering.page(request, "dataset.html", dataset=view, note=None)
+        return rendering.page(request, "dataset.html", dataset=view, note=None, **history(user, settings, view))
 
     return await in_thread(show)
 
@@ -112,6 +134,26 @@ async def one_partition(request: Request, user: access.User, dataset: str, parti
         return rendering.message(request, "Not published", text)
 
     return await in_thread(show)
+
+
+def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) -> dict[str, History]:
+    """The history of each dataset, by its name: of its rows, and of the DAG runs that the user may see. Blocks."""
+    seen = runs_of(settings, [view.name for view in views if access.may_read_runs(user, view.dag_id)])
+    now = dt.datetime.now(dt.UTC)
+    return {
+        view.name: History(
+            timeline(view.runs, view.file, seen.under_way.get(view.name, {}), now),
+            charts(view.runs),
+            fingerprint_changes(view.runs),
+            seen.last.get(view.name),
+        )
+        for view in views
+    }
+
+
+def history(user: BaseUser, settings: Settings, view: DatasetView) -> dict[str, Any]:
+    """What the template of one dataset needs of its history. Blocks."""
+    return {"history": histories(user, settings, [view])[view.name], "words": WORDS}
 
 
 def visible_datasets(user: BaseUser, settings: Settings, runs: Published) -> tuple[list[DatasetView], list[str]]:

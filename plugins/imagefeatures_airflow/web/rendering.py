@@ -7,31 +7,33 @@ import datetime as dt
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from imagefeatures.progress import duration
 from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.steps import SPARK_STEPS
 from imagefeatures_airflow.web import statistics
 
-if TYPE_CHECKING:
-    from imagefeatures.progress import StepStatus
-    from imagefeatures_airflow.web.unpublished import TaskStates
-
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+SCRIPT = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+SCRIPT_VERSION = hashlib.sha256(SCRIPT.encode()).hexdigest()[:16]
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
+STRIKING = 0.01
+"""From this share on, rejected objects are shown in red; fewer are told quietly."""
+
 HEADERS = {
-    # A browser loads nothing but this style sheet and thumbnails of ours, and runs nothing. Only Airflow's UI may show
-    # the page in a frame, and forms lead nowhere else.
+    # A browser loads nothing but this style sheet, thumbnails and scripts of ours, and asks nobody else. Only Airflow's
+    # UI may show the page in a frame, and forms lead nowhere else.
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src 'self'; "
+        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src 'self'; script-src 'self'; connect-src 'self'; "
         "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -41,12 +43,18 @@ HEADERS = {
 
 
 def page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
-    """A page, with every value escaped. Raises jinja2.UndefinedError when the template uses a value not in `facts`.
+    """A page, with every value escaped. Raises jinja2.UndefinedError when the template uses a value not in `facts`."""
+    return HTMLResponse(part(request, template, **facts), status)
 
-    The template knows as `root` where Airflow has mounted the application, below whatever path of the host that is.
+
+def part(request: Request, template: str, **facts: Any) -> str:
+    """A page, or a part of one, as `page`.
+
+    The template knows as `root` where Airflow has mounted the application, below whatever path of the host that is, and
+    as `home` where Airflow's own pages are.
     """
     root = request.scope["root_path"].rstrip("/")
-    return HTMLResponse(_ENVIRONMENT.get_template(template).render(root=root, **facts), status)
+    return _ENVIRONMENT.get_template(template).render(root=root, home=root.rpartition("/")[0], **facts)
 
 
 def message(request: Request, title: str, text: str, status: int = 404) -> HTMLResponse:
@@ -114,15 +122,13 @@ def per_second(value: float) -> str:
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def step_state(step: StepStatus, tasks: TaskStates) -> str:
-    """The state of a step of a run that is not published, in words."""
-    if step.finished:
-        return "done"
-    if not tasks.under_way:
-        return "not finished"
-    if step.no_model:
-        return "waits for the model"
-    return f"{seconds(step.seconds_left)} left" if step.seconds_left is not None else "under way"
+def severity(part: float, whole: float) -> str:
+    """How much a share of rejected objects should strike the eye: the class of the style sheet.
+
+    >>> severity(0, 1000), severity(2, 1000), severity(10, 1000), severity(1, 3)
+    ('', 'few', 'bad', 'bad')
+    """
+    return "" if not part else "bad" if part >= STRIKING * whole else "few"
 
 
 def elapsed(row: dict[str, Any]) -> float:
@@ -173,7 +179,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({"count": "{:,}".format, "moment": moment, "seconds": seconds, "size": size})
-    environment.filters.update({"per_second": per_second, "without_secrets": without_secrets})
+    environment.filters.update({"per_second": per_second, "without_secrets": without_secrets, "duration": duration})
     environment.globals.update(
         {
             "STYLE": STYLE,
@@ -183,10 +189,11 @@ def _environment() -> Environment:
             "share": share,
             "rate": rate,
             "elapsed": elapsed,
+            "severity": severity,
+            "SCRIPT_VERSION": SCRIPT_VERSION,
         }
     )
     environment.globals |= {"statistics_of": statistics.statistics_of, "newest_alerts": statistics.newest_alerts}
-    environment.globals["step_state"] = step_state
     environment.globals["airflow"] = airflow_command()
     return environment
 

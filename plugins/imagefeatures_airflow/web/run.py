@@ -5,22 +5,29 @@ Besides, as CSV: every object that a DAG run has rejected, and every quarantined
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from airflow.utils.session import create_session
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy.orm import Session
 
 from imagefeatures import names
 from imagefeatures.cost import RunCost
-from imagefeatures.errors import ParamsError
+from imagefeatures.errors import ImageFeaturesError, ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
+from imagefeatures.stops import STOPPED, Stop
 from imagefeatures_airflow.web import access, downloads, rendering, unpublished
-from imagefeatures_airflow.web.datasets import current_settings, visible_dataset
+from imagefeatures_airflow.web.datasets import current_settings, history, visible_dataset
+from imagefeatures_airflow.web.looks import Look, look
+from imagefeatures_airflow.web.partitions import NotShown
 from imagefeatures_airflow.web.published import Row, published
 from imagefeatures_airflow.web.threads import in_thread
 from imagefeatures_airflow.web.unpublished import TaskStates
@@ -29,6 +36,9 @@ if TYPE_CHECKING:
     from imagefeatures.rejections import Rejections
 
 router = APIRouter()
+
+MOST_SHOWN = 20
+"""So many rejected objects of a failed run are shown; all of them can be downloaded."""
 
 REDRIVE = (
     "This DAG run is a re-drive: it takes quarantined objects again, and merges what is whole now into the partitions "
@@ -44,39 +54,54 @@ CLASSIFY = (
 async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str) -> HTMLResponse:
     """The partition that a DAG run has published; else the run itself, as far as its files tell.
 
-    All partitions of the dataset while the run is not planned, and for a re-drive or a classifier, which may be of
-    many.
+    All partitions of the dataset for a re-drive or a classifier, which may be of many.
     """
     settings = current_settings()
     runs = await published(settings)
+    redriven = names.dataset_redriven_by(dag_id)
+    classified = names.dataset_classified_by(dag_id)
+    name = redriven or classified or names.dataset_of(dag_id)
+    dataset = await in_thread(lambda: visible_dataset(user, settings, runs, name)) if name else None
+    if not dataset:
+        text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
+        return rendering.message(request, "Not an image features DAG", text)
+    if redriven or classified:
+        facts = {"dataset": dataset, "note": REDRIVE if redriven else CLASSIFY}
+        return await in_thread(
+            lambda: rendering.page(request, "dataset.html", **facts, **history(user, settings, dataset))
+        )
+    found = await in_thread(lambda: known_to_airflow(user, settings, dag_id, run_id))
+    row = dataset.partition(found.layout.partition) if found.layout else None
+    own_row = row if row and found.layout and row["run_id"] == found.layout.run_id else None
+    seen = await look(found.layout) if found.layout and not own_row else None
 
     def show() -> HTMLResponse:
-        redriven = names.dataset_redriven_by(dag_id)
-        classified = names.dataset_classified_by(dag_id)
-        name = redriven or classified or names.dataset_of(dag_id)
-        dataset = visible_dataset(user, settings, runs, name) if name else None
-        if dataset and (redriven or classified):
-            note_of = REDRIVE if redriven else CLASSIFY
-            return rendering.page(request, "dataset.html", dataset=dataset, row=None, note=note_of, rejected=None)
-        if not dataset:
-            text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
-            return rendering.message(request, "Not an image features DAG", text)
-        with create_session(scoped=False) as session:  # only now: no connection is held while the catalog is read
-            run = planned_run(session, settings, dag_id, run_id)
-            tasks = unpublished.task_states(session, dag_id, run_id)
-        row = dataset.partition(run.partition) if run else None
-        facts: dict[str, Any] = {"dataset": dataset, "row": row, "note": note(run, row, tasks)}
-        facts["rejected"] = f"dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}" if run else None
-        own = unpublished.read(run, tasks) if run and not (row and row["run_id"] == run.run_id) else None
-        if own:
-            facts["stop"] = own.stop if access.may_read_logs(user, dag_id) else None
-            facts["seconds_between_views"] = unpublished.SECONDS_BETWEEN_VIEWS
-            return rendering.page(request, "run.html", run=own, **facts)
-        if not row:
-            return rendering.page(request, "dataset.html", **facts)
-        return rendering.page(request, "partition.html", cost=RunCost.of(row, settings.prices), **facts)
+        facts: dict[str, Any] = {"dataset": dataset, "row": row, "note": note(found.layout, row, found.tasks)}
+        facts["rejected"] = f"{rendering.path('dags', dag_id, 'runs', run_id)}" if found.layout else None
+        if own_row:
+            facts |= {"logs": [(dag_id, run_id, task) for task in found.tasks.begun]}
+            return rendering.page(request, "partition.html", cost=RunCost.of(own_row, settings.prices), **facts)
+        first = first_rejected(found.layout) if seen and found.layout and found.tasks.has_failed else []
+        facts |= {"first_rejected": first, "most_shown": MOST_SHOWN}
+        facts["partition"] = found.layout.partition if found.layout else ""
+        return rendering.page(request, "run.html", **facts, **progress_facts(found, seen))
 
     return await in_thread(show)
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}/progress", dependencies=[access.READER_OF_XCOM])
+async def progress(request: Request, user: access.User, dag_id: str, run_id: str) -> JSONResponse:
+    """How far a DAG run is, for the script of its page.
+
+    under_way: whether it is worth to ask again. html: the part of the page that changes.
+    """
+    settings, name = current_settings(), names.dataset_of(dag_id)
+    if not name or not await in_thread(lambda: access.readable(user, {name})):
+        raise NotShown(f"{dag_id} fills no dataset, or none that you may see.")
+    found = await in_thread(lambda: known_to_airflow(user, settings, dag_id, run_id))
+    seen = await look(found.layout) if found.layout and found.tasks.under_way else None
+    html = await in_thread(lambda: rendering.part(request, "progress.html", **progress_facts(found, seen)))
+    return JSONResponse({"under_way": found.tasks.under_way, "html": html})
 
 
 @router.get("/dags/{dag_id}/runs/{run_id}/rejected.csv", dependencies=[access.READER_OF_XCOM])
@@ -126,20 +151,75 @@ async def rejected_of_partition(request: Request, user: access.User, dataset: st
     return await downloads.csv_of(found.rows(), f"rejected-{found.run_id}")
 
 
+@dataclass(frozen=True)
+class Found:
+    """A DAG run that a user may see. layout: its own run, None before it is planned. stop: what stopped its plan.
+
+    reads_logs: whether the user may read what its tasks have logged.
+    """
+
+    dag_id: str
+    run_id: str
+    layout: Layout | None
+    tasks: TaskStates
+    stop: Stop | None
+    reads_logs: bool
+
+
+def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: str) -> Found:
+    """What Airflow knows of a DAG run, for a user who may read its XCom. Blocks."""
+    may_read_logs = access.may_read_logs(user, dag_id)
+    with create_session(scoped=False) as session:  # only now: no connection is held while the catalog is read
+        layout = planned_run(session, settings, dag_id, run_id)
+        tasks = unpublished.task_states(session, dag_id, run_id)
+        stop = None if layout or not tasks.failed else stopped_plan(session, dag_id, run_id)
+    return Found(dag_id, run_id, layout, tasks, stop, may_read_logs)
+
+
+def progress_facts(found: Found, seen: Look | None) -> dict[str, Any]:
+    """What the template of the part that changes needs."""
+    stop = None if found.tasks.has_succeeded else found.stop or (seen.stop if seen else None)
+    return {
+        "found": found,
+        "look": seen,
+        "steps": unpublished.step_views(found.tasks, seen),
+        "stop": stop if found.reads_logs else None,
+        "seconds_between_views": unpublished.SECONDS_BETWEEN_VIEWS,
+        "seconds_between_looks": unpublished.SECONDS_BETWEEN_LOOKS,
+    }
+
+
+def first_rejected(layout: Layout) -> list[Mapping[str, Any]]:
+    """The first MOST_SHOWN rejected objects of a run that is not published; none where they cannot be read. Blocks."""
+    from imagefeatures import rejections
+
+    with contextlib.suppress(ImageFeaturesError):  # the page says how many there are, and links to all of them
+        return list(islice(rejections.of_staged(layout).rows(), MOST_SHOWN))
+    return []
+
+
 def planned_run(session: Session, settings: Settings, dag_id: str, run_id: str) -> Layout | None:
     """The run that the task `plan` of this DAG run settled; None before that.
 
     None as well when what plan has returned is no run of this dataset in this lake.
     """
-    query = XComModel.get_many(dag_ids=dag_id, run_id=run_id, task_ids="plan", key=XCOM_RETURN_KEY, limit=1)
-    returned = session.execute(query.with_only_columns(XComModel.value)).first()
-    if not returned:
-        return None
     try:
-        uri = str(XComModel.deserialize_value(returned))
+        uri = str(_from_plan(session, dag_id, run_id, XCOM_RETURN_KEY))
         return Layout.of_run_file(uri, settings.lake, names.dataset_of(dag_id))
     except ParamsError:
         return None
+
+
+def stopped_plan(session: Session, dag_id: str, run_id: str) -> Stop | None:
+    """What stopped the task `plan` of this DAG run; None when nothing has, or it left no word."""
+    kept = _from_plan(session, dag_id, run_id, STOPPED)
+    return Stop.of_mapping(kept) if isinstance(kept, dict) else None
+
+
+def _from_plan(session: Session, dag_id: str, run_id: str, key: str) -> Any:
+    query = XComModel.get_many(dag_ids=dag_id, run_id=run_id, task_ids="plan", key=key, limit=1)
+    returned = session.execute(query.with_only_columns(XComModel.value)).first()
+    return XComModel.deserialize_value(returned) if returned else None
 
 
 def note(run: Layout | None, row: Row | None, tasks: TaskStates) -> str:
@@ -149,7 +229,10 @@ def note(run: Layout | None, row: Row | None, tasks: TaskStates) -> str:
     """
     failed = f"Failed: {', '.join(tasks.failed)}; that task's log says more." if tasks.failed else ""
     if not run:
-        return failed or "This DAG run has no partition yet. If its task plan has failed, that task's log says why."
+        waits = "This DAG run has no partition yet."
+        return failed or (
+            waits if tasks.under_way else f"{waits} If its task plan has failed, that task's log says why."
+        )
     if row and row["run_id"] == run.run_id:
         return "This DAG run published this partition."
     if tasks.has_failed:

@@ -1,9 +1,10 @@
-"""A DAG run whose own run is not what is published: how far it is, what it rejected, and why it stopped."""
+"""A DAG run whose own run is not what is published: the state of its tasks, and of each step."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
@@ -11,23 +12,41 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from imagefeatures import stops
-from imagefeatures.errors import ImageFeaturesError
-from imagefeatures.layout import Layout
-from imagefeatures.progress import StepStatus, read_status
-from imagefeatures.stops import Stop
-from imagefeatures_airflow.web.published import Unavailable
+from imagefeatures.progress import StepStatus, duration
+from imagefeatures.steps import PLAN, STEPS
+from imagefeatures_airflow.web.looks import Look
 
 SECONDS_BETWEEN_VIEWS = 10
-"""After which a page of a run that is under way asks for itself again."""
+"""After which a page of a run that is under way asks for itself again, where no script runs."""
+
+SECONDS_BETWEEN_LOOKS = 2
+"""After which the script of the page asks how far the run is."""
+
+TASKS = (PLAN, "model", *STEPS)
+"""The tasks of every run, in order."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a DAG run. state: None before it is scheduled."""
+
+    state: str | None
+    started: dt.datetime | None = None
+    ended: dt.datetime | None = None
+    tries: int = 0
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its latest try has taken so far; None before it has begun."""
+        return ((self.ended or dt.datetime.now(dt.UTC)) - self.started).total_seconds() if self.started else None
 
 
 @dataclass(frozen=True)
 class TaskStates:
-    """What Airflow knows of a DAG run. state: None when it does not know the run. failed: its failed tasks."""
+    """What Airflow knows of a DAG run. state: None when it does not know the run. tasks: by their names."""
 
     state: str | None
-    failed: tuple[str, ...]
+    tasks: Mapping[str, Task] = field(default_factory=dict)
 
     @property
     def under_way(self) -> bool:
@@ -37,51 +56,64 @@ class TaskStates:
     def has_failed(self) -> bool:
         return self.state == DagRunState.FAILED
 
-
-@dataclass(frozen=True)
-class Unpublished:
-    """A run in its staging folder, as the page shows it.
-
-    steps: those that it has reached. listed: None while its source is not listed. reasons: how many objects it has
-    rejected for each, the most frequent first. stop: what stopped it last.
-    """
-
-    layout: Layout
-    tasks: TaskStates
-    steps: tuple[StepStatus, ...]
-    listed: int | None
-    reasons: tuple[tuple[str, int], ...]
-    stop: Stop | None
+    @property
+    def has_succeeded(self) -> bool:
+        return self.state == DagRunState.SUCCESS
 
     @property
-    def rejected(self) -> int:
-        return sum(count for _, count in self.reasons)
+    def begun(self) -> list[str]:
+        """The tasks that have a log, in order."""
+        ordered = [*TASKS, *(name for name in self.tasks if name not in TASKS)]
+        return [name for name in ordered if name in self.tasks and self.tasks[name].tries]
+
+    @property
+    def failed(self) -> list[str]:
+        """Its failed tasks."""
+        return sorted(name for name, task in self.tasks.items() if task.state == TaskInstanceState.FAILED)
+
+
+@dataclass(frozen=True)
+class StepView:
+    """A task of a run as the page shows it. status: of its images; None of a task that has none, or is not reached."""
+
+    name: str
+    task: Task
+    status: StepStatus | None
+    of_run: TaskStates
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        own = self.task.state
+        if own == TaskInstanceState.FAILED:
+            return "failed"
+        if own == TaskInstanceState.SUCCESS or (self.status and self.status.finished):
+            return "done"
+        if own == TaskInstanceState.SKIPPED:
+            return "skipped"
+        if own == TaskInstanceState.UP_FOR_RETRY and self.of_run.under_way:
+            return f"waits for try {self.task.tries + 1}"
+        begun = self.status is not None or own == TaskInstanceState.RUNNING
+        if not self.of_run.under_way:
+            return "not finished" if begun else "not reached"
+        if self.status and self.status.no_model:
+            return "waits for the model"
+        if self.status and self.status.seconds_left is not None:
+            return f"{duration(self.status.seconds_left)} left"
+        return "under way" if begun else "waits"
 
 
 def task_states(session: Session, dag_id: str, run_id: str) -> TaskStates:
-    """The state of a DAG run, and which of its tasks have failed."""
-    of_run = (DagRun.dag_id == dag_id, DagRun.run_id == run_id)
-    state = session.scalar(select(DagRun.state).where(*of_run))
-    of_tasks = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
-    failed = select(TaskInstance.task_id).where(*of_tasks, TaskInstance.state == TaskInstanceState.FAILED)
-    return TaskStates(state, tuple(sorted(session.scalars(failed))))
+    """The states of a DAG run and of its tasks."""
+    state = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    columns = (TaskInstance.state, TaskInstance.start_date, TaskInstance.end_date, TaskInstance.try_number)
+    of_run = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+    found = session.execute(select(TaskInstance.task_id, *columns).where(*of_run))
+    return TaskStates(state, {name: Task(*of_task) for name, *of_task in found})
 
 
-def read(layout: Layout, tasks: TaskStates) -> Unpublished | None:
-    """The run as its files tell it; None when its folder is gone. Raises Unavailable when they cannot be read."""
-    from imagefeatures import rejections
-
-    try:
-        status = read_status(layout)
-        if status is None:
-            return None
-        found = rejections.of_staged(layout)
-    except ImageFeaturesError as error:
-        kind = type(error).__name__
-        raise Unavailable(f"The run's files cannot be read now ({kind}). Check the store of the lake.") from None
-    stop = None if tasks.state == DagRunState.SUCCESS else stops.last(layout)
-    return Unpublished(layout, tasks, status.steps, found.listed, _by_count(found.reasons), stop)
-
-
-def _by_count(reasons: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(reasons.items(), key=lambda counted: (-counted[1], counted[0])))
+def step_views(tasks: TaskStates, look: Look | None) -> list[StepView]:
+    """All tasks of a run, in order; those that the DAG has besides come last."""
+    statuses = {status.step: status for status in look.steps} if look else {}
+    ordered = [*TASKS, *(name for name in tasks.tasks if name not in TASKS)]
+    return [StepView(name, tasks.tasks.get(name, Task(None)), statuses.get(name), tasks) for name in ordered]

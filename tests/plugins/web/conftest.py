@@ -47,10 +47,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A view reads rows that were published before it. Tests of how long rows are kept set that time again."""
-    from imagefeatures_airflow.web import published
+    """A view reads what was there before it. Tests of how long rows and looks are kept set that time again."""
+    from imagefeatures_airflow.web import looks, published
 
     monkeypatch.setattr(published, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(looks, "FRESH_SECONDS", 0.0)
 
 
 @pytest.fixture

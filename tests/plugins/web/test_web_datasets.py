@@ -26,8 +26,9 @@ def test_the_first_page_has_totals_and_the_latest_partitions(site: Site, setting
     totals, latest = page.tables
     assert totals[1] == [
         "fruit", "12", "14,400", "14,392", "8", "<0.1 %", "6 TRUNCATED 2 CORRUPT", "2026-11-12", "2026-11-03 00:01 UTC",
+        "none",
     ]  # fmt: skip
-    assert totals[2] == ["herbs", "0", "0", "0", "0", "–", "nothing published yet"]
+    assert totals[2] == ["herbs", "0", "0", "0", "0", "–", "nothing published yet", "none"]
     assert [row[0] for row in latest[2:]] == days[:1:-1]
     assert latest[2] == [
         "2026-11-12", "1,200", "1,197", "3", "2 CORRUPT 1 TRUNCATED", "–", "1,200", "600", "400", "90 s",

@@ -22,6 +22,9 @@ def test_importing_the_plugin_imports_no_web_framework(tmp_path: Path) -> None:
 def test_the_button_and_the_menu_entry_lead_to_routes_that_exist(site: Site, plugin_app: Any) -> None:
     from imagefeatures_airflow.plugin import ImageFeaturesPlugin
 
-    views = {view["destination"]: "/" + view["href"].lower() for view in ImageFeaturesPlugin.external_views}
-    assert views.keys() == {"nav", "dag_run"}
+    views = {
+        view["destination"]: "/" + view["href"].lower().partition("#")[0] for view in ImageFeaturesPlugin.external_views
+    }
+    assert views.keys() == {"nav", "dag_run", "task_instance"}
+    assert len({view["url_route"] for view in ImageFeaturesPlugin.external_views}) == len(views)
     assert set(views.values()) <= {PAGE + route.path for route in plugin_app.routes}

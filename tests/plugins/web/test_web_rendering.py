@@ -1,4 +1,4 @@
-"""What the pages consist of: no script, escaped values, headers, tables that a screen reader can follow."""
+"""What the pages consist of: no script but ours, escaped values, headers, tables that a screen reader can follow."""
 
 from __future__ import annotations
 
@@ -11,21 +11,33 @@ from urllib.parse import quote
 import pytest
 
 from imagefeatures.settings import REPOSITORY, Settings
-from support.web import PAGE, Site, dataset_file, publish, runs_row
+from support.web import OUR_SCRIPT, PAGE, Site, dataset_file, publish, runs_only_our_script, runs_row
 
 NAUGHTY = """<img src=x onerror="alert(1)">'&quot;"""
 
 
-def test_the_page_may_load_nothing_and_run_nothing(site: Site, settings: Settings) -> None:
+def test_the_page_may_load_and_run_nothing_but_what_is_ours(site: Site, settings: Settings) -> None:
     answer = site.get(PAGE + "/", Cookie=f"_token={site.login}")
     style = answer.text.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = answer.headers["Content-Security-Policy"]
-    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; frame-ancestors 'self'")
-    assert policy.endswith("; base-uri 'none'; form-action 'self'")
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; script-src 'self'; connect-src 'self'; "
+        "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+    )
     assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_script_is_a_file_that_browsers_may_keep(site: Site, settings: Settings) -> None:
+    address = OUR_SCRIPT.search(site.page().html)[1]
+    answer = site.get(address, Cookie=f"_token={site.login}")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert hashlib.sha256(answer.content).hexdigest().startswith(address.rpartition("=")[2])
 
 
 def test_every_value_of_the_tables_is_escaped(site: Site, settings: Settings) -> None:
@@ -42,7 +54,8 @@ def test_every_value_of_the_tables_is_escaped(site: Site, settings: Settings) ->
         site.page("/datasets/%3Cscript%3Ealert(1)", 404),
         site.page("/dags/%3Cscript%3Ealert(1)/runs/x", 404),
     ):
-        assert not {"script", "img", "iframe", "form", "object", "link", "base"} & set(page.tags)
+        assert not {"img", "iframe", "form", "object", "link", "base"} & set(page.tags)
+        assert runs_only_our_script(page)
         assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
         assert all(value.startswith(PAGE + "/") for _, name, value in page.attributes if name in ("href", "src"))
     assert index.text.count(NAUGHTY) >= 6  # dataset, reason (twice), section, partition, run

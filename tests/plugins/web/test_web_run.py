@@ -16,8 +16,8 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
     said = {
         "own": "fruit 2026-11-02 This DAG run published this partition.",
         "other": "fruit 2026-11-02 What the partition holds is of another run; this DAG run's own is other-run.",
-        "running": "fruit This DAG run fills partition 2026-11-05, which is not published yet.",
-        "foreign": "fruit This DAG run has no partition yet. If its task plan has failed, that task's log says why.",
+        "running": "fruit 2026-11-05 This DAG run fills partition 2026-11-05, which is not published yet.",
+        "foreign": "fruit This DAG run has no partition yet. Listed",
         "new": "fruit This DAG run has no partition yet. If its task plan has failed, that task's log says why.",
     }
     for dag_run, note in said.items():

@@ -21,6 +21,7 @@ from support.shared import PARTITION, THIS_PROCESS
 from support.web import PAGE, Site, dag_run_is, publish, return_from_plan, runs_row
 
 DAG = "features_wrecks"
+TASKS = ("plan", "model", INGEST, VALIDATE, "resize", "featurize", "register")
 
 
 @pytest.fixture
@@ -53,14 +54,24 @@ def test_a_failed_run_shows_its_own_counts_and_why_it_stopped_beside_what_anothe
     assert "b" not in [tag for tag in page.tags if tag == "b"]
     assert "Listed 3" in said
     assert "Rejected so far 2 66.7 %" in said
-    steps, reasons = page.tables
-    assert [row[0] for row in steps[1:]] == [INGEST, VALIDATE, "resize"]
-    assert steps[2][1] == "2 of 2"
-    assert steps[3][-1] == "not finished"
+    steps, reasons, slowest = page.tables
+    assert [row[0] for row in steps[1:]] == list(TASKS)
+    states = {row[0]: row[1:3] for row in steps[1:]}
+    assert states[INGEST] == ["done", "3 of 3"]
+    assert states[VALIDATE] == ["failed", "2 of 2"]
+    assert states["resize"] == ["not finished", "0 of 1"]
+    assert states["featurize"] == ["not reached", "–"]
+    assert [row[:3] for row in slowest[1:]] in (
+        [["0", INGEST, "3"], ["0", VALIDATE, "2"]],
+        [["0", VALIDATE, "2"], ["0", INGEST, "3"]],
+    )
+    assert "a.jpg UNSUPPORTED_FORMAT" in said  # which, and why
+    assert "b.jpg EMPTY_OBJECT" in said
     assert sorted(row[:2] for row in reasons[1:]) == [["EMPTY_OBJECT", "1"], ["UNSUPPORTED_FORMAT", "1"]]
     assert "9,999" not in said
     assert "777" not in said
     links = [value for _, name, value in page.attributes if name == "href"]
+    assert f"/dags/{DAG}/runs/manual__{request.node.name}/tasks/validate" in links  # its log, in Airflow
     assert f"{PAGE}/datasets/wrecks/partitions/{PARTITION}" in links
     assert ("meta", "http-equiv", "refresh") not in page.attributes
 
@@ -96,9 +107,10 @@ def test_a_run_under_way_shows_how_far_it_is_and_asks_again(
     page = site.page(path(request))
     assert ("meta", "http-equiv", "refresh") in page.attributes
     assert "Listed 3" in page.text
-    assert page.tables[0][1][:2] == [INGEST, "3 of 3"]
-    assert page.tables[0][1][-1] == "done"
-    assert page.tables[0][2][-1] == "under way"
+    states = {row[0]: row[1:3] for row in page.tables[0][1:]}
+    assert states[INGEST] == ["done", "3 of 3"]
+    assert states[VALIDATE][0] == "under way"
+    assert states["register"] == ["waits", "–"]
     assert "stopped" not in page.text
 
 

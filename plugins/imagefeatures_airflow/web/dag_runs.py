@@ -1,0 +1,82 @@
+"""The DAG runs that Airflow knows of datasets: those under way, and the last one of each."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.models.dagrun import DagRun
+from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from sqlalchemy import func, select
+
+from imagefeatures import names
+from imagefeatures.errors import ParamsError
+from imagefeatures.layout import Layout
+from imagefeatures.settings import Settings
+
+MOST = 500
+"""So many runs under way are looked at, the newest."""
+
+
+@dataclass(frozen=True)
+class RunOfDag:
+    """partition: None while it is not planned. started: None while it is queued."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    partition: str | None
+    started: dt.datetime | None
+
+
+@dataclass(frozen=True)
+class RunsOfDags:
+    """under_way: of each dataset, by partition. last: of each dataset the one that was created last."""
+
+    under_way: dict[str, dict[str, RunOfDag]]
+    last: dict[str, RunOfDag]
+
+
+def runs_of(settings: Settings, datasets: Collection[str]) -> RunsOfDags:
+    """Blocks: three questions to Airflow's database, however many datasets there are."""
+    dags = {names.dag_id(name): name for name in datasets}
+    columns = (DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.partition_key, DagRun.start_date)
+    ours = DagRun.dag_id.in_(dags)
+    newest = select(func.max(DagRun.id)).where(ours).group_by(DagRun.dag_id)
+    with create_session(scoped=False) as session:
+        last = session.execute(select(*columns).where(DagRun.id.in_(newest))).all()
+        states = (DagRunState.QUEUED, DagRunState.RUNNING)
+        under_way = session.execute(
+            select(*columns).where(ours, DagRun.state.in_(states)).order_by(DagRun.id.desc()).limit(MOST)
+        ).all()
+        unnamed = {row.run_id for row in (*last, *under_way) if not row.partition_key}
+        planned = session.execute(
+            select(XComModel.dag_id, XComModel.run_id, XComModel.value).where(
+                XComModel.dag_id.in_(dags),
+                XComModel.run_id.in_(unnamed),
+                XComModel.task_id == "plan",
+                XComModel.key == XCOM_RETURN_KEY,
+            )
+        ).all()
+    partitions = {(row.dag_id, row.run_id): _partition(XComModel.deserialize_value(row), settings) for row in planned}
+
+    def told(row: Any) -> RunOfDag:
+        partition = row.partition_key or partitions.get((row.dag_id, row.run_id))
+        return RunOfDag(row.dag_id, row.run_id, str(row.state), partition, row.start_date)
+
+    found = RunsOfDags({name: {} for name in datasets}, {dags[row.dag_id]: told(row) for row in last})
+    for run in map(told, under_way):
+        if run.partition:
+            found.under_way[dags[run.dag_id]].setdefault(run.partition, run)
+    return found
+
+
+def _partition(returned: object, settings: Settings) -> str | None:
+    try:
+        return Layout.of_run_file(str(returned), settings.lake).partition
+    except ParamsError:
+        return None

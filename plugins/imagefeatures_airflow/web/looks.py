@@ -1,0 +1,115 @@
+"""How far runs are that have published nothing, by their files: one look serves everybody who watches a run.
+
+A look lists the folder of the step that is under way and reads its new receipts (`imagefeatures.followed`), however
+large the images are. Looks have threads of their own, so that a store that does not answer holds up no other page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+from collections import Counter, OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imagefeatures import stops
+from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.followed import FollowedRun
+from imagefeatures.layout import Layout
+from imagefeatures.progress import StepStatus, read_status
+from imagefeatures.stops import Stop
+from imagefeatures_airflow.web.published import Unavailable
+from imagefeatures_airflow.web.threads import PAGE_SECONDS
+
+if TYPE_CHECKING:
+    from imagefeatures.shards import Receipt
+
+FRESH_SECONDS = 2.0
+"""How old a look may be when it is shown."""
+
+RUNS = 8
+"""The receipts of so many runs are kept in memory: a run of a million images has some 8,000, of 1 kB each."""
+
+SLOWEST = 5
+"""So many shards are named."""
+
+_pool = ThreadPoolExecutor(2, thread_name_prefix="image features progress")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the files of a run say.
+
+    steps: those that it has reached; the last one is under way, or all are finished. listed: None while its source is
+    not listed. reasons: how many objects it has rejected for each, the most frequent first. slowest: the shards that
+    took longest, of all steps. stop: what stopped it last.
+    """
+
+    steps: tuple[StepStatus, ...]
+    listed: int | None
+    reasons: tuple[tuple[str, int], ...]
+    slowest: tuple[Receipt, ...]
+    stop: Stop | None
+
+    @property
+    def rejected(self) -> int:
+        return sum(count for _, count in self.reasons)
+
+
+@dataclass
+class _Watched:
+    """A run that somebody watches. latest: the look that is under way, or the last one. started: when it began."""
+
+    run: FollowedRun
+    latest: Future[Look | None] | None = None
+    started: float = 0.0
+
+
+_lock = threading.Lock()
+_watched: OrderedDict[Layout, _Watched] = OrderedDict()
+
+
+async def look(layout: Layout) -> Look | None:
+    """How far the run is, at most FRESH_SECONDS ago; None when its folder is gone. Raises Unavailable."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_latest(layout))), PAGE_SECONDS)
+    except TimeoutError:
+        raise Unavailable(
+            f"The run's files were not read within {PAGE_SECONDS:.0f} s. Check the store of the lake."
+        ) from None
+    except ImageFeaturesError as error:
+        kind = type(error).__name__
+        raise Unavailable(f"The run's files cannot be read now ({kind}). Check the store of the lake.") from None
+
+
+def _latest(layout: Layout) -> Future[Look | None]:
+    """The look that is under way, or the last one while it is fresh, or a new one."""
+    with _lock:
+        watched = _watched.setdefault(layout, _Watched(FollowedRun(layout)))
+        _watched.move_to_end(layout)
+        while len(_watched) > RUNS:
+            _watched.popitem(last=False)
+        fresh = time.monotonic() - watched.started < FRESH_SECONDS
+        if watched.latest is None or (watched.latest.done() and (not fresh or watched.latest.exception())):
+            watched.started = time.monotonic()
+            watched.latest = _pool.submit(_look, watched.run)
+        return watched.latest
+
+
+def _look(run: FollowedRun) -> Look | None:
+    status = read_status(run.layout, run)
+    if status is None:
+        return None
+    receipts, reasons = run.known_receipts(), Counter[str]()
+    for receipt in receipts:
+        reasons.update(receipt.reasons)
+    return Look(
+        steps=status.steps,
+        listed=status.steps[0].total,
+        reasons=tuple(sorted(reasons.items(), key=lambda counted: (-counted[1], counted[0]))),
+        slowest=tuple(heapq.nlargest(SLOWEST, receipts, key=lambda receipt: receipt.seconds)),
+        stop=stops.last(run.layout),
+    )

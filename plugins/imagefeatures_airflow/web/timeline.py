@@ -1,0 +1,118 @@
+"""The partitions of a dataset in order: published, with what is quarantined, under way, and missing by its schedule."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from imagefeatures import schedules
+from imagefeatures.datasets import Dataset
+from imagefeatures_airflow.web.dag_runs import RunOfDag
+from imagefeatures_airflow.web.published import Row
+
+State = Literal["registered", "quarantined", "running", "missing"]
+
+WORDS: dict[State, str] = {
+    "registered": "whole",
+    "quarantined": "with quarantined objects",
+    "running": "under way",
+    "missing": "missing",
+}
+"""What the page calls them, in the order of its legend."""
+
+MONTHS = 24
+"""The calendar shows so many months, the newest."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A partition. row: what is published of it. run: the DAG run that fills it now."""
+
+    key: str
+    state: State
+    row: Row | None = None
+    run: RunOfDag | None = None
+
+    @property
+    def share(self) -> float:
+        """Of its listed objects, how many are quarantined: 0 to 1."""
+        return self.row["quarantined"] / self.row["listed"] if self.row and self.row["listed"] else 0.0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """cells: oldest partition first."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def counts(self) -> list[tuple[State, int]]:
+        """How many there are of each state, in the order of WORDS, for those of which there are any."""
+        found = Counter(cell.state for cell in self.cells)
+        return [(state, found[state]) for state in WORDS if found[state]]
+
+    @property
+    def months(self) -> list[tuple[str, list[Cell | None]]]:
+        """The calendar: the days of each month, the newest first; None for a day without a partition.
+
+        Empty where a partition is no day.
+        """
+        if any(day_of(cell.key) is None for cell in self.cells):
+            return []
+        found: dict[str, list[Cell | None]] = {}
+        for month, cells in itertools.groupby(reversed(self.cells), key=lambda cell: cell.key[:7]):
+            days = {int(cell.key[8:]): cell for cell in cells}
+            found[month] = [days.get(day) for day in range(1, 32)]
+        return list(found.items())[:MONTHS]
+
+
+def timeline(
+    rows: Sequence[Row], file: Dataset | None, under_way: Mapping[str, RunOfDag], now: dt.datetime
+) -> Timeline:
+    """rows: of features.runs, of one dataset. file: None where there is no dataset file; then nothing is missing.
+
+    under_way: the DAG runs that fill a partition now, by its key. now: in UTC. A scheduled partition is missing when
+    its run is due and nothing is published; none is before the first partition that is published.
+    """
+    by_key = {row["partition_key"]: row for row in rows}
+    days = [day for key in by_key if (day := day_of(key))]
+    due: list[str] = []
+    if file and file.schedule and days:
+        first = max(file.start_date, min(days))
+        due = [str(day) for day in schedules.due(file.schedule, first, now.replace(tzinfo=None))]
+    keys = {*by_key, *under_way, *due}
+    return Timeline(tuple(_cell(key, by_key.get(key), under_way.get(key)) for key in sorted(keys)))
+
+
+def fingerprint_changes(rows: Sequence[Row]) -> list[tuple[Row, str | None]]:
+    """The partitions at which the fingerprint changes, newest first, each with the one before.
+
+    rows: of features.runs, in any order. The last one is the first partition of all, before which there is none.
+    """
+    ordered = sorted(rows, key=lambda row: row["partition_key"])
+    before = [None, *(row["fingerprint"] for row in ordered)]
+    return [(row, old) for row, old in zip(ordered, before, strict=False) if row["fingerprint"] != old][::-1]
+
+
+def day_of(key: str) -> dt.date | None:
+    """The day that a partition key names; None of a key that is no day.
+
+    >>> day_of("2026-11-02"), day_of("all"), day_of("2026-02-30"), day_of("20261102")
+    (datetime.date(2026, 11, 2), None, None, None)
+    """
+    try:
+        return dt.datetime.strptime(key, "%Y-%m-%d").date() if len(key) == len("2026-11-02") else None
+    except ValueError:
+        return None
+
+
+def _cell(key: str, row: Row | None, run: RunOfDag | None) -> Cell:
+    if run:
+        return Cell(key, "running", row, run)
+    if row is None:
+        return Cell(key, "missing")
+    return Cell(key, "quarantined" if row["quarantined"] else "registered", row)

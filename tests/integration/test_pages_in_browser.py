@@ -1,0 +1,175 @@
+"""The pages in a headless Chromium, against the session's Airflow: filter, copy, re-drive, run again, watch it move.
+
+Screenshots are kept in the folder that the variable SCREENSHOTS names: `make screenshots`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from demo import photos
+from deploy.local.api import Api
+from imagefeatures import read
+from imagefeatures.dataset_files import find_dataset
+from support.airflow_session import DAYS, Deployment
+from support.browser import CHROMIUM, NO_CHROMIUM, Tab, browser
+from support.photos import fill, jpeg
+from support.redriving import Partition
+from support.shared import until
+
+pytestmark = [
+    pytest.mark.long,  # a run from its plan to its publication
+    pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM),
+]
+
+DATASET = "shown"
+GOOD, EMPTY = 24, 3
+PAGE = "/image-features"
+FOLDER = os.environ.get("SCREENSHOTS")
+LAPTOP, PHONE = 1400, 390
+FOLLOWED = "document.querySelector('[data-follow]')"
+
+
+@pytest.fixture(scope="module")
+def days(api: Api, deployment: Deployment, layout: tuple[Path, list[photos.Day]]) -> None:
+    """Two published days: drawn photos of two labels, empty files, and one of text."""
+    dataset = find_dataset(deployment.settings.datasets, DATASET)
+    for day in DAYS:
+        files = {f"{day}/{('pear', 'plum')[at % 2]}/{at:02}.jpg": jpeg(at) for at in range(GOOD)}
+        files |= {f"{day}/pear/empty{at}.jpg": b"" for at in range(EMPTY)} | {f"{day}/plum/text.jpg": b"no picture"}
+        fill(layout[0] / DATASET, files)
+        Partition(dataset, deployment.settings, day).publish()
+
+
+@pytest.fixture(scope="module")
+def tab(api: Api, days: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """A browser of the admin, on a laptop whose system is set to light."""
+    token = api.post("/auth/token", {"username": "admin", "password": api.password})["access_token"]
+    with browser(tmp_path_factory.mktemp("chromium"), {"_token": token}, api.address) as opened:
+        opened.size(LAPTOP)
+        opened.prefers("light")
+        yield opened
+        assert opened.violations == []
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(FOLDER) if FOLDER else tmp_path_factory.mktemp("screenshots")
+
+
+def text(tab: Tab, selector: str = "main") -> str:
+    return " ".join(tab.evaluate(f"document.querySelector({selector!r}).textContent").split())
+
+
+def quarantined(deployment: Deployment, reason: str = "") -> list[str]:
+    rows = read.table(deployment.settings, "quarantine").to_pylist()
+    of_day = [row for row in rows if (row["dataset"], row["partition_key"]) == (DATASET, DAYS[0])]
+    return sorted(row["uri"] for row in of_day if reason in ("", row["reason"]))
+
+
+def test_a_filtered_list_is_copied_and_taken_again(tab: Tab, api: Api, deployment: Deployment) -> None:
+    tab.open(f"{api.address}{PAGE}/")
+    assert "2 with quarantined objects" in text(tab)
+    tab.press(f"a[href$='/datasets/{DATASET}']")
+    tab.press(f"th a[href$='/partitions/{DAYS[0]}']")
+    tab.press("a[href*='/quarantine?']")
+    assert len(tab.evaluate("[...document.querySelectorAll('.objects li')].map(e => 1)")) == len(
+        quarantined(deployment)
+    )
+    tab.evaluate("document.querySelector('select[name=reason]').value = 'EMPTY_OBJECT'")
+    tab.press(".filter button")
+    wanted = quarantined(deployment, "EMPTY_OBJECT")
+    assert (len(wanted), len(quarantined(deployment))) == (EMPTY, EMPTY + 1)
+    tab.click("summary")
+    tab.click("[data-copies]")
+    until(lambda: text(tab, "[data-copies]") == "Copied", 30)
+    assert tab.evaluate("getSelection().toString() || document.querySelector('#names').value").split() == wanted
+    tab.press("form[action*='redrive_shown'] button")
+    assert "This DAG run is a re-drive" in text(tab)
+    (run,) = api.get("/api/v2/dags/redrive_shown/dagRuns")["dag_runs"]
+    assert run["conf"]["partition"] == DAYS[0]
+    assert run["conf"]["reason"] == "EMPTY_OBJECT"
+
+
+def test_a_partition_is_run_again_and_its_progress_moves_without_a_reload(
+    tab: Tab, api: Api, deployment: Deployment, shots: Path
+) -> None:
+    before = quarantined(deployment)
+    of_day = urlencode({"dataset": DATASET, "partition": DAYS[0]})
+    tab.open(f"{api.address}{PAGE}/quarantine?{of_day}")
+    tab.press("form[action*='features_shown'] button")
+    address = tab.evaluate("location.href")
+    run_id = address.rpartition("/runs/")[2]
+    assert api.get(f"/api/v2/dags/features_shown/dagRuns/{run_id}")["conf"]["partition"] == DAYS[0]
+    tab.evaluate("window.__same = true")
+    seen: list[list[str]] = []
+    widths: set[int] = set()
+    deadline = time.monotonic() + 800
+    while time.monotonic() < deadline and tab.evaluate(f"Boolean(window.__same && {FOLLOWED})"):
+        rows = "[...document.querySelectorAll('[data-follow] table:first-of-type tbody tr')]"
+        steps = tab.evaluate(f"{rows}.slice(0, 7).map(row => row.innerText.replace(/\\s+/g, ' '))")
+        if steps and (not seen or steps != seen[-1]):
+            seen.append(steps)
+        if any("ingest done" in row for row in steps or []) and LAPTOP not in widths:
+            tab.screenshot(shots / "page-run.png")
+            widths.add(LAPTOP)
+        time.sleep(0.5)
+    assert len(seen) > 5, "the page did not move"
+    done = [next(row for row in steps if row.startswith("validate")) for steps in seen if steps]
+    assert done[0].startswith("validate waits")
+    assert any(row.startswith("validate done") for row in done)
+    tab.loaded()
+    assert "This DAG run published this partition." in text(tab)  # it was loaded once more, at the end
+    assert tab.evaluate(f"{FOLLOWED} === null")
+    assert tab.evaluate("location.href") == address
+    assert quarantined(deployment) == before
+
+
+def test_inside_airflow_the_page_has_its_colours_and_opens_logs_in_its_window(tab: Tab, api: Api, shots: Path) -> None:
+    (run,) = api.get("/api/v2/dags/features_shown/dagRuns")["dag_runs"]
+    run_id = quote(run["dag_run_id"], safe="")
+    inside = "document.querySelector('iframe').contentDocument"
+    tab.open(f"{api.address}/")
+    for mode in ("dark", "light"):
+        tab.evaluate(f"localStorage.setItem('theme', '{mode}')")
+        tab.open(f"{api.address}/plugin/image-features")
+        until(lambda: tab.evaluate(f"Boolean(document.querySelector('iframe') && {inside}.querySelector('h1'))"), 60)
+        assert tab.evaluate(f"{inside}.documentElement.dataset.theme") == mode
+        ground = tab.evaluate(f"getComputedStyle({inside}.body).backgroundColor")
+        assert ground == {"dark": "rgb(22, 29, 45)", "light": "rgb(255, 255, 255)"}[mode]
+        time.sleep(2)  # Airflow's own parts are drawn
+        tab.screenshot(shots / f"airflow-{mode}.png")
+    tab.open(f"{api.address}/dags/features_shown/runs/{run_id}/tasks/validate/plugin/image-features-task")
+    until(lambda: tab.evaluate(f"Boolean(document.querySelector('iframe') && {inside}.querySelector('h1'))"), 60)
+    assert DAYS[0] in tab.evaluate(f"{inside}.querySelector('h1').textContent")
+    tab.evaluate(f"{inside}.querySelector('a.airflow[href$=\"/tasks/ingest\"]').click()")
+    until(lambda: tab.evaluate("location.pathname").endswith("/tasks/ingest"), 60)  # the window's, not the frame's
+
+
+def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Tab, api: Api, shots: Path) -> None:
+    (run,) = api.get("/api/v2/dags/features_shown/dagRuns")["dag_runs"]
+    paths = {
+        "datasets": "/",
+        "dataset": f"/datasets/{DATASET}",
+        "partition": f"/datasets/{DATASET}/partitions/{DAYS[0]}",
+        "dag-run": f"/dags/features_shown/runs/{quote(run['dag_run_id'], safe='')}",
+        "quarantine": "/quarantine",
+        "gallery": f"/datasets/{DATASET}/partitions/{DAYS[0]}/gallery",
+    }
+    for mode in ("light", "dark"):
+        tab.evaluate(f"localStorage.setItem('theme', '{mode}')")
+        for width in (LAPTOP, PHONE):
+            tab.size(width)
+            for name, path in paths.items():
+                tab.open(f"{api.address}{PAGE}{path}")
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+                tab.screenshot(shots / f"{name}-{mode}-{width}.png")
+    tab.size(LAPTOP)
+    assert len(list(shots.glob("*-*.png"))) >= 24
+    assert tab.violations == []

@@ -1,0 +1,206 @@
+"""The partitions of a dataset over time: which are missing or under way, trends, changes of the fingerprint."""
+
+from __future__ import annotations
+
+import datetime as dt
+import doctest
+import re
+from typing import Any
+
+import pytest
+from airflow.utils.state import DagRunState
+from pyiceberg.catalog.sql import SqlCatalog
+
+from imagefeatures.datasets import Dataset
+from imagefeatures.settings import Settings
+from support.web import (
+    FINGERPRINT,
+    PAGE,
+    START,
+    Page,
+    Site,
+    dag_run_is,
+    dataset_file,
+    publish,
+    return_from_plan,
+    runs_row,
+)
+
+NOW = dt.datetime(2026, 11, 16, 0, 5, tzinfo=dt.UTC)
+OTHER = "0f" * 16
+
+
+def fruit(**fields: Any) -> Dataset:
+    return Dataset(name="fruit", source="s3://photos/{partition}/", **fields)
+
+
+def states(rows: list[dict[str, Any]], file: Dataset | None, under_way: Any = None) -> dict[str, str]:
+    from imagefeatures_airflow.web.timeline import timeline
+
+    return {cell.key: cell.state for cell in timeline(rows, file, under_way or {}, NOW).cells}
+
+
+def test_a_partition_is_missing_once_its_run_is_due_and_nothing_is_published(site: Site) -> None:
+    rows = [runs_row("fruit", "2026-11-11", {}), runs_row("fruit", "2026-11-13", {"CORRUPT": 1})]
+    daily = fruit(schedule="0 0 * * *", start_date=dt.date(2026, 11, 1))
+    assert states(rows, daily) == {
+        "2026-11-11": "registered",  # what is before the first published partition is not missing
+        "2026-11-12": "missing",
+        "2026-11-13": "quarantined",
+        "2026-11-14": "missing",
+        "2026-11-15": "missing",  # its run was due at midnight, five minutes ago
+    }
+    mondays = fruit(schedule="0 0 * * 1")  # the run of the 16th fills the 9th
+    assert states([runs_row("fruit", "2026-11-02", {})], mondays) == {
+        "2026-11-02": "registered",
+        "2026-11-09": "missing",
+    }
+    later = fruit(schedule="0 0 * * *", start_date=dt.date(2026, 11, 14))
+    assert list(states(rows, later)) == ["2026-11-11", "2026-11-13", "2026-11-14", "2026-11-15"]
+    assert "missing" not in {*states(rows, fruit()).values(), *states(rows, None).values(), *states([], daily)}
+    whole = fruit(schedule="0 0 * * *")
+    assert states([runs_row("fruit", "all", {})], whole) == {"all": "registered"}
+
+
+def test_the_calendar_has_a_place_for_each_day_of_a_month(site: Site) -> None:
+    from imagefeatures_airflow.web.timeline import timeline
+
+    rows = [runs_row("fruit", day, {}) for day in ("2026-10-31", "2026-11-02", "2026-11-03")]
+    newest, older = timeline(rows, None, {}, NOW).months
+    assert (newest[0], older[0]) == ("2026-11", "2026-10")
+    assert [len(days) for _, days in (newest, older)] == [31, 31]
+    assert [at for at, cell in enumerate(newest[1], 1) if cell] == [2, 3]
+    assert [at for at, cell in enumerate(older[1], 1) if cell] == [31]
+    assert timeline([*rows, runs_row("fruit", "all", {})], None, {}, NOW).months == []
+    years = [runs_row("fruit", f"{2020 + at // 12}-{at % 12 + 1:02}-01", {}) for at in range(40)]
+    assert [month for month, _ in timeline(years, None, {}, NOW).months][::23] == ["2023-04", "2021-05"]
+
+
+def test_a_partition_that_a_dag_run_fills_is_under_way_and_leads_to_its_page(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "plums")
+    publish(settings, runs_row("plums", "2026-11-02", {}))
+    for partition, run, state in (
+        ("2026-11-03", "manual__3", DagRunState.RUNNING),
+        ("2026-11-04", "manual__4", DagRunState.SUCCESS),
+        ("2026-11-02", "manual__5", DagRunState.QUEUED),
+    ):
+        return_from_plan("features_plums", run, f"{settings.lake}/staging/plums/{partition}/{run}/run.json")
+        dag_run_is("features_plums", run, state)
+    for path in ("/", "/datasets/plums"):
+        page = site.page(path)
+        assert "2 under way" in page.text
+        assert not re.search(r"\d missing", page.text)
+        links = [value for _, name, value in page.attributes if name == "href"]
+        for run in ("manual__3", "manual__5"):
+            assert f"{PAGE}/dags/features_plums/runs/{run}" in links
+        assert f"{PAGE}/dags/features_plums/runs/manual__4" not in links
+        assert "queued 2026-11-02" in page.text  # the last run
+
+
+def test_who_may_not_see_runs_sees_none_of_them(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+
+    dataset_file(settings, "limes")
+    publish(settings, runs_row("limes", "2026-11-02", {}))
+    return_from_plan("features_limes", "manual__1", f"{settings.lake}/staging/limes/2026-11-03/a/run.json")
+    dag_run_is("features_limes", "manual__1", DagRunState.RUNNING)
+    assert "1 under way" in site.page("/datasets/limes").text
+    manager = get_auth_manager()
+    may = manager.is_authorized_dag
+
+    def but_no_runs(*, access_entity: DagAccessEntity | None = None, **given: Any) -> bool:
+        return access_entity is not DagAccessEntity.RUN and may(access_entity=access_entity, **given)
+
+    monkeypatch.setattr(manager, "is_authorized_dag", but_no_runs)
+    for path in ("/", "/datasets/limes"):
+        page = site.page(path)
+        assert "manual__1" not in page.html
+        assert "under way" not in page.text
+
+
+def test_the_trends_are_drawn_of_the_newest_partitions(site: Site, settings: Settings) -> None:
+    from imagefeatures_airflow.web.charts import BARS, HEIGHT, SHORTEST, charts
+
+    days = [str(dt.date(2026, 1, 1) + dt.timedelta(days=at)) for at in range(BARS + 3)]
+    rows = [runs_row("figs", day, {}) for day in days]
+    rows[-1] |= {"listed": 1000, "quarantined": 100, "fingerprint": OTHER}
+    rows[-2] |= {"listed": 1000, "quarantined": 5}
+    rows[-3] |= {"finished_at": START + dt.timedelta(seconds=12)}  # 1,200 images in them
+    rate, speed = charts(rows[::-1])
+    assert (rate.first, rate.last, len(rate.bars)) == (days[3], days[-1], BARS)
+    assert (rate.newest, rate.most) == ("10 %", "10 %")
+    assert [(bar.height, bar.kind, bar.changed) for bar in rate.bars[-3:]] == [
+        (0.0, "", False),
+        (pytest.approx(HEIGHT / 20), "few", False),
+        (HEIGHT, "bad", True),
+    ]
+    assert speed.most == "100"
+    assert speed.newest == "13.3"
+    assert [bar.height for bar in speed.bars[-3:-1]] == [HEIGHT, pytest.approx(HEIGHT * 12 / 90)]
+    assert min(bar.height for bar in speed.bars) >= SHORTEST
+    assert charts(rows[:1]) == ()
+    publish(settings, *rows)
+    page = site.page("/datasets/figs")
+    assert page.tags.count("svg") == 2
+    assert f"{days[-1]}: 10 %" in page.text
+    assert page.html.count('class="change"') == 2
+
+
+def test_a_change_of_the_fingerprint_is_told_with_the_partition_that_it_begins_with(
+    site: Site, settings: Settings
+) -> None:
+    publish(settings, *(runs_row("kiwis", f"2026-11-0{day}", {}, fingerprint=OTHER) for day in (1, 2)))
+    assert "fingerprint changed" not in site.page("/datasets/kiwis").text
+    publish(settings, *(runs_row("kiwis", f"2026-11-0{day}", {}) for day in (3, 4)))
+    told = f"The fingerprint changed 1 time, most recently with 2026-11-03 ( {OTHER[:8]} to {FINGERPRINT[:8]} )"
+    for path in ("/", "/datasets/kiwis"):
+        assert told in site.page(path).text
+
+
+def test_several_datasets_without_a_run_make_one_line(site: Site, settings: Settings) -> None:
+    for name in ("dates", "melons", "quinces"):
+        dataset_file(settings, name)
+    page = site.page()
+    assert "Open one of them to see how to fill it: dates , melons , quinces ." in page.text
+    assert page.html.count('class="empty"') == 0
+    assert "To fill a partition, do one of these" in site.page("/datasets/melons").text
+
+
+def test_few_rejected_objects_are_not_told_in_the_red_of_many(site: Site, settings: Settings) -> None:
+    publish(
+        settings, runs_row("pears", "2026-11-01", {"CORRUPT": 2}), runs_row("pears", "2026-11-02", {"CORRUPT": 200})
+    )
+    page = site.page("/datasets/pears")
+    kinds = [value.split()[-1] for tag, name, value in page.attributes if (tag, name) == ("td", "class")]
+    assert (kinds.count("few"), kinds.count("bad")) == (1, 1)
+
+
+def test_pages_of_a_million_rows_read_metadata_alone(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [str(dt.date(2026, 1, 1) + dt.timedelta(days=at)) for at in range(200)]
+    rows = [runs_row("grapes", day, {"CORRUPT": 3}, listed=5003, registered=5000) for day in days]
+    publish(settings, *rows)
+    loaded: list[str] = []
+    real = SqlCatalog.load_table
+
+    def noted(catalog: SqlCatalog, identifier: Any) -> Any:
+        table = real(catalog, identifier)
+        loaded.append(".".join(table.name()))
+        return table
+
+    monkeypatch.setattr(SqlCatalog, "load_table", noted)
+    for path in ("/", "/datasets/grapes"):
+        page: Page = site.page(path)
+        assert "1,000,000" in page.text
+    assert set(loaded) == {"features.runs"}
+
+
+def test_examples_in_docstrings(site: Site) -> None:
+    from imagefeatures_airflow.web import timeline
+
+    done = doctest.testmod(timeline)
+    assert (done.failed, done.attempted) == (0, 1)

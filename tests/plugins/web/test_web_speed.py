@@ -1,0 +1,53 @@
+"""How long the pages take with 200 partitions and a million registered rows, in Airflow's own application."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import statistics
+import time
+
+import pytest
+
+from imagefeatures.settings import Settings
+from support.web import PAGE, START, Site, dataset_file, publish, runs_row
+
+pytestmark = pytest.mark.long  # some eighty views
+
+PARTITIONS = 200
+VIEWS = 20
+MOST_SECONDS = 0.3
+"""Of processor time, at the 95th percentile: what a view takes on a machine that has nothing else to do."""
+
+
+def test_pages_of_two_hundred_partitions_and_a_million_rows_take_less_than_three_tenths_of_a_second(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import published
+
+    dataset_file(settings, "grapes", 'source: s3://photos/{partition}/\nschedule: "0 0 * * *"')
+    first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=PARTITIONS + 20)
+    days = [str(first + dt.timedelta(days=at)) for at in range(PARTITIONS)]
+    rows = [
+        runs_row("grapes", day, {"CORRUPT": at % 40}, listed=5000 + at % 40, registered=5000)
+        | {"finished_at": START + dt.timedelta(seconds=90 + at)}
+        for at, day in enumerate(days)
+    ]
+    publish(settings, *rows)
+    slowest: dict[str, float] = {}
+    for kept in (5.0, 0.0):  # rows that were read for an earlier view; rows that are read for each view
+        monkeypatch.setattr(published, "FRESH_SECONDS", kept)
+        for path in ("/", "/datasets/grapes", f"/datasets/grapes/partitions/{days[7]}"):
+            wall, processor = [], []
+            for _ in range(VIEWS):
+                began, worked = time.perf_counter(), time.process_time()
+                answer = site.get(PAGE + path, Cookie=f"_token={site.login}")
+                wall.append(time.perf_counter() - began)
+                processor.append(time.process_time() - worked)
+                assert answer.status_code == 200
+            name = f"{path.removesuffix(days[7])} {'of kept rows' if kept else 'with a read of the catalog'}"
+            slowest[name] = statistics.quantiles(processor, n=20)[-1]
+            clock, kilobytes = 1000 * statistics.quantiles(wall, n=20)[-1], len(answer.content) / 1000
+            said = f"p95 {1000 * slowest[name]:.0f} ms of processor time, {clock:.0f} ms on the clock"
+            print(f"{name}: {said}, {kilobytes:.0f} kB; load {os.getloadavg()[0]:.1f}")
+    assert max(slowest.values()) < MOST_SECONDS, slowest

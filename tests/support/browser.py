@@ -1,0 +1,120 @@
+"""A headless Chromium that stays open: pages, what scripts find in them, clicks, screenshots. By its DevTools protocol.
+
+It is Debian's package, started by its name: no driver and no download.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+from support.shared import until
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NO_CHROMIUM = "there is no chromium on the PATH; Debian has it as a package"
+SECONDS = 60.0
+
+
+class Tab:
+    """One page. violations: what the Content-Security-Policy has kept from it, and errors of its scripts."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection, self._numbers = connection, itertools.count(1)
+        self.violations: list[str] = []
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command of the protocol, and return its result."""
+        number = next(self._numbers)
+        self._connection.send(json.dumps({"id": number, "method": method, "params": params}))
+        while True:
+            said = json.loads(self._connection.recv(timeout=SECONDS))
+            if said.get("id") == number:
+                assert "error" not in said, said
+                return said["result"]
+            if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["source"] == "security":
+                self.violations.append(said["params"]["entry"]["text"])
+            if said.get("method") == "Runtime.exceptionThrown":
+                self.violations.append(json.dumps(said["params"]["exceptionDetails"]))
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page; of a promise, what it resolves to."""
+        given = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in given, given
+        return given["result"].get("value")
+
+    def open(self, address: str) -> None:
+        """Go there, and wait until the page is loaded."""
+        self.evaluate("window.__before = true")
+        self.call("Page.navigate", url=address)
+        self.loaded()
+
+    def loaded(self) -> None:
+        """Wait until another page than that of the last `open` is there, whole."""
+        until(lambda: self._is("!window.__before && document.readyState === 'complete'"), SECONDS)
+
+    def click(self, selector: str) -> None:
+        """Click on the first element that fits, as a person does: where it is, once it is in view."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
+        at = f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+        x, y = self.evaluate(f"{at} return [b.x + b.width / 2, b.y + b.height / 2] }})()")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, selector: str) -> None:
+        """Click on what leads to another page, and wait for it."""
+        self.evaluate("window.__before = true")
+        self.click(selector)
+        self.loaded()
+
+    def size(self, width: int, height: int = 900) -> None:
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def prefers(self, scheme: str) -> None:
+        """What the system says: `light` or `dark`."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def screenshot(self, file: Path, most_height: int = 2400) -> None:
+        """The whole page as a PNG, as wide as `size` has set it."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], most_height), "scale": 1}
+        shot = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(base64.b64decode(shot["data"]))
+
+    def _is(self, expression: str) -> bool:
+        with contextlib.suppress(AssertionError):  # the page is being replaced
+            return bool(self.evaluate(expression))
+        return False
+
+
+@contextlib.contextmanager
+def browser(profile: Path, cookies: dict[str, str], site: str) -> Iterator[Tab]:
+    """A tab of a new Chromium that is logged in at `site` by its cookies."""
+    assert CHROMIUM, NO_CHROMIUM
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+    command += ["--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    with subprocess.Popen([*command, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            told = profile / "DevToolsActivePort"
+            until(lambda: told.exists() and told.read_text().count("\n") == 1, SECONDS)
+            address = f"http://127.0.0.1:{told.read_text().splitlines()[0]}"
+            pages = [one for one in httpx.get(f"{address}/json", timeout=SECONDS).json() if one["type"] == "page"]
+            with connect(pages[0]["webSocketDebuggerUrl"], max_size=None, open_timeout=SECONDS) as connection:
+                tab = Tab(connection)
+                for name, value in cookies.items():
+                    tab.call("Network.setCookie", name=name, value=value, url=site)
+                yield tab
+        finally:
+            process.terminate()
