@@ -67,6 +67,7 @@ def test_an_old_tag_holds_its_snapshot_beside_the_newest_ones(photos: Table, few
     assert len(read_whole_past(photos)) <= KEPT + few.retention.group + 1
 
 
+@pytest.mark.long
 def test_tags_of_others_stay_whatever_their_names(photos: Table, few: Settings) -> None:
     publish(photos, few, "one")
     with photos.manage_snapshots() as change:

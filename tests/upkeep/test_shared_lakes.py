@@ -28,6 +28,7 @@ def refused(history: History) -> list[str]:
     return work.upkeep(history.settings, dry_run=False, now=history.now).refused
 
 
+@pytest.mark.long
 def test_commits_of_a_copy_of_the_catalog_are_nobodys_strays(history: History, write: Write) -> None:
     """Somebody tries something with a copy of the database, and the same lake."""
     copied = replace(history.settings, catalog=f"sqlite:///{history.lake}/copy.db")
@@ -87,6 +88,7 @@ def test_a_commit_that_was_killed_is_the_tables_own(history: History) -> None:
     assert refused(history) == []
 
 
+@pytest.mark.long
 def test_a_folder_behind_a_link_is_left(history: History, write: Write, tmp_path: Path) -> None:
     stray, photos = write(STRAY, 90), history.lake / "warehouse/features/photos"
     for folder in (photos, history.lake / "quarantine"):
