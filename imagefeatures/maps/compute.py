@@ -24,7 +24,7 @@ PROJECTED = 20_000
 """So many images are placed by t-SNE: some five minutes of a core."""
 
 SHOWN = 100_000
-"""So many images are on a map. Each is compared with each other one: five minutes of a core."""
+"""So many images are on a map. Each is compared with each other one: seven minutes of a core."""
 
 NEIGHBOURS = 8
 """How many nearest others of each image are kept."""

@@ -58,6 +58,7 @@ ALSO = {
         "tests/plugins/web/test_web_audit.py",
         "tests/plugins/web/test_web_datasets.py",
         "tests/plugins/web/test_web_gallery.py",
+        "tests/plugins/web/test_web_map.py",
         "tests/plugins/web/test_web_quarantine.py",
         "tests/plugins/web/test_web_rejected.py",
         "tests/plugins/web/test_web_rendering.py",

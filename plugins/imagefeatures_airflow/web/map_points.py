@@ -79,7 +79,7 @@ def _labelled(found: StoredMap) -> _Labelled:
     names: list[str | None] = [*column.dictionary.to_pylist(), None]
     codes = column.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
     counts = np.bincount(codes, minlength=len(names))
-    near = np.array(found.points["near"].to_pylist(), np.int64).reshape(len(codes), -1)
+    near = found.points["near"].combine_chunks().flatten().to_numpy().reshape(len(codes), -1)
     others = codes[near]
     votes = others < len(names) - 1  # a photo without a label says nothing of its neighbours
     same = (others == codes[:, None]) & votes

@@ -98,7 +98,7 @@ def test_a_photo_is_pointed_at_pressed_and_gone_from_by_keys_and_nothing_of_a_bu
             f"fetch(document.getElementById('map').dataset.photos + {at}).then((one) => one.json())"
             ".then((one) => { window.asked = one; })"
         )
-    for key in ("ArrowUp", "ArrowDown", "ArrowLeft", "Enter", "+", "-", "0"):
+    for key in ("ArrowUp", "ArrowDown", "ArrowLeft", "+", "-", "0"):
         tab.value("document.getElementById('chart').focus()")
         tab.key(key)
     before = tab.value("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
@@ -107,6 +107,17 @@ def test_a_photo_is_pointed_at_pressed_and_gone_from_by_keys_and_nothing_of_a_bu
         f"JSON.stringify([...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)) !== "
         f"JSON.stringify({json.dumps(before)})"
     )
+    tab.mouse("Moved", *corner)
+    before = tab.value("parseFloat(document.querySelector('#rings .chosen').style.left)")
+    shown = tab.value("document.querySelector('#side .name').textContent")
+    tab.mouse("Pressed", *corner, button="left", clickCount=1)
+    tab.mouse("Moved", corner[0] + 20, corner[1], button="left", buttons=1)
+    tab.mouse("Released", corner[0] + 20, corner[1], button="left", clickCount=1)
+    after = tab.value("parseFloat(document.querySelector('#rings .chosen').style.left)")
+    assert after - before == pytest.approx(20, abs=0.5)
+    tab.until("document.querySelector('#chart .canvas').style.transform === ''")  # it has been drawn anew
+    assert tab.value(PIXELS)
+    assert tab.value("document.querySelector('#side .name').textContent") == shown
     tab.value("document.getElementById('chart').focus()")
     tab.key("Escape")
     assert tab.value("document.querySelectorAll('#rings span').length") == 0
@@ -159,4 +170,6 @@ def test_it_is_light_or_dark_as_airflow_is_and_fits_a_phone(opened: tuple[Tab, L
             tab.until("[...document.querySelectorAll('#side img')].every((one) => one.complete)")
             assert tab.value("document.documentElement.scrollWidth <= innerWidth"), width
             tab.picture(tmp_path / f"map-{scheme}-{width}.png")  # for whoever wants to see it
+            places = tab.value("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
+            assert all(place.endswith("px") for place in places)  # the picture was taken by a window without a size
     assert tab.said == []
