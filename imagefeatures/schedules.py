@@ -6,6 +6,7 @@ A partition is a day: the bounds of a backfill compare as instants, and any late
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 MONTHS = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
@@ -22,23 +23,24 @@ def check(schedule: str) -> None:
     _check_cron(schedule)
 
 
-def due(schedule: str, first: dt.date, now: dt.datetime) -> list[dt.date]:
-    """The days from `first` on that scheduled runs have filled by now, or should have: oldest first.
+@functools.lru_cache(256)  # a millisecond a day
+def due(schedule: str, first: dt.date, today: dt.date) -> tuple[dt.date, ...]:
+    """The days from `first` on that scheduled runs have filled on that day, or should have: oldest first.
 
     A run fills the day of the expression that is before its own, as the DAGs' calendar says it.
 
-    >>> [str(day) for day in due("0 0 * * 1", dt.date(2026, 11, 1), dt.datetime(2026, 11, 16, 0, 1))]
+    >>> [str(day) for day in due("0 0 * * 1", dt.date(2026, 11, 1), dt.date(2026, 11, 16))]
     ['2026-11-02', '2026-11-09']
     """
     from croniter import croniter
 
     days = croniter(schedule, dt.datetime.combine(first, dt.time()) - dt.timedelta(seconds=1))
     found: list[dt.date] = []
-    day = days.get_next(dt.datetime)
-    while (following := days.get_next(dt.datetime)) <= now:
-        found.append(day.date())
+    day = days.get_next(dt.datetime).date()
+    while (following := days.get_next(dt.datetime).date()) <= today:
+        found.append(day)
         day = following
-    return found
+    return tuple(found)
 
 
 def _check_cron(schedule: str) -> None:

@@ -22,7 +22,7 @@ class ImageFeaturesPlugin(AirflowPlugin):
     # No leading slash: the UI resolves these addresses against its own base path, which may not be the host's root.
     external_views = [  # noqa: RUF012
         {
-            "name": "Image features",
+            "name": "Images",  # Airflow's navigation cuts a longer one
             "destination": "nav",
             "href": f"{PREFIX}/",
             "url_route": PREFIX,

@@ -17,7 +17,7 @@ from demo import photos
 from deploy.local.api import Api
 from imagefeatures import read
 from imagefeatures.dataset_files import find_dataset
-from support.airflow_session import DAYS, Deployment
+from support.airflow_session import Deployment
 from support.browser import CHROMIUM, NO_CHROMIUM, Tab, browser
 from support.photos import fill, jpeg
 from support.redriving import Partition
@@ -29,6 +29,7 @@ pytestmark = [
 ]
 
 DATASET = "shown"
+SHOWN = [f"2026-11-{day:02}" for day in range(1, 7)]
 GOOD, EMPTY = 24, 3
 PAGE = "/image-features"
 FOLDER = os.environ.get("SCREENSHOTS")
@@ -38,11 +39,12 @@ FOLLOWED = "document.querySelector('[data-follow]')"
 
 @pytest.fixture(scope="module")
 def days(api: Api, deployment: Deployment, layout: tuple[Path, list[photos.Day]]) -> None:
-    """Two published days: drawn photos of two labels, empty files, and one of text."""
+    """Published days of drawn photos of two labels; on three of them with empty files, and one of text."""
     dataset = find_dataset(deployment.settings.datasets, DATASET)
-    for day in DAYS:
+    for day in SHOWN:
         files = {f"{day}/{('pear', 'plum')[at % 2]}/{at:02}.jpg": jpeg(at) for at in range(GOOD)}
-        files |= {f"{day}/pear/empty{at}.jpg": b"" for at in range(EMPTY)} | {f"{day}/plum/text.jpg": b"no picture"}
+        if day in SHOWN[::2]:
+            files |= {f"{day}/pear/empty{at}.jpg": b"" for at in range(EMPTY)} | {f"{day}/plum/text.jpg": b"no picture"}
         fill(layout[0] / DATASET, files)
         Partition(dataset, deployment.settings, day).publish()
 
@@ -64,20 +66,20 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def text(tab: Tab, selector: str = "main") -> str:
-    return " ".join(tab.evaluate(f"document.querySelector({selector!r}).textContent").split())
+    return " ".join(tab.evaluate(f"document.querySelector({selector!r})?.textContent ?? ''").split())
 
 
 def quarantined(deployment: Deployment, reason: str = "") -> list[str]:
     rows = read.table(deployment.settings, "quarantine").to_pylist()
-    of_day = [row for row in rows if (row["dataset"], row["partition_key"]) == (DATASET, DAYS[0])]
+    of_day = [row for row in rows if (row["dataset"], row["partition_key"]) == (DATASET, SHOWN[0])]
     return sorted(row["uri"] for row in of_day if reason in ("", row["reason"]))
 
 
 def test_a_filtered_list_is_copied_and_taken_again(tab: Tab, api: Api, deployment: Deployment) -> None:
     tab.open(f"{api.address}{PAGE}/")
-    assert "2 with quarantined objects" in text(tab)
+    assert "3 whole 3 with quarantined objects" in text(tab)
     tab.press(f"a[href$='/datasets/{DATASET}']")
-    tab.press(f"th a[href$='/partitions/{DAYS[0]}']")
+    tab.press(f"th a[href$='/partitions/{SHOWN[0]}']")
     tab.press("a[href*='/quarantine?']")
     assert len(tab.evaluate("[...document.querySelectorAll('.objects li')].map(e => 1)")) == len(
         quarantined(deployment)
@@ -93,7 +95,7 @@ def test_a_filtered_list_is_copied_and_taken_again(tab: Tab, api: Api, deploymen
     tab.press("form[action*='redrive_shown'] button")
     assert "This DAG run is a re-drive" in text(tab)
     (run,) = api.get("/api/v2/dags/redrive_shown/dagRuns")["dag_runs"]
-    assert run["conf"]["partition"] == DAYS[0]
+    assert run["conf"]["partition"] == SHOWN[0]
     assert run["conf"]["reason"] == "EMPTY_OBJECT"
 
 
@@ -101,12 +103,13 @@ def test_a_partition_is_run_again_and_its_progress_moves_without_a_reload(
     tab: Tab, api: Api, deployment: Deployment, shots: Path
 ) -> None:
     before = quarantined(deployment)
-    of_day = urlencode({"dataset": DATASET, "partition": DAYS[0]})
+    of_day = urlencode({"dataset": DATASET, "partition": SHOWN[0]})
     tab.open(f"{api.address}{PAGE}/quarantine?{of_day}")
     tab.press("form[action*='features_shown'] button")
     address = tab.evaluate("location.href")
     run_id = address.rpartition("/runs/")[2]
-    assert api.get(f"/api/v2/dags/features_shown/dagRuns/{run_id}")["conf"]["partition"] == DAYS[0]
+    assert api.get(f"/api/v2/dags/features_shown/dagRuns/{run_id}")["conf"]["partition"] == SHOWN[0]
+    until(lambda: SHOWN[0] in text(tab, "h1"))  # it is planned
     tab.evaluate("window.__same = true")
     seen: list[list[str]] = []
     widths: set[int] = set()
@@ -147,7 +150,7 @@ def test_inside_airflow_the_page_has_its_colours_and_opens_logs_in_its_window(ta
         tab.screenshot(shots / f"airflow-{mode}.png")
     tab.open(f"{api.address}/dags/features_shown/runs/{run_id}/tasks/validate/plugin/image-features-task")
     until(lambda: tab.evaluate(f"Boolean(document.querySelector('iframe') && {inside}.querySelector('h1'))"), 60)
-    assert DAYS[0] in tab.evaluate(f"{inside}.querySelector('h1').textContent")
+    assert SHOWN[0] in tab.evaluate(f"{inside}.querySelector('h1').textContent")
     tab.evaluate(f"{inside}.querySelector('a.airflow[href$=\"/tasks/ingest\"]').click()")
     until(lambda: tab.evaluate("location.pathname").endswith("/tasks/ingest"), 60)  # the window's, not the frame's
 
@@ -157,10 +160,10 @@ def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Ta
     paths = {
         "datasets": "/",
         "dataset": f"/datasets/{DATASET}",
-        "partition": f"/datasets/{DATASET}/partitions/{DAYS[0]}",
+        "partition": f"/datasets/{DATASET}/partitions/{SHOWN[0]}",
         "dag-run": f"/dags/features_shown/runs/{quote(run['dag_run_id'], safe='')}",
         "quarantine": "/quarantine",
-        "gallery": f"/datasets/{DATASET}/partitions/{DAYS[0]}/gallery",
+        "gallery": f"/datasets/{DATASET}/partitions/{SHOWN[0]}/gallery",
     }
     for mode in ("light", "dark"):
         tab.evaluate(f"localStorage.setItem('theme', '{mode}')")
@@ -173,3 +176,8 @@ def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Ta
     tab.size(LAPTOP)
     assert len(list(shots.glob("*-*.png"))) >= 24
     assert tab.violations == []
+    inline = "Object.assign(document.createElement('script'), {textContent: 'window.__ran = true'})"
+    tab.evaluate(f"document.body.append({inline})")
+    assert not tab.evaluate("window.__ran")
+    until(lambda: tab.evaluate("1") and tab.violations, 30)  # what is refused is seen
+    tab.violations.clear()

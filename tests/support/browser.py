@@ -11,6 +11,7 @@ import itertools
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ NO_CHROMIUM = "there is no chromium on the PATH; Debian has it as a package"
 SECONDS = 60.0
 
 
+class Refused(Exception):
+    """What Chromium says of a command that it has not done: mostly that its page is gone."""
+
+
 class Tab:
     """One page. violations: what the Content-Security-Policy has kept from it, and errors of its scripts."""
 
@@ -35,22 +40,32 @@ class Tab:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command of the protocol, and return its result."""
+        """Send a command of the protocol, and return its result. Raises Refused."""
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
             said = json.loads(self._connection.recv(timeout=SECONDS))
             if said.get("id") == number:
-                assert "error" not in said, said
+                if "error" in said:
+                    raise Refused(said["error"]["message"])
                 return said["result"]
-            if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["source"] == "security":
-                self.violations.append(said["params"]["entry"]["text"])
+            entry = said["params"]["entry"] if said.get("method") == "Log.entryAdded" else {}
+            if (entry.get("source"), entry.get("level")) == ("security", "error"):  # Airflow's own frame is a warning
+                self.violations.append(entry["text"])
             if said.get("method") == "Runtime.exceptionThrown":
                 self.violations.append(json.dumps(said["params"]["exceptionDetails"]))
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page; of a promise, what it resolves to."""
-        given = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        """The value of a JavaScript expression in the page; of a promise, what it resolves to.
+
+        While another page takes the place of this one, it is asked of that one.
+        """
+        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        try:
+            given = self.call("Runtime.evaluate", **asked)
+        except Refused:
+            time.sleep(0.5)
+            given = self.call("Runtime.evaluate", **asked)
         assert "exceptionDetails" not in given, given
         return given["result"].get("value")
 
@@ -62,7 +77,7 @@ class Tab:
 
     def loaded(self) -> None:
         """Wait until another page than that of the last `open` is there, whole."""
-        until(lambda: self._is("!window.__before && document.readyState === 'complete'"), SECONDS)
+        until(lambda: self.evaluate("!window.__before && document.readyState === 'complete'"), SECONDS)
 
     def click(self, selector: str) -> None:
         """Click on the first element that fits, as a person does: where it is, once it is in view."""
@@ -92,11 +107,6 @@ class Tab:
         shot = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(base64.b64decode(shot["data"]))
-
-    def _is(self, expression: str) -> bool:
-        with contextlib.suppress(AssertionError):  # the page is being replaced
-            return bool(self.evaluate(expression))
-        return False
 
 
 @contextlib.contextmanager

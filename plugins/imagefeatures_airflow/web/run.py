@@ -93,7 +93,7 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
 async def progress(request: Request, user: access.User, dag_id: str, run_id: str) -> JSONResponse:
     """How far a DAG run is, for the script of its page.
 
-    under_way: whether it is worth to ask again. html: the part of the page that changes.
+    under_way: whether it is worth to ask again. planned: whether it has a partition. html: the part that changes.
     """
     settings, name = current_settings(), names.dataset_of(dag_id)
     if not name or not await in_thread(lambda: access.readable(user, {name})):
@@ -101,7 +101,7 @@ async def progress(request: Request, user: access.User, dag_id: str, run_id: str
     found = await in_thread(lambda: known_to_airflow(user, settings, dag_id, run_id))
     seen = await look(found.layout) if found.layout and found.tasks.under_way else None
     html = await in_thread(lambda: rendering.part(request, "progress.html", **progress_facts(found, seen)))
-    return JSONResponse({"under_way": found.tasks.under_way, "html": html})
+    return JSONResponse({"under_way": found.tasks.under_way, "planned": found.layout is not None, "html": html})
 
 
 @router.get("/dags/{dag_id}/runs/{run_id}/rejected.csv", dependencies=[access.READER_OF_XCOM])

@@ -28,6 +28,10 @@ MONTHS = 24
 """The calendar shows so many months, the newest."""
 
 
+LONGEST = dt.timedelta(days=MONTHS * 31)
+"""Partitions of longer ago are not missed."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A partition. row: what is published of it. run: the DAG run that fills it now."""
@@ -82,8 +86,8 @@ def timeline(
     days = [day for key in by_key if (day := day_of(key))]
     due: list[str] = []
     if file and file.schedule and days:
-        first = max(file.start_date, min(days))
-        due = [str(day) for day in schedules.due(file.schedule, first, now.replace(tzinfo=None))]
+        first = max(file.start_date, min(days), now.date() - LONGEST)
+        due = [str(day) for day in schedules.due(file.schedule, first, now.date())]
     keys = {*by_key, *under_way, *due}
     return Timeline(tuple(_cell(key, by_key.get(key), under_way.get(key)) for key in sorted(keys)))
 
@@ -101,13 +105,14 @@ def fingerprint_changes(rows: Sequence[Row]) -> list[tuple[Row, str | None]]:
 def day_of(key: str) -> dt.date | None:
     """The day that a partition key names; None of a key that is no day.
 
-    >>> day_of("2026-11-02"), day_of("all"), day_of("2026-02-30"), day_of("20261102")
-    (datetime.date(2026, 11, 2), None, None, None)
+    >>> day_of("2026-11-02"), day_of("all"), day_of("2026-02-30"), day_of("20261102"), day_of("2026-W45-1")
+    (datetime.date(2026, 11, 2), None, None, None, None)
     """
     try:
-        return dt.datetime.strptime(key, "%Y-%m-%d").date() if len(key) == len("2026-11-02") else None
+        day = dt.date.fromisoformat(key)
     except ValueError:
         return None
+    return day if str(day) == key else None
 
 
 def _cell(key: str, row: Row | None, run: RunOfDag | None) -> Cell:

@@ -69,7 +69,7 @@ def of_ingest(said: dict[str, Any]) -> list[str]:
 
 def test_what_is_done_moves_with_the_receipts_until_the_run_is_over(site: Site, run: Run) -> None:
     first = asked(site)
-    assert first["under_way"] is True
+    assert (first["under_way"], first["planned"]) == (True, True)
     assert of_ingest(first)[1:3] == ["under way", "0 of 6"]
     for shard in range(2, 6):  # the last one is the empty file
         ingest.run_shard(run, shard)
@@ -94,7 +94,8 @@ def test_a_run_that_is_not_planned_yet_can_be_watched_too(site: Site, settings: 
     dag_run_is(DAG, DAG_RUN, DagRunState.RUNNING, plan=TaskInstanceState.RUNNING)
     try:
         said = asked(site)
-        assert said["under_way"] is True
+        assert (said["under_way"], said["planned"]) == (True, False)
+        assert ("div", "data-planned", "false") in site.page(f"/dags/{DAG}/runs/{DAG_RUN}").attributes
         assert Page(said["html"]).tables[0][1][:2] == ["plan", "under way"]
         assert "Listed not yet" in site.page(f"/dags/{DAG}/runs/{DAG_RUN}").text
     finally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from airflow.utils.state import DagRunState
+
 from imagefeatures.settings import Settings
-from support.web import Site, publish, return_from_plan, runs_row
+from support.web import Site, dag_run_is, publish, return_from_plan, runs_row
 
 
 def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, settings: Settings) -> None:
@@ -23,6 +25,23 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
     for dag_run, note in said.items():
         assert note in site.page(f"/dags/features_fruit/runs/manual__{dag_run}%2B00:00").text
     assert "other_dag fills no dataset" in site.page("/dags/other_dag/runs/manual__own", 404).text
+
+
+def test_the_page_of_a_published_dag_run_leads_to_the_logs_of_its_tasks(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("nuts", "2026-11-02", {}))
+    return_from_plan(
+        "features_nuts", "manual__2", f"{settings.lake}/staging/nuts/2026-11-02/run-of-2026-11-02/run.json"
+    )
+    dag_run_is(
+        "features_nuts", "manual__2", DagRunState.SUCCESS, register="success", ingest="success", checks="success"
+    )
+    page = site.page("/dags/features_nuts/runs/manual__2")
+    assert "This DAG run published this partition." in page.text
+    of_tasks = "/dags/features_nuts/runs/manual__2/tasks/"
+    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    found = [value.removeprefix(of_tasks) for value in links if value.startswith(of_tasks)]
+    assert found == ["ingest", "register", "checks"]  # in the order of the run; what it has besides comes last
+    assert "Logs:" not in site.page("/datasets/nuts/partitions/2026-11-02").text
 
 
 def test_the_page_of_a_re_drive_shows_the_dataset_and_says_what_a_re_drive_does(site: Site, settings: Settings) -> None:

@@ -20,7 +20,8 @@ const LONGEST_PAUSE = 60;
 const GONE = [401, 403, 404];
 const BY_ITSELF = "This page follows the run by itself.";
 
-// Shows how far a run is: asks while it is under way and somebody sees the page, and then loads the page once more.
+// Shows how far a run is: asks while it is under way and somebody sees the page. The page is loaded once more when the
+// run is planned, since it has a partition then, and when it has ended.
 function followRun(part) {
   const usual = Number(part.dataset.seconds);
   const told = document.getElementById("follows");
@@ -45,7 +46,7 @@ function followRun(part) {
         throw new Error(answer.statusText);
       }
       const said = await answer.json();
-      if (!said.under_way) {
+      if (!said.under_way || String(said.planned) !== part.dataset.planned) {
         location.reload();
         return;
       }
