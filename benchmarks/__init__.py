@@ -12,6 +12,7 @@ Each of these is run alone:
 
     breakdown      the parts of the seconds that a shard takes
     local_run      imagefeatures run, the fused loop and Daft
+    step_cost      the cost of each step beside decoding and inference, by size; beside another checkout's
     decoding       the cost of decoding and resizing JPEGs, by size
     isolation      the cost of decoding in a child process
     ingest_s3      the speed of ingest on S3

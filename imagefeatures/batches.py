@@ -1,7 +1,9 @@
 """The memory that a decode process and its parent share: the images' bytes, a record of each image, and pixels.
 
-The parent never believes what the decode process leaves here: it copies the records, and `impossible` says which of
-the copies cannot be true. Nothing here is pickled, and nothing refers to an address.
+The decode process can read the images' bytes and not change them: they are the parent's, and those that it has checked.
+All else lies in other memory, and the parent never believes what the decode process leaves there: it copies the
+records, and `impossible` says which of the copies cannot be true. Nothing here is pickled, and nothing refers to an
+address.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 
@@ -53,54 +57,96 @@ class Sizes:
     source_bytes: int
 
     @property
-    def total(self) -> int:
-        return self.source_at + self.source_bytes
+    def results(self) -> int:
+        return self.pixels_at + self.capacity * self.image_bytes
 
     @property
-    def ends_at(self) -> int:
-        """Offset of the ends of the images' bytes."""
+    def bounds_at(self) -> int:
+        """Offset of the bounds of the images' bytes."""
         return self.capacity * RECORD.itemsize
 
     @property
     def pixels_at(self) -> int:
-        return self.ends_at + 8 * (self.capacity + 1)
-
-    @property
-    def source_at(self) -> int:
-        return self.pixels_at + self.capacity * self.image_bytes
+        return self.bounds_at + 16 * max(self.capacity, 1)  # nothing cannot be mapped
 
 
 @dataclass(frozen=True)
 class SharedBuffer:
-    """A file in memory for the bytes, records and pixels of a batch. descriptor: of the file, which has no name."""
+    """Two files in memory, which have no names: one for the images' bytes, and one for all else of a batch.
+
+    memory: of records, bounds and pixels. sources: of the images' bytes. descriptors: of the two, as the decode process
+    gets them; that of the sources is for reading alone.
+    """
 
     sizes: Sizes
-    descriptor: int
     memory: mmap.mmap
+    sources: mmap.mmap
+    descriptors: tuple[int, int]
 
     @classmethod
     def make(cls, capacity: int, image_bytes: int, source_bytes: int = 0) -> SharedBuffer:
-        sizes = Sizes(capacity, image_bytes, source_bytes)
-        # A file in memory. Not /dev/shm: containers have 64 MB of it, and kill a process that uses more.
-        if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("imagefeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            os.ftruncate(descriptor, sizes.total)
-            # Whoever reads beyond the end of a file is killed, so the decode process must not be able to cut it.
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        else:
-            descriptor, path = tempfile.mkstemp(prefix="imagefeatures-")
-            os.unlink(path)  # noqa: PTH108
-            os.ftruncate(descriptor, sizes.total)
-        return cls.received(sizes, descriptor)
+        """A new one. Its bytes can be written by this process alone."""
+        sizes = Sizes(capacity, image_bytes, max(source_bytes, 1))
+        results, others = _file_in_memory(sizes.results)
+        os.close(others)
+        writable, sources = _file_in_memory(sizes.source_bytes)
+        mapped = mmap.mmap(writable, sizes.source_bytes)
+        os.close(writable)
+        return cls(sizes, mmap.mmap(results, sizes.results), mapped, (results, sources))
 
     @classmethod
-    def received(cls, sizes: Sizes, descriptor: int) -> SharedBuffer:
-        """The buffer whose descriptor another process has passed to this one."""
-        return cls(sizes, descriptor, mmap.mmap(descriptor, sizes.total))
+    def received(cls, sizes: Sizes, descriptors: Sequence[int]) -> SharedBuffer:
+        """The buffer whose descriptors another process has passed to this one."""
+        results, sources = descriptors
+        read_only = mmap.mmap(sources, sizes.source_bytes, prot=mmap.PROT_READ)
+        return cls(sizes, mmap.mmap(results, sizes.results), read_only, (results, sources))
 
     def close(self) -> None:
         """Release the memory. Arrays that are mapped to it stay valid until they are gone."""
-        os.close(self.descriptor)
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+def _file_in_memory(size: int) -> tuple[int, int]:
+    """Descriptors of a new file for writing, and of the same file for reading alone."""
+    # Not /dev/shm: containers have 64 MB of it, and kill a process that uses more.
+    if hasattr(os, "memfd_create"):
+        writable = os.memfd_create("imagefeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(writable, size)
+        # Whoever reads beyond the end of a file is killed, so the decode process must not be able to cut it.
+        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        return writable, os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    writable, path = tempfile.mkstemp(prefix="imagefeatures-")
+    readable = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    os.unlink(path)  # noqa: PTH108
+    os.ftruncate(writable, size)
+    return writable, readable
+
+
+class Sources(Protocol):
+    """The bytes of n images, which need not be in memory yet. size: of the memory for them.
+
+    bounds: int64 [n, 2], where those of each image begin and end in it.
+    """
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def bounds(self) -> np.ndarray: ...
+    def read_into(self, memory: memoryview) -> None: ...
+
+
+class InMemory:
+    """Bytes of images as sources."""
+
+    def __init__(self, blobs: Sequence[bytes]) -> None:
+        ends = [0, *accumulate(map(len, blobs))]
+        self._blobs, self.size = blobs, ends[-1]
+        self.bounds = np.array([ends[:-1], ends[1:]], np.int64).T
+
+    def read_into(self, memory: memoryview) -> None:
+        for (begin, end), data in zip(self.bounds.tolist(), self._blobs, strict=True):
+            memory[begin:end] = data
 
 
 class Batch:
@@ -117,22 +163,27 @@ class Batch:
         self.pid = np.zeros(1, np.int64)
         self.records = np.zeros(count, RECORD)
         self.written = np.ndarray((count,), RECORD, buffer.memory)
-        self._ends = np.ndarray((count + 1,), np.int64, buffer.memory, sizes.ends_at)
+        self._bounds = np.ndarray((count, 2), np.int64, buffer.memory, sizes.bounds_at)
         self.pixels = np.ndarray((count, *shape), dtype, buffer.memory, sizes.pixels_at)
 
-    def hand_out(self, first: int, blobs: Sequence[bytes]) -> None:
-        """Put the images' bytes into the memory, those of image `first` first, and forget what was written of them."""
-        end = self.buffer.sizes.source_at
-        self._ends[first] = end
-        for index, data in enumerate(blobs, first):
-            start, end = end, end + len(data)
-            self.buffer.memory[start:end] = data
-            self._ends[index + 1] = end
+    def hand_out(self, first: int, bounds: np.ndarray) -> None:
+        """Say where the bytes of image `first` and of those after it are, and forget what was written of them.
+
+        bounds: of all images.
+        """
+        self._handed_out = bounds
+        self._bounds[first:] = bounds[first:]
         self.written[first:] = np.zeros((), RECORD)
 
     def source(self, index: int) -> bytes:
-        """The bytes of an image."""
-        return self.buffer.memory[int(self._ends[index]) : int(self._ends[index + 1])]
+        """The bytes of an image, for the decode process."""
+        begin, end = self._bounds[index].tolist()
+        return self.buffer.sources[begin:end]
+
+    def original(self, index: int) -> bytes:
+        """The same for its parent, whatever has been written into the memory since."""
+        begin, end = self._handed_out[index].tolist()
+        return self.buffer.sources[begin:end]
 
     def decoded_pixels(self) -> np.ndarray:
         """The pixels of the images that are DONE: [k, *shape]. A copy only when some are not."""

@@ -57,7 +57,7 @@ Work = Callable[..., images.Header | images.Decoded]
 class Job:
     """One batch, or the rest of one. sizes: of the buffer. first: index of the first image to be done.
 
-    A message of the parent; the descriptor of a buffer that the child does not know comes with it.
+    A message of the parent; the descriptors of a buffer that the child does not know come with it.
     """
 
     limits: Limits
@@ -69,10 +69,10 @@ class Job:
     first: int
 
 
-def send(connection: socket.socket, message: object, descriptor: int | None = None) -> None:
-    """Send a message to the child, with a descriptor or without. Raises OSError when the child is gone."""
+def send(connection: socket.socket, message: object, descriptors: tuple[int, ...] = ()) -> None:
+    """Send a message to the child, with descriptors or without. Raises OSError when the child is gone."""
     data = pickle.dumps(message)
-    socket.send_fds(connection, [struct.pack(">I", len(data)) + data], [] if descriptor is None else [descriptor])
+    socket.send_fds(connection, [struct.pack(">I", len(data)) + data], descriptors)
 
 
 def main(descriptor: int, parent: int) -> NoReturn:
@@ -85,7 +85,7 @@ def main(descriptor: int, parent: int) -> NoReturn:
     buffer: SharedBuffer | None = None
     while True:
         job, passed = _receive(connection)
-        if passed is not None:
+        if passed:
             if buffer is not None:
                 buffer.close()
             buffer = SharedBuffer.received(job.sizes, passed)
@@ -101,12 +101,12 @@ def _answer(connection: socket.socket, answer: bytes) -> None:
         os._exit(0)
 
 
-def _receive(connection: socket.socket) -> tuple[Any, int | None]:
-    """The parent's next message, and the descriptor that came with it. Ends the process when the parent is gone."""
-    data, descriptors, _, _ = socket.recv_fds(connection, 4, 1)
+def _receive(connection: socket.socket) -> tuple[Any, tuple[int, ...]]:
+    """The parent's next message, and the descriptors that came with it. Ends the process when the parent is gone."""
+    data, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
     (length,) = struct.unpack(">I", data + _exactly(connection, 4 - len(data)))
     message = pickle.loads(_exactly(connection, length))  # noqa: S301 - by the parent, which has started this process
-    return message, descriptors[0] if descriptors else None
+    return message, tuple(descriptors)
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:

@@ -78,7 +78,7 @@ class DecodeProcess:
     def begin(self, job: Job, buffer: SharedBuffer) -> None:
         """Give it a batch, or the rest of one. Raises ProcessLost when it is dead."""
         try:
-            send(self._connection, job, None if buffer is self._buffer else buffer.descriptor)
+            send(self._connection, job, () if buffer is self._buffer else buffer.descriptors)
         except OSError:
             raise ProcessLost(self.cause_of_death().detail) from None
         self._buffer = buffer

@@ -28,7 +28,9 @@ from imagefeatures.batches import (
     REJECTED,
     WAITING,
     Batch,
+    InMemory,
     SharedBuffer,
+    Sources,
     impossible,
     note_rejected,
     rejection,
@@ -67,34 +69,38 @@ class Isolated:
         self._child: DecodeProcess | None = None
         self._buffer: SharedBuffer | None = None
 
-    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: PixelRule | None = None) -> Batch:
+    def run(self, blobs: Sequence[bytes] | Sources, limits: Limits, preprocessing: PixelRule | None = None) -> Batch:
         """Process n images. Every record of the returned batch is DONE or REJECTED.
 
-        preprocessing: turns a decoded image into pixels; None for work that makes no pixels. The pixels are valid
-        until the next call of `run`, which writes into the same memory. Raises DecoderUnavailable when two children
-        in a row die before they begin an image, NameError or ImportError when the work does.
+        blobs: the bytes of each, or what reads them into the memory that the child sees. preprocessing: turns a decoded
+        image into pixels; None for work that makes no pixels. The pixels are valid until the next call of `run`, which
+        writes into the same memory. Raises DecoderUnavailable when two children in a row die before they begin an
+        image, NameError or ImportError when the work does, and what the sources raise.
         """
+        sources = InMemory(blobs) if isinstance(blobs, Sequence) else blobs
         shape = preprocessing.shape if preprocessing else (0,)
         dtype = preprocessing.dtype if preprocessing else "uint8"
-        buffer = self._buffer_for(len(blobs), math.prod(shape) * np.dtype(dtype).itemsize, sum(map(len, blobs)))
-        batch = Batch(buffer, len(blobs), shape, dtype)
-        job = Job(limits, preprocessing, buffer.sizes, len(blobs), shape, dtype, 0)
+        count = len(sources.bounds)
+        buffer = self._buffer_for(count, math.prod(shape) * np.dtype(dtype).itemsize, sources.size)
+        sources.read_into(memoryview(buffer.sources))  # once: no child can change them
+        batch = Batch(buffer, count, shape, dtype)
+        job = Job(limits, preprocessing, buffer.sizes, count, shape, dtype, 0)
         index, restarted_at = 0, -1
-        while index < len(blobs):
+        while index < count:
             try:
-                index = self._go_on(batch, blobs[index:], replace(job, first=index))
+                index = self._go_on(batch, sources.bounds, replace(job, first=index))
             except ProcessLost as lost:  # it died while it was idle, or as it started: no image is at fault
                 if restarted_at == index:
                     raise DecoderUnavailable(f"no decode process lives: {lost}") from None
                 restarted_at = index
         return batch
 
-    def _go_on(self, batch: Batch, blobs: Sequence[bytes], job: Job) -> int:
+    def _go_on(self, batch: Batch, bounds: np.ndarray, job: Job) -> int:
         """Give the rest of a batch to the child. Returns the index of the first image still to be done."""
         if self._child is None:
             self._child = DecodeProcess(self._work)
         # Anew for each child: the one before may have written anything into the memory.
-        batch.hand_out(job.first, blobs)
+        batch.hand_out(job.first, bounds)
         batch.pid[0] = self._child.pid
         try:
             self._child.begin(job, batch.buffer)

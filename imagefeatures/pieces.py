@@ -1,104 +1,58 @@
-"""A shard's file that may be larger than memory: Parquet, written and read by pieces, which are its row groups.
+"""What ingest froze of a shard, by pieces that fit into memory.
 
 Shards are cut by the sizes of their objects. Of URLs these are not known then, so a shard of them may have many times
-the bytes that it was meant to have. What fits is one piece, written and read as every other file.
+the bytes that it was meant to have.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Container, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import storage
+from imagefeatures.batches import Sources
+from imagefeatures.blobs import BlobFile, read_staged
 from imagefeatures.errors import AuditFailed
-from imagefeatures.shards import StagedFile, read_staged, write_parquet
+from imagefeatures.staged import StagedFile
 from imagefeatures.storage.object_reader import ObjectReader
 
 READ_BYTES = 8 * 2**20
 """So many bytes are read at a time of a file that is read by pieces."""
 
+Piece = tuple[list[dict[str, Any]], Sources | list[bytes]]
+"""Rows of schemas.RAW without their bytes, and the bytes of each: those of `Isolated.run`."""
 
-class PieceWriter:
-    """Writes one Parquet file by pieces. Without `end`, or after an error, no file is there.
 
-    options: of pyarrow's write_table. Raises what storage.write raises.
+def read_frozen(file: StagedFile, most_bytes: int, uris: Container[str] | None = None) -> Iterator[Piece]:
+    """The images that ingest froze, in order, by pieces; at least one. most_bytes: of a piece of more than one image.
+
+    uris: of the wanted images; None: all. Raises AuditFailed as shards.read_staged, before the first piece; for bytes
+    that are not what was written, once they are read.
     """
-
-    def __init__(self, uri: str, schema: pa.Schema, **options: object) -> None:
-        self._uri, self._schema, self._options = uri, schema, options
-        self._sink: _Sink | None = None
-        self._rows = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._sink:
-            self._sink.drop()
-
-    def add(self, piece: pa.Table) -> None:
-        """Write a piece that is not the last one. Nothing of it is held afterwards."""
-        if self._sink is None:
-            self._sink = _Sink(storage.draft(self._uri))
-            # A page may end after each value: the encoder holds a mebibyte or one larger value, not the piece again.
-            # Pages have checksums for the reader, who reads the file a second time after its SHA-256.
-            self._parquet = pq.ParquetWriter(
-                self._sink, self._schema, write_batch_size=1, write_page_checksum=True, **self._options
-            )
-        self._parquet.write_table(piece)
-        self._rows += piece.num_rows
-
-    def end(self, piece: pa.Table) -> StagedFile:
-        """Write the last piece. Returns the file, which is there then."""
-        if self._sink is None:
-            return write_parquet(self._uri, piece, **self._options)
-        self.add(piece)
-        self._parquet.close()
-        self._sink.commit()
-        sink, self._sink = self._sink, None
-        return StagedFile(self._uri, self._rows, sink.size, sink.digest.hexdigest())
-
-
-class _Sink:
-    """The file object that pyarrow writes to. size: in bytes, so far. digest: SHA-256 of them."""
-
-    mode, closed = "wb", False
-
-    def __init__(self, draft: storage.Draft) -> None:
-        self._draft, self.size, self.digest = draft, 0, hashlib.sha256()
-        self._dropped = False
-
-    def write(self, data: bytes) -> int:
-        if not self._dropped:
-            self._draft.write(data)
-            self.digest.update(data)
-            self.size += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is buffered here."""
-
-    def commit(self) -> None:
-        self._draft.commit()
-
-    def drop(self) -> None:
-        """Nothing is kept, and what comes yet is ignored: pyarrow's writer adds a footer when it is garbage."""
-        self._dropped = True
-        self._draft.abort()
+    if not file.blob_bytes:  # by a version before
+        for piece in read_pieces(file, most_bytes):
+            rows = [row for row in piece.to_pylist() if uris is None or row["uri"] in uris]
+            yield rows, [row.pop("data") for row in rows]
+        return
+    found = BlobFile(file)
+    rows = found.rows.to_pylist()
+    wanted = [number for number, row in enumerate(rows) if uris is None or row["uri"] in uris]
+    for numbers in found.pieces(wanted, most_bytes):
+        yield [rows[number] for number in numbers], found.blobs(numbers)
 
 
 def read_pieces(file: StagedFile, most_bytes: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The pieces of a file, in order; at least one. most_bytes: a file that is not much larger is read as one piece.
 
-    Raises AuditFailed as shards.read_staged, before the first piece.
+    Such a file of a version before may have been written by pieces, which are its row groups. Raises AuditFailed as
+    shards.read_staged, before the first piece.
     """
     names = None if columns is None else list(columns)
-    if file.size <= most_bytes + most_bytes // 8 + 2**20:
+    if file.blob_bytes or file.size <= most_bytes + most_bytes // 8 + 2**20:
         yield read_staged(file, names)
         return
     _check_digest(file)

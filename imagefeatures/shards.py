@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from imagefeatures import schemas, storage
+from imagefeatures.blobs import read_staged
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.layout import Layout, shard_of_receipt
 from imagefeatures.reasons import printable
-from imagefeatures.staged import StagedFile, read_staged, write_parquet
+from imagefeatures.staged import StagedFile, write_parquet
 from imagefeatures.usage import meter
 from imagefeatures.usage.meter import Meter, Usage
 
@@ -92,10 +93,10 @@ class Receipt:
 class Further(NamedTuple):
     """What a step writes for an output after the first. table: in whose folder the output lies; None: the step's.
 
-    options: of pyarrow's write_table, in place of those that `finish` gets.
+    output: a StagedFile is written already. options: of pyarrow's write_table, in place of those that `finish` gets.
     """
 
-    output: pa.Table | None = None
+    output: pa.Table | StagedFile | None = None
     reused: pa.Table | None = None
     table: str | None = None
     options: Mapping[str, Any] | None = None
@@ -156,11 +157,9 @@ class ShardWork:
 
         def of_output(number: int, one: Further) -> OutputFiles:
             uri = self.layout.new_output(self.step, self.shard, one.table)
-            file = (
-                None
-                if one.output is None
-                else write_parquet(uri, one.output, **(parquet if one.options is None else one.options))
-            )
+            file = one.output
+            if isinstance(file, pa.Table):
+                file = write_parquet(uri, file, **(parquet if one.options is None else one.options))
             return OutputFiles(file, beside(f"reused-{number}", one.reused))
 
         receipt = Receipt(

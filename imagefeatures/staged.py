@@ -11,32 +11,62 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import storage
-from imagefeatures.errors import AuditFailed
+from imagefeatures.errors import AuditFailed, StoreError, StoreRefused
+from imagefeatures.storage.object_reader import Seekable
 
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A Parquet file of a step. size: in bytes. sha256: of its bytes, in hexadecimal."""
+    """A Parquet file of a step. size: in bytes. sha256: of its bytes, in hexadecimal.
+
+    blob_bytes: so many bytes come before its columns, and are none of those of the SHA-256 (`imagefeatures.blobs`).
+    """
 
     uri: str
     rows: int
     size: int
     sha256: str
+    blob_bytes: int = 0  # of most files, and of those that a version before wrote
+
+    def differs(self, size: int) -> AuditFailed:
+        """The error that its bytes are not those that were written. size: how many there are."""
+        return AuditFailed(f"{self.uri}: {size} bytes are not the {self.size} that were written (SHA-256 differs)")
 
 
-def read_staged(file: StagedFile, columns: list[str] | None = None) -> pa.Table:
-    """Read a staged file. Raises AuditFailed when it is gone, or its bytes or its rows are not those of the receipt."""
-    try:
-        data = storage.read(file.uri)
-    except storage.ObjectMissing:
-        raise AuditFailed(f"{file.uri}: it was written, and is gone") from None
+def read_columns(file: StagedFile, columns: list[str] | None = None) -> pa.Table:
+    """Read a staged file as Parquet. Raises AuditFailed when it is gone, or is not what the receipt says."""
+    data: bytes | bytearray
+    if file.blob_bytes:
+        data = bytearray(file.size - file.blob_bytes)
+        read_into(file, file.blob_bytes, memoryview(data))
+        reader = _Behind(data, file.blob_bytes)
+    else:
+        try:
+            data = storage.read(file.uri)
+        except storage.ObjectMissing:
+            raise _gone(file) from None
+        reader = pa.BufferReader(data)
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise AuditFailed(f"{file.uri}: {len(data)} bytes are not the {file.size} that were written (SHA-256 differs)")
+        raise file.differs(file.blob_bytes + len(data))
     # Not pq.read_table: it imports pyarrow.dataset, which takes a noticeable part of a short worker's time.
-    table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns)
+    table = pq.ParquetFile(reader).read(columns=columns)
     if table.num_rows != file.rows:
         raise AuditFailed(f"{file.uri}: {table.num_rows} rows where the receipt says {file.rows}")
     return table
+
+
+def read_into(file: StagedFile, start: int, memory: memoryview) -> None:
+    """Fill memory with the bytes of a file from `start` on. Raises AuditFailed when it is gone, or too short."""
+    try:
+        count = storage.read_into(file.uri, start, memory)
+    except storage.ObjectMissing:
+        raise _gone(file) from None
+    except (StoreError, StoreRefused):  # some stores refuse to read behind the end
+        if (there := storage.stat(file.uri).size) != file.size:
+            raise file.differs(there) from None
+        raise
+    if count != len(memory):
+        raise file.differs(storage.stat(file.uri).size)
 
 
 def write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
@@ -48,6 +78,25 @@ def write_parquet(uri: str, table: pa.Table, **options: object) -> StagedFile:
         sha256 = hashlib.sha256(data).hexdigest()
     written.result()
     return StagedFile(uri, table.num_rows, len(data), sha256)
+
+
+class _Behind(Seekable):
+    """The end of a file, as pyarrow reads a file. first: the offset of its first byte."""
+
+    def __init__(self, data: bytearray, first: int) -> None:
+        super().__init__(first + len(data))
+        self._data, self._first = memoryview(data), first
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._size if size < 0 else min(self._position + size, self._size)
+        missing = max(0, min(end, self._first) - self._position)  # pyarrow reads more than the footer, to find it
+        part = bytes(missing) + self._data[max(0, self._position - self._first) : max(0, end - self._first)]
+        self._position = end
+        return part
+
+
+def _gone(file: StagedFile) -> AuditFailed:
+    return AuditFailed(f"{file.uri}: it was written, and is gone")
 
 
 def _as_parquet(table: pa.Table, **options: object) -> memoryview:

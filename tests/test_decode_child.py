@@ -84,7 +84,7 @@ def test_the_only_descriptors_are_its_connection_and_the_batchs_memory(
         links = sorted(str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
         process.stop()
     assert links[:3] == ["/dev/null"] * 3
-    assert [re.sub(r"\[\d+\]| .*", "", link) for link in links[3:]] == ["/memfd:imagefeatures"] * 2 + ["socket:"]
+    assert [re.sub(r"\[\d+\]| .*", "", link) for link in links[3:]] == ["/memfd:imagefeatures"] * 4 + ["socket:"]
 
 
 @confined
@@ -116,7 +116,7 @@ TRIES = {
     "to remove": "os.unlink(FILE)",
     "to change a mode": "os.chmod('/etc/passwd', 0o666)",
     "memory as a file": "os.memfd_create('x')",
-    "the batch's memory cut short": "os.ftruncate(loop['batch'].buffer.descriptor, 0)",
+    "the batch's memory cut short": "os.ftruncate(loop['batch'].buffer.descriptors[0], 0)",
     "a TCP socket": "socket.socket(socket.AF_INET, socket.SOCK_STREAM)",
     "a UDP socket": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
     "an IPv6 socket": "socket.socket(socket.AF_INET6)",

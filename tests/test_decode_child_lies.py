@@ -124,10 +124,52 @@ def test_only_the_decode_process_itself_is_ever_killed() -> None:
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="sealed memory exists on Linux only")
 def test_the_shared_memory_cannot_be_cut_under_its_parent() -> None:
     buffer = batches.SharedBuffer.make(2, 8, 100)
-    for size in (0, buffer.sizes.total + 1):
+    results, sources = buffer.descriptors
+    for size in (0, buffer.sizes.results + 1):
         with pytest.raises(PermissionError):
-            os.ftruncate(buffer.descriptor, size)
+            os.ftruncate(results, size)
+        with pytest.raises(OSError, match="Invalid argument"):  # it is open for reading alone
+            os.ftruncate(sources, size)
     buffer.close()
+
+
+CHANGES = """
+import mmap
+import numpy
+sources, descriptor = loop["batch"].buffer.sources, loop["batch"].buffer.descriptors[1]
+address = numpy.frombuffer(sources, numpy.uint8).ctypes.data
+libc = ctypes.CDLL(None, use_errno=True)
+def protect():
+    if libc.mprotect(ctypes.c_void_p(address), 1, mmap.PROT_READ | mmap.PROT_WRITE):
+        raise OSError(ctypes.get_errno(), "mprotect")
+for change in (
+    lambda: sources.__setitem__(0, 0),
+    protect,
+    lambda: mmap.mmap(descriptor, 1),
+    lambda: os.pwrite(descriptor, b"x", 0),
+    lambda: os.write(descriptor, b"x"),
+    lambda: os.ftruncate(descriptor, 0),
+    lambda: os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR),
+):
+    try:
+        change()
+        say("done")
+    except Exception as error:
+        say(type(error).__name__)
+loop["batch"]._bounds[:] = 0
+"""
+
+
+def test_the_images_bytes_cannot_be_changed_by_the_child() -> None:
+    """They are what the parent has checked: the next child gets them, and of a rejected image they are kept."""
+    process = isolation.Isolated(takeover.inspect)
+    blobs = [blob(CHANGES), GOOD]
+    batch = process.run(blobs, Limits())
+    process.stop()
+    assert isolation.rejection(batch.records[0]).detail == (
+        "TypeError PermissionError PermissionError PermissionError OSError PermissionError PermissionError"
+    )
+    assert [batch.original(0), batch.original(1)] == blobs
 
 
 def test_a_mistake_is_one_of_two_errors_whatever_is_claimed() -> None:

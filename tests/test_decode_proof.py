@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from imagefeatures import bicubic, decode_child, images, isolation, streamed
-from imagefeatures.batches import AT_WORK, DONE, Batch, SharedBuffer
+from imagefeatures.batches import AT_WORK, DONE, Batch, InMemory, SharedBuffer
 from imagefeatures.decode_child import Job
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import RGB, Chains, Preprocessing, Stretch, Upright
@@ -39,7 +39,9 @@ def test_the_proof_comes_before_the_first_image(rule: Any, monkeypatch: pytest.M
     size = int(np.prod(rule.shape))
     buffer = SharedBuffer.make(1, size, len(data))
     batch = Batch(buffer, 1, rule.shape, rule.dtype)
-    batch.hand_out(0, [data])
+    sources = InMemory([data])
+    sources.read_into(memoryview(buffer.sources))
+    batch.hand_out(0, sources.bounds)
     states = []
     real = bicubic.by_compiled
 

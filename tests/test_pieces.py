@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import AuditFailed, StoreError, StoreRefused
-from imagefeatures.pieces import PieceWriter, read_pieces
+from imagefeatures.pieces import read_pieces
 from imagefeatures.shards import StagedFile, read_staged
 from imagefeatures.storage import drafts
 from support.shared import BUCKET
@@ -41,16 +41,19 @@ def pieces(*mebibytes: int) -> Iterator[pa.Table]:
 
 
 def write(uri: str, *mebibytes: int) -> StagedFile:
-    *first, last = pieces(*mebibytes)
-    with PieceWriter(uri, last.schema, compression="none", use_dictionary=False) as writer:
-        for piece in first:
-            writer.add(piece)
-            assert not storage.exists(uri), "it is there at its end, and not before"
-        return writer.end(last)
+    """As versions before wrote a shard by pieces: each is a row group."""
+    with io.BytesIO() as sink:
+        options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+        with pq.ParquetWriter(sink, next(pieces(1)).schema, **options) as writer:
+            for piece in pieces(*mebibytes):
+                writer.write_table(piece)
+        data = sink.getvalue()
+    storage.write(uri, data)
+    return StagedFile(uri, sum(mebibytes), len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 1), (9, 2), (4,)])
-def test_what_is_written_by_pieces_is_one_file_and_is_read_by_the_same_pieces(uri: str, sizes: tuple[int, ...]) -> None:
+def test_what_was_written_by_pieces_is_read_by_the_same_pieces(uri: str, sizes: tuple[int, ...]) -> None:
     file = write(uri, *sizes)
     data = storage.read(uri)
     assert (file.rows, file.size, file.sha256) == (sum(sizes), len(data), hashlib.sha256(data).hexdigest())
@@ -63,53 +66,6 @@ def test_what_is_written_by_pieces_is_one_file_and_is_read_by_the_same_pieces(ur
     assert whole.equals(pa.concat_tables(pieces(*sizes)))
     assert [piece.to_pydict() for piece in read_pieces(file, 100 * MEBIBYTE, ["n"])] == [{"n": [*range(sum(sizes))]}]
     assert [n for piece in read_pieces(file, MEBIBYTE, ["n"]) for n in piece["n"].to_pylist()] == [*range(sum(sizes))]
-
-
-def test_of_a_file_by_pieces_no_page_holds_more_than_one_large_value(uri: str) -> None:
-    """Pages are what the encoder holds."""
-    file = write(uri, 4, 4)
-    group = pq.ParquetFile(pa.BufferReader(storage.read(file.uri))).metadata.row_group(0)
-    assert group.num_rows == 4
-    data = storage.read(file.uri)
-    starts = [data.index(piece["data"][at].as_py()) for piece in pieces(4) for at in range(4)]
-    gaps = [after - before - MEBIBYTE for before, after in pairwise(starts)]
-    assert all(gap > 20 for gap in gaps), "a page header stands between two values"
-
-
-@pytest.mark.parametrize("added", [0, 1, 2])
-def test_after_an_error_nothing_is_there_and_nothing_is_left(uri: str, added: int) -> None:
-    written = list(pieces(9, 9, 9))[:added]
-    with pytest.raises(KeyError), PieceWriter(uri, next(pieces(1)).schema, compression="none") as writer:
-        for piece in written:
-            writer.add(piece)
-        raise KeyError
-    del writer  # pyarrow's writer ends its file when it is collected
-    assert left_at(uri) == []
-
-
-def left_at(uri: str) -> list[str]:
-    """What is below the folder of a file, hidden files and unfinished uploads included."""
-    if uri.startswith("file://"):
-        return [str(path) for path in Path(uri.removeprefix("file://")).parent.rglob("*")]
-    client = storage._store("s3")._client
-    uploads = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-    return [*storage.names(uri.rpartition("/")[0]), *(upload["Key"] for upload in uploads)]
-
-
-def test_a_store_that_takes_no_more_ends_the_file(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = drafts.LocalDraft if uri.startswith("file://") else drafts.S3Draft
-    real, calls = kind.write, []
-
-    def write_some(self: drafts.LocalDraft | drafts.S3Draft, data: bytes) -> None:
-        calls.append(len(data))
-        if sum(calls) > 12 * MEBIBYTE:
-            raise StoreError("no answer in 60 s")
-        real(self, data)
-
-    monkeypatch.setattr(kind, "write", write_some)
-    with pytest.raises(StoreError, match=r"^no answer in 60 s$"):
-        write(uri, 9, 9, 9)
-    assert left_at(uri) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

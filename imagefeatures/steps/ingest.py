@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imagefeatures import schemas
+from imagefeatures.blobs import BlobWriter
 from imagefeatures.errors import Rejected
 from imagefeatures.forget import deny
 from imagefeatures.limits import Limits
 from imagefeatures.manifest import item_of, read_manifest
-from imagefeatures.pieces import PieceWriter
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Further, Receipt, ShardWork
@@ -43,9 +43,8 @@ def run_shard(run: Run, shard: int) -> Receipt:
     known = _known_versions(run, shard)
     same: list[int] = []
     frozen = _Frozen(manifest)
-    # The bytes are compressed images already.
-    uri, options = run.layout.new_output(INGEST, shard), {"compression": "none", "use_dictionary": False}
-    with PieceWriter(uri, schemas.RAW, **options) as output:
+    # A shard was cut by the sizes that the listing knew or guessed: it may have many times as many bytes.
+    with BlobWriter(run.layout.new_output(INGEST, shard), schemas.RAW, run.shard_bytes) as output:
         for index, fetched in enumerate(fetch_rows(run.source, run.dataset.limits, listed, known)):
             if isinstance(fetched, Rejected):
                 work.reject(listed[index], fetched)
@@ -57,11 +56,9 @@ def run_shard(run: Run, shard: int) -> Receipt:
                 if forgotten.has_image(image_id):
                     work.reject(listed[index] | _NAMELESS, deny.WHY)
                     continue
-                # A shard was cut by the sizes that the listing knew or guessed: it may have many times as many bytes.
-                if frozen.held and frozen.held + len(content.data) > run.shard_bytes:
-                    output.add(frozen.take())
+                output.add(content.data, image_id)
                 frozen.add(index, image_id, content)
-        written = output.end(frozen.take())
+        written = output.end(frozen.rows())
     unchanged = manifest.take(pa.array(same, pa.int64())) if same else None
     reused = [
         None if known is None or unchanged is None else known.reused(unchanged, number)
@@ -71,36 +68,35 @@ def run_shard(run: Run, shard: int) -> Receipt:
 
 
 class _Frozen:
-    """The objects that are frozen and not yet written. manifest: of the shard. held: their bytes."""
+    """The rows of the objects that are frozen. manifest: of the shard."""
 
     def __init__(self, manifest: pa.Table) -> None:
         self._manifest = manifest
         self._rows: list[int] = []
         self._ids: list[str] = []
-        self._contents: list[Content] = []
-        self.held = 0
+        self._sizes: list[int] = []
+        self._etags: list[str | None] = []
 
     def add(self, row: int, image_id: str, content: Content) -> None:
         """Add an object. row: its number in the manifest. image_id: the SHA-256 of its bytes."""
         self._rows.append(row)
         self._ids.append(image_id)
-        self._contents.append(content)
-        self.held += len(content.data)
+        self._sizes.append(len(content.data))
+        self._etags.append(content.etag)
 
-    def take(self) -> pa.Table:
-        """schemas.RAW of all that is held, which is forgotten here."""
-        manifest, contents = self._manifest, self._contents
+    def rows(self) -> pa.Table:
+        """schemas.RAW without their bytes."""
+        manifest, count = self._manifest, len(self._rows)
         # take imports pyarrow.compute, which takes a worker as long as two hundred images: only when it must.
-        rows = manifest if len(contents) == len(manifest) else manifest.take(pa.array(self._rows, pa.int64()))
+        rows = manifest if count == len(manifest) else manifest.take(pa.array(self._rows, pa.int64()))
         columns = {
             "image_id": pa.array(self._ids, pa.string()),
-            "size": pa.array([len(content.data) for content in contents], pa.int64()),
-            "etag": pa.array([content.etag for content in contents], pa.string()),
-            "data": pa.array([content.data for content in contents], pa.binary()),
+            "size": pa.array(self._sizes, pa.int64()),
+            "etag": pa.array(self._etags, pa.string()),
         }
-        self._rows, self._ids, self._contents, self.held = [], [], [], 0  # the table has the bytes now
-        columns |= {name: rows[name] for name in schemas.RAW.names if name not in columns}
-        return pa.table([columns[name] for name in schemas.RAW.names], schema=schemas.RAW)
+        columns |= {name: rows[name] for name in schemas.IDENTITY if name not in columns}
+        schema = schemas.RAW.remove(schemas.RAW.get_field_index("data"))
+        return pa.table([columns[name] for name in schemas.IDENTITY], schema=schema)
 
 
 def fetch_rows(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from imagefeatures import isolation, outputs, schemas
+from imagefeatures.batches import Sources
+from imagefeatures.blobs import write_blobs
 from imagefeatures.errors import Rejected
 from imagefeatures.isolation import Isolated
 from imagefeatures.limits import Limits
-from imagefeatures.pieces import read_pieces
+from imagefeatures.pieces import read_frozen
 from imagefeatures.pixels import PixelFormat, as_binary
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing import Chains, Preprocessing
@@ -42,9 +43,9 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
     groups = [group for group in outputs.by_input(run.outputs) if lacked[group].any()]
     decoded = _Decoded([run.outputs[group[0]].preprocessing for group in groups], work)
     decoder = decoder or isolation.decoder_of(run.dataset.channels)
-    first: dict[str, dict[str, Any]] = {}
-    repeated = [row for row in rows if first.setdefault(row["image_id"], row) is not row]
-    for some, blobs in _frozen(run, shard, list(first.values())):
+    originals: dict[str, dict[str, Any]] = {}
+    repeated = [row for row in rows if originals.setdefault(row["image_id"], row) is not row]
+    for some, blobs in _frozen(run, shard, list(originals.values())):
         decoded.add(some, blobs, decoder, run.dataset.limits)
     decoded.repeat(repeated)
     is_good = np.ones(verdicts.num_rows, bool)
@@ -61,9 +62,10 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
         _with_unchanged(reuse.known_rows(good, of_output, output.kind), files.reused)
         for output, of_output, files in zip(run.outputs, known, validated.outputs, strict=True)
     ]
-    further = [Further(*tables) for tables in zip(pixels[1:], reused[1:], strict=True)]
+    first, *others = (write_blobs(run.layout.new_output(RESIZE, shard), table, "pixels") for table in pixels)
+    further = [Further(*files) for files in zip(others, reused[1:], strict=True)]
     rows_in = verdicts.num_rows + validated.passed - validated.output.rows
-    return work.finish(rows_in, pixels[0], reused[0], further, compression="none", use_dictionary=False)
+    return work.finish(rows_in, first, reused[0], further)
 
 
 class _Decoded:
@@ -76,17 +78,17 @@ class _Decoded:
         self._repeated = 0
         self._pixels: list[list[np.ndarray]] = [[] for _ in chains]
 
-    def add(self, rows: Rows, blobs: list[bytes], decoder: Isolated, limits: Limits) -> None:
+    def add(self, rows: Rows, blobs: list[bytes] | Sources, decoder: Isolated, limits: Limits) -> None:
         """Decode some images. rows: of schemas.DECODED, with what validate has found."""
         for batches in self._pixels:
             if batches:  # the next batch is decoded into the same memory
                 batches[-1] = batches[-1].copy()
         rule = self._chains[0] if len(self._chains) == 1 else Chains(tuple(self._chains))
         batch = decoder.run(blobs, limits, rule)
-        for row, record, data in zip(rows, batch.records, blobs, strict=True):
+        for index, (row, record) in enumerate(zip(rows, batch.records, strict=True)):
             if record["state"] == isolation.REJECTED:
                 self._rejected[row["image_id"]] = isolation.rejection(record)
-                self._work.reject(row, self._rejected[row["image_id"]], data)
+                self._work.reject(row, self._rejected[row["image_id"]], batch.original(index))
             else:
                 seen = {"width": int(record["width"]), "height": int(record["height"]), "mode": record["mode"].decode()}
                 self._rows.append(row | seen)
@@ -127,16 +129,10 @@ def _with_unchanged(known: pa.Table, unchanged: StagedFile | None) -> pa.Table:
     return pa.concat_tables([read_staged(unchanged).cast(known.schema), known])  # a version before wrote it otherwise
 
 
-def _frozen(run: Run, shard: int, rows: Rows) -> Iterator[tuple[Rows, list[bytes]]]:
+def _frozen(run: Run, shard: int, rows: Rows) -> Iterator[tuple[Rows, list[bytes] | Sources]]:
     """These rows with their bytes, in the order of the listing, by pieces. rows: some of what ingest froze."""
     if rows:
         ingested = read_receipt(run.layout.receipt(INGEST, shard))
-        pieces = read_pieces(ingested.output, run.shard_bytes, columns=["uri", "data"])
-        yield from map(partial(_chosen, {row["uri"]: row for row in rows}), pieces)
-
-
-def _chosen(rows: dict[str, dict[str, Any]], piece: pa.Table) -> tuple[Rows, list[bytes]]:
-    """Those of the rows that are in the piece, with their bytes. rows: by URI; those that are found are taken out."""
-    uris, data = piece["uri"].to_pylist(), piece["data"]
-    chosen = {index: rows.pop(uri) for index, uri in enumerate(uris) if uri in rows}
-    return list(chosen.values()), [data[index].as_py() for index in chosen]
+        wanted = {row["uri"]: row for row in rows}
+        for found, blobs in read_frozen(ingested.output, run.shard_bytes, wanted):
+            yield [wanted[row["uri"]] for row in found], blobs

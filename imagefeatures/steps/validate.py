@@ -10,7 +10,7 @@ import pyarrow as pa
 from imagefeatures import isolation, schemas, storage
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.isolation import Isolated
-from imagefeatures.pieces import read_pieces
+from imagefeatures.pieces import read_frozen, read_pieces
 from imagefeatures.plan import Run
 from imagefeatures.reasons import Reason, without_secrets
 from imagefeatures.redrive import relisting
@@ -38,14 +38,13 @@ def run_shard(run: Run, shard: int, inspector: Isolated | None = None) -> Receip
     duplicates = _read_duplicates(run, shard)
     passed: list[dict[str, Any]] = []
     inspector = inspector or isolation.inspector_of(run.preprocessing.channels)
-    for rows in map(pa.Table.to_pylist, read_pieces(ingested.output, run.shard_bytes)):
-        batch = inspector.run([row["data"] for row in rows], run.dataset.limits)
-        for row, record in zip(rows, batch.records, strict=True):
-            data = row.pop("data")
+    for rows, blobs in read_frozen(ingested.output, run.shard_bytes):
+        batch = inspector.run(blobs, run.dataset.limits)
+        for index, (row, record) in enumerate(zip(rows, batch.records, strict=True)):
             if record["state"] == isolation.REJECTED:
-                work.reject(row, isolation.rejection(record), data)
+                work.reject(row, isolation.rejection(record), batch.original(index))
             elif kept := duplicates.get(row["uri"]):
-                work.reject(row, _duplicate(kept), data)
+                work.reject(row, _duplicate(kept), batch.original(index))
             else:
                 seen = {"width": int(record["width"]), "height": int(record["height"])}
                 passed.append(row | seen | {"format": record["format"].decode(), "mode": record["mode"].decode()})

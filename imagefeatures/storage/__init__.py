@@ -51,6 +51,7 @@ __all__ = [
     "list_objects",
     "names",
     "read",
+    "read_into",
     "read_part",
     "shorten_retries",
     "stat",
@@ -98,6 +99,15 @@ def read_part(uri: str, start: int, length: int, access: Access | None = None) -
     """`length` bytes of the object from `start` on; fewer at its end. Raises what `read` raises."""
     scheme, path = _split(uri)
     return _source_store(scheme, access).read_part(path, start, length)
+
+
+def read_into(uri: str, start: int, memory: memoryview) -> int:
+    """Fill memory with the object's bytes from `start` on. Returns how many these are: fewer at its end.
+
+    Raises what `read` raises.
+    """
+    scheme, path = _split(uri)
+    return _store(scheme).read_into(path, start, memory)
 
 
 def stat(uri: str, access: Access | None = None) -> StoredObject:
@@ -185,10 +195,13 @@ def write(uri: str, data: bytes | memoryview, *, only_if_absent: bool = False) -
     return _store(scheme).write(path, data, only_if_absent)
 
 
-def draft(uri: str) -> Draft:
-    """An object that is written piece by piece. Raises StoreRefused or StoreError, as its methods do."""
+def draft(uri: str, part_bytes: int = 0) -> Draft:
+    """An object that is written piece by piece. Raises StoreRefused or StoreError, as its methods do.
+
+    part_bytes: what is no larger is one request to an object store; the draft holds as much.
+    """
     scheme, path = _split(uri)
-    return _store(scheme).draft(path)
+    return _store(scheme).draft(path, part_bytes)
 
 
 def exists(uri: str) -> bool:

@@ -33,7 +33,7 @@ class LocalDraft:
         except OSError as error:
             raise durable.write_failed(path, error) from error
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         try:
             durable.write_all(self._file.fileno(), data)
         except OSError as error:
@@ -62,22 +62,30 @@ class LocalDraft:
 class S3Draft:
     """A multipart upload, or one PUT where the object is small. Raises StoreError or StoreRefused.
 
-    client: of boto3. request: runs a request of it, with retries. put: writes a small object.
+    client: of boto3. request: runs a request of it, with retries. put: writes a small object. part_bytes: so many are
+    held before they are sent.
     """
 
     def __init__(
-        self, path: str, client: Any, request: Callable[[Callable[[], Any]], Any], put: Callable[[bytes], object]
+        self,
+        path: str,
+        client: Any,
+        request: Callable[[Callable[[], Any]], Any],
+        put: Callable[[bytes], object],
+        part_bytes: int = PART_BYTES,
     ) -> None:
         bucket, _, key = path.partition("/")
         self._path, self._client, self._request, self._put = path, client, request, put
+        self._part_bytes, self._held = max(part_bytes, PART_BYTES), 0
         self._object = {"Bucket": bucket, "Key": key}
         self._waiting: list[bytes] = []
         self._parts: list[dict[str, Any]] = []
         self._upload: dict[str, Any] = {}
 
-    def write(self, data: bytes) -> None:
-        self._waiting.append(data)
-        if sum(map(len, self._waiting)) >= PART_BYTES:
+    def write(self, data: bytes | memoryview) -> None:
+        self._waiting.append(bytes(data))  # no copy of bytes
+        self._held += len(data)
+        if self._held >= self._part_bytes:
             self._send()
 
     def commit(self) -> None:
@@ -103,6 +111,7 @@ class S3Draft:
     def _send(self) -> None:
         body = b"".join(self._waiting)
         self._waiting.clear()
+        self._held = 0
         if not self._upload:
             made = self._request(lambda: self._client.create_multipart_upload(**self._object))
             check_is_s3(f"s3://{self._path}", "UploadId" in made)

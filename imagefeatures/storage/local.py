@@ -42,6 +42,15 @@ class LocalStore:
         traffic.read(len(data))
         return data
 
+    def read_into(self, path: str, start: int, memory: memoryview) -> int:
+        count = 0
+        with local_reading.open_file(path) as descriptor:
+            # A read may be shorter than asked for: 2 GB at most.
+            while more := os.preadv(descriptor, [memory[count:]], start + count):
+                count += more
+        traffic.read(count)
+        return count
+
     def stat_all(self, paths: Sequence[str]) -> Iterator[Listed | ObjectMissing | Rejected]:
         for path in paths:
             try:
@@ -73,7 +82,7 @@ class LocalStore:
             raise durable.write_failed(path, error) from error
         return written
 
-    def draft(self, path: str) -> LocalDraft:
+    def draft(self, path: str, part_bytes: int = 0) -> LocalDraft:
         return LocalDraft(path)
 
     def delete(self, path: str) -> None:

@@ -128,6 +128,11 @@ class S3Store:
 
         return _with_retries(f"s3://{path}", get)
 
+    def read_into(self, path: str, start: int, memory: memoryview) -> int:
+        data = self.read_part(path, start, len(memory))
+        memory[: len(data)] = data
+        return len(data)
+
     def stat_all(self, paths: Sequence[str]) -> Iterator[Listed | ObjectMissing | Rejected]:
         def others(path: str) -> bool:
             return self._others_can_be_read(ObjectVersion(path, "", 0), None)
@@ -150,9 +155,9 @@ class S3Store:
         check_is_s3(f"s3://{path}", "ETag" in response)
         return True
 
-    def draft(self, path: str) -> S3Draft:
+    def draft(self, path: str, part_bytes: int = 0) -> S3Draft:
         put = partial(self.write, path, only_if_absent=False)
-        return S3Draft(path, self._client, partial(_with_retries, f"s3://{path}"), put)
+        return S3Draft(path, self._client, partial(_with_retries, f"s3://{path}"), put, part_bytes)
 
     def delete(self, path: str) -> None:
         bucket, key = _bucket_and_key(path)
