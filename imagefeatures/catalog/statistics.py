@@ -14,7 +14,7 @@ from pyiceberg.expressions import And
 from pyiceberg.table import Table
 
 from imagefeatures import layout, names, read, schemas, storage
-from imagefeatures.catalog import attempts, purge, retention, tables
+from imagefeatures.catalog import attempts, purge, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal, one_of
@@ -43,6 +43,16 @@ def rows_of(
 
 
 @in_one_line
+def runs_of(catalog: Catalog) -> dict[Partition, set[str]]:
+    """The runs whose statistics each partition has, of all datasets. Makes no table."""
+    found: dict[Partition, set[str]] = {}
+    if table := _existing(catalog):
+        for row in table.scan(selected_fields=("dataset", "partition_key", "run_id")).to_arrow().to_pylist():
+            found.setdefault((row["dataset"], row["partition_key"]), set()).add(row["run_id"])
+    return found
+
+
+@in_one_line
 def replace(table: Table, rows: pa.Table, check: Callable[[], object]) -> None:
     """Make these rows, of one run, the only ones of their partition, in one commit.
 
@@ -57,8 +67,8 @@ def replace(table: Table, rows: pa.Table, check: Callable[[], object]) -> None:
         standing = table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow().num_rows
         with table.transaction() as change:
             if standing:
-                change.delete(where, snapshot_properties=tables.signed(run_id))
-            change.append(rows, snapshot_properties=tables.signed(run_id))
+                change.delete(where, snapshot_properties=tags.signed(run_id))
+            change.append(rows, snapshot_properties=tags.signed(run_id))
             retention.expire(table, change)
 
     attempts.until_committed(swap)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import posixpath
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,8 @@ class TableSweep:
                 "swept there"
             )
         refuse_link(self.lake, self.folder)
+        if self.folder.startswith("file://") and posixpath.normpath(self.folder[7:]) != self.folder[7:]:
+            raise StoreRefused(f"{self.folder}: Spark writes this path in another way; nothing is swept there")
         listed = list(storage.list_objects(self.folder))
         self.table.refresh()  # what was committed meanwhile is no stray
         spared = _refuse_foreign(self.table, self.folder, listed)

@@ -106,7 +106,7 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
                 change.delete(where, snapshot_properties=summary)
             if files:
                 change.add_files(files, snapshot_properties=summary)
-            tags.put(table, change, run_id, partition)
+            tags.put(table, change, run_id, partition, bool(files))
             retention.expire(table, change)
         return True
 
@@ -145,7 +145,7 @@ def replace_rows(
                     change.delete(where, snapshot_properties=summary)
                 if rows.num_rows:
                     change.append(rows, snapshot_properties=summary)
-            tags.put(table, change, run_id, place)
+            tags.put(table, change, run_id, place, bool(rows.num_rows))
             retention.expire(table, change)
         return True
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from imagefeatures import names, publications, schemas, storage
+from imagefeatures import names, publications, read, schemas, storage
 from imagefeatures.audits import kept
 from imagefeatures.catalog import purge, records, statistics, tables
-from imagefeatures.errors import ParamsError, StoreError
+from imagefeatures.errors import InputError, ParamsError, StoreError
 from imagefeatures.forget import deny, pending, places
 from imagefeatures.forget.pending import Pending
 from imagefeatures.forget.report import Report
@@ -181,9 +181,18 @@ class _Work:
             purge.recount(first, runs, quarantine, row)
 
     def _measure_anew(self) -> None:
-        for dataset, partition in sorted(self._request.partitions):
-            before = statistics.rows_of(self._catalog, dataset, [partition], statistics.KEPT)
-            record.renew(dataset, partition, before, self._settings)
+        published = {(row["dataset"], row["partition_key"]): row["run_id"] for row in read.runs(self._settings)}
+        for place, run_ids in sorted(statistics.runs_of(self._catalog).items()):
+            # Those of a run that is replaced may have been computed with an image that no table has any more.
+            stale = run_ids != {published.get(place)}
+            try:
+                if not stale and place in self._request.partitions:
+                    before = statistics.rows_of(self._catalog, place[0], [place[1]], statistics.KEPT)
+                    record.renew(*place, before, self._settings)
+            except InputError:  # such as a damaged file: rather none than those with the image
+                stale = True
+            if stale:
+                statistics.remove(self._catalog, *place, self._request.run_id)
         statistics.forget_past(self._catalog, self._lake, self._request.partitions)
 
     def _note_classifiers(self) -> None:

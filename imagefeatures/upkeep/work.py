@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from imagefeatures import layout, names, read, storage
-from imagefeatures.catalog import connect, failures, lost, tables
+from imagefeatures.catalog import connect, failures, lost, repair, retention, tables
 from imagefeatures.catalog.sweep import TableSweep
-from imagefeatures.errors import ImageFeaturesError, SettingsError
+from imagefeatures.errors import CatalogRefused, ImageFeaturesError, SettingsError
 from imagefeatures.settings import Settings
 from imagefeatures.upkeep import aged, caches, live
 from imagefeatures.upkeep.aged import Aged
@@ -77,7 +77,11 @@ class _Work:
         sweeps = []
         for identifier in self._identifiers():
             with self._refused(), self._readable(identifier):
-                sweep = TableSweep(self._catalog.load_table(identifier), self._lake, self._settings.retention)
+                table = self._catalog.load_table(identifier)
+                if retention.KEEP_SNAPSHOTS not in table.properties:  # somebody's own; each of ours has it once opened
+                    continue
+                self._refuse_gone_back(identifier)
+                sweep = TableSweep(table, self._lake, self._settings.retention)
                 sweep.look(self._now, self._before(self._settings.ages.strays))
                 if self._remove:
                     sweep.expire(self._now)
@@ -98,6 +102,12 @@ class _Work:
         for namespace in names.NAMESPACES:
             if namespace in there:
                 yield from sorted(self._catalog.list_tables(namespace))
+
+    def _refuse_gone_back(self, identifier: tuple[str, ...]) -> None:
+        """Raise CatalogRefused where `repair` has taken a table back and nobody has committed since: it may return."""
+        for name, current, before in repair.rows(self._catalog, identifier[0]):
+            if name == identifier[-1] and before and repair.version(before) > repair.version(current):
+                raise CatalogRefused(f"{'.'.join(identifier)}: `repair` has gone back from {before}; nothing is swept there")
 
     def _known(self, found: list[Aged]) -> list[Aged]:
         """Those of datasets that have a table in this catalog or a dataset file: another catalog may share the lake."""
