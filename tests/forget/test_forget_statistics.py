@@ -144,6 +144,7 @@ def test_statistics_are_taken_back_with_their_partition(settings: Settings) -> N
     assert (row["run_id"], row["pictures"], len(row["mean"])) == (run["run_id"], 55, WIDTH)
 
 
+@pytest.mark.long
 def test_what_interrupts_a_withdrawal_leaves_no_statistics_of_what_is_gone(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
