@@ -55,6 +55,7 @@ def test_a_day_may_be_named_by_a_word(
     assert {row["partition_key"] for row in read.runs(settings)} == {yesterday}
 
 
+@pytest.mark.long
 def test_an_alert_is_told_and_ends_the_command_with_an_error_only_where_that_is_asked_for(
     dataset: str, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,20 @@ def check_forgotten(settings: Settings, vectors: np.ndarray) -> None:
     stored = all_files(settings)
     assert len(stored) == len(rows)  # no file of the past, beside which the new mean would tell the vector
     assert "ada lovelace" not in {label for row in stored for label, _ in row["labels"]}
+    check_manifests(settings)
+
+
+def check_manifests(settings: Settings) -> None:
+    """No manifest that is left speaks of another file: it would repeat the bounds of its columns, labels among them."""
+    folder = Path(settings.lake.removeprefix("file://")) / "warehouse" / "features" / "statistics"
+    with tables.open_catalog(settings) as catalog:
+        table = catalog.load_table(("features", "statistics"))
+        lists = {snapshot.manifest_list for snapshot in table.snapshots()}
+        manifests = {one.manifest_path: one for snapshot in table.snapshots() for one in snapshot.manifests(table.io)}
+        entries = [each for one in manifests.values() for each in one.fetch_manifest_entry(table.io, False)]
+    assert {f"file://{file}" for file in (folder / "metadata").glob("*.avro")} == lists | manifests.keys()
+    there = {f"file://{file}" for file in (folder / "data").rglob("*.parquet")}
+    assert {entry.data_file.file_path for entry in entries} == there
 
 
 @pytest.mark.long
@@ -130,6 +144,7 @@ def test_statistics_are_taken_back_with_their_partition(settings: Settings) -> N
     assert (row["run_id"], row["pictures"], len(row["mean"])) == (run["run_id"], 55, WIDTH)
 
 
+@pytest.mark.long
 def test_what_interrupts_a_withdrawal_leaves_no_statistics_of_what_is_gone(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

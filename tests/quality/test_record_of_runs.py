@@ -48,6 +48,7 @@ def test_each_model_and_the_pixels_have_a_row_of_the_pictures_without_their_copi
     assert read.table(lake.settings, "photos").num_rows == 12
 
 
+@pytest.mark.long
 def test_pixels_alone_and_pictures_without_labels_have_theirs(lake: Lake) -> None:
     run = lake.published(FIRST, pixels="keep", features="none", label="none").row
     ((table, row),) = rows_of(lake.settings, run["run_id"]).items()
