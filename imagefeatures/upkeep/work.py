@@ -107,7 +107,8 @@ class _Work:
         """Raise CatalogRefused where `repair` has taken a table back and nobody has committed since: it may return."""
         for name, current, before in repair.rows(self._catalog, identifier[0]):
             if name == identifier[-1] and before and repair.version(before) > repair.version(current):
-                raise CatalogRefused(f"{'.'.join(identifier)}: `repair` has gone back from {before}; nothing is swept there")
+                table = ".".join(identifier)
+                raise CatalogRefused(f"{table}: `repair` has gone back from {before}; nothing is swept there")
 
     def _known(self, found: list[Aged]) -> list[Aged]:
         """Those of datasets that have a table in this catalog or a dataset file: another catalog may share the lake."""
