@@ -10,7 +10,8 @@ const CLOSEST = 200; // so many times the plane can be magnified
 class Plane {
   // x, y: of the points. moved: called whenever points have another place on the screen.
   constructor(element, x, y, moved) {
-    [this.element, this.x, this.y, this.moved] = [element, x, y, moved];
+    [this.element, this.x, this.y, this.moved] = [element, Float32Array.from(x), Float32Array.from(y), moved];
+    this.fingers = new Map(); // that are on the plane, or the mouse: where each is
     this.canvas = document.createElement("div");
     this.canvas.className = "canvas";
     element.append(this.canvas);
@@ -126,12 +127,21 @@ class Plane {
     this.canvas.style.transform = `translate(${dx}px, ${dy}px) scale(${scale})`;
     this.moved();
     clearTimeout(this.rest);
-    this.rest = setTimeout(() => this.draw(), REST_TO_DRAW);
+    this.rest = setTimeout(() => this.settle([dx, dy]), REST_TO_DRAW);
+  }
+
+  // Draw the picture anew, unless the plane is still held and what there is covers it.
+  settle([dx, dy]) {
+    const covers = Math.abs(dx) < BEYOND * this.width && Math.abs(dy) < BEYOND * this.height;
+    if (this.fingers.size && covers && this.drawn.unit === this.view.unit) {
+      this.rest = setTimeout(() => this.settle([dx, dy]), REST_TO_DRAW);
+    } else {
+      this.draw();
+    }
   }
 
   listen() {
-    const fingers = new Map();
-    const element = this.element;
+    const { element, fingers } = this;
     const middle = () => {
       const places = [...fingers.values()];
       const [x, y] = [0, 1].map((side) => places.reduce((sum, place) => sum + place[side], 0) / places.length);
