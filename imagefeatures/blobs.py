@@ -124,6 +124,9 @@ class Blobs:
             self.bounds[first:last] += self.size - begin
             self.size += end - begin
 
+    def __len__(self) -> int:
+        return len(self._digests)
+
     def read_into(self, memory: memoryview) -> None:
         """Read the values, and check each. Raises AuditFailed when one is not what was written, or the file is gone.
 

@@ -37,7 +37,7 @@ from PIL import (
     _imaging,
 )
 
-from imagefeatures import formats, streamed
+from imagefeatures import formats, streamed, webp
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
@@ -135,11 +135,13 @@ def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: PixelRule) -
         mode = image.mode
         pixels = streamed.pixels(data, image, _orientation(image), preprocessing) if kind == "JPEG" else None
         if pixels is None:
+            picture = webp.decoded(data, image) if kind == "WEBP" else None
             if kind == "PNG":
                 _load_png(image, data)
-            image.load()
-            _check_palette(image, formats.palette_colours(kind, data))
-            pixels = preprocessing(image)
+            if picture is None:
+                image.load()
+                _check_palette(image, formats.palette_colours(kind, data))
+            pixels = preprocessing(picture or image)
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width

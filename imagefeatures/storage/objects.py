@@ -81,6 +81,19 @@ class Draft(Protocol):
     def abort(self) -> None: ...
 
 
+class ReadsParts(Protocol):
+    """A store that gives a part of an object as bytes."""
+
+    def read_part(self, path: str, start: int, length: int) -> bytes: ...
+
+
+def copy_in(store: ReadsParts, path: str, start: int, memory: memoryview) -> int:
+    """`Store.read_into` of a store whose bytes come from elsewhere."""
+    data = store.read_part(path, start, len(memory))
+    memory[: len(data)] = data
+    return len(data)
+
+
 class Store(Protocol):
     """The operations of a store. path: a URI without its scheme, such as /folder/file or bucket/key."""
 

@@ -16,7 +16,7 @@ from imagefeatures.reasons import Reason
 from imagefeatures.storage import s3_listing, uploads
 from imagefeatures.storage.bulk import BulkReader
 from imagefeatures.storage.drafts import S3Draft
-from imagefeatures.storage.objects import Access, Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
+from imagefeatures.storage.objects import Access, Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion, copy_in
 from imagefeatures.storage.others import others_succeed
 from imagefeatures.storage.retry import (
     CONNECT_SECONDS,
@@ -128,10 +128,7 @@ class S3Store:
 
         return _with_retries(f"s3://{path}", get)
 
-    def read_into(self, path: str, start: int, memory: memoryview) -> int:
-        data = self.read_part(path, start, len(memory))
-        memory[: len(data)] = data
-        return len(data)
+    read_into = copy_in
 
     def stat_all(self, paths: Sequence[str]) -> Iterator[Listed | ObjectMissing | Rejected]:
         def others(path: str) -> bool:

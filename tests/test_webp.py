@@ -1,0 +1,137 @@
+"""Still WebP pictures that libwebp decodes directly have Pillow's pixels, and what is rejected has Pillow's reason."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagefeatures import images, webp
+from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
+from support.photos import encoded, jpeg, picture, turned
+from support.shared import PREPROCESSING
+
+LIMITS = Limits()
+PHOTO = Image.open(io.BytesIO(jpeg(3, 333, 251)))
+OPTIONS = {"lossy": {"quality": 80}, "best": {"quality": 100, "method": 6}, "lossless": {"lossless": True}}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """From now on: of each file that libwebp is given, whether it has decoded it."""
+    webp._is_pillows()
+    answers: list[bool] = []
+    real = webp._decoded
+
+    def noted(data: bytes, image: Image.Image) -> Image.Image | None:
+        found = real(data, image)
+        answers.append(found is not None)
+        return found
+
+    monkeypatch.setattr(webp, "_decoded", noted)
+    return answers
+
+
+def outcome(data: bytes) -> object:
+    """What becomes of a file: size, mode and pixels, or the reason and its detail."""
+    try:
+        found = images.decode(data, LIMITS, PREPROCESSING)
+    except Rejected as why:
+        return why.reason, why.detail
+    return found.width, found.height, found.mode, found.pixels.tobytes()
+
+
+def by_pillow(data: bytes) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(webp, "decoded", lambda *_: None)
+        return outcome(data)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_has_pillows_pixels(options: dict[str, object], orientation: int, asked: list[bool]) -> None:
+    data = encoded(PHOTO, "WEBP", exif=turned(orientation), **options)
+    assert outcome(data) == by_pillow(data)
+    assert asked == [True]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 300), (300, 1), (17, 31), (1000, 3)])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_any_size_has(width: int, height: int, options: dict[str, object], asked: list[bool]) -> None:
+    data = encoded(picture(width, height), "WEBP", **options)
+    assert outcome(data) == by_pillow(data)
+    assert asked == [True]
+
+
+def _left_to_pillow() -> dict[str, bytes]:
+    frames = [Image.fromarray(picture(40, 30, seed)) for seed in range(3)]
+    animated = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    alpha = np.dstack([picture(40, 30), picture(40, 30, 9)[..., 0]])
+    return {
+        "an animation": animated,
+        "alpha": encoded(Image.fromarray(alpha, "RGBA"), "WEBP", quality=80),
+        "lossless alpha": encoded(Image.fromarray(alpha, "RGBA"), "WEBP", lossless=True, exact=True),
+    }
+
+
+LEFT = _left_to_pillow()
+
+
+@pytest.mark.parametrize("data", LEFT.values(), ids=LEFT)
+def test_what_is_more_than_one_opaque_picture_is_left_to_pillow(data: bytes, asked: list[bool]) -> None:
+    assert outcome(data) == by_pillow(data)
+    assert asked == []
+
+
+def compare(count: int) -> set[bool]:
+    """Compare so many mutated files. Returns whether some passed, and whether some were rejected."""
+    chance = random.Random(4)
+    files = [encoded(picture(48, 36, seed), "WEBP", **options) for seed, options in enumerate(OPTIONS.values())]
+    files.append(encoded(picture(48, 36), "WEBP", quality=70, exif=turned(6)))
+    met = set()
+    for _ in range(count):
+        data = bytearray(chance.choice(files))
+        kind = chance.randrange(3)
+        if kind == 0:
+            data = data[: chance.randrange(len(data))]
+        for _ in range(kind and chance.choice([1, 1, 4, 40])):
+            data[chance.randrange(len(data) if kind == 1 else 40)] = chance.randrange(256)
+        found = outcome(bytes(data))
+        assert found == by_pillow(bytes(data)), bytes(data).hex()
+        met.add(len(found) == 4)  # type: ignore[arg-type]
+    return met
+
+
+def test_cut_and_mutated_files_have_the_same_pixels_or_the_same_reason(asked: list[bool]) -> None:
+    assert compare(400) == {True, False}
+    assert {True, False} == set(asked)
+
+
+@pytest.mark.long
+def test_thousands_of_them_have() -> None:
+    assert compare(6000) == {True, False}
+
+
+@pytest.mark.parametrize("wrong", ["pixels", "cut files", "no library"])
+def test_a_library_that_decodes_otherwise_is_not_used(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = webp._decoded
+
+    def other(data: bytes, image: Image.Image) -> Image.Image | None:
+        if wrong == "cut files":
+            return real(data, image) or Image.new("RGB", image.size)
+        found = real(data, image)
+        return found and found.point(lambda value: value ^ 1)
+
+    if wrong == "no library":
+        monkeypatch.setattr(webp, "_decode", None)
+    else:
+        monkeypatch.setattr(webp, "_decoded", other)
+    webp._is_pillows.cache_clear()
+    assert not webp._is_pillows()
+    data = encoded(PHOTO, "WEBP")
+    assert webp.decoded(data, Image.open(io.BytesIO(data))) is None
+    webp._is_pillows.cache_clear()
