@@ -10,6 +10,7 @@ metrics     what a table of confusions says
 promotion   whether a classifier takes the place of the last one
 confusion   the table of confusions as a picture
 publish     the tables, and which classifier predicts
+expiry      which classifiers are kept
 columns     the columns of the two tables
 tables      reading them
 """

@@ -1,7 +1,7 @@
 """Publishes what the Spark job has made: predictions, evaluation, and then which classifier predicts.
 
 Every step may be repeated: files are replaced by the same files, a row by the same row. A classifier that was planned
-earlier than the promoted one changes neither the predictions nor what is promoted.
+earlier than the promoted one changes neither the predictions nor what is promoted. At the end old classifiers go.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from imagefeatures import names, storage
 from imagefeatures.errors import AuditFailed
-from imagefeatures.learning import metrics, promotion, tables
+from imagefeatures.learning import expiry, metrics, promotion, tables
 from imagefeatures.learning.columns import EVALUATIONS, PREDICTIONS
 from imagefeatures.learning.declared import PCA
 from imagefeatures.learning.job import Job, load_job
@@ -80,6 +80,10 @@ def publish(job_file: str, settings: Settings, dataset: str | None = None) -> di
     if decision.promoted and (last is None or last.planned_at <= job.planned_at):
         promoted = Promoted.of(job, row["macro_accuracy"])
         storage.write(job.layout.promoted, promoted.model_dump_json(indent=1).encode())
+    try:
+        expiry.remove_old(job, settings)
+    except Exception as error:  # what is published is published
+        log.warning("%s: earlier classifiers stay for now (%s)", job.dataset, type(error).__name__)
     return row
 
 

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 
+IN_AIRFLOW = (
+    "  Airflow keeps the ids and URIs of the form: delete the DAG run {run_id} when you need its log no more, and "
+    "shorten the audit log: airflow db clean --tables log --skip-archive"
+)
+"""The last line of a request's log. Airflow has no call that changes `conf` of a DAG run."""
+
 
 def withdraw(dataset: str, params: dict[str, Any], run: DagRunProtocol | None = None) -> list[str]:
     """Take back what the form asks for. Returns a line for each partition. params, run: as for `form.params_of`."""
@@ -31,12 +37,16 @@ def withdraw(dataset: str, params: dict[str, Any], run: DagRunProtocol | None = 
 
 
 def forget(params: dict[str, Any], run: DagRunProtocol | None = None) -> None:
-    """Forget what the form asks for, and print the report. Nothing of it goes into Airflow's database but the log."""
+    """Forget what the form asks for, and print the report. This adds nothing to Airflow's database.
+
+    The form itself is there already, in `conf` of the DAG run and in the audit log, and no task may change that.
+    """
     from imagefeatures.forget import work
 
     for report in work.forget(ForgetParams.parse(params), asked_by(run), Settings.from_env()):
         for line in report.lines():
             print(line)
+    print(IN_AIRFLOW.format(run_id=getattr(run, "run_id", UNKNOWN)))
 
 
 def upkeep(params: dict[str, Any], run: DagRunProtocol | None = None) -> dict[str, dict[str, int]]:

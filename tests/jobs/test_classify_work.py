@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from imagefeatures import storage
+from imagefeatures.catalog.tables import open_catalog, open_table
 from imagefeatures.cli import main
 from imagefeatures.errors import AuditFailed, CatalogRefused, DatasetError, InputError, NoInput, ParamsError
-from imagefeatures.learning import portable, promotion, tables
+from imagefeatures.learning import expiry, portable, promotion, tables
 from imagefeatures.learning.declared import Classify
 from imagefeatures.learning.job import Job, load_job, plan_job
 from imagefeatures.learning.portable import Classifier
@@ -24,7 +27,7 @@ from imagefeatures.learning.publish import is_published, publish
 from imagefeatures.run_params import ClassifyParams
 from imagefeatures.settings import Settings
 from imagefeatures_spark import classify
-from support import learning
+from support import growing, learning
 from support.shared import BUCKET
 
 RIGHT, WRONG = learning.by_corners(), learning.by_corners(sharpness=-4)
@@ -46,16 +49,25 @@ class Inline:
 
 @pytest.fixture
 def fit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Job]:
-    """fit(classifier, **fields of `classify`): plans a job and does its work, with this classifier for the fit's."""
+    """fit(classifier, **fields of `classify`): plans a job and does its work, with this classifier for the fit's.
+
+    fit.shares: of each job, the share of each label's rows that its fit was told to take.
+    """
+    shares: list[dict[str, float]] = []
 
     def work(classifier: Classifier = RIGHT, settings: Settings = settings, **fields: Any) -> Job:
         uri = plan_job("fruit", Classify.model_validate(fields), ClassifyParams(), settings)
         job = load_job(uri, settings.lake)
-        save = lambda context, job, *_: portable.save(classifier, job.layout.folder)  # noqa: E731
+
+        def save(context: Inline, job: Job, labels: tuple[str, ...], of_labels: dict[str, float]) -> None:
+            shares.append(of_labels)
+            portable.save(classifier, job.layout.folder)
+
         monkeypatch.setattr(classify, "fit_and_save", save)
         classify.work(Inline(), job, settings)  # type: ignore[arg-type]
         return job
 
+    work.shares = shares  # type: ignore[attr-defined]
     return work
 
 
@@ -258,3 +270,29 @@ def test_a_job_is_one_of_its_lake_and_its_dataset(settings: Settings) -> None:
     storage.write(uri.replace(job.model_id, "0" * 16), storage.read(uri))
     with pytest.raises(ParamsError, match="another place"):
         load_job(uri.replace(job.model_id, "0" * 16), settings.lake)
+
+
+@pytest.mark.parametrize(("copies", "images"), [(None, 600), (2, 200)])
+def test_the_most_rows_are_those_of_the_images_with_their_copies(
+    settings: Settings, fit: Any, monkeypatch: pytest.MonkeyPatch, copies: int | None, images: int
+) -> None:
+    learning.publish(settings, learning.rows(1200, labels=learning.LABELS))
+    run = growing.runs_row("fruit", "20261103T000000-0a1b2c3d")
+    place = run.schema.get_field_index("copies")
+    with open_catalog(settings) as catalog:
+        own = run.set_column(place, run.schema.field(place), pa.array([copies], run.schema.field(place).type))
+        open_table(catalog, settings, "runs").append(own)
+    job = fit(max_rows=600)
+    (shares,) = fit.shares
+    train = Counter(row["label"] for row in learning.rows(1200, labels=learning.LABELS) if row["image_id"] > "33333333")
+    assert sum(shares[label] * count for label, count in train.items()) == pytest.approx(images)
+    assert publish(job.layout.job, settings)["rows_train"] == images
+
+
+def test_publish_deletes_old_classifiers(settings: Settings, fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "KEPT", 1)
+    learning.publish(settings, learning.rows())
+    for job in (jobs := [fit(), fit(margin=0.5)]):
+        publish(job.layout.job, settings)
+    assert [storage.exists(job.layout.portable) for job in jobs] == [False, True]
+    assert len(tables.evaluations(settings)) == 2
