@@ -18,7 +18,7 @@ State = Literal["registered", "quarantined", "running", "missing"]
 
 WORDS: dict[State, str] = {
     "registered": "whole",
-    "quarantined": "with quarantined objects",
+    "quarantined": "with quarantined objects (red: 1 % or more)",
     "running": "under way",
     "missing": "missing",
 }

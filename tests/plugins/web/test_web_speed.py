@@ -12,10 +12,10 @@ import pytest
 from imagefeatures.settings import Settings
 from support.web import PAGE, START, Site, dataset_file, publish, runs_row
 
-pytestmark = pytest.mark.long  # some eighty views
+pytestmark = pytest.mark.long  # some two hundred views
 
 PARTITIONS = 200
-VIEWS = 20
+VIEWS = 40
 MOST_SECONDS = 0.3
 """Of processor time, at the 95th percentile: what a view takes on a machine that has nothing else to do."""
 
@@ -35,6 +35,7 @@ def test_pages_of_two_hundred_partitions_and_a_million_rows_take_less_than_three
     ]
     publish(settings, *rows)
     slowest: dict[str, float] = {}
+    site.page("/")  # the first view of a server imports for a second
     for kept in (5.0, 0.0):  # rows that were read for an earlier view; rows that are read for each view
         monkeypatch.setattr(published, "FRESH_SECONDS", kept)
         for path in ("/", "/datasets/grapes", f"/datasets/grapes/partitions/{days[7]}"):
@@ -46,8 +47,9 @@ def test_pages_of_two_hundred_partitions_and_a_million_rows_take_less_than_three
                 processor.append(time.process_time() - worked)
                 assert answer.status_code == 200
             name = f"{path.removesuffix(days[7])} {'of kept rows' if kept else 'with a read of the catalog'}"
-            slowest[name] = statistics.quantiles(processor, n=20)[-1]
-            clock, kilobytes = 1000 * statistics.quantiles(wall, n=20)[-1], len(answer.content) / 1000
-            said = f"p95 {1000 * slowest[name]:.0f} ms of processor time, {clock:.0f} ms on the clock"
-            print(f"{name}: {said}, {kilobytes:.0f} kB; load {os.getloadavg()[0]:.1f}")
+            slowest[name], clock = (
+                statistics.quantiles(took, n=20, method="inclusive")[-1] for took in (processor, wall)
+            )
+            said = f"p95 {1000 * slowest[name]:.0f} ms of processor time, {1000 * clock:.0f} ms on the clock"
+            print(f"{name}: {said}, {len(answer.content) / 1000:.0f} kB; load {os.getloadavg()[0]:.1f}")
     assert max(slowest.values()) < MOST_SECONDS, slowest
