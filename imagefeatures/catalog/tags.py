@@ -11,7 +11,7 @@ from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import Snapshot
-from pyiceberg.table.update import RemoveSnapshotRefUpdate
+from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetSnapshotRefUpdate
 
 from imagefeatures.catalog import retention
 
@@ -43,10 +43,18 @@ def put(table: Table, change: Transaction, run_id: str, place: str, stands: bool
     others = sorted(own.keys() - replaced, key=lambda name: own[name].sequence_number or 0)
     most = retention.bounds(metadata).most_tags
     dropped = (replaced | set(others[: max(0, len(others) + 1 - most)])) - {tag_of(run_id)}
-    change._apply(tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(dropped)))
-    if most and stands:  # a tag of an emptied partition would hold what is taken back next
-        # Without pyiceberg's requirement, that nobody has tagged it meanwhile: the commit has that of the branch.
-        change._apply(change._set_ref_snapshot(left, tag_of(run_id), SnapshotRefType.TAG)[0])
+    tag = SetSnapshotRefUpdate(
+        ref_name=tag_of(run_id),
+        type=SnapshotRefType.TAG,
+        snapshot_id=left,
+        max_ref_age_ms=None,
+        max_snapshot_age_ms=None,
+        min_snapshots_to_keep=None,
+    )
+    # A tag of an emptied partition would hold what is taken back next.
+    set_now = [tag] if most and stands else []
+    # Not pyiceberg's manage_snapshots, which works out the whole metadata for each of them.
+    change._apply((*(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(dropped)), *set_now))
 
 
 def drop(change: Transaction, run_id: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from imagefeatures.settings import Settings
 from imagefeatures.upkeep import work
-from support.histories import TABLES, History, Killed, killed_before_commit, killed_before_deletion
+from support.histories import TABLES, History, Killed, killed_before_deletion
 from support.upkeep_model import live_runs, named, stored, upkeep_and_check
 
 FIRST = int(os.environ.get("SEED") or "0")
@@ -31,8 +31,7 @@ def test_what_is_needed_stays_and_all_else_goes(
         seen[history.step()] += 1
         if number % 4 == 3:
             if history.random.random() < 0.5:
-                at, killed = history.random.choice(((12, killed_before_deletion), (3, killed_before_commit)))
-                with killed(history.random.randrange(at)), contextlib.suppress(Killed):
+                with killed_before_deletion(history.random.randrange(12)), contextlib.suppress(Killed):
                     work.upkeep(settings, dry_run=False, now=history.now)
                 history.date_files()
                 seen["upkeep killed"] += 1
