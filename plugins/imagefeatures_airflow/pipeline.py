@@ -60,7 +60,7 @@ def features_dag(dataset: Dataset, folder: Path, notify: Notify = None) -> DAG:
         def plan(params: dict[str, Any], partition_key: str | None = None, dag_run: Any = None, ti: Any = None) -> str:
             from imagefeatures_airflow import tasks
 
-            return tasks.plan(folder, dataset.name, params, partition_key, dag_run, ti.xcom_push)
+            return tasks.plan(folder, dataset.name, params, partition_key, dag_run, ti and ti.xcom_push)
 
         steps_after_plan(dataset, plan(), notify)
 

@@ -41,7 +41,8 @@ def test_register_reports_its_partition_and_its_numbers_with_the_asset(
 def test_plan_and_model_hand_on_what_they_are_given(parse_dags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "plan", lambda *given: ("plan", *given[1:]))
     monkeypatch.setattr(tasks, "model", lambda *given: ("model", *given))
-    assert body(parse_dags, "plan")({"sample": 1}, "2026-11-02") == ("plan", "fruit", {"sample": 1}, "2026-11-02", None)
+    given = ("plan", "fruit", {"sample": 1}, "2026-11-02", None, None)
+    assert body(parse_dags, "plan")({"sample": 1}, "2026-11-02") == given
     assert body(parse_dags, "model")("file:///run.json") == ("model", "file:///run.json", "fruit")
 
 
