@@ -29,6 +29,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from imagefeatures import layout, storage
 from imagefeatures.catalog import attempts, retention
 from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.catalog.guards import RELOCATE
 from imagefeatures.errors import CatalogRefused, StoreRefused
 from imagefeatures.settings import Retention
 from imagefeatures.storage.objects import StoredObject
@@ -70,8 +71,7 @@ class TableSweep:
                 "swept there"
             )
         refuse_link(self.lake, self.folder)
-        if self.folder.startswith("file://") and posixpath.normpath(self.folder[7:]) != self.folder[7:]:
-            raise StoreRefused(f"{self.folder}: Spark writes this path in another way; nothing is swept there")
+        refuse_ambiguous(self.folder)
         listed = list(storage.list_objects(self.folder))
         self.table.refresh()  # what was committed meanwhile is no stray
         spared = _refuse_foreign(self.table, self.folder, listed)
@@ -155,6 +155,19 @@ def refuse_link(lake: str, folder: str) -> None:
         real = Path(lake.removeprefix("file://")).resolve() / folder.removeprefix(f"{lake}/")
         if (there := Path(folder.removeprefix("file://")).resolve()) != real:
             raise StoreRefused(f"{folder} leads to {there} by a link; nothing is removed there")
+
+
+def refuse_ambiguous(folder: str) -> None:
+    """Raise StoreRefused where a local path has `//`, `/./` or `/../`: Spark names the files in it by a shorter one.
+
+    What Spark has compacted would then be taken for files that nothing names.
+    """
+    path = folder.removeprefix("file://")
+    if folder.startswith("file://") and (short := posixpath.normpath(path)) != path:
+        raise StoreRefused(
+            f"{folder}: Spark names this folder {short}, so it is not known which files are named; nothing is swept "
+            f"there: set IMAGEFEATURES_LAKE to the shorter path; {RELOCATE}"
+        )
 
 
 def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> set[str]:

@@ -32,7 +32,8 @@ def signed(run_id: str, place: str | None = None) -> dict[str, str]:
 def put(table: Table, change: Transaction, run_id: str, place: str, stands: bool) -> None:
     """Add to a publication's changes that its last snapshot is tagged, and that older tags go.
 
-    table: as the transaction began with it. Where the changes make no snapshot, nothing is tagged.
+    table: as the transaction began with it. stands: whether the run has rows in the table; nothing is tagged where it
+    has none, nor where the changes make no snapshot.
     """
     metadata = change.table_metadata
     left = metadata.current_snapshot_id
@@ -44,7 +45,7 @@ def put(table: Table, change: Transaction, run_id: str, place: str, stands: bool
     most = retention.bounds(metadata).most_tags
     dropped = (replaced | set(others[: max(0, len(others) + 1 - most)])) - {tag_of(run_id)}
     change._apply(tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(dropped)))
-    if most and stands:  # a tag of an emptied partition would hold what is taken back next
+    if most and stands:  # a tag of an emptied partition would hold the others, which may be taken back next
         # Without pyiceberg's requirement, that nobody has tagged it meanwhile: the commit has that of the branch.
         change._apply(change._set_ref_snapshot(left, tag_of(run_id), SnapshotRefType.TAG)[0])
 

@@ -181,8 +181,9 @@ class _Work:
             purge.recount(first, runs, quarantine, row)
 
     def _measure_anew(self) -> None:
+        computed = statistics.runs_of(self._catalog)  # first: those of a run that is published next are no stale ones
         published = {(row["dataset"], row["partition_key"]): row["run_id"] for row in read.runs(self._settings)}
-        for place, run_ids in sorted(statistics.runs_of(self._catalog).items()):
+        for place, run_ids in sorted(computed.items()):
             # Those of a run that is replaced may have been computed with an image that no table has any more.
             stale = run_ids != {published.get(place)}
             try:
