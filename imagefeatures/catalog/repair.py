@@ -103,7 +103,7 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
         raise CatalogError(f"{report.name}: a run has committed meanwhile; look again")
 
 
-def gone_back(catalog: Catalog) -> dict[tuple[str, str], str]:
+def gone_back(catalog: Catalog) -> dict[tuple[str, ...], str]:
     """The tables that `go_back` has taken back and nobody has committed to since, with the URI of the state before."""
     if not isinstance(catalog, LakeSqlCatalog):
         return {}

@@ -13,8 +13,9 @@ import pytest
 from imagefeatures import read, unpublish
 from imagefeatures.catalog import statistics, tables
 from imagefeatures.errors import StoreError
-from imagefeatures.forget import work
+from imagefeatures.forget import pending, work
 from imagefeatures.quality import record
+from imagefeatures.quality.declared import Alerts
 from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
 from support.forgetting import request
@@ -107,6 +108,36 @@ def test_a_partition_of_few_pictures_loses_its_mean(settings: Settings) -> None:
     work.forget(request([PERSON]), "ada", settings)
     ((row),) = all_files(settings)
     assert (row["pictures"], row["mean"], row["covariance"]) == (49, None, None)
+
+
+def test_statistics_of_a_run_that_is_replaced_go_with_any_image(settings: Settings) -> None:
+    """Nobody has measured the run that stands, and those of the one before may be computed with any image."""
+    vectors = with_person(settings, FIRST, 0, 60)
+    run_id = publish(settings, FIRST, vectors[1:], ids=ids(FIRST, 60)[1:])
+    measured(settings, SECOND, publish(settings, SECOND, clouds(1, 20)))
+    work.forget(request([PERSON]), "ada", settings)
+    (row,) = all_files(settings)
+    assert row["partition_key"] == SECOND
+    check_manifests(settings)
+    # The run that stands is measured and judged as any other.
+    alerts = measured(settings, FIRST, run_id, Alerts(images_per_second=100))["alerts"]
+    assert [alert for alert, _ in alerts] == ["images_per_second"]
+
+
+def test_a_damaged_file_keeps_no_request_from_its_end(settings: Settings) -> None:
+    with_person(settings, FIRST, 0, 60)
+    measured(settings, SECOND, publish(settings, SECOND, clouds(1, 20)))
+    with tables.open_catalog(settings) as catalog:
+        table = catalog.load_table(("features", "photos"))
+        (file,) = [one for one in read.files(settings, "photos") if FIRST in one]
+        damaged = Path(file.removeprefix("file://")).with_name("damaged.parquet")
+        damaged.write_bytes(Path(file.removeprefix("file://")).read_bytes())
+        tables.replace_files(table, FIRST, [file, f"file://{damaged}"], read.runs(settings, "photos")[0]["run_id"])
+    damaged.write_bytes(damaged.read_bytes()[:-8] + bytes(8))
+    (report,) = work.forget(request([PERSON]), "ada", settings)
+    assert report.unreadable == {f"file://{damaged}"}
+    assert [row["partition_key"] for row in all_files(settings)] == [SECOND]
+    assert list(pending.all_of(settings.lake)) == []
 
 
 @pytest.mark.long
