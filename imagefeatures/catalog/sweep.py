@@ -181,9 +181,11 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
     log = [plain_uri(entry.metadata_file) for entry in table.metadata.metadata_log]
     current = plain_uri(table.metadata_location)
     own = {current, *log}
-    versions = {uri: _version(uri) for uri in own}
     files = {stored.uri: stored for stored in listed if METADATA in stored.uri.rpartition("/")[2]}
     oldest_own = min((files[uri].modified or 0 for uri in own if uri in files), default=0)
+    if files.keys() - own:
+        own |= _past(table, log, files)
+    versions = {uri: _version(uri) for uri in own}
     for uri in sorted(files.keys() - own):
         other = _read(table, uri)
         if other is None:  # removed meanwhile, by a commit
@@ -204,6 +206,22 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
                 "another catalog may share the lake; nothing is swept there. If none does, remove that file"
             )
     return spared
+
+
+def _past(table: Table, log: list[str], files: Collection[str]) -> set[str]:
+    """The metadata files that a table's log has forgotten, and that the logs of its own earlier files still name.
+
+    Versions that were told to keep them have left them. By their number alone they would not be told from those of a
+    copied catalog that has committed long ago. log: oldest first. files: those that are there.
+    """
+    past = set(log)
+    while oldest := next((uri for uri in log if uri in files), None):
+        earlier = _read(table, oldest)
+        log = [plain_uri(entry.metadata_file) for entry in earlier.metadata_log] if earlier else []
+        if past.issuperset(log):
+            break
+        past |= set(log)
+    return past
 
 
 def _read(table: Table, uri: str) -> TableMetadata | None:
