@@ -174,9 +174,9 @@ class _Work:
             row = tables.published(self._catalog, self._settings, dataset, partition)
             if row is None:
                 continue
-            first, runs, quarantine = (
-                tables.open_table(self._catalog, self._settings, name)
-                for name in (names.tables_of_run(row)[0], names.RUNS, names.QUARANTINE)
+            first = self._catalog.load_table((names.NAMESPACE, names.tables_of_run(row)[0]))
+            runs, quarantine = (
+                tables.open_table(self._catalog, self._settings, name) for name in (names.RUNS, names.QUARANTINE)
             )
             purge.recount(first, runs, quarantine, row)
 

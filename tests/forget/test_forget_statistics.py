@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imagefeatures import read, unpublish
+from imagefeatures import names, read, schemas, unpublish
 from imagefeatures.catalog import statistics, tables
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import CatalogRefused, StoreError
 from imagefeatures.forget import pending, work
 from imagefeatures.quality import record
 from imagefeatures.quality.declared import Alerts
@@ -138,6 +138,29 @@ def test_a_damaged_file_keeps_no_request_from_its_end(settings: Settings) -> Non
     assert report.unreadable == {f"file://{damaged}"}
     assert [row["partition_key"] for row in all_files(settings)] == [SECOND]
     assert list(pending.all_of(settings.lake)) == []
+
+
+def test_a_dataset_that_an_earlier_version_called_statistics_is_searched_and_not_written_to(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:  # as that version had it
+        patch.setattr(names, "SHARED", (names.QUARANTINE, names.RUNS))
+        patch.delitem(schemas.TABLES, "statistics")
+        publish(settings, FIRST, clouds(0, 5), name="statistics", ids=ids(FIRST, 5))
+    run_id = publish(settings, FIRST, clouds(0, 20))
+    with pytest.raises(
+        CatalogRefused, match=r"^features\.statistics: is of a dataset .* run that dataset under another"
+    ):
+        record.record("photos", FIRST, run_id, None, settings)
+    with pytest.raises(CatalogRefused, match=r"^features\.statistics: is of a dataset "):
+        read.table(settings, "statistics")
+    params = UnpublishParams.parse({"why": "a wrong camera", "dry_run": False})
+    assert unpublish.withdraw("photos", FIRST, params, "ada", settings)
+    (report,) = work.forget(request([PERSON]), "ada", settings)
+    assert report.rows == 1
+    assert {row["image_id"] for row in all_files(settings)} == set(ids(FIRST, 5)[1:])
+    with tables.open_catalog(settings) as catalog:
+        assert "computed_at" not in catalog.load_table(("features", "statistics")).schema().column_names
 
 
 @pytest.mark.long
