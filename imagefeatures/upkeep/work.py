@@ -71,6 +71,10 @@ class _Work:
             before = self._before(ages.models)
             used = self._used_fingerprints(before) | aged.fingerprints_of_unfinished_runs(self._lake)
             self._go(aged.models(self._lake, before, used), models, before)
+        shown = self._report.kind("feature maps")
+        with self._refused():
+            before = self._before(ages.caches)
+            self._go(self._known(aged.feature_maps(self._settings, before)), shown, before)
         kept = self._report.kind("thumbnails and audits of this machine")
         caches.clean(self._settings.cache, self._before(ages.caches), kept, remove=self._remove)
 
