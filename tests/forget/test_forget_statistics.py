@@ -140,6 +140,7 @@ def test_a_damaged_file_keeps_no_request_from_its_end(settings: Settings) -> Non
     assert list(pending.all_of(settings.lake)) == []
 
 
+@pytest.mark.long
 def test_a_dataset_that_an_earlier_version_called_statistics_is_searched_and_not_written_to(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

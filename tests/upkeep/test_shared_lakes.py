@@ -94,6 +94,7 @@ def commit(table: Table, times: int) -> None:
             change.set_properties({"number": str(number)})
 
 
+@pytest.mark.long
 def test_metadata_that_the_log_has_forgotten_is_the_tables_own(history: History) -> None:
     """Tables of other programs' making, and of versions without a bound, have never deleted any."""
     table = history.table()
