@@ -74,7 +74,8 @@ class Ages:
     """For how many days after it was last written `imagefeatures upkeep` leaves what nothing needs any more.
 
     strays: a file of a table that no snapshot names; more than the longest run takes. staging: an unfinished run.
-    rejects: the kept bytes of a rejected object. models: a prepared model. caches: what the page keeps on its machine.
+    rejects: the kept bytes of a rejected object. models: a prepared model. caches: what the page keeps on its machine;
+    and a map, after it was made.
     """
 
     strays: int = 7

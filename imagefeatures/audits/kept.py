@@ -110,8 +110,12 @@ def remove(cache: Path, partitions: Iterable[tuple[str, str]]) -> int:
 
 def older_than(cache: Path, moment: float) -> list[Path]:
     """The folders of kept audits that nobody has looked at since. moment: in seconds since 1970."""
-    folders = [facts.parent for facts in cache.glob(f"audits/*/*/*/{FACTS}")]
-    return [folder for folder in folders if folder.stat().st_mtime < moment]
+    found = []
+    for facts in cache.glob(f"audits/*/*/*/{FACTS}"):
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it
+            if facts.parent.stat().st_mtime < moment:
+                found.append(facts.parent)
+    return found
 
 
 class KeptAudits:

@@ -73,6 +73,23 @@ def is_own(name: str) -> bool:
     return name.rpartition(".")[0] in (names.NAMESPACE, names.LEARNING)
 
 
+def is_datasets(table: Table) -> bool:
+    """Whether a dataset's own table has the name of one that all datasets share: an earlier version allowed it."""
+    namespace, name = table.name()
+    shared = namespace == names.NAMESPACE and name in names.SHARED
+    return shared and "features" in table.schema().column_names
+
+
+def refuse_datasets(table: Table) -> None:
+    """Raise CatalogRefused where the name of a shared table is taken by a dataset's own."""
+    if is_datasets(table):
+        name = ".".join(table.name())
+        raise CatalogRefused(
+            f"{name}: is of a dataset that an earlier version allowed to be called so; run that dataset under another "
+            "name, and then drop this table from the catalog and delete its folder in the lake"
+        )
+
+
 def without_code(metadata: TableMetadata) -> None:
     """Drop the properties that name code to import; the next commit drops them too."""
     for name in NAMES_OF_CODE:

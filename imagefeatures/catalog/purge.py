@@ -24,7 +24,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from imagefeatures import layout, names, read, schemas, storage
-from imagefeatures.catalog import attempts, pixel_tables, retention, tables, tags
+from imagefeatures.catalog import attempts, guards, pixel_tables, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
@@ -68,12 +68,13 @@ class Purged:
 def holding_tables(catalog: Catalog) -> list[Table]:
     """The tables whose rows are of images, of both namespaces."""
     others = {(names.NAMESPACE, name) for name in {*names.SHARED} - {names.QUARANTINE}}
-    others.add((names.LEARNING, names.EVALUATIONS))
+    evaluations = (names.LEARNING, names.EVALUATIONS)
     there = []
     for namespace in (names.NAMESPACE, names.LEARNING):
         with contextlib.suppress(NoSuchNamespaceError):
             there += [(namespace, table[-1]) for table in catalog.list_tables(namespace)]
-    return [catalog.load_table(table) for table in sorted({*there} - others)]
+    found = [catalog.load_table(table) for table in sorted({*there} - {evaluations})]
+    return [table for table in found if table.name() not in others or guards.is_datasets(table)]
 
 
 @in_one_line
@@ -237,7 +238,7 @@ def _without(table: Table, uri: str, size: int, wanted: Wanted) -> tuple[str | N
 def _options(table: Table) -> dict[str, object]:
     """How the table's files are written: options of pyarrow's write_table."""
     namespace, name = table.name()
-    if namespace != names.NAMESPACE or name in schemas.TABLES:
+    if namespace != names.NAMESPACE or (name in schemas.TABLES and not guards.is_datasets(table)):
         return {"compression": "zstd"}
     return schemas.file_options(pixel_tables.kind_of(table) if names.is_pixels_table(name) else None)
 

@@ -63,10 +63,8 @@ class TableReport:
             return []
         kept = {snapshot.snapshot_id for snapshot in self.earlier.metadata.snapshots}
         later = [snapshot for snapshot in self.current.metadata.snapshots if snapshot.snapshot_id not in kept]
-        runs = [
-            str(snapshot.summary[SIGNATURE]) for snapshot in later if snapshot.summary and SIGNATURE in snapshot.summary
-        ]
-        return list(dict.fromkeys(runs))
+        runs = [snapshot.summary[SIGNATURE] for snapshot in later if snapshot.summary]
+        return list(dict.fromkeys(run for run in runs if run))  # other programs sign nothing
 
 
 def examine(catalog: Catalog) -> Iterator[TableReport]:
@@ -103,6 +101,18 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
         session.commit()
     if not getattr(changed, "rowcount", 0):
         raise CatalogError(f"{report.name}: a run has committed meanwhile; look again")
+
+
+def gone_back(catalog: Catalog) -> dict[tuple[str, ...], str]:
+    """The tables that `go_back` has taken back and nobody has committed to since, with the URI of the state before."""
+    if not isinstance(catalog, LakeSqlCatalog):
+        return {}
+    return {
+        (namespace, name): before
+        for namespace in names.NAMESPACES
+        for name, current, before in rows(catalog, namespace)
+        if before and version(before) > version(current)
+    }
 
 
 def newest_sound(metadata_folder: str, io: FileIO) -> State | None:

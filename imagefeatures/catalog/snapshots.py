@@ -24,7 +24,7 @@ from pyiceberg.table.metadata import TableMetadata
 from pyparsing import ParseException
 
 from imagefeatures import names, schemas
-from imagefeatures.catalog import connect, failures, pixel_tables, tables, tags
+from imagefeatures.catalog import connect, failures, guards, pixel_tables, tables, tags
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import as_in_sql, at_least, below, equal, is_null, of_copy, one_of
 from imagefeatures.errors import InputError
@@ -113,6 +113,7 @@ def _plan(settings: Settings, name: str, selection: Selection, rows: BooleanExpr
             table = catalog.load_table((names.NAMESPACE, name))
         except NoSuchTableError:
             return _without_table(name, _datasets(catalog))
+        guards.refuse_datasets(table)
         snapshot = _snapshot(table, name, selection)
         if selection.get("copies") is False and "copy" in table.schema().column_names:
             rows = And(rows, of_copy(0))

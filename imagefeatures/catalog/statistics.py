@@ -14,7 +14,7 @@ from pyiceberg.expressions import And
 from pyiceberg.table import Table
 
 from imagefeatures import layout, names, read, schemas, storage
-from imagefeatures.catalog import attempts, purge, retention, tables, tags
+from imagefeatures.catalog import attempts, guards, purge, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal, one_of
@@ -103,9 +103,10 @@ def forget_past(catalog: Catalog, lake: str, partitions: Collection[Partition]) 
 
 def _existing(catalog: Catalog) -> Table | None:
     try:
-        return catalog.load_table((names.NAMESPACE, names.STATISTICS))
+        table = catalog.load_table((names.NAMESPACE, names.STATISTICS))
     except NoSuchTableError:
         return None
+    return None if guards.is_datasets(table) else table
 
 
 def _named(table: Table) -> set[str]:

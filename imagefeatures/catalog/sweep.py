@@ -29,6 +29,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from imagefeatures import layout, storage
 from imagefeatures.catalog import attempts, retention
 from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.catalog.guards import RELOCATE
 from imagefeatures.errors import CatalogRefused, StoreRefused
 from imagefeatures.settings import Retention
 from imagefeatures.storage.objects import StoredObject
@@ -70,8 +71,7 @@ class TableSweep:
                 "swept there"
             )
         refuse_link(self.lake, self.folder)
-        if self.folder.startswith("file://") and posixpath.normpath(self.folder[7:]) != self.folder[7:]:
-            raise StoreRefused(f"{self.folder}: Spark writes this path in another way; nothing is swept there")
+        refuse_ambiguous(self.folder)
         listed = list(storage.list_objects(self.folder))
         self.table.refresh()  # what was committed meanwhile is no stray
         spared = _refuse_foreign(self.table, self.folder, listed)
@@ -157,6 +157,19 @@ def refuse_link(lake: str, folder: str) -> None:
             raise StoreRefused(f"{folder} leads to {there} by a link; nothing is removed there")
 
 
+def refuse_ambiguous(folder: str) -> None:
+    """Raise StoreRefused where a local path has `//`, `/./` or `/../`: Spark names the files in it by a shorter one.
+
+    What Spark has compacted would then be taken for files that nothing names.
+    """
+    path = folder.removeprefix("file://")
+    if folder.startswith("file://") and (short := posixpath.normpath(path)) != path:
+        raise StoreRefused(
+            f"{folder}: Spark names this folder {short}, so it is not known which files are named; nothing is swept "
+            f"there: set IMAGEFEATURES_LAKE to the shorter path; {RELOCATE}"
+        )
+
+
 def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> set[str]:
     """Raise CatalogRefused where the folder has metadata that is not of this table's own past.
 
@@ -168,9 +181,11 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
     log = [plain_uri(entry.metadata_file) for entry in table.metadata.metadata_log]
     current = plain_uri(table.metadata_location)
     own = {current, *log}
-    versions = {uri: _version(uri) for uri in own}
     files = {stored.uri: stored for stored in listed if METADATA in stored.uri.rpartition("/")[2]}
     oldest_own = min((files[uri].modified or 0 for uri in own if uri in files), default=0)
+    if files.keys() - own:
+        own |= _past(table, log, files)
+    versions = {uri: _version(uri) for uri in own}
     for uri in sorted(files.keys() - own):
         other = _read(table, uri)
         if other is None:  # removed meanwhile, by a commit
@@ -191,6 +206,22 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
                 "another catalog may share the lake; nothing is swept there. If none does, remove that file"
             )
     return spared
+
+
+def _past(table: Table, log: list[str], files: Collection[str]) -> set[str]:
+    """The metadata files that a table's log has forgotten, and that the logs of its own earlier files still name.
+
+    Versions that were told to keep them have left them. By their number alone they would not be told from those of a
+    copied catalog that has committed long ago. log: oldest first. files: those that are there.
+    """
+    past = set(log)
+    while oldest := next((uri for uri in log if uri in files), None):
+        earlier = _read(table, oldest)
+        log = [plain_uri(entry.metadata_file) for entry in earlier.metadata_log] if earlier else []
+        if past.issuperset(log):
+            break
+        past |= set(log)
+    return past
 
 
 def _read(table: Table, uri: str) -> TableMetadata | None:

@@ -60,13 +60,16 @@ def open_catalog(settings: Settings) -> Catalog:
 def open_table(catalog: Catalog, settings: Settings, name: str, kind: PixelFormat | None = None) -> Table:
     """The table features.<name>, created when it does not exist, and extended by what it lacks.
 
-    It may lack columns, and properties that bound its growth. Safe when two runs create or extend it at once.
+    It may lack columns, and properties that bound its growth. Safe when two runs create or extend it at once. Raises
+    CatalogRefused where a dataset's own table has the name of a shared one.
     kind: of the pixels, for a table of pixels that may not exist yet.
     """
     schema = schemas.of_table(name, kind)
     identifier = (names.NAMESPACE, name)
     try:
-        return _up_to_date(catalog.load_table(identifier), schema, settings)
+        table = catalog.load_table(identifier)
+        guards.refuse_datasets(table)
+        return _up_to_date(table, schema, settings)
     except NoSuchTableError:
         pass
     try:

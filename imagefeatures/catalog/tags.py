@@ -32,7 +32,8 @@ def signed(run_id: str, place: str | None = None) -> dict[str, str]:
 def put(table: Table, change: Transaction, run_id: str, place: str, stands: bool) -> None:
     """Add to a publication's changes that its last snapshot is tagged, and that older tags go.
 
-    table: as the transaction began with it. Where the changes make no snapshot, nothing is tagged.
+    table: as the transaction began with it. stands: whether the run has rows in the table; nothing is tagged where it
+    has none, nor where the changes make no snapshot.
     """
     metadata = change.table_metadata
     left = metadata.current_snapshot_id
@@ -51,7 +52,7 @@ def put(table: Table, change: Transaction, run_id: str, place: str, stands: bool
         max_snapshot_age_ms=None,
         min_snapshots_to_keep=None,
     )
-    # A tag of an emptied partition would hold what is taken back next.
+    # A tag of an emptied partition would hold the others, which may be taken back next.
     set_now = [tag] if most and stands else []
     # Not pyiceberg's manage_snapshots, which works out the whole metadata for each of them.
     change._apply((*(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(dropped)), *set_now))

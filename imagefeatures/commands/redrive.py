@@ -29,9 +29,10 @@ def run(parsed: argparse.Namespace) -> int:
     """Re-drive partition after partition. Returns 0 also when nothing matches.
 
     Where no partition is named, one that cannot be taken again is reported and left out. The error at the end names
-    all of those.
+    all of those. Where there are none, but a partition has an alert and the dataset file says `fail: true`, it is that.
     """
     from imagefeatures import local
+    from imagefeatures.errors import AlertRaised
     from imagefeatures.progress import Progress
     from imagefeatures.redrive import choose
     from imagefeatures.redrive.left_out import LeftOut
@@ -41,7 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
     given = {name: getattr(parsed, name) for name in ("reason", "since", "partition")}
     params = RedriveParams.parse(given | {"uris": uri_lists.lines(parsed.uris)})
     left_out = LeftOut(dataset.name, params.partition, partial(say, file=sys.stderr))
-    done = 0
+    done, alerts = 0, []
     for partition in choose.partitions(dataset, params, settings):
         with left_out.noticed(partition):
             run_file = choose.plan_redrive(dataset, params, partition, settings)
@@ -53,9 +54,14 @@ def run(parsed: argparse.Namespace) -> int:
             with local_run.resumable(settings, dataset.name, partition, command, planned=True):
                 result = local.finish_run(run_file, settings, workers=parsed.workers, progress=progress)
             say(str(result.outcome))
-            local_run.statistics(dataset, result.outcome.row, settings)
             done += 1
-    left_out.refuse()
+            try:
+                local_run.statistics(dataset, result.outcome.row, settings)
+            except AlertRaised as alert:  # the partition is merged, and not left out
+                alerts.append(str(alert))
+    left_out.refuse()  # first: it says what is still to be done, and the alerts are printed above
+    if alerts:
+        raise AlertRaised("; ".join(alerts))
     if not done:
         say(f"nothing that is quarantined of {dataset.name} matches: no partition was changed")
     return 0

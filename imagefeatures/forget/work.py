@@ -174,15 +174,16 @@ class _Work:
             row = tables.published(self._catalog, self._settings, dataset, partition)
             if row is None:
                 continue
-            first, runs, quarantine = (
-                tables.open_table(self._catalog, self._settings, name)
-                for name in (names.tables_of_run(row)[0], names.RUNS, names.QUARANTINE)
+            first = self._catalog.load_table((names.NAMESPACE, names.tables_of_run(row)[0]))
+            runs, quarantine = (
+                tables.open_table(self._catalog, self._settings, name) for name in (names.RUNS, names.QUARANTINE)
             )
             purge.recount(first, runs, quarantine, row)
 
     def _measure_anew(self) -> None:
+        computed = statistics.runs_of(self._catalog)  # first: those of a run that is published next are no stale ones
         published = {(row["dataset"], row["partition_key"]): row["run_id"] for row in read.runs(self._settings)}
-        for place, run_ids in sorted(statistics.runs_of(self._catalog).items()):
+        for place, run_ids in sorted(computed.items()):
             # Those of a run that is replaced may have been computed with an image that no table has any more.
             stale = run_ids != {published.get(place)}
             try:

@@ -49,13 +49,17 @@ class StoredMap:
     facts: dict[str, Any]
 
 
+def folder_of(lake: str) -> str:
+    return f"{lake}/maps"
+
+
 def uri_of(lake: str, choice: Choice) -> str:
     return _uri(lake, choice.dataset, choice.digest)
 
 
 def is_map(lake: str, uri: str) -> bool:
     """Whether a file of the lake has the name of a map. Other files beside maps are somebody's own."""
-    return bool(re.fullmatch(rf"{re.escape(_folder(lake))}/[^/]+/[0-9a-f]{{32}}\.parquet", uri))
+    return bool(re.fullmatch(rf"{re.escape(folder_of(lake))}/[^/]+/[0-9a-f]{{32}}\.parquet", uri))
 
 
 def make(settings: Settings, choice: Choice) -> StoredMap:
@@ -125,12 +129,23 @@ def remove(lake: str, dataset: str, partition: str) -> int:
     """Delete the maps that show rows of a partition. Returns how many there were."""
     found = [
         stored.uri
-        for stored, facts in _facts(lake, dataset)
+        for stored, facts in with_facts(lake, dataset)
         if facts is None or any(key == partition for key, _ in facts["runs"])
     ]
     for uri in found:
         storage.delete(uri)
     return len(found)
+
+
+def with_facts(lake: str, dataset: str | None = None) -> Iterator[tuple[StoredObject, dict[str, Any] | None]]:
+    """The maps of a dataset with their facts, None for a file without any. dataset: None for the maps of all."""
+    for stored in _maps(lake, dataset):
+        try:
+            yield stored, _facts_in(pq.read_schema(ObjectReader(stored.uri, stored.size)))
+        except storage.ObjectMissing:
+            continue
+        except UNREADABLE:
+            yield stored, None
 
 
 def encode(computed: FeatureMap) -> bytes:
@@ -149,39 +164,26 @@ def decode(data: bytes) -> StoredMap:
     return StoredMap(points.select(POINTS.names).cast(POINTS), facts)
 
 
-def _folder(lake: str) -> str:
-    return f"{lake}/maps"
-
-
 def _uri(lake: str, dataset: str, digest: str) -> str:
-    return f"{_folder(lake)}/{dataset}/{digest}.parquet"
+    return f"{folder_of(lake)}/{dataset}/{digest}.parquet"
 
 
-def _maps(lake: str, below: str = "") -> list[StoredObject]:
-    return [stored for stored in storage.list_objects(f"{_folder(lake)}{below}") if is_map(lake, stored.uri)]
+def _maps(lake: str, dataset: str | None = None) -> list[StoredObject]:
+    """The maps of a dataset; None for all."""
+    below = "" if dataset is None else f"/{dataset}"
+    return [stored for stored in storage.list_objects(f"{folder_of(lake)}{below}") if is_map(lake, stored.uri)]
 
 
 def _tidy(lake: str, there: Choice) -> None:
     """Delete the maps of what is no longer published, and those beyond KEPT, the oldest first."""
     published, kept = set(there.runs), []
-    for stored, facts in _facts(lake, there.dataset):
+    for stored, facts in with_facts(lake, there.dataset):
         if facts and {(key, run_id) for key, run_id in facts["runs"]} <= published:
             kept.append((facts["made_at"], stored.uri))
         else:
             storage.delete(stored.uri)
     for _, uri in sorted(kept)[:-KEPT]:
         storage.delete(uri)
-
-
-def _facts(lake: str, dataset: str) -> Iterator[tuple[StoredObject, dict[str, Any] | None]]:
-    """The maps of a dataset with their facts; None for a file without any."""
-    for stored in _maps(lake, f"/{dataset}"):
-        try:
-            yield stored, _facts_in(pq.read_schema(ObjectReader(stored.uri, stored.size)))
-        except storage.ObjectMissing:
-            continue
-        except UNREADABLE:
-            yield stored, None
 
 
 def _facts_in(schema: pa.Schema) -> dict[str, Any]:

@@ -55,10 +55,9 @@ def named(path: str, env: Mapping[str, str] = os.environ) -> Notifier:
     try:
         found = getattr(importlib.import_module(module), name)
         found = found() if isinstance(found, type) else found
-    except Exception as error:  # whatever the module does when it is imported
-        raise SettingsError(
-            f"alerts.notify: {path} cannot be imported ({type(error).__name__}: {printable(error)})"
-        ) from None
+    except Exception as error:  # whatever the module does when it is imported, or the class when it is called
+        missing = f": {printable(error)}" if isinstance(error, ImportError | AttributeError) else ""
+        raise SettingsError(f"alerts.notify: {path} cannot be imported ({type(error).__name__}{missing})") from None
     if not callable(found):
         raise SettingsError(f"alerts.notify: {path} cannot be called; name a function or a notifier")
     notifier: Notifier = found
@@ -80,7 +79,9 @@ def tell(
         try:
             notifier({**context, KEY: ours})
         except Exception as error:  # the run is published, and others are to be told
-            log.warning("notifier %d has failed: %s: %s", number, type(error).__name__, printable(error))
+            # Not its words, but for ours: those of HTTP libraries have the URL, and a webhook's is a secret.
+            said = f": {printable(error)}" if isinstance(error, SettingsError) else ""
+            log.warning("notifier %d has failed: %s%s", number, type(error).__name__, said)
     if alerts and alerts.fail:
         raise AlertRaised(f"{ours['text']}. The run is published; it fails because alerts.fail is true")
 

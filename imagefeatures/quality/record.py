@@ -26,6 +26,7 @@ from imagefeatures.settings import Settings
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
 
 Row = dict[str, Any]
 """A row of features.statistics, or of features.runs."""
@@ -40,19 +41,20 @@ def record(dataset: str, partition: str, run_id: str, alerts: Alerts | None, set
     """Compute and write the statistics of a run that is published. Returns its rows of features.statistics.
 
     alerts: those of the dataset file. A second call computes nothing, and returns the same rows. Returns None where the
-    partition holds another run by now, or is taken back. Raises CatalogError where it changes meanwhile; and as
-    `read.batches`.
+    partition holds another run by now, or is taken back. Raises CatalogError where it changes meanwhile; CatalogRefused
+    where features.statistics is a dataset's own table; and as `read.batches`.
     """
     with tables.open_catalog(settings) as catalog:
         runs = read.runs(settings, dataset)
         run = next((row for row in runs if row["partition_key"] == partition), None)
         if run is None or run["run_id"] != run_id:
             return None
+        table = tables.open_table(catalog, settings, names.STATISTICS)  # before the work: it may be refused
         standing = statistics.rows_of(catalog, dataset, [partition])
         if {(row["table"], row["run_id"]) for row in standing} == {(name, run_id) for name in names.tables_of_run(run)}:
             return standing
         rows = _computed(catalog, settings, run, runs, alerts or Alerts())
-        _write(catalog, settings, run, rows)
+        _write(catalog, settings, table, run, rows)
         return rows
 
 
@@ -71,7 +73,8 @@ def renew(dataset: str, partition: str, before: Sequence[Row], settings: Setting
             return
         said = {row["table"]: row["alerts"] for row in before}
         rows = _computed(catalog, settings, run, runs, Alerts())
-        _write(catalog, settings, run, [row | {"alerts": said.get(row["table"], [])} for row in rows])
+        table = tables.open_table(catalog, settings, names.STATISTICS)
+        _write(catalog, settings, table, run, [row | {"alerts": said.get(row["table"], [])} for row in rows])
 
 
 def outputs_of(run: Row) -> Iterator[tuple[str, str, str]]:
@@ -140,7 +143,7 @@ def _reference(catalog: Catalog, row: Row, others: Sequence[Row], window: int) -
     return dict(sorted(found.items()))
 
 
-def _write(catalog: Catalog, settings: Settings, run: Row, rows: Sequence[Row]) -> None:
+def _write(catalog: Catalog, settings: Settings, table: Table, run: Row, rows: Sequence[Row]) -> None:
     dataset, partition = run["dataset"], run["partition_key"]
 
     def refuse_changed() -> None:
@@ -150,7 +153,6 @@ def _write(catalog: Catalog, settings: Settings, run: Row, rows: Sequence[Row]) 
                 f"{names.table_name(dataset)} {partition}: has changed while its statistics were computed; try again"
             )
 
-    table = tables.open_table(catalog, settings, names.STATISTICS)
     statistics.replace(table, pa.Table.from_pylist(rows, schema=schemas.STATISTICS), refuse_changed)
     try:
         retention.remove_expired(table, settings.lake)

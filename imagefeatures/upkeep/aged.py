@@ -1,4 +1,4 @@
-"""What of a lake grows old besides its tables: unfinished runs, kept rejects, prepared models. Found, and removed."""
+"""What of a lake grows old besides its tables: unfinished runs, kept rejects, models, maps. Found, and removed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from imagefeatures import layout, names, storage
+from imagefeatures import layout, names, read, storage
 from imagefeatures.catalog.sweep import refuse_link
+from imagefeatures.maps import stored as maps
+from imagefeatures.settings import Settings
 
 FINGERPRINT = "[0-9a-f]{32}"
 """The folder of a prepared model is called so; the others beside it are records, which stay."""
@@ -51,6 +53,20 @@ def kept_rejects(lake: str, before: float) -> list[Aged]:
     name = re.compile(rf"{re.escape(folder)}/{'/'.join(inner)}/[A-Z0-9_]+/[0-9a-f]{{64}}")
     found = (Aged(stored.uri, stored.size, stored.modified) for stored in storage.list_objects(folder))
     return [one for one in found if one.is_older(before) and name.fullmatch(one.uri)]
+
+
+def feature_maps(settings: Settings, before: float) -> list[Aged]:
+    """The feature maps that were made before that moment, show what is no longer published, or are damaged."""
+    refuse_link(settings.lake, maps.folder_of(settings.lake))
+    there = [*maps.with_facts(settings.lake)]
+    # Only now: a map that was made meanwhile is of runs that were published before.
+    published = {(row["dataset"], row["partition_key"], row["run_id"]) for row in read.runs(settings)}
+    found = []
+    for stored, facts in there:
+        one, dataset = Aged(stored.uri, stored.size, stored.modified), stored.uri.split("/")[-2]
+        if not facts or one.is_older(before) or any((dataset, *run) not in published for run in facts["runs"]):
+            found.append(one)
+    return found
 
 
 def models(lake: str, before: float, used: Container[str]) -> list[Aged]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from imagefeatures.upkeep.report import Line
 
 
 def clean(cache: Path, before: float, line: Line, *, remove: bool) -> None:
-    """Count them, and remove them if asked to. before: in seconds since 1970."""
+    """Count them, and remove them if asked to. before: in seconds since 1970. What the page removes first is gone."""
     for path, size in ThumbnailFolder(cache / "thumbnails").older_than(before).items():
         line.add(size)
         if remove:
             path.unlink(missing_ok=True)
     for folder in kept.older_than(cache, before):
-        line.add(sum(path.stat().st_size for path in folder.iterdir()))
-        if remove:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            line.add(sum(path.stat().st_size for path in folder.iterdir()))
+            if remove:
+                shutil.rmtree(folder, ignore_errors=True)

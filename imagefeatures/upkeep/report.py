@@ -31,7 +31,7 @@ class Line:
 class Report:
     """done: False for a dry run, which removes nothing. refused: why something was left as it is, a line each.
 
-    unknown: datasets whose unfinished runs or kept rejects were left, since nothing here knows the dataset.
+    unknown: datasets whose unfinished runs, kept rejects or maps were left, since nothing here knows the dataset.
     """
 
     done: bool
@@ -64,7 +64,7 @@ class Report:
                 yield f"  {line.what:<{width}}  {line.count:>9,}  {size:>12}  {since}".rstrip()
         yield from (f"  left as it is: {why}" for why in self.refused)
         for dataset in sorted(self.unknown):
-            yield f"  left: what {dataset} has in staging and quarantine; no table and no dataset file is of this name"
+            yield f"  left: what {dataset} has outside of tables; no table and no dataset file is of this name"
 
 
 def _megabytes(size: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from imagefeatures import layout, names, read, storage
-from imagefeatures.catalog import connect, failures, lost, repair, retention, tables
+from imagefeatures.catalog import connect, failures, lost, repair, tables, tags
 from imagefeatures.catalog.sweep import TableSweep
 from imagefeatures.errors import CatalogRefused, ImageFeaturesError, SettingsError
 from imagefeatures.settings import Settings
@@ -23,9 +23,13 @@ from imagefeatures.upkeep.report import Line, Report
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
 
 DAY = 86_400.0
 """In seconds."""
+
+OWN_PROPERTIES = "imagefeatures."
+"""The beginning of the properties that a table gets when this package opens it."""
 
 
 def upkeep(settings: Settings, *, dry_run: bool, now: dt.datetime | None = None) -> Report:
@@ -67,6 +71,10 @@ class _Work:
             before = self._before(ages.models)
             used = self._used_fingerprints(before) | aged.fingerprints_of_unfinished_runs(self._lake)
             self._go(aged.models(self._lake, before, used), models, before)
+        shown = self._report.kind("feature maps")
+        with self._refused():
+            before = self._before(ages.caches)
+            self._go(self._known(aged.feature_maps(self._settings, before)), shown, before)
         kept = self._report.kind("thumbnails and audits of this machine")
         caches.clean(self._settings.cache, self._before(ages.caches), kept, remove=self._remove)
 
@@ -74,13 +82,17 @@ class _Work:
         """Sweep the tables of this catalog. One that is damaged, or not proven to be its own, is left as it is."""
         snapshots = self._report.kind("snapshots")
         expired, strays = self._report.kind("files of these snapshots"), self._report.kind("files of no snapshot")
-        sweeps = []
+        sweeps, left = [], repair.gone_back(self._catalog)
         for identifier in self._identifiers():
             with self._refused(), self._readable(identifier):
                 table = self._catalog.load_table(identifier)
-                if retention.KEEP_SNAPSHOTS not in table.properties:  # somebody's own; each of ours has it once opened
+                if not _is_ours(table):
                     continue
-                self._refuse_gone_back(identifier)
+                if before := left.get(identifier):  # whose files may be put back, and the table then too
+                    raise CatalogRefused(
+                        f"{'.'.join(identifier)}: `repair` has gone back from {before}; nothing is swept there until a "
+                        "run publishes to it"
+                    )
                 sweep = TableSweep(table, self._lake, self._settings.retention)
                 sweep.look(self._now, self._before(self._settings.ages.strays))
                 if self._remove:
@@ -102,13 +114,6 @@ class _Work:
         for namespace in names.NAMESPACES:
             if namespace in there:
                 yield from sorted(self._catalog.list_tables(namespace))
-
-    def _refuse_gone_back(self, identifier: tuple[str, ...]) -> None:
-        """Raise CatalogRefused where `repair` has taken a table back and nobody has committed since: it may return."""
-        for name, current, before in repair.rows(self._catalog, identifier[0]):
-            if name == identifier[-1] and before and repair.version(before) > repair.version(current):
-                table = ".".join(identifier)
-                raise CatalogRefused(f"{table}: `repair` has gone back from {before}; nothing is swept there")
 
     def _known(self, found: list[Aged]) -> list[Aged]:
         """Those of datasets that have a table in this catalog or a dataset file: another catalog may share the lake."""
@@ -150,3 +155,9 @@ class _Work:
     def _readable(self, identifier: tuple[str, ...]) -> Iterator[None]:
         with failures.readable(".".join(identifier), self._settings.catalog):
             yield
+
+
+def _is_ours(table: Table) -> bool:
+    """Whether this package has opened a table or committed to it. Others in its namespaces are somebody's own."""
+    signed = any(snapshot.summary and snapshot.summary[tags.SIGNATURE] for snapshot in table.snapshots())
+    return signed or any(name.startswith(OWN_PROPERTIES) for name in table.properties)

@@ -44,7 +44,17 @@ def test_a_tables_rows_of_two_datasets_have_a_tag_each(quarantine: Table) -> Non
         tables.replace_rows(quarantine, DAY, dataset, rejected_row(dataset, run_id), run_id)
     assert tags(quarantine) == {"run-two", "run-three"}
     tables.replace_rows(quarantine, DAY, "birds", rejected_row("birds", "four").slice(1), "four")  # none is rejected
-    assert tags(quarantine) == {"run-three", "run-four"}
+    assert tags(quarantine) == {"run-three"}
+
+
+def test_what_leaves_a_partition_empty_has_no_tag(photos: Table, few: Settings) -> None:
+    """It would hold the other partitions, and those may be taken back next."""
+    publish(photos, few, "one")
+    publish(photos, few, "other", "2026-11-03")
+    tables.replace_files(photos, DAY, [], "withdrawal")
+    assert tags(photos) == {"run-other"}
+    tables.replace_files(photos, "2026-11-03", [], "another-withdrawal")
+    assert tags(photos) == set()
 
 
 @pytest.mark.long

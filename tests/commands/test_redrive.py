@@ -117,6 +117,23 @@ def test_what_is_wrong_is_one_line_and_status_65(
 
 
 @pytest.mark.long
+def test_a_partition_with_an_alert_is_merged_and_the_others_are_taken_too(
+    days: list[Partition], photos: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mend(photos, "empty.jpg")
+    file = settings.datasets / "birds.yaml"
+    file.write_text(f"{file.read_text()}alerts: {{quarantine_rate: 0.1, images_per_second: 1000000, fail: true}}\n")
+    capsys.readouterr()
+    assert main(["redrive", "birds", "--workers", "1"]) == EXIT_INPUT_ERROR
+    assert [left(day) for day in days] == [{"cut.jpg", "text.jpg"}] * 2
+    *alerts, error = capsys.readouterr().err.splitlines()
+    said = "quarantine_rate: 2 of 4 objects are quarantined, 50.00%; the bound is 10.00%"
+    assert alerts == [f"alert: {said}"] * 2
+    because = "The run is published; it fails because alerts.fail is true"
+    assert error == "imagefeatures: " + "; ".join(f"features.birds {day}: {said}. {because}" for day in DAYS)
+
+
+@pytest.mark.long
 def test_an_interrupted_re_drive_goes_on_as_any_run(
     days: list[Partition], photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -270,7 +270,9 @@ def test_the_photos_go_into_the_bucket_once(s3: Any, tmp_path: Path) -> None:
 
 def test_settings_of_the_compose_file_are_read_by_the_service() -> None:
     variables = SERVICES["airflow-scheduler"]["environment"]
-    assert VARIABLE.findall(variables["IMAGEFEATURES_PRICES"]) == [("IMAGEFEATURES_PRICES", ":-")]
+    for name in ("IMAGEFEATURES_PRICES", "IMAGEFEATURES_NOTIFIERS"):
+        assert VARIABLE.findall(variables[name]) == [(name, ":-")]
+        assert EXPLAINED[name] == ""
     filled = {name: VARIABLE.sub("x", value) for name, value in variables.items()}
     settings = Settings.from_env(filled | {"IMAGEFEATURES_PRICES": "core_hour=2"})
     assert settings.prices == Prices.parse("core_hour=2")

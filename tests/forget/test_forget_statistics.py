@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imagefeatures import read, unpublish
+from imagefeatures import names, read, schemas, unpublish
 from imagefeatures.catalog import statistics, tables
-from imagefeatures.errors import StoreError
-from imagefeatures.forget import work
+from imagefeatures.errors import CatalogRefused, StoreError
+from imagefeatures.forget import pending, work
 from imagefeatures.quality import record
+from imagefeatures.quality.declared import Alerts
 from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
 from support.forgetting import request
@@ -107,6 +108,60 @@ def test_a_partition_of_few_pictures_loses_its_mean(settings: Settings) -> None:
     work.forget(request([PERSON]), "ada", settings)
     ((row),) = all_files(settings)
     assert (row["pictures"], row["mean"], row["covariance"]) == (49, None, None)
+
+
+def test_statistics_of_a_run_that_is_replaced_go_with_any_image(settings: Settings) -> None:
+    """Nobody has measured the run that stands, and those of the one before may be computed with any image."""
+    vectors = with_person(settings, FIRST, 0, 60)
+    run_id = publish(settings, FIRST, vectors[1:], ids=ids(FIRST, 60)[1:])
+    measured(settings, SECOND, publish(settings, SECOND, clouds(1, 20)))
+    work.forget(request([PERSON]), "ada", settings)
+    (row,) = all_files(settings)
+    assert row["partition_key"] == SECOND
+    check_manifests(settings)
+    # The run that stands is measured and judged as any other.
+    alerts = measured(settings, FIRST, run_id, Alerts(images_per_second=100))["alerts"]
+    assert [alert for alert, _ in alerts] == ["images_per_second"]
+
+
+def test_a_damaged_file_keeps_no_request_from_its_end(settings: Settings) -> None:
+    with_person(settings, FIRST, 0, 60)
+    measured(settings, SECOND, publish(settings, SECOND, clouds(1, 20)))
+    with tables.open_catalog(settings) as catalog:
+        table = catalog.load_table(("features", "photos"))
+        (file,) = [one for one in read.files(settings, "photos") if FIRST in one]
+        damaged = Path(file.removeprefix("file://")).with_name("damaged.parquet")
+        damaged.write_bytes(Path(file.removeprefix("file://")).read_bytes())
+        tables.replace_files(table, FIRST, [file, f"file://{damaged}"], read.runs(settings, "photos")[0]["run_id"])
+    damaged.write_bytes(damaged.read_bytes()[:-8] + bytes(8))
+    (report,) = work.forget(request([PERSON]), "ada", settings)
+    assert report.unreadable == {f"file://{damaged}"}
+    assert [row["partition_key"] for row in all_files(settings)] == [SECOND]
+    assert list(pending.all_of(settings.lake)) == []
+
+
+@pytest.mark.long
+def test_a_dataset_that_an_earlier_version_called_statistics_is_searched_and_not_written_to(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:  # as that version had it
+        patch.setattr(names, "SHARED", (names.QUARANTINE, names.RUNS))
+        patch.delitem(schemas.TABLES, "statistics")
+        publish(settings, FIRST, clouds(0, 5), name="statistics", ids=ids(FIRST, 5))
+    run_id = publish(settings, FIRST, clouds(0, 20))
+    with pytest.raises(
+        CatalogRefused, match=r"^features\.statistics: is of a dataset .* run that dataset under another"
+    ):
+        record.record("photos", FIRST, run_id, None, settings)
+    with pytest.raises(CatalogRefused, match=r"^features\.statistics: is of a dataset "):
+        read.table(settings, "statistics")
+    params = UnpublishParams.parse({"why": "a wrong camera", "dry_run": False})
+    assert unpublish.withdraw("photos", FIRST, params, "ada", settings)
+    (report,) = work.forget(request([PERSON]), "ada", settings)
+    assert report.rows == 1
+    assert {row["image_id"] for row in all_files(settings)} == set(ids(FIRST, 5)[1:])
+    with tables.open_catalog(settings) as catalog:
+        assert "computed_at" not in catalog.load_table(("features", "statistics")).schema().column_names
 
 
 @pytest.mark.long

@@ -27,7 +27,10 @@ class Notifier:
     __call__ = staticmethod(tell)
 number = 3
 def fails(context):
-    raise RuntimeError("no such channel")
+    raise RuntimeError("404 for https://hooks.example.com/s3cret")
+class Refused:
+    def __init__(self):
+        raise ValueError("no such hook: https://hooks.example.com/s3cret")
 """
 
 
@@ -36,7 +39,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tells_of_alerts.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tells_of_alerts", raising=False)  # that of the test before
-    listed = ("tell", "Notifier", "number", "missing", "fails")
+    listed = ("tell", "Notifier", "number", "missing", "fails", "Refused")
     monkeypatch.setenv("IMAGEFEATURES_NOTIFIERS", ", ".join(f"tells_of_alerts.{name}" for name in listed))
     return tmp_path
 
@@ -72,6 +75,22 @@ def test_what_cannot_be_called_is_said_and_fails_nothing(
         notify.tell(ROWS, Alerts(notify=path), {}, [told.append])
     assert f"notifier 1 has failed: SettingsError: {said}" in caplog.text
     assert [context["image_features"]["text"] for context in told] == [TEXT]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fails", "RuntimeError"),
+        ("Refused", "SettingsError: alerts.notify: tells_of_alerts.Refused cannot be imported (ValueError)"),
+    ],
+)
+@pytest.mark.usefixtures("module")
+def test_what_a_notifier_says_of_its_error_is_not_logged(
+    name: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may have the URL of a webhook, which is a secret."""
+    notify.tell(ROWS, Alerts(notify=f"tells_of_alerts.{name}"), {}, ())
+    assert [record.getMessage() for record in caplog.records] == [f"notifier 1 has failed: {said}"]
 
 
 def test_the_run_fails_only_where_the_dataset_file_says_so_and_after_everybody_was_told(module: Path) -> None:

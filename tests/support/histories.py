@@ -112,11 +112,13 @@ class History:
             self.register(run, files)
 
     def unpublish(self) -> None:
-        params: dict[str, Any] = {"why": "wrong", "dry_run": False}
-        if self.random.random() < 0.5:
-            params["uris"] = (f"s3://b/{self.random.randrange(ROWS)}",)
+        uris = (f"s3://b/{self.random.randrange(ROWS)}",) if self.random.random() < 0.5 else None
         with contextlib.suppress(publications.OlderRun):
-            unpublish.withdraw("photos", self.random.choice(DAYS), UnpublishParams(**params), "somebody", self.settings)
+            self.withdraw(self.random.choice(DAYS), uris)
+
+    def withdraw(self, partition: str, uris: tuple[str, ...] | None = None) -> None:
+        params = UnpublishParams(why="wrong", dry_run=False, uris=uris)
+        unpublish.withdraw("photos", partition, params, "somebody", self.settings)
 
     def forget(self) -> None:
         rows = self.table().scan(selected_fields=("image_id",)).to_arrow()["image_id"].to_pylist()

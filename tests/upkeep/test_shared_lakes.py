@@ -88,6 +88,48 @@ def test_a_commit_that_was_killed_is_the_tables_own(history: History) -> None:
     assert refused(history) == []
 
 
+def commit(table: Table, times: int) -> None:
+    for number in range(times):
+        with table.transaction() as change:
+            change.set_properties({"number": str(number)})
+
+
+@pytest.mark.long
+def test_metadata_that_the_log_has_forgotten_is_the_tables_own(history: History) -> None:
+    """Tables of other programs' making, and of versions without a bound, have never deleted any."""
+    table = history.table()
+    kept = {"write.metadata.delete-after-commit.enabled": "false", "write.metadata.previous-versions-max": "3"}
+    with table.transaction() as change:
+        change.set_properties(kept)
+    commit(table, 12)
+    files = set((folder_of(table) / "metadata").glob("*.metadata.json"))
+    history.date_files()
+    history.now += dt.timedelta(days=8)
+    assert refused(history) == []
+    left = set((folder_of(table) / "metadata").glob("*.metadata.json"))
+    assert len(left) == 4
+    assert left < files
+
+
+@pytest.mark.long
+def test_commits_of_a_copied_catalog_are_nobodys_past_however_old(history: History) -> None:
+    copied, own = replace(history.settings, catalog=f"sqlite:///{history.lake}/copy.db"), history.settings
+    shutil.copy(history.lake / "catalog.db", history.lake / "copy.db")
+    history.settings = copied
+    for _ in range(2):  # a single one looks like a commit that was killed
+        history.publish(DAYS[0])
+    theirs = read_whole_past(history.table())
+    history.settings = own
+    commit(history.table(), 25)  # more than a log has
+    history.date_files()
+    history.now += dt.timedelta(days=8)
+    (photos, *_) = refused(history)
+    assert photos.startswith("features.photos: ")
+    assert "that this catalog does not know: another catalog may share the lake" in photos
+    history.settings = copied
+    assert read_whole_past(history.table()) == theirs
+
+
 @pytest.mark.long
 def test_a_folder_behind_a_link_is_left(history: History, write: Write, tmp_path: Path) -> None:
     stray, photos = write(STRAY, 90), history.lake / "warehouse/features/photos"
