@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from imagefeatures import names
 from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import Settings, program
-from imagefeatures_airflow.web import access, map_points, rendering, rows, static, thumbnails
+from imagefeatures_airflow.web import access, map_points, rendering, rows, thumbnails
 from imagefeatures_airflow.web.datasets import current_settings
 from imagefeatures_airflow.web.partitions import NotShown, Partition, has_names_of_ours
 from imagefeatures_airflow.web.published import Row, published
@@ -32,8 +32,6 @@ MOST_PARTITIONS = 400
 
 SECONDS_BETWEEN_VIEWS = 5
 """After which the page asks for itself again while the map is under way."""
-
-HEADERS = {"Content-Security-Policy": static.POLICY}
 
 router = APIRouter()
 
@@ -103,7 +101,7 @@ async def feature_map(request: Request, of: Annotated[Chosen, Depends(chosen)]) 
         maps, any_of = _maps(of.settings), Partition(of.settings, of.rows[0])
         found = rows.readable(any_of, lambda: maps.kept(of.dataset, choice.digest))
         facts: dict[str, Any] = {"of": of, "chosen": set(choice.partitions), "digest": choice.digest, "map": found}
-        facts |= {"projected": compute.PROJECTED, "static": static.address, "why": None, "refresh": None}
+        facts |= {"projected": compute.PROJECTED, "why": None, "refresh": None}
         if found:
             facts |= {"labels": map_points.labels(found), "all_labels": map_points.count_labels(found)}
         elif not (why := _too_much(of)):
@@ -115,9 +113,7 @@ async def feature_map(request: Request, of: Annotated[Chosen, Depends(chosen)]) 
                 why = state.why
         if not found:
             facts["why"] = why
-        response = rendering.page(request, "map.html", **facts)
-        response.headers.update(HEADERS)
-        return response
+        return rendering.page(request, "map.html", **facts)
 
     return await in_thread(show)
 

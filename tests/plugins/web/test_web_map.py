@@ -80,17 +80,21 @@ def test_the_labels_are_a_table_and_nothing_of_them_is_markup(
 def sources(site: Site, page: Page) -> list[str]:
     """The scripts of the page below static/, which are all there."""
     found = [value.partition("/static/")[2] for tag, name, value in page.attributes if (tag, name) == ("script", "src")]
-    assert [name.partition("?")[0] for name in found] == ["theme.js", "echarts.js", "plane.js", "map.js"]
+    assert [name.partition("?")[0] for name in found] == ["echarts.js", "plane.js", "map.js", "page.js"]
     for name in found:
         answer = site.get(f"{PAGE}/static/{name}", Cookie=f"_token={site.login}")
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
-        assert answer.headers["cache-control"] == "private, max-age=604800"
+        assert answer.headers["cache-control"] == "private, max-age=604800, immutable"
     return found
 
 
-def test_the_policy_lets_scripts_of_this_server_run_and_no_others(site: Site, made: stored.StoredMap) -> None:
-    policy = site.get(f"{MAP}", Cookie=f"_token={site.login}").headers["Content-Security-Policy"]
+def test_the_policy_of_a_map_is_that_of_every_page(site: Site, made: stored.StoredMap) -> None:
+    policies = {
+        site.get(address, Cookie=f"_token={site.login}").headers["Content-Security-Policy"]
+        for address in (MAP, f"{PAGE}/")
+    }
+    (policy,) = policies
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self' 'sha256-")
     assert "unsafe" not in policy
 
