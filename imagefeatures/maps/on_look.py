@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import lru_cache
 
 from imagefeatures.background import Background, Bounds, UnderWay, Waits
@@ -34,13 +35,13 @@ class MapsOnLook:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._background = Background("map", Bounds(SECONDS, MEMORY_BYTES))
+        self._background = Background("map", Bounds(SECONDS, MEMORY_BYTES), settings.cache)
         self._read = lru_cache(IN_MEMORY)(self._read_anew)
 
     def begin(self, choice: Choice) -> UnderWay | Waits:
         """Compute a map unless that, or another one, is under way, or has just failed. Does not wait."""
         chosen = [f"--partition={partition}" for partition in choice.partitions]
-        return self._background.run(choice, ["map", choice.dataset, *chosen])
+        return self._background.run(choice, nullcontext(["map", choice.dataset, *chosen]))
 
     def kept(self, dataset: str, digest: str) -> StoredMap | None:
         """The map, if the lake has it."""
