@@ -59,6 +59,7 @@ def test_a_partition_is_missing_once_its_run_is_due_and_nothing_is_published(sit
     assert list(states(rows, later)) == ["2026-11-11", "2026-11-13", "2026-11-14", "2026-11-15"]
     assert "missing" not in {*states(rows, fruit()).values(), *states(rows, None).values(), *states([], daily)}
     whole = fruit(schedule="0 0 * * *")
+    assert states([runs_row("fruit", "9999-12-31", {})], whole) == {"9999-12-31": "registered"}
     assert states([runs_row("fruit", "all", {})], whole) == {"all": "registered"}
 
 
