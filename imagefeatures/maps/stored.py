@@ -7,6 +7,7 @@ A map holds URIs, labels and image_ids. So one goes as soon as what it shows is 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import storage
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import ImageFeaturesError, InputError, StoreError
 from imagefeatures.forget import deny
 from imagefeatures.forget.wanted import Wanted
 from imagefeatures.maps import choice as choices
@@ -71,7 +72,10 @@ def make(settings: Settings, choice: Choice) -> StoredMap:
     facts = computed.facts | {"runs": choice.runs, "forgotten": forgotten, "made_at": now}
     storage.write(uri, encode(FeatureMap(computed.points, facts)))
     # Only now: whoever takes something back looks for maps too, and finds this one or is seen here.
-    there = choices.published(settings, choice.dataset)
+    try:
+        there = choices.published(settings, choice.dataset)
+    except InputError:  # nothing of the dataset is published any more
+        there = Choice(choice.dataset, ())
     if deny.state(settings.lake) != forgotten or not set(choice.runs) <= set(there.runs):
         storage.delete(uri)
         raise StoreError(
@@ -83,7 +87,8 @@ def make(settings: Settings, choice: Choice) -> StoredMap:
 
 
 def find(lake: str, dataset: str, digest: str) -> StoredMap | None:
-    """The kept map; None where there is none. One that shows a forgotten image is deleted, as is a damaged one.
+    """The kept map; None where there is none. One that shows a forgotten image counts for none, as does a damaged one:
+    it is deleted, where the lake may be written.
 
     digest: of its choice. Whether that is still published is for the caller to know.
     """
@@ -93,14 +98,14 @@ def find(lake: str, dataset: str, digest: str) -> StoredMap | None:
     except storage.ObjectMissing:
         return None
     except UNREADABLE:
-        storage.delete(uri)
+        _delete_if_allowed(uri)
         return None
     if found.facts["forgotten"] != deny.state(lake):  # its writer may have been killed before it looked again
         denied = deny.read(lake)
         points = found.points
         pairs = zip(points["image_id"].to_pylist(), points["uri"].to_pylist(), strict=True)
         if any(denied.has_image(image_id) or denied.has_uri(uri) for image_id, uri in pairs):
-            storage.delete(uri)
+            _delete_if_allowed(uri)
             return None
     return found
 
@@ -159,6 +164,12 @@ def _uri(lake: str, dataset: str, digest: str) -> str:
 
 def _maps(lake: str, below: str = "") -> list[StoredObject]:
     return [stored for stored in storage.list_objects(f"{_folder(lake)}{below}") if is_map(lake, stored.uri)]
+
+
+def _delete_if_allowed(uri: str) -> None:
+    """Delete a file that is shown to nobody. Whoever may not write into the lake, as an API server, leaves it."""
+    with contextlib.suppress(ImageFeaturesError):
+        storage.delete(uri)
 
 
 def _tidy(lake: str, there: Choice) -> None:
