@@ -61,8 +61,8 @@ class Waits:
 class Background:
     """Runs commands for any number of threads and processes of a server: one at a time in all of them.
 
-    what: they make, for messages: `map`. cache: the folder with the lock. A command holds it as long as it lives, so one
-    that outlives its server is waited for too.
+    what: they make, for messages: `map`. cache: the folder with the lock. A command holds it as long as it lives, so
+    one that outlives its server is waited for too.
     """
 
     def __init__(self, what: str, bounds: Bounds, cache: Path) -> None:

@@ -105,12 +105,17 @@ async def feature_map(request: Request, of: Annotated[Chosen, Depends(chosen)]) 
         if found:
             facts |= {"labels": map_points.labels(found), "all_labels": map_points.count_labels(found)}
         elif not (why := _too_much(of)):
-            state = rows.readable(any_of, lambda: maps.begin(choice))
-            facts["refresh"] = SECONDS_BETWEEN_VIEWS
-            if isinstance(state, UnderWay):
+            if not rows.readable(any_of, maps.may_write):
+                why = (
+                    "Airflow's API server may not write into the lake, where maps are kept. This page shows the map "
+                    f"once a command has made it that may: {_command(of)}"
+                )
+            elif isinstance(state := rows.readable(any_of, lambda: maps.begin(choice)), UnderWay):
                 why = f"The map is being computed, since {state.seconds:.0f} s. The page asks again by itself."
+                facts["refresh"] = SECONDS_BETWEEN_VIEWS
             else:
                 why = state.why
+                facts["refresh"] = SECONDS_BETWEEN_VIEWS if state.again else None
         if not found:
             facts["why"] = why
         return rendering.page(request, "map.html", **facts)
@@ -182,9 +187,14 @@ def _too_much(of: Chosen) -> str | None:
     if len({row["fingerprint"] for row in of.rows}) > 1:
         return "The vectors of these partitions were computed in several ways, and do not compare: choose others."
     if (photos := sum(row["registered"] for row in of.rows)) > MOST_PHOTOS:
-        chosen = " ".join(f"--partition {row['partition_key']}" for row in of.rows)
         return (
             f"These partitions have {photos:,} photos, and a look begins maps of up to {MOST_PHOTOS:,}. Of more a "
-            f"command makes one, and this page shows it: {program()} map {of.dataset} {chosen}"
+            f"command makes one, and this page shows it: {_command(of)}"
         )
     return None if photos else f"{names.table_name(of.dataset)} has no photos of these partitions."
+
+
+def _command(of: Chosen) -> str:
+    """The command that makes the map of these partitions."""
+    chosen = (f"--partition {row['partition_key']}" for row in of.rows if len(of.rows) < len(of.with_vectors))
+    return " ".join([program(), "map", of.dataset, *chosen])

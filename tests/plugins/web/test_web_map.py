@@ -9,8 +9,10 @@ from urllib.parse import urlencode
 import pytest
 
 from imagefeatures import similarity, storage
+from imagefeatures.background import Waits
+from imagefeatures.errors import StoreRefused
 from imagefeatures.maps import choice, stored
-from imagefeatures.settings import Settings
+from imagefeatures.settings import Settings, program
 from support.auditing import direction, jpeg_of, scene
 from support.publishing import DAY
 from support.shared import until
@@ -43,6 +45,33 @@ def look(site: Site, status: int = 200, **wanted: object) -> Page:
 def of_map(site: Site, settings: Settings, what: str) -> Any:
     digest = choice.published(settings, "photos").digest
     return site.get(f"{PAGE}/datasets/photos/maps/{digest}/{what}", Cookie=f"_token={site.login}")
+
+
+def test_no_map_is_begun_that_could_not_be_kept(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(uri: str, data: bytes) -> None:
+        raise StoreRefused(f"{uri}: 403 AccessDenied")
+
+    monkeypatch.setattr("imagefeatures.maps.on_look.MapsOnLook.begin", None)  # whatever begins one fails
+    monkeypatch.setattr(storage, "write", refused)
+    page = look(site)
+    assert "API server may not write into the lake, where maps are kept." in page.text
+    assert f"once a command has made it that may: {program()} map photos" in page.text
+    assert ("meta", "http-equiv", "refresh") not in page.attributes
+
+
+def test_the_page_asks_again_only_for_what_may_begin_by_itself(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state in (Waits("Another map is under way."), Waits("The map has failed.", again=False)):
+        monkeypatch.setattr("imagefeatures.maps.on_look.MapsOnLook.begin", lambda *_, state=state: state)
+        page = look(site)
+        assert state.why in page.text
+        again = [value for _, name, value in page.attributes if name == "data-again"]
+        assert again == (["5"] if state.again else [])
+        assert (("meta", "http-equiv", "refresh") in page.attributes) == state.again
+    assert storage.names(f"{settings.lake}/maps") == []  # what tried to write has left nothing
 
 
 @pytest.mark.long
