@@ -24,13 +24,14 @@ from imagefeatures.forget import deny
 from imagefeatures.forget.wanted import Wanted
 from imagefeatures.maps import choice as choices
 from imagefeatures.maps.choice import Choice
-from imagefeatures.maps.compute import POINTS, FeatureMap, compute
+from imagefeatures.maps.compute import POINTS, SHOWN, FeatureMap, compute
 from imagefeatures.settings import Settings
 from imagefeatures.storage.object_reader import ObjectReader
 from imagefeatures.storage.objects import StoredObject
 
 KEPT = 20
-"""So many maps of a dataset are kept, the latest: one of 100,000 images has 20 MB."""
+"""So many maps of a dataset are kept: one of 100,000 images has 20 MB. The latest ones, but those of more than SHOWN
+photos go last: a look makes none of these, and looks at many choices must not push out what was dear."""
 
 FACTS = b"imagefeatures.map"
 
@@ -82,7 +83,7 @@ def make(settings: Settings, choice: Choice) -> StoredMap:
             f"{uri}: {choice.dataset} has changed while its map was computed: something was published, taken back or "
             "forgotten; try again"
         )
-    _tidy(settings.lake, there)
+    _tidy(settings.lake, there, uri)
     return StoredMap(computed.points, facts)
 
 
@@ -172,15 +173,15 @@ def _delete_if_allowed(uri: str) -> None:
         storage.delete(uri)
 
 
-def _tidy(lake: str, there: Choice) -> None:
-    """Delete the maps of what is no longer published, and those beyond KEPT, the oldest first."""
+def _tidy(lake: str, there: Choice, made: str) -> None:
+    """Delete the maps of what is no longer published, and those beyond KEPT. made: the one that stays in any case."""
     published, kept = set(there.runs), []
     for stored, facts in _facts(lake, there.dataset):
         if facts and {(key, run_id) for key, run_id in facts["runs"]} <= published:
-            kept.append((facts["made_at"], stored.uri))
+            kept.append((stored.uri == made, facts.get("photos", 0) > SHOWN, facts["made_at"], stored.uri))
         else:
             storage.delete(stored.uri)
-    for _, uri in sorted(kept)[:-KEPT]:
+    for *_, uri in sorted(kept)[:-KEPT]:
         storage.delete(uri)
 
 

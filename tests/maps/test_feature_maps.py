@@ -156,6 +156,13 @@ def test_so_many_maps_are_kept_the_latest(settings: Settings, chosen: Choice, mo
         storage.write(stored.uri_of(settings.lake, of), stored.encode(old))
     stored.make(settings, chosen)
     assert sorted(files(settings)) == sorted(stored.uri_of(settings.lake, of) for of in (empty[1], chosen))
+    dear = feature_map(settings, empty[0], made_at="2026-11-01T00:00:00+00:00", photos=compute.SHOWN + 1)
+    storage.write(stored.uri_of(settings.lake, empty[0]), stored.encode(dear))
+    stored.make(settings, chosen)  # another look
+    assert sorted(files(settings)) == sorted(stored.uri_of(settings.lake, of) for of in (empty[0], chosen))
+    monkeypatch.setattr(stored, "KEPT", 1)
+    stored.make(settings, chosen)  # what was just made stays, or each look would make it anew
+    assert files(settings) == [stored.uri_of(settings.lake, chosen)]
 
 
 @pytest.mark.long
