@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from imagefeatures.maps.stored import StoredMap
 
 MOST_PARTITIONS = 400
-"""So many partitions can be on one map: each is a part of the page's address."""
+"""So many partitions can be chosen one by one: each is a part of the page's address."""
 
 SECONDS_BETWEEN_VIEWS = 5
 """After which the page asks for itself again while the map is under way."""
@@ -47,13 +48,16 @@ class Chosen:
 
 
 async def chosen(
-    user: access.User, dataset: str, partition: Annotated[list[str] | None, Query(max_length=MOST_PARTITIONS)] = None
+    user: access.User, dataset: str, partition: Annotated[list[str] | None, Query()] = None, every: bool = False
 ) -> Chosen:
-    """What is asked for; by default the newest partition. Raises NotShown and Unavailable."""
+    """What is asked for: `every` partition, or these; by default the newest one. Raises NotShown and Unavailable."""
+    if partition and len(partition) > MOST_PARTITIONS:
+        raise NotShown(f"At most {MOST_PARTITIONS} partitions can be chosen one by one. Choose all of them, or fewer.")
     settings = current_settings()
     runs = (await published(settings)).get(dataset, [])
     with_vectors = [row for row in runs if has_names_of_ours(row) and names.tables_of_run(row)[0] == dataset]
-    wanted = set(partition or [row["partition_key"] for row in with_vectors[:1]])
+    wanted = {row["partition_key"] for row in with_vectors} if every else set(partition or ())
+    wanted = wanted or {row["partition_key"] for row in with_vectors[:1]}
     found = [row for row in with_vectors if row["partition_key"] in wanted]
     if not found or len(found) < len(wanted) or not await in_thread(lambda: access.readable(user, {dataset})):
         raise NotShown(f"Dataset {dataset} has no vectors published for these partitions, or none that you may see.")
@@ -70,8 +74,14 @@ class Shown:
     partitions: dict[str, Partition]
 
 
-async def shown(user: access.User, dataset: str, digest: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> Shown:
-    """The map of that name. Raises NotShown unless all that it shows is published, and the user may see that."""
+async def shown(
+    user: access.User, dataset: str, digest: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], made: str = ""
+) -> Shown:
+    """The map of that name. Raises NotShown unless all that it shows is published, and the user may see that.
+
+    made: when it was made. After an image was forgotten the map of the same partitions has other photos at its numbers:
+    a page that still shows the one before, and pictures that a browser has kept, are of that one.
+    """
     settings = current_settings()
     runs = (await published(settings)).get(dataset, [])
     partitions = {str(row["partition_key"]): Partition(settings, row) for row in runs if has_names_of_ours(row)}
@@ -80,7 +90,9 @@ async def shown(user: access.User, dataset: str, digest: Annotated[str, Path(pat
         if not partitions or not access.readable(user, {dataset}):
             return None
         found = rows.readable(next(iter(partitions.values())), lambda: _maps(settings).kept(dataset, digest))
-        shows = found.facts["runs"] if found else ()
+        if not found or found.facts["made_at"] != made:
+            return None
+        shows = found.facts["runs"]
         return found if all(key in partitions and partitions[key].run_id == run_id for key, run_id in shows) else None
 
     if (found := await in_thread(find)) is None:
@@ -151,7 +163,7 @@ async def photo(
             "name": uri.rpartition("/")[2],
             "label": one["label"],
             "partition": one["partition_key"],
-            "thumbnail": f"{root}/{address}/thumbnail",
+            "thumbnail": f"{root}/{address}/thumbnail?{urlencode({'made': of.found.facts['made_at']})}",
         }
 
     others = [facts(number) | {"cosine": round(cosine, 4)} for number, cosine in near]
