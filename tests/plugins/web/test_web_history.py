@@ -205,3 +205,22 @@ def test_examples_in_docstrings(site: Site) -> None:
 
     done = doctest.testmod(timeline)
     assert (done.failed, done.attempted) == (0, 1)
+
+
+def test_rights_of_many_datasets_are_one_question_to_the_database_each(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.dag import DagModel
+
+    publish(settings, *(runs_row(f"d{number}", "2026-11-02", {}) for number in range(5)))
+    asked: list[int] = []
+    real = DagModel.get_dag_id_to_team_name_mapping
+
+    def counted(dag_ids: list[str]) -> dict[str, str | None]:
+        asked.append(len(dag_ids))
+        return real(dag_ids)
+
+    monkeypatch.setattr(DagModel, "get_dag_id_to_team_name_mapping", counted)
+    site.page()
+    assert len(asked) == 2  # which datasets, and of which of them the runs
+    assert min(asked) >= 5
