@@ -142,7 +142,7 @@ def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) 
     now = dt.datetime.now(dt.UTC)
     return {
         view.name: History(
-            timeline(view.runs, view.file, seen.under_way.get(view.name, {}), now),
+            timeline(view.runs, view.file, seen.under_way.get(view.name, {}), now, seen.first.get(view.name)),
             charts(view.runs),
             fingerprint_changes(view.runs),
             seen.last.get(view.name),

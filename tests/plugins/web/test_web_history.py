@@ -63,6 +63,27 @@ def test_a_partition_is_missing_once_its_run_is_due_and_nothing_is_published(sit
     assert states([runs_row("fruit", "all", {})], whole) == {"all": "registered"}
 
 
+def test_nothing_is_missing_before_the_first_run_of_a_schedule(site: Site, settings: Settings) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    dataset_file(settings, "nuts", "source: s3://photos/{partition}/\nschedule: 0 0 * * *\nstart_date: 2020-01-01")
+    today = dt.datetime.now(dt.UTC).date()
+    publish(settings, *(runs_row("nuts", str(today - dt.timedelta(days)), {}) for days in (300, 1)))
+    assert "298 missing" in site.page("/datasets/nuts").text
+    for days, kind in ((299, "manual"), (4, "backfill"), (3, "scheduled")):
+        return_from_plan("features_nuts", f"{kind}__1", "none")
+        with create_session() as session:
+            session.execute(
+                update(DagRun)
+                .where(DagRun.dag_id == "features_nuts", DagRun.run_id == f"{kind}__1")
+                .values(run_type=kind, partition_key=str(today - dt.timedelta(days)), state=DagRunState.FAILED)
+            )
+    for path in ("/", "/datasets/nuts"):
+        assert "3 missing" in site.page(path).text
+
+
 def test_the_calendar_has_a_place_for_each_day_of_a_month(site: Site) -> None:
     from imagefeatures_airflow.web.timeline import timeline
 
