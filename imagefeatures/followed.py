@@ -37,6 +37,11 @@ class FollowedRun:
             known |= {receipt.shard: receipt for receipt in shards.read_receipts(self.layout, step, known)}
         return [known[shard] for shard in sorted(known)]
 
+    @property
+    def receipts_known(self) -> int:
+        """How many there are of these. Any thread may ask."""
+        return sum(len(of_step) for of_step in self._receipts.values())
+
     def known_receipts(self) -> list[shards.Receipt]:
         """Those of all steps, as far as they were read."""
         return [receipt for of_step in self._receipts.values() for receipt in of_step.values()]

@@ -25,6 +25,7 @@ from imagefeatures import layout, names, precedence, schemas, sealed, storage
 from imagefeatures.catalog import pixel_tables, records, room, statistics, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.layout import Layout
+from imagefeatures.maps import stored as maps
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
 from imagefeatures.storage.locks import locked
@@ -195,9 +196,7 @@ def relocate(uri: str, old: str, new: str) -> bool:
         content = sealed.decode(uri, storage.read(uri))
         files = content["files"]
         if isinstance(files, dict):
-            moved: object = {
-                table: [layout.moved(file, old, new) for file in of_table] for table, of_table in files.items()
-            }
+            moved: object = {name: [layout.moved(file, old, new) for file in of] for name, of in files.items()}
         else:  # of an earlier version
             moved = [layout.moved(file, old, new) for file in files]
     except (AuditFailed, KeyError, TypeError, AttributeError):
@@ -252,6 +251,8 @@ def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) 
         rows = runs.schema.empty_table() if publication.empties else runs
         tables.replace_rows(opened[names.RUNS], run.partition, run.dataset, rows, run.run_id, check)
         if tables.agree(compared, run.dataset, run.partition, publication.empties):
+            if publication.withdrawal is not None:  # not before: a map may have been made meanwhile
+                maps.remove(run.lake, run.dataset, run.partition)
             return
         time.sleep(random.uniform(0, 2**attempt / 10))  # noqa: S311 - random, so that two runs do not keep colliding
     raise StoreError(f"{run.partition} of {run.dataset} is being published by other runs over and over; try again")
@@ -288,8 +289,7 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
         if strays or "/" in table or not names.may_be_table_of(table, run.dataset):
             raise ValueError(f"it names {[*strays, table][0]}, which is not of its run")
     quarantine = sealed.table_of_text(content["quarantine"], schemas.QUARANTINE)
-    kind = content.get("pixels")
-    pixels = None if kind is None else PixelFormat.of_text(kind)
+    pixels = content.get("pixels") and PixelFormat.of_text(content["pixels"])
     withdrawal = content.get("withdrawal") and sealed.table_of_text(content["withdrawal"], schemas.WITHDRAWALS)
     return Publication(
         run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels, withdrawal

@@ -27,13 +27,16 @@ def check(schedule: str) -> None:
 def due(schedule: str, first: dt.date, today: dt.date) -> tuple[dt.date, ...]:
     """The days from `first` on that scheduled runs have filled on that day, or should have: oldest first.
 
-    A run fills the day of the expression that is before its own, as the DAGs' calendar says it.
+    A run fills the day of the expression that is before its own, as the DAGs' calendar says it. None is due where
+    `first` is after today.
 
     >>> [str(day) for day in due("0 0 * * 1", dt.date(2026, 11, 1), dt.date(2026, 11, 16))]
     ['2026-11-02', '2026-11-09']
     """
     from croniter import croniter
 
+    if first > today:
+        return ()
     days = croniter(schedule, dt.datetime.combine(first, dt.time()) - dt.timedelta(seconds=1))
     found: list[dt.date] = []
     day = days.get_next(dt.datetime).date()

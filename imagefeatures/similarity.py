@@ -41,10 +41,13 @@ def nearest(unit: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def map_to_plane(unit: np.ndarray) -> np.ndarray:
     """Place photos that look alike close together: t-SNE of the first 50 principal components.
 
-    unit: float32 [n, width], rows of length 1. Returns float [n, 2], the same for the same input.
+    Side by side in a row where t-SNE has nothing to place: fewer than LEAST_FOR_A_MAP photos, vectors that are all
+    equal or of one number. unit: float32 [n, width], rows of length 1. Returns float [n, 2], the same for the same
+    input.
     """
-    if len(unit) < LEAST_FOR_A_MAP:  # too few for t-SNE: in a row, side by side
-        return np.column_stack([np.arange(len(unit)), np.zeros(len(unit))]).astype(float)
+    in_a_row = np.column_stack([np.arange(len(unit)), np.zeros(len(unit))]).astype(float)
+    if len(unit) < LEAST_FOR_A_MAP:
+        return in_a_row
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -54,5 +57,8 @@ def map_to_plane(unit: np.ndarray) -> np.ndarray:
     # one of them, because each of the thousand rounds waits for the slower thread.
     with threadpool_limits(1):
         components = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
+        # scikit-learn divides by the variance of the first component, and dies by a signal where there is none.
+        if components.shape[1] < 2 or not np.std(components[:, 0]):
+            return in_a_row
         positions: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(components)
     return positions

@@ -24,7 +24,6 @@ from imagefeatures.catalog.standing import Standing
 from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
-from imagefeatures.maps import stored as maps
 from imagefeatures.plan import new_run_id
 from imagefeatures.publications import Publication
 from imagefeatures.quality import record
@@ -121,9 +120,7 @@ def withdraw(
                 withdrawal=pa.Table.from_pylist([told], schema=schemas.WITHDRAWALS),
             )
             before = statistics.rows_of(catalog, dataset, [partition], statistics.KEPT)
-            maps.remove(settings.lake, dataset, partition)
             publications.publish(publication, catalog, settings)
-            maps.remove(settings.lake, dataset, partition)  # one that was made meanwhile
             try:
                 record.renew(dataset, partition, before, settings)
             except Exception as error:  # the rows are taken back

@@ -33,6 +33,11 @@ def test_too_few_photos_for_a_map_lie_side_by_side() -> None:
     assert similarity.map_to_plane(unit[:0]).shape == (0, 2)
 
 
+@pytest.mark.parametrize("unit", [np.tile(np.float32([0.6, 0.8]), (6, 1)), np.ones((6, 1), np.float32)])
+def test_vectors_that_t_sne_cannot_place_lie_side_by_side(unit: np.ndarray) -> None:
+    assert similarity.map_to_plane(unit).tolist() == [[at, 0] for at in range(6)]
+
+
 @pytest.mark.parametrize("each", [5, 60])
 def test_on_the_map_photos_that_look_alike_are_close_together(each: int) -> None:
     """With fewer photos than numbers, and with more."""

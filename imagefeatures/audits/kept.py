@@ -1,7 +1,7 @@
 """Audits of single partitions for people who look at them: each computed once for a run, in a process of its own.
 
-The process is `imagefeatures audit`, with the lowest priority and a bound for its seconds and its memory; there is one
-at a time. What it writes is kept in the cache folder, that of the latest runs that were looked at.
+The process is `imagefeatures audit` (`imagefeatures.background`). What it writes is kept in the cache folder, that of
+the latest runs that were looked at.
 """
 
 from __future__ import annotations
@@ -9,27 +9,19 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import logging
-import math
-import os
-import resource
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from imagefeatures import spreadsheets
+from imagefeatures.background import Background, Bounds, UnderWay, Waits
 from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
-
-log = logging.getLogger(__name__)
 
 MOST_PHOTOS = 10_000
 """A partition of more photos is not audited for a page. Each photo is compared with each other one."""
@@ -46,14 +38,10 @@ KEPT = 20
 ABANDONED_SECONDS = 2 * SECONDS
 """What an audit has begun so long ago and not ended is left of one whose server was killed, and is removed."""
 
-AGAIN_SECONDS = 300.0
-"""After a failure an audit is not tried again for so long, however often somebody looks."""
-
 TABLES = ("labels", "duplicates")
 """The tables, each a CSV file of this name: docs/audits.md says what they hold."""
 
 FACTS = "facts.json"
-SAID = "said.txt"
 DRAFT = "."
 """What the name of a folder begins with in which an audit is under way."""
 
@@ -73,31 +61,6 @@ class Audit:
         with self.file(table).open(encoding="utf-8", newline="") as lines:
             rows = islice(csv.DictReader(lines), start, start + count)
             return [{name: spreadsheets.text(written) for name, written in row.items()} for row in rows]
-
-
-@dataclass
-class UnderWay:
-    """An audit that is being computed.
-
-    layout: of the run whose partition it is of. forgotten: what had been forgotten of the lake.
-    """
-
-    layout: Layout
-    process: subprocess.Popen[bytes]
-    draft: Path
-    forgotten: str
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-
-@dataclass(frozen=True)
-class Waits:
-    """An audit that has not begun, or has failed. why: in words."""
-
-    why: str
 
 
 def remove(cache: Path, partitions: Iterable[tuple[str, str]]) -> int:
@@ -123,9 +86,7 @@ class KeptAudits:
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.cache / "audits"
-        self._lock = threading.Lock()
-        self._under_way: UnderWay | None = None
-        self._failed: dict[Layout, float] = {}
+        self._background = Background("audit", Bounds(SECONDS, MEMORY_BYTES), settings.cache)
 
     def of(self, layout: Layout) -> Audit | UnderWay | Waits:
         """The audit of a partition, as far as it is; begins it where nothing else is under way. Does not wait."""
@@ -138,72 +99,28 @@ class KeptAudits:
                     folder.touch()
                     return Audit(folder, facts["rows"])
             shutil.rmtree(folder, ignore_errors=True)
-        with self._lock:
-            if (now := self._under_way) is not None:
-                return now if now.layout == layout else Waits("Another audit is under way; this one begins after it.")
-            if time.monotonic() - self._failed.get(layout, -AGAIN_SECONDS) < AGAIN_SECONDS:
-                minutes = AGAIN_SECONDS / 60
-                return Waits(f"The audit has failed. It can be tried again {minutes:.0f} minutes after that.")
-            try:
-                self._under_way = self._begin(layout, folder)
-            except OSError as error:
-                log.warning("audits are not kept in %s: %s", self._folder, error)
-                return Waits("Audits cannot be kept: IMAGEFEATURES_CACHE names no folder that can be written.")
-            return self._under_way
+        return self._background.run(layout, self._made(layout, folder))
 
-    def _begin(self, layout: Layout, folder: Path) -> UnderWay:
+    @contextlib.contextmanager
+    def _made(self, layout: Layout, folder: Path) -> Iterator[list[str]]:
+        """The command that makes an audit. What it has written is kept."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(self._folder)
         draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder.parent))
-        forgotten = deny.state(layout.lake)
-        command = [sys.executable, "-m", "imagefeatures.cli", "audit", layout.dataset]
-        command += [f"--partition={layout.partition}", f"--to={draft}"]
-        with (draft / SAID).open("wb") as said:
-            process = subprocess.Popen(  # noqa: S603 - this interpreter, code of our own, names of runs
-                command,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-            )
-        under_way = UnderWay(layout, process, draft, forgotten)
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            for limit, most in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, math.ceil(SECONDS))):
-                resource.prlimit(process.pid, limit, (most, most))
-            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
-        threading.Thread(
-            target=self._finish, args=(under_way, folder), name="image features audit", daemon=True
-        ).start()
-        return under_way
-
-    def _finish(self, audit: UnderWay, folder: Path) -> None:
-        """Wait for the process, and keep what it has written."""
         try:
-            try:
-                status = audit.process.wait(SECONDS)
-            except subprocess.TimeoutExpired:
-                audit.process.kill()
-                status = audit.process.wait()
-            if status:
-                said = (audit.draft / SAID).read_text("utf-8", "replace").strip().rpartition("\n")[2]
-                raise RuntimeError(f"exit status {status}, {said or 'and nothing was said'}")
+            forgotten = deny.state(layout.lake)
+            yield ["audit", layout.dataset, f"--partition={layout.partition}", f"--to={draft}"]
             rows = {}
             for table in TABLES:
-                with (audit.draft / f"{table}.csv").open(encoding="utf-8", newline="") as lines:
+                with (draft / f"{table}.csv").open(encoding="utf-8", newline="") as lines:
                     rows[table] = sum(1 for _ in csv.DictReader(lines))
-            (audit.draft / SAID).unlink()
-            (audit.draft / FACTS).write_text(json.dumps({"rows": rows, "forgotten": audit.forgotten}))
-            audit.draft.rename(folder)
+            (draft / FACTS).write_text(json.dumps({"rows": rows, "forgotten": forgotten}))
+            draft.rename(folder)
             kept = sorted(self._folder.glob(f"*/*/*/{FACTS}"), key=lambda facts: facts.parent.stat().st_mtime)
             for facts in kept[:-KEPT]:
                 shutil.rmtree(facts.parent, ignore_errors=True)
-        except Exception as error:  # whatever it is, those who look must learn of it
-            log.warning("the audit of %s %s is not kept: %s", audit.layout.dataset, audit.layout.partition, error)
-            self._failed[audit.layout] = time.monotonic()
         finally:
-            shutil.rmtree(audit.draft, ignore_errors=True)
-            with self._lock:
-                self._under_way = None
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _remove_abandoned(folder: Path) -> None:

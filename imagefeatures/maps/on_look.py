@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import nullcontext
 from functools import lru_cache
 
+from imagefeatures import storage
 from imagefeatures.background import Background, Bounds, UnderWay, Waits
+from imagefeatures.errors import StoreRefused
 from imagefeatures.forget import deny
 from imagefeatures.maps import stored
 from imagefeatures.maps.choice import Choice
@@ -24,6 +28,8 @@ MEMORY_BYTES = 4 << 30
 IN_MEMORY = 4
 """So many maps are kept in memory: one of 100,000 images has some 40 MB there."""
 
+log = logging.getLogger(__name__)
+
 
 class _NotKept(Exception):
     """The lake has no such map."""
@@ -34,13 +40,30 @@ class MapsOnLook:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._background = Background("map", Bounds(SECONDS, MEMORY_BYTES))
+        self._background = Background("map", Bounds(SECONDS, MEMORY_BYTES), settings.cache)
+        self._may_write = False
         self._read = lru_cache(IN_MEMORY)(self._read_anew)
+
+    def may_write(self) -> bool:
+        """Whether maps can be kept from here. Else a command would compute one to the end, and then be refused.
+
+        Raises StoreError. Where something has been written once, that is not tried again.
+        """
+        if not self._may_write:
+            probe = f"{self._settings.lake}/maps/.writable"
+            try:
+                storage.write(probe, b"")
+                storage.delete(probe)
+            except StoreRefused as error:
+                log.warning("no map is made here: %s", error)
+                return False
+            self._may_write = True
+        return True
 
     def begin(self, choice: Choice) -> UnderWay | Waits:
         """Compute a map unless that, or another one, is under way, or has just failed. Does not wait."""
         chosen = [f"--partition={partition}" for partition in choice.partitions]
-        return self._background.run(choice, ["map", choice.dataset, *chosen])
+        return self._background.run(choice, nullcontext(["map", choice.dataset, *chosen]))
 
     def kept(self, dataset: str, digest: str) -> StoredMap | None:
         """The map, if the lake has it."""

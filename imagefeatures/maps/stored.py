@@ -7,6 +7,7 @@ A map holds URIs, labels and image_ids. So one goes as soon as what it shows is 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -18,18 +19,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagefeatures import storage
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import ImageFeaturesError, InputError, StoreError
 from imagefeatures.forget import deny
 from imagefeatures.forget.wanted import Wanted
 from imagefeatures.maps import choice as choices
 from imagefeatures.maps.choice import Choice
-from imagefeatures.maps.compute import POINTS, FeatureMap, compute
+from imagefeatures.maps.compute import POINTS, SHOWN, FeatureMap, compute
 from imagefeatures.settings import Settings
 from imagefeatures.storage.object_reader import ObjectReader
 from imagefeatures.storage.objects import StoredObject
 
 KEPT = 20
-"""So many maps of a dataset are kept, the latest: one of 100,000 images has 20 MB."""
+"""So many maps of a dataset are kept: one of 100,000 images has 20 MB. The latest ones, but those of more than SHOWN
+photos go last: a look makes none of these, and looks at many choices must not push out what was dear."""
 
 FACTS = b"imagefeatures.map"
 
@@ -75,19 +77,23 @@ def make(settings: Settings, choice: Choice) -> StoredMap:
     facts = computed.facts | {"runs": choice.runs, "forgotten": forgotten, "made_at": now}
     storage.write(uri, encode(FeatureMap(computed.points, facts)))
     # Only now: whoever takes something back looks for maps too, and finds this one or is seen here.
-    there = choices.published(settings, choice.dataset)
+    try:
+        there = choices.published(settings, choice.dataset)
+    except InputError:  # nothing of the dataset is published any more
+        there = Choice(choice.dataset, ())
     if deny.state(settings.lake) != forgotten or not set(choice.runs) <= set(there.runs):
         storage.delete(uri)
         raise StoreError(
             f"{uri}: {choice.dataset} has changed while its map was computed: something was published, taken back or "
             "forgotten; try again"
         )
-    _tidy(settings.lake, there)
+    _tidy(settings.lake, there, uri)
     return StoredMap(computed.points, facts)
 
 
 def find(lake: str, dataset: str, digest: str) -> StoredMap | None:
-    """The kept map; None where there is none. One that shows a forgotten image is deleted, as is a damaged one.
+    """The kept map; None where there is none. One that shows a forgotten image counts for none, as does a damaged one:
+    it is deleted, where the lake may be written.
 
     digest: of its choice. Whether that is still published is for the caller to know.
     """
@@ -97,14 +103,14 @@ def find(lake: str, dataset: str, digest: str) -> StoredMap | None:
     except storage.ObjectMissing:
         return None
     except UNREADABLE:
-        storage.delete(uri)
+        _delete_if_allowed(uri)
         return None
     if found.facts["forgotten"] != deny.state(lake):  # its writer may have been killed before it looked again
         denied = deny.read(lake)
         points = found.points
         pairs = zip(points["image_id"].to_pylist(), points["uri"].to_pylist(), strict=True)
         if any(denied.has_image(image_id) or denied.has_uri(uri) for image_id, uri in pairs):
-            storage.delete(uri)
+            _delete_if_allowed(uri)
             return None
     return found
 
@@ -174,15 +180,21 @@ def _maps(lake: str, dataset: str | None = None) -> list[StoredObject]:
     return [stored for stored in storage.list_objects(f"{folder_of(lake)}{below}") if is_map(lake, stored.uri)]
 
 
-def _tidy(lake: str, there: Choice) -> None:
-    """Delete the maps of what is no longer published, and those beyond KEPT, the oldest first."""
+def _delete_if_allowed(uri: str) -> None:
+    """Delete a file that is shown to nobody. Whoever may not write into the lake, as an API server, leaves it."""
+    with contextlib.suppress(ImageFeaturesError):
+        storage.delete(uri)
+
+
+def _tidy(lake: str, there: Choice, made: str) -> None:
+    """Delete the maps of what is no longer published, and those beyond KEPT. made: the one that stays in any case."""
     published, kept = set(there.runs), []
     for stored, facts in with_facts(lake, there.dataset):
         if facts and {(key, run_id) for key, run_id in facts["runs"]} <= published:
-            kept.append((facts["made_at"], stored.uri))
+            kept.append((stored.uri == made, facts.get("photos", 0) > SHOWN, facts["made_at"], stored.uri))
         else:
             storage.delete(stored.uri)
-    for _, uri in sorted(kept)[:-KEPT]:
+    for *_, uri in sorted(kept)[:-KEPT]:
         storage.delete(uri)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from imagefeatures.audits import kept
-from imagefeatures.audits.kept import Audit, KeptAudits, UnderWay, Waits
+from imagefeatures.audits.kept import Audit, KeptAudits
+from imagefeatures.background import UnderWay, Waits
 from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
@@ -70,13 +71,15 @@ def test_a_failure_is_said_and_not_tried_at_every_look(
 ) -> None:
     audits = KeptAudits(own_cache)
     found = finished(audits, layout)
-    assert found == Waits("The audit has failed. It can be tried again 5 minutes after that.")
+    assert found == Waits(
+        "The audit has failed; the log of Airflow's API server says why. It can be tried again 5 minutes after that.",
+        again=False,
+    )
     assert "features.photos: no such dataset is published" in caplog.text
     assert list((own_cache.cache / "audits").rglob("*.csv")) == []
-    monkeypatch.setattr(kept, "AGAIN_SECONDS", 0.0)
     monkeypatch.setattr(kept, "SECONDS", 0.05)
     caplog.clear()
-    assert isinstance(audits.of(layout), UnderWay)
+    assert isinstance(KeptAudits(own_cache).of(layout), UnderWay)
     until(lambda: "exit status -9" in caplog.text)  # it was ended
 
 

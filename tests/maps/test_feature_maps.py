@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imagefeatures import cli, read, similarity, storage
-from imagefeatures.errors import InputError, StoreError
+from imagefeatures.errors import InputError, StoreError, StoreRefused
 from imagefeatures.forget import deny
 from imagefeatures.forget.wanted import Wanted
 from imagefeatures.maps import choice, compute, stored
@@ -156,6 +156,13 @@ def test_so_many_maps_are_kept_the_latest(settings: Settings, chosen: Choice, mo
         storage.write(stored.uri_of(settings.lake, of), stored.encode(old))
     stored.make(settings, chosen)
     assert sorted(files(settings)) == sorted(stored.uri_of(settings.lake, of) for of in (empty[1], chosen))
+    dear = feature_map(settings, empty[0], made_at="2026-11-01T00:00:00+00:00", photos=compute.SHOWN + 1)
+    storage.write(stored.uri_of(settings.lake, empty[0]), stored.encode(dear))
+    stored.make(settings, chosen)  # another look
+    assert sorted(files(settings)) == sorted(stored.uri_of(settings.lake, of) for of in (empty[0], chosen))
+    monkeypatch.setattr(stored, "KEPT", 1)
+    stored.make(settings, chosen)  # what was just made stays, or each look would make it anew
+    assert files(settings) == [stored.uri_of(settings.lake, chosen)]
 
 
 @pytest.mark.long
@@ -170,12 +177,13 @@ def test_what_changes_while_a_map_is_computed_takes_it_away(
             if change == "forget":
                 deny.add(settings.lake, "20261103T000000-00000000", ["0" * 64], [])
             else:
-                monkeypatch.setattr(choice, "published", lambda *_: Choice("photos", ()))
+                rows = [runs_row("photos", "2026-12-01", {})] if change == "unpublish" else []
+                monkeypatch.setattr(read, "runs", lambda *_: rows)
             return made
 
         monkeypatch.setattr(stored, "compute", computed)
 
-    for change in ("forget", "unpublish"):
+    for change in ("forget", "unpublish", "unpublish all"):
         meanwhile(change)
         with pytest.raises(StoreError, match="photos has changed while its map was computed"):
             stored.make(settings, chosen)
@@ -196,7 +204,9 @@ def test_a_map_that_names_a_forgotten_image_is_found_deleted_and_not_shown(setti
     assert files(settings) == []
 
 
-def test_a_damaged_map_counts_for_nothing_and_is_forgotten_with_any_image(settings: Settings, chosen: Choice) -> None:
+def test_a_damaged_map_counts_for_nothing_and_is_forgotten_with_any_image(
+    settings: Settings, chosen: Choice, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored.make(settings, chosen)
     uri = stored.uri_of(settings.lake, chosen)
     whole = storage.read(uri)
@@ -205,5 +215,13 @@ def test_a_damaged_map_counts_for_nothing_and_is_forgotten_with_any_image(settin
     for data in (b"", whole[: len(whole) // 2], whole[:-9] + b"123456789", foreign.read_bytes()):
         storage.write(uri, data)
         assert stored.holding(settings.lake, Wanted(frozenset(["f" * 64]))) == [uri]
+        with monkeypatch.context() as read_only:
+            read_only.setattr(storage, "delete", refuse)
+            assert found_map(settings, chosen) is None
+        assert files(settings) == [uri]
         assert found_map(settings, chosen) is None
         assert files(settings) == []
+
+
+def refuse(uri: str, *_: object) -> None:
+    raise StoreRefused(f"{uri}: 403 AccessDenied")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import read, storage, unpublish
+from imagefeatures import publications, read, storage, unpublish
+from imagefeatures.catalog import tables
 from imagefeatures.forget import work
 from imagefeatures.maps import choice, stored
 from imagefeatures.run_params import ForgetParams, UnpublishParams
@@ -41,6 +42,23 @@ def test_a_map_leaves_with_a_partition_that_it_shows(settings: Settings) -> None
     assert files(settings) == {both, first, second}
     asked["dry_run"] = False
     unpublish.withdraw("photos", SECOND, UnpublishParams.parse(asked), "ada", settings)
+    assert files(settings) == {first}
+
+
+@pytest.mark.long
+def test_a_map_leaves_when_a_withdrawal_is_finished_that_was_interrupted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = make(settings, FIRST), make(settings, SECOND)
+
+    def ends(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(tables, "replace_rows", ends)
+        unpublish.withdraw("photos", SECOND, UnpublishParams.parse({"why": "x", "dry_run": False}), "ada", settings)
+    with tables.open_catalog(settings) as catalog:
+        publications.finish_interrupted(catalog, settings)
     assert files(settings) == {first}
 
 

@@ -78,7 +78,7 @@ class Page(HTMLParser):
             cells[-1] = " ".join(f"{cells[-1]} {data}".split())
 
 
-OUR_SCRIPT = re.compile(rf'<script src="({PAGE}/page\.js\?v=[0-9a-f]{{16}})"></script>')
+OUR_SCRIPT = re.compile(rf'<script src="({PAGE}/static/page\.js\?[0-9a-f]{{12}})"></script>')
 
 
 def runs_only_our_script(page: Page) -> bool:

@@ -48,14 +48,12 @@ User = Annotated[BaseUser, KNOWN_USER]
 
 def readable(user: BaseUser, datasets: Iterable[str]) -> set[str]:
     """The datasets whose DAG the user may read."""
-    dags = {names.dag_id(name): name for name in datasets}
-    teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
-    may = get_auth_manager().is_authorized_dag
-    return {
-        name
-        for dag_id, name in dags.items()
-        if may(method="GET", user=user, details=DagDetails(id=dag_id, team_name=teams.get(dag_id)))
-    }
+    return _of_datasets(user, None, datasets)
+
+
+def with_readable_runs(user: BaseUser, datasets: Iterable[str]) -> set[str]:
+    """The datasets whose DAG's runs, and their states, the user may see."""
+    return _of_datasets(user, DagAccessEntity.RUN, datasets)
 
 
 def may_trigger(user: BaseUser, dag_id: str) -> bool:
@@ -63,14 +61,26 @@ def may_trigger(user: BaseUser, dag_id: str) -> bool:
     return _may(user, "POST", DagAccessEntity.RUN, dag_id)
 
 
-def may_read_runs(user: BaseUser, dag_id: str) -> bool:
-    """Whether the user may see the DAG's runs, and their states."""
-    return _may(user, "GET", DagAccessEntity.RUN, dag_id)
-
-
 def may_read_logs(user: BaseUser, dag_id: str) -> bool:
     """Whether the user may read what the DAG's tasks have logged: places of files, names of hosts."""
     return _may(user, "GET", DagAccessEntity.TASK_LOGS, dag_id)
+
+
+def _of_datasets(user: BaseUser, entity: DagAccessEntity | None, datasets: Iterable[str]) -> set[str]:
+    """Those that the user may read: one question to Airflow's database, however many there are."""
+    dags = {names.dag_id(name): name for name in datasets}
+    teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
+    may = get_auth_manager().is_authorized_dag
+    return {
+        name
+        for dag_id, name in dags.items()
+        if may(
+            method="GET",
+            access_entity=entity,
+            user=user,
+            details=DagDetails(id=dag_id, team_name=teams.get(dag_id)),
+        )
+    }
 
 
 def _may(user: BaseUser, method: Literal["GET", "POST"], entity: DagAccessEntity, dag_id: str) -> bool:

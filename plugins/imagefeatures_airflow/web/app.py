@@ -13,7 +13,6 @@
 …/maps/{digest}/points, …/photos/{point}     of a map, for its script: JSON, and a small picture of each photo
 /static/{name}                               scripts and style sheets
 …/partitions/{partition}/thumbnails/{id}     a small picture of an object of the partition
-/page.js                                     the script of all pages
 /quarantine, /quarantine.csv                 quarantined objects, by dataset, partition, reason and text
 /dags/{dag_id}/partitions/{partition}/trigger  POST: run a partition again, or take its objects again
 
@@ -38,7 +37,6 @@ from imagefeatures_airflow.web import (
     quarantine,
     rendering,
     run,
-    script,
     static,
     thumbnails,
 )
@@ -55,7 +53,6 @@ PAGES = (
     audit.router,
     feature_map.router,
     static.router,
-    script.router,
 )
 
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.

@@ -52,20 +52,22 @@ async def audit(
 
     def show() -> HTMLResponse:
         from imagefeatures.audits import kept
+        from imagefeatures.background import UnderWay, Waits
 
         facts: dict[str, Any] = {"of": of, "view": view, "page": page, "on_a_page": ON_A_PAGE, "refresh": None}
         facts |= {"most_photos": kept.MOST_PHOTOS, "most_seconds": kept.SECONDS, "audit": None, "why": None}
         if why := _too_much(of):
             return rendering.page(request, "audit.html", **facts | {"why": why})
         state = _audits(of.settings).of(of.layout)
-        if isinstance(state, kept.UnderWay):
+        if isinstance(state, UnderWay):
             facts["why"] = f"The audit is being computed, since {state.seconds:.0f} s. The page asks again by itself."
-        elif isinstance(state, kept.Waits):
+            facts["refresh"] = SECONDS_BETWEEN_VIEWS
+        elif isinstance(state, Waits):
             facts["why"] = state.why
+            facts["refresh"] = SECONDS_BETWEEN_VIEWS if state.again else None
         else:
             found = state.first(view.table, (page - 1) * ON_A_PAGE, ON_A_PAGE)
             facts |= {"audit": state, "found": found, "neighbours": _neighbours, "image_ids": _image_ids(of, found)}
-        facts["refresh"] = None if facts["audit"] else SECONDS_BETWEEN_VIEWS
         return rendering.page(request, "audit.html", **facts)
 
     return await in_thread(show)

@@ -11,6 +11,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunType
 from sqlalchemy import func, select
 
 from imagefeatures import names
@@ -35,14 +36,18 @@ class RunOfDag:
 
 @dataclass(frozen=True)
 class RunsOfDags:
-    """under_way: of each dataset, by partition. last: of each dataset the one that was created last."""
+    """under_way: of each dataset, by partition. last: of each dataset the one that was created last.
+
+    first: of each dataset the first partition for which its schedule, or a backfill of that, has made a run.
+    """
 
     under_way: dict[str, dict[str, RunOfDag]]
     last: dict[str, RunOfDag]
+    first: dict[str, str]
 
 
 def runs_of(settings: Settings, datasets: Collection[str]) -> RunsOfDags:
-    """Blocks: three questions to Airflow's database, however many datasets there are."""
+    """Blocks: four questions to Airflow's database, however many datasets there are."""
     dags = {names.dag_id(name): name for name in datasets}
     columns = (DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.partition_key, DagRun.start_date)
     ours = DagRun.dag_id.in_(dags)
@@ -52,6 +57,12 @@ def runs_of(settings: Settings, datasets: Collection[str]) -> RunsOfDags:
         states = (DagRunState.QUEUED, DagRunState.RUNNING)
         under_way = session.execute(
             select(*columns).where(ours, DagRun.state.in_(states)).order_by(DagRun.id.desc()).limit(MOST)
+        ).all()
+        first = session.execute(
+            select(DagRun.dag_id, func.min(DagRun.partition_key))
+            .where(ours, DagRun.run_type.in_((DagRunType.SCHEDULED, DagRunType.BACKFILL_JOB)))
+            .where(DagRun.partition_key.is_not(None))
+            .group_by(DagRun.dag_id)
         ).all()
         unnamed = {row.run_id for row in (*last, *under_way) if not row.partition_key}
         planned = session.execute(
@@ -68,7 +79,11 @@ def runs_of(settings: Settings, datasets: Collection[str]) -> RunsOfDags:
         partition = row.partition_key or partitions.get((row.dag_id, row.run_id))
         return RunOfDag(row.dag_id, row.run_id, str(row.state), partition, row.start_date)
 
-    found = RunsOfDags({name: {} for name in datasets}, {dags[row.dag_id]: told(row) for row in last})
+    found = RunsOfDags(
+        {name: {} for name in datasets},
+        {dags[row.dag_id]: told(row) for row in last},
+        {dags[dag_id]: partition for dag_id, partition in first},
+    )
     for run in map(told, under_way):
         if run.partition:
             found.under_way[dags[run.dag_id]].setdefault(run.partition, run)

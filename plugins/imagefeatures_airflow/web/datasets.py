@@ -138,11 +138,11 @@ async def one_partition(request: Request, user: access.User, dataset: str, parti
 
 def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) -> dict[str, History]:
     """The history of each dataset, by its name: of its rows, and of the DAG runs that the user may see. Blocks."""
-    seen = runs_of(settings, [view.name for view in views if access.may_read_runs(user, view.dag_id)])
+    seen = runs_of(settings, access.with_readable_runs(user, [view.name for view in views]))
     now = dt.datetime.now(dt.UTC)
     return {
         view.name: History(
-            timeline(view.runs, view.file, seen.under_way.get(view.name, {}), now),
+            timeline(view.runs, view.file, seen.under_way.get(view.name, {}), now, seen.first.get(view.name)),
             charts(view.runs),
             fingerprint_changes(view.runs),
             seen.last.get(view.name),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -17,7 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from imagefeatures import names
 from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import Settings, program
-from imagefeatures_airflow.web import access, map_points, rendering, rows, static, thumbnails
+from imagefeatures_airflow.web import access, map_points, rendering, rows, thumbnails
 from imagefeatures_airflow.web.datasets import current_settings
 from imagefeatures_airflow.web.partitions import NotShown, Partition, has_names_of_ours
 from imagefeatures_airflow.web.published import Row, published
@@ -28,12 +29,10 @@ if TYPE_CHECKING:
     from imagefeatures.maps.stored import StoredMap
 
 MOST_PARTITIONS = 400
-"""So many partitions can be on one map: each is a part of the page's address."""
+"""So many partitions can be chosen one by one: each is a part of the page's address."""
 
 SECONDS_BETWEEN_VIEWS = 5
 """After which the page asks for itself again while the map is under way."""
-
-HEADERS = {"Content-Security-Policy": static.POLICY}
 
 router = APIRouter()
 
@@ -49,13 +48,16 @@ class Chosen:
 
 
 async def chosen(
-    user: access.User, dataset: str, partition: Annotated[list[str] | None, Query(max_length=MOST_PARTITIONS)] = None
+    user: access.User, dataset: str, partition: Annotated[list[str] | None, Query()] = None, every: bool = False
 ) -> Chosen:
-    """What is asked for; by default the newest partition. Raises NotShown and Unavailable."""
+    """What is asked for: `every` partition, or these; by default the newest one. Raises NotShown and Unavailable."""
+    if partition and len(partition) > MOST_PARTITIONS:
+        raise NotShown(f"At most {MOST_PARTITIONS} partitions can be chosen one by one. Choose all of them, or fewer.")
     settings = current_settings()
     runs = (await published(settings)).get(dataset, [])
     with_vectors = [row for row in runs if has_names_of_ours(row) and names.tables_of_run(row)[0] == dataset]
-    wanted = set(partition or [row["partition_key"] for row in with_vectors[:1]])
+    wanted = {row["partition_key"] for row in with_vectors} if every else set(partition or ())
+    wanted = wanted or {row["partition_key"] for row in with_vectors[:1]}
     found = [row for row in with_vectors if row["partition_key"] in wanted]
     if not found or len(found) < len(wanted) or not await in_thread(lambda: access.readable(user, {dataset})):
         raise NotShown(f"Dataset {dataset} has no vectors published for these partitions, or none that you may see.")
@@ -72,8 +74,14 @@ class Shown:
     partitions: dict[str, Partition]
 
 
-async def shown(user: access.User, dataset: str, digest: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> Shown:
-    """The map of that name. Raises NotShown unless all that it shows is published, and the user may see that."""
+async def shown(
+    user: access.User, dataset: str, digest: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], made: str = ""
+) -> Shown:
+    """The map of that name. Raises NotShown unless all that it shows is published, and the user may see that.
+
+    made: when it was made. After an image was forgotten the map of the same partitions has other photos at its numbers:
+    a page that still shows the one before, and pictures that a browser has kept, are of that one.
+    """
     settings = current_settings()
     runs = (await published(settings)).get(dataset, [])
     partitions = {str(row["partition_key"]): Partition(settings, row) for row in runs if has_names_of_ours(row)}
@@ -82,7 +90,9 @@ async def shown(user: access.User, dataset: str, digest: Annotated[str, Path(pat
         if not partitions or not access.readable(user, {dataset}):
             return None
         found = rows.readable(next(iter(partitions.values())), lambda: _maps(settings).kept(dataset, digest))
-        shows = found.facts["runs"] if found else ()
+        if not found or found.facts["made_at"] != made:
+            return None
+        shows = found.facts["runs"]
         return found if all(key in partitions and partitions[key].run_id == run_id for key, run_id in shows) else None
 
     if (found := await in_thread(find)) is None:
@@ -103,21 +113,24 @@ async def feature_map(request: Request, of: Annotated[Chosen, Depends(chosen)]) 
         maps, any_of = _maps(of.settings), Partition(of.settings, of.rows[0])
         found = rows.readable(any_of, lambda: maps.kept(of.dataset, choice.digest))
         facts: dict[str, Any] = {"of": of, "chosen": set(choice.partitions), "digest": choice.digest, "map": found}
-        facts |= {"projected": compute.PROJECTED, "static": static.address, "why": None, "refresh": None}
+        facts |= {"projected": compute.PROJECTED, "why": None, "refresh": None}
         if found:
             facts |= {"labels": map_points.labels(found), "all_labels": map_points.count_labels(found)}
         elif not (why := _too_much(of)):
-            state = rows.readable(any_of, lambda: maps.begin(choice))
-            facts["refresh"] = SECONDS_BETWEEN_VIEWS
-            if isinstance(state, UnderWay):
+            if not rows.readable(any_of, maps.may_write):
+                why = (
+                    "Airflow's API server may not write into the lake, where maps are kept. This page shows the map "
+                    f"once a command has made it that may: {_command(of)}"
+                )
+            elif isinstance(state := rows.readable(any_of, lambda: maps.begin(choice)), UnderWay):
                 why = f"The map is being computed, since {state.seconds:.0f} s. The page asks again by itself."
+                facts["refresh"] = SECONDS_BETWEEN_VIEWS
             else:
                 why = state.why
+                facts["refresh"] = SECONDS_BETWEEN_VIEWS if state.again else None
         if not found:
             facts["why"] = why
-        response = rendering.page(request, "map.html", **facts)
-        response.headers.update(HEADERS)
-        return response
+        return rendering.page(request, "map.html", **facts)
 
     return await in_thread(show)
 
@@ -150,7 +163,7 @@ async def photo(
             "name": uri.rpartition("/")[2],
             "label": one["label"],
             "partition": one["partition_key"],
-            "thumbnail": f"{root}/{address}/thumbnail",
+            "thumbnail": f"{root}/{address}/thumbnail?{urlencode({'made': of.found.facts['made_at']})}",
         }
 
     others = [facts(number) | {"cosine": round(cosine, 4)} for number, cosine in near]
@@ -186,9 +199,14 @@ def _too_much(of: Chosen) -> str | None:
     if len({row["fingerprint"] for row in of.rows}) > 1:
         return "The vectors of these partitions were computed in several ways, and do not compare: choose others."
     if (photos := sum(row["registered"] for row in of.rows)) > MOST_PHOTOS:
-        chosen = " ".join(f"--partition {row['partition_key']}" for row in of.rows)
         return (
             f"These partitions have {photos:,} photos, and a look begins maps of up to {MOST_PHOTOS:,}. Of more a "
-            f"command makes one, and this page shows it: {program()} map {of.dataset} {chosen}"
+            f"command makes one, and this page shows it: {_command(of)}"
         )
     return None if photos else f"{names.table_name(of.dataset)} has no photos of these partitions."
+
+
+def _command(of: Chosen) -> str:
+    """The command that makes the map of these partitions."""
+    chosen = (f"--partition {row['partition_key']}" for row in of.rows if len(of.rows) < len(of.with_vectors))
+    return " ".join([program(), "map", of.dataset, *chosen])

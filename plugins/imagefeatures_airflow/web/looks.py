@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 2.0
 """How old a look may be when it is shown."""
 
-RUNS = 8
-"""The receipts of so many runs are kept in memory: a run of a million images has some 8,000, of 1 kB each."""
+MOST_RUNS = 256
+MOST_RECEIPTS = 64_000
+"""So many runs are watched, and so many of their receipts kept in memory, before another run is watched: a run of a
+million images has some 8,000, of 1 kB each. To watch more would read all of them at each look."""
+
+IDLE_SECONDS = 60.0
+"""A run that nobody has asked for since makes room for another one: its pages are closed, or hidden."""
 
 SLOWEST = 5
 """So many shards are named."""
@@ -61,15 +66,24 @@ class Look:
 
 @dataclass
 class _Watched:
-    """A run that somebody watches. latest: the look that is under way, or the last one. started: when it began."""
+    """A run that somebody watches. latest: the look that is under way, or the last one. started: when it began.
+
+    asked: when somebody asked for it last.
+    """
 
     run: FollowedRun
     latest: Future[Look | None] | None = None
     started: float = 0.0
+    asked: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        done = self.latest is None or self.latest.done()
+        return done and time.monotonic() - self.asked >= IDLE_SECONDS
 
 
 _lock = threading.Lock()
-_watched: OrderedDict[Layout, _Watched] = OrderedDict()
+_watched: dict[Layout, _Watched] = {}
 
 
 async def look(layout: Layout) -> Look | None:
@@ -86,17 +100,35 @@ async def look(layout: Layout) -> Look | None:
 
 
 def _latest(layout: Layout) -> Future[Look | None]:
-    """The look that is under way, or the last one while it is fresh, or a new one."""
+    """The look that is under way, or the last one while it is fresh, or a new one.
+
+    Raises Unavailable where so many other runs are watched that there is no room for this one.
+    """
     with _lock:
+        if layout not in _watched:
+            _make_room()
         watched = _watched.setdefault(layout, _Watched(FollowedRun(layout)))
-        _watched.move_to_end(layout)
-        while len(_watched) > RUNS:
-            _watched.popitem(last=False)
+        watched.asked = time.monotonic()
         fresh = time.monotonic() - watched.started < FRESH_SECONDS
         if watched.latest is None or (watched.latest.done() and (not fresh or watched.latest.exception())):
             watched.started = time.monotonic()
             watched.latest = _pool.submit(_look, watched.run)
         return watched.latest
+
+
+def _make_room() -> None:
+    """Drop runs that nobody watches any more, the longest first. Raises Unavailable where that is not enough."""
+    while True:
+        receipts = sum(watched.run.receipts_known for watched in _watched.values())
+        if len(_watched) < MOST_RUNS and receipts < MOST_RECEIPTS:
+            return
+        idle = [layout for layout, watched in _watched.items() if watched.idle]
+        if not idle:
+            raise Unavailable(
+                "How far this run is cannot be shown now: too many other runs are watched. Close some of their pages, "
+                f"and try again in {IDLE_SECONDS:.0f} s."
+            )
+        del _watched[min(idle, key=lambda layout: _watched[layout].asked)]
 
 
 def _look(run: FollowedRun) -> Look | None:

@@ -18,23 +18,21 @@ from imagefeatures.progress import duration
 from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.steps import SPARK_STEPS
-from imagefeatures_airflow.web import statistics
+from imagefeatures_airflow.web import static, statistics
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-SCRIPT = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-SCRIPT_VERSION = hashlib.sha256(SCRIPT.encode()).hexdigest()[:16]
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 STRIKING = 0.01
 """From this share on, rejected objects are shown in red; fewer are told quietly."""
 
 HEADERS = {
-    # A browser loads nothing but this style sheet, thumbnails and scripts of ours, and asks nobody else. Only Airflow's
-    # UI may show the page in a frame, and forms lead nowhere else.
+    # A browser loads nothing but style sheets, thumbnails and scripts of ours, and asks nobody else. Only Airflow's UI
+    # may show the page in a frame, and forms lead nowhere else.
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src 'self'; script-src 'self'; connect-src 'self'; "
-        "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+        f"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{STYLE_HASH}'; img-src 'self'; "
+        "connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -190,7 +188,7 @@ def _environment() -> Environment:
             "rate": rate,
             "elapsed": elapsed,
             "severity": severity,
-            "SCRIPT_VERSION": SCRIPT_VERSION,
+            "static": static.address,
         }
     )
     environment.globals |= {"statistics_of": statistics.statistics_of, "newest_alerts": statistics.newest_alerts}

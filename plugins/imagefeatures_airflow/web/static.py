@@ -1,6 +1,6 @@
-"""The scripts and style sheets of the pages that have some: files of ours, and the chart library, from this server.
+"""The scripts and style sheets of the pages: files of ours, and the chart library, from this server.
 
-static/theme.js    Airflow's choice of light or dark
+static/page.js     the script of all pages: without it they say the same, and are loaded anew
 static/map.js      the feature map; plane.js, its points; map.css, how it looks
 static/echarts.js  Apache ECharts, as `scripts/charts` builds it; its licences are in echarts.LICENSE.txt
 """
@@ -11,33 +11,29 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException, Response
-
-from imagefeatures_airflow.web import rendering
+from fastapi import APIRouter, HTTPException, Request, Response
 
 FOLDER = Path(__file__).parent / "static"
 
 KINDS = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 
-HEADERS = {"Cache-Control": "private, max-age=604800"}
+KEPT = {"Cache-Control": "private, max-age=604800, immutable"}
 """A week: `address` has the digest of the content, so that another version has another address."""
-
-POLICY = (
-    f"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{rendering.STYLE_HASH}'; img-src 'self'; "
-    "connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
-)
-"""The Content-Security-Policy of a page with scripts: it loads what this server has, and runs nothing inline."""
 
 router = APIRouter()
 
 
 @router.get("/static/{name}")
-async def static(name: str) -> Response:
-    """One of the files; 404 for any other name."""
+async def static(request: Request, name: str) -> Response:
+    """One of the files; 404 for any other name.
+
+    A browser keeps it only under the address of this version: while servers are replaced one after another, a page of
+    the new version may ask a server of the old one.
+    """
     if name not in _files():
         raise HTTPException(404, "There is no such file")
-    content, _ = _files()[name]
-    return Response(content, media_type=KINDS[Path(name).suffix], headers=HEADERS)
+    content, digest = _files()[name]
+    return Response(content, media_type=KINDS[Path(name).suffix], headers=KEPT if request.url.query == digest else None)
 
 
 def address(name: str) -> str:

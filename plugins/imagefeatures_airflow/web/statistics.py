@@ -1,6 +1,7 @@
-"""What features.statistics says of the partitions on a page: functions for the templates, in the page's threads.
+"""What features.statistics says of the partitions on a page: functions for the templates.
 
-Only rows of the runs that are published are shown. A table that cannot be read is no reason to show no page.
+Only rows of the runs that are published are shown. A table that cannot be read, or not in time, is no reason to show no
+page: threads of its own read it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from imagefeatures.settings import Settings
@@ -26,27 +28,39 @@ COLUMNS = (
 
 MOST_KEPT = 64
 
+READ_SECONDS = 5.0
+"""So long a page waits for the table. Without a bound a catalog that stops answering would hold all pages' threads."""
+
 log = logging.getLogger(__name__)
 
+_pool = ThreadPoolExecutor(2, thread_name_prefix="image features statistics")
 _lock = threading.Lock()
 _kept: dict[tuple[Settings, tuple[str, ...]], tuple[float, list[Row]]] = {}
+_unread: dict[Settings, float] = {}
+"""When the table could not be read."""
 
 
 def statistics_of(runs: Sequence[Row]) -> list[Row] | None:
     """The rows of these runs, newest partition first; None where they cannot be read. runs: of features.runs.
 
-    They are at most published.FRESH_SECONDS old.
+    They are at most published.FRESH_SECONDS old. For as long the table is not read again where it could not be.
     """
     settings = Settings.from_env()
     key = settings, tuple(str(run["run_id"]) for run in runs)
     with _lock:
-        kept = _kept.get(key)
+        kept, unread = _kept.get(key), _unread.get(settings)
     if kept and time.monotonic() - kept[0] < published.FRESH_SECONDS:
         return kept[1]
+    if unread and time.monotonic() - unread < published.FRESH_SECONDS:
+        return None
+    reading = _pool.submit(_read, settings, runs)
     try:
-        rows = _read(settings, runs)
+        rows = reading.result(READ_SECONDS)
     except Exception as error:  # as `published.published`: its text may hold a password
+        reading.cancel()  # one that waits for a thread is not needed any more
         log.warning("image features: features.statistics cannot be read: %s", type(error).__name__)
+        with _lock:
+            _unread[settings] = time.monotonic()
         return None
     with _lock:
         for old in [*_kept][: len(_kept) - MOST_KEPT + 1]:

@@ -75,18 +75,23 @@ class Timeline:
 
 
 def timeline(
-    rows: Sequence[Row], file: Dataset | None, under_way: Mapping[str, RunOfDag], now: dt.datetime
+    rows: Sequence[Row],
+    file: Dataset | None,
+    under_way: Mapping[str, RunOfDag],
+    now: dt.datetime,
+    since: str | None = None,
 ) -> Timeline:
     """rows: of features.runs, of one dataset. file: None where there is no dataset file; then nothing is missing.
 
     under_way: the DAG runs that fill a partition now, by its key. now: in UTC. A scheduled partition is missing when
-    its run is due and nothing is published; none is before the first partition that is published.
+    its run is due and nothing is published. None is before the first partition that is published, nor before `since`,
+    the first one for which the schedule has made a run: a schedule may be younger than what is published.
     """
     by_key = {row["partition_key"]: row for row in rows}
     days = [day for key in by_key if (day := day_of(key))]
     due: list[str] = []
     if file and file.schedule and days:
-        first = max(file.start_date, min(days), now.date() - LONGEST)
+        first = max(file.start_date, min(days), now.date() - LONGEST, day_of(since or "") or dt.date.min)
         due = [str(day) for day in schedules.due(file.schedule, first, now.date())]
     keys = {*by_key, *under_way, *due}
     return Timeline(tuple(_cell(key, by_key.get(key), under_way.get(key)) for key in sorted(keys)))

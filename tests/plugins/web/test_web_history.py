@@ -59,7 +59,29 @@ def test_a_partition_is_missing_once_its_run_is_due_and_nothing_is_published(sit
     assert list(states(rows, later)) == ["2026-11-11", "2026-11-13", "2026-11-14", "2026-11-15"]
     assert "missing" not in {*states(rows, fruit()).values(), *states(rows, None).values(), *states([], daily)}
     whole = fruit(schedule="0 0 * * *")
+    assert states([runs_row("fruit", "9999-12-31", {})], whole) == {"9999-12-31": "registered"}
     assert states([runs_row("fruit", "all", {})], whole) == {"all": "registered"}
+
+
+def test_nothing_is_missing_before_the_first_run_of_a_schedule(site: Site, settings: Settings) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    dataset_file(settings, "nuts", "source: s3://photos/{partition}/\nschedule: 0 0 * * *\nstart_date: 2020-01-01")
+    today = dt.datetime.now(dt.UTC).date()
+    publish(settings, *(runs_row("nuts", str(today - dt.timedelta(days)), {}) for days in (300, 1)))
+    assert "298 missing" in site.page("/datasets/nuts").text
+    for days, kind in ((299, "manual"), (4, "backfill"), (3, "scheduled")):
+        return_from_plan("features_nuts", f"{kind}__1", "none")
+        with create_session() as session:
+            session.execute(
+                update(DagRun)
+                .where(DagRun.dag_id == "features_nuts", DagRun.run_id == f"{kind}__1")
+                .values(run_type=kind, partition_key=str(today - dt.timedelta(days)), state=DagRunState.FAILED)
+            )
+    for path in ("/", "/datasets/nuts"):
+        assert "3 missing" in site.page(path).text
 
 
 def test_the_calendar_has_a_place_for_each_day_of_a_month(site: Site) -> None:
@@ -204,3 +226,22 @@ def test_examples_in_docstrings(site: Site) -> None:
 
     done = doctest.testmod(timeline)
     assert (done.failed, done.attempted) == (0, 1)
+
+
+def test_rights_of_many_datasets_are_one_question_to_the_database_each(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.dag import DagModel
+
+    publish(settings, *(runs_row(f"d{number}", "2026-11-02", {}) for number in range(5)))
+    asked: list[int] = []
+    real = DagModel.get_dag_id_to_team_name_mapping
+
+    def counted(dag_ids: list[str]) -> dict[str, str | None]:
+        asked.append(len(dag_ids))
+        return real(dag_ids)
+
+    monkeypatch.setattr(DagModel, "get_dag_id_to_team_name_mapping", counted)
+    site.page()
+    assert len(asked) == 2  # which datasets, and of which of them the runs
+    assert min(asked) >= 5

@@ -9,8 +9,12 @@ from urllib.parse import urlencode
 import pytest
 
 from imagefeatures import similarity, storage
+from imagefeatures.background import Waits
+from imagefeatures.errors import StoreRefused
+from imagefeatures.forget import deny
 from imagefeatures.maps import choice, stored
-from imagefeatures.settings import Settings
+from imagefeatures.maps.compute import FeatureMap
+from imagefeatures.settings import Settings, program
 from support.auditing import direction, jpeg_of, scene
 from support.publishing import DAY
 from support.shared import until
@@ -41,8 +45,42 @@ def look(site: Site, status: int = 200, **wanted: object) -> Page:
 
 
 def of_map(site: Site, settings: Settings, what: str) -> Any:
-    digest = choice.published(settings, "photos").digest
-    return site.get(f"{PAGE}/datasets/photos/maps/{digest}/{what}", Cookie=f"_token={site.login}")
+    return site.get(address_of(settings, what), Cookie=f"_token={site.login}")
+
+
+def address_of(settings: Settings, what: str) -> str:
+    """As the page gives it to its script."""
+    chosen = choice.published(settings, "photos")
+    found = stored.find(settings.lake, chosen.dataset, chosen.digest)
+    made = urlencode({"made": found.facts["made_at"]}) if found else ""
+    return f"{PAGE}/datasets/photos/maps/{chosen.digest}/{what}?{made}"
+
+
+def test_no_map_is_begun_that_could_not_be_kept(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(uri: str, data: bytes) -> None:
+        raise StoreRefused(f"{uri}: 403 AccessDenied")
+
+    monkeypatch.setattr("imagefeatures.maps.on_look.MapsOnLook.begin", None)  # whatever begins one fails
+    monkeypatch.setattr(storage, "write", refused)
+    page = look(site)
+    assert "API server may not write into the lake, where maps are kept." in page.text
+    assert f"once a command has made it that may: {program()} map photos" in page.text
+    assert ("meta", "http-equiv", "refresh") not in page.attributes
+
+
+def test_the_page_asks_again_only_for_what_may_begin_by_itself(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state in (Waits("Another map is under way."), Waits("The map has failed.", again=False)):
+        monkeypatch.setattr("imagefeatures.maps.on_look.MapsOnLook.begin", lambda *_, state=state: state)
+        page = look(site)
+        assert state.why in page.text
+        again = [value for _, name, value in page.attributes if name == "data-again"]
+        assert again == (["5"] if state.again else [])
+        assert (("meta", "http-equiv", "refresh") in page.attributes) == state.again
+    assert storage.names(f"{settings.lake}/maps") == []  # what tried to write has left nothing
 
 
 @pytest.mark.long
@@ -80,17 +118,21 @@ def test_the_labels_are_a_table_and_nothing_of_them_is_markup(
 def sources(site: Site, page: Page) -> list[str]:
     """The scripts of the page below static/, which are all there."""
     found = [value.partition("/static/")[2] for tag, name, value in page.attributes if (tag, name) == ("script", "src")]
-    assert [name.partition("?")[0] for name in found] == ["theme.js", "echarts.js", "plane.js", "map.js"]
+    assert [name.partition("?")[0] for name in found] == ["echarts.js", "plane.js", "map.js", "page.js"]
     for name in found:
         answer = site.get(f"{PAGE}/static/{name}", Cookie=f"_token={site.login}")
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
-        assert answer.headers["cache-control"] == "private, max-age=604800"
+        assert answer.headers["cache-control"] == "private, max-age=604800, immutable"
     return found
 
 
-def test_the_policy_lets_scripts_of_this_server_run_and_no_others(site: Site, made: stored.StoredMap) -> None:
-    policy = site.get(f"{MAP}", Cookie=f"_token={site.login}").headers["Content-Security-Policy"]
+def test_the_policy_of_a_map_is_that_of_every_page(site: Site, made: stored.StoredMap) -> None:
+    policies = {
+        site.get(address, Cookie=f"_token={site.login}").headers["Content-Security-Policy"]
+        for address in (MAP, f"{PAGE}/")
+    }
+    (policy,) = policies
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self' 'sha256-")
     assert "unsafe" not in policy
 
@@ -138,7 +180,7 @@ def test_a_map_of_what_is_published_no_more_is_not_shown(
     site: Site, settings: Settings, made: stored.StoredMap
 ) -> None:
     digest = choice.published(settings, "photos").digest
-    address = f"{PAGE}/datasets/photos/maps/{digest}/points"
+    address = address_of(settings, "points")
     assert site.get(address, Cookie=f"_token={site.login}").status_code == 200
     from imagefeatures.catalog import tables
 
@@ -149,6 +191,25 @@ def test_a_map_of_what_is_published_no_more_is_not_shown(
     assert site.get(address, Cookie=f"_token={site.login}").status_code == 404
     assert site.get(address.replace(digest, "0" * 32), Cookie=f"_token={site.login}").status_code == 404
     assert site.get(address.replace(digest, "..%2F"), Cookie=f"_token={site.login}").status_code in (404, 422)
+
+
+def test_a_photo_of_the_map_before_is_not_looked_up_in_one_that_was_made_anew(
+    site: Site, settings: Settings, made: stored.StoredMap
+) -> None:
+    (told,) = [value for _, name, value in look(site).attributes if name == "data-made"]
+    photo = of_map(site, settings, "photos/0").json()
+    assert photo["thumbnail"].endswith(f"/photos/0/thumbnail?{told}")
+    before = [address_of(settings, what) for what in ("points", "photos/0")] + [photo["thumbnail"]]
+    assert {site.get(address, Cookie=f"_token={site.login}").status_code for address in before} == {200}
+    deny.add(settings.lake, "20261103T000000-00000000", ["f" * 64], [])
+    chosen = choice.published(settings, "photos")
+    anew = FeatureMap(
+        made.points.take([*range(6)][::-1]), made.facts | {"forgotten": deny.state(settings.lake), "made_at": "anew"}
+    )
+    storage.write(stored.uri_of(settings.lake, chosen), stored.encode(anew))
+    assert of_map(site, settings, "photos/0").json()["uri"] == made.points["uri"][5].as_py()
+    assert {site.get(address, Cookie=f"_token={site.login}").status_code for address in before} == {404}
+    assert site.get(before[0].partition("?")[0], Cookie=f"_token={site.login}").status_code == 404
 
 
 def test_what_has_no_map_is_said_and_begins_none(site: Site, settings: Settings) -> None:
@@ -169,6 +230,21 @@ def test_what_has_no_map_is_said_and_begins_none(site: Site, settings: Settings)
     assert storage.names(f"{settings.lake}/maps/photos") == []
 
 
+def test_all_partitions_can_be_chosen_however_many_there_are(site: Site, settings: Settings) -> None:
+    publish(settings, *(runs_row("photos", f"p{number}", {}, registered=1000) for number in range(400)))
+    page = look(site, every="true")
+    assert "401 partitions" in page.text
+    assert page.text.count("--partition") == 0
+    assert "have 400,006 photos" in page.text
+    links = {value for tag, name, value in page.attributes if (tag, name) == ("a", "href")}
+    assert f"{MAP}?every=true" in links
+    ticked = [("partition", f"p{number}") for number in range(400)]
+    some = site.page(f"/datasets/photos/map?{urlencode(ticked)}")
+    assert some.text.count("--partition") == 400
+    many = site.page(f"/datasets/photos/map?{urlencode([*ticked, ('partition', DAY)])}", 404)
+    assert "At most 400 partitions can be chosen one by one." in many.text
+
+
 def test_a_stranger_sees_no_map_and_begins_none(
     site: Site, settings: Settings, made: stored.StoredMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,9 +253,10 @@ def test_a_stranger_sees_no_map_and_begins_none(
     publish(settings, runs_row("photos", "2026-12-24", {}))
     look(stranger, 404, partition="2026-12-24")
     look(stranger, 404, partition=DAY)
+    made_at = urlencode({"made": made.facts["made_at"]})
     digest = choice.published(settings, "photos", [DAY]).digest
     for what in ("points", "photos/0", "photos/0/thumbnail"):
-        address = f"{PAGE}/datasets/photos/maps/{digest}/{what}"
+        address = f"{PAGE}/datasets/photos/maps/{digest}/{what}?{made_at}"
         for whose, status in ((stranger, 404), (site, 200)):
             assert site.get(address, Cookie=f"_token={whose.login}").status_code == status
 

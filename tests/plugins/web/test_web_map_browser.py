@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from imagefeatures.background import Waits
 from imagefeatures.maps import choice, stored
 from imagefeatures.settings import Settings
 from support import chromium
@@ -95,8 +97,8 @@ def test_a_photo_is_pointed_at_pressed_and_gone_from_by_keys_and_nothing_of_a_bu
     tab.until(f"document.querySelector('#side .name').textContent === {json.dumps(second)}")
     for at in range(len(PAYLOADS) * 2):  # every photo as it is shown when it is pressed
         tab.value(
-            f"fetch(document.getElementById('map').dataset.photos + {at}).then((one) => one.json())"
-            ".then((one) => { window.asked = one; })"
+            f"(({{ photos, made }}) => fetch(`${{photos}}{at}?${{made}}`))(document.getElementById('map').dataset)"
+            ".then((one) => one.json()).then((one) => { window.asked = one; })"
         )
     for key in ("ArrowUp", "ArrowDown", "ArrowLeft", "+", "-", "0"):
         tab.value("document.getElementById('chart').focus()")
@@ -173,3 +175,24 @@ def test_it_is_light_or_dark_as_airflow_is_and_fits_a_phone(opened: tuple[Tab, L
             places = tab.value("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
             assert all(place.endswith("px") for place in places)  # the picture was taken by a window without a size
     assert tab.said == []
+
+
+def test_a_page_that_waits_is_loaded_again_but_not_while_somebody_chooses(
+    site: Site, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import feature_map
+
+    monkeypatch.setattr(feature_map, "SECONDS_BETWEEN_VIEWS", 1)
+    monkeypatch.setattr("imagefeatures.maps.on_look.MapsOnLook.begin", lambda *_: Waits("Another map is under way."))
+    lay_out(settings, tmp_path, [("fig.jpg", jpeg_of(scene(1)), "fig", direction(1))])
+    app, form = LoggedIn(site.app, user(site, "admin").login), "document.querySelector('details')"
+    with known_to_airflow(settings), served(app) as address, chromium.tab(tmp_path / "profile") as tab:
+        tab.open(f"{address}{PAGE}/datasets/photos/map")
+        tab.value("window.before = true")
+        tab.until("window.before === undefined && document.readyState === 'complete'")
+        tab.value(f"{form}.open = window.before = true")
+        time.sleep(3)
+        assert tab.value("window.before") is True
+        tab.value(f"{form}.open = false")
+        tab.until("window.before === undefined")
+        assert tab.said == []

@@ -22,8 +22,8 @@ def test_the_page_may_load_and_run_nothing_but_what_is_ours(site: Site, settings
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = answer.headers["Content-Security-Policy"]
     assert policy == (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; script-src 'self'; connect-src 'self'; "
-        "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+        f"default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{digest}'; img-src 'self'; "
+        "connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
     )
     assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -37,7 +37,10 @@ def test_the_script_is_a_file_that_browsers_may_keep(site: Site, settings: Setti
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "immutable" in answer.headers["Cache-Control"]
-    assert hashlib.sha256(answer.content).hexdigest().startswith(address.rpartition("=")[2])
+    assert hashlib.sha256(answer.content).hexdigest().startswith(address.rpartition("?")[2])
+    for of_another_version in (address.partition("?")[0], address[:-1]):
+        answer = site.get(of_another_version, Cookie=f"_token={site.login}")
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
 
 
 def test_every_value_of_the_tables_is_escaped(site: Site, settings: Settings) -> None:

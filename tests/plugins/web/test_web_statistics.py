@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pyarrow as pa
@@ -92,6 +93,33 @@ def test_a_table_that_cannot_be_read_is_said_and_the_rest_is_shown(
     assert "Image features" in site.page().text
     assert "cannot be read: RuntimeError" in caplog.text
     assert "password" not in caplog.text + page.text
+
+
+def test_a_catalog_that_hangs_holds_a_page_up_once_and_not_for_long(
+    site: Site, described: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import published, statistics
+
+    hung, begun = threading.Event(), []
+
+    def hangs(*_: Any) -> list[Any]:
+        begun.append(1)
+        hung.wait(60)
+        return []
+
+    monkeypatch.setattr(statistics, "_read", hangs)
+    monkeypatch.setattr(statistics, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(published, "FRESH_SECONDS", 60.0)
+    statistics._kept.clear()
+    try:
+        for path in ("/datasets/fruit", "/datasets/fruit", "/datasets/herbs"):
+            assert "The statistics cannot be read now." in site.page(path).text
+        assert len(begun) == 1
+    finally:
+        hung.set()
+    statistics._unread.clear()
+    monkeypatch.setattr(statistics, "READ_SECONDS", 60.0)
+    assert "The statistics cannot be read now." not in site.page("/datasets/fruit").text
 
 
 def test_statistics_that_were_just_read_are_shown_again(

@@ -90,7 +90,7 @@
 
   async function ask(at) {
     if (!known.has(at)) {
-      const answer = fetch(`${map.dataset.photos}${at}`).then((found) => {
+      const answer = fetch(`${map.dataset.photos}${at}?${map.dataset.made}`).then((found) => {
         if (!found.ok) {
           throw new Error(String(found.status));
         }
@@ -280,7 +280,7 @@
 
   async function begin() {
     try {
-      const answer = await fetch(map.dataset.points);
+      const answer = await fetch(`${map.dataset.points}?${map.dataset.made}`);
       if (!answer.ok) {
         throw new Error(String(answer.status));
       }

@@ -97,6 +97,17 @@ function openInAirflow(event) {
   }
 }
 
+// Loads the page again, but not while somebody chooses something in a part that is open: that would be lost.
+function loadAgain(part) {
+  setTimeout(() => {
+    if (document.hidden || document.querySelector("main details[open]")) {
+      loadAgain(part);
+    } else {
+      location.reload();
+    }
+  }, 1000 * Number(part.dataset.again));
+}
+
 function offerCopy(button) {
   const list = document.getElementById(button.dataset.copies);
   button.hidden = false;
@@ -110,6 +121,7 @@ followTheme();
 addEventListener("storage", followTheme);
 addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-follow]").forEach(followRun);
+  document.querySelectorAll("[data-again]").forEach(loadAgain);
   document.querySelectorAll("[data-copies]").forEach(offerCopy);
   document.addEventListener("click", openInAirflow);
 });
