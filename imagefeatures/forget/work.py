@@ -88,6 +88,8 @@ class _Work:
                 "try again"
             )
         self._clear_cache()
+        for folder in places.written_to(self._lake):
+            storage.abort_old_uploads(folder)
         self._count_anew()
         self._measure_anew()
         self._tell(hashes)
