@@ -175,13 +175,19 @@ class ShardWork:
             seconds=time.perf_counter() - self._clock,  # last: the writes above are part of the work
             usage=self._meter.usage(),
         )
-        uri, content = self.layout.receipt(self.step, self.shard), json.dumps(asdict(receipt)).encode()
+        uri = self.layout.receipt(self.step, self.shard)
+        content = json.dumps(asdict(receipt, dict_factory=_as_before)).encode()
         if storage.write(uri, content, only_if_absent=True):
             return receipt
         if (first := _whole(uri)) is not None:
             return first
         storage.write(uri, content)  # what is there counts for nothing: the shard was pending
         return receipt
+
+
+def _as_before(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Fields of a receipt without what a version before would not know, where it says nothing."""
+    return {name: value for name, value in fields if (name, value) != ("blob_bytes", 0)}
 
 
 def pending(layout: Layout, step: str, shards: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import pyarrow as pa
 import pytest
 
 from imagefeatures import staged, storage
+from imagefeatures.blobs import write_blobs
 from imagefeatures.errors import Rejected, StoreError
 from imagefeatures.layout import Layout
 from imagefeatures.reasons import Reason
-from imagefeatures.shards import ShardWork, read_staged
+from imagefeatures.shards import Further, ShardWork, read_receipt, read_staged
 
 STEP = "resize"
 
@@ -92,3 +94,16 @@ def test_only_what_has_rows_has_a_file(layout: Layout) -> None:
     stem = both.output.uri.removesuffix(".parquet")
     assert (both.rejected.uri, both.reused.uri) == (f"{stem}-rejected.parquet", f"{stem}-reused.parquet")
     assert (both.rejected.rows, both.reused.rows, both.passed) == (1, 1, 2)
+
+
+def test_a_version_before_can_read_a_receipt_of_files_that_are_parquet_as_a_whole(layout: Layout) -> None:
+    work, table = ShardWork(layout, STEP, 0), pa.table({"pixels": pa.array([b"123456"], pa.binary(6))})
+    work.reject({"uri": "a"}, Rejected(Reason.CORRUPT, "why"))
+    outside = write_blobs(layout.new_output(STEP, 0), table, "pixels")
+    receipt = work.finish(3, table, table, [Further(table), Further(outside, table)])
+    written = json.loads(storage.read(layout.receipt(STEP, 0)))
+    further = [file for one in written["further"] for file in one.values() if file]
+    known = {"uri", "rows", "size", "sha256"}
+    assert [set(written[name]) for name in ("output", "rejected", "reused")] == [known] * 3
+    assert [set(file) for file in further] == [known, {*known, "blob_bytes"}, known]
+    assert read_receipt(layout.receipt(STEP, 0)) == receipt

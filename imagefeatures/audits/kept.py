@@ -42,6 +42,9 @@ TABLES = ("labels", "duplicates")
 """The tables, each a CSV file of this name: docs/audits.md says what they hold."""
 
 FACTS = "facts.json"
+FORMAT = 2
+"""Of the tables: those of a version before have no apostrophe before a text that a spreadsheet takes for a formula."""
+
 DRAFT = "."
 """What the name of a folder begins with in which an audit is under way."""
 
@@ -92,10 +95,11 @@ class KeptAudits:
         """The audit of a partition, as far as it is; begins it where nothing else is under way. Does not wait."""
         folder = self._folder / layout.dataset / layout.partition / layout.run_id
         if folder.is_dir():
-            # What another thread or process removes, a power cut has cut off, or names a forgotten image is made anew.
+            # What another thread or process removes, a power cut has cut off, names a forgotten image, or has another
+            # format is made anew.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 facts = json.loads((folder / FACTS).read_bytes())
-                if facts["forgotten"] == deny.state(layout.lake):
+                if facts["forgotten"] == deny.state(layout.lake) and facts["format"] == FORMAT:
                     folder.touch()
                     return Audit(folder, facts["rows"])
             shutil.rmtree(folder, ignore_errors=True)
@@ -114,7 +118,7 @@ class KeptAudits:
             for table in TABLES:
                 with (draft / f"{table}.csv").open(encoding="utf-8", newline="") as lines:
                     rows[table] = sum(1 for _ in csv.DictReader(lines))
-            (draft / FACTS).write_text(json.dumps({"rows": rows, "forgotten": forgotten}))
+            (draft / FACTS).write_text(json.dumps({"format": FORMAT, "rows": rows, "forgotten": forgotten}))
             draft.rename(folder)
             kept = sorted(self._folder.glob(f"*/*/*/{FACTS}"), key=lambda facts: facts.parent.stat().st_mtime)
             for facts in kept[:-KEPT]:

@@ -88,6 +88,8 @@ class _Work:
                 "try again"
             )
         self._clear_cache()
+        for folder in places.written_to(self._lake):
+            storage.abort_old_uploads(folder)
         self._count_anew()
         self._measure_anew()
         self._tell(hashes)
@@ -199,7 +201,8 @@ class _Work:
     def _note_classifiers(self) -> None:
         datasets = {dataset for dataset, _ in self._request.partitions}
         rows = learning_tables.evaluations(self._settings) if datasets else []
-        self.report.classifiers.update(row["folder"] for row in rows if row["dataset"] in datasets)
+        folders = {row["folder"] for row in rows if row["dataset"] in datasets} - self.report.classifiers
+        self.report.classifiers.update(folder for folder in folders if any(storage.list_objects(folder)))
 
     def _tell(self, hashes: list[str]) -> None:
         request = self._request

@@ -32,12 +32,11 @@ def remove_old(job: Job, settings: Settings) -> list[str]:
     removed = []
     for model_id in sorted(_folders(job.layout) - spared):
         layout = ClassifierLayout(job.lake, job.dataset, model_id)
-        if model_id not in published:
-            try:
-                planned_at = load_job(layout.job, job.lake, job.dataset).planned_at
-            except ParamsError:  # a folder that is none of ours
+        try:
+            if load_job(layout.job, job.lake, job.dataset).planned_at >= oldest:  # it may be one that is made once more
                 continue
-            if planned_at >= oldest:
+        except ParamsError:
+            if model_id not in published:  # a folder that is none of ours
                 continue
         storage.delete_folder(layout.folder)
         removed.append(model_id)

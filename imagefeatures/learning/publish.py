@@ -58,8 +58,13 @@ def load_result(job: Job) -> Result | None:
 
 
 def is_published(job: Job, settings: Settings) -> bool:
-    """Whether the tables hold the job already: there is nothing left to do."""
-    return any(row["model_id"] == job.model_id for row in tables.evaluations(settings, job.dataset))
+    """Whether the tables hold the job already, and its classifier is there: there is nothing left to do.
+
+    The row of a classifier whose folder was deleted stays; planned once more, the job is a later one than the row's.
+    """
+    rows = tables.evaluations(settings, job.dataset)
+    published = any((row["model_id"], row["planned_at"]) == (job.model_id, job.planned_at) for row in rows)
+    return published and storage.exists(job.layout.portable)
 
 
 def publish(job_file: str, settings: Settings, dataset: str | None = None) -> dict[str, Any]:

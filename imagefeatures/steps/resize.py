@@ -11,7 +11,7 @@ import pyarrow as pa
 from imagefeatures import isolation, outputs, schemas
 from imagefeatures.batches import Sources
 from imagefeatures.blobs import write_blobs
-from imagefeatures.errors import Rejected
+from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.isolation import Isolated
 from imagefeatures.limits import Limits
 from imagefeatures.pieces import read_frozen
@@ -130,9 +130,22 @@ def _with_unchanged(known: pa.Table, unchanged: StagedFile | None) -> pa.Table:
 
 
 def _frozen(run: Run, shard: int, rows: Rows) -> Iterator[tuple[Rows, list[bytes] | Sources]]:
-    """These rows with their bytes, in the order of the listing, by pieces. rows: some of what ingest froze."""
+    """These rows with their bytes, in the order of the listing, by pieces. rows: some of what ingest froze.
+
+    Raises AuditFailed where ingest has frozen other bytes since, or none: its file was lost, its source has changed.
+    """
     if rows:
         ingested = read_receipt(run.layout.receipt(INGEST, shard))
         wanted = {row["uri"]: row for row in rows}
+        count = 0
         for found, blobs in read_frozen(ingested.output, run.shard_bytes, wanted):
+            if any(row["image_id"] != wanted[row["uri"]]["image_id"] for row in found):
+                raise _done_again(ingested)
+            count += len(found)
             yield [wanted[row["uri"]] for row in found], blobs
+        if count != len(wanted):
+            raise _done_again(ingested)
+
+
+def _done_again(ingested: Receipt) -> AuditFailed:
+    return AuditFailed(f"{ingested.output.uri}: ingest was done again since validate; start a new run")

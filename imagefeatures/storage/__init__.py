@@ -235,7 +235,8 @@ def delete_folder(uri: str) -> None:
 def abort_old_uploads(folder: str) -> int:
     """Abort multipart uploads below a folder URI that are unfinished after a day. Returns how many.
 
-    Raises no error of the store: if it cannot list or abort uploads, they stay.
+    In a file system these are the hidden files that killed processes have left; they are removed. Raises no error of
+    the store: if it cannot list or abort uploads, they stay.
     """
     scheme, path = _split(folder)
     return _store(scheme).abort_old_uploads(path.rstrip("/") + "/")

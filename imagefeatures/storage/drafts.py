@@ -1,35 +1,67 @@
 """Objects that are written piece by piece: a local file that gets its name at the end, or an upload in parts.
 
-Neither is there before `commit`, whatever happens in between.
+Neither is there before `commit`, whatever happens in between. A local file has no name at all until then, so that a
+killed process leaves nothing; where the file system knows none without a name, it is a hidden one meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import re
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import durable, modes
-from imagefeatures.storage.objects import ObjectMissing
+from imagefeatures.storage.objects import OLD, ObjectMissing
 from imagefeatures.storage.s3_responses import check_is_s3
 
 PART_BYTES = 8 * 2**20
 """The fewest bytes of a part but the last one: S3 wants 5 MiB, and takes 10,000 parts."""
 
 
+_HIDDEN = re.compile(r"\.draft-[0-9a-f]{16}")
+
+_NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+"""What a file system or a kernel without O_TMPFILE says to it."""
+
+
+def hidden_name(target: Path) -> Path:
+    """A new name for a file that is to be the target."""
+    return target.with_name(f".draft-{secrets.token_hex(8)}")
+
+
+def remove_old(folder: str) -> int:
+    """Remove the hidden files below a folder that killed processes have left. Returns how many. Raises nothing."""
+    count, before = 0, time.time() - OLD.total_seconds()
+    for place, _, names in os.walk(folder):
+        for hidden in (Path(place, name) for name in names if _HIDDEN.fullmatch(name)):
+            with contextlib.suppress(OSError):  # another process removes it too; or may not, and the next one tries
+                if hidden.lstat().st_mtime < before:
+                    hidden.unlink()
+                    count += 1
+    return count
+
+
 class LocalDraft:
-    """A new file, under another name until `commit`. Raises StoreError or StoreRefused."""
+    """A new file, without its name until `commit`. Raises StoreError or StoreRefused."""
 
     def __init__(self, path: str) -> None:
         self._target = Path(path)
-        self._draft = self._target.with_name(f".draft-{secrets.token_hex(8)}")
+        self._draft = hidden_name(self._target)
         try:
             durable.make_folder(self._target.parent)
-            self._file = open(self._draft, "xb", buffering=0, opener=modes.create)  # noqa: SIM115 - `_close` closes it
+            descriptor = _open_nameless(self._target.parent)
+            self._is_nameless = descriptor is not None
+            if descriptor is None:
+                descriptor = modes.create(str(self._draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            self._file = io.FileIO(descriptor, "w")
         except OSError as error:
             raise durable.write_failed(path, error) from error
 
@@ -42,6 +74,8 @@ class LocalDraft:
     def commit(self) -> None:
         try:
             os.fsync(self._file.fileno())
+            if self._is_nameless:  # a link alone could not replace the target
+                _link(self._file.fileno(), self._draft)
             self._file.close()
             self._draft.replace(self._target)
             durable.sync_folder(self._target.parent)
@@ -120,3 +154,27 @@ class S3Draft:
         part = self._request(lambda: self._client.upload_part(**self._upload, PartNumber=number, Body=body))
         check_is_s3(f"s3://{self._path}", "ETag" in part)
         self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
+
+
+def _open_nameless(folder: Path) -> int | None:
+    """A new file of a folder, which is gone with its last descriptor; None where there can be none. Raises OSError."""
+    try:
+        descriptor = modes.create(str(folder), os.O_WRONLY | os.O_TMPFILE)
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS:
+            raise
+        return None
+    if Path(_opened(descriptor)).exists():
+        return descriptor
+    os.close(descriptor)  # without /proc it could never be linked
+    return None
+
+
+def _link(descriptor: int, path: Path) -> None:
+    # Python follows a link, which the name in /proc is, only where a folder's descriptor is given. The path is
+    # absolute: it counts for nothing.
+    os.link(_opened(descriptor), path, src_dir_fd=descriptor)
+
+
+def _opened(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"

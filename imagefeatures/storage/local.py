@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imagefeatures.errors import Rejected
-from imagefeatures.storage import durable, local_reading
-from imagefeatures.storage.drafts import LocalDraft
+from imagefeatures.storage import drafts, durable, local_reading
 from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 from imagefeatures.usage import traffic
 
@@ -60,7 +58,7 @@ class LocalStore:
 
     def write(self, path: str, data: bytes | memoryview, only_if_absent: bool) -> bool:
         target = Path(path)
-        draft = target.with_name(f".draft-{secrets.token_hex(8)}")
+        draft = drafts.hidden_name(target)
         try:
             durable.make_folder(target.parent)
         except OSError as error:
@@ -82,8 +80,8 @@ class LocalStore:
             raise durable.write_failed(path, error) from error
         return written
 
-    def draft(self, path: str, part_bytes: int = 0) -> LocalDraft:
-        return LocalDraft(path)
+    def draft(self, path: str, part_bytes: int = 0) -> drafts.LocalDraft:
+        return drafts.LocalDraft(path)
 
     def delete(self, path: str) -> None:
         try:
@@ -99,7 +97,7 @@ class LocalStore:
             raise durable.write_failed(path, error) from error
 
     def abort_old_uploads(self, path: str) -> int:
-        return 0  # a file system has no multipart uploads
+        return drafts.remove_old(path)
 
 
 def _put_if_absent(draft: Path, target: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from imagefeatures.errors import Rejected
+
+OLD = dt.timedelta(days=1)
+"""No write of the pipeline takes so long: an older one that is unfinished belongs to a process that has ended."""
 
 
 @dataclass(frozen=True)

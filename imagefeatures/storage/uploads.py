@@ -6,15 +6,12 @@ that is too large for memory. So a task that is killed may leave one. Years of n
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from imagefeatures.storage.objects import OLD
 from imagefeatures.storage.retry import LIST_SECONDS, Transient, within
-
-OLD = dt.timedelta(days=1)
-"""No write of the pipeline takes so long: an older upload belongs to a process that has ended."""
 
 PAGES = 20
 """The most pages to read, of 1,000 uploads each: other users of the bucket may never clean up theirs."""

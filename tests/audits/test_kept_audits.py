@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def test_a_failure_is_said_and_not_tried_at_every_look(
     until(lambda: "exit status -9" in caplog.text)  # it was ended
 
 
+@pytest.mark.parametrize("made_by", [{}, {"format": kept.FORMAT}], ids=["a version before", "this version"])
+def test_tables_of_a_version_before_are_made_anew(
+    own_cache: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch, made_by: dict[str, int]
+) -> None:
+    folder = own_cache.cache / "audits" / layout.dataset / layout.partition / layout.run_id
+    folder.mkdir(parents=True)
+    facts = {"rows": {"labels": 1, "duplicates": 0}, "forgotten": deny.state(layout.lake), **made_by}
+    (folder / kept.FACTS).write_text(json.dumps(facts))
+    (folder / "labels.csv").write_text("label\n'tis\n")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)  # it would begin
+    found = KeptAudits(own_cache).of(layout)
+    assert folder.exists() == isinstance(found, Audit) == bool(made_by)
+
+
 def test_a_folder_that_cannot_be_written_is_said(own_cache: Settings, layout: Layout) -> None:
     own_cache.cache.write_bytes(b"no folder")
     assert "names no folder that can be written" in str(KeptAudits(own_cache).of(layout))
@@ -99,7 +118,9 @@ def test_the_audits_that_were_looked_at_last_are_kept(
         folder = own_cache.cache / "audits" / "photos" / name / RUN
         folder.mkdir(parents=True)
         (folder / "facts.json").write_text(
-            json.dumps({"rows": {"labels": 0, "duplicates": 0}, "forgotten": deny.state(own_cache.lake)})
+            json.dumps(
+                {"format": kept.FORMAT, "rows": {"labels": 0, "duplicates": 0}, "forgotten": deny.state(own_cache.lake)}
+            )
         )
         os.utime(folder, (number, number))
     assert isinstance(audits.of(dataclasses.replace(layout, partition="x")), Audit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,21 @@ def test_a_run_that_had_fetched_it_before_is_not_published(place: Planted, monke
         work.forget(request(place.targets), "ada", place.settings)
     with pytest.raises(AuditFailed, match="holds an image that was forgotten after its fetch; start a new run"):
         register.register(run.layout.run_file, place.settings)
+
+
+def test_what_killed_processes_had_begun_to_write_goes_too(settings: Settings) -> None:
+    lake = Path(settings.lake.removeprefix("file://"))
+    begun = [
+        lake / folder / f".draft-{7:016x}" for folder in ("staging/birds/d/r/ingest", "quarantine/birds/d/CORRUPT")
+    ]
+    for path in begun:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"bytes of an image")
+        os.utime(path, (time.time() - 2 * 86_400,) * 2)
+    work.forget(request(["f" * 64], dry_run=True), "ada", settings)
+    assert [path.exists() for path in begun] == [True, True]
+    work.forget(request(["f" * 64]), "ada", settings)
+    assert [path.exists() for path in begun] == [False, False]
 
 
 def test_what_names_no_image_is_refused_by_name(settings: Settings) -> None:

@@ -9,11 +9,12 @@ import pytest
 from test_validate import turned_away, validated
 
 from imagefeatures import images, isolation, schemas, storage
-from imagefeatures.errors import DecoderUnavailable
+from imagefeatures.blobs import BlobWriter
+from imagefeatures.errors import AuditFailed, DecoderUnavailable
 from imagefeatures.pixels import PixelFormat, as_binary, as_pixels
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
-from imagefeatures.shards import Receipt, pending, read_output, read_staged
+from imagefeatures.shards import Receipt, ShardWork, pending, read_output, read_receipts, read_staged
 from imagefeatures.steps import resize
 from support.photos import encoded, fill, jpeg, picture, png_of, turned
 from support.shared import PREPROCESSING, MakeRun, decode
@@ -114,6 +115,26 @@ def test_a_retry_makes_the_same_pixels_of_the_one_shard(make_run: MakeRun, tmp_p
     Path(run.layout.receipt("resize", 1).removeprefix("file://")).unlink()
     assert pending(run.layout, "resize", len(receipts)) == [1]
     assert resize.run_shard(run, 1).output.sha256 == receipts[1].output.sha256
+
+
+@pytest.mark.parametrize("frozen", [[jpeg(2)], []], ids=["other bytes", "none"])
+def test_a_shard_that_ingest_froze_anew_since_validate_is_refused(
+    make_run: MakeRun, tmp_path: Path, frozen: list[bytes]
+) -> None:
+    run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1)}))
+    validated(run)
+    (lost,) = read_receipts(run.layout, "ingest")
+    raw = schemas.RAW.remove(schemas.RAW.get_field_index("data"))
+    rows = read_staged(lost.output, raw.names).to_pylist()
+    Path(lost.output.uri.removeprefix("file://")).unlink()
+    with BlobWriter(run.layout.new_output("ingest", 0), schemas.RAW, 1 << 20) as writer:  # as of a URL without an ETag
+        for data in frozen:
+            writer.add(data)
+        rows = [row | {"image_id": hashlib.sha256(data).hexdigest()} for row, data in zip(rows, frozen, strict=False)]
+        again = ShardWork(run.layout, "ingest", 0).finish(1, writer.end(pa.Table.from_pylist(rows, schema=raw)))
+    with pytest.raises(AuditFailed) as refused:
+        resize.run_shard(run, 0)
+    assert str(refused.value) == f"{again.output.uri}: ingest was done again since validate; start a new run"
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])

@@ -59,7 +59,7 @@ def written_as_before(run: Run, step: str, rows_a_piece: int) -> None:
     storage.write(receipt["output"]["uri"], data)
     for name in ("output", "rejected", "reused"):
         if receipt[name]:
-            del receipt[name]["blob_bytes"]
+            receipt[name].pop("blob_bytes", None)
     receipt["output"] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     storage.write(uri, json.dumps(receipt).encode())
 

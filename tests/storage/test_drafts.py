@@ -1,0 +1,107 @@
+"""Local files that are written piece by piece: a killed process leaves nothing, or what is removed a day later."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imagefeatures import storage
+from imagefeatures.storage import drafts
+
+KILLED = """
+import os, signal, sys
+from imagefeatures import storage
+draft = storage.draft(sys.argv[1])
+draft.write(b"bytes of an image")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(params=[None, errno.EOPNOTSUPP, errno.EISDIR, "no /proc"], ids=str)
+def _file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one, and such that know no file without a name."""
+    real = os.open
+
+    def refuse(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(request.param, os.strerror(request.param))
+        return real(path, flags, *mode)
+
+    if isinstance(request.param, int):
+        monkeypatch.setattr(os, "open", refuse)
+    elif request.param:
+        monkeypatch.setattr(drafts, "_opened", lambda descriptor: f"/nowhere/{descriptor}")
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED, f"file://{tmp_path}/run/file"])
+    assert ended.returncode == -signal.SIGKILL
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.usefixtures("_file_system")
+@pytest.mark.parametrize("before", [None, b"replaced"])
+def test_a_file_has_its_bytes_and_its_mode_and_nothing_is_beside_it(tmp_path: Path, before: bytes | None) -> None:
+    target = tmp_path / "run" / "file"
+    if before:
+        storage.write(f"file://{target}", before)
+    draft = storage.draft(f"file://{target}")
+    draft.write(b"first ")
+    draft.write(b"second")
+    assert target.exists() == bool(before)
+    draft.commit()
+    assert target.read_bytes() == b"first second"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    given_up = storage.draft(f"file://{target}")
+    given_up.write(b"third")
+    given_up.abort()
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+    assert target.read_bytes() == b"first second"
+
+
+def test_bytes_are_on_the_disk_before_their_first_name_and_the_name_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    for name in ("fsync", "link", "replace"):
+
+        def call(*args: object, real: object = getattr(os, name), name: str = name, **options: object) -> None:
+            events.append(name)
+            real(*args, **options)  # type: ignore[operator]
+
+        monkeypatch.setattr(os, name, call)
+    draft = storage.draft(f"file://{tmp_path}/file")
+    draft.write(b"bytes")
+    draft.commit()
+    assert events == ["fsync", "link", "replace", "fsync"]
+
+
+def test_hidden_files_of_killed_processes_are_removed_after_a_day_and_nothing_else_is(tmp_path: Path) -> None:
+    day = 24 * 3600
+    ages = {
+        ".draft-0123456789abcdef": day + 60,
+        ".draft-fedcba9876543210": day - 60,
+        ".draft-notes": 9 * day,
+        "a": 9 * day,
+    }
+    folders = [tmp_path / "lake", tmp_path / "lake" / "run" / "ingest", tmp_path / "elsewhere"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, age in ages.items():
+            (folder / name).write_bytes(b"x")
+            os.utime(folder / name, (time.time() - age,) * 2)
+    (tmp_path / "lake" / "link").symlink_to(tmp_path / "elsewhere")
+    assert storage.abort_old_uploads(f"file://{tmp_path}/lake") == 2
+    for folder in folders[:2]:
+        assert {path.name for path in folder.iterdir() if path.is_file()} == set(ages) - {".draft-0123456789abcdef"}
+    assert len(list(folders[2].iterdir())) == len(ages)
+    assert storage.abort_old_uploads(f"file://{tmp_path}/lake") == 0
+    assert storage.abort_old_uploads(f"file://{tmp_path}/none") == 0
