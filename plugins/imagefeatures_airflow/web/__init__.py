@@ -23,7 +23,6 @@
     thumbnails   small pictures of them
     published    what is published: read by few threads, kept for seconds
     threads      the threads in which a page is made
-    script       the script of all pages
     rendering    templates, filters, headers
 
 A new page is a module with a `router` that is named in `app.PAGES`. Only Airflow's API server imports `app`:
