@@ -46,7 +46,7 @@ def map_to_plane(unit: np.ndarray) -> np.ndarray:
     input.
     """
     in_a_row = np.column_stack([np.arange(len(unit)), np.zeros(len(unit))]).astype(float)
-    if len(unit) < LEAST_FOR_A_MAP:
+    if len(unit) < LEAST_FOR_A_MAP or (unit == unit[0]).all():
         return in_a_row
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -57,7 +57,7 @@ def map_to_plane(unit: np.ndarray) -> np.ndarray:
     # one of them, because each of the thousand rounds waits for the slower thread.
     with threadpool_limits(1):
         components = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
-        # scikit-learn divides by the variance of the first component, and dies by a signal where there is none.
+        # scikit-learn divides by the variance of the first component, and dies by a signal where rounding leaves none.
         if components.shape[1] < 2 or not np.std(components[:, 0]):
             return in_a_row
         positions: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(components)

@@ -33,7 +33,14 @@ def test_too_few_photos_for_a_map_lie_side_by_side() -> None:
     assert similarity.map_to_plane(unit[:0]).shape == (0, 2)
 
 
-@pytest.mark.parametrize("unit", [np.tile(np.float32([0.6, 0.8]), (6, 1)), np.ones((6, 1), np.float32)])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        np.tile(similarity.unit_length(np.random.default_rng(1).random((1, 1280), np.float32)), (6, 1)),
+        np.ones((6, 1), np.float32),
+        np.float32([[1]] * 5 + [[-1]]),
+    ],
+)
 def test_vectors_that_t_sne_cannot_place_lie_side_by_side(unit: np.ndarray) -> None:
     assert similarity.map_to_plane(unit).tolist() == [[at, 0] for at in range(6)]
 

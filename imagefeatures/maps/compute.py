@@ -105,7 +105,7 @@ def compute(settings: Settings, choice: Choice) -> FeatureMap:
             "images": images,
             "shown": len(order),
             "projected": projected,
-            "method": _method(len(order), projected),
+            "method": _method(positions, projected),
             "sample": _sample(images, len(order)),
         },
     )
@@ -143,9 +143,12 @@ def _rows(
                 yield row_of[image_id], fact, vector
 
 
-def _method(shown: int, projected: int) -> str:
+def _method(positions: np.ndarray, projected: int) -> str:
+    shown = len(positions)
     if shown < similarity.LEAST_FOR_A_MAP:
         return "in a row: there are too few for t-SNE"
+    if not positions[:, 1].any():
+        return "in a row: their vectors are all equal"
     method = "t-SNE of the first 50 principal components of the vectors, scaled to length 1"
     if shown > projected:
         method += f", for {projected:,} of them; each other one in the middle of the {BESIDE} of these nearest to it"

@@ -118,6 +118,14 @@ def test_the_command_makes_a_map_once_and_says_what_it_is(
     assert cli.main(["map", "../x"]) == 65
 
 
+def test_photos_of_equal_vectors_are_in_a_row_and_the_map_says_so(settings: Settings, tmp_path: Path) -> None:
+    photos(settings, tmp_path, [(f"{at}.jpg", bytes([at]), None, direction(5)) for at in range(6)])
+    publish(settings, runs_row("photos", DAY, {}, run_id=RUN_ID, registered=6))
+    made = compute.compute(settings, choice.published(settings, "photos"))
+    assert made.facts["method"] == "in a row: their vectors are all equal"
+    assert made.points["x"].to_pylist() == [*range(6)]
+
+
 def test_vectors_of_several_kinds_and_pixels_alone_have_no_map(settings: Settings, chosen: Choice) -> None:
     publish(settings, runs_row("photos", "2026-12-01", {}, model="none", pixels="0f"))
     with pytest.raises(InputError, match="no vectors of partition 2026-12-01"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -45,7 +46,8 @@ def _laid_out(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("IMAGEFEATURES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("imagefeatures.audits.kept.MOST_PHOTOS", 0)  # no look begins one
     lay_out(settings, tmp_path, [("a.jpg", PHOTO, "fig", [1.0] * 8)], [Refused("b", b"", Reason.EMPTY_OBJECT)])
-    stored.make(settings, Choice("photos", ((DAY, RUN_ID),)))
+    made = stored.make(settings, Choice("photos", ((DAY, RUN_ID),)))
+    monkeypatch.setitem(VALUES, "made", urlencode({"made": made.facts["made_at"]}))
 
 
 def every_route(app: Any) -> list[tuple[str, str]]:
@@ -55,6 +57,7 @@ def every_route(app: Any) -> list[tuple[str, str]]:
 
 def status(site: Site, method: str, path: str, headers: dict[str, str]) -> int:
     address = PAGE + re.sub(r"\{(\w+)\}", lambda found: VALUES[found[1]], path)
+    address += f"?{VALUES['made']}"  # of the map; other routes have no such parameter
     return request(site.app, method, address, headers={**OWN, **headers}).status_code
 
 
