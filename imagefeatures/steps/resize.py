@@ -143,7 +143,7 @@ def _frozen(run: Run, shard: int, rows: Rows) -> Iterator[tuple[Rows, list[bytes
                 raise _done_again(ingested)
             count += len(found)
             yield [wanted[row["uri"]] for row in found], blobs
-        if count != len(wanted):
+        if count < len(wanted):
             raise _done_again(ingested)
 
 
