@@ -7,7 +7,7 @@ the bytes that it was meant to have.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -27,22 +27,33 @@ Piece = tuple[list[dict[str, Any]], Sources | list[bytes]]
 """Rows of schemas.RAW without their bytes, and the bytes of each: those of `Isolated.run`."""
 
 
-def read_frozen(file: StagedFile, most_bytes: int, uris: Container[str] | None = None) -> Iterator[Piece]:
+def read_frozen(file: StagedFile, most_bytes: int, uris: Iterable[str] | None = None) -> Iterator[Piece]:
     """The images that ingest froze, in order, by pieces; at least one. most_bytes: of a piece of more than one image.
 
-    uris: of the wanted images; None: all. Raises AuditFailed as shards.read_staged, before the first piece; for bytes
-    that are not what was written, once they are read.
+    uris: of the wanted images, of which each comes once; None: all. Raises AuditFailed as shards.read_staged, before
+    the first piece; for bytes that are not what was written, once they are read.
     """
+    left = None if uris is None else set(uris)
     if not file.blob_bytes:  # by a version before
         for piece in read_pieces(file, most_bytes):
-            rows = [row for row in piece.to_pylist() if uris is None or row["uri"] in uris]
+            rows = [row for row in piece.to_pylist() if _taken(row["uri"], left)]
             yield rows, [row.pop("data") for row in rows]
         return
     found = BlobFile(file)
     rows = found.rows.to_pylist()
-    wanted = [number for number, row in enumerate(rows) if uris is None or row["uri"] in uris]
+    wanted = [number for number, row in enumerate(rows) if _taken(row["uri"], left)]
     for numbers in found.pieces(wanted, most_bytes):
         yield [rows[number] for number in numbers], found.blobs(numbers)
+
+
+def _taken(uri: str, left: set[str] | None) -> bool:
+    """Whether an image is wanted, and was not taken before. left: those that are still wanted."""
+    if left is None:
+        return True
+    if uri not in left:
+        return False
+    left.remove(uri)
+    return True
 
 
 def read_pieces(file: StagedFile, most_bytes: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
