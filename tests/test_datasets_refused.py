@@ -13,10 +13,11 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError, ParamsError
 from imagefeatures.learning.declared import Classify
 from imagefeatures.limits import Limits
+from imagefeatures.quality.declared import Alerts
 from imagefeatures.run_params import RunParams
 from imagefeatures.wording import one_line
 from support.dataset_files import GOOD, written
-from support.naughty_values import NAUGHTY, NAUGHTY_CLASSIFY, NAUGHTY_LIMITS, NAUGHTY_PARAMS
+from support.naughty_values import NAUGHTY, NAUGHTY_ALERTS, NAUGHTY_CLASSIFY, NAUGHTY_LIMITS, NAUGHTY_PARAMS
 
 
 def each(table: dict[str, list[Any]]) -> list[Any]:
@@ -27,6 +28,7 @@ def test_every_field_has_its_naughty_values() -> None:
     assert set(NAUGHTY) == set(Dataset.model_fields)
     assert set(NAUGHTY_LIMITS) == set(Limits.model_fields)
     assert set(NAUGHTY_CLASSIFY) == set(Classify.model_fields)
+    assert set(NAUGHTY_ALERTS) == set(Alerts.model_fields)
     assert set(NAUGHTY_PARAMS) == set(RunParams.model_fields)
 
 
@@ -50,6 +52,12 @@ def test_a_naughty_value_for_a_classifier_is_refused_with_file_and_field(
 ) -> None:
     with pytest.raises(DatasetError, match=rf"^fruit\.yaml: classify\.{field}: [^\n]+\Z"):
         load_dataset(written(tmp_path, GOOD | {"classify": {field: value}}))
+
+
+@pytest.mark.parametrize(("field", "value"), each(NAUGHTY_ALERTS))
+def test_a_naughty_value_for_alerts_is_refused_with_file_and_field(field: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=rf"^fruit\.yaml: alerts\.{field}: [^\n]+\Z"):
+        load_dataset(written(tmp_path, GOOD | {"alerts": {field: value}}))
 
 
 @pytest.mark.parametrize(("field", "value"), each(NAUGHTY_PARAMS))

@@ -146,6 +146,7 @@ NAUGHTY: dict[str, list[Any]] = {
     "reuse": ["maybe", "", None, 7, []],
     "on_empty": ["ignore", "", None, False],
     "classify": [7, True, "yes", [], "mlp"],
+    "alerts": [7, True, "yes", [], "drift"],
 }
 NAUGHTY_LIMITS: dict[str, list[Any]] = {
     "max_bytes": [0, -1, 2**31 + 1, 1.5, "abc", None, True, 1e99],
@@ -165,6 +166,16 @@ NAUGHTY_CLASSIFY: dict[str, list[Any]] = {
     "max_rows": [0, 99, 10_000_001, "abc", None, True],
     "margin": [-0.01, 1.01, "abc", None, True, float("nan")],
     "fingerprint": ["", "63e4", "G" * 32, 7, True],
+}
+NAUGHTY_ALERTS: dict[str, list[Any]] = {
+    "quarantine_rate": [-0.01, 1.01, "abc", True, float("nan")],
+    "count": [0, -1, 10.1, "abc", True, float("nan")],
+    "drift": [0, 0.0009, 0.51, "abc", True, float("nan")],
+    "drift_least": [-0.01, 2.1, "abc", None, True, float("nan")],
+    "window": [0, 101, 1.5, "abc", None, True],
+    "images_per_second": [0, -1, 1e7, "abc", True, float("inf"), float("nan")],
+    "notify": ["", "tell", "a b.c", "os.system('id')", "../x.y", "a.b\n", 7, True],
+    "fail": ["maybe", "", 7, None, []],
 }
 NAUGHTY_PARAMS: dict[str, list[Any]] = {
     "partition": ["", "../x", "a/b", ".hidden", "a b", "2026-11-02\n", "$(id)", "é", "x" * 65, 20261102, True],

@@ -59,9 +59,10 @@ class Partition:
         return register.register(self.ready(workers, **params).layout.run_file, self.settings)
 
     def rows(self, table: str) -> dict[str, dict[str, Any]]:
-        """The rows of the partition by URI."""
-        rows = read.table(self.settings, table, partitions=(self.key,)).to_pylist()
-        found = {row["uri"]: row for row in rows if row.get("dataset", self.dataset.name) == self.dataset.name}
+        """The rows of the partition by URI. Of quarantine, which all datasets share, those of this one."""
+        of_day = read.table(self.settings, table, partitions=(self.key,)).to_pylist()
+        rows = [row for row in of_day if row.get("dataset", self.dataset.name) == self.dataset.name]
+        found = {row["uri"]: row for row in rows}
         assert len(found) == len(rows)
         return found
 
