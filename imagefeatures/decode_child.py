@@ -29,6 +29,7 @@ from imagefeatures import (
     sandbox,
     streamed,
     transforms,  # noqa: F401 - declared chains call it, and a process that is locked in can import nothing
+    webp,
 )
 from imagefeatures.batches import AT_WORK, DONE, Batch, SharedBuffer, Sizes, note_rejected
 from imagefeatures.errors import Rejected
@@ -140,6 +141,7 @@ def _work_through(work: Work, job: Job, batch: Batch) -> bytes:
     records = batch.written
     if job.preprocessing is not None:
         streamed.prove(job.preprocessing)
+        webp.prove()
     for index in range(job.first, job.count):
         records["state"][index] = AT_WORK
         try:

@@ -111,6 +111,21 @@ def test_cut_and_mutated_files_have_the_same_pixels_or_the_same_reason(asked: li
     assert {True, False} == set(asked)
 
 
+def test_a_picture_does_not_go_on_in_the_chunk_behind_it(asked: list[bool]) -> None:
+    """Its data end in the middle of a partition; as many bytes of metadata follow as it lacks."""
+    data = encoded(PHOTO, "WEBP", quality=80)
+    length = int.from_bytes(data[16:20], "little")
+    cut = length // 4 * 2
+    behind = data[20 + cut : 20 + length]
+    parts = data[12:16] + cut.to_bytes(4, "little") + data[20 : 20 + cut]
+    parts += b"NONE" + len(behind).to_bytes(4, "little") + behind + bytes(len(behind) % 2)
+    forged = b"RIFF" + (4 + len(parts)).to_bytes(4, "little") + b"WEBP" + parts
+    found = outcome(forged)
+    assert found == by_pillow(forged)
+    assert len(found) == 2  # type: ignore[arg-type]
+    assert asked == [False]
+
+
 @pytest.mark.long
 def test_thousands_of_them_have() -> None:
     assert compare(6000) == {True, False}

@@ -63,9 +63,30 @@ def check(data: bytes, limits: Limits) -> None:
             tiff.check_exif(bytes(content), metadata)
 
 
+def picture(data: bytes) -> bytes | None:
+    """The chunk of the one picture of a file, with its header: what libwebp's demuxer gives the decoder, and no more.
+
+    None where there are other pixels besides, such as alpha, or the chunk is cut.
+    """
+    end = min(len(data), int.from_bytes(data[4:8], "little") + 8)
+    found = [place for place in _places(data, end) if place[0] in _PIXELS - {b"VP8X"}]
+    if len(found) != 1 or found[0][0] not in (b"VP8 ", b"VP8L"):
+        return None
+    _, start, length = found[0]
+    stop = start + 8 + length + length % 2
+    return data[start:stop] if stop <= end else None
+
+
 def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, memoryview]]:
-    view, position = memoryview(data), 12
+    view = memoryview(data)
+    for kind, start, length in _places(data, end):
+        yield kind, view[start + 8 : start + 8 + length]
+
+
+def _places(data: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, offset and declared length of each chunk. The length is without header and padding."""
+    position = 12
     while position + 8 <= end:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
-        yield data[position : position + 4], view[position + 8 : position + 8 + length]
+        yield data[position : position + 4], position, length
         position += 8 + length + length % 2
