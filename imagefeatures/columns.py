@@ -135,3 +135,16 @@ def rows_of_run(run: Mapping[str, Any]) -> int:
 def rows_of_image(run: Mapping[str, Any]) -> int:
     """The same of each registered image: itself and its augmented copies."""
     return 1 + (run.get("copies") or 0)
+
+
+def quarantine_rate(run: Mapping[str, Any]) -> float:
+    """Of the listed objects, how many are quarantined: 0 to 1. run: its row of features.runs."""
+    return run["quarantined"] / run["listed"] if run["listed"] else 0.0
+
+
+def images_per_second(run: Mapping[str, Any]) -> float:
+    """The images that a run took, by the time from its plan to its publication, with all waiting.
+
+    Of a re-drive, those that it took again.
+    """
+    return float(run["ingest_images"] / max(1e-3, (run["finished_at"] - run["started_at"]).total_seconds()))

@@ -278,8 +278,7 @@ FORGOTTEN = pa.schema(FORGOTTEN_COLUMNS)
 STATISTICS = pa.schema([_PARTITION, _DATASET, *STATISTICS_COLUMNS])
 """Table features.statistics: one row for each table of features that a partition has."""
 
-TABLES = {names.QUARANTINE: QUARANTINE, names.RUNS: RUNS, names.WITHDRAWALS: WITHDRAWALS, names.FORGOTTEN: FORGOTTEN}
-TABLES[names.STATISTICS] = STATISTICS
+TABLES = dict(zip(names.SHARED, (QUARANTINE, RUNS, WITHDRAWALS, FORGOTTEN, STATISTICS), strict=True))
 """The tables that all datasets share; the others are of one dataset: its FEATURES, and its pixels."""
 
 

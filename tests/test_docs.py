@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from imagefeatures import errors, schemas, steps
+from imagefeatures import errors, run_params, schemas, steps
 from imagefeatures.datasets import Dataset
 from imagefeatures.learning import columns
 from imagefeatures.learning.declared import Classify
@@ -24,14 +24,6 @@ from imagefeatures.preprocessing.bands import Channels
 from imagefeatures.quality.declared import Alerts
 from imagefeatures.reasons import Reason
 from imagefeatures.remedies import REMEDIES
-from imagefeatures.run_params import (
-    ClassifyParams,
-    ForgetParams,
-    RedriveParams,
-    RunParams,
-    UnpublishParams,
-    UpkeepParams,
-)
 from imagefeatures.settings import REPOSITORY
 from imagefeatures.sources import Folder, IcebergTable, ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.sources.http import HttpOptions
@@ -61,12 +53,12 @@ FIELDS = {
     "Limits": (Limits, "Limits"),
     "Classify": (Classify, "Classify"),
     "Alerts": (Alerts, "Alerts"),
-    "RunParams": (RunParams, "Run parameters"),
-    "RedriveParams": (RedriveParams, "Re-drive parameters"),
-    "UnpublishParams": (UnpublishParams, "Unpublish parameters"),
-    "ForgetParams": (ForgetParams, "Forget parameters"),
-    "UpkeepParams": (UpkeepParams, "Upkeep parameters"),
-    "ClassifyParams": (ClassifyParams, "Classify parameters"),
+    "RunParams": (run_params.RunParams, "Run parameters"),
+    "RedriveParams": (run_params.RedriveParams, "Re-drive parameters"),
+    "UnpublishParams": (run_params.UnpublishParams, "Unpublish parameters"),
+    "ForgetParams": (run_params.ForgetParams, "Forget parameters"),
+    "UpkeepParams": (run_params.UpkeepParams, "Upkeep parameters"),
+    "ClassifyParams": (run_params.ClassifyParams, "Classify parameters"),
 }
 
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from imagefeatures.columns import images_per_second, quarantine_rate
 from imagefeatures.quality.declared import COUNT, DRIFT, IMAGES_PER_SECOND, QUARANTINE_RATE, Alerts
 from imagefeatures.quality.drift import Drift
 
@@ -23,7 +24,7 @@ def of_run(alerts: Alerts, run: Row, others: Sequence[Row]) -> dict[str, str]:
     run: its row of features.runs. others: those of the other partitions of the dataset.
     """
     found = {}
-    rate = run["quarantined"] / run["listed"] if run["listed"] else 0.0
+    rate = quarantine_rate(run)
     if alerts.quarantine_rate is not None and rate > alerts.quarantine_rate:
         found[QUARANTINE_RATE] = (
             f"{run['quarantined']:,} of {run['listed']:,} objects are quarantined, {rate:.2%}; "
@@ -55,11 +56,6 @@ def of_vectors(alerts: Alerts, drifted: Drift, reference: Sequence[str]) -> dict
             f"{drifted.bound:.2g} once in {1 / alerts.drift:,.0f} partitions"
         )
     }
-
-
-def images_per_second(run: Row) -> float:
-    """The images that a run took, by the time from its plan to its publication, with all waiting."""
-    return float(run["ingest_images"] / max(1e-3, (run["finished_at"] - run["started_at"]).total_seconds()))
 
 
 def alike(run: Row, others: Sequence[Row]) -> list[int]:

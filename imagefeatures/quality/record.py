@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from imagefeatures import names, read, schemas
 from imagefeatures.catalog import retention, statistics, tables
+from imagefeatures.columns import images_per_second
 from imagefeatures.errors import CatalogError
 from imagefeatures.quality import judge
 from imagefeatures.quality.declared import LEVEL, Alerts
@@ -103,7 +104,7 @@ def _computed(catalog: Catalog, settings: Settings, run: Row, runs: Sequence[Row
             "model": model,
             "fingerprint": fingerprint,
             "computed_at": dt.datetime.now(dt.UTC),
-            "images_per_second": judge.images_per_second(run),
+            "images_per_second": images_per_second(run),
             "reference": [],
             **measured.columns,
         }

@@ -20,8 +20,8 @@ class Line:
     size: int = 0
     oldest: float | None = None
 
-    def add(self, size: int, modified: float | None = None, count: int = 1) -> None:
-        self.count += count
+    def add(self, size: int, modified: float | None = None) -> None:
+        self.count += 1
         self.size += size
         if modified is not None:
             self.oldest = modified if self.oldest is None else min(self.oldest, modified)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from imagefeatures.columns import images_per_second
 from imagefeatures.quality import judge
 from imagefeatures.quality.declared import Alerts
 from imagefeatures.quality.drift import Drift
@@ -63,9 +64,9 @@ def test_a_run_that_is_slower_than_the_bound() -> None:
     assert found == {"images_per_second": "10 images a second; the bound is 10.5"}
     assert judge.of_run(Alerts(images_per_second=10.5), run | {"redriven": 3, "ingest_images": 3}, []) == {}
     at_once = run | {"finished_at": run["started_at"]}
-    assert judge.images_per_second(at_once) == 100_000
+    assert images_per_second(at_once) == 100_000
     redriven = run | {"ingest_images": 20, "finished_at": run["started_at"] + dt.timedelta(seconds=4)}
-    assert judge.images_per_second(redriven) == 5
+    assert images_per_second(redriven) == 5
 
 
 @pytest.mark.parametrize(

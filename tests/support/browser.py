@@ -1,4 +1,4 @@
-"""A headless Chromium that stays open: pages, what scripts find in them, clicks, screenshots. By its DevTools protocol.
+"""A headless Chromium that stays open, by its DevTools protocol: pages, what scripts find in them, mouse and keys.
 
 It is Debian's package, started by its name: no driver and no download.
 """
@@ -31,11 +31,15 @@ class Refused(Exception):
 
 
 class Tab:
-    """One page. violations: what the Content-Security-Policy has kept from it, and errors of its scripts."""
+    """One page. violations: what the Content-Security-Policy has kept from it, and errors of its scripts.
+
+    said: all errors that Chromium's console has.
+    """
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection, self._numbers = connection, itertools.count(1)
         self.violations: list[str] = []
+        self.said: list[str] = []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
@@ -49,11 +53,7 @@ class Tab:
                 if "error" in said:
                     raise Refused(said["error"]["message"])
                 return said["result"]
-            entry = said["params"]["entry"] if said.get("method") == "Log.entryAdded" else {}
-            if (entry.get("source"), entry.get("level")) == ("security", "error"):  # Airflow's own frame is a warning
-                self.violations.append(entry["text"])
-            if said.get("method") == "Runtime.exceptionThrown":
-                self.violations.append(json.dumps(said["params"]["exceptionDetails"]))
+            self._note(said.get("method"), said.get("params", {}))
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page; of a promise, what it resolves to.
@@ -79,13 +79,34 @@ class Tab:
         """Wait until another page than that of the last `open` is there, whole."""
         until(lambda: self.evaluate("!window.__before && document.readyState === 'complete'"), SECONDS)
 
+    def until(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        until(lambda: self.evaluate(f"Boolean({expression})"), SECONDS)
+
+    def centre(self, selector: str) -> tuple[float, float]:
+        """The middle of the first element that fits, in pixels of the window."""
+        at = f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+        x, y = self.evaluate(f"{at} return [b.x + b.width / 2, b.y + b.height / 2] }})()")
+        return x, y
+
     def click(self, selector: str) -> None:
         """Click on the first element that fits, as a person does: where it is, once it is in view."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
-        at = f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
-        x, y = self.evaluate(f"{at} return [b.x + b.width / 2, b.y + b.height / 2] }})()")
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self.click_at(*self.centre(selector))
+
+    def click_at(self, x: float, y: float) -> None:
+        self.mouse("Moved", x, y)
+        for kind in ("Pressed", "Released"):
+            self.mouse(kind, x, y, button="left", clickCount=1)
+
+    def mouse(self, kind: str, x: float, y: float, **other: Any) -> None:
+        """kind: Moved, Pressed, Released or Wheel."""
+        self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **other)
+
+    def key(self, key: str) -> None:
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, **text)
 
     def press(self, selector: str) -> None:
         """Click on what leads to another page, and wait for it."""
@@ -108,10 +129,20 @@ class Tab:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(base64.b64decode(shot["data"]))
 
+    def _note(self, method: str | None, params: dict[str, Any]) -> None:
+        if method == "Runtime.exceptionThrown":
+            told = json.dumps(params["exceptionDetails"])
+            self.violations.append(told)
+            self.said.append(told)
+        elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.said.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+            if params["entry"]["source"] == "security":  # Airflow's own frame is a warning
+                self.violations.append(params["entry"]["text"])
+
 
 @contextlib.contextmanager
-def browser(profile: Path, cookies: dict[str, str], site: str) -> Iterator[Tab]:
-    """A tab of a new Chromium that is logged in at `site` by its cookies."""
+def browser(profile: Path, cookies: dict[str, str] | None = None, site: str = "") -> Iterator[Tab]:
+    """A tab of a new Chromium, which has these cookies of `site`. profile: a folder for it."""
     assert CHROMIUM, NO_CHROMIUM
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
     command += ["--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
@@ -123,7 +154,7 @@ def browser(profile: Path, cookies: dict[str, str], site: str) -> Iterator[Tab]:
             pages = [one for one in httpx.get(f"{address}/json", timeout=SECONDS).json() if one["type"] == "page"]
             with connect(pages[0]["webSocketDebuggerUrl"], max_size=None, open_timeout=SECONDS) as connection:
                 tab = Tab(connection)
-                for name, value in cookies.items():
+                for name, value in (cookies or {}).items():
                     tab.call("Network.setCookie", name=name, value=value, url=site)
                 yield tab
         finally:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from imagefeatures.columns import images_per_second, quarantine_rate
 from imagefeatures_airflow.web.published import Row
-from imagefeatures_airflow.web.rendering import elapsed, per_second, severity, share
+from imagefeatures_airflow.web.rendering import per_second, severity, share
 
 HEIGHT = 40.0
 """Of the tallest bar, in units of the drawing. A bar is one unit wide, with its gap."""
@@ -23,7 +24,10 @@ BARS = 200
 
 @dataclass(frozen=True)
 class Bar:
-    """height: in units of the drawing. text: what it stands for. kind: a class of the style sheet."""
+    """height: in units of the drawing. text: what it stands for. kind: a class of the style sheet.
+
+    changed: whether the fingerprint is another one than that of the bar before.
+    """
 
     height: float
     text: str
@@ -33,10 +37,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """title: what is drawn. bars: oldest partition first. first, last: their keys. most, newest: as texts.
-
-    changed: of a bar, whether the fingerprint is another one than that of the bar before.
-    """
+    """title: what is drawn. bars: oldest partition first. first, last: their keys. most, newest: as texts."""
 
     title: str
     bars: tuple[Bar, ...]
@@ -58,17 +59,6 @@ def charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
         _chart("Quarantined", ordered, quarantine_rate, lambda rate: share(rate, 1)),
         _chart("Images per second, from plan to publication", ordered, images_per_second, per_second),
     )
-
-
-def quarantine_rate(row: Row) -> float:
-    """Of the listed objects, how many are quarantined: 0 to 1."""
-    return row["quarantined"] / row["listed"] if row["listed"] else 0.0
-
-
-def images_per_second(row: Row) -> float:
-    """Over the whole run, from its plan to its publication; of a re-drive, of what it took again."""
-    seconds = elapsed(row)
-    return row["ingest_images"] / seconds if seconds > 0 else 0.0
 
 
 def _chart(title: str, rows: Sequence[Row], value: Callable[[Row], float], told: Callable[[float], str]) -> Chart:

@@ -25,6 +25,7 @@ from imagefeatures_airflow.web.published import Row, published
 from imagefeatures_airflow.web.threads import OF_THUMBNAILS, in_thread
 
 if TYPE_CHECKING:
+    from imagefeatures.maps.choice import Choice
     from imagefeatures.maps.on_look import MapsOnLook
     from imagefeatures.maps.stored import StoredMap
 
@@ -105,7 +106,6 @@ async def feature_map(request: Request, of: Annotated[Chosen, Depends(chosen)]) 
     """The map of the chosen partitions; or how far it is."""
 
     def show() -> HTMLResponse:
-        from imagefeatures.background import UnderWay
         from imagefeatures.maps import compute
         from imagefeatures.maps.choice import Choice
 
@@ -116,20 +116,8 @@ async def feature_map(request: Request, of: Annotated[Chosen, Depends(chosen)]) 
         facts |= {"projected": compute.PROJECTED, "why": None, "refresh": None}
         if found:
             facts |= {"labels": map_points.labels(found), "all_labels": map_points.count_labels(found)}
-        elif not (why := _too_much(of)):
-            if not rows.readable(any_of, maps.may_write):
-                why = (
-                    "Airflow's API server may not write into the lake, where maps are kept. This page shows the map "
-                    f"once a command has made it that may: {_command(of)}"
-                )
-            elif isinstance(state := rows.readable(any_of, lambda: maps.begin(choice)), UnderWay):
-                why = f"The map is being computed, since {state.seconds:.0f} s. The page asks again by itself."
-                facts["refresh"] = SECONDS_BETWEEN_VIEWS
-            else:
-                why = state.why
-                facts["refresh"] = SECONDS_BETWEEN_VIEWS if state.again else None
-        if not found:
-            facts["why"] = why
+        else:
+            facts["why"], facts["refresh"] = _begun(of, maps, choice)
         return rendering.page(request, "map.html", **facts)
 
     return await in_thread(show)
@@ -190,6 +178,25 @@ def _maps(settings: Settings) -> MapsOnLook:
     from imagefeatures.maps.on_look import MapsOnLook
 
     return MapsOnLook(settings)
+
+
+def _begun(of: Chosen, maps: MapsOnLook, choice: Choice) -> tuple[str, int | None]:
+    """Begin a map that is not there, if it may be. Returns why it is not there, and when to look again, in seconds."""
+    from imagefeatures.background import UnderWay
+
+    if why := _too_much(of):
+        return why, None
+    any_of = Partition(of.settings, of.rows[0])
+    if not rows.readable(any_of, maps.may_write):
+        return (
+            "Airflow's API server may not write into the lake, where maps are kept. This page shows the map once a "
+            f"command has made it that may: {_command(of)}"
+        ), None
+    state = rows.readable(any_of, lambda: maps.begin(choice))
+    if isinstance(state, UnderWay):
+        said = f"The map is being computed, since {state.seconds:.0f} s. The page asks again by itself."
+        return said, SECONDS_BETWEEN_VIEWS
+    return state.why, SECONDS_BETWEEN_VIEWS if state.again else None
 
 
 def _too_much(of: Chosen) -> str | None:

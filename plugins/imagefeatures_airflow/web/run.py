@@ -77,7 +77,7 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
 
     def show() -> HTMLResponse:
         facts: dict[str, Any] = {"dataset": dataset, "row": row, "note": note(found.layout, row, found.tasks)}
-        facts["rejected"] = f"{rendering.path('dags', dag_id, 'runs', run_id)}" if found.layout else None
+        facts["rejected"] = rendering.path("dags", dag_id, "runs", run_id) if found.layout else None
         if own_row:
             facts |= {"logs": [(dag_id, run_id, task) for task in found.tasks.begun]}
             return rendering.page(request, "partition.html", cost=RunCost.of(own_row, settings.prices), **facts)

@@ -41,11 +41,6 @@ class Cell:
     row: Row | None = None
     run: RunOfDag | None = None
 
-    @property
-    def share(self) -> float:
-        """Of its listed objects, how many are quarantined: 0 to 1."""
-        return self.row["quarantined"] / self.row["listed"] if self.row and self.row["listed"] else 0.0
-
 
 @dataclass(frozen=True)
 class Timeline:

@@ -13,7 +13,7 @@ from imagefeatures.maps import choice, stored
 from imagefeatures.settings import Settings
 from support.attacks import PAYLOADS, LoggedIn, served
 from support.auditing import direction
-from support.chromium import CHROMIUM, WHY_SKIPPED
+from support.browser import CHROMIUM, NO_CHROMIUM
 from support.photos import jpeg
 from support.publishing import DAY
 from support.shared import until
@@ -22,7 +22,7 @@ from support.web import PAGE, Site, known_to_airflow, user
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED),
+    pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM),
 ]
 
 PATHS = (

@@ -12,14 +12,13 @@ import pytest
 from imagefeatures.background import Waits
 from imagefeatures.maps import choice, stored
 from imagefeatures.settings import Settings
-from support import chromium
 from support.attacks import PAYLOADS, LoggedIn, served
 from support.auditing import direction, jpeg_of, scene
-from support.chromium import CHROMIUM, WHY_SKIPPED, Tab
+from support.browser import CHROMIUM, NO_CHROMIUM, Tab, browser
 from support.shown_objects import lay_out
 from support.web import PAGE, Site, known_to_airflow, user
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED)]
+pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)]
 
 COLOUR = "getComputedStyle(document.body).backgroundColor"
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(22, 29, 45)"
@@ -43,27 +42,12 @@ def opened(
     settings = Settings.from_env()
     stored.make(settings, choice.published(settings, "photos"))
     app = LoggedIn(site.app, user(site, "admin").login)
-    with known_to_airflow(settings), served(app) as address, chromium.tab(tmp_path / "profile") as tab:
+    with known_to_airflow(settings), served(app) as address, browser(tmp_path / "profile") as tab:
         tab.size(1400, 900)
-        tab.system("light")
+        tab.prefers("light")
         tab.open(f"{address}{PAGE}/datasets/photos/map")
         tab.until("document.getElementById('map').dataset.ready !== undefined")
         yield tab, app
-
-
-def centre(tab: Tab, selector: str) -> tuple[float, float]:
-    """The middle of an element, in pixels of the page."""
-    box = json.dumps(selector)
-    found = tab.value(
-        f"(() => {{ const box = document.querySelector({box}).getBoundingClientRect();"
-        " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
-    )
-    return found[0], found[1]
-
-
-def press(tab: Tab, selector: str) -> None:
-    tab.value(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
-    tab.click(*centre(tab, selector))
 
 
 def test_a_photo_is_pointed_at_pressed_and_gone_from_by_keys_and_nothing_of_a_bucket_runs(
@@ -71,108 +55,110 @@ def test_a_photo_is_pointed_at_pressed_and_gone_from_by_keys_and_nothing_of_a_bu
 ) -> None:
     tab, app = opened
     tab.until(PIXELS)
-    tab.value("document.getElementById('chart').focus()")
+    tab.evaluate("document.getElementById('chart').focus()")
     tab.key("ArrowRight")
     tab.until("!document.getElementById('card').hidden")
     tab.until("document.querySelector('#card img').naturalWidth > 0")
-    label = tab.value("document.querySelector('#card figcaption').textContent")
+    label = tab.evaluate("document.querySelector('#card figcaption').textContent")
     assert label in ("fig", *PAYLOADS)
-    assert tab.value("document.getElementById('state').textContent").startswith(f"{label}, ")
-    x, y = centre(tab, "#rings .chosen")
-    corner = tab.value("(({x, y}) => [x + 5, y + 5])(document.getElementById('chart').getBoundingClientRect())")
+    assert tab.evaluate("document.getElementById('state').textContent").startswith(f"{label}, ")
+    x, y = tab.centre("#rings .chosen")
+    corner = tab.evaluate("(({x, y}) => [x + 5, y + 5])(document.getElementById('chart').getBoundingClientRect())")
     tab.mouse("Moved", *corner)  # where no photo is
     tab.until("document.getElementById('card').hidden")
     tab.mouse("Moved", x, y)
     tab.until("!document.getElementById('card').hidden")
-    assert tab.value("document.querySelector('#card figcaption').textContent") == label
-    tab.click(x, y)
+    assert tab.evaluate("document.querySelector('#card figcaption').textContent") == label
+    tab.click_at(x, y)
     tab.until("document.querySelectorAll('#side li').length === 8")
-    assert tab.value("document.querySelector('#side h2').textContent") == label
-    cosines = tab.value("[...document.querySelectorAll('#side li span:nth-of-type(2)')].map((one) => one.textContent)")
+    assert tab.evaluate("document.querySelector('#side h2').textContent") == label
+    cosines = tab.evaluate(
+        "[...document.querySelectorAll('#side li span:nth-of-type(2)')].map((one) => one.textContent)"
+    )
     assert cosines == sorted(cosines, reverse=True)
     tab.until("[...document.querySelectorAll('#side img')].every((image) => image.complete && image.naturalWidth > 0)")
-    assert tab.value("document.querySelectorAll('#rings span').length") >= 9
-    second = tab.value("document.querySelector('#side li button').title")
-    press(tab, "#side li button")
+    assert tab.evaluate("document.querySelectorAll('#rings span').length") >= 9
+    second = tab.evaluate("document.querySelector('#side li button').title")
+    tab.click("#side li button")
     tab.until(f"document.querySelector('#side .name').textContent === {json.dumps(second)}")
     for at in range(len(PAYLOADS) * 2):  # every photo as it is shown when it is pressed
-        tab.value(
+        tab.evaluate(
             f"(({{ photos, made }}) => fetch(`${{photos}}{at}?${{made}}`))(document.getElementById('map').dataset)"
             ".then((one) => one.json()).then((one) => { window.asked = one; })"
         )
     for key in ("ArrowUp", "ArrowDown", "ArrowLeft", "+", "-", "0"):
-        tab.value("document.getElementById('chart').focus()")
+        tab.evaluate("document.getElementById('chart').focus()")
         tab.key(key)
-    before = tab.value("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
-    tab.mouse("Wheel", *centre(tab, "#chart"), deltaX=0, deltaY=-300)
+    before = tab.evaluate("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
+    tab.mouse("Wheel", *tab.centre("#chart"), deltaX=0, deltaY=-300)
     tab.until(
         f"JSON.stringify([...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)) !== "
         f"JSON.stringify({json.dumps(before)})"
     )
     tab.mouse("Moved", *corner)
-    before = tab.value("parseFloat(document.querySelector('#rings .chosen').style.left)")
-    shown = tab.value("document.querySelector('#side .name').textContent")
+    before = tab.evaluate("parseFloat(document.querySelector('#rings .chosen').style.left)")
+    shown = tab.evaluate("document.querySelector('#side .name').textContent")
     tab.mouse("Pressed", *corner, button="left", clickCount=1)
     tab.mouse("Moved", corner[0] + 20, corner[1], button="left", buttons=1)
     tab.mouse("Released", corner[0] + 20, corner[1], button="left", clickCount=1)
-    after = tab.value("parseFloat(document.querySelector('#rings .chosen').style.left)")
+    after = tab.evaluate("parseFloat(document.querySelector('#rings .chosen').style.left)")
     assert after - before == pytest.approx(20, abs=0.5)
     tab.until("document.querySelector('#chart .canvas').style.transform === ''")  # it has been drawn anew
-    assert tab.value(PIXELS)
-    assert tab.value("document.querySelector('#side .name').textContent") == shown
-    tab.value("document.getElementById('chart').focus()")
+    assert tab.evaluate(PIXELS)
+    assert tab.evaluate("document.querySelector('#side .name').textContent") == shown
+    tab.evaluate("document.getElementById('chart').focus()")
     tab.key("Escape")
-    assert tab.value("document.querySelectorAll('#rings span').length") == 0
+    assert tab.evaluate("document.querySelectorAll('#rings span').length") == 0
     assert app.executed == 0
     assert tab.said == []
 
 
 def test_each_label_can_be_picked_out_and_is_text_everywhere(opened: tuple[Tab, LoggedIn]) -> None:
     tab, app = opened
-    shown = tab.value("[...document.querySelectorAll('#labels tbody th')].map((one) => one.textContent)")
+    shown = tab.evaluate("[...document.querySelectorAll('#labels tbody th')].map((one) => one.textContent)")
     assert sorted(shown) == sorted(["fig", *PAYLOADS])
     fill = "document.querySelector('#labels tbody tr:nth-child(2) path').getAttribute('fill')"
     coloured = (
         "[...document.querySelectorAll('#labels path')].filter((one) => one.getAttribute('opacity') === '1').length"
     )
-    assert tab.value(coloured) == 24
-    press(tab, "#labels tbody tr:nth-child(30) button")
-    assert tab.value(coloured) == 1
-    assert tab.value(fill) == "currentColor"
+    assert tab.evaluate(coloured) == 24
+    tab.click("#labels tbody tr:nth-child(30) button")
+    assert tab.evaluate(coloured) == 1
+    assert tab.evaluate(fill) == "currentColor"
     pressed = "document.querySelectorAll('#labels [aria-pressed=true]').length"
-    assert tab.value(pressed) == 1
-    press(tab, "#find button")
-    assert (tab.value(pressed), tab.value(coloured)) == (0, 24)
-    press(tab, "#find input")
+    assert tab.evaluate(pressed) == 1
+    tab.click("#find button")
+    assert (tab.evaluate(pressed), tab.evaluate(coloured)) == (0, 24)
+    tab.click("#find input")
     tab.call("Input.insertText", text="<script>")
     found = "[...document.querySelectorAll('#labels tbody tr')].filter((row) => !row.hidden).length"
-    assert tab.value(found) == sum("<script>" in payload for payload in PAYLOADS)
+    assert tab.evaluate(found) == sum("<script>" in payload for payload in PAYLOADS)
     assert app.executed == 0
     assert tab.said == []
 
 
 def test_it_is_light_or_dark_as_airflow_is_and_fits_a_phone(opened: tuple[Tab, LoggedIn], tmp_path: Path) -> None:
     tab, _ = opened
-    assert tab.value(COLOUR) == LIGHT
-    tab.system("dark")
-    assert tab.value(COLOUR) == DARK
-    tab.value("localStorage.setItem('theme', 'light')")
+    assert tab.evaluate(COLOUR) == LIGHT
+    tab.prefers("dark")
+    assert tab.evaluate(COLOUR) == DARK
+    tab.evaluate("localStorage.setItem('theme', 'light')")
     for chosen, colour in (("light", LIGHT), ("dark", DARK), ("system", DARK)):
-        tab.value(f"localStorage.setItem('theme', '{chosen}')")
+        tab.evaluate(f"localStorage.setItem('theme', '{chosen}')")
         tab.call("Page.reload")
         tab.until(f"document.getElementById('map')?.dataset.ready !== undefined && {COLOUR} === '{colour}'")
     for width in (390, 1400):
         for scheme in ("light", "dark"):
             tab.size(width, 900)
-            tab.system(scheme)
-            tab.value("document.getElementById('chart').focus()")
+            tab.prefers(scheme)
+            tab.evaluate("document.getElementById('chart').focus()")
             tab.key("ArrowRight")
             tab.key("Enter")
             tab.until("document.querySelectorAll('#side img').length >= 9")
             tab.until("[...document.querySelectorAll('#side img')].every((one) => one.complete)")
-            assert tab.value("document.documentElement.scrollWidth <= innerWidth"), width
-            tab.picture(tmp_path / f"map-{scheme}-{width}.png")  # for whoever wants to see it
-            places = tab.value("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+            tab.screenshot(tmp_path / f"map-{scheme}-{width}.png")  # for whoever wants to see it
+            places = tab.evaluate("[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left)")
             assert all(place.endswith("px") for place in places)  # the picture was taken by a window without a size
     assert tab.said == []
 
@@ -186,13 +172,13 @@ def test_a_page_that_waits_is_loaded_again_but_not_while_somebody_chooses(
     monkeypatch.setattr("imagefeatures.maps.on_look.MapsOnLook.begin", lambda *_: Waits("Another map is under way."))
     lay_out(settings, tmp_path, [("fig.jpg", jpeg_of(scene(1)), "fig", direction(1))])
     app, form = LoggedIn(site.app, user(site, "admin").login), "document.querySelector('details')"
-    with known_to_airflow(settings), served(app) as address, chromium.tab(tmp_path / "profile") as tab:
+    with known_to_airflow(settings), served(app) as address, browser(tmp_path / "profile") as tab:
         tab.open(f"{address}{PAGE}/datasets/photos/map")
-        tab.value("window.before = true")
+        tab.evaluate("window.before = true")
         tab.until("window.before === undefined && document.readyState === 'complete'")
-        tab.value(f"{form}.open = window.before = true")
+        tab.evaluate(f"{form}.open = window.before = true")
         time.sleep(3)
-        assert tab.value("window.before") is True
-        tab.value(f"{form}.open = false")
+        assert tab.evaluate("window.before") is True
+        tab.evaluate(f"{form}.open = false")
         tab.until("window.before === undefined")
         assert tab.said == []
