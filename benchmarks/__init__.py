@@ -27,9 +27,11 @@ Each of these is run alone:
     chains         a linear probe for each chain of docs/preprocessing.md, and the picture there
     probe          a linear probe for each real model, for docs/models.md
     models         every model by name against Keras, and its speed; `seeded_models` draws weights and asks Keras
+    gpus           every model by name on a GPU against Keras on the CPU, and its speed
     own_models     a model file in each format, for `models` and `probe`
     classifiers    each kind of classifier on the demo's photos, for the table of docs/classify.md
     scale          a billion images, calculated; `counting` has its counts of requests and bytes
 
-`memory` reads the peaks of processes. `measured_job` is the job that driver_memory and worker_memory submit.
+`documents` puts a table into a document. `memory` reads the peaks of processes. `measured_job` is the job that
+driver_memory and worker_memory submit.
 """

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import own_models, seeded_models
+from benchmarks import documents, own_models, seeded_models
 from imagefeatures.models import engines, prepare, reference
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.models.own.declared import OwnModel
@@ -55,10 +55,7 @@ def main() -> None:
 
 def write_table(known: dict[str, Any]) -> None:
     """Put the rows of all models that have been measured into the document."""
-    text, rows = DOCUMENT.read_text(encoding="utf-8"), [line(name, known[name]) for name in EVERY if name in known]
-    before, _, rest = text.partition(BEGIN)
-    table = "\n".join([*HEAD, *rows])
-    DOCUMENT.write_text(before + BEGIN + table + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+    documents.put(DOCUMENT, BEGIN, END, [*HEAD, *(line(name, known[name]) for name in EVERY if name in known)])
 
 
 def measured(name: str) -> dict[str, Any]:

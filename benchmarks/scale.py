@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import documents
 from benchmarks.report import RESULTS, table
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY
@@ -179,8 +180,7 @@ def main() -> None:
         (RESULTS / "scale.json").write_text(json.dumps(count(), indent=1) + "\n")
     text = results()
     (RESULTS / "scale.md").write_text(text)
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(before + BEGIN + text + END + rest.partition(END)[2])
+    documents.put(DOCUMENT, BEGIN, END, text.splitlines())
 
 
 if __name__ == "__main__":

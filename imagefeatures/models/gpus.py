@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -43,7 +44,8 @@ def configure_tensorflow() -> None:
     # TF32 keeps 10 bits of a float's 23: its vectors would not be the reference's.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)  # else it takes all memory at once
+        with contextlib.suppress(RuntimeError):  # a program that has used it already has settled that
+            tf.config.experimental.set_memory_growth(gpu, True)  # else it takes all memory at once
 
 
 def batch(on_cpu: int, pixels: int) -> int:

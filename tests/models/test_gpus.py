@@ -31,6 +31,13 @@ def engine(bundle: Bundle) -> TensorFlow:
     return tensorflow_engine.load(bundle)
 
 
+@pytest.fixture
+def of_a_cpu(engine: TensorFlow) -> TensorFlow:
+    """The engine with a CPU's batch, on a machine with a GPU too."""
+    engine.batch = tensorflow_engine.BATCH
+    return engine
+
+
 def drawn(count: int) -> np.ndarray:
     return np.stack([picture(224, 224, seed) for seed in range(count)])
 
@@ -51,16 +58,16 @@ def short_of_memory(engine: TensorFlow, enough: Callable[[int], bool]) -> list[i
     return asked
 
 
-def test_a_batch_that_is_too_large_is_halved_and_nothing_is_lost(engine: TensorFlow) -> None:
+def test_a_batch_that_is_too_large_is_halved_and_nothing_is_lost(of_a_cpu: TensorFlow) -> None:
     pixels = drawn(19)
-    expected = engine.features(pixels)
-    asked = short_of_memory(engine, lambda images: images <= 5)
-    found = engine.features(pixels)
+    expected = of_a_cpu.features(pixels)
+    asked = short_of_memory(of_a_cpu, lambda images: images <= 5)
+    found = of_a_cpu.features(pixels)
     assert asked == [32, 16, 8, 4, 4, 4, 4, 4]
     assert np.abs(found - expected).max() <= 1e-5
     assert np.abs(expected[:-1] - expected[1:]).max(axis=1).min() > 0.1  # else a wrong order would pass
     asked.clear()
-    engine.features(pixels[:4])
+    of_a_cpu.features(pixels[:4])
     assert asked == [4]  # a size that has failed is not tried again
 
 
@@ -75,12 +82,12 @@ def test_memory_that_runs_out_in_the_middle_loses_no_computed_vector(engine: Ten
     assert asked == [4, 4, 2, 2, 1, 1, 1, 1, 1]
 
 
-def test_no_memory_for_one_image_is_an_error_of_the_machine(engine: TensorFlow) -> None:
+def test_no_memory_for_one_image_is_an_error_of_the_machine(of_a_cpu: TensorFlow) -> None:
     import tensorflow as tf
 
-    asked = short_of_memory(engine, lambda images: False)
+    asked = short_of_memory(of_a_cpu, lambda images: False)
     with pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"):
-        engine.features(drawn(1))
+        of_a_cpu.features(drawn(1))
     assert asked == [32, 16, 8, 4, 2, 1]
 
 
@@ -90,6 +97,19 @@ def test_without_a_gpu_the_batch_is_that_of_a_cpu(engine: TensorFlow) -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow sees a GPU here")
     assert engine.batch == tensorflow_engine.BATCH == 32
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_a_program_that_uses_the_gpu_already_may_load_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    def too_late(*_: object) -> None:
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", too_late)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    gpus.configure_tensorflow()
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 

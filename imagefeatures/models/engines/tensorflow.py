@@ -57,9 +57,17 @@ class TensorFlow:
     def __init__(self, model: Any, spec: ModelSpec) -> None:
         import tensorflow as tf
 
+        scale = spec.value_scale
+        mean, std = np.array(scale.mean), np.array(scale.std)
+
+        def run(pixels: Any) -> Any:
+            values = pixels[..., ::-1] if scale.order == "bgr" else pixels
+            values = tf.cast(values, tf.float32) / np.float32(std) - np.float32(mean / std)  # as reference.scaled
+            return model(values, training=False)
+
         self._exhausted = tf.errors.ResourceExhaustedError
-        self._run = tf.function(lambda x: model(x, training=False))  # compiled again only for a smaller batch
-        self._spec = spec
+        # Pixels are scaled there: as bytes they take a quarter of the way to a GPU. Compiled again for a smaller batch.
+        self._run = tf.function(run)
         self._width = model.output_shape[1]
         self.batch = gpus.batch(BATCH, spec.input_shape[0] * spec.input_shape[1])
 
@@ -80,7 +88,7 @@ class TensorFlow:
 
     def _vectors(self, part: np.ndarray) -> np.ndarray:
         """part: at most a batch of pixels. It is filled up with zeros, so that all batches have one compiled shape."""
-        padded = np.zeros((self.batch, *part.shape[1:]), np.float32)
-        padded[: len(part)] = reference.scaled(part, self._spec.value_scale)
+        padded = np.zeros((self.batch, *part.shape[1:]), part.dtype)
+        padded[: len(part)] = part
         vectors: np.ndarray = self._run(padded).numpy()
         return vectors[: len(part)]
