@@ -58,7 +58,7 @@ down-compose:  ## stop and remove the containers; bucket and databases stay (doc
 	@$(PYTHON) -m deploy.compose.env
 
 ##@ Tests
-.PHONY: test test-classify test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-drift test-readers test-exports test-serving screenshots test-compose test-wheel fuzz mutants
+.PHONY: test test-classify test-cluster test-sql test-kills test-attacks test-corpora test-matrix test-models test-sources test-drift test-memory test-readers test-exports test-serving screenshots test-compose test-wheel fuzz mutants
 
 test: setup  ## the whole test suite, in as many processes as the machine has cores
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
@@ -91,6 +91,9 @@ test-sources: setup  ## every kind of source: Airflow's backfills and triggers o
 
 test-drift: setup  ## drift on real photos: fifty halves of them as they are, turned, brighter, with others in their place (minutes)
 	@$(BIN)/python -m pytest tests/suites/drift --timeout 1800
+
+test-memory: setup  ## the memory of full shards' workers, and of the driver over a million images (minutes)
+	@$(BIN)/python -m pytest tests/suites/memory --timeout 2400
 
 test-readers: setup .bench/torch/.ready  ## a training by PyTorch and by TensorFlow, in workers, memory over 200,000 rows (minutes)
 	@$(BIN)/python -m pytest tests/suites/readers

@@ -1,9 +1,8 @@
-"""Peak memory of the processes that see a whole run, and of the workers that hold a shard."""
+"""Peak memory of a process that reads the receipts of a whole run. tests/suites/memory has the real jobs'."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import driver_memory, worker_memory
 from imagefeatures import steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import REPOSITORY
@@ -49,12 +47,6 @@ def write_receipts(run: Run, count: int) -> None:
             Path(run.layout.receipt(step, shard).removeprefix("file://")).write_text(json.dumps(asdict(receipt)))
 
 
-def without_the_sessions_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset the variables of the session's lake: a measurement makes its own."""
-    for name in [name for name in os.environ if name.startswith(("AWS_", "IMAGEFEATURES_LAKE", "IMAGEFEATURES_CAT"))]:
-        monkeypatch.delenv(name)
-
-
 def folded(run: Run, count: int) -> float:
     """Do what a driver does with `count` receipts, in a process of its own. Returns its peak in MiB."""
     write_receipts(run, count)
@@ -77,44 +69,3 @@ def test_receipts_of_a_million_images_take_little_memory(
         print(f" {few:.0f} MiB with 196 shards' receipts, {all_of_them:.0f} MiB with 1,954's ", end="")
     assert all_of_them < 300
     assert all_of_them < 1.3 * few
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("photos", worker_memory.LARGEST_PHOTO)
-def test_a_worker_stays_below_700_megabytes_over_full_shards(
-    photos: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The real jobs over four shards, each filled to the byte cap. Takes half a minute."""
-    without_the_sessions_store(monkeypatch)
-    peaks = worker_memory.measure(photos, tmp_path)
-    with capsys.disabled():
-        print(f"\n{photos} photos a shard: {json.dumps(peaks)}")
-    assert list(peaks) == list(steps.SPARK_STEPS)
-    for step, found in peaks.items():
-        assert 50 < found["worker"] < 700e6 / 2**20, step
-
-
-@pytest.mark.long
-@pytest.mark.timeout(2400)  # the four jobs write 16,000 files, and each waits for the disk
-def test_the_driver_needs_little_more_for_a_million_images_than_for_a_hundred_thousand(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Four real jobs with a driver of 1 GB, then register. No image is read. Takes minutes."""
-    without_the_sessions_store(monkeypatch)
-    peaks = {}
-    for keys in (100_000, 1_000_000):
-        folder = tmp_path / str(keys)
-        folder.mkdir()
-        peaks[keys] = driver_memory.measure(keys, folder)
-        with capsys.disabled():
-            print(f"\n{keys:,}: {json.dumps(peaks[keys])}")
-    few, all_of_them = peaks[100_000], peaks[1_000_000]
-    assert list(few) == [*steps.SPARK_STEPS, "register"]
-    for step in few:
-        assert all_of_them[step]["driver"] < 300, step
-    for step in steps.SPARK_STEPS:
-        assert all_of_them[step]["driver"] < 1.3 * few[step]["driver"], step
-    # register also holds the rejected rows (every hundredth image here) and the catalog's entries.
-    assert all_of_them["register"]["driver"] < few["register"]["driver"] + 80
-    for step in steps.SPARK_STEPS:
-        assert all_of_them[step]["jvm"] < 1024 + 400, step  # the heap and the JVM's other memory
