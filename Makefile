@@ -12,7 +12,7 @@ COUNT ?= 50000
 REPETITIONS ?= 3
 export PYTHONPATH := $(CURDIR)
 # Read from the environment: nothing that a user typed is part of a shell line.
-export DATASET PARTITION FOLDER URI QUERY KILLS HISTORIES STEP_KILLS EXPORT_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE MODULE LINES
+export DATASET PARTITION FOLDER URI QUERY KILLS HISTORIES STEP_KILLS EXPORT_KILLS SEED PORT COUNT REPETITIONS IMAGES WHOLE CURVE SIZES MODULE LINES
 LOCKS := requirements.txt requirements/dev.txt
 
 ##@ Try it
@@ -145,9 +145,9 @@ lock: setup  ## compile requirements.txt, requirements/dev.txt and the peers' an
 wheel: setup  ## dist/imagefeatures-….whl, for an Airflow and a Spark that you have already
 	@scripts/wheel $(BIN)/python dist
 
-bench: setup .bench/daft/.ready .bench/ray/.ready  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000 for a short one
-	@$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
-		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE")
+bench: setup .bench/daft/.ready .bench/ray/.ready $(if $(SIZES),.bench/matrix/.ready)  ## limits, our steps and the peers in one table; 45 minutes, or IMAGES=1000; SIZES=all by size of the photo (hours)
+	@$(if $(SIZES),$(BIN)/python -m benchmarks.sizes "$$SIZES" --repetitions "$$REPETITIONS" $(if $(IMAGES),--images "$$IMAGES"),$(BIN)/python -m benchmarks --repetitions "$$REPETITIONS" \
+		$(if $(IMAGES),--images "$$IMAGES") $(if $(WHOLE),--whole "$$WHOLE") $(if $(CURVE),--curve "$$CURVE"))
 
 models: setup  ## docs/models.md's table: every model by name against Keras, and its speed (half an hour)
 	@$(BIN)/python -m benchmarks.models

@@ -1,17 +1,19 @@
 """Measurements. `make bench` runs `benchmarks/__main__.py`: limits, pipeline and peers, in one run and one table.
 
-    photos         distinct photos, in folders of several sizes
+    photos         distinct photos, in folders of several sizes; `photos.sets` makes sets of 348 × 348 to 12 megapixels
     limits         the upper limits of the machine, measured by bare loops
     pipeline       the pipeline: its steps through spark-submit, and the whole run through the DAG
     peers_runner   the peers, each in a process and an environment of its own; benchmarks/peers holds their code
     arithmetic     medians, spreads, ratios, the fitted line, the targets
     report         the table, the chart, the JSON file
+    bench          one of everything; `sizes` and `sizes_report` do it over sets of several sizes: make bench SIZES=all
     model          the model that is measured
 
 Each of these is run alone:
 
     breakdown      the parts of the seconds that a shard takes
     local_run      imagefeatures run, the fused loop and Daft
+    fixed_cost     20 photos: from the trigger to the table, and by make run; beside another checkout's
     step_cost      the cost of each step beside decoding and inference, by size; beside another checkout's
     decoding       the cost of decoding and resizing JPEGs, by size
     isolation      the cost of decoding in a child process

@@ -73,7 +73,7 @@ def mosaic(tiles: list[Image.Image], width: int, height: int, orientation: int) 
 
 
 def main() -> None:
-    from benchmarks.__main__ import machine
+    from benchmarks.bench import machine
 
     random.seed(5)
     images.configure_pillow()

@@ -3,6 +3,7 @@
     inference   the engine on pixels in memory
     decode      JPEG bytes in memory, decoded and resized by Pillow, in no child process
     fused       files in, feature Parquet out: read, decode, resize and infer in one loop, without a check
+    library     the file's bytes in memory, decoded by the format's own library alone: libjpeg-turbo, libpng, libwebp
 
 A loop is timed from the moment when all its processes are ready (engine loaded, Pillow warm) to the end of the last
 process. Processes take their images in small portions from one common counter, so that none is idle at the end.
@@ -10,8 +11,10 @@ process. Processes take their images in small portions from one common counter, 
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,11 +28,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.peers.common import decoded, open_engine
+from imagefeatures.settings import REPOSITORY
 
 LOOPS = ("inference", "decode", "fused")
 PORTION = 8
 IN_MEMORY = 256
 """How many photos the loops without files repeat: their pixels (38 MB) exceed a core's caches."""
+
+IN_MEMORY_BYTES = 128 * 2**20
+"""The most bytes of such photos; of large photos fewer are repeated."""
+
+CODECS = REPOSITORY / ".bench" / "matrix"
+"""imagecodecs, which has the libraries that the loop `library` calls."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,9 @@ def run(work: Work, cores: int) -> float:
 
 def _loop(work: Work, number: int, barrier: Barrier, taken: Synchronized[int]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    process_photo: Callable[[int], Any] = {"inference": _inference, "decode": _decode, "fused": _fused}[work.loop](work)
+    loops: dict[str, Callable[[Work], Callable[[int], Any]]]
+    loops = {"inference": _inference, "decode": _decode, "fused": _fused, "library": _library}
+    process_photo = loops[work.loop](work)
     portions = _portions(len(work.files), taken)
     process_photo(0)  # warm-up
     barrier.wait()
@@ -74,12 +86,13 @@ def _loop(work: Work, number: int, barrier: Barrier, taken: Synchronized[int]) -
 
 def _inference(work: Work) -> Callable[[int], np.ndarray]:
     engine = open_engine(work.model)
-    pixels = np.stack([decoded(file.read_bytes()) for file in work.files[:IN_MEMORY]])
+    few = np.stack([decoded(data) for data in _in_memory(work)])
+    pixels = np.resize(few, (IN_MEMORY, *few.shape[1:]))  # repeated, where they are fewer
     return lambda index: engine.features(pixels[index % len(pixels)][None])
 
 
 def _decode(work: Work) -> Callable[[int], None]:
-    blobs = [file.read_bytes() for file in work.files[:IN_MEMORY]]
+    blobs = _in_memory(work)
     pixels = np.empty((PORTION, 224, 224, 3), np.uint8)
 
     def decode_photo(index: int) -> None:
@@ -91,6 +104,30 @@ def _decode(work: Work) -> Callable[[int], None]:
 def _fused(work: Work) -> Callable[[int], np.ndarray]:
     engine = open_engine(work.model)
     return lambda index: engine.features(decoded(work.files[index].read_bytes())[None])[0]
+
+
+def _library(work: Work) -> Callable[[int], None]:
+    sys.path.append(str(CODECS))
+    codecs = importlib.import_module("imagecodecs")
+    suffix = work.files[0].suffix
+    decode = {".jpg": codecs.jpeg8_decode, ".png": codecs.png_decode, ".webp": codecs.webp_decode}[suffix]
+    blobs = _in_memory(work)
+    buffers: dict[tuple[int, ...], np.ndarray] = {}  # one for each shape, so that no new memory is filled
+    pictures = [buffers.setdefault(picture.shape, picture) for picture in map(decode, blobs)]
+
+    def decode_photo(index: int) -> None:
+        decode(blobs[index % len(blobs)], out=pictures[index % len(blobs)])
+
+    return decode_photo
+
+
+def _in_memory(work: Work) -> list[bytes]:
+    blobs: list[bytes] = []
+    for file in work.files[:IN_MEMORY]:
+        if sum(map(len, blobs)) > IN_MEMORY_BYTES:
+            break
+        blobs.append(file.read_bytes())
+    return blobs
 
 
 def _portions(count: int, taken: Synchronized[int]) -> Iterator[range]:

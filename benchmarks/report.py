@@ -97,7 +97,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 
 def _ratio_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [(f"{r.what} / {r.by}", _spread(r.spread, 2), f"≥ {r.at_least:g}", r.verdict) for r in ratios(results)]
+    return [(f"{r.what} / {r.by}", spread_text(r.spread, 2), f"≥ {r.at_least:g}", r.verdict) for r in ratios(results)]
 
 
 def _rate_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -105,14 +105,18 @@ def _rate_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     for name, label in NAMES.items():
         label = label if name not in CONTESTANTS[1:] else f"equal work: {label}"
         rates, walls = Spread.of(results["rates"][name]), Spread.of(results["walls"][name])
-        rows.append((label, _spread(rates, 0), _spread(walls, 1)))
+        rows.append((label, spread_text(rates, 0), spread_text(walls, 1)))
     return rows
 
 
 def _whole_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     count, rates = results["asked"]["whole"], results["whole_rates"]
     return [
-        (NAMES[name], _spread(Spread.of(rates[name]), 0), _spread(Spread.of([count / rate for rate in rates[name]]), 1))
+        (
+            NAMES[name],
+            spread_text(Spread.of(rates[name]), 0),
+            spread_text(Spread.of([count / rate for rate in rates[name]]), 1),
+        )
         for name in CONTESTANTS
     ]
 
@@ -127,7 +131,11 @@ def _line(results: dict[str, Any]) -> str:
     return f"The line: {fixed:.1f} s + {1000 * each:.2f} s for each 1,000 photos ({1 / each:.0f} images/s)."
 
 
-def _spread(spread: Spread, digits: int) -> str:
+def spread_text(spread: Spread, digits: int) -> str:
+    """
+    >>> spread_text(Spread(1234.5, 1000, 2000), 0)
+    '1,234 (1,000 to 2,000)'
+    """
     return f"{spread.median:,.{digits}f} ({spread.least:,.{digits}f} to {spread.most:,.{digits}f})"
 
 

@@ -39,7 +39,7 @@ COLUMNS = ("ingest", "validate", "its child", "resize", "its child", "featurize"
 
 
 def main(repetitions: int, *others: str) -> None:
-    from benchmarks.__main__ import machine
+    from benchmarks.bench import machine
 
     with tempfile.TemporaryDirectory(prefix="imagefeatures-bench-") as folder:
         made = make_photos(Path(folder))

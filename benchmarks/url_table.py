@@ -150,7 +150,7 @@ def join_back(table: Path) -> dict[str, Any]:
 
 def measure(rows: int, many: int, repetitions: int, folder: Path) -> Iterator[dict[str, Any]]:
     """Run everything. folder: empty, for all that is written. Yields the results so far, as in the JSON file."""
-    from benchmarks.__main__ import machine
+    from benchmarks.bench import machine
 
     results: dict[str, Any] = {
         "made_at": f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC",

@@ -2,6 +2,6 @@
 
     python -m benchmarks.peers.with_daft PHOTOS MODEL OUT CORES REPORT
 
-PHOTOS: folder of JPEG files. MODEL: folder with the engine's files. OUT: folder for the Parquet
+PHOTOS: folder of image files. MODEL: folder with the engine's files. OUT: folder for the Parquet
 files (columns `path`, `features`). CORES: how many to use. REPORT: JSON file for the seconds and versions.
 """

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from imagefeatures.models import reference
 from imagefeatures.models.engines import Engine
@@ -49,8 +49,9 @@ def open_engine(folder: Path) -> Engine:
 
 
 def decoded(data: bytes) -> np.ndarray:
-    """JPEG bytes to uint8 [224, 224, 3], RGB, as imagefeatures.images does it for a plain photo."""
+    """An image file's bytes to uint8 [224, 224, 3], RGB, upright, as imagefeatures.images does it for a plain photo."""
     with Image.open(io.BytesIO(data)) as image:
+        ImageOps.exif_transpose(image, in_place=True)  # which copies nothing where EXIF turns nothing
         return np.asarray(image.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC))
 
 

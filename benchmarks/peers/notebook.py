@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageOps
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import col, pandas_udf
 
@@ -40,7 +40,9 @@ def query(spark: SparkSession, request: Request) -> None:
     weights = spark.sparkContext.broadcast(load_weights(MODEL, Settings.from_env().cache))
 
     def preprocess(content: bytes) -> np.ndarray:
-        return scaled(np.asarray(Image.open(io.BytesIO(content)).resize([224, 224])), MODEL.value_scale)
+        image = Image.open(io.BytesIO(content))
+        ImageOps.exif_transpose(image, in_place=True)  # or its vectors would not count
+        return scaled(np.asarray(image.resize([224, 224])), MODEL.value_scale)
 
     def featurize(series: Iterator[pd.Series]) -> Iterator[pd.Series]:
         model = build(MODEL, weights.value)
@@ -51,7 +53,7 @@ def query(spark: SparkSession, request: Request) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SCALAR_ITER is deprecated in favour of type hints
         featurize_udf = pandas_udf(featurize, "array<float>")
-    images = spark.read.format("binaryFile").option("pathGlobFilter", "*.jpg").option("recursiveFileLookup", "true")
+    images = spark.read.format("binaryFile").option("pathGlobFilter", "*.*").option("recursiveFileLookup", "true")
     (
         images.load(str(request.photos))
         .repartition(PARTITIONS)

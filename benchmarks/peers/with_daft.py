@@ -43,7 +43,7 @@ def query(request: Request) -> None:
 
     featurizer = Featurizer(str(request.model))
     (
-        daft.from_glob_path(f"{request.photos}/**/*.jpg")
+        daft.from_glob_path(f"{request.photos}/**/*.*")
         .with_column("image", download(col("path")))
         .with_column("features", featurizer.features(col("image")))
         .select("path", "features")
