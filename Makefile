@@ -123,7 +123,7 @@ fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000
 
 mutants: setup  ## mistakes in a module that no quick test notices: make mutants MODULE=imagefeatures/steps/reuse.py
 	@test -n "$$MODULE" || { echo "say which: make mutants MODULE=imagefeatures/steps/reuse.py"; exit 2; }
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests nice $(BIN)/python -m support.mutants --lines "$$LINES" "$$MODULE"
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests nice $(BIN)/python -m support.mutants --lines "$$LINES" "$$MODULE" --tests $$TESTS
 
 ##@ Development
 .PHONY: setup lint format lock wheel bench models clean help

@@ -73,23 +73,35 @@ def test_a_dictionary_lacks_one_part_at_a_time_also_where_it_takes_in_others() -
 
 
 def test_a_mutant_is_the_module_with_that_one_mistake_and_knows_its_lines() -> None:
-    before = mutations.ast.unparse(mutations.ast.parse(CODE)).splitlines()
+    before = [line for line in mutations.ast.unparse(mutations.ast.parse(CODE)).splitlines() if line]
     for mutant in made().values():
-        after = mutant.source.splitlines()
+        after = [line for line in mutant.source.splitlines() if line]
         compile(mutant.source, "mutant", "exec")
         assert sum(old != new for old, new in zip(before, after, strict=True)) == 1, mutant.name
-    lines = {name: (mutant.first, mutant.last, mutant.at_import) for name, mutant in made().items()}
-    assert lines["Box: 2 -> 3"] == (9, 9, True)
-    assert lines["Box.room: 0 -> 1"][2]  # a default: where the function is defined
-    assert lines["Box.room: used > LIMIT -> used >= LIMIT"] == (13, 13, False)
+    lines = {name: (mutant.first, mutant.last, mutant.function) for name, mutant in made().items()}
+    assert lines["Box: 2 -> 3"] == (9, 9, "")
+    assert not lines["Box.room: 0 -> 1"][2]  # a default: where the function is defined
+    assert lines["Box.room: used > LIMIT -> used >= LIMIT"] == (13, 13, "Box.room")
 
 
-def test_a_mutant_gets_the_tests_that_run_its_lines_and_the_quickest_first() -> None:
-    plan = mutant_tests.Plan({"slow": 2.0, "quick": 0.1, "other": 0.5}, {"slow": {7, 8}, "quick": {8}, "other": {9}})
+def test_a_constant_is_known_by_its_name_unless_other_code_of_the_import_has_used_it() -> None:
+    code = "A = f(1)\nB = f(2)\nC = B\ndef g(x=C):\n    return A\n"
+    assert [(mutant.name, mutant.constant) for mutant in mutations.mutants(code)] == [
+        ("1 -> 2", "A"),
+        ("2 -> 3", ""),
+        ("g: return A -> return None", ""),
+    ]
+
+
+def test_a_mutant_gets_the_tests_that_run_its_lines_those_that_killed_first_then_the_quickest() -> None:
+    seconds = {"slow": 2.0, "quick": 0.1, "other": 0.5}
+    plan = mutant_tests.Plan(seconds, seconds, {"slow": {7, 8}, "quick": {8}, "other": {9}})
     assert plan.tests_for(8, 8, False) == ["quick", "slow"]
     assert plan.tests_for(5, 7, False) == ["slow", "quick", "other"]  # it may have run them for the others too
     assert plan.tests_for(1, 1, True) == ["quick", "other", "slow"]
     assert plan.tests_for(20, 21, False) == []
+    plan.killers["slow"] += 1
+    assert plan.tests_for(8, 8, False) == ["slow", "quick"]
 
 
 @pytest.mark.parametrize(
@@ -121,11 +133,17 @@ def test_every_mutant_that_is_argued_equivalent_has_a_reason() -> None:
 
 
 def test_a_mistake_that_no_test_notices_is_named_and_one_that_a_test_notices_is_not(tmp_path: Path) -> None:
-    """A repository of its own with a module and a test, through the real tool."""
+    """A repository of its own with a module and a test, through the real tool: in functions, a constant, a default."""
     files = {
         "things/__init__.py": "",
-        "things/thing.py": "def grown(x: int) -> int:\n    if x > 7:\n        return 0\n    return x + 1\n",
-        "tests/test_thing.py": "from things.thing import grown\ndef test_it():\n    assert grown(1) == 2\n",
+        "things/thing.py": (
+            "def grown(x: int, more: int = 1) -> int:\n    if x > 7:\n        return 0\n    return x + more\n\n"
+            "KINDS = frozenset({'a', 'b'})\ndef known(kind: str) -> bool:\n    return kind in KINDS\n"
+        ),
+        "tests/test_thing.py": (
+            "from things.thing import KINDS, grown, known\ndef test_growth():\n    assert grown(1) == 2\n"
+            "def test_kinds():\n    assert known('a') and 'a' in KINDS\n"
+        ),
         "tests/equivalent_mutants.toml": "",
         "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = [".", "tests"]\n',
     }
@@ -133,17 +151,18 @@ def test_a_mistake_that_no_test_notices_is_named_and_one_that_a_test_notices_is_
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "tests" / "support").mkdir()
-    for name in ("__init__", "mutants", "mutant_tests", "mutations"):
+    for name in ("__init__", "mutants", "mutant_forks", "mutant_tests", "mutations"):
         shutil.copy(REPOSITORY / "tests" / "support" / f"{name}.py", tmp_path / "tests" / "support")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{tmp_path / 'tests'}"}
     command = [sys.executable, "-m", "support.mutants", "things/thing.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     said = done.stdout
-    assert "things/thing.py: 6 mutants, 3 killed, 0 equivalent, 3 survived" in said, said + done.stderr
-    assert said.splitlines()[-3:] == [
+    assert "things/thing.py: 10 mutants, 6 killed, 0 equivalent, 4 survived" in said, said + done.stderr
+    assert said.splitlines()[-4:] == [
         "  things/thing.py:2: grown: x > 7 -> x >= 7",
         "  things/thing.py:2: grown: 7 -> 8",
         "  things/thing.py:3: grown: 0 -> 1",
+        "  things/thing.py:6: {'a', 'b'} -> without 'b'",
     ]
     assert done.returncode == 1

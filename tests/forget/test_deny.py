@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,39 @@ def test_a_list_whose_key_is_lost_or_another_stops_a_run_in_one_line(settings: S
     storage.write(f"{lake}/forgotten/key.json", key[:-3])
     with pytest.raises(AuditFailed, match=r"key\.json: its \d+ bytes are not what this version wrote"):
         deny.read(lake)
+
+
+def test_two_first_requests_at_the_same_time_have_one_key(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = secrets.token_hex
+
+    def other_request_first(size: int) -> str:
+        monkeypatch.setattr(secrets, "token_hex", real)
+        deny.add(settings.lake, "one", [IMAGE], [])
+        return real(size)
+
+    monkeypatch.setattr(secrets, "token_hex", other_request_first)
+    deny.add(settings.lake, "two", ["cd" * 32], [])
+    assert [deny.read(settings.lake).has_image(one) for one in (IMAGE, "cd" * 32)] == [True, True]
+
+
+def test_a_key_that_is_gone_as_soon_as_it_is_written_stops_the_request(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deny, "_key", lambda lake: None)
+    with pytest.raises(AuditFailed, match=r"forgotten/key\.json: was written, and is gone$"):
+        deny.add(settings.lake, "one", [IMAGE], [])
+
+
+def test_the_state_differs_with_what_is_on_the_list_and_with_what_is_under_way(settings: Settings) -> None:
+    states = [deny.state(settings.lake)]
+    storage.write(f"{settings.lake}/forgotten/pending/one.json", b"{}")
+    states.append(deny.state(settings.lake))
+    deny.add(settings.lake, "one", [IMAGE], [])
+    states.append(deny.state(settings.lake))
+    storage.delete(f"{settings.lake}/forgotten/pending/one.json")
+    states.append(deny.state(settings.lake))
+    assert len(set(states)) == 4
+    assert deny.state(settings.lake) == states[-1]
 
 
 def test_ingest_fetches_no_forgotten_uri_and_freezes_no_forgotten_image(

@@ -53,6 +53,10 @@ def test_the_operators_networks_may_be_dialled(address: str, allowed: str, may: 
     assert (addresses.refusal(address, [ip_network(allowed)]) is None) == may
 
 
+def test_a_refusal_names_the_address_without_its_zone() -> None:
+    assert addresses.refusal("fe80::1%eth0", []) == "fe80::1 is not a public address"
+
+
 @pytest.mark.parametrize("text", ["127.0.0.1/8", "localhost", "10.0.0.0/33", "10.0.0.0/8 127.0.0.1"])
 def test_a_malformed_network_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_HTTP_ALLOW: .*separated by commas$"):
@@ -97,6 +101,20 @@ def test_what_is_no_url_of_ours_is_refused_and_not_shown(written: str) -> None:
     assert caught.value.reason == Reason.UNSUPPORTED_URL
     assert "example" not in caught.value.detail
     assert host_of(written) == ""
+
+
+# https://fetch.spec.whatwg.org/#port-blocking
+BLOCKED_PORTS = [
+    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
+    110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531,
+    532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060,
+    5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+]  # fmt: skip
+
+
+def test_the_ports_of_other_protocols_are_refused_and_no_others() -> None:
+    near = sorted({port + more for port in BLOCKED_PORTS for more in (0, 1)})
+    assert [port for port in near if host_of(f"http://example.org:{port}/") == ""] == BLOCKED_PORTS
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
+import os
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -76,12 +79,15 @@ WHOLE_FOLDERS = {"formats"}
 """Folders whose tests use the package and hardly name a module of it: each of them concerns every module."""
 
 SLOWEST_SECONDS = 8.0
-"""Tests that take longer are left out. (Those marked `long` are as well.)"""
+"""Tests that take more processor time are left out, and those that take ten times as long by the clock."""
 
 OTHER_SERVERS = {"minio", "rclone", "postgresql"}
 """Parameters of tests that run again on another server than moto or SQLite: left out."""
 
-BASELINE_SECONDS = 1800.0
+MOST_SECONDS = 20.0
+"""No more tests are run for a mutant than take this long without a mistake."""
+
+BASELINE_SECONDS = 3600.0
 
 
 class Runner(Protocol):
@@ -92,23 +98,32 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """seconds: of each test without a mistake. lines: the lines of the module that it runs; None: not known."""
+    """seconds: of processor time, of each test without a mistake; duration: by the clock.
+
+    lines: the lines of the module that each test runs; None: not known. at_import: the functions of the module that its
+    import runs. killers: how many mutants each test has killed.
+    """
 
     seconds: dict[str, float]
+    duration: dict[str, float]
     lines: dict[str, set[int]] | None
+    at_import: set[str] = field(default_factory=set)
+    killers: Counter[str] = field(default_factory=Counter)
 
     def tests_for(self, first: int, last: int, at_import: bool) -> list[str]:
-        """The tests that run one of the lines, the quickest first; all where the module's import runs them.
+        """The tests that run one of the lines; all where the import does. First those that killed most.
 
         Where one test alone runs them, the others come after it: a fixture of the session, or a result that is cached,
-        runs in the first test that needs it, and others notice.
+        runs in the first test that needs it, and others notice. Tests are left out where those before them have taken
+        long enough.
         """
-        tests = sorted(self.seconds, key=self.seconds.__getitem__)
-        if at_import or self.lines is None:
-            return tests
-        wanted = set(range(first, last + 1))
-        seen = [test for test in tests if wanted & self.lines.get(test, set())]
-        return seen if len(seen) != 1 else seen + [test for test in tests if test not in seen]
+        tests = sorted(self.seconds, key=lambda test: (-self.killers[test], self.seconds[test]))
+        if not at_import and self.lines is not None:
+            wanted = set(range(first, last + 1))
+            seen = [test for test in tests if wanted & self.lines.get(test, set())]
+            tests = seen if len(seen) != 1 else seen + [test for test in tests if test not in seen]
+        spent = list(accumulate(self.seconds[test] for test in tests))
+        return [test for test, until in zip(tests, spent, strict=True) if until <= MOST_SECONDS] or tests[:1]
 
 
 def of_module(repository: Path, module: str) -> list[str]:
@@ -128,6 +143,7 @@ def of_module(repository: Path, module: str) -> list[str]:
     return sorted(found)
 
 
+@functools.cache
 def _imports(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -138,68 +154,82 @@ def _imports(path: Path) -> set[str]:
     return found
 
 
-def measured(runner: Runner, files: list[str], module: Path) -> Plan:
+def measured(runner: Runner, files: list[str], modules: list[Path]) -> dict[Path, Plan]:
     """Run the tests without a mistake. One that fails in the copy is left out, and so are slow ones; each is named."""
     notes = runner.folder.parent / "notes.json"
     notes.unlink(missing_ok=True)
-    order = {"tests": files, "traced": str(module), "notes": str(notes), "options": []}
-    status = runner.run(order, BASELINE_SECONDS)
-    if status not in (0, 1) or not notes.exists():
+    order = {"tests": files, "traced": [str(module) for module in modules], "notes": str(notes)}
+    runner.run(order, BASELINE_SECONDS)
+    if not notes.exists():
         log = (runner.folder.parent / "log.txt").read_text(encoding="utf-8")
-        raise SystemExit(f"the tests cannot be run (status {status}):\n{log[-6000:]}")
+        raise SystemExit(f"the tests cannot be run:\n{log[-6000:]}")
     found = json.loads(notes.read_text(encoding="utf-8"))
     failed, all_of_them = set(found["failed"]), found["seconds"]
-    quick = {test: spent for test, spent in all_of_them.items() if spent <= SLOWEST_SECONDS and test not in failed}
+    duration = found["duration"]
+    quick = {
+        test: spent
+        for test, spent in all_of_them.items()
+        if spent <= SLOWEST_SECONDS and duration[test] <= 10 * SLOWEST_SECONDS and test not in failed
+    }
     left_out = "".join(f"\n  left out: {test}" for test in sorted(set(all_of_them) - set(quick)))
-    print(f"  {len(quick)} tests, {sum(quick.values()):.0f} s{left_out}")
-    lines = {test: set(numbers) for test, numbers in found["lines"].items()}
-    hidden = any(module.as_posix().endswith(name) for name in IN_OTHER_PROCESSES)
-    return Plan(quick, None if hidden else lines)
+    print(f"  {len(quick)} tests, {sum(quick.values()):.0f} s{left_out}", flush=True)
+    plans = {}
+    for module in modules:
+        lines = {test: set(files.get(str(module), ())) for test, files in found["lines"].items()}
+        hidden = any(module.as_posix().endswith(name) for name in IN_OTHER_PROCESSES)
+        plans[module] = Plan(quick, duration, None if hidden else lines, set(found["at_import"].get(str(module), ())))
+    return plans
 
 
 @dataclass(eq=False)  # pytest puts its plugins into sets
 class Chosen:
     """A pytest plugin. It runs the given tests in the given order, or whole files, of which it notes time and lines.
 
-    limits: the most seconds of a test. traced: the module's file. notes: where to write what was found. A file stands
-    for all its tests.
+    limits: the most seconds of a test. traced: the modules' files. notes: where to write what was found: of a baseline
+    all that `measured` reads, else the name of the test that failed. A file stands for all its tests.
     """
 
     tests: list[str]
     limits: dict[str, float] = field(default_factory=dict)
-    traced: str = ""
+    traced: list[str] = field(default_factory=list)
     notes: str = ""
-    options: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    lines: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    duration: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, dict[str, set[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    at_import: dict[str, set[str]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     running: str = ""
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        order = {test: number for number, test in enumerate(self.tests)}
+        items[:] = self.of(items)
+
+    def of(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The tests to be run, of those that were found."""
         if self.traced:
-            kept = [item for item in items if not _is_for_another_server(item)]
-        else:
-            kept = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
-            for item in kept:
-                # Without its fixtures: one of a package takes long for the first test that gets it, whichever that is.
-                item.add_marker(pytest.mark.timeout(self.limits[item.nodeid], func_only=True))
-        items[:] = kept
+            files = set(self.tests)
+            return [i for i in items if i.nodeid.partition("::")[0] in files and not _is_for_another_server(i)]
+        order = {test: number for number, test in enumerate(self.tests)}
+        kept = sorted((i for i in items if i.nodeid in order), key=lambda item: order[item.nodeid])
+        for item in kept:
+            # Without its fixtures: one of a package takes long for the first test that gets it, whichever that is.
+            item.add_marker(pytest.mark.timeout(self.limits[item.nodeid], func_only=True))
+        return kept
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         if not self.traced:
             return (yield)
-        started = time.monotonic()
+        started, used = time.monotonic(), _processor_seconds()
         self.running = item.nodeid
+        traced = set(self.traced)
 
         def local(frame: FrameType, event: str, _: Any) -> Any:
             # A thread that an earlier test has started, and left running, works for the test that runs now.
-            self.lines[self.running].add(frame.f_lineno)
+            self.lines[self.running][frame.f_code.co_filename].add(frame.f_lineno)
             return local
 
         def trace(frame: FrameType, event: str, _: Any) -> Any:
-            return local(frame, event, _) if frame.f_code.co_filename == self.traced else None
+            return local(frame, event, _) if frame.f_code.co_filename in traced else None
 
         threading.settrace(trace)
         sys.settrace(trace)
@@ -208,17 +238,27 @@ class Chosen:
         finally:
             sys.settrace(None)
             threading.settrace(None)  # type: ignore[arg-type]
-            self.seconds[item.nodeid] = time.monotonic() - started
+            self.duration[item.nodeid] = time.monotonic() - started
+            self.seconds[item.nodeid] = _processor_seconds() - used
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.failed.append(report.nodeid)
 
-    def pytest_sessionfinish(self) -> None:
-        if self.notes:
-            lines = {test: sorted(numbers) for test, numbers in self.lines.items()}
-            found = {"seconds": self.seconds, "failed": self.failed, "lines": lines}
-            Path(self.notes).write_text(json.dumps(found), encoding="utf-8")
+    def write_notes(self) -> None:
+        if not self.traced:
+            Path(self.notes).write_text("".join(self.failed[:1]), encoding="utf-8")
+            return
+        lines = {test: {file: sorted(seen) for file, seen in of.items()} for test, of in self.lines.items()}
+        functions = {file: sorted(names) for file, names in self.at_import.items()}
+        found = {"seconds": self.seconds, "duration": self.duration, "failed": self.failed}
+        found |= {"lines": lines, "at_import": functions}
+        Path(self.notes).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it has started and that have ended."""
+    return sum(os.times()[:4])
 
 
 def _is_for_another_server(item: pytest.Item) -> bool:

@@ -2,14 +2,15 @@
 
 Works on a copy of the repository. Every mutant is a file there, so decode processes and other programs that a test
 starts have it too. A run of the tests without a mistake comes first; it writes down which test runs which line. A
-mutant then gets those tests alone, the quickest first, up to the first failure. Each run is a fork of this process,
-which has imported the libraries, but none of our modules.
+mutant then gets those tests alone, up to the first failure. Each run is a fork (`support.mutant_forks`). Several
+modules share the first run, so those that the same tests concern are best tried together.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import os
 import shutil
@@ -17,14 +18,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from support import mutant_tests
+from support.mutant_forks import CANNOT_CHANGE, INTERNAL_ERROR, NO_TESTS, Cold, Warm
 from support.mutations import Mutant, mutants
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,14 +34,11 @@ EQUIVALENT = REPOSITORY / "tests" / "equivalent_mutants.toml"
 WANTED = 0.95
 """The share of a module's mutants that must be killed or argued equivalent."""
 
-LEAST_SECONDS, TIMES_LONGER = 6.0, 5
+LEAST_SECONDS, TIMES_LONGER = 20.0, 5
 """A test may take as long as it did without a mistake, times this, and not less than the seconds."""
 
 START_SECONDS = 60.0
 """How much longer than all of its tests a mutant may take, where not even their own limits end them."""
-
-NOT_RUN = {3: "pytest failed by itself", 5: "none of these tests is there"}
-"""Exit statuses of pytest that say nothing about a mutant."""
 
 LIBRARIES = ("_pytest.config", "pytest_timeout", "numpy", "PIL.Image", "pyarrow.parquet", "pyarrow.compute", "yaml",
              "pydantic", "pyiceberg.catalog.sql", "pyiceberg.table", "sqlalchemy", "boto3", "botocore.session",
@@ -62,6 +59,7 @@ class Result:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="+", help="such as imagefeatures/steps/reuse.py")
+    parser.add_argument("--tests", nargs="*", default=[], help="only these files of tests, not all that concern them")
     parser.add_argument("--lines", default="", help="only mutants of these lines, such as 40-60")
     given = parser.parse_args()
     modules = [module for words in given.modules for module in words.split()]
@@ -70,100 +68,63 @@ def main() -> int:
         first, _, last = given.lines.partition("-")
         lines = range(int(first), int(last or first) + 1)
     known = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))
-    _import_libraries(modules)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no fork stays behind
     enough = True
     with tempfile.TemporaryDirectory(prefix="imagefeatures-mutants-") as folder:
         copy = _copy_of_the_repository(Path(folder))
-        for module in modules:
-            results = list(_tried(copy, module, lines, known.get(module, {})))
-            enough &= _report(module, results, known.get(module, {}) if not given.lines else {})
+        files = sorted(given.tests or {test for name in modules for test in mutant_tests.of_module(copy, name)})
+        print(f"{len(files)} files of tests", flush=True)
+        with contextlib.closing(Warm(copy, files)) as warm:
+            plans = mutant_tests.measured(warm, files, [copy / module for module in modules])
+            for module in modules:
+                results = list(_results(warm, module, lines, known.get(module, {}), plans[copy / module]))
+                enough &= _report(module, results, known.get(module, {}) if not given.lines else {})
     return 0 if enough else 1
 
 
-def _tried(copy: Path, module: str, lines: range, known: dict[str, str]) -> Iterator[Result]:
-    path = copy / module
+def _results(warm: Warm, module: str, lines: range, known: dict[str, str], plan: mutant_tests.Plan) -> Iterator[Result]:
+    path = warm.folder / module
     original = path.read_text(encoding="utf-8")
-    tests = mutant_tests.of_module(copy, module)
-    print(f"{module}: {len(tests)} files of tests", flush=True)
-    plan = mutant_tests.measured(_Copy(copy), tests, path)
     wanted = [mutant for mutant in mutants(original) if mutant.first in lines]
     for number, mutant in enumerate(wanted):
         if number % 25 == 0:
-            print(f"  {number} of {len(wanted)} mutants tried", flush=True)
+            print(f"  {module}: {number} of {len(wanted)} mutants tried", flush=True)
         if mutant.name in known:
             yield Result(mutant, "equivalent")
-            continue
-        chosen = plan.tests_for(mutant.first, mutant.last, mutant.at_import)
-        if not chosen:
-            yield Result(mutant, "survived")
             continue
         path.write_text(mutant.source, encoding="utf-8")
         # Python compiles a file again when its time differs, and counts whole seconds.
         os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
-        limits = {test: max(LEAST_SECONDS, TIMES_LONGER * plan.seconds[test]) for test in chosen}
-        status = _Copy(copy).run({"tests": chosen, "limits": limits}, START_SECONDS + sum(limits.values()))
-        end = {0: "survived", None: "timeout"}.get(status, "killed")
-        if status in NOT_RUN:
-            raise SystemExit(f"{module}:{mutant.first}: {mutant.name}: {NOT_RUN[status]}: {chosen}")
+        end = _tried(warm, mutant, module, plan)
         if end != "killed":
             print(f"  {module}:{mutant.first}: {end}: {mutant.name}", flush=True)
         yield Result(mutant, end)
     path.write_text(original, encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class _Copy:
-    """The copy of the repository, in which a fork of this process runs pytest."""
-
-    folder: Path
-
-    def run(self, order: dict[str, Any], seconds: float) -> int | None:
-        """Run tests as `order` says (`mutant_tests.Chosen`). Returns pytest's exit status; None where time was up."""
-        sys.stdout.flush()
-        scratch = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder.parent))
-        child = os.fork()
-        if not child:
-            self._run_here(order, scratch)
-        try:
-            return _ended(child, time.monotonic() + seconds)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)  # servers and decode processes that the tests have started
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    def _run_here(self, order: dict[str, Any], scratch: Path) -> None:
-        """In the fork: it never returns."""
-        status = 3
-        try:
-            os.setsid()
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            log = os.open(self.folder.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            for descriptor in (1, 2):
-                os.dup2(log, descriptor)
-            os.chdir(self.folder)
-            os.environ |= {"TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path[:4])}
-            tempfile.tempdir = None
-            import pytest
-
-            files = sorted({test.partition("::")[0] for test in order["tests"]})
-            options = ["-q", "--tb=short", "-p", "no:cacheprovider", *order.get("options", ["-x"])]
-            status = int(pytest.main([*options, *files], plugins=[mutant_tests.Chosen(**order)]))
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
-
-
-def _ended(child: int, deadline: float) -> int | None:
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None
-        time.sleep(0.02)
+def _tried(warm: Warm, mutant: Mutant, module: str, plan: mutant_tests.Plan) -> str:
+    """What becomes of a mutant whose source is in the module's file."""
+    at_import = not mutant.function or mutant.function in plan.at_import
+    chosen = plan.tests_for(mutant.first, mutant.last, at_import)
+    if not chosen:
+        return "survived"
+    limits = {test: max(LEAST_SECONDS, TIMES_LONGER * plan.duration[test]) for test in chosen}
+    notes = warm.folder.parent / "failed.txt"
+    notes.unlink(missing_ok=True)
+    order = {"tests": chosen, "limits": limits, "notes": str(notes)}
+    seconds = START_SECONDS + sum(limits.values())
+    status: int | None = CANNOT_CHANGE
+    if not at_import or mutant.constant:
+        changed = (str(warm.folder / module), mutant.function or mutant.constant)
+        status = warm.run(order | {"changed": changed}, seconds)
+    if status == CANNOT_CHANGE:
+        _import_libraries(module)
+        status = Cold(warm.folder).run(order, seconds)
+    if status in (INTERNAL_ERROR, NO_TESTS):
+        raise SystemExit(f"{module}:{mutant.first}: {mutant.name}: pytest failed by itself, or found no test: {chosen}")
+    if notes.exists() and (killer := notes.read_text(encoding="utf-8")):
+        plan.killers[killer] += 1
+    return {0: "survived", None: "timeout"}.get(status, "killed")
 
 
 def _report(module: str, results: list[Result], known: dict[str, str]) -> bool:
@@ -205,14 +166,15 @@ def _compiled() -> Iterator[Path]:
     return (REPOSITORY / "imagefeatures").glob("*.so")
 
 
-def _import_libraries(modules: list[str]) -> None:
+@functools.cache
+def _import_libraries(module: str) -> None:
     """Import once what the tests of all mutants need. Of ours nothing, or the forks would not see the mistakes."""
-    wanted = LIBRARIES if any(module.startswith(("imagefeatures", "plugins", "jobs")) for module in modules) else ()
-    if any(module.startswith("plugins") for module in modules):
+    wanted = LIBRARIES if module.startswith(("imagefeatures", "plugins", "jobs")) else ()
+    if module.startswith("plugins"):
         # Airflow reads these when it is first imported.
         os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="imagefeatures-airflow-")
         os.environ |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__PLUGINS_FOLDER": "/nonexistent"}
-        wanted += AIRFLOW + AIRFLOW_WEB * any("/web/" in module for module in modules)
+        wanted += AIRFLOW + AIRFLOW_WEB * ("/web/" in module)
     for name in wanted:
         importlib.import_module(name)
     ours = {"imagefeatures", "imagefeatures_airflow", "imagefeatures_spark"}

@@ -30,13 +30,16 @@ _SHOWN_CHARACTERS = 90
 class Mutant:
     """A module with one mistake. name: the function, and what was changed into what; no two have the same.
 
-    first, last: the lines of the statement that was changed. at_import: it runs when the module is imported.
+    first, last: the lines of the statement that was changed. function: the qualified name of the outermost function
+    around it; empty where the statement runs when the module is imported. constant: the name that the statement
+    then gives a value, if no other statement at import uses it.
     """
 
     name: str
     first: int
     last: int
-    at_import: bool
+    function: str
+    constant: str
     source: str
 
 
@@ -44,14 +47,14 @@ class Mutant:
 class _Place:
     """A node in the tree, how to put another in its place, and where it stands.
 
-    scope: the names of the classes and functions around it. at_import: there is no function among them.
+    scope: the names of the classes and functions around it. function: those up to the outermost function, if any.
     """
 
     node: ast.AST
     put: Callable[[ast.AST], None]
     parent: ast.AST
     scope: str
-    at_import: bool
+    function: str
     statement: ast.stmt
 
 
@@ -62,18 +65,45 @@ def mutants(text: str) -> Iterator[Mutant]:
     ['f: return x < 3 -> return None', 'f: x < 3 -> x <= 3', 'f: 3 -> 4']
     """
     tree, seen = ast.parse(text), Counter[str]()
-    for place in _places(tree, _Place(tree, lambda _: None, tree, "", True, ast.Pass())):
-        before = ast.unparse(place.node)
-        for other in _others(place):
+    whole = [ast.unparse(ast.Module([statement], [])) for statement in tree.body]
+    for place in _places(tree, _Place(tree, lambda _: None, tree, "", "", ast.Pass())):
+        others = list(_others(place))
+        before = ast.unparse(place.node) if others else ""
+        for other in others:
             place.put(other)
-            after, source = ast.unparse(other), ast.unparse(ast.fix_missing_locations(tree))
+            index = _index_around(tree, place.statement)
+            changed = ast.unparse(ast.Module([ast.fix_missing_locations(tree.body[index])], []))
+            after, source = ast.unparse(other), "\n".join([*whole[:index], changed, *whole[index + 1 :]]) + "\n"
             place.put(place.node)
             name = f"{place.scope}: {_short(before)} -> {_short(_left_out(place.node, other) or after)}"
             name = name.removeprefix(": ")
             seen[name] += 1
             if seen[name] > 1:
                 name += f" (number {seen[name]})"
-            yield Mutant(name, *_lines(place.statement), place.at_import, source)
+            constant = "" if place.function else _constant(tree, place.statement)
+            yield Mutant(name, *_lines(place.statement), place.function, constant, source)
+
+
+def _index_around(tree: ast.Module, inner: ast.stmt) -> int:
+    """Which statement of the module has the statement in it, or is it, or has taken its place."""
+    starts = [getattr(statement, "lineno", inner.lineno) for statement in tree.body]
+    return max(index for index, start in enumerate(starts) if start <= inner.lineno)
+
+
+def _constant(tree: ast.Module, statement: ast.stmt) -> str:
+    """The name that a statement of the module gives a value, unless others that run at import may have used it."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            others = (part for part in tree.body if part is not statement)
+            return "" if any(name in _names_at_import(part) for part in others) else name
+    return ""
+
+
+def _names_at_import(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return set().union(*(_names_at_import(part) for part in [node.args, *node.decorator_list]))
+    own = {node.id} if isinstance(node, ast.Name) else set()
+    return own.union(*(_names_at_import(part) for part in ast.iter_child_nodes(node)))
 
 
 def _places(parent: ast.AST, around: _Place) -> Iterator[_Place]:
@@ -85,17 +115,18 @@ def _places(parent: ast.AST, around: _Place) -> Iterator[_Place]:
                 continue
             statement = node if isinstance(node, ast.stmt) else around.statement
             put = partial(value.__setitem__, index) if isinstance(value, list) else partial(setattr, parent, field)
-            place = _Place(node, put, parent, around.scope, around.at_import, statement)
+            place = _Place(node, put, parent, around.scope, around.function, statement)
             yield place
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 scope = f"{around.scope}.{node.name}".removeprefix(".")
-                at_import = around.at_import and isinstance(node, ast.ClassDef)
                 # Defaults run where the function is defined.
                 if isinstance(node, ast.ClassDef):
                     yield from _places(node, replace(place, scope=scope))
                 else:
                     yield from _places(node.args, replace(place, scope=scope))
-                    yield from _places(ast.Module(node.body, []), replace(place, scope=scope, at_import=at_import))
+                    yield from _places(
+                        ast.Module(node.body, []), replace(place, scope=scope, function=around.function or scope)
+                    )
             else:
                 yield from _places(node, place)
 
@@ -186,7 +217,7 @@ def _is_strict_of_zip(parent: ast.AST) -> bool:
 def _is_a_chosen_number(place: _Place) -> bool:
     """A module's constant, such as `SECONDS = 60.0`. Its value is a choice, which a test would only repeat."""
     statement = place.statement
-    if not (place.at_import and not place.scope and isinstance(statement, ast.Assign)):
+    if not (not place.scope and isinstance(statement, ast.Assign)):
         return False
     numbers = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
     return all(isinstance(node, numbers) for node in ast.walk(statement.value))
