@@ -104,14 +104,13 @@ def find(gallery: Gallery, least_cosine: float, thumbnails: Thumbnails = thumbna
 
 def _near(gallery: Gallery, least_cosine: float) -> tuple[list[tuple[int, int, float]], int]:
     """Pairs of images by falling cosine, each once, and how many were left out."""
-    found = {
-        (min(one, other), max(one, other)): float(cosine)
-        for one, (near, cosines) in enumerate(zip(gallery.near.tolist(), gallery.cosines, strict=True))
-        for other, cosine in zip(near, cosines, strict=True)
-        if cosine >= least_cosine
-    }
-    pairs = sorted(((*pair, cosine) for pair, cosine in found.items()), key=lambda pair: (-pair[2], pair))
-    return pairs[:MOST_PAIRS], max(0, len(pairs) - MOST_PAIRS)
+    ones, places = np.nonzero(gallery.cosines >= least_cosine)
+    ends = np.sort(np.column_stack([ones, gallery.near[ones, places]]), axis=1)
+    ends, kept = np.unique(ends, axis=0, return_index=True)
+    cosines = gallery.cosines[ones, places][kept]
+    order = np.argsort(-cosines, kind="stable")[:MOST_PAIRS]  # of equal cosines the first pair
+    pairs = [(*pair, cosine) for pair, cosine in zip(ends[order].tolist(), cosines[order].tolist(), strict=True)]
+    return pairs, len(ends) - len(pairs)
 
 
 def _table(gallery: Gallery, same: Sequence[tuple[int, int, float, float | None]]) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -21,6 +22,12 @@ DOUBTS = pa.schema(
 )
 """suggested: the other label that most neighbours have. doubt: see `doubtful`. neighbours: URIs, nearest first."""
 
+AT_ONCE = 10_000
+"""So many rows are one piece of the table: the URIs of a thousand neighbours each must not exceed Arrow's 2 GB."""
+
+_Row = tuple[float, float, int, str, list[str | None]]
+"""doubt, the weight of those with another label, photo, suggested, neighbours."""
+
 
 def doubtful(gallery: Gallery) -> pa.Table:
     """The photos of which a neighbour has another label: DOUBTS, the greatest doubt first.
@@ -30,7 +37,7 @@ def doubtful(gallery: Gallery) -> pa.Table:
     An image with equal bytes is no neighbour, whatever its label: `duplicates` has it.
     """
     uris, labels = gallery.column("uri"), gallery.column("label")
-    rows = []
+    rows: list[_Row] = []
     for photo, (image, label) in enumerate(zip(gallery.image.tolist(), labels, strict=True)):
         near = [
             (int(gallery.first[other]), max(float(cosine), 0.0))
@@ -46,6 +53,11 @@ def doubtful(gallery: Gallery) -> pa.Table:
         suggested = max(votes, key=lambda name: (votes[name], name))
         rows.append((against / whole, against, photo, suggested, [uris[other] for other, _ in near]))
     rows.sort(key=lambda row: (-row[0], -row[1], row[2]))
+    parts = [_table(gallery, rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
+    return pa.concat_tables([DOUBTS.empty_table(), *parts])
+
+
+def _table(gallery: Gallery, rows: Sequence[_Row]) -> pa.Table:
     chosen = gallery.photos.take(pa.array([photo for _, _, photo, _, _ in rows], pa.int64()))
     columns = {name: chosen[name] for name in ("uri", "image_id", "partition_key", "label")}
     columns |= {"suggested": [row[3] for row in rows], "doubt": [row[0] for row in rows]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from imagefeatures.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from imagefeatures.audits.gallery import Gallery
+
 HELP = "labels of a dataset that are probably wrong, and photos that are there twice"
 SHOWN = 10
 """How many rows of each table are printed."""
@@ -26,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--partition", action="append", metavar="PARTITION", help="of this partition; give it again for another"
     )
     parser.add_argument(
-        "--to", metavar="FOLDER", type=Path, help="write both tables there, labels.csv and duplicates.csv"
+        "--to",
+        metavar="FOLDER",
+        type=Path,
+        help="write both tables there, labels.csv and duplicates.csv, and search.json, how exact they are",
     )
     parser.add_argument(
         "--neighbours", type=int, default=10, metavar="N",
@@ -53,6 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
         f"{names.table_name(parsed.dataset)}, snapshot {found.snapshot}: {len(found.image):,} photos, "
         f"{len(found.first):,} different images"
     )
+    say(f"neighbours: {found.search}")
     doubts = labels.doubtful(found)
     _print_doubts(doubts, labelled=any(found.column("label")))
     pairs, left_out, unseen = duplicates.find(found, parsed.cosine)
@@ -70,7 +77,22 @@ def run(parsed: argparse.Namespace) -> int:
             path = parsed.to / f"{name}.csv"
             _write(table, path)
             say(f"{path}: {table.num_rows:,} rows")
+        (parsed.to / "search.json").write_text(json.dumps(_facts(found, parsed), indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _facts(found: Gallery, parsed: argparse.Namespace) -> dict[str, Any]:
+    """What the tables are of, and how their neighbours were found: docs/audits.md has the fields."""
+    return {
+        "dataset": parsed.dataset,
+        "snapshot": found.snapshot,
+        "photos": len(found.image),
+        "images": len(found.first),
+        "neighbours": found.near.shape[1],
+        "exact": found.recall is None,
+        "recall": found.recall,
+        "recall_images": found.sampled,
+    }
 
 
 def _print_doubts(doubts: pa.Table, labelled: bool) -> None:
@@ -107,10 +129,21 @@ def _print_more(table: pa.Table) -> None:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """CSV for people, whole under its name or not at all. A list of texts becomes one text, with a line for each."""
+    """CSV for people, whole under its name or not at all."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    draft = path.with_name(f".{path.name}.part")
+    with pyarrow.csv.CSVWriter(draft, _for_people(table.slice(0, 0)).schema) as writer:
+        for batch in table.to_batches():
+            writer.write(_for_people(pa.Table.from_batches([batch])))
+    draft.replace(path)
+
+
+def _for_people(table: pa.Table) -> pa.Table:
+    """A list of texts becomes one text, with a line for each; no text is a spreadsheet's formula."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.csv
 
     from imagefeatures import spreadsheets
 
@@ -123,6 +156,4 @@ def _write(table: pa.Table, path: Path) -> None:
             )
         if not pa.types.is_floating(field.type) and not pa.types.is_integer(field.type):
             table = table.set_column(index, field.name, spreadsheets.cells(table[field.name]))
-    draft = path.with_name(f".{path.name}.part")
-    pyarrow.csv.write_csv(table, draft)
-    draft.replace(path)
+    return table

@@ -64,7 +64,8 @@ def test_it_is_what_the_command_finds_and_is_computed_once(own_cache: Settings, 
     (pair,) = audit.first("duplicates", 0, 10)
     assert (pair["kind"], pair["label"], pair["other_label"]) == ("exact", NAUGHTY, "fig")
     assert KeptAudits(own_cache).of(layout) == audit  # another process of the server
-    assert sorted(path.name for path in audit.folder.iterdir()) == ["duplicates.csv", "facts.json", "labels.csv"]
+    kept = ["duplicates.csv", "facts.json", "labels.csv", "search.json"]
+    assert sorted(path.name for path in audit.folder.iterdir()) == kept
 
 
 def test_a_failure_is_said_and_not_tried_at_every_look(

@@ -77,14 +77,9 @@ def test_vectors_that_point_away_have_no_voice(settings: Settings, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("fruit")
-def test_partitions_are_chosen_and_too_many_photos_are_refused(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partition_without_photos_is_refused(settings: Settings) -> None:
     with pytest.raises(InputError, match=r"^features\.photos has no photos here$"):
         gallery.load(settings, "photos", 5, ["2026-12-24"])
-    monkeypatch.setattr(gallery, "MOST", 4)
-    with pytest.raises(InputError, match="has 5 photos here; up to 4 can be compared with each other: choose part"):
-        gallery.load(settings, "photos", 5)
 
 
 def test_vectors_of_two_models_are_not_compared(settings: Settings, tmp_path: Path) -> None:

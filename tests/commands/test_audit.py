@@ -31,6 +31,7 @@ def test_both_tables_are_printed_and_written(folder: str, tmp_path: Path, capsys
     assert first.startswith("features.photos, snapshot ")
     assert first.endswith(": 4 photos, 3 different images")
     assert lines == [
+        "neighbours: each image was compared with each other one",
         "labels: 4 photos have a neighbour with another label, 1 of them no other neighbour",
         f"  100%  {folder}/b.jpg  is pear, its neighbours are fig",
         f"  50%  {folder}/a.jpg  is fig, its neighbours are pear",
@@ -55,6 +56,7 @@ def test_without_labels_only_duplicates_are_looked_for(
     photos(settings, tmp_path, [("a.jpg", b"a", None, direction(0))])
     assert cli.main(["audit", "photos"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
+        "neighbours: each image was compared with each other one",
         "labels: there are none",
         "duplicates: 0 pairs of equal bytes, 0 of the same picture; 0 of all have two labels",
     ]

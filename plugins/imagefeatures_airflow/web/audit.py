@@ -52,10 +52,17 @@ async def audit(
 
     def show() -> HTMLResponse:
         from imagefeatures.audits import kept
+        from imagefeatures.audits.gallery import MOST_COMPARED
         from imagefeatures.background import UnderWay, Waits
 
         facts: dict[str, Any] = {"of": of, "view": view, "page": page, "on_a_page": ON_A_PAGE, "refresh": None}
-        facts |= {"most_photos": kept.MOST_PHOTOS, "most_seconds": kept.SECONDS, "audit": None, "why": None}
+        facts |= {
+            "most_photos": kept.MOST_PHOTOS,
+            "most_compared": MOST_COMPARED,
+            "most_seconds": kept.SECONDS,
+            "audit": None,
+            "why": None,
+        }
         if why := _too_much(of):
             return rendering.page(request, "audit.html", **facts | {"why": why})
         state = _audits(of.settings).of(of.layout)

@@ -19,9 +19,9 @@ from imagefeatures import stops
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.followed import FollowedRun
 from imagefeatures.layout import Layout
-from imagefeatures.progress import StepStatus, read_status
+from imagefeatures.progress import Status, StepStatus, read_status
 from imagefeatures.stops import Stop
-from imagefeatures_airflow.web.published import Unavailable
+from imagefeatures_airflow.web.published import Row, Unavailable
 from imagefeatures_airflow.web.threads import PAGE_SECONDS
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ _pool = ThreadPoolExecutor(2, thread_name_prefix="image features progress")
 class Look:
     """What the files of a run say.
 
-    steps: those that it has reached; the last one is under way, or all are finished. listed: None while its source is
-    not listed. reasons: how many objects it has rejected for each, the most frequent first. slowest: the shards that
-    took longest, of all steps. stop: what stopped it last.
+    steps: those that it has reached; the last one is under way, or all are finished. None of `of_row`. listed: None
+    while its source is not listed. reasons: how many objects it has rejected for each, the most frequent first.
+    slowest: the shards that took longest, of all steps. stop: what stopped it last.
     """
 
     steps: tuple[StepStatus, ...]
@@ -68,13 +68,14 @@ class Look:
 class _Watched:
     """A run that somebody watches. latest: the look that is under way, or the last one. started: when it began.
 
-    asked: when somebody asked for it last.
+    asked: when somebody asked for it last. seen: the last look that found the run's folder.
     """
 
     run: FollowedRun
     latest: Future[Look | None] | None = None
     started: float = 0.0
     asked: float = 0.0
+    seen: Look | None = None
 
     @property
     def idle(self) -> bool:
@@ -87,7 +88,11 @@ _watched: dict[Layout, _Watched] = {}
 
 
 async def look(layout: Layout) -> Look | None:
-    """How far the run is, at most FRESH_SECONDS ago; None when its folder is gone. Raises Unavailable."""
+    """How far the run is, at most FRESH_SECONDS ago. Raises Unavailable.
+
+    Register removes the run's folder when it has published it. From then on it is how far the run was when it was seen
+    last; None where nobody has looked before.
+    """
     try:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_latest(layout))), PAGE_SECONDS)
     except TimeoutError:
@@ -97,6 +102,11 @@ async def look(layout: Layout) -> Look | None:
     except ImageFeaturesError as error:
         kind = type(error).__name__
         raise Unavailable(f"The run's files cannot be read now ({kind}). Check the store of the lake.") from None
+
+
+def of_row(row: Row) -> Look:
+    """What the row of a published run says: whose folder is gone, and which nobody has looked at before."""
+    return Look((), row["listed"], tuple((reason, count) for reason, count in row["reasons"]), (), None)
 
 
 def _latest(layout: Layout) -> Future[Look | None]:
@@ -112,7 +122,7 @@ def _latest(layout: Layout) -> Future[Look | None]:
         fresh = time.monotonic() - watched.started < FRESH_SECONDS
         if watched.latest is None or (watched.latest.done() and (not fresh or watched.latest.exception())):
             watched.started = time.monotonic()
-            watched.latest = _pool.submit(_look, watched.run)
+            watched.latest = _pool.submit(_look, watched)
         return watched.latest
 
 
@@ -131,17 +141,20 @@ def _make_room() -> None:
         del _watched[min(idle, key=lambda layout: _watched[layout].asked)]
 
 
-def _look(run: FollowedRun) -> Look | None:
+def _look(watched: _Watched) -> Look | None:
+    run = watched.run
     status = read_status(run.layout, run)
-    if status is None:
-        return None
+    seen = watched.seen
+    if status is None or (seen and status.behind(Status(status.run_id, seen.steps))):
+        return seen  # the folder is gone, or on its way: no work is undone
     receipts, reasons = run.known_receipts(), Counter[str]()
     for receipt in receipts:
         reasons.update(receipt.reasons)
-    return Look(
+    watched.seen = Look(
         steps=status.steps,
         listed=status.steps[0].total,
         reasons=tuple(sorted(reasons.items(), key=lambda counted: (-counted[1], counted[0]))),
         slowest=tuple(heapq.nlargest(SLOWEST, receipts, key=lambda receipt: receipt.seconds)),
         stop=stops.last(run.layout),
     )
+    return watched.seen

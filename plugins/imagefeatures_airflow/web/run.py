@@ -26,7 +26,7 @@ from imagefeatures.settings import Settings
 from imagefeatures.stops import STOPPED, Stop
 from imagefeatures_airflow.web import access, downloads, rendering, unpublished
 from imagefeatures_airflow.web.datasets import current_settings, history, visible_dataset
-from imagefeatures_airflow.web.looks import Look, look
+from imagefeatures_airflow.web.looks import Look, look, of_row
 from imagefeatures_airflow.web.partitions import NotShown
 from imagefeatures_airflow.web.published import Row, published
 from imagefeatures_airflow.web.threads import in_thread
@@ -100,6 +100,9 @@ async def progress(request: Request, user: access.User, dag_id: str, run_id: str
         raise NotShown(f"{dag_id} fills no dataset, or none that you may see.")
     found = await in_thread(lambda: known_to_airflow(user, settings, dag_id, run_id))
     seen = await look(found.layout) if found.layout and found.tasks.under_way else None
+    if found.layout and found.tasks.under_way and not seen:  # register has removed its folder, and goes on
+        rows = (await published(settings)).get(name, [])
+        seen = next((of_row(row) for row in rows if row["run_id"] == found.layout.run_id), None)
     html = await in_thread(lambda: rendering.part(request, "progress.html", **progress_facts(found, seen)))
     return JSONResponse({"under_way": found.tasks.under_way, "planned": found.layout is not None, "html": html})
 

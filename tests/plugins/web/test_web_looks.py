@@ -27,7 +27,8 @@ def of_receipts(looks: Any, monkeypatch: pytest.MonkeyPatch, each: int) -> list[
     """Looks that find so many receipts in each run. Returns the partitions of those whose receipts were read."""
     read: list[str] = []
 
-    def look(run: Any) -> None:
+    def look(watched: Any) -> None:
+        run = watched.run
         if not run.receipts_known:
             read.append(run.layout.partition)
             run._receipts["ingest"] = dict.fromkeys(range(each))

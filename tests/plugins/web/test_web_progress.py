@@ -13,7 +13,7 @@ import httpx
 import pytest
 from airflow.utils.state import DagRunState, TaskInstanceState
 
-from imagefeatures import manifest
+from imagefeatures import manifest, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.run_params import RunParams
@@ -21,9 +21,10 @@ from imagefeatures.settings import Settings
 from imagefeatures.steps import INGEST, ingest
 from support.photos import fill, jpeg
 from support.shared import PARTITION
-from support.web import PAGE, Page, Site, dag_run_is, request, return_from_plan, user
+from support.web import PAGE, Page, Site, dag_run_is, publish, request, return_from_plan, runs_row, user
 
 DAG, DAG_RUN = "features_lots", "manual__watched"
+FACTS = ("Listed 6", "Rejected so far 1")
 PATH = f"{PAGE}/dags/{DAG}/runs/{DAG_RUN}/progress"
 
 
@@ -86,6 +87,30 @@ def test_what_is_done_moves_with_the_receipts_until_the_run_is_over(site: Site, 
     dag_run_is(DAG, DAG_RUN, DagRunState.SUCCESS)
     assert asked(site)["under_way"] is False
     assert not [name for _, name, _ in site.page(f"/dags/{DAG}/runs/{DAG_RUN}").attributes if name == "data-follow"]
+
+
+def test_what_is_counted_stays_while_register_removes_the_folder_and_until_its_dag_run_is_over(
+    site: Site, run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import looks
+
+    for shard in range(6):
+        ingest.run_shard(run, shard)
+    before = asked(site)
+    storage.delete(run.layout.receipt(INGEST, 5))  # a folder goes file by file
+    assert of_ingest(asked(site)) == of_ingest(before)
+    storage.delete_folder(run.layout.run)
+    gone = asked(site)
+    assert gone["under_way"]
+    assert of_ingest(gone) == of_ingest(before)
+    assert all(fact in Page(gone["html"]).text for fact in FACTS)
+    monkeypatch.setattr(looks, "_watched", {})  # another process of the server, which has not looked before
+    assert "Listed not yet" in Page(asked(site)["html"]).text
+    row = {"run_id": run.run_id, "listed": 6, "registered": 5}
+    publish(settings, runs_row("lots", PARTITION, {"EMPTY_FILE": 1}, **row))
+    published = Page(asked(site)["html"]).text
+    assert all(fact in published for fact in FACTS)
+    assert "EMPTY_FILE" in published
 
 
 def test_a_run_that_is_not_planned_yet_can_be_watched_too(site: Site, settings: Settings) -> None:
