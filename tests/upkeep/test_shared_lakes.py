@@ -131,6 +131,24 @@ def test_commits_of_a_copied_catalog_are_nobodys_past_however_old(history: Histo
 
 
 @pytest.mark.long
+def test_a_publication_removes_no_commit_of_a_copied_catalog_however_old(history: History) -> None:
+    copied, own = replace(history.settings, catalog=f"sqlite:///{history.lake}/copy.db"), history.settings
+    shutil.copy(history.lake / "catalog.db", history.lake / "copy.db")
+    history.settings = copied
+    history.publish(DAYS[0])
+    theirs, metadata = history.table().scan().to_arrow(), history.table().metadata_location
+    history.settings = own
+    commit(history.table(), 25)
+    before = len(history.table().metadata.snapshots)
+    history.now += dt.timedelta(days=40)
+    history.publish(DAYS[1])
+    assert len(history.table().metadata.snapshots) < before  # its clean-up had old versions to look for
+    history.settings = copied
+    assert history.table().metadata_location == metadata
+    assert history.table().scan().to_arrow().equals(theirs)
+
+
+@pytest.mark.long
 def test_a_folder_behind_a_link_is_left(history: History, write: Write, tmp_path: Path) -> None:
     stray, photos = write(STRAY, 90), history.lake / "warehouse/features/photos"
     for folder in (photos, history.lake / "quarantine"):
