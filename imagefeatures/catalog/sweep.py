@@ -178,7 +178,9 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
     spared = set()
     current = plain_uri(table.metadata_location)
     own = {current, *past.log_of(table.metadata)}
-    files = {stored.uri: stored for stored in listed if METADATA in stored.uri.rpartition("/")[2]}
+    # Beside each file in a folder Spark leaves one with its checksums, .….metadata.json.crc.
+    names = {stored.uri: stored.uri.rpartition("/")[2] for stored in listed}
+    files = {one.uri: one for one in listed if METADATA in names[one.uri] and not names[one.uri].endswith(".crc")}
     oldest_own = min((files[uri].modified or 0 for uri in own if uri in files), default=0)
     if files.keys() - own:
         own |= past.forgotten_by_log(table, files)

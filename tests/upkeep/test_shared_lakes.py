@@ -194,3 +194,15 @@ def test_what_is_of_tables_and_datasets_that_nothing_here_knows_is_not_touched(h
     (history.settings.datasets / "theirs.yaml").touch()
     assert work.upkeep(history.settings, dry_run=False, now=history.now).unknown == set()
     assert [other.exists() for other in others] == [True, False, False]
+
+
+@pytest.mark.long
+def test_the_checksums_that_spark_leaves_beside_metadata_are_no_other_tables(history: History) -> None:
+    current = Path(history.table().metadata_location.removeprefix("file://"))
+    checksums = current.with_name(f".{current.name}.crc")
+    checksums.write_bytes(b"crc\x00\x00\x00\x02\x00\xff\xfe")
+    history.date_files()
+    history.now += dt.timedelta(days=8)
+    assert refused(history) == []
+    assert not checksums.exists()
+    history.read_everything()
