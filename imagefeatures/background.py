@@ -22,6 +22,12 @@ from typing import IO
 AGAIN_SECONDS = 300.0
 """After a failure a command is not tried again for so long, however often somebody looks."""
 
+BOUNDED = (
+    "import runpy, signal, sys; signal.alarm(int(sys.argv.pop(1))); "
+    "runpy.run_module('imagefeatures.cli', run_name='__main__', alter_sys=True)"
+)
+"""What an interpreter runs that ends after so many seconds, also where its server, which would end it, has gone."""
+
 log = logging.getLogger(__name__)
 
 Command = AbstractContextManager[Sequence[str]]
@@ -62,7 +68,7 @@ class Background:
     """Runs commands for any number of threads and processes of a server: one at a time in all of them.
 
     what: they make, for messages: `map`. cache: the folder with the lock. A command holds it as long as it lives, so
-    one that outlives its server is waited for too.
+    one that outlives its server is waited for too; it ends by itself a second after it would have been ended.
     """
 
     def __init__(self, what: str, bounds: Bounds, cache: Path) -> None:
@@ -125,7 +131,7 @@ class Background:
 
     def _started(self, arguments: Sequence[str], said: IO[bytes], lock: int) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, code of our own, names of runs
-            [sys.executable, "-m", "imagefeatures.cli", *arguments],
+            [sys.executable, "-c", BOUNDED, str(math.ceil(self._bounds.seconds) + 1), *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

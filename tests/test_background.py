@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -70,6 +71,32 @@ def test_a_command_that_takes_too_long_is_ended_and_tried_again_later(
     assert "exit status -9" in caplog.text
     monkeypatch.setattr(background, "AGAIN_SECONDS", 0.0)
     assert isinstance(run(commands, "one", "--help"), UnderWay)
+
+
+ORPHANED = """
+import os, signal, sys
+from contextlib import nullcontext
+from pathlib import Path
+from imagefeatures.background import Background, Bounds
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+commands = Background("map", Bounds(5, 4 << 30), folder)
+commands.run("one", nullcontext(()))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.long
+def test_a_command_whose_server_is_killed_ends_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "imagefeatures").mkdir()
+    (tmp_path / "imagefeatures" / "__init__.py").touch()
+    # It uses no processor, of which there is a bound too.
+    (tmp_path / "imagefeatures" / "cli.py").write_text("import time\ntime.sleep(200)\n")
+    ended = subprocess.run([sys.executable, "-c", ORPHANED, str(tmp_path)])
+    assert ended.returncode == -signal.SIGKILL
+    waits = run(Background("map", BOUNDS, tmp_path), "other", "--help")
+    assert waits == Waits("Another map is under way in another process of the server; this one begins after it.")
+    until(lambda: isinstance(run(Background("map", BOUNDS, tmp_path), "other", "--help"), UnderWay), 100)
 
 
 def test_a_command_that_cannot_be_begun_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

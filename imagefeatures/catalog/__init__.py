@@ -16,6 +16,7 @@ records       tables that keep what was done, a row for each time
 statistics    the table of what partitions are like: replaced, read, taken out, forgotten
 purge         takes the rows of single images out of a table, its snapshots and its folder
 retention     bounds a table's past, and deletes what is beyond it
+past          the metadata files of its own, also those that its log has forgotten
 tags          names in it the runs whose rows stand
 sweep         finds and deletes the files in a table's folder that nothing names
 undo          takes a run out of the tables again that was refused after its first commit

@@ -9,7 +9,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
 
 from imagefeatures import layout, names, storage
-from imagefeatures.catalog import connect, repair, retention
+from imagefeatures.catalog import connect, past, repair
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO
 from imagefeatures.catalog.repair import State
 from imagefeatures.errors import CatalogRefused
@@ -26,7 +26,7 @@ def refuse(catalog: Catalog) -> None:
     lake = catalog.properties[LAKE]
     folder = f"{layout.table_folder(lake, names.RUNS)}/metadata"
     # The first version, 0, may be of a run that is making the table, or was ended as it did.
-    left = [name for name in storage.names(folder) if retention.version(name)]
+    left = [name for name in storage.names(folder) if past.version(name)]
     if left and not _knows_runs(catalog):  # a run may have made it meanwhile
         raise CatalogRefused(
             f"{lake} has tables that {connect.describe(catalog.properties['uri'])} does not know, such as "

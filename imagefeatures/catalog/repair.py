@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from imagefeatures import names, storage
-from imagefeatures.catalog import connect, guards, retention
+from imagefeatures.catalog import connect, guards, past
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO, plain_uri
 from imagefeatures.catalog.sql_catalog import LakeSqlCatalog
 from imagefeatures.catalog.tags import SIGNATURE
@@ -247,4 +247,4 @@ def _log(state: State) -> list[str]:
 
 def version(uri: str) -> int:
     """The number that a metadata file's name begins with."""
-    return retention.version(uri.rpartition("/")[2]) or 0
+    return past.version(uri.rpartition("/")[2]) or 0

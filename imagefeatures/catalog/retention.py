@@ -10,6 +10,7 @@ the last of a snapshot's files to go, so whatever interrupts a clean-up, the nex
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -26,7 +27,9 @@ from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, storage
+from imagefeatures.catalog import past
 from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.errors import CatalogRefused
 from imagefeatures.settings import Retention
 
 VERSIONS_KEPT = 20
@@ -139,7 +142,7 @@ def remove_expired(table: Table, lake: str) -> int:
         # A run that was published meanwhile has no staging folder any more, and its files may be among these.
         if table.refresh().metadata_location == version:
             # Lists last, as they lead to the manifests, and manifests to the data files.
-            for uris in (files, manifests, lists, _old_versions(table)):
+            for uris in (files, manifests, lists, *([uri] for uri in _old_versions(table))):
                 deleted += delete_files(filter(inside, uris), table)
             return deleted
     return deleted  # others publish all the time: the next clean-up finds the same
@@ -224,23 +227,20 @@ def _may_be_published(file: str, lake: str) -> bool:
     return any(storage.exists(run_file) for run_file in layout.run_files_of(file, lake))
 
 
-def version(name: str) -> int | None:
-    """The version of a table that a metadata file holds, by its name; None for the name of any other file.
-
-    >>> version("00012-5f9a.metadata.json"), version("snap-12.avro")
-    (12, None)
-    """
-    match = re.fullmatch(r"(\d+)-[^/]+\.metadata\.json", name)
-    return int(match.group(1)) if match else None
-
-
 def _old_versions(table: Table) -> list[str]:
-    """Files of earlier versions of the metadata that the table has forgotten: of a time when it kept them for ever."""
+    """Files of earlier versions of the metadata that the table has forgotten: of a time when it kept them for ever.
+
+    Oldest first, so that whatever interrupts their removal, the later ones still lead to what is left. Those that
+    another catalog has committed to the same folder are not among them.
+    """
     folder, _, current = plain_uri(table.metadata_location).rpartition("/")
-    known = {plain_uri(entry.metadata_file) for entry in table.metadata.metadata_log}
-    oldest_kept = (version(current) or 0) - VERSIONS_KEPT
-    found = {f"{folder}/{name}": version(name) for name in storage.names(folder)}
-    return [uri for uri, number in found.items() if number is not None and number < oldest_kept and uri not in known]
+    known = past.log_of(table.metadata)
+    oldest_kept = (past.version(current) or 0) - VERSIONS_KEPT
+    found = {f"{folder}/{name}": past.version(name) for name in storage.names(folder)}
+    old = {uri for uri, number in found.items() if number is not None and number < oldest_kept and uri not in known}
+    with contextlib.suppress(CatalogRefused):  # a damaged one, of which upkeep tells
+        return sorted(old & past.forgotten_by_log(table, found)) if old else []
+    return []
 
 
 def _is_below(folder: str, uri: str) -> bool:

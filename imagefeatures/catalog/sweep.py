@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from pyiceberg.manifest import ManifestFile, read_manifest_list
-from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
-from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, storage
-from imagefeatures.catalog import attempts, retention
+from imagefeatures.catalog import attempts, past, retention
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.guards import RELOCATE
 from imagefeatures.errors import CatalogRefused, StoreRefused
@@ -130,7 +128,7 @@ class TableSweep:
     def _named(self, without: Collection[int] = ()) -> set[str]:
         """Every file that the table's metadata and its snapshots name. without: ids of snapshots that do not count."""
         metadata = self.table.metadata
-        files = [self.table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)]
+        files = [self.table.metadata_location, *past.log_of(metadata)]
         files += [one.statistics_path for one in metadata.statistics if one.snapshot_id not in without]
         files += [one.statistics_path for one in metadata.partition_statistics if one.snapshot_id not in without]
         lists = [one.manifest_list for one in metadata.snapshots if one.snapshot_id not in without]
@@ -178,16 +176,17 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
     those that tell of no file and may be anybody's: a creation that lost a race leaves one.
     """
     spared = set()
-    log = [plain_uri(entry.metadata_file) for entry in table.metadata.metadata_log]
     current = plain_uri(table.metadata_location)
-    own = {current, *log}
-    files = {stored.uri: stored for stored in listed if METADATA in stored.uri.rpartition("/")[2]}
+    own = {current, *past.log_of(table.metadata)}
+    # Beside each file in a folder Spark leaves one with its checksums, .….metadata.json.crc.
+    names = {stored.uri: stored.uri.rpartition("/")[2] for stored in listed}
+    files = {one.uri: one for one in listed if METADATA in names[one.uri] and not names[one.uri].endswith(".crc")}
     oldest_own = min((files[uri].modified or 0 for uri in own if uri in files), default=0)
     if files.keys() - own:
-        own |= _past(table, log, files)
+        own |= past.forgotten_by_log(table, files)
     versions = {uri: _version(uri) for uri in own}
     for uri in sorted(files.keys() - own):
-        other = _read(table, uri)
+        other = past.read(table, uri)
         if other is None:  # removed meanwhile, by a commit
             continue
         if other.table_uuid != table.metadata.table_uuid and not other.snapshots:
@@ -208,36 +207,8 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
     return spared
 
 
-def _past(table: Table, log: list[str], files: Collection[str]) -> set[str]:
-    """The metadata files that a table's log has forgotten, and that the logs of its own earlier files still name.
-
-    Versions that were told to keep them have left them. By their number alone they would not be told from those of a
-    copied catalog that has committed long ago. log: oldest first. files: those that are there.
-    """
-    past = set(log)
-    while oldest := next((uri for uri in log if uri in files), None):
-        earlier = _read(table, oldest)
-        log = [plain_uri(entry.metadata_file) for entry in earlier.metadata_log] if earlier else []
-        if past.issuperset(log):
-            break
-        past |= set(log)
-    return past
-
-
-def _read(table: Table, uri: str) -> TableMetadata | None:
-    try:
-        return FromInputFile.table_metadata(table.io.new_input(uri))
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # whatever a damaged file makes pyiceberg raise
-        raise CatalogRefused(
-            f"{'.'.join(table.name())}: {uri} cannot be read ({type(error).__name__}), so it is not known whose it is; "
-            "nothing is swept there. If it is nobody's, remove it"
-        ) from None
-
-
 def _version(uri: str) -> int:
-    return retention.version(uri.rpartition("/")[2]) or 0
+    return past.version(uri.rpartition("/")[2]) or 0
 
 
 def _depth(uri: str) -> int:

@@ -48,7 +48,7 @@ class DenyList:
 def read(lake: str) -> DenyList:
     """The list as it is now. Raises AuditFailed where its key or a file of it is lost or damaged."""
     folder = _list_folder(lake)
-    if not (files := storage.names(folder)):
+    if not (files := documents(folder)):
         return DenyList()
     key = _key(lake)
     if key is None:
@@ -65,8 +65,8 @@ def read(lake: str) -> DenyList:
 
 def state(lake: str) -> str:
     """Changes when a request begins, when it is on the list, and when it is done: what was kept before may name it."""
-    pending = storage.names(f"{forgotten_folder(lake)}/pending")
-    return f"{len(storage.names(_list_folder(lake)))} {' '.join(pending)}"
+    pending = documents(f"{forgotten_folder(lake)}/pending")
+    return f"{len(documents(_list_folder(lake)))} {' '.join(pending)}"
 
 
 def add(lake: str, request: str, image_ids: Iterable[str], uris: Iterable[str]) -> list[str]:
@@ -83,6 +83,11 @@ def add(lake: str, request: str, image_ids: Iterable[str], uris: Iterable[str]) 
     # Named by its content: what a worker has read of a name once is so for good.
     storage.write(f"{_list_folder(lake)}/{request}-{hashlib.sha256(content).hexdigest()[:8]}.json", content)
     return hashes
+
+
+def documents(folder: str) -> list[str]:
+    """The names of the files in a folder below `forgotten`, without what is, or was left, half written there."""
+    return [name for name in storage.names(folder) if name.endswith(".json")]
 
 
 def _hash(key: bytes, kind: str, text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from imagefeatures import sealed, storage
+from imagefeatures.forget import deny
 from imagefeatures.layout import forgotten_folder
 
 
@@ -48,7 +49,7 @@ def keep(lake: str, request: Pending) -> None:
 
 def all_of(lake: str) -> Iterator[Pending]:
     """Every request that is not done, oldest first. Raises AuditFailed for a file that is damaged."""
-    for name in storage.names(_folder(lake)):
+    for name in deny.documents(_folder(lake)):
         uri = f"{_folder(lake)}/{name}"
         content = sealed.decode(uri, storage.read(uri))
         yield Pending(

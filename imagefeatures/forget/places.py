@@ -70,11 +70,6 @@ def kept_rejects(lake: str, wanted: Wanted) -> list[str]:
     return [stored.uri for stored in found if stored.uri.rpartition("/")[2] in wanted.image_ids]
 
 
-def written_to(lake: str) -> tuple[str, ...]:
-    """Where a killed process may have left the beginning of a file with an image's bytes, or of its rows."""
-    return layout.warehouse(lake), layout.staging(lake), layout.kept_rejects(lake)
-
-
 class Exports(NamedTuple):
     """Other files below the lake. holding: exports that hold a wanted image; one with a slash at its end is a folder.
 

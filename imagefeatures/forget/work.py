@@ -88,8 +88,6 @@ class _Work:
                 "try again"
             )
         self._clear_cache()
-        for folder in places.written_to(self._lake):
-            storage.abort_old_uploads(folder)
         self._count_anew()
         self._measure_anew()
         self._tell(hashes)
@@ -117,6 +115,9 @@ class _Work:
 
     def search(self) -> bool:
         """Look for the images, and remove what holds one. Returns whether there was anything."""
+        if self.report.done:
+            # What a killed process had begun to write: an image's bytes, its rows, or a request with its id.
+            storage.abort_old_uploads(self._lake, ended=True)
         there = purge.holding_tables(self._catalog)
         found = [(table, purge.find(table, self._lake, self._wanted)) for table in there]
         places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})

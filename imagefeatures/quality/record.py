@@ -17,7 +17,8 @@ import pyarrow as pa
 from imagefeatures import names, read, schemas
 from imagefeatures.catalog import retention, statistics, tables
 from imagefeatures.columns import images_per_second
-from imagefeatures.errors import CatalogError
+from imagefeatures.dataset_files import find_dataset
+from imagefeatures.errors import CatalogError, DatasetError, SettingsError
 from imagefeatures.quality import judge
 from imagefeatures.quality.declared import LEVEL, Alerts
 from imagefeatures.quality.drift import drift
@@ -73,7 +74,7 @@ def renew(dataset: str, partition: str, before: Sequence[Row], settings: Setting
             statistics.remove(catalog, dataset, partition, before[0]["run_id"])
             return
         said = {row["table"]: row["alerts"] for row in before}
-        rows = _computed(catalog, settings, run, runs, Alerts())
+        rows = _computed(catalog, settings, run, runs, _declared(dataset, settings))
         table = tables.open_table(catalog, settings, names.STATISTICS)
         _write(catalog, settings, table, run, [row | {"alerts": said.get(row["table"], [])} for row in rows])
 
@@ -89,6 +90,14 @@ def outputs_of(run: Row) -> Iterator[tuple[str, str, str]]:
             yield table, further[table], models[further[table]]
         else:
             yield table, run["model"], run["fingerprint"]
+
+
+def _declared(dataset: str, settings: Settings) -> Alerts:
+    """The alerts of the dataset file, by which drift is measured; the usual ones where no such file can be read."""
+    try:
+        return find_dataset(settings.datasets, dataset).alerts or Alerts()
+    except (DatasetError, SettingsError):  # rows leave the tables of a dataset whose file is gone, too
+        return Alerts()
 
 
 def _computed(catalog: Catalog, settings: Settings, run: Row, runs: Sequence[Row], alerts: Alerts) -> list[Row]:

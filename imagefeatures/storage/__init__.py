@@ -232,14 +232,15 @@ def delete_folder(uri: str) -> None:
     _store(scheme).delete_folder(path.rstrip("/") + "/")
 
 
-def abort_old_uploads(folder: str) -> int:
+def abort_old_uploads(folder: str, *, ended: bool = False) -> int:
     """Abort multipart uploads below a folder URI that are unfinished after a day. Returns how many.
 
-    In a file system these are the hidden files that killed processes have left; they are removed. Raises no error of
-    the store: if it cannot list or abort uploads, they stay.
+    In a file system these are the hidden files that killed processes have left; they are removed. ended: there also
+    younger ones, of processes that have ended, where the file system has locks. Raises no error of the store: if it
+    cannot list or abort uploads, they stay.
     """
     scheme, path = _split(folder)
-    return _store(scheme).abort_old_uploads(path.rstrip("/") + "/")
+    return _store(scheme).abort_old_uploads(path.rstrip("/") + "/", ended)
 
 
 def _source_store(scheme: str, access: Access | None) -> Store:

@@ -19,6 +19,7 @@ from typing import Any
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import durable, modes
+from imagefeatures.storage.locks import hold, locked
 from imagefeatures.storage.objects import OLD, ObjectMissing
 from imagefeatures.storage.s3_responses import check_is_s3
 
@@ -37,16 +38,25 @@ def hidden_name(target: Path) -> Path:
     return target.with_name(f".draft-{secrets.token_hex(8)}")
 
 
-def remove_old(folder: str) -> int:
-    """Remove the hidden files below a folder that killed processes have left. Returns how many. Raises nothing."""
+def remove_old(folder: str, ended: bool = False) -> int:
+    """Remove the hidden files below a folder that killed processes have left. Returns how many. Raises nothing.
+
+    ended: also those younger than a day that no process of this machine holds.
+    """
     count, before = 0, time.time() - OLD.total_seconds()
     for place, _, names in os.walk(folder):
         for hidden in (Path(place, name) for name in names if _HIDDEN.fullmatch(name)):
-            with contextlib.suppress(OSError):  # another process removes it too; or may not, and the next one tries
-                if hidden.lstat().st_mtime < before:
+            # Another process removes it too; or may not, and the next one tries.
+            with contextlib.suppress(OSError, ObjectMissing):
+                if hidden.lstat().st_mtime < before or (ended and _is_free(hidden)):
                     hidden.unlink()
                     count += 1
     return count
+
+
+def _is_free(hidden: Path) -> bool:
+    with locked(f"file://{hidden}") as free:
+        return free
 
 
 class LocalDraft:
@@ -61,6 +71,7 @@ class LocalDraft:
             self._is_nameless = descriptor is not None
             if descriptor is None:
                 descriptor = modes.create(str(self._draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            hold(descriptor)
             self._file = io.FileIO(descriptor, "w")
         except OSError as error:
             raise durable.write_failed(path, error) from error
@@ -76,8 +87,8 @@ class LocalDraft:
             os.fsync(self._file.fileno())
             if self._is_nameless:  # a link alone could not replace the target
                 _link(self._file.fileno(), self._draft)
-            self._file.close()
             self._draft.replace(self._target)
+            self._file.close()  # only now: without its lock the draft is taken for a dead process's
             durable.sync_folder(self._target.parent)
         except OSError as error:
             raise self._failed(error) from error

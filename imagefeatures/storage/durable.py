@@ -6,12 +6,15 @@ a file must not be written before the file and the name of the file are on the d
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import modes
+from imagefeatures.storage.locks import hold
 from imagefeatures.usage import traffic
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -46,17 +49,26 @@ def make_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:
-    """Write a new file; one that cannot be written whole is removed.
+    """Write a new file as `written` does. Raises OSError."""
+    with written(path, data):
+        pass
+
+
+@contextlib.contextmanager
+def written(path: Path, data: bytes | memoryview) -> Iterator[None]:
+    """Write a new file, and hold its lock in the block; one that cannot be written whole is removed.
 
     Its name is not safe yet: `sync_folder` follows once the name is final. Raises OSError.
     """
     with open(path, "xb", buffering=0, opener=modes.create) as file:
+        hold(file.fileno())
         try:
             write_all(file.fileno(), data)
             os.fsync(file.fileno())
         except OSError:
             path.unlink()
             raise
+        yield
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

@@ -66,11 +66,11 @@ class LocalStore:
         written = True
         try:
             try:
-                durable.write_file(draft, data)
-                if only_if_absent:
-                    _put_if_absent(draft, target)
-                else:
-                    draft.replace(target)
+                with durable.written(draft, data):  # held until it has its name: it is no dead process's
+                    if only_if_absent:
+                        _put_if_absent(draft, target)
+                    else:
+                        draft.replace(target)
             except FileExistsError:
                 written = False
             finally:
@@ -96,8 +96,8 @@ class LocalStore:
         except OSError as error:
             raise durable.write_failed(path, error) from error
 
-    def abort_old_uploads(self, path: str) -> int:
-        return drafts.remove_old(path)
+    def abort_old_uploads(self, path: str, ended: bool = False) -> int:
+        return drafts.remove_old(path, ended)
 
 
 def _put_if_absent(draft: Path, target: Path) -> None:

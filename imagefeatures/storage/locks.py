@@ -30,3 +30,9 @@ def locked(uri: str) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def hold(descriptor: int) -> None:
+    """Hold the lock of a new file for as long as it is open. On a file system without locks nothing holds it."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,7 +17,7 @@ from pyiceberg.table.refs import SnapshotRef
 from pyiceberg.table.snapshots import Snapshot, SnapshotLogEntry
 from pyiceberg.table.sorting import SortOrder
 
-from imagefeatures.catalog import retention
+from imagefeatures.catalog import past, retention
 from imagefeatures.settings import Retention
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -137,18 +137,23 @@ def test_a_tables_own_files_lie_below_its_folder(uri: str, own: bool) -> None:
     assert retention._is_below("file:///lake/t", uri) is own
 
 
-def test_forgotten_versions_of_the_metadata_are_those_beyond_the_number_kept(tmp_path: Path) -> None:
-    """Of version 30 the earlier twenty are kept, and those that the table still names."""
+def test_forgotten_versions_of_the_metadata_are_those_beyond_the_number_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of version 30 the earlier twenty are kept, those that the table still names, and those of another catalog."""
     for number in range(31):
         (tmp_path / f"{number:05}-ab.metadata.json").touch()
+        (tmp_path / f"{number:05}-cd.metadata.json").touch()
+    own = {f"file://{tmp_path}/{number:05}-ab.metadata.json" for number in range(31)}
+    monkeypatch.setattr(past, "forgotten_by_log", lambda _, files: own & files.keys())
     for other in ("snap-1.avro", "00001-ab-m0.avro", "00002.metadata.json", "x00003-ab.metadata.json"):
         (tmp_path / other).touch()
     named = SimpleNamespace(metadata_file=f"file://{tmp_path}/00004-ab.metadata.json")
     table = SimpleNamespace(
         metadata_location=f"file://{tmp_path}/00030-ab.metadata.json", metadata=SimpleNamespace(metadata_log=[named])
     )
-    forgotten = [Path(uri).name[:5] for uri in retention._old_versions(cast("Table", table))]
-    assert forgotten == [f"{number:05}" for number in range(10) if number != 4]
+    forgotten = [Path(uri).name[:8] for uri in retention._old_versions(cast("Table", table))]
+    assert forgotten == [f"{number:05}-ab" for number in range(10) if number != 4]
     table.metadata_location = f"file://{tmp_path}/of-another-writer.json"
     assert retention._old_versions(cast("Table", table)) == []
 

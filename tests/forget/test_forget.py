@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imagefeatures import read
+from imagefeatures import read, storage
 from imagefeatures.catalog import purge, records, tables
 from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.forget import deny, pending, places, work
@@ -132,19 +131,34 @@ def test_a_run_that_had_fetched_it_before_is_not_published(place: Planted, monke
         register.register(run.layout.run_file, place.settings)
 
 
-def test_what_killed_processes_had_begun_to_write_goes_too(settings: Settings) -> None:
+def test_what_killed_processes_had_begun_to_write_goes_too_however_young(settings: Settings) -> None:
     lake = Path(settings.lake.removeprefix("file://"))
-    begun = [
-        lake / folder / f".draft-{7:016x}" for folder in ("staging/birds/d/r/ingest", "quarantine/birds/d/CORRUPT")
-    ]
+    folders = ("staging/birds/d/r/ingest", "quarantine/birds/d/CORRUPT", "forgotten/pending", "forgotten/list")
+    begun = [lake / folder / f".draft-{7:016x}" for folder in folders]
     for path in begun:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"bytes of an image")
-        os.utime(path, (time.time() - 2 * 86_400,) * 2)
     work.forget(request(["f" * 64], dry_run=True), "ada", settings)
-    assert [path.exists() for path in begun] == [True, True]
-    work.forget(request(["f" * 64]), "ada", settings)
-    assert [path.exists() for path in begun] == [False, False]
+    assert [path.exists() for path in begun] == [True] * 4
+    assert not deny.read(settings.lake)  # what nobody has written to its end is no list
+    (report,) = work.forget(request(["f" * 64]), "ada", settings)
+    assert [path.exists() for path in begun] == [False] * 4
+    assert report.unreadable == set()
+
+
+def test_what_another_process_writes_meanwhile_is_written(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.replace
+
+    def meanwhile(draft: Path, target: Path) -> None:
+        if str(target).endswith("/new"):
+            work.forget(request(["f" * 64]), "ada", settings)
+        real(draft, target)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    uri = f"{settings.lake}/staging/birds/d/r/new"
+    storage.write(uri, b"bytes of an image")
+    assert storage.read(uri) == b"bytes of an image"
+    assert read.table(settings, "forgotten").num_rows == 1
 
 
 def test_what_names_no_image_is_refused_by_name(settings: Settings) -> None:

@@ -212,3 +212,23 @@ def test_what_interrupts_a_withdrawal_leaves_no_statistics_of_what_is_gone(
     unpublish.withdraw("photos", FIRST, params, "ada", settings)
     assert read.table(settings, "statistics").num_rows == 0
     assert read.runs(settings, "photos") == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("declared", "reference"), [("alerts: {window: 1, drift: 0.05}", 1), ("limts: {}", 3)])
+def test_drift_is_measured_anew_by_the_alerts_of_the_dataset_file(
+    settings: Settings, declared: str, reference: int
+) -> None:
+    """By the usual ones where the file cannot be read."""
+    days = [f"2026-11-0{day}" for day in range(1, 5)]
+    alerts = Alerts(window=1, drift=0.05)
+    for number, day in enumerate(days[:-1]):
+        measured(settings, day, publish(settings, day, clouds(number)), alerts)
+    last = publish(settings, days[-1], clouds(9, 70, shift=2.0), ids=ids(days[-1], 70))
+    before = measured(settings, days[-1], last, alerts)
+    assert (before["reference"], [name for name, _ in before["alerts"]]) == (days[2:3], ["drift"])
+    (settings.datasets / "photos.yaml").write_text(f"name: photos\nsource: s3://b/{{partition}}/\n{declared}\n")
+    work.forget(request([PERSON]), "ada", settings)
+    row = next(row for row in read.table(settings, "statistics").to_pylist() if row["partition_key"] == days[-1])
+    assert (row["pictures"], row["alerts"]) == (69, before["alerts"])
+    assert row["reference"] == days[3 - reference : 3]

@@ -24,6 +24,13 @@ draft.write(b"bytes of an image")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+KILLED_BEFORE_ITS_NAME = """
+import os, signal, sys
+from imagefeatures import storage
+os.replace = lambda *_: (print(flush=True), signal.pause())
+storage.write(sys.argv[1], b"bytes of an image")
+"""
+
 
 @pytest.fixture(params=[None, errno.EOPNOTSUPP, errno.EISDIR, "no /proc"], ids=str)
 def _file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +112,36 @@ def test_hidden_files_of_killed_processes_are_removed_after_a_day_and_nothing_el
     assert len(list(folders[2].iterdir())) == len(ages)
     assert storage.abort_old_uploads(f"file://{tmp_path}/lake") == 0
     assert storage.abort_old_uploads(f"file://{tmp_path}/none") == 0
+
+
+def test_a_hidden_file_goes_as_soon_as_its_process_has_ended_and_not_before(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED_BEFORE_ITS_NAME, f"file://{tmp_path}/run/file"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()  # now it would get its name
+            (draft,) = (tmp_path / "run").iterdir()
+            assert storage.abort_old_uploads(f"file://{tmp_path}", ended=True) == 0
+            assert draft.read_bytes() == b"bytes of an image"
+        finally:
+            process.kill()
+    assert storage.abort_old_uploads(f"file://{tmp_path}") == 0
+    assert storage.abort_old_uploads(f"file://{tmp_path}", ended=True) == 1
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.usefixtures("_file_system")
+def test_what_is_being_written_piece_by_piece_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, removed = Path.replace, []
+
+    def meanwhile(draft: Path, target: Path) -> Path:
+        removed.append(storage.abort_old_uploads(f"file://{tmp_path}", ended=True))
+        return real(draft, target)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    draft = storage.draft(f"file://{tmp_path}/run/file")
+    draft.write(b"bytes")
+    removed.append(storage.abort_old_uploads(f"file://{tmp_path}", ended=True))
+    draft.commit()
+    assert removed == [0, 0]
+    assert (tmp_path / "run" / "file").read_bytes() == b"bytes"

@@ -25,7 +25,7 @@ from imagefeatures.run_params import ForgetParams, RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from support.photos import jpeg
-from support.shared import THIS_PROCESS
+from support.shared import BUCKET, THIS_PROCESS
 
 DAYS = ("2026-11-01", "2026-11-02", "2026-11-03")
 DATASETS = ("birds", "fruit")
@@ -44,10 +44,6 @@ class Planted:
     settings: Settings
     photos: Path
     targets: dict[str, bytes]
-
-    @property
-    def lake(self) -> Path:
-        return Path(self.settings.lake.removeprefix("file://"))
 
     def dataset(self, name: str) -> Dataset:
         return Dataset.model_validate(
@@ -95,21 +91,47 @@ class Planted:
     def found(self, needles: dict[str, bytes]) -> list[str]:
         """Where one of these bytes is: in a file as it is stored, or in a column of a Parquet file."""
         return [
-            f"{path.relative_to(self.lake)}: {what}"
-            for path in sorted(self.lake.rglob("*"))
-            if path.is_file()
-            for data in _contents(path)
+            f"{name}: {what}"
+            for name, stored in self.stored()
+            for data in _contents(stored)
             for what, needle in needles.items()
             if needle in data
         ]
+
+    def stored(self) -> Iterator[tuple[str, bytes]]:
+        """Path in the lake and bytes of each of its files, hidden ones too, without the help of `storage`."""
+        if not self.settings.lake.startswith("s3://"):
+            lake = Path(self.settings.lake.removeprefix("file://"))
+            yield from ((str(path.relative_to(lake)), path.read_bytes()) for path in _files(lake))
+            return
+        client = _client()
+        for key in objects(self.settings.lake):
+            data = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            yield f"s3://{BUCKET}/{key}".removeprefix(f"{self.settings.lake}/"), data
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row.get(name) for name in ("dataset", "partition_key", "uri"))
 
 
-def _contents(path: Path) -> Iterator[bytes]:
-    data = path.read_bytes()
+def objects(uri: str) -> list[str]:
+    """The keys of the bucket below a URI."""
+    prefix = uri.removeprefix(f"s3://{BUCKET}/") + "/"
+    pages = _client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return [stored["Key"] for page in pages for stored in page.get("Contents", [])]
+
+
+def _client() -> Any:
+    import boto3
+
+    return boto3.client("s3")  # of the environment
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _contents(data: bytes) -> Iterator[bytes]:
     yield data
     if data[:4] == b"PAR1":
         for column in pq.read_table(pa.BufferReader(data)).combine_chunks().columns:
@@ -148,8 +170,8 @@ def planted(settings: Settings, photos: Path, count: int, others: int = 3) -> Pl
         with table.manage_snapshots() as change:
             change.create_tag(table.metadata.snapshots[1].snapshot_id, "first-days")
     for suffix in ("npy", "parquet", "arrow", "npz"):
-        export.prepare(settings, export.Request("birds", f"{place.lake}/exports/{suffix}/birds.{suffix}")).write()
-    (place.lake / "exports" / "notes.txt").write_text(f"see file://{photos}/birds/{DAYS[0]}/a/00.jpg")
+        export.prepare(settings, export.Request("birds", f"{settings.lake}/exports/{suffix}/birds.{suffix}")).write()
+    storage.write(f"{settings.lake}/exports/notes.txt", f"see file://{photos}/birds/{DAYS[0]}/a/00.jpg".encode())
     _predict(place)
     place.ready("fruit", DAYS[1])
     return place
@@ -175,26 +197,42 @@ def _predict(place: Planted) -> None:
 
 @dataclass(frozen=True)
 class Template:
-    """A planted lake, and a copy of it from which it is made anew: its tables name their files by absolute URIs."""
+    """A planted lake, and a copy of it from which it is made anew: its tables name their files by absolute URIs.
+
+    folder: `lake` in it holds the catalog, and the lake where that is no bucket's; `copy` is the copy of that.
+    """
 
     place: Planted
-    copy: Path
+    folder: Path
 
     def restored(self) -> Planted:
-        shutil.rmtree(self.place.lake)
-        shutil.copytree(self.copy, self.place.lake)
+        shutil.rmtree(self.folder / "lake")
+        shutil.copytree(self.folder / "copy", self.folder / "lake")
+        if (lake := self.place.settings.lake).startswith("s3://"):
+            storage.delete_folder(lake)
+            _copy_objects(f"{lake}-copy", lake)
         return self.place
 
 
-def template_in(folder: Path, patch: pytest.MonkeyPatch, count: int, others: int) -> Template:
-    """A planted lake in this folder, which the environment names for as long as the patch holds."""
+def template_in(folder: Path, patch: pytest.MonkeyPatch, count: int, others: int, lake: str | None = None) -> Template:
+    """A planted lake, which the environment names for as long as the patch holds. lake: None for one in this folder."""
     for name in ("lake", "datasets"):
         (folder / name).mkdir()
-    patch.setenv("IMAGEFEATURES_LAKE", f"file://{folder}/lake")
+    patch.setenv("IMAGEFEATURES_LAKE", lake or f"file://{folder}/lake")
     patch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{folder}/lake/catalog.db?timeout=60")
     patch.setenv("IMAGEFEATURES_DATASETS", str(folder / "datasets"))
     place = planted(Settings.from_env(), folder / "photos", count, others)
-    return Template(place, shutil.copytree(place.lake, folder / "copy"))
+    shutil.copytree(folder / "lake", folder / "copy")
+    if lake:
+        _copy_objects(lake, f"{lake}-copy")
+    return Template(place, folder)
+
+
+def _copy_objects(source: str, target: str) -> None:
+    old, new = (uri.removeprefix(f"s3://{BUCKET}/") for uri in (source, target))
+    client = _client()
+    for key in objects(source):
+        client.copy_object(Bucket=BUCKET, Key=new + key.removeprefix(old), CopySource={"Bucket": BUCKET, "Key": key})
 
 
 def check_forgotten(place: Planted, before: Any, needles: dict[str, bytes]) -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import multiprocessing
+import os
+import time
 from collections import Counter
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pyiceberg.table import Table
 
+from imagefeatures.settings import Settings
 from imagefeatures.upkeep import work
 from support.growing import folder_of, named_files
 from support.histories import TABLES, History
 
 DAY = 86_400.0
+
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Its processes have all modules from the beginning: what is killed is the work."""
+PROCESSES.set_forkserver_preload(["imagefeatures.upkeep.work", "imagefeatures.catalog.sweep"])
 
 
 def named(table: Table) -> set[str]:
@@ -79,3 +89,35 @@ def _check_ages(table: Table, history: History) -> None:
     horizon = (history.now.timestamp() - history.settings.retention.days * DAY) * 1000
     for entry, after in pairwise(log):
         assert entry.snapshot_id in heads or after.timestamp_ms >= horizon
+
+
+def upkeep_killed(history: History) -> str:
+    """Run upkeep in a process that is killed by SIGKILL at a random moment. Returns when that was, in words."""
+    ours, theirs = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=_upkeep, args=(theirs, dict(os.environ), history.now))
+    process.start()
+    try:
+        looked = ours.recv()
+        before = _files(history)
+        ours.send("begin")
+        time.sleep(history.random.uniform(0, looked))  # it looks again, and removes
+    finally:
+        process.kill()
+        process.join()
+    history.date_files()
+    if process.exitcode == 0:
+        return "after its end"
+    return "in the middle" if before - _files(history) else "before a deletion"
+
+
+def _upkeep(parent: Connection, environment: dict[str, str], now: dt.datetime) -> None:
+    os.environ.update(environment)  # the server of processes may have been started for another lake
+    settings, begun = Settings.from_env(), time.monotonic()
+    work.upkeep(settings, dry_run=True, now=now)
+    parent.send(time.monotonic() - begun)
+    parent.recv()
+    work.upkeep(settings, dry_run=False, now=now)
+
+
+def _files(history: History) -> set[Path]:
+    return {path for path in history.lake.rglob("*") if path.is_file()}

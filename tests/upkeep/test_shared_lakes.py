@@ -131,6 +131,24 @@ def test_commits_of_a_copied_catalog_are_nobodys_past_however_old(history: Histo
 
 
 @pytest.mark.long
+def test_a_publication_removes_no_commit_of_a_copied_catalog_however_old(history: History) -> None:
+    copied, own = replace(history.settings, catalog=f"sqlite:///{history.lake}/copy.db"), history.settings
+    shutil.copy(history.lake / "catalog.db", history.lake / "copy.db")
+    history.settings = copied
+    history.publish(DAYS[0])
+    theirs, metadata = history.table().scan().to_arrow(), history.table().metadata_location
+    history.settings = own
+    commit(history.table(), 25)
+    before = len(history.table().metadata.snapshots)
+    history.now += dt.timedelta(days=40)
+    history.publish(DAYS[1])
+    assert len(history.table().metadata.snapshots) < before  # its clean-up had old versions to look for
+    history.settings = copied
+    assert history.table().metadata_location == metadata
+    assert history.table().scan().to_arrow().equals(theirs)
+
+
+@pytest.mark.long
 def test_a_folder_behind_a_link_is_left(history: History, write: Write, tmp_path: Path) -> None:
     stray, photos = write(STRAY, 90), history.lake / "warehouse/features/photos"
     for folder in (photos, history.lake / "quarantine"):
@@ -176,3 +194,15 @@ def test_what_is_of_tables_and_datasets_that_nothing_here_knows_is_not_touched(h
     (history.settings.datasets / "theirs.yaml").touch()
     assert work.upkeep(history.settings, dry_run=False, now=history.now).unknown == set()
     assert [other.exists() for other in others] == [True, False, False]
+
+
+@pytest.mark.long
+def test_the_checksums_that_spark_leaves_beside_metadata_are_no_other_tables(history: History) -> None:
+    current = Path(history.table().metadata_location.removeprefix("file://"))
+    checksums = current.with_name(f".{current.name}.crc")
+    checksums.write_bytes(b"crc\x00\x00\x00\x02\x00\xff\xfe")
+    history.date_files()
+    history.now += dt.timedelta(days=8)
+    assert refused(history) == []
+    assert not checksums.exists()
+    history.read_everything()

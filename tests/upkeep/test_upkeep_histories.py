@@ -1,4 +1,7 @@
-"""Upkeep against a model, over random histories of a lake: HISTORIES says how many (3), SEED where they begin (0)."""
+"""Upkeep against a model, over random histories of a lake: HISTORIES says how many (3), SEED where they begin (0).
+
+In each third one also by a process of its own, which SIGKILL ends at a random moment.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pytest
 from imagefeatures.settings import Settings
 from imagefeatures.upkeep import work
 from support.histories import TABLES, History, Killed, killed_before_deletion
-from support.upkeep_model import live_runs, named, stored, upkeep_and_check
+from support.upkeep_model import live_runs, named, stored, upkeep_and_check, upkeep_killed
 
 FIRST = int(os.environ.get("SEED") or "0")
 SEEDS = range(FIRST, FIRST + int(os.environ.get("HISTORIES") or "3"))
@@ -20,9 +23,11 @@ STEPS = 16
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("seed", "by_signal"), [*((seed, False) for seed in SEEDS), *((seed, True) for seed in SEEDS[::3])]
+)
 def test_what_is_needed_stays_and_all_else_goes(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seed: int
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seed: int, by_signal: bool
 ) -> None:
     history, seen = History(settings, seed, monkeypatch), Counter[str]()
     history.publish()
@@ -30,7 +35,9 @@ def test_what_is_needed_stays_and_all_else_goes(
     for number in range(STEPS):
         seen[history.step()] += 1
         if number % 4 == 3:
-            if history.random.random() < 0.5:
+            if by_signal:
+                seen[f"SIGKILL {upkeep_killed(history)}"] += 1
+            elif history.random.random() < 0.5:
                 with killed_before_deletion(history.random.randrange(12)), contextlib.suppress(Killed):
                     work.upkeep(settings, dry_run=False, now=history.now)
                 history.date_files()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +43,13 @@ class DatasetView:
     """One dataset as the page shows it.
 
     file: None when the dataset file is gone or malformed. runs: its rows of features.runs, newest partition first.
+    withdrawn: the partitions of which rows were taken back.
     """
 
     name: str
     file: Dataset | None
     runs: list[Row]
+    withdrawn: Set[str]
 
     @property
     def dag_id(self) -> str:
@@ -142,7 +144,14 @@ def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) 
     now = dt.datetime.now(dt.UTC)
     return {
         view.name: History(
-            timeline(view.runs, view.file, seen.under_way.get(view.name, {}), now, seen.first.get(view.name)),
+            timeline(
+                view.runs,
+                view.file,
+                seen.under_way.get(view.name, {}),
+                now,
+                seen.first.get(view.name),
+                view.withdrawn,
+            ),
             charts(view.runs),
             fingerprint_changes(view.runs),
             seen.last.get(view.name),
@@ -165,7 +174,9 @@ def visible_datasets(user: BaseUser, settings: Settings, runs: Published) -> tup
     files, errors = load_datasets(settings.datasets)
     by_name = {file.name: file for file in files}
     visible = sorted(access.readable(user, by_name.keys() | runs.keys()))
-    views = [DatasetView(name, by_name.get(name), runs.get(name, [])) for name in visible]
+    views = [
+        DatasetView(name, by_name.get(name), runs.get(name, []), runs.withdrawn.get(name, set())) for name in visible
+    ]
     return views, [str(error) for error in errors]
 
 

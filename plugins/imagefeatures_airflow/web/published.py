@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagefeatures import names
 from imagefeatures.errors import InputError
 from imagefeatures.settings import Settings
 
@@ -32,8 +33,17 @@ READERS = 4
 Row = dict[str, Any]
 """A row of features.runs."""
 
-Published = dict[str, list[Row]]
-"""Dataset: its rows, newest partition first. Shared by all views: never changed."""
+
+class Published(dict[str, list[Row]]):
+    """Dataset: its rows, newest partition first. Shared by all views: never changed.
+
+    withdrawn: the partitions of each dataset of which rows were taken back, whether or not others were published since.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.withdrawn: dict[str, set[str]] = {}
+
 
 log = logging.getLogger(__name__)
 
@@ -124,11 +134,14 @@ def _read_for(settings: Settings, asked: float) -> _Read:
 
 def _read(settings: Settings, result: Future[Published]) -> None:
     try:
-        from imagefeatures.read import runs  # not before the first look: pyiceberg takes a second
+        from imagefeatures.read import runs, table  # not before the first look: pyiceberg takes a second
 
-        by_dataset: Published = {}
+        by_dataset = Published()
         for row in runs(settings):
             by_dataset.setdefault(row["dataset"], []).append(row)
+        with contextlib.suppress(InputError):  # a dataset of an earlier version may have a table of this name
+            for row in table(settings, names.WITHDRAWALS, columns=("dataset", "partition_key")).to_pylist():
+                by_dataset.withdrawn.setdefault(row["dataset"], set()).add(row["partition_key"])
         result.set_result(by_dataset)
     except BaseException as error:  # whatever it is, the views that wait must learn of it
         result.set_exception(error)

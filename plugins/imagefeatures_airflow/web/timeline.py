@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,12 +14,13 @@ from imagefeatures.datasets import Dataset
 from imagefeatures_airflow.web.dag_runs import RunOfDag
 from imagefeatures_airflow.web.published import Row
 
-State = Literal["registered", "quarantined", "running", "missing"]
+State = Literal["registered", "quarantined", "running", "withdrawn", "missing"]
 
 WORDS: dict[State, str] = {
     "registered": "whole",
     "quarantined": "with quarantined objects (red: 1 % or more)",
     "running": "under way",
+    "withdrawn": "taken back",
     "missing": "missing",
 }
 """What the page calls them, in the order of its legend."""
@@ -75,12 +76,14 @@ def timeline(
     under_way: Mapping[str, RunOfDag],
     now: dt.datetime,
     since: str | None = None,
+    withdrawn: Container[str] = (),
 ) -> Timeline:
     """rows: of features.runs, of one dataset. file: None where there is no dataset file; then nothing is missing.
 
     under_way: the DAG runs that fill a partition now, by its key. now: in UTC. A scheduled partition is missing when
     its run is due and nothing is published. None is before the first partition that is published, nor before `since`,
-    the first one for which the schedule has made a run: a schedule may be younger than what is published.
+    the first one for which the schedule has made a run: a schedule may be younger than what is published. withdrawn:
+    the partitions of which rows were taken back; what is due of them is not missing.
     """
     by_key = {row["partition_key"]: row for row in rows}
     days = [day for key in by_key if (day := day_of(key))]
@@ -89,7 +92,7 @@ def timeline(
         first = max(file.start_date, min(days), now.date() - LONGEST, day_of(since or "") or dt.date.min)
         due = [str(day) for day in schedules.due(file.schedule, first, now.date())]
     keys = {*by_key, *under_way, *due}
-    return Timeline(tuple(_cell(key, by_key.get(key), under_way.get(key)) for key in sorted(keys)))
+    return Timeline(tuple(_cell(key, by_key.get(key), under_way.get(key), withdrawn) for key in sorted(keys)))
 
 
 def fingerprint_changes(rows: Sequence[Row]) -> list[tuple[Row, str | None]]:
@@ -115,9 +118,9 @@ def day_of(key: str) -> dt.date | None:
     return day if str(day) == key else None
 
 
-def _cell(key: str, row: Row | None, run: RunOfDag | None) -> Cell:
+def _cell(key: str, row: Row | None, run: RunOfDag | None, withdrawn: Container[str]) -> Cell:
     if run:
         return Cell(key, "running", row, run)
     if row is None:
-        return Cell(key, "missing")
+        return Cell(key, "withdrawn" if key in withdrawn else "missing")
     return Cell(key, "quarantined" if row["quarantined"] else "registered", row)

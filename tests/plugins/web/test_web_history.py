@@ -7,10 +7,13 @@ import doctest
 import re
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from airflow.utils.state import DagRunState
 from pyiceberg.catalog.sql import SqlCatalog
 
+from imagefeatures import schemas
+from imagefeatures.catalog import tables
 from imagefeatures.datasets import Dataset
 from imagefeatures.settings import Settings
 from support.web import (
@@ -61,6 +64,34 @@ def test_a_partition_is_missing_once_its_run_is_due_and_nothing_is_published(sit
     whole = fruit(schedule="0 0 * * *")
     assert states([runs_row("fruit", "9999-12-31", {})], whole) == {"9999-12-31": "registered"}
     assert states([runs_row("fruit", "all", {})], whole) == {"all": "registered"}
+
+
+def test_a_partition_that_was_taken_back_is_not_missing(site: Site, settings: Settings) -> None:
+    from imagefeatures_airflow.web.timeline import timeline
+
+    rows = [runs_row("fruit", day, {}) for day in ("2026-11-11", "2026-11-13")]
+    daily, back = fruit(schedule="0 0 * * *"), {"2026-11-12", "2026-11-13", "2026-11-10"}
+    found = timeline(rows, daily, {}, NOW, None, back)
+    assert {cell.key: cell.state for cell in found.cells if cell.state != "missing"} == {
+        "2026-11-11": "registered",
+        "2026-11-12": "withdrawn",
+        "2026-11-13": "registered",  # by a later run
+    }
+    dataset_file(settings, "figs", "source: s3://photos/{partition}/\nschedule: 0 0 * * *\nstart_date: 2020-01-01")
+    today = dt.datetime.now(dt.UTC).date()
+    days = [str(today - dt.timedelta(number)) for number in range(1, 5)]
+    publish(settings, *(runs_row("figs", day, {}) for day in (days[0], days[3])))
+    told = {"dataset": "figs", "replaced": "r", "asked_by": "ada", "why": "a wrong camera", "withdrawn_at": START}
+    gone = [
+        told | {"partition_key": day, "run_id": day, "uris": None, "registered": 1200, "quarantined": 0}
+        for day in days[:3]
+    ]
+    with tables.open_catalog(settings) as catalog:
+        table = tables.open_table(catalog, settings, "withdrawals")
+        table.append(pa.Table.from_pylist(gone, schema=schemas.WITHDRAWALS))
+    for path in ("/", "/datasets/figs"):
+        assert "2 taken back" in site.page(path).text
+    assert not re.search(r"\d missing", site.page("/datasets/figs").text)
 
 
 def test_nothing_is_missing_before_the_first_run_of_a_schedule(site: Site, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """`imagefeatures forget`, killed at random moments and run again: nothing of the images is left, all else is there.
 
-A suite of its own: make test-kills. FORGET_KILLS says how many (30), SEED which moments (0).
+A suite of its own: make test-kills. FORGET_KILLS says how many of a lake in a folder (30), a third of it in MinIO; SEED
+which moments (0).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import pytest
 from imagefeatures import read
 from imagefeatures.forget import pending, work
 from imagefeatures.settings import Settings
-from support.forgetting import DATASETS, DAYS, check_forgotten, request, template_in
+from support.forgetting import DATASETS, DAYS, Template, check_forgotten, request, template_in
+from support.shared import BUCKET
 
 KILLS = int(os.environ.get("FORGET_KILLS") or "30")
 SEED = int(os.environ.get("SEED") or "0")
@@ -27,23 +29,31 @@ FORKED = multiprocessing.get_context("forkserver")
 """Its processes have all modules from the beginning: what is killed is the work."""
 
 
-def forgetting(image_ids: list[str]) -> None:
+def forgetting(image_ids: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # the server of processes may have been started for another lake
     work.forget(request(image_ids), "ada", Settings.from_env())
 
 
-def test_a_killed_request_is_finished_by_the_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    moments = random.Random(SEED)
-    template = template_in(tmp_path, monkeypatch, IMAGES, 3)
-    place = template.place
+@pytest.fixture(params=["a folder", "MinIO"])
+def template(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Template:
+    """The images in a lake of each kind; the catalog is SQLite."""
+    if request.param == "a folder":
+        return template_in(tmp_path, monkeypatch, IMAGES, 3)
+    server = request.getfixturevalue("_real_stores")("minio")
+    request.getfixturevalue("aws_env").setenv("AWS_ENDPOINT_URL", server.address)
+    return template_in(tmp_path, monkeypatch, IMAGES, 3, f"s3://{BUCKET}/lake")
+
+
+def test_a_killed_request_is_finished_by_the_next_one(template: Template, capsys: pytest.CaptureFixture[str]) -> None:
+    moments, place = random.Random(SEED), template.place
+    kills = KILLS // 3 if place.settings.lake.startswith("s3://") else KILLS
     before, needles = place.rows(), place.needles()
     assert len(needles) == 2 * IMAGES + 2 * IMAGES * 4 // 5  # a fifth is in the quarantine
     held = Counter(line.partition("/")[0] for line in place.found(needles))
     FORKED.set_forkserver_preload(["support.forgetting", "imagefeatures.forget.work"])
     for _ in range(2):  # the first one starts the server too
         template.restored()
-        process = FORKED.Process(target=forgetting, args=(list(place.targets),))
+        process = FORKED.Process(target=forgetting, args=(list(place.targets), dict(os.environ)))
         begun = time.perf_counter()
         process.start()
         process.join(600)
@@ -51,9 +61,9 @@ def test_a_killed_request_is_finished_by_the_next_one(
     longest = 1.1 * (time.perf_counter() - begun)  # so that some of them are killed too late
     check_forgotten(place, before, needles)
     seen: Counter[str] = Counter()
-    for _ in range(KILLS):
+    for _ in range(kills):
         template.restored()
-        process = FORKED.Process(target=forgetting, args=(list(place.targets),))
+        process = FORKED.Process(target=forgetting, args=(list(place.targets), dict(os.environ)))
         process.start()
         time.sleep(moments.uniform(0, longest))
         process.kill()
@@ -72,6 +82,7 @@ def test_a_killed_request_is_finished_by_the_next_one(
     reasons = Counter(row["reason"] for row in place.rows()["quarantine"].values())
     assert place.found(needles) == []
     with capsys.disabled():
-        print(f"\n{KILLS} kills of forget, {IMAGES} images in {dict(held)}: {dict(seen)}; then {dict(reasons)}")
+        print(f"\n{kills} kills of forget in {place.settings.lake}, {IMAGES} images in {dict(held)}: {dict(seen)}")
+        print(f"then {dict(reasons)}")
     assert reasons == {"FORGOTTEN": 2 * IMAGES}  # in each of the two datasets
-    assert seen["in the middle"] > KILLS // 3
+    assert seen["in the middle"] > kills // 3
