@@ -28,6 +28,7 @@ from imagefeatures.catalog.attempts import unless_made_meanwhile, until_committe
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal, of_copy
+from imagefeatures.catalog.transactions import Changes
 from imagefeatures.columns import rows_of_run
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
@@ -104,7 +105,7 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
         current = {plain_uri(task.file.file_path) for task in table.scan(row_filter=where).plan_files()}
         if current == set(files):
             return False
-        with table.transaction() as change:
+        with Changes(table) as change:
             if current:
                 change.delete(where, snapshot_properties=summary)
             if files:
@@ -140,7 +141,7 @@ def replace_rows(
             check(next(iter(standing.to_pylist()), None))
         if standing["run_id"].to_pylist() == [run_id] * rows.num_rows:
             return False
-        with table.transaction() as change:
+        with Changes(table) as change:
             if has_many_small_files(table):
                 change.overwrite(_with_the_others(table, where, rows), snapshot_properties=summary)
             else:
@@ -243,7 +244,7 @@ def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:
             with table.update_schema() as update:
                 update.union_by_name(schema)
         if properties:
-            with table.transaction() as change:
+            with Changes(table) as change:
                 change.set_properties(properties)
         if partitioned:
             with table.update_spec() as spec:
