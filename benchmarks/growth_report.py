@@ -1,4 +1,4 @@
-"""What benchmarks.growth has found, as a JSON file, tables in docs/scale.md, and curves."""
+"""What benchmarks.growth has found, in the results folder: a JSON file, tables and curves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import RESULTS, table
-from imagefeatures.settings import REPOSITORY
-
-DOCUMENT = REPOSITORY / "docs" / "scale.md"
-CURVES = REPOSITORY / "docs" / "images" / "growth.png"
-BEGIN, END = "<!-- begin: python -m benchmarks.growth -->\n", "<!-- end: growth -->\n"
 
 CPU, WALL, READ = range(3)
 """The columns of what was measured of an operation: seconds, seconds, bytes."""
@@ -26,17 +21,16 @@ def measured() -> dict[str, Any]:
 
 
 def write(found: dict[str, Any]) -> str:
-    """Write `growth.json`, `growth.md`, the tables into docs/scale.md, and the curves. Returns the Markdown."""
+    """Write `growth.json`, `growth.md` and `growth.png`. Returns the Markdown."""
     text = markdown(found)
     (RESULTS / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(before + BEGIN + text + END + rest.partition(END)[2])
-    draw(found, CURVES)
+    (RESULTS / "growth.md").write_text(text)
+    draw(found, RESULTS / "growth.png")
     return text
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """The tables of docs/scale.md."""
+    """The tables."""
     sizes, machine = found["sizes"], found["machine"]
     first, last = next(iter(sizes.values())), list(sizes.values())[-1]
     loads = ", ".join(f"{load:g}" for size in sizes.values() for load in size["load"])
