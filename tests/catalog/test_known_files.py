@@ -59,7 +59,7 @@ def test_a_plan_reads_what_is_new_and_finds_what_a_scan_finds(
         read.clear()
         assert searched(settings) == known_files._by_a_scan(table, "f", 0)
         most = max(most, len(read))
-    assert most == 1, "the manifest of the publication, or the one that it was merged into"
+    assert most <= 2, "the manifest of the publication, and the one that others were merged into"
     read.clear()
     assert len(searched(settings)) == COUNT
     assert searched(settings, "e") == searched(settings, "g") == searched(settings, "f", 1) == []
