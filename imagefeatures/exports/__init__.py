@@ -3,6 +3,8 @@
     formats         the formats by name and suffix
     export          an export from the request to the finished file
     rows            the rows in order of URI, in bounded memory
+    order           their order, from the footers of the files or from all URIs
+    windows         rows put at their places
     reading         the files that they are read from
     content         what an export holds; a batch of it
     originals       the images themselves, read again

@@ -16,7 +16,7 @@ from imagefeatures.exports.originals import Originals
 from imagefeatures.pixels import PixelFormat
 
 BATCH_ROWS = 1024
-"""The most rows of a batch. Every batch of an export has the same number, except the last one."""
+"""The most rows of a batch."""
 
 BATCH_BYTES = 16 << 20
 """The most bytes of a batch, unless it is one row: 111 pictures of 224 × 224 × 3."""
@@ -81,7 +81,7 @@ class Content:
 
     @property
     def batch_rows(self) -> int:
-        """The rows of each batch but the last one."""
+        """The most rows of a batch."""
         return batch_rows(self.row_bytes)
 
     @property
@@ -124,6 +124,18 @@ class Batch(NamedTuple):
 
 
 Batches = Iterator[Batch]
+
+
+def cut_at(batches: Batches, every: int) -> Batches:
+    """The same rows, in batches of which one ends at each multiple of `every` rows."""
+    left = every
+    for batch in batches:
+        start, count = 0, len(batch.labels)
+        while start < count:
+            end = min(count, start + left)
+            yield Batch(batch.values[start:end], batch.labels[start:end], batch.facts.slice(start, end - start))
+            left = left - (end - start) or every
+            start = end
 
 
 def texts(column: pa.Array) -> list[str]:

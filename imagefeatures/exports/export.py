@@ -132,7 +132,7 @@ def prepare(settings: Settings, request: Request, progress: Progress = lambda wh
         flat=request.flat,
         originals=Originals() if request.originals else None,
     )
-    sample = list(found.sample(chosen.names))
+    sample = [found.sample(chosen.names, values=place.format.measured)]
     if projection is not None:
         sample = list(projection.batches(sample))
     # What cannot be had is counted where the export is written, and not in the sample.

@@ -16,7 +16,8 @@ class Format:
 
     compression: in words. beside: the suffix of a second file, in place of the first one's; "" for none.
     folder: whether it may be a folder of several files. flat: whether each value of a vector may be a column.
-    pixels: whether it holds pixels, and as a folder of them too.
+    pixels: whether it holds pixels, and as a folder of them too. measured: whether the size depends on what the values
+    are: they are compressed, or written as digits.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Format:
     folder: bool = False
     flat: bool = False
     pixels: Literal["", "file", "folder"] = "file"
+    measured: bool = False
 
     def names(self, name: str) -> tuple[str, ...]:
         """The files that the export `name` consists of; the last one is the export's own.
@@ -43,9 +45,9 @@ FORMATS = (
     Format("npy", (".npy",), beside=".parquet", folder=True),
     Format("npz", (".npz",)),
     Format("tfrecord", (".tfrecord", ".tfrecords"), beside=".json"),
-    Format("webdataset", (".tar",), folder=True, pixels="folder"),
-    Format("csv", (".csv",), flat=True, pixels=""),
-    Format("parquet", (".parquet",), "zstd", flat=True),
+    Format("webdataset", (".tar",), folder=True, pixels="folder", measured=True),
+    Format("csv", (".csv",), flat=True, pixels="", measured=True),
+    Format("parquet", (".parquet",), "zstd", flat=True, measured=True),
     Format("arrow", (".arrow", ".feather"), flat=True),
 )
 by_name = {one.name: one for one in FORMATS}

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagefeatures.exports import parquet
-from imagefeatures.exports.content import BATCH_ROWS, Batches, Content
+from imagefeatures.exports.content import BATCH_ROWS, Batches, Content, cut_at
 from imagefeatures.exports.formats import beside
 
 FILE_ROWS = 64 * BATCH_ROWS
@@ -36,6 +36,7 @@ def write_folder(content: Content, batches: Batches, folder: Path) -> None:
     vectors, facts = folder / "img_emb", folder / "metadata"
     vectors.mkdir()
     facts.mkdir()
+    batches = cut_at(batches, FILE_ROWS)
     for number, first in enumerate(range(0, max(content.rows, 1), FILE_ROWS)):
         rows = min(FILE_ROWS, content.rows - first)
         digits = f"{number:04d}"

@@ -12,7 +12,7 @@ from imagefeatures.exports import tables
 from imagefeatures.exports.content import Batches, Content
 
 GROUP_BATCHES = 8
-"""The batches of a row group: 8,192 rows, 42 MB of vectors with 1,280 values."""
+"""A row group has as many rows as so many whole batches, or a few more: 8,192, 42 MB of vectors with 1,280 values."""
 
 TEXTS = ("label", "partition_key", "mode", "model", "fingerprint", "run_id")
 """The columns that repeat, and are stored as a dictionary."""
@@ -25,12 +25,12 @@ def write(content: Content, batches: Batches, path: Path) -> None:
     """
     lists = pa.list_(pa.field("element", pa.float32(), nullable=False))
     columns = tables.schema(content, lists, content.kind and content.kind.storage)
-    most = GROUP_BATCHES if content.kind is None else 1
+    enough = content.batch_rows * (GROUP_BATCHES if content.kind is None else 1)
     with _writer(path, columns, {} if content.kind is None else _for_pixels(content)) as writer:
         group: list[pa.RecordBatch] = []
         for batch in batches:
             group.append(tables.record_batch(batch, columns))
-            if len(group) == most:
+            if sum(batch.num_rows for batch in group) >= enough:
                 writer.write_table(pa.Table.from_batches(group))
                 group = []
         if group or not content.rows:

@@ -2,15 +2,16 @@
 
 Augmented copies of a picture follow it in the order of their numbers.
 
-The URIs alone are read first and sorted: about 100 MB for a million. The rank of each row is kept, 8 bytes a row. Then
-the rows come in windows: every file that has rows of a window is read, and its rows are put at their places. The files
-of a folder follow its listing, which is sorted: windows are small, and each file is read once. Where the URIs of a file
-are scattered, as those of URLs are, windows are as large as WINDOW_BYTES, and the file is read once for each.
+The order is found first (`order`): from the footers where the files follow each other, as those of a folder, whose
+listing is sorted; else from the URIs alone, about 100 MB for a million, of which the rank of each row is kept, 8 bytes.
+Files that follow each other come one by one, and their rows are not copied where they are in order. Otherwise the rows
+come in windows: every file that has rows of a window is read, and its rows are put at their places. Where the URIs of a
+file are scattered, as those of URLs are, windows are as large as WINDOW_BYTES, and the file is read once for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -18,19 +19,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imagefeatures import names, read, schemas
 from imagefeatures.errors import InputError
+from imagefeatures.exports import order
 from imagefeatures.exports.content import BATCH_ROWS, Batch, batch_rows
+from imagefeatures.exports.order import File
 from imagefeatures.exports.reading import ahead, file_rows
+from imagefeatures.exports.windows import Piece, Window, cut, pieces_joined, with_ranks
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.readers import labels
 from imagefeatures.readers.values import Values
 from imagefeatures.settings import Settings
 
 if TYPE_CHECKING:
-    from imagefeatures.catalog.snapshots import Plan, Selection, SnapshotFile
+    from imagefeatures.catalog.snapshots import Plan, Selection
 
 WINDOW_BYTES = 128 << 20
 """The most bytes of values that are put in order at a time."""
@@ -66,10 +69,10 @@ class Rows:
     label_names: tuple[str, ...]
     augmented: bool
     _plan: Plan
-    _files: tuple[_File, ...]
+    _files: tuple[File, ...]
 
     def __len__(self) -> int:
-        return sum(len(file.ranks) for file in self._files)
+        return sum(file.rows for file in self._files)
 
     def vectors(self) -> Iterator[np.ndarray]:
         """The vectors in the order of the files, float32 [n, width] at a time: for what does not depend on the order.
@@ -86,41 +89,64 @@ class Rows:
                     yield self._checked(batch)
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """The rows in order of URI, `batch_rows` at a time; the last batch has the rest.
+        """The rows in order of URI, at most `batch_rows` at a time.
 
         columns: the facts, `label` among them. Raises as `vectors` does.
         """
         from imagefeatures.catalog import failures
 
+        alone = all(file.alone and file.rows * self.values.row_bytes <= WINDOW_BYTES for file in self._files)
+        with failures.readable(names.table_name(self.table), self.settings.catalog):
+            for values, facts in self._file_by_file(columns) if alone else self._in_windows(columns):
+                yield Batch(values, labels.encode(facts.column("label"), self.label_names), facts)
+
+    def _file_by_file(self, columns: Sequence[str]) -> Iterator[Piece]:
+        read_file = partial(file_rows, self._plan, (self.values.column, *columns))
+        found = ahead(self._files, lambda file: file.stored, read_file)
+        pieces = (piece for file, batches in found for piece in self._of_file(file, batches, columns))
+        return pieces_joined(pieces, self.batch_rows)
+
+    def _of_file(self, file: File, batches: Iterable[pa.RecordBatch], columns: Sequence[str]) -> Iterator[Piece]:
+        """The rows of a file in order. Those that are so already are handed on as they were read, not copied."""
+        ranks, batches = file.placed(batches)
+        if (np.diff(ranks) == 1).all():
+            for batch in batches:
+                yield from cut(self._checked(batch), batch.select(columns), self.batch_rows)
+            return
+        filling = Window(file.first, self.values.empty(file.rows))
+        for own, batch in with_ranks(ranks, batches):
+            filling.add(own, self._checked(batch), batch.select(columns))
+        yield from filling.pieces(self.batch_rows)
+
+    def _in_windows(self, columns: Sequence[str]) -> Iterator[Piece]:
         size = self.window_rows
-        tasks: list[tuple[int, _File]] = []
+        tasks: list[tuple[int, File]] = []
         for file in self._files:  # in the order of their first rows: a file of two windows is the last, and the first
             tasks += [(window, file) for window in range(file.first // size, file.last // size + 1)]
         tasks.sort(key=lambda task: task[0])
         read_file = partial(file_rows, self._plan, (self.values.column, *columns))
-        with failures.readable(names.table_name(self.table), self.settings.catalog):
-            found = ahead(tasks, lambda task: task[1].stored, read_file)
-            for window, group in groupby(found, lambda task: task[0][0]):
-                first = window * size
-                rows = min(size, len(self) - first)
-                filling = _Window(first, self.values.empty(rows))
-                for (_, file), batches in group:
-                    offset = 0
-                    for batch in batches:
-                        ranks = file.ranks[offset : offset + batch.num_rows]
-                        filling.add(ranks, self._checked(batch), batch.select(columns))
-                        offset += batch.num_rows
-                yield from filling.batches(self.label_names, self.batch_rows)
+        found = ahead(tasks, lambda task: task[1].stored, read_file)
+        for window, group in groupby(found, lambda task: task[0][0]):
+            first = window * size
+            filling = Window(first, self.values.empty(min(size, len(self) - first)))
+            for (_, file), batches in group:
+                for own, batch in with_ranks(*file.placed(batches)):
+                    filling.add(own, self._checked(batch), batch.select(columns))
+            yield from filling.pieces(self.batch_rows)
 
-    def sample(self, columns: Sequence[str]) -> Iterator[Batch]:
-        """Some rows of a few files, or of more where they have few: SAMPLE_ROWS, and SAMPLE_BYTES, in one batch."""
+    def sample(self, columns: Sequence[str], *, values: bool = True) -> Batch:
+        """Some rows of a few files, or of more where they have few: SAMPLE_ROWS, and SAMPLE_BYTES.
+
+        values: whether they are read; else they are zeros, where only the facts matter.
+        """
         files = self._files[:: -(-len(self._files) // MOST_SAMPLE_FILES)]
         few = -(-len(files) // SAMPLE_FILES)
+        read_columns = (self.values.column, *columns) if values else columns
         batches: list[pa.RecordBatch] = []
         most = left = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // self.values.row_bytes))
         for file in (file for start in range(few) for file in files[start::few]):  # the first ones are far apart
             here = min(left, -(-most // min(SAMPLE_FILES, len(files))))
-            for batch in file_rows(self._plan, (self.values.column, *columns), file.stored, here):
+            for batch in file_rows(self._plan, read_columns, file.stored, here):
                 batches.append(batch.slice(0, here))
                 here -= batches[-1].num_rows
                 left -= batches[-1].num_rows
@@ -130,7 +156,8 @@ class Rows:
                 break
         (rows,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
         label = labels.encode(rows.column("label"), self.label_names)
-        yield Batch(self._checked(rows), label, rows.select(columns))
+        shown = self._checked(rows) if values else np.zeros((len(label), *self.values.shape), self.values.dtype)
+        return Batch(shown, label, rows.select(columns))
 
     @property
     def window_rows(self) -> int:
@@ -160,50 +187,6 @@ class Rows:
         return found
 
 
-@dataclass(frozen=True)
-class _File:
-    """A data file, and the ranks of its rows among all, int64 [n]; the least and the greatest of them."""
-
-    stored: SnapshotFile
-    ranks: np.ndarray
-    first: int
-    last: int
-
-
-class _Window:
-    """Successive rows of the order, put together from the files that have them."""
-
-    def __init__(self, first: int, values: np.ndarray) -> None:
-        self._first, self._values = first, values
-        self._places: list[np.ndarray] = []
-        self._facts: list[pa.RecordBatch] = []
-
-    def add(self, ranks: np.ndarray, values: np.ndarray, facts: pa.RecordBatch) -> None:
-        """Take those rows of a batch that belong here."""
-        places = ranks - self._first
-        inside = (places >= 0) & (places < len(self._values))
-        if not inside.all():
-            places, values, facts = places[inside], values[inside], facts.filter(pa.array(inside))
-        if len(places) and (np.diff(places) == 1).all():  # a slice is copied three times as fast
-            self._values[places[0] : places[-1] + 1] = values
-        else:
-            self._values[places] = values
-        self._places.append(places)
-        self._facts.append(facts)
-
-    def batches(self, label_names: Sequence[str], size: int) -> Iterator[Batch]:
-        """The rows, `size` at a time."""
-        order = np.empty(len(self._values), np.int64)
-        order[np.concatenate(self._places)] = np.arange(len(order))
-        facts = pa.Table.from_batches(self._facts).combine_chunks()
-        if (np.diff(order) != 1).any():
-            facts = facts.take(order)
-        for first in range(0, len(order), size):
-            values = self._values[first : first + size]
-            (rows,) = facts.slice(first, size).to_batches()
-            yield Batch(values, labels.encode(rows.column("label"), label_names), rows)
-
-
 def find(settings: Settings, name: str, selection: Selection) -> Rows:
     """The rows of a table that are asked for, and their order. Reads their URIs, and the snapshot's labels.
 
@@ -219,72 +202,39 @@ def find(settings: Settings, name: str, selection: Selection) -> Rows:
     plan = snapshots.plan(settings, name, selection)
     of_pixels = names.is_pixels_table(name)
     same = MODEL_COLUMNS[1:] if of_pixels else MODEL_COLUMNS
-    columns = ("uri", "copy", "label", *same)
-    keys: list[pa.RecordBatch] = []
-    counts: list[int] = []
-    made: set[tuple[str, ...]] = set()
-    label_names: set[str] = set()
     with failures.readable(table, settings.catalog):
-        for _, batches in ahead(plan.files, lambda file: file, partial(file_rows, plan, columns)):
-            counts.append(0)
-            for batch in batches:
-                counts[-1] += batch.num_rows
-                keys.append(batch.select(["uri", "copy"]))
-                label_names.update(labels.names_in([batch.column("label")]))
-                made.update(_different(batch, same))
-    if plan.condition is not None:
-        label_names = _label_names(settings, name, plan.snapshot)
-    if not keys or plan.snapshot is None:
+        found = order.find(plan, same)
+    label_names = found.label_names if plan.condition is None else _label_names(settings, name, plan.snapshot)
+    if not found.files or plan.snapshot is None:
         raise InputError(f"{table}: no row is asked for that it has; nothing is exported")
-    if len(made) > 1:
-        two = " and ".join(" ".join(of_rows) for of_rows in sorted(made)[:2])
+    if len(found.made) > 1:
+        two = " and ".join(" ".join(of_rows) for of_rows in sorted(found.made)[:2])
         what = "pixels" if of_pixels else "vectors"
         raise InputError(
             f"{table}: {what} of several fingerprints ({two}) cannot be compared; choose by --partition, or run the "
             "older partitions again"
         )
-    (found,) = made
-    keyed = pa.Table.from_batches(keys)
-    augmented = pc.any(pc.greater(keyed["copy"], 0)).as_py() or False
-    # A second key that is always the same would cost time and memory for nothing.
-    keyed = keyed.set_column(1, "copy", keyed["copy"].fill_null(0)) if augmented else keyed.select(["uri"])
-    order = pc.sort_indices(keyed, sort_keys=[(name, "ascending") for name in keyed.column_names]).to_numpy()
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    of_files = np.split(ranks, np.cumsum(counts)[:-1])
-    files = [
-        _File(file, own, int(own.min()), int(own.max()))
-        for file, own in zip(plan.files, of_files, strict=True)
-        if len(own)
-    ]
+    (made,) = found.made
     values = (
         Values.of_pixels(table, plan.schema)
         if of_pixels
-        else Values.of_vectors(table, file_rows(plan, ("features",), files[0].stored, FIRST_ROWS))
+        else Values.of_vectors(table, file_rows(plan, ("features",), found.files[0].stored, FIRST_ROWS))
     )
     return Rows(
         settings,
         name,
         plan.snapshot,
-        None if of_pixels else found[0],
-        found[-1],
+        None if of_pixels else made[0],
+        made[-1],
         values,
         tuple(sorted(label_names)),
-        augmented,
+        found.augmented,
         plan,
-        tuple(sorted(files, key=lambda file: file.first)),
+        found.files,
     )
 
 
-def _different(batch: pa.RecordBatch, columns: Sequence[str]) -> set[tuple[str, ...]]:
-    """The different rows of a few columns. Mostly it is one: that is seen without an object of Python for each row."""
-    found = [batch.column(name).unique() for name in columns]
-    if any(len(values) > 1 for values in found):
-        found = [batch.column(name) for name in columns]
-    return set(zip(*(values.to_pylist() for values in found), strict=True))
-
-
-def _label_names(settings: Settings, dataset: str, snapshot: int | None) -> set[str]:
+def _label_names(settings: Settings, dataset: str, snapshot: int | None) -> frozenset[str]:
     """All labels of a snapshot."""
     rows = read.batches(settings, dataset, columns=("label",), snapshot=snapshot)
-    return set(labels.names_in(batch.column("label") for batch in rows))
+    return frozenset(labels.names_in(batch.column("label") for batch in rows))

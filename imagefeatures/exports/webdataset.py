@@ -11,7 +11,6 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterable
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -19,26 +18,26 @@ import numpy as np
 
 from imagefeatures.errors import InputError
 from imagefeatures.exports import npy
-from imagefeatures.exports.content import BATCH_ROWS, Batch, Batches, Content
+from imagefeatures.exports.content import BATCH_ROWS, Batch, Batches, Content, cut_at
 from imagefeatures.pixels import LAYOUTS, PixelFormat
 
 Member = tuple[str, bytes]
 """The suffix and the bytes of a sample's first member."""
 
 FILE_ROWS = 10 * BATCH_ROWS
-"""The rows of a file in a folder, or a few less: 10,240, 115 MB of vectors with 1,280 values."""
+"""The rows of a file in a folder: 10,240, 115 MB of vectors with 1,280 values."""
 
 
 def write(content: Content, batches: Batches, path: Path) -> None:
     """Write the rows as one tar. A sample's key is its number in the order of the export, nine digits."""
-    _write(content, batches, path, 0)
+    _write(content, batches, path, range(content.rows))
 
 
 def write_folder(content: Content, batches: Batches, folder: Path) -> None:
-    """Write tars of at most FILE_ROWS rows, whole batches, numbered from 0."""
-    each = max(1, FILE_ROWS // content.batch_rows)
-    for number, first in enumerate(range(0, max(content.rows, 1), each * content.batch_rows)):
-        _write(content, islice(batches, each), folder / f"{number:05d}.tar", first)
+    """Write tars of at most FILE_ROWS rows, numbered from 0."""
+    batches = cut_at(batches, FILE_ROWS)
+    for number, first in enumerate(range(0, max(content.rows, 1), FILE_ROWS)):
+        _write(content, batches, folder / f"{number:05d}.tar", range(first, min(first + FILE_ROWS, content.rows)))
 
 
 def check_png(kind: PixelFormat) -> None:
@@ -47,20 +46,22 @@ def check_png(kind: PixelFormat) -> None:
         raise InputError(f"pixels {kind}: a PNG holds 1 to 4 channels of 8 bits; choose another format, such as hdf5")
 
 
-def _write(content: Content, batches: Batches, path: Path, first: int) -> None:
+def _write(content: Content, batches: Batches, path: Path, rows: range) -> None:
+    """Write the next rows. rows: their numbers."""
     encoded = _encoding(content)
     # As tarfile itself has it, but its own list of all members would grow with the file.
     with path.open("xb") as sink:
-        for batch in batches:
+        while rows:
+            batch = next(batches)
             facts = batch.facts.to_pylist()
             for at, image in enumerate(encoded(batch)):
                 if image is None:
                     continue
-                key = f"{first + at:09d}"
+                key = f"{rows[at]:09d}"
                 _add(sink, f"{key}.{image[0]}", image[1])
                 _add(sink, f"{key}.cls", str(batch.labels[at]).encode())
                 _add(sink, f"{key}.json", json.dumps(facts[at], ensure_ascii=False).encode())
-            first += len(batch.values)
+            rows = rows[len(facts) :]
         sink.write(bytes(2 * tarfile.BLOCKSIZE))
         sink.write(bytes(-sink.tell() % tarfile.RECORDSIZE))
 

@@ -144,10 +144,10 @@ def test_the_example_of_the_documents_reads_every_picture(
 def test_a_folder_of_tars_has_every_picture_once(
     settings: Settings, table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webdataset, "FILE_ROWS", 70)  # whole batches of 50
+    monkeypatch.setattr(webdataset, "FILE_ROWS", 70)
     exported(settings, f"{tmp_path}/out/", format="webdataset", what="pixels")
     uris = []
-    for number, rows in enumerate((50, 50, 30)):
+    for number, rows in enumerate((70, 60)):
         with tarfile.open(tmp_path / "out" / f"{number:05d}.tar") as tar:
             facts = [json.load(tar.extractfile(member)) for member in tar if member.name.endswith(".json")]
         assert len(facts) == rows

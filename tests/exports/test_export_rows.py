@@ -14,7 +14,7 @@ import pytest
 from imagefeatures import read
 from imagefeatures.catalog.snapshots import SnapshotFile
 from imagefeatures.errors import InputError
-from imagefeatures.exports import content, reading, rows
+from imagefeatures.exports import content, order, reading, rows, windows
 from imagefeatures.exports.rows import Rows
 from imagefeatures.settings import Settings
 from support.exporting import WIDTH, expected, publish, rows_of, scattered
@@ -84,6 +84,87 @@ def test_a_large_file_of_many_row_groups_is_read_in_turn(
     table = expected(settings)
     assert uris == table["uri"].to_pylist()
     np.testing.assert_array_equal(values, read.vectors(table.combine_chunks()))
+
+
+def columns_read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The columns of each reading of a file from now on."""
+    seen: list[tuple[str, ...]] = []
+    real = read.file_batches
+
+    def noted(uri: str, size: int, columns: list[str], **named: Any) -> Iterator[tuple[int, pa.RecordBatch]]:
+        seen.append(tuple(columns))
+        return real(uri, size, columns, **named)
+
+    monkeypatch.setattr(read, "file_batches", noted)
+    return seen
+
+
+def test_footers_order_files_that_follow_each_other(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The later ones come first, and their rows are in no order; the first one has one label.
+    publish(settings, tmp_path, [rows_of([9, 7, 8]), rows_of([4, 6, 5]), rows_of([0, 1, 2, 3], label="plum")])
+    seen = columns_read(monkeypatch)
+    found = rows.find(settings, "photos", {})
+    assert seen == [("label",), ("label",), ("features",)]  # the last one for the width of the vectors
+    assert found.label_names == ("apple", "pear", "plum", "Äpfel, grün")
+    assert not found.augmented
+    uris, values, _ = read_all(found)
+    table = expected(settings)
+    assert uris == table["uri"].to_pylist()
+    np.testing.assert_array_equal(values, read.vectors(table.combine_chunks()))
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by the footer", "by the rows"])
+def test_what_a_footer_does_not_say_is_read(
+    told: bool, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [rows_of([9, 7, 8]), rows_of([4, 6, 5]), rows_of([0, 1, 2, 3], label=None)]
+    publish(settings, tmp_path, files, row_group_size=2)
+    if not told:
+        monkeypatch.setattr(order, "_bounds", lambda footer, place: None)
+    found = rows.find(settings, "photos", {})
+    assert found.label_names == ("apple", "pear", "Äpfel, grün")
+    assert (found.model, found.fingerprint) == ("mobilenet_v2", "f" * 32)
+    assert read_all(found)[0] == expected(settings)["uri"].to_pylist()
+
+
+@pytest.mark.parametrize("last", [[4, 9], [5, 9], [6, 9]], ids=["overlapping", "meeting", "following"])
+def test_files_that_overlap_or_do_not(last: list[int], settings: Settings, tmp_path: Path) -> None:
+    publish(settings, tmp_path, [rows_of(last), rows_of([3, 5])])
+    uris, values, _ = read_all(rows.find(settings, "photos", {}))
+    wanted = read.vectors(rows_of(sorted([*last, 3, 5])))
+    assert uris == expected(settings)["uri"].to_pylist()
+    np.testing.assert_array_equal(values, wanted)
+
+
+def test_copies_in_files_that_follow_each_other_come_after_their_picture(settings: Settings, tmp_path: Path) -> None:
+    copied = [rows_of([2, 1], copy=copy) for copy in (2, 0, 1)]
+    publish(settings, tmp_path, [rows_of([3, 4]), pa.concat_tables(copied).combine_chunks()])
+    found = rows.find(settings, "photos", {})
+    assert found.augmented
+    facts = pa.Table.from_batches([batch.facts for batch in found.batches(("uri", "label", "copy"))])
+    assert facts["copy"].to_pylist() == [0, 1, 2, 0, 1, 2, 0, 0]
+    assert facts["uri"].to_pylist() == expected(settings)["uri"].to_pylist()
+
+
+def test_two_fingerprints_in_one_file_are_seen(settings: Settings, tmp_path: Path) -> None:
+    two = pa.concat_tables([rows_of([0, 1]), rows_of([2], fingerprint="e" * 32)]).combine_chunks()
+    publish(settings, tmp_path, [two, rows_of([3, 4])])
+    with pytest.raises(InputError, match="several fingerprints"):
+        rows.find(settings, "photos", {})
+
+
+def test_small_pieces_are_joined_and_others_handed_on() -> None:
+    facts = pa.RecordBatch.from_pydict({"uri": [str(at) for at in range(30)]})
+    values = np.arange(30.0).reshape(30, 1)
+    ends = [0, 1, 2, 10, 11, 12, 13, 19, 30]
+    pieces = [(values[a:b], facts.slice(a, b - a)) for a, b in itertools.pairwise(ends)]
+    joined = list(windows.pieces_joined(pieces, 12))
+    assert [len(of) for of, _ in joined] == [2, 8, 3, 6, 11]
+    assert [row for of, _ in joined for row in of[:, 0].tolist()] == list(range(30))
+    assert [uri for _, of in joined for uri in of["uri"].to_pylist()] == facts["uri"].to_pylist()
+    assert np.shares_memory(joined[1][0], values)
 
 
 @pytest.mark.parametrize(("scheme", "count"), [("file", 1), ("s3", 4)])
@@ -164,6 +245,16 @@ def test_nothing_to_export_is_told(settings: Settings, tmp_path: Path) -> None:
         rows.find(settings, "plum", {})
     with pytest.raises(InputError, match=r"features\.runs: has no vectors"):
         rows.find(settings, "runs", {})
+
+
+def test_batches_are_cut_where_a_file_ends() -> None:
+    facts = pa.RecordBatch.from_pydict({"uri": [str(at) for at in range(12)]})
+    rows_in = content.Batch(np.arange(12.0).reshape(12, 1), np.arange(12), facts)
+    batches = [content.Batch(*(part[a:b] for part in rows_in[:2]), facts.slice(a, b - a)) for a, b in ((0, 7), (7, 12))]
+    cut = list(content.cut_at(iter(batches), 5))
+    assert [batch.labels.tolist() for batch in cut] == [[0, 1, 2, 3, 4], [5, 6], [7, 8, 9], [10, 11]]
+    assert [batch.facts["uri"].to_pylist() for batch in cut] == [[*map(str, batch.labels)] for batch in cut]
+    assert all((batch.values[:, 0] == batch.labels).all() for batch in cut)
 
 
 def test_a_batch_of_an_export_is_not_larger_than_one_that_is_read() -> None:
