@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.conversions import from_bytes
@@ -21,6 +21,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
+from pyiceberg.types import PrimitiveType
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, names, sealed, storage
@@ -89,7 +90,7 @@ def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> 
     paths = [plain_uri(manifest.manifest_path) for manifest in manifests]
     new = {path: manifest for path, manifest in zip(paths, manifests, strict=True) if path not in kept}
     read = ExecutorFactory.get_or_create().map(partial(_read, table.io, table.schema()), new.values())
-    by_path = kept | dict(zip(new, read, strict=True))
+    by_path = dict(kept) | dict(zip(new, read, strict=True))
     if by_path.keys() != kept.keys() or new:
         content = {path: by_path[path] for path in sorted(paths)}
         storage.write(kept_at, sealed.encode({"manifests": content}))
@@ -129,4 +130,5 @@ def _bounds(schema: Schema, file: DataFile, column: str) -> Any:
     lower, upper = ((bounds or {}).get(field.field_id) for bounds in (file.lower_bounds, file.upper_bounds))
     if lower is None or upper is None:
         return None
-    return from_bytes(field.field_type, lower), from_bytes(field.field_type, upper)
+    kind = cast(PrimitiveType, field.field_type)  # a nested one has no bounds
+    return from_bytes(kind, lower), from_bytes(kind, upper)
