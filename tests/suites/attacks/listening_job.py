@@ -6,7 +6,7 @@ import sys
 
 from imagefeatures_spark import distribute
 
-context = distribute._start("listening")
+context = distribute._start("listening", {})
 assert context.parallelize([1, 2], 2).map(lambda n: n + 1).collect() == [2, 3]
 print("listening", flush=True)
 sys.stdin.read()
