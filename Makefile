@@ -70,7 +70,7 @@ test-cluster: setup  ## real servers: races and faults, then a day through MinIO
 test-sql: setup  ## Spark SQL and a REST catalog on published tables; downloads 320 MB of jars first
 	@$(BIN)/python -m pytest tests/suites/sql
 
-test-kills: setup  ## register and Spark's processes killed at random moments (KILLS=100 REDRIVE_KILLS=30 STEP_KILLS=3 HISTORIES=200 SEED=0)
+test-kills: setup  ## register and Spark's processes killed at random moments (KILLS=100 REDRIVE_KILLS=30 FORGET_KILLS=30 STEP_KILLS=3 HISTORIES=200 SEED=0)
 	@$(BIN)/python -m pytest tests/suites/kills
 	@HISTORIES="$${HISTORIES:-200}" $(BIN)/python -m pytest tests/upkeep -m long
 

@@ -79,6 +79,26 @@ def plain_uri(location: str) -> str:
     return f"{SCHEMES.get(scheme, scheme)}:{rest}"
 
 
+def checksums_of(uri: str) -> str:
+    """Where Spark leaves the checksums of a local file that it writes.
+
+    >>> checksums_of("file:///lake/a.parquet")
+    'file:///lake/.a.parquet.crc'
+    """
+    folder, _, name = uri.rpartition("/")
+    return f"{folder}/.{name}.crc"
+
+
+def is_checksums(uri: str) -> bool:
+    """Whether a URI is one of `checksums_of`.
+
+    >>> is_checksums("file:///lake/.a.parquet.crc"), is_checksums("file:///lake/a.parquet")
+    (True, False)
+    """
+    name = uri.rpartition("/")[2]
+    return name.startswith(".") and name.endswith(".crc")
+
+
 class _LocalFile(PyArrowFile):
     def create(self, overwrite: bool = False) -> OutputStream:
         if not overwrite and self.exists():

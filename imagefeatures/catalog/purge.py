@@ -26,13 +26,14 @@ from pyiceberg.table.snapshots import Snapshot
 from imagefeatures import layout, names, read, schemas, storage
 from imagefeatures.catalog import attempts, guards, pixel_tables, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
-from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.catalog.file_io import checksums_of, is_checksums, plain_uri
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.transactions import Changes
 from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import CatalogRefused, StoreRefused
 from imagefeatures.forget.wanted import Wanted
 from imagefeatures.storage.object_reader import ObjectReader
+from imagefeatures.storage.objects import StoredObject
 
 UNREADABLE = (StoreRefused, pa.ArrowException, OSError)
 
@@ -78,11 +79,18 @@ def holding_tables(catalog: Catalog) -> list[Table]:
     return [table for table in found if table.name() not in others or guards.is_datasets(table)]
 
 
+def data_files(table: Table, lake: str) -> Iterator[StoredObject]:
+    """The files in the table's folder that may hold rows, whether or not a snapshot names them."""
+    namespace, name = table.name()
+    stored = storage.list_objects(f"{layout.table_folder(lake, name, namespace)}/data")
+    return (one for one in stored if not is_checksums(one.uri))
+
+
 @in_one_line
 def find(table: Table, lake: str, wanted: Wanted) -> Found:
     """The data files in the table's folder that hold a wanted image."""
     found = Found()
-    for stored in storage.list_objects(f"{_folder(table, lake)}/data"):
+    for stored in data_files(table, lake):
         try:
             batches = (batch for _, batch in read.file_batches(stored.uri, stored.size, wanted.columns))
             if wanted.hold(batches):
@@ -112,6 +120,8 @@ def purge(table: Table, lake: str, wanted: Wanted, found: Found) -> Purged:
     counts["snapshots"] = attempts.until_committed(lambda: _swap(table, set(found.files), rewritten))
     retention.remove_expired(table, lake)
     for uri in found.files:
+        if uri.startswith("file://"):
+            storage.delete(checksums_of(uri))
         storage.delete(uri)
     anew = sum(uri is not None for uri in written.values())
     return Purged(counts["rows"], anew, len(found.files), counts["snapshots"])
@@ -242,8 +252,3 @@ def _options(table: Table) -> dict[str, object]:
     if namespace != names.NAMESPACE or (name in schemas.TABLES and not guards.is_datasets(table)):
         return {"compression": "zstd"}
     return schemas.file_options(pixel_tables.kind_of(table) if names.is_pixels_table(name) else None)
-
-
-def _folder(table: Table, lake: str) -> str:
-    namespace, name = table.name()
-    return layout.table_folder(lake, name, namespace)

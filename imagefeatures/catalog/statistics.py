@@ -13,7 +13,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import And
 from pyiceberg.table import Table
 
-from imagefeatures import layout, names, read, schemas, storage
+from imagefeatures import names, read, schemas, storage
 from imagefeatures.catalog import attempts, guards, purge, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
@@ -96,7 +96,7 @@ def forget_past(catalog: Catalog, lake: str, partitions: Collection[Partition]) 
     current = {plain_uri(task.file.file_path) for task in table.scan().plan_files()}
     past = _named(table)
     found = purge.Found()
-    for stored in storage.list_objects(f"{layout.table_folder(lake, names.STATISTICS)}/data"):
+    for stored in purge.data_files(table, lake):
         if stored.uri not in current and (stored.uri in past or _is_left_of(stored, partitions)):
             found.files[stored.uri] = stored.size
     purge.purge(table, lake, Wanted(frozenset()), found)

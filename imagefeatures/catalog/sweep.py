@@ -26,7 +26,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, storage
 from imagefeatures.catalog import attempts, past, retention
-from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.catalog.file_io import is_checksums, plain_uri
 from imagefeatures.catalog.guards import RELOCATE
 from imagefeatures.catalog.transactions import Changes
 from imagefeatures.errors import CatalogRefused, StoreRefused
@@ -179,9 +179,8 @@ def _refuse_foreign(table: Table, folder: str, listed: list[StoredObject]) -> se
     spared = set()
     current = plain_uri(table.metadata_location)
     own = {current, *past.log_of(table.metadata)}
-    # Beside each file in a folder Spark leaves one with its checksums, .….metadata.json.crc.
     names = {stored.uri: stored.uri.rpartition("/")[2] for stored in listed}
-    files = {one.uri: one for one in listed if METADATA in names[one.uri] and not names[one.uri].endswith(".crc")}
+    files = {one.uri: one for one in listed if METADATA in names[one.uri] and not is_checksums(one.uri)}
     oldest_own = min((files[uri].modified or 0 for uri in own if uri in files), default=0)
     if files.keys() - own:
         own |= past.forgotten_by_log(table, files)

@@ -4,10 +4,10 @@ Removes what runs leave behind, of all datasets: old snapshots with their files,
 that were given up, kept rejects, prepared models that no run uses, unfinished uploads to S3, and what the page has kept
 on this machine.
 
-**Run it.** Switch the DAG on: it is scheduled for Sunday, 03:00 UTC. The task `look` first says in its log what there
-is, and changes nothing; `remove` removes it. When you *Trigger* it yourself, *Dry run* is switched on, and `remove`
-changes nothing either. For how long things stay are settings: docs/maintenance.md. The same by a command:
-`imagefeatures upkeep --dry-run`.
+**Run it.** Switch the DAG on: it runs at once, for the last Sunday, and then every Sunday at 03:00 UTC. The task `look`
+first says in its log what there is, and changes nothing; `remove` removes it. When you *Trigger* it yourself, *Dry run*
+is switched on, and `remove` changes nothing either. For how long things stay are settings: docs/maintenance.md. The
+same by a command: `imagefeatures upkeep --dry-run`.
 
 **The promise.** Every file that a snapshot names, or that a run may still publish, stays. A table whose folder may be
 shared with another catalog is left as it is, and the task fails with its name. It may be stopped at any moment, and run

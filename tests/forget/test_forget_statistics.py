@@ -141,6 +141,21 @@ def test_a_damaged_file_keeps_no_request_from_its_end(settings: Settings) -> Non
 
 
 @pytest.mark.long
+def test_checksums_that_spark_leaves_are_not_searched_and_go_with_their_files(settings: Settings) -> None:
+    with_person(settings, FIRST, 0)
+    measured(settings, SECOND, publish(settings, SECOND, clouds(1, 20)))
+    folder = Path(settings.lake.removeprefix("file://")) / "warehouse" / "features"
+    before = {*folder.glob("*/data/**/*.parquet")}
+    for file in before:
+        file.with_name(f".{file.name}.crc").write_bytes(b"crc\0\0\0\2\0" + bytes(4))
+    (report,) = work.forget(request([PERSON]), "ada", settings)
+    assert report.unreadable == set()
+    left = {file.with_name(file.name[1:].removesuffix(".crc")) for file in folder.rglob(".*.crc")}
+    assert left == {file for file in before if file.exists()}
+    assert {file.relative_to(folder).parts[0] for file in before - left} == {"photos", "statistics"}
+
+
+@pytest.mark.long
 def test_a_dataset_that_an_earlier_version_called_statistics_is_searched_and_not_written_to(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

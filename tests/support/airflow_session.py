@@ -26,6 +26,8 @@ DATASETS = {
     "mended": "source: file://{photos}/mended/{{partition}}/\nlimits: {{max_rejected: 1}}",
     # Drawn photos of two days, with objects that are none: for the pages in a browser.
     "shown": "source: file://{photos}/shown/{{partition}}/\nlimits: {{max_rejected: 1}}",
+    # Published, taken back and forgotten, by the DAGs of all that.
+    "taken": "source: file://{photos}/taken/{{partition}}/\nlimits: {{max_rejected: 1}}",
     "broken": "source: file:///data/\nlimits: {{max_bytes: -1}}",
 }
 

@@ -10,16 +10,7 @@ from pathlib import Path
 
 from imagefeatures.catalog import tables
 from imagefeatures.settings import REPOSITORY, Settings
-
-
-def spark_sql(query: str) -> list[list[str]]:
-    """The rows that `make spark-sql QUERY=…` prints, heads included."""
-    command = [sys.executable, "-m", "deploy.local", "spark-sql"]
-    env = os.environ | {"QUERY": query}
-    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "canary" not in done.stdout + done.stderr
-    return [line.split("\t") for line in done.stdout.splitlines()]
+from support.sql_shell import spark_sql
 
 
 def test_spark_sql_reads_the_same_rows_and_the_same_past(published: Settings) -> None:
