@@ -23,6 +23,7 @@ Each of these is run alone:
     readers        features handed to a training, beside pyarrow alone
     audit          wrong labels and copies that were planted, and how many of them an audit finds
     neighbours     the audit, or the map, of many made-up photos: time, memory, what is found of what was planted
+    pages          the pages with 200 partitions and a million registered rows, and warm thumbnails
     exports        exports beside the bare loops of the same libraries
     listing        the driver's memory while it lists a large source
     driver_memory  the memory of the processes that handle a whole run

@@ -173,11 +173,15 @@ def files(
     return [file.uri for file in plan.files]
 
 
-def runs(settings: Settings, dataset: str | None = None) -> list[dict[str, Any]]:
-    """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first."""
+def runs(settings: Settings, dataset: str | None = None, snapshot: int | None = None) -> list[dict[str, Any]]:
+    """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first.
+
+    snapshot: the id of an earlier one.
+    """
     from imagefeatures.catalog.filters import equal
 
-    rows = table(settings, names.RUNS, where=None if dataset is None else equal("dataset", dataset))
+    where = None if dataset is None else equal("dataset", dataset)
+    rows = table(settings, names.RUNS, where=where, snapshot=snapshot)
     ordered = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")])
     dicts: list[dict[str, Any]] = ordered.to_pylist()
     return dicts

@@ -31,7 +31,15 @@ MAY_IMPORT = {  # of what is watched; docs/architecture.md has the same table in
     "deploy/local/cut_off_tasks.py": {"airflow"},
     "deploy/compose": {"deploy"},
     "demo": {"imagefeatures", "deploy", "demo"},
-    "benchmarks": {"imagefeatures", "imagefeatures_spark", "pyspark", "deploy", "demo", "benchmarks"},
+    "benchmarks": {
+        "imagefeatures",
+        "imagefeatures_airflow",
+        "imagefeatures_spark",
+        "pyspark",
+        "deploy",
+        "demo",
+        "benchmarks",
+    },
 }
 FOLDERS = ("imagefeatures", "jobs", "plugins", "dags", "deploy", "demo", "benchmarks")
 HEAVY = {"numpy", "pandas", "pyarrow", "PIL", "tensorflow", "keras", "openvino", "boto3", "pyiceberg"}

@@ -105,6 +105,23 @@ def plan(settings: Settings, name: str, selection: Selection) -> Plan:
         return _plan(settings, name, selection, rows)
 
 
+def current(settings: Settings, name: str) -> int | None:
+    """The id of the current snapshot of a table that all datasets share; None where nothing was ever published.
+
+    No data file and no manifest is read. Makes nothing, and raises, as `plan`.
+    """
+    with failures.readable(names.table_name(name), settings.catalog):
+        if not connect.exists(settings.catalog):
+            return None
+        with tables.open_catalog(settings) as catalog:
+            try:
+                table = catalog.load_table((names.NAMESPACE, name))
+            except NoSuchTableError:
+                return None
+            guards.refuse_datasets(table)
+            return table.metadata.current_snapshot_id
+
+
 def _plan(settings: Settings, name: str, selection: Selection, rows: BooleanExpression) -> Plan:
     if not connect.exists(settings.catalog):
         return _without_table(name, [])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow as pa
+import pytest
 
 from imagefeatures import schemas
 from imagefeatures.catalog import tables
@@ -40,6 +43,37 @@ class Site:
         answer = self.get(PAGE + path, Cookie=f"_token={self.login}")
         assert answer.status_code == status, answer.text
         return Page(answer.text)
+
+
+@contextlib.contextmanager
+def airflow_with_pages(home: Path) -> Iterator[Site]:
+    """Airflow's application with a database of its own. Airflow loads the plugin as always. home: an empty folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "reader:viewer",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": "a secret for the tests alone, as long as the signature wants it " * 2,
+        }.items():
+            patch.setenv(name, value)
+        from airflow import settings
+        from airflow.models import import_all_models
+        from airflow.models.base import Base
+
+        settings.configure_vars()  # another test may have imported Airflow before
+        settings.configure_orm()
+        import_all_models()
+        Base.metadata.create_all(settings.engine)
+        from airflow.api_fastapi.app import create_app
+
+        app = create_app(apps="core")
+        password = json.loads((home / "passwords.json").read_text())["reader"]
+        login = request(app, "POST", "/auth/token", json={"username": "reader", "password": password})
+        yield Site(app, login.json()["access_token"])
+        settings.dispose_orm()
 
 
 class Page(HTMLParser):

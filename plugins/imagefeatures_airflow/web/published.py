@@ -2,8 +2,9 @@
 
 The catalog may be slow, or not answer at all, and any number of people may look at the page meanwhile. So a view never
 reads the catalog itself. Views that come while a read is under way share it, and its rows serve the next views for
-FRESH_SECONDS. What a user may see is decided afterwards, for each view (`access`): rows are kept for nobody in
-particular.
+FRESH_SECONDS. A read opens the tables' files only where another snapshot is current than that of the read before:
+`features.runs` has some thirty. What a user may see is decided afterwards, for each view (`access`): rows are kept for
+nobody in particular.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from imagefeatures import names
@@ -134,14 +136,32 @@ def _read_for(settings: Settings, asked: float) -> _Read:
 
 def _read(settings: Settings, result: Future[Published]) -> None:
     try:
-        from imagefeatures.read import runs, table  # not before the first look: pyiceberg takes a second
+        from imagefeatures.catalog import snapshots  # not before the first look: pyiceberg takes a second
 
         by_dataset = Published()
-        for row in runs(settings):
-            by_dataset.setdefault(row["dataset"], []).append(row)
+        if (snapshot := snapshots.current(settings, names.RUNS)) is not None:
+            for row in _runs(settings, snapshot):
+                by_dataset.setdefault(row["dataset"], []).append(row)
         with contextlib.suppress(InputError):  # a dataset of an earlier version may have a table of this name
-            for row in table(settings, names.WITHDRAWALS, columns=("dataset", "partition_key")).to_pylist():
-                by_dataset.withdrawn.setdefault(row["dataset"], set()).add(row["partition_key"])
+            if (snapshot := snapshots.current(settings, names.WITHDRAWALS)) is not None:
+                for dataset, partition in _withdrawn(settings, snapshot):
+                    by_dataset.withdrawn.setdefault(dataset, set()).add(partition)
         result.set_result(by_dataset)
     except BaseException as error:  # whatever it is, the views that wait must learn of it
         result.set_exception(error)
+
+
+@lru_cache(1)
+def _runs(settings: Settings, snapshot: int) -> list[Row]:
+    from imagefeatures import read
+
+    return read.runs(settings, snapshot=snapshot)
+
+
+@lru_cache(1)
+def _withdrawn(settings: Settings, snapshot: int) -> list[tuple[str, str]]:
+    """Dataset and partition of each row of features.withdrawals."""
+    from imagefeatures import read
+
+    rows = read.table(settings, names.WITHDRAWALS, columns=("dataset", "partition_key"), snapshot=snapshot)
+    return [(row["dataset"], row["partition_key"]) for row in rows.to_pylist()]

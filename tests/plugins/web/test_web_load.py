@@ -7,6 +7,7 @@ tests/suites/attacks/test_page_views.py does the same with a real server.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_reads_that_hang_are_few_and_the_page_says_so(
     with monkeypatch.context() as patch:
         patch.setattr(published, "CATALOG_SECONDS", 0.2)
         patch.setattr(published, "_threads", threads)
-        patch.setattr("imagefeatures.read.runs", lambda _: hung.wait(60) and [])
+        patch.setattr("imagefeatures.catalog.snapshots.current", lambda *_: hung.wait(60) and None)
         try:
             for _ in range(published.READERS):
                 assert "(TimeoutError)" in site.page("/", 503).text
@@ -143,10 +144,12 @@ def test_a_read_that_began_too_early_serves_no_later_view(settings: Settings, mo
     from imagefeatures_airflow.web import published
 
     monkeypatch.setattr(published, "FRESH_SECONDS", 0.2)
+    numbers = itertools.count(1)
+    monkeypatch.setattr("imagefeatures.catalog.snapshots.current", lambda *_: next(numbers))
     rows = iter(([runs_row("pears", "2026-11-02", {})], [runs_row("pears", "2026-12-05", {})]))
     begun = threading.Event()
 
-    def slow(_: Settings) -> list[dict[str, Any]]:
+    def slow(_: Settings, snapshot: int) -> list[dict[str, Any]]:
         begun.set()
         time.sleep(1)
         return next(rows)
@@ -161,6 +164,30 @@ def test_a_read_that_began_too_early_serves_no_later_view(settings: Settings, mo
         assert [row["partition_key"] for row in late["pears"]] == ["2026-12-05"]
 
 
+def test_a_read_opens_no_file_of_a_snapshot_that_was_read_before(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures.readers import parquet
+
+    for day in ("2026-11-02", "2026-11-03", "2026-11-04"):
+        publish(settings, runs_row("pears", day, {}))
+    opened: list[str] = []
+    real = parquet.file_batches
+
+    def file_batches(uri: str, *given: Any, **named: Any) -> Any:
+        opened.append(uri)
+        return real(uri, *given, **named)
+
+    monkeypatch.setattr(parquet, "file_batches", file_batches)
+    first = site.page("/datasets/pears").text
+    assert len(opened) == 3
+    assert site.page("/datasets/pears").text == first
+    assert len(opened) == 3
+    publish(settings, runs_row("pears", "2026-12-05", {}))
+    assert "2026-12-05" in site.page("/datasets/pears").text
+    assert len(opened) == 7
+
+
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings of each read of the catalog from now on."""
     from imagefeatures import read
@@ -168,10 +195,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     reads: list[Settings] = []
     real = read.runs
 
-    def runs(settings: Settings) -> list[dict[str, Any]]:
+    def runs(settings: Settings, snapshot: int) -> list[dict[str, Any]]:
         reads.append(settings)
         time.sleep(1)  # long enough for all views of a test to come meanwhile
-        return real(settings)
+        return real(settings, snapshot=snapshot)
 
     monkeypatch.setattr(read, "runs", runs)
     return reads

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import statistics
 import time
+from pathlib import Path
 
 import pytest
 
 from imagefeatures.settings import Settings
-from support.web import PAGE, START, Site, dataset_file, publish, runs_row
+from support.large_lake import DATASET, large_lake
+from support.web import PAGE, Site
 
 pytestmark = pytest.mark.long  # some two hundred views
 
-PARTITIONS = 200
 VIEWS = 40
 MOST_SECONDS = 0.3
 """Of processor time, at the 95th percentile: what a view takes on a machine that has nothing else to do."""
 
 
 def test_pages_of_two_hundred_partitions_and_a_million_rows_take_less_than_three_tenths_of_a_second(
-    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    site: Site, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from imagefeatures_airflow.web import published
 
-    dataset_file(settings, "grapes", 'source: s3://photos/{partition}/\nschedule: "0 0 * * *"')
-    first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=PARTITIONS + 20)
-    days = [str(first + dt.timedelta(days=at)) for at in range(PARTITIONS)]
-    rows = [
-        runs_row("grapes", day, {"CORRUPT": at % 40}, listed=5000 + at % 40, registered=5000)
-        | {"finished_at": START + dt.timedelta(seconds=90 + at)}
-        for at, day in enumerate(days)
-    ]
-    publish(settings, *rows)
+    newest = large_lake(settings, tmp_path)[-1]
     slowest: dict[str, float] = {}
     site.page("/")  # the first view of a server imports for a second
     for kept in (5.0, 0.0):  # rows that were read for an earlier view; rows that are read for each view
         monkeypatch.setattr(published, "FRESH_SECONDS", kept)
-        for path in ("/", "/datasets/grapes", f"/datasets/grapes/partitions/{days[7]}"):
+        for path in ("/", f"/datasets/{DATASET}", f"/datasets/{DATASET}/partitions/{newest}"):
             wall, processor = [], []
             for _ in range(VIEWS):
                 began, worked = time.perf_counter(), time.process_time()
@@ -46,7 +38,7 @@ def test_pages_of_two_hundred_partitions_and_a_million_rows_take_less_than_three
                 wall.append(time.perf_counter() - began)
                 processor.append(time.process_time() - worked)
                 assert answer.status_code == 200
-            name = f"{path.removesuffix(days[7])} {'of kept rows' if kept else 'with a read of the catalog'}"
+            name = f"{path.removesuffix(newest)} {'of kept rows' if kept else 'with a read of the catalog'}"
             slowest[name], clock = (
                 statistics.quantiles(took, n=20, method="inclusive")[-1] for took in (processor, wall)
             )
