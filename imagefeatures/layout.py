@@ -229,6 +229,11 @@ def publications_folder(lake: str) -> str:
     return f"{lake}/publishing"
 
 
+def known_files_of(lake: str, table: str) -> str:
+    """Holds what the manifests of a table say of its files. It can be found again."""
+    return f"{lake}/known/{table}.json"
+
+
 def forgotten_folder(lake: str) -> str:
     return f"{lake}/forgotten"
 

@@ -123,7 +123,8 @@ def plan_run(
     """
     # Not at module level: Spark's workers import this module too, and they need no pyiceberg.
     from imagefeatures.catalog import lost, owners, readiness
-    from imagefeatures.catalog.tables import files_with, open_catalog
+    from imagefeatures.catalog.known_files import files_with
+    from imagefeatures.catalog.tables import open_catalog
     from imagefeatures.catalog.widths import refuse_another
     from imagefeatures.publications import also_published, finish_interrupted
     from imagefeatures.redrive.selection import write

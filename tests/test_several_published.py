@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from imagefeatures import layout, publications, read, sealed, shards, storage
-from imagefeatures.catalog import retention, tables
+from imagefeatures.catalog import known_files, retention, tables
 from imagefeatures.errors import OlderRun, ParamsError
 from imagefeatures.local import run_steps
 from imagefeatures.plan import Run, load_run
@@ -205,4 +205,4 @@ def test_an_older_run_of_several_models_is_refused_before_anything(lake: Lake) -
     with pytest.raises(OlderRun):
         register.register(older.layout.run_file, lake.settings)
     with tables.open_catalog(lake.settings) as catalog:
-        assert tables.files_with(catalog, TABLES[1], older.others[0].fingerprint) == []
+        assert known_files.files_with(catalog, TABLES[1], older.others[0].fingerprint) == []

@@ -9,6 +9,7 @@ rest_catalog  pyiceberg's catalog behind REST, with file_io and guards
 file_io       reads and writes the tables' files, and nothing that a property names does
 guards        refuses tables of another lake or a newer version, and metadata that is lost
 tables        opens the tables, and replaces one partition of them in one commit
+transactions  changes that become one commit, at a cost that does not grow with a table's past
 attempts      how often a commit that lost a race is tried again
 learning      the tables of the namespace learning, opened, replaced and read
 standing      what a partition holds, for a re-drive or a withdrawal
@@ -21,6 +22,7 @@ tags          names in it the runs whose rows stand
 sweep         finds and deletes the files in a table's folder that nothing names
 undo          takes a run out of the tables again that was refused after its first commit
 pixel_tables  what the pixels of a table are, and that all have one shape
+known_files   the data files that may hold vectors to reuse, without every manifest
 widths        vectors of one width in a table
 owners        one dataset for each table of features
 room          whether the disk has room for a publication

@@ -23,6 +23,7 @@ from imagefeatures.catalog import attempts, connect, failures, retention, tables
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
+from imagefeatures.catalog.transactions import Changes
 from imagefeatures.settings import Settings
 
 PLANNED = "imagefeatures.planned-at"
@@ -51,7 +52,7 @@ def open_table(catalog: Catalog, settings: Settings, name: str, schema: pa.Schem
             with table.update_schema() as update:
                 update.union_by_name(schema)
         if missing := retention.properties(settings.retention, table.properties):
-            with table.transaction() as change:
+            with Changes(table) as change:
                 change.set_properties(missing)
         return table
 
@@ -66,7 +67,7 @@ def replace_row(table: Table, row: pa.Table, dataset: str, model_id: str) -> Non
     def swap() -> None:
         table.refresh()
         standing = table.scan(row_filter=where, selected_fields=("model_id",)).to_arrow().num_rows
-        with table.transaction() as change:
+        with Changes(table) as change:
             if standing:
                 change.delete(where)
             change.append(row)
@@ -89,7 +90,7 @@ def replace_all(table: Table, files: Sequence[str], planned_at: str) -> bool:
         standing = (snapshot.summary[PLANNED] if snapshot and snapshot.summary else None) or ""
         if current == set(files) or standing > planned_at:
             return False
-        with table.transaction() as change:
+        with Changes(table) as change:
             summary = {PLANNED: planned_at}
             if current:
                 change.delete(AlwaysTrue(), snapshot_properties=summary)

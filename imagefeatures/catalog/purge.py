@@ -28,6 +28,7 @@ from imagefeatures.catalog import attempts, guards, pixel_tables, retention, tab
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
+from imagefeatures.catalog.transactions import Changes
 from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import CatalogRefused, StoreRefused
 from imagefeatures.forget.wanted import Wanted
@@ -148,7 +149,7 @@ def recount(table: Table, runs: Table, quarantine: Table, row: dict[str, object]
             name: before[name] for name in ("registered", "quarantined")
         }:
             return False
-        with runs.transaction() as change:
+        with Changes(runs) as change:
             change.delete(where, snapshot_properties=tags.signed(before["run_id"]))
             change.append(
                 pa.Table.from_pylist([after], schema=schemas.RUNS), snapshot_properties=tags.signed(before["run_id"])
@@ -169,7 +170,7 @@ def _swap(table: Table, holders: set[str], rewritten: Callable[[str], str | None
     current = table.current_snapshot()
     live = {uri: file for uri, file in _live(table, current).items() if uri in holders}
     expiring = {snapshot.snapshot_id for snapshot in tainted}
-    with table.transaction() as change:
+    with Changes(table) as change:
         if live:
             with change.update_snapshot().overwrite() as overwrite:
                 for uri, file in live.items():

@@ -17,6 +17,7 @@ from imagefeatures import names
 from imagefeatures.catalog import attempts, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import equal
+from imagefeatures.catalog.transactions import Changes
 
 
 @in_one_line
@@ -28,7 +29,7 @@ def keep(table: Table, row: pa.Table) -> bool:
         table.refresh()
         if table.scan(row_filter=equal("run_id", run_id), selected_fields=("run_id",)).to_arrow().num_rows:
             return False
-        with table.transaction() as change:
+        with Changes(table) as change:
             if tables.has_many_small_files(table):
                 rows = pa.concat_tables([table.scan().to_arrow(), row], promote_options="permissive")
                 change.overwrite(rows, snapshot_properties=tags.signed(run_id))
@@ -53,7 +54,7 @@ def drop(catalog: Catalog, name: str, run_id: str) -> bool:
         table.refresh()
         if not table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow().num_rows:
             return False
-        with table.transaction() as change:
+        with Changes(table) as change:
             change.delete(where, snapshot_properties=tags.signed(run_id))
             retention.expire(table, change)
         return True

@@ -18,9 +18,13 @@ from imagefeatures.storage import modes
 
 
 class LakeSqlCatalog(SqlCatalog):
-    """A catalog in SQLite or PostgreSQL. Its property LAKE holds the lake's URI."""
+    """A catalog in SQLite or PostgreSQL. Its property LAKE holds the lake's URI.
+
+    The catalog is asked at each load. The metadata file that it names is read once: such a file never changes.
+    """
 
     def _init_catalog(self) -> None:
+        self._loaded: dict[str, Table] = {}
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _sync_every_commit)
             _make_file(self.properties["uri"])
@@ -36,6 +40,9 @@ class LakeSqlCatalog(SqlCatalog):
 
     def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
         name = f"{orm_table.table_namespace}.{orm_table.table_name}"
+        known = self._loaded.get(name)
+        if known and known.metadata_location == orm_table.metadata_location:
+            return Table(known.name(), known.metadata, known.metadata_location, known.io, self)
         # Before the file is read: a lake that was moved has left none there.
         guards.check_place(
             name,
@@ -45,7 +52,10 @@ class LakeSqlCatalog(SqlCatalog):
         )
         with guards.readable_metadata(name, orm_table.metadata_location, self._load_file_io()):
             table = super()._convert_orm_to_iceberg(orm_table)
-        return guards.checked(table, self.properties[LAKE], self._described)
+        guards.checked(table, self.properties[LAKE], self._described)
+        # Of its own: a table that is handed out changes as it is refreshed.
+        self._loaded[name] = Table(table.name(), table.metadata, table.metadata_location, table.io, self)
+        return table
 
     @property
     def _described(self) -> str:

@@ -18,6 +18,7 @@ from imagefeatures.catalog import attempts, guards, purge, retention, tables, ta
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal, one_of
+from imagefeatures.catalog.transactions import Changes
 from imagefeatures.forget.wanted import Wanted
 
 COMMIT_SECONDS = 30.0
@@ -65,7 +66,7 @@ def replace(table: Table, rows: pa.Table, check: Callable[[], object]) -> None:
         table.refresh()
         check()
         standing = table.scan(row_filter=where, selected_fields=("run_id",)).to_arrow().num_rows
-        with table.transaction() as change:
+        with Changes(table) as change:
             if standing:
                 change.delete(where, snapshot_properties=tags.signed(run_id))
             change.append(rows, snapshot_properties=tags.signed(run_id))

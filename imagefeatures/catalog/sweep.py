@@ -28,6 +28,7 @@ from imagefeatures import layout, storage
 from imagefeatures.catalog import attempts, past, retention
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.guards import RELOCATE
+from imagefeatures.catalog.transactions import Changes
 from imagefeatures.errors import CatalogRefused, StoreRefused
 from imagefeatures.settings import Retention
 from imagefeatures.storage.objects import StoredObject
@@ -87,7 +88,7 @@ class TableSweep:
         def swap() -> None:
             self.table.refresh()
             if retention.expired_snapshots(self.table.metadata, now, self.kept):
-                with self.table.transaction() as change:
+                with Changes(self.table) as change:
                     change.set_properties(retention.properties(self.kept, self.table.properties))
                     retention.expire(self.table, change, now)
 

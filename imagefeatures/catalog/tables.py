@@ -20,14 +20,15 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.expressions import And, BooleanExpression, Not
-from pyiceberg.table import FileScanTask, Table
+from pyiceberg.table import Table
 
 from imagefeatures import layout, names, schemas
 from imagefeatures.catalog import connect, guards, loading, pixel_tables, retention, tags
 from imagefeatures.catalog.attempts import unless_made_meanwhile, until_committed
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
-from imagefeatures.catalog.filters import equal, of_copy
+from imagefeatures.catalog.filters import equal
+from imagefeatures.catalog.transactions import Changes
 from imagefeatures.columns import rows_of_run
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
@@ -104,11 +105,12 @@ def replace_files(table: Table, partition: str, files: list[str], run_id: str) -
         current = {plain_uri(task.file.file_path) for task in table.scan(row_filter=where).plan_files()}
         if current == set(files):
             return False
-        with table.transaction() as change:
+        with Changes(table) as change:
             if current:
                 change.delete(where, snapshot_properties=summary)
             if files:
-                change.add_files(files, snapshot_properties=summary)
+                # Else pyiceberg looks for them in every manifest. They are of this partition, which is empty now.
+                change.add_files(files, snapshot_properties=summary, check_duplicate_files=False)
             tags.put(table, change, run_id, partition, bool(files))
             retention.expire(table, change)
         return True
@@ -140,7 +142,7 @@ def replace_rows(
             check(next(iter(standing.to_pylist()), None))
         if standing["run_id"].to_pylist() == [run_id] * rows.num_rows:
             return False
-        with table.transaction() as change:
+        with Changes(table) as change:
             if has_many_small_files(table):
                 change.overwrite(_with_the_others(table, where, rows), snapshot_properties=summary)
             else:
@@ -202,30 +204,6 @@ def other_partitions(catalog: Catalog, dataset: str, partition: str) -> list[str
     return sorted(set(rows["partition_key"].to_pylist()) - {partition})
 
 
-@in_one_line
-def files_with(catalog: Catalog, dataset: str, fingerprint: str, number: int = 0) -> list[tuple[str, int]]:
-    """The data files of features.<dataset> that may hold rows of this fingerprint: (URI, bytes), sorted.
-
-    number: of augmented copies. Creates no table. A file with single deleted rows is left out.
-    """
-    try:
-        table = catalog.load_table((names.NAMESPACE, dataset))
-    except NoSuchTableError:
-        return []
-    where = equal("fingerprint", fingerprint)
-    if "copy" in table.schema().column_names:
-        where = And(where, of_copy(number))
-    tasks = _planned(table, where)
-    return sorted(
-        (plain_uri(task.file.file_path), task.file.file_size_in_bytes) for task in tasks if not task.delete_files
-    )
-
-
-@in_one_line
-def _planned(table: Table, where: BooleanExpression) -> list[FileScanTask]:
-    return list(table.scan(row_filter=where).plan_files())
-
-
 def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:
     """The table, with the columns and the properties that it lacks; features.runs without its partitions."""
 
@@ -243,7 +221,7 @@ def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:
             with table.update_schema() as update:
                 update.union_by_name(schema)
         if properties:
-            with table.transaction() as change:
+            with Changes(table) as change:
                 change.set_properties(properties)
         if partitioned:
             with table.update_spec() as spec:

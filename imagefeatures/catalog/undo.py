@@ -14,6 +14,7 @@ from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.tables import rows_of
 from imagefeatures.catalog.tags import SIGNATURE, signed
+from imagefeatures.catalog.transactions import Changes
 
 
 @in_one_line
@@ -42,7 +43,7 @@ def take_back(
         if not held and (before is None or run_ids(before) != [published]):  # nobody's, or another run's by now
             return False
         past = None if before is None else table.scan(row_filter=where, snapshot_id=before)
-        with table.transaction() as change:
+        with Changes(table) as change:
             if held:
                 change.delete(where, snapshot_properties=signed(run_id))
             if past and dataset:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from imagefeatures import budget, cost, manifest, names, precedence, publications, run_audit, schemas, storage
 from imagefeatures.catalog import retention, tables, widths
-from imagefeatures.layout import Layout, staging, warehouse
+from imagefeatures.layout import Layout, staging, table_folder, warehouse
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.plan import Run, load_run
 from imagefeatures.publications import Publication
@@ -145,7 +145,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     warning = publications.also_published(run.dataset, run.partition, catalog)
     publications.publish(publication, catalog, settings)
     storage.delete_folder(layout.run)
-    for folder in (warehouse(settings.lake), staging(settings.lake)):  # of tasks that were killed during a write
+    for folder in _written_to(run):
         storage.abort_old_uploads(folder)
     _remove_expired(run, catalog, settings)
     return Outcome(REGISTERED, row, warning=warning)
@@ -158,6 +158,19 @@ def _refuse_a_changed_server(run: Run, audit: Audit) -> None:
 
         for output in run.models:
             engines.load(run.dataset.engine, prepare.read_bundle(output.spec, output.preprocessing, run.lake))
+
+
+def _written_to(run: Run) -> list[str]:
+    """Where unfinished writes of killed tasks are looked for.
+
+    An object store lists them for the whole lake at once. In a folder every partition has one of its own, so there only
+    those of this run are looked at; `upkeep` looks at all.
+    """
+    if not run.lake.startswith("file://"):
+        return [warehouse(run.lake), staging(run.lake)]
+    written = (names.QUARANTINE, *run.tables, names.RUNS)
+    metadata = [f"{table_folder(run.lake, name)}/metadata" for name in written]
+    return [*metadata, *(run.layout.of_table(name).rpartition("/")[0] for name in run.tables), staging(run.lake)]
 
 
 def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:

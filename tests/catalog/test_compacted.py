@@ -8,7 +8,7 @@ import pytest
 from pyiceberg.table import Table
 
 from imagefeatures import read
-from imagefeatures.catalog import retention, tables
+from imagefeatures.catalog import known_files, retention, tables
 from imagefeatures.settings import Settings
 from support.compacting import compact
 from support.growing import folder_of, run_file
@@ -28,7 +28,7 @@ def test_its_uris_are_those_that_the_rest_of_the_package_knows(photos: Table, fe
     (task,) = photos.scan().plan_files()
     assert task.file.file_path == f"file:{compacted}"
     catalog = tables.open_catalog(few)
-    assert tables.files_with(catalog, "photos", "f") == [(f"file://{compacted}", Path(compacted).stat().st_size)]
+    assert known_files.files_with(catalog, "photos", "f") == [(f"file://{compacted}", Path(compacted).stat().st_size)]
     assert read.files(few, "photos") == [f"file://{compacted}"]
     assert in_order(read.table(few, "photos", columns=("partition_key", "uri", "run_id"))) == in_order(
         photos.scan(selected_fields=("partition_key", "uri", "run_id")).to_arrow()

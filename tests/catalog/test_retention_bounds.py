@@ -66,7 +66,7 @@ def test_a_table_lacks_what_iceberg_needs_and_the_bounds_that_differ_from_the_se
         "write.metadata.delete-after-commit.enabled": "true",
         "commit.manifest-merge.enabled": "true",
         "commit.manifest.min-count-to-merge": "10",
-        "commit.manifest.target-size-bytes": "262144",
+        "commit.manifest.target-size-bytes": "65536",
     }
     assert retention.properties(kept, {}) == iceberg | OWN
     assert retention.properties(kept, dict.fromkeys(iceberg, "chosen")) == OWN

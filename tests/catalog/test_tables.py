@@ -15,7 +15,7 @@ from pyiceberg.catalog.sql import SqlCatalog, SqlCatalogBaseTable
 from sqlalchemy.exc import DBAPIError
 
 from imagefeatures import read, schemas
-from imagefeatures.catalog import tables
+from imagefeatures.catalog import known_files, tables
 from imagefeatures.settings import Settings
 from support.publishing import DAY, SPAWN, features_file, in_processes, open_first, publish_older_run, swap_in
 
@@ -194,16 +194,16 @@ def test_two_runs_that_add_the_missing_column_at_once_both_go_on(
 
 def test_a_search_for_a_fingerprint_finds_current_files_and_makes_no_table(settings: Settings, tmp_path: Path) -> None:
     opened = tables.open_catalog(settings)
-    assert tables.files_with(opened, "photos", "f") == []
+    assert known_files.files_with(opened, "photos", "f") == []
     assert opened.list_tables("features") == []
     table = tables.open_table(opened, settings, "photos")
-    assert tables.files_with(opened, "photos", "f") == []
+    assert known_files.files_with(opened, "photos", "f") == []
     files = {day: features_file(tmp_path, "first", day) for day in (DAY, "2026-11-03")}
     for day, file in files.items():
         tables.replace_files(table, day, [file], "first")
     sizes = {file: Path(file.removeprefix("file://")).stat().st_size for file in files.values()}
-    assert tables.files_with(opened, "photos", "f") == sorted(sizes.items())
-    assert tables.files_with(opened, "photos", "e") == []
-    assert tables.files_with(opened, "other", "f") == []
+    assert known_files.files_with(opened, "photos", "f") == sorted(sizes.items())
+    assert known_files.files_with(opened, "photos", "e") == []
+    assert known_files.files_with(opened, "other", "f") == []
     tables.replace_files(table, DAY, [features_file(tmp_path, "later")], "later")
-    assert files[DAY] not in dict(tables.files_with(opened, "photos", "f"))
+    assert files[DAY] not in dict(known_files.files_with(opened, "photos", "f"))

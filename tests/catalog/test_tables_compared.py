@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from imagefeatures import names, schemas
-from imagefeatures.catalog import tables
+from imagefeatures.catalog import known_files, tables
 from imagefeatures.errors import InputError
 from imagefeatures.settings import Settings
 from support import growing
@@ -90,9 +90,9 @@ def test_a_file_with_deleted_rows_is_not_offered_for_reuse(opened: Opened, setti
     other = features_file(tmp_path, "next", "2026-11-03")
     tables.replace_files(opened["photos"], "2026-11-03", [other], "next")
     catalog = tables.open_catalog(settings)
-    (first,) = (file for file, _ in tables.files_with(catalog, "photos", "f") if file != other)
+    (first,) = (file for file, _ in known_files.files_with(catalog, "photos", "f") if file != other)
     delete_rows(opened["photos"], first, [1])
-    assert [file for file, _ in tables.files_with(catalog, "photos", "f")] == [other]
+    assert [file for file, _ in known_files.files_with(catalog, "photos", "f")] == [other]
 
 
 def test_a_check_sees_the_whole_row_that_would_be_replaced_and_may_end_the_swap(opened: Opened) -> None:

@@ -116,8 +116,12 @@ def test_abandoned_uploads_are_looked_for_after_publication(
         return 0
 
     monkeypatch.setattr(storage, "abort_old_uploads", look)
-    register.register(finished().layout.run_file, settings)
-    assert looked == [(f"{settings.lake}/warehouse", 1), (f"{settings.lake}/staging", 1)]
+    run = finished()
+    register.register(run.layout.run_file, settings)
+    features = f"{settings.lake}/warehouse/features"
+    folders = [f"{features}/{name}/metadata" for name in ("quarantine", "photos", "runs")]
+    folders += [f"{features}/photos/data/partition_key={run.partition}", f"{settings.lake}/staging"]
+    assert looked == [(folder, 1) for folder in folders], "not the folders of other partitions, of which there are many"
 
 
 def test_registering_again_changes_nothing(finished, settings: Settings) -> None:

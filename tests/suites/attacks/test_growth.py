@@ -17,7 +17,7 @@ import pytest
 from pyiceberg.table import Table
 
 from imagefeatures import read
-from imagefeatures.catalog import retention, tables
+from imagefeatures.catalog import known_files, retention, tables
 from imagefeatures.settings import REPOSITORY, Settings
 from support.growing import kinds, read_whole_past, rejected_row, run_file, runs_row, unnamed_files, weight
 from support.publishing import DAY, in_processes
@@ -70,7 +70,7 @@ def figures(settings: Settings, table: dict[str, Table], partition: str) -> str:
     catalog = tables.open_catalog(settings)
     times = {
         "published": milliseconds(lambda: tables.published(catalog, settings, "photos", partition)),
-        "files_with": milliseconds(lambda: tables.files_with(catalog, "photos", "f")),
+        "files_with": milliseconds(lambda: known_files.files_with(catalog, "photos", "f")),
         "read.runs": milliseconds(lambda: read.runs(settings)),
     }
     told = ", ".join(f"{what} {taken:.0f} ms" for what, taken in times.items())

@@ -1,0 +1,271 @@
+"""A lake as it grows: what plan, register and readers cost at 10, 100 and 1,000 partitions of one dataset among 50.
+
+    python -m benchmarks.growth [partitions …]     10, 100 and 1,000 by default; a quarter of an hour
+    python -m benchmarks.growth report             writes the table and the curves again from results/growth.json
+
+The lake is a folder with SQLite. All partitions are published as register publishes a run; those before the measured
+ones are copies of a first real run under other names, URIs and hashes. At each size REPETITIONS days are planned,
+computed, searched for known images, registered and measured; then the same days are run once more, and taken back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyiceberg.catalog import Catalog
+
+from benchmarks import growth_report
+from benchmarks.model import MODEL
+from benchmarks.pipeline import Deployment
+from imagefeatures import copies, local, manifest, names, publications, read, schemas
+from imagefeatures.catalog import retention, statistics, tables
+from imagefeatures.datasets import Dataset
+from imagefeatures.layout import Layout
+from imagefeatures.plan import Run, load_run, new_run_id, plan_run
+from imagefeatures.publications import Publication
+from imagefeatures.quality import record
+from imagefeatures.run_params import RunParams, UnpublishParams
+from imagefeatures.settings import Settings
+from imagefeatures.step_runner import StepRunner
+from imagefeatures.steps import INGEST, VALIDATE
+from imagefeatures.steps.register import register
+from imagefeatures.unpublish import withdraw
+from imagefeatures.workers import ThisProcess
+
+SIZES = (10, 100, 1000)
+DATASETS = 50
+REPETITIONS = 20
+PHOTOS = 50
+"""In each partition: as many as its statistics need for a sketch of the vectors."""
+
+ONE_BY_ONE, AT_ONCE = 150, 50
+FIRST, MEASURED = dt.date(2020, 1, 1), dt.date(2030, 1, 1)
+NAME = "many"
+
+
+class Samples:
+    """An engine that computes next to nothing: a vector is some of its image's pixels."""
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 [n, width]."""
+        flat = pixels.reshape(len(pixels), -1)
+        return flat[:, :: flat.shape[1] // MODEL.width][:, : MODEL.width].astype(np.float32) + 1
+
+
+class _First:
+    """What the first run has published, to be published again as other days."""
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        first = FIRST.isoformat()
+        self.catalog, self.settings = catalog, settings
+        (self.row,) = (row for row in read.runs(settings, NAME) if row["partition_key"] == first)
+        self.rows = read.table(settings, NAME, partitions=(first,))
+        (self.statistics,) = statistics.rows_of(catalog, NAME, [first])
+        self.all_statistics = tables.open_table(catalog, settings, names.STATISTICS)
+
+    def publish_copies(self, numbers: Sequence[int]) -> None:
+        """Publish the days with these numbers: a single one as register does, several in one commit of each table."""
+        now = dt.datetime.now(dt.UTC)
+        days = [(FIRST + dt.timedelta(days=number)).isoformat() for number in numbers]
+        runs = [Layout(self.settings.lake, NAME, day, new_run_id(now)) for day in days]
+        own = [{"partition_key": run.partition, "run_id": run.run_id} for run in runs]
+        times = {"started_at": now, "base_started_at": now, "finished_at": now}
+        files = [
+            file.uri for run in runs for file in copies.write(run, NAME, None, _copied(self.rows, run).to_batches())
+        ]
+        of_runs = pa.Table.from_pylist([self.row | one | times for one in own], schema=schemas.RUNS)
+        measured = pa.Table.from_pylist([self.statistics | one for one in own], schema=schemas.STATISTICS)
+        if len(runs) == 1:
+            rejected = schemas.QUARANTINE.empty_table()
+            publications.publish(Publication(runs[0], {NAME: files}, rejected, of_runs), self.catalog, self.settings)
+            statistics.replace(self.all_statistics, measured, lambda: None)
+        else:
+            tables.open_table(self.catalog, self.settings, NAME).add_files(files)
+            tables.open_table(self.catalog, self.settings, names.RUNS).append(of_runs)
+            self.all_statistics.append(measured)
+        for name in (names.QUARANTINE, NAME, names.RUNS, names.STATISTICS):
+            retention.remove_expired(tables.open_table(self.catalog, self.settings, name), self.settings.lake)
+
+
+class Lake:
+    """The deployment, and what is measured in it. spent: by size and operation, (CPU s, wall s, bytes read) a time."""
+
+    def __init__(self, folder: Path) -> None:
+        deployment = Deployment(folder)
+        (folder / "lake").mkdir()
+        (folder / "datasets").mkdir()
+        os.environ.update(deployment.variables)
+        self.settings = deployment.settings
+        self.photos = folder / "photos"
+        self.published = 0
+        self.spent: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
+
+    def dataset(self, name: str = NAME) -> Dataset:
+        return Dataset.model_validate({"name": name, "source": f"file://{self.photos}/{{partition}}/"})
+
+    def draw(self, partition: str, seed: int) -> None:
+        """Write the photos of a day: small, and no two alike."""
+        folder = self.photos / partition
+        folder.mkdir(parents=True)
+        random = np.random.default_rng(seed)
+        for number in range(PHOTOS):
+            Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number:02d}.png")
+
+    def planned(self, partition: str, name: str = NAME) -> Run:
+        uri = plan_run(self.dataset(name), RunParams.parse({}), partition, self.settings)
+        return load_run(uri, self.settings.lake)
+
+    def first_run(self, name: str) -> None:
+        """A real run of the first day, from plan to statistics."""
+        day = FIRST.isoformat()
+        run = self.planned(day, name)
+        local.run_steps(run, _workers())
+        register(run.layout.run_file, self.settings)
+        record.record(name, day, run.run_id, None, self.settings)
+
+    def fill(self, partitions: int) -> None:
+        """Publish copies of the first run until the dataset has so many partitions."""
+        if not self.published:
+            self.draw(FIRST.isoformat(), 0)
+            for number in range(DATASETS - 1):
+                self.first_run(f"other_{number:02d}")
+            self.first_run(NAME)
+            self.published = 1
+        with tables.open_catalog(self.settings) as catalog:
+            first = _First(catalog, self.settings)
+            while self.published < partitions:
+                left = partitions - self.published
+                # Of the last ones each is a commit of its own, as register makes it: more than a table keeps snapshots.
+                count = 1 if left <= ONE_BY_ONE else min(AT_ONCE, left - ONE_BY_ONE)
+                first.publish_copies(range(self.published, self.published + count))
+                self.published += count
+
+    @contextmanager
+    def timed(self, operation: str) -> Iterator[None]:
+        before = time.process_time(), time.perf_counter(), _bytes_read()
+        yield
+        after = time.process_time(), time.perf_counter(), _bytes_read()
+        self.spent[operation].append(tuple(b - a for a, b in zip(before, after, strict=True)))  # type: ignore[arg-type]
+
+    def measure(self) -> None:
+        """Everything, REPETITIONS times. The lake has as many partitions afterwards as before."""
+        days = [(MEASURED + dt.timedelta(days=self.published + number)).isoformat() for number in range(REPETITIONS)]
+        for number, day in enumerate(days):
+            self.draw(day, 1 + self.published + number)
+        for day in days:
+            self.one_run(day, "a new day")
+            self.look(day)
+        for day in days:
+            self.one_run(day, "the same day again")
+        for day in days:
+            with self.timed("unpublish"):
+                withdraw(NAME, day, UnpublishParams(partition=day, why="measured", dry_run=False), "x", self.settings)
+
+    def one_run(self, day: str, which: str) -> None:
+        with self.timed(f"plan, {which}"):
+            run = self.planned(day)
+        workers = _workers()
+        local.run_steps(run, workers, (INGEST, VALIDATE))
+        with self.timed(f"search of known images, {which}"):
+            local.find_known(run, range(manifest.read_listing(run).shards))
+        local.run_steps(run, workers)
+        with self.timed(f"register, {which}"):
+            outcome = register(run.layout.run_file, self.settings)
+        if (outcome.row["registered"], outcome.row["reused"]) != (PHOTOS, 0 if which == "a new day" else PHOTOS):
+            raise AssertionError(str(outcome))  # what is measured is not what is said of it
+        with self.timed(f"statistics, {which}"):
+            record.record(NAME, day, run.run_id, None, self.settings)
+
+    def look(self, day: str) -> None:
+        """What readers and pages read."""
+        with self.timed("read.open of one day, and its rows"):
+            read.open(NAME, partitions=(day,), settings=self.settings).to_numpy()
+        with self.timed("page: all runs"):
+            read.runs(self.settings)
+        with self.timed("page: rows of a day"):
+            read.table(self.settings, NAME, columns=("uri", "label"), partitions=(day,))
+        with self.timed("page: quarantine of a day"):
+            read.table(self.settings, names.QUARANTINE, partitions=(day,))
+        with self.timed("page: statistics of a day"), tables.open_catalog(self.settings) as catalog:
+            statistics.rows_of(catalog, NAME, [day])
+
+    def weight(self) -> dict[str, dict[str, int]]:
+        """Of each table: files and bytes of metadata, manifests of the current snapshot, data files."""
+        found = {}
+        with tables.open_catalog(self.settings) as catalog:
+            for name in (NAME, names.RUNS, names.QUARANTINE, names.STATISTICS):
+                table = catalog.load_table((names.NAMESPACE, name))
+                folder = Path(table.location().removeprefix("file://"))
+                sizes = [path.stat().st_size for path in (folder / "metadata").iterdir()]
+                snapshot = table.current_snapshot()
+                found[name] = {
+                    "files": len(sizes),
+                    "bytes": sum(sizes),
+                    "manifests": len(snapshot.manifests(table.io)) if snapshot else 0,
+                    "data_files": len(list(table.scan().plan_files())),
+                }
+        return found
+
+
+def _workers() -> ThisProcess:
+    return ThisProcess(StepRunner(Samples()))
+
+
+def _copied(rows: pa.Table, run: Layout) -> pa.Table:
+    """The rows of the first day as rows of another one, whose photos are other photos."""
+    own = {
+        "partition_key": [run.partition] * rows.num_rows,
+        "uri": [uri.replace(f"/{FIRST}/", f"/{run.partition}/") for uri in rows["uri"].to_pylist()],
+        "image_id": [os.urandom(32).hex() for _ in range(rows.num_rows)],
+    }
+    for name, values in own.items():
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.array(values))
+    return rows
+
+
+def _bytes_read() -> int:
+    """What this process has read of files and sockets, by the kernel's count."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def main(sizes: Sequence[int]) -> None:
+    from benchmarks.__main__ import machine
+
+    found: dict[str, Any] = {"machine": machine(1), "sizes": {}}
+    folder = Path(tempfile.mkdtemp(prefix="imagefeatures-growth-"))
+    try:
+        lake = Lake(folder)
+        for size in sizes:
+            lake.fill(size)
+            lake.spent.clear()
+            weight = lake.weight()
+            before = os.getloadavg()[0]
+            lake.measure()
+            found["sizes"][str(size)] = {
+                "load": [round(before, 1), round(os.getloadavg()[0], 1)], "weight": weight, "spent": lake.spent.copy(),
+            }  # fmt: skip
+            print(growth_report.write(found), flush=True)
+    finally:
+        if not os.environ.get("KEEP_LAKE"):
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["report"]:
+        print(growth_report.write(growth_report.measured()))
+    else:
+        main([int(size) for size in sys.argv[1:]] or SIZES)

@@ -1,0 +1,109 @@
+"""What benchmarks.growth has found, in the results folder: a JSON file, tables and curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import RESULTS, table
+
+CPU, WALL, READ = range(3)
+"""The columns of what was measured of an operation: seconds, seconds, bytes."""
+
+
+def measured() -> dict[str, Any]:
+    """The contents of growth.json."""
+    content: dict[str, Any] = json.loads((RESULTS / "growth.json").read_text())
+    return content
+
+
+def write(found: dict[str, Any]) -> str:
+    """Write `growth.json`, `growth.md` and `growth.png`. Returns the Markdown."""
+    text = markdown(found)
+    (RESULTS / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / "growth.md").write_text(text)
+    draw(found, RESULTS / "growth.png")
+    return text
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The tables."""
+    sizes, machine = found["sizes"], found["machine"]
+    first, last = next(iter(sizes.values())), list(sizes.values())[-1]
+    loads = ", ".join(f"{load:g}" for size in sizes.values() for load in size["load"])
+    times = len(next(iter(first["spent"].values())))
+    head = ("", *(f"{int(size):,}" for size in sizes))
+    rows = []
+    for operation in first["spent"]:
+        cells = [_cell(of["spent"][operation]) for of in sizes.values()]
+        ratios = [
+            percentile(last["spent"], operation, kind, 95) / percentile(first["spent"], operation, kind, 95)
+            for kind in (CPU, WALL)
+        ]
+        rows.append((operation, *cells, *(f"{ratio:.2f}" for ratio in ratios)))
+    read = [
+        (
+            operation,
+            *(f"{np.median([one[READ] for one in of['spent'][operation]]) / 1000:,.0f}" for of in sizes.values()),
+        )
+        for operation in first["spent"]
+    ]
+    weights = [
+        (
+            f"`features.{name}`",
+            *(
+                f"{of['weight'][name]['files']} of {of['weight'][name]['bytes'] / 1e6:.2f} MB; "
+                f"{of['weight'][name]['manifests']}; {of['weight'][name]['data_files']:,}"
+                for of in sizes.values()
+            ),
+        )
+        for name in first["weight"]
+    ]
+    parts = [
+        f"{machine['cores']} cores ({machine['cpu']}), load before and after each size {loads}; {times} repetitions. "
+        "CPU ms p50 / p95, then wall ms p50 / p95; at the right the p95 of the last column by that of the first, CPU "
+        "and wall.",
+        table((head[0] or "Partitions", *head[1:], "CPU ×", "wall ×"), rows),
+        table(("kB read, median", *head[1:]), read),
+        table(("Files of metadata; manifests; data files", *head[1:]), weights),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def percentile(spent: dict[str, list[list[float]]], operation: str, kind: int, percent: int) -> float:
+    """Of all repetitions of an operation, in its own unit."""
+    return float(np.percentile([one[kind] for one in spent[operation]], percent))
+
+
+def _cell(spent: list[list[float]]) -> str:
+    cpu, wall = ([1000 * one[kind] for one in spent] for kind in (CPU, WALL))
+    told = [np.percentile(values, percent) for values in (cpu, wall) for percent in (50, 95)]
+    return "{:,.0f} / {:,.0f}; {:,.0f} / {:,.0f}".format(*told)
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Draw p95 of the CPU time of each operation by the number of partitions, by that at the first size."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sizes = found["sizes"]
+    numbers = [int(size) for size in sizes]
+    figure, axes = pyplot.subplots(figsize=(8, 4.2))
+    spents = [of["spent"] for of in sizes.values()]
+    for operation in spents[0]:
+        values = [percentile(spent, operation, CPU, 95) for spent in spents]
+        axes.plot(numbers, [value / values[0] for value in values], marker="o", label=operation)
+    axes.axhline(1.5, color="#b8b8b8", linestyle="--", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("partitions of one dataset, among 50 datasets", fontsize=9)
+    axes.set_ylabel(f"p95 of CPU time, by that at {numbers[0]}", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,42 @@
+"""pyiceberg's transaction on a table, at a cost that does not grow with the table's past."""
+
+from __future__ import annotations
+
+import time
+
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableUpdate, _apply_table_update, _TableMetadataUpdateContext
+
+
+class Changes(Transaction):
+    """Changes to a table that become one commit, as `table.transaction()`.
+
+    pyiceberg's own works out the table's metadata at each look, and copies every snapshot in it, some twenty times for
+    a commit. Here it is worked out once for each change, and shares what does not change with the table's own: treat
+    it as read-only, as the models in it are.
+    """
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._known: tuple[TableMetadata, tuple[TableUpdate, ...], TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The table's metadata with the changes so far."""
+        base, updates = self._table.metadata, self._updates
+        if self._known is None or self._known[0] is not base or self._known[1] is not updates:
+            self._known = (base, updates, _with_updates(base, updates))
+        return self._known[2]
+
+
+def _with_updates(base: TableMetadata, updates: tuple[TableUpdate, ...]) -> TableMetadata:
+    """What pyiceberg's update_table_metadata returns, which copies all of it in the end. The commit calls that one."""
+    metadata, context = base, _TableMetadataUpdateContext()
+    for update in updates:
+        metadata = _apply_table_update(update, metadata, context)
+    if context.has_changes() and metadata.last_updated_ms == base.last_updated_ms:
+        metadata = metadata.model_copy(update={"last_updated_ms": int(time.time() * 1000)})
+    metadata.spec().check_compatible(metadata.schema())
+    metadata.sort_order().check_compatible(metadata.schema())
+    return metadata
