@@ -243,7 +243,7 @@ def _bytes_read() -> int:
 
 
 def main(sizes: Sequence[int]) -> None:
-    from benchmarks.__main__ import machine
+    from benchmarks.bench import machine
 
     found: dict[str, Any] = {"machine": machine(1), "sizes": {}}
     folder = Path(tempfile.mkdtemp(prefix="imagefeatures-growth-"))

@@ -9,9 +9,8 @@ What is kept names files and fingerprints, and no image. It is believed only wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.conversions import from_bytes
@@ -21,6 +20,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
+from pyiceberg.types import PrimitiveType
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, names, sealed, storage
@@ -96,7 +96,7 @@ def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> 
     return [by_path[path] for path in paths]
 
 
-def _kept(uri: str) -> Mapping[str, list[_Known]]:
+def _kept(uri: str) -> dict[str, list[_Known]]:
     """What is kept, by manifest; nothing where it is not what this version wrote."""
     try:
         manifests: dict[str, list[list[Any]]] = sealed.decode(uri, storage.read(uri))["manifests"]
@@ -126,7 +126,8 @@ def _known(schema: Schema, file: DataFile) -> _Known:
 
 def _bounds(schema: Schema, file: DataFile, column: str) -> Any:
     field = schema.find_field(column)
+    kind = cast(PrimitiveType, field.field_type)
     lower, upper = ((bounds or {}).get(field.field_id) for bounds in (file.lower_bounds, file.upper_bounds))
     if lower is None or upper is None:
         return None
-    return from_bytes(field.field_type, lower), from_bytes(field.field_type, upper)
+    return from_bytes(kind, lower), from_bytes(kind, upper)
