@@ -173,11 +173,21 @@ def files(
     return [file.uri for file in plan.files]
 
 
-def runs(settings: Settings, dataset: str | None = None) -> list[dict[str, Any]]:
-    """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first."""
+def runs(
+    settings: Settings,
+    dataset: str | None = None,
+    *,
+    partitions: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first.
+
+    partitions: of these partition keys alone. columns: these alone; dataset and partition_key are among them.
+    """
     from imagefeatures.catalog.filters import equal
 
-    rows = table(settings, names.RUNS, where=None if dataset is None else equal("dataset", dataset))
+    where = None if dataset is None else equal("dataset", dataset)
+    rows = table(settings, names.RUNS, columns=columns, where=where, partitions=partitions)
     ordered = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")])
     dicts: list[dict[str, Any]] = ordered.to_pylist()
     return dicts
