@@ -3,6 +3,8 @@
     python -m benchmarks.growth [partitions …]     10, 100 and 1,000 by default; a quarter of an hour
     python -m benchmarks.growth report             writes the table and the curves again from results/growth.json
 
+KEEP_LAKE names a folder in which the lake stays; another call goes on with it, and with what was measured before.
+
 The lake is a folder with SQLite. All partitions are published as register publishes a run; those before the measured
 ones are copies of a first real run under other names, URIs and hashes. At each size REPETITIONS days are planned,
 computed, searched for known images, registered and measured; then the same days are run once more, and taken back.
@@ -20,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +52,9 @@ REPETITIONS = 20
 PHOTOS = 50
 """In each partition: as many as its statistics need for a sketch of the vectors."""
 
-ONE_BY_ONE, AT_ONCE = 150, 50
+ONE_BY_ONE, AT_ONCE = 20, 200
+"""The last partitions before a measurement are a commit each, those before them so many in one."""
+
 FIRST, MEASURED = dt.date(2020, 1, 1), dt.date(2030, 1, 1)
 NAME = "many"
 
@@ -105,12 +108,13 @@ class Lake:
 
     def __init__(self, folder: Path) -> None:
         deployment = Deployment(folder)
-        (folder / "lake").mkdir()
-        (folder / "datasets").mkdir()
+        (folder / "lake").mkdir(parents=True, exist_ok=True)
+        (folder / "datasets").mkdir(exist_ok=True)
         os.environ.update(deployment.variables)
         self.settings = deployment.settings
         self.photos = folder / "photos"
-        self.published = 0
+        goes_on = (folder / "lake" / "warehouse").exists()
+        self.published = len(read.runs(self.settings, NAME)) if goes_on else 0
         self.spent: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
 
     def dataset(self, name: str = NAME) -> Dataset:
@@ -148,7 +152,6 @@ class Lake:
             first = _First(catalog, self.settings)
             while self.published < partitions:
                 left = partitions - self.published
-                # Of the last ones each is a commit of its own, as register makes it: more than a table keeps snapshots.
                 count = 1 if left <= ONE_BY_ONE else min(AT_ONCE, left - ONE_BY_ONE)
                 first.publish_copies(range(self.published, self.published + count))
                 self.published += count
@@ -245,10 +248,12 @@ def _bytes_read() -> int:
 def main(sizes: Sequence[int]) -> None:
     from benchmarks.bench import machine
 
-    found: dict[str, Any] = {"machine": machine(1), "sizes": {}}
-    folder = Path(tempfile.mkdtemp(prefix="imagefeatures-growth-"))
+    kept = os.environ.get("KEEP_LAKE")
+    folder = Path(kept or tempfile.mkdtemp(prefix="imagefeatures-growth-"))
     try:
         lake = Lake(folder)
+        found = growth_report.measured() if lake.published else {"sizes": {}}
+        found["machine"] = machine(os.cpu_count() or 1)
         for size in sizes:
             lake.fill(size)
             lake.spent.clear()
@@ -260,7 +265,7 @@ def main(sizes: Sequence[int]) -> None:
             }  # fmt: skip
             print(growth_report.write(found), flush=True)
     finally:
-        if not os.environ.get("KEEP_LAKE"):
+        if not kept:
             shutil.rmtree(folder)
 
 

@@ -1,4 +1,4 @@
-"""What benchmarks.growth has found, in the results folder: a JSON file, tables and curves."""
+"""What benchmarks.growth has found: a JSON file, tables and curves in the results folder, the tables in a document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import documents
 from benchmarks.report import RESULTS, table
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
+BEGIN, END = "<!-- begin: python -m benchmarks.growth -->\n", "<!-- end: python -m benchmarks.growth -->\n"
 
 CPU, WALL, READ = range(3)
 """The columns of what was measured of an operation: seconds, seconds, bytes."""
@@ -21,10 +25,11 @@ def measured() -> dict[str, Any]:
 
 
 def write(found: dict[str, Any]) -> str:
-    """Write `growth.json`, `growth.md` and `growth.png`. Returns the Markdown."""
+    """Write `growth.json`, `growth.md` and `growth.png`, and the tables into docs/scale.md. Returns the Markdown."""
     text = markdown(found)
     (RESULTS / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
     (RESULTS / "growth.md").write_text(text)
+    documents.put(DOCUMENT, BEGIN, END, text.splitlines())
     draw(found, RESULTS / "growth.png")
     return text
 

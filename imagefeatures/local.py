@@ -31,7 +31,7 @@ from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
 from imagefeatures.step_runner import StepRunner, prepare_model
-from imagefeatures.steps import equal_bytes, reuse, unchanged, validate
+from imagefeatures.steps import equal_bytes, image_index, reuse, unchanged, validate
 from imagefeatures.steps.register import Outcome, register
 from imagefeatures.usage import drivers
 from imagefeatures.usage.energy import Energy
@@ -222,7 +222,7 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
         for image_id, number in reuse.identities(run, shard):
             wanted[image_id].append(number)
     first: dict[tuple[str, str, int], reuse.RowLocation] = {}
-    for number, file in enumerate(files):
+    for number, file in image_index.candidates(run, files, todo, lambda work, each: [work(one) for one in each]):
         for image_id, location in reuse.row_locations(run, (number, file)):
             if image_id in wanted:
                 of_output = (image_id, file.table, file.number)

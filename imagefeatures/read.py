@@ -173,15 +173,23 @@ def files(
     return [file.uri for file in plan.files]
 
 
-def runs(settings: Settings, dataset: str | None = None, snapshot: int | None = None) -> list[dict[str, Any]]:
+def runs(
+    settings: Settings,
+    dataset: str | None = None,
+    *,
+    partitions: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    snapshot: int | None = None,
+) -> list[dict[str, Any]]:
     """The rows of features.runs, of all datasets or of one, in order of dataset and then newest partition first.
 
+    partitions: of these partition keys alone. columns: these alone; dataset and partition_key are among them.
     snapshot: the id of an earlier one.
     """
     from imagefeatures.catalog.filters import equal
 
     where = None if dataset is None else equal("dataset", dataset)
-    rows = table(settings, names.RUNS, where=where, snapshot=snapshot)
+    rows = table(settings, names.RUNS, columns=columns, where=where, partitions=partitions, snapshot=snapshot)
     ordered = rows.sort_by([("dataset", "ascending"), ("partition_key", "descending")])
     dicts: list[dict[str, Any]] = ordered.to_pylist()
     return dicts

@@ -9,7 +9,6 @@ What is kept names files and fingerprints, and no image. It is believed only wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -91,13 +90,13 @@ def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> 
     new = {path: manifest for path, manifest in zip(paths, manifests, strict=True) if path not in kept}
     read = ExecutorFactory.get_or_create().map(partial(_read, table.io, table.schema()), new.values())
     by_path = dict(kept) | dict(zip(new, read, strict=True))
-    if by_path.keys() != kept.keys() or new:
+    if new or len(kept) > len(paths):
         content = {path: by_path[path] for path in sorted(paths)}
         storage.write(kept_at, sealed.encode({"manifests": content}))
     return [by_path[path] for path in paths]
 
 
-def _kept(uri: str) -> Mapping[str, list[_Known]]:
+def _kept(uri: str) -> dict[str, list[_Known]]:
     """What is kept, by manifest; nothing where it is not what this version wrote."""
     try:
         manifests: dict[str, list[list[Any]]] = sealed.decode(uri, storage.read(uri))["manifests"]
@@ -127,8 +126,8 @@ def _known(schema: Schema, file: DataFile) -> _Known:
 
 def _bounds(schema: Schema, file: DataFile, column: str) -> Any:
     field = schema.find_field(column)
+    kind = cast(PrimitiveType, field.field_type)
     lower, upper = ((bounds or {}).get(field.field_id) for bounds in (file.lower_bounds, file.upper_bounds))
     if lower is None or upper is None:
         return None
-    kind = cast(PrimitiveType, field.field_type)  # a nested one has no bounds
     return from_bytes(kind, lower), from_bytes(kind, upper)

@@ -69,6 +69,11 @@ def state(lake: str) -> str:
     return f"{len(documents(_list_folder(lake)))} {' '.join(pending)}"
 
 
+def is_pending(lake: str) -> bool:
+    """Whether a request is under way."""
+    return bool(documents(f"{forgotten_folder(lake)}/pending"))
+
+
 def add(lake: str, request: str, image_ids: Iterable[str], uris: Iterable[str]) -> list[str]:
     """Put images and URIs on the list. request: its run_id. Returns their hashes, sorted. May be repeated."""
     if _key(lake) is None:

@@ -22,7 +22,10 @@ from imagefeatures.redrive.selection import selected
 from imagefeatures.storage.object_reader import ObjectReader
 from imagefeatures.storage.objects import StoredObject
 
-OWN = ("warehouse", "staging", "publishing", "quarantine", "forgotten", "models", "folders", "learning", "catalog.db")
+OWN = (
+    "warehouse", "staging", "publishing", "quarantine", "forgotten", "models", "folders", "learning", "known",
+    "catalog.db",
+)  # fmt: skip
 """The folders of the lake that are not exports; what holds images in them is looked for elsewhere."""
 
 FOLDER_LIST = "export.json"

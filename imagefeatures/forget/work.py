@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from imagefeatures import names, publications, read, schemas, storage
+from imagefeatures import layout, names, publications, read, schemas, storage
 from imagefeatures.audits import kept
 from imagefeatures.catalog import purge, records, statistics, tables
 from imagefeatures.errors import InputError, ParamsError, StoreError
@@ -140,6 +140,7 @@ class _Work:
         showing = maps.holding(self._lake, self._wanted)
         if self.report.done:
             pending.keep(self._lake, self._request)
+            storage.delete_folder(layout.image_index(self._lake))
             self._remove([*others.holding, *rejects, *showing], runs)
             # Again: the search through the lake may have taken long.
             places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})

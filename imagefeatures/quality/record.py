@@ -36,6 +36,9 @@ Row = dict[str, Any]
 COUNTED = ("run_id", "registered", "quarantined")
 """What tells of a row of features.runs whether the partition is as it was."""
 
+OF_OTHERS = ("partition_key", "dataset", "run_id", "listed", "model", "fingerprint", "models", "pixels")
+"""What is read of features.runs of the partitions that a run is compared with."""
+
 log = logging.getLogger(__name__)
 
 
@@ -47,15 +50,14 @@ def record(dataset: str, partition: str, run_id: str, alerts: Alerts | None, set
     where features.statistics is a dataset's own table; and as `read.batches`.
     """
     with tables.open_catalog(settings) as catalog:
-        runs = read.runs(settings, dataset)
-        run = next((row for row in runs if row["partition_key"] == partition), None)
+        run = next(iter(read.runs(settings, dataset, partitions=[partition])), None)
         if run is None or run["run_id"] != run_id:
             return None
         table = tables.open_table(catalog, settings, names.STATISTICS)  # before the work: it may be refused
         standing = statistics.rows_of(catalog, dataset, [partition])
         if {(row["table"], row["run_id"]) for row in standing} == {(name, run_id) for name in names.tables_of_run(run)}:
             return standing
-        rows = _computed(catalog, settings, run, runs, alerts or Alerts())
+        rows = _computed(catalog, settings, run, alerts or Alerts())
         _write(catalog, settings, table, run, rows)
         return rows
 
@@ -68,13 +70,12 @@ def renew(dataset: str, partition: str, before: Sequence[Row], settings: Setting
     if not before:
         return
     with tables.open_catalog(settings) as catalog:
-        runs = read.runs(settings, dataset)
-        run = next((row for row in runs if row["partition_key"] == partition), None)
+        run = next(iter(read.runs(settings, dataset, partitions=[partition])), None)
         if run is None:
             statistics.remove(catalog, dataset, partition, before[0]["run_id"])
             return
         said = {row["table"]: row["alerts"] for row in before}
-        rows = _computed(catalog, settings, run, runs, _declared(dataset, settings))
+        rows = _computed(catalog, settings, run, _declared(dataset, settings))
         table = tables.open_table(catalog, settings, names.STATISTICS)
         _write(catalog, settings, table, run, [row | {"alerts": said.get(row["table"], [])} for row in rows])
 
@@ -100,7 +101,8 @@ def _declared(dataset: str, settings: Settings) -> Alerts:
         return Alerts()
 
 
-def _computed(catalog: Catalog, settings: Settings, run: Row, runs: Sequence[Row], alerts: Alerts) -> list[Row]:
+def _computed(catalog: Catalog, settings: Settings, run: Row, alerts: Alerts) -> list[Row]:
+    runs = read.runs(settings, run["dataset"], columns=OF_OTHERS)
     others = [row for row in runs if row["partition_key"] != run["partition_key"]]
     said = judge.of_run(alerts, run, others)  # of the whole run, so it stands in the row of its first table alone
     seed = zlib.crc32(run["run_id"].encode())

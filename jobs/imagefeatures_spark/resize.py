@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from pyspark import SparkContext
 
 from imagefeatures import manifest, shards, steps
 from imagefeatures.plan import Run
-from imagefeatures.steps import equal_bytes, resize, reuse
+from imagefeatures.steps import equal_bytes, image_index, resize, reuse
 from imagefeatures_spark.distribute import FILES_AT_ONCE, main, spread
 
 
@@ -23,8 +25,16 @@ def work(context: SparkContext, run: Run) -> None:
 
 def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], todo: list[int]) -> None:
     """Join the table with the run by hash, and write down the matches of each shard for the worker that does it."""
-    slices = min(len(files), FILES_AT_ONCE * context.defaultParallelism)
-    known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(reuse.row_locations, run))
+
+    def spread(work: Callable[[Any], Any], elements: Sequence[Any]) -> list[Any]:
+        return context.parallelize(elements, len(elements)).map(work).collect() if elements else []
+
+    numbered = image_index.candidates(run, files, todo, spread)
+    if not numbered:
+        reuse.search(run).end([])
+        return
+    slices = min(len(numbered), FILES_AT_ONCE * context.defaultParallelism)
+    known = context.parallelize(numbered, slices).flatMap(partial(reuse.row_locations, run))
     images = context.parallelize(todo, len(todo)).flatMap(partial(reuse.identities, run))
     matches = known.cogroup(images).values().flatMap(partial(reuse.matches, files))
     search = reuse.search(run)

@@ -36,7 +36,7 @@ def test_nothing_of_the_images_is_left_and_the_next_runs_reject_them(place: Plan
     settings, before, needles = place.settings, place.rows(), place.needles()
     there = place.found(needles)
     folders = {line.partition("/")[0] for line in there}
-    assert folders == {"warehouse", "staging", "quarantine", "exports"}
+    assert folders == {"warehouse", "staging", "quarantine", "exports", "known"}
     (dry,) = work.forget(request(place.targets, dry_run=True), "ada", settings)
     assert place.found(needles) == there
     assert next(dry.lines()).startswith("would be forgotten, request ")

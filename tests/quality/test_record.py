@@ -179,3 +179,19 @@ def test_what_is_killed_and_tried_again_leaves_one_row(settings: Settings) -> No
     measured(settings, DAYS[0], run_id)
     (row,) = rows(settings)
     assert (row["run_id"], row["pictures"]) == (run_id, 60)
+
+
+def test_of_the_other_partitions_only_the_columns_that_are_compared_are_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_ids = {day: publish(settings, day, clouds(0, 60)) for day in DAYS[:3]}
+    asked, real = [], read.table
+
+    def noted(settings: Settings, name: str, **given: Any) -> pa.Table:
+        if name == "runs":
+            asked.append((given["partitions"], given["columns"]))
+        return real(settings, name, **given)
+
+    monkeypatch.setattr(read, "table", noted)
+    measured(settings, DAYS[2], run_ids[DAYS[2]])
+    assert asked == [([DAYS[2]], None), (None, record.OF_OTHERS)]

@@ -23,7 +23,7 @@ from imagefeatures.learning.columns import PREDICTIONS
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.run_params import ForgetParams, RunParams
 from imagefeatures.settings import Settings
-from imagefeatures.steps import register
+from imagefeatures.steps import image_index, register
 from support.photos import jpeg
 from support.shared import BUCKET, THIS_PROCESS
 
@@ -76,8 +76,9 @@ class Planted:
         return kept
 
     def needles(self) -> dict[str, bytes]:
-        """By what bytes each image is found: id, the bytes themselves, vectors and pixels."""
+        """By what bytes each image is found: id, how it begins, the bytes themselves, vectors and pixels."""
         found = {f"id {image_id[:8]}": image_id.encode() for image_id in self.targets}
+        found |= {f"index {image_id[:8]}": bytes.fromhex(image_id)[:8] for image_id in self.targets}
         found |= {f"bytes {image_id[:8]}": data for image_id, data in self.targets.items()}
         for name in ("birds", "fruit"):
             for row in read.table(self.settings, name).to_pylist():
@@ -221,6 +222,7 @@ def template_in(folder: Path, patch: pytest.MonkeyPatch, count: int, others: int
     patch.setenv("IMAGEFEATURES_LAKE", lake or f"file://{folder}/lake")
     patch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{folder}/lake/catalog.db?timeout=60")
     patch.setenv("IMAGEFEATURES_DATASETS", str(folder / "datasets"))
+    patch.setattr(image_index, "FEW", 0)
     place = planted(Settings.from_env(), folder / "photos", count, others)
     shutil.copytree(folder / "lake", folder / "copy")
     if lake:
