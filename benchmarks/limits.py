@@ -16,8 +16,10 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -37,6 +39,9 @@ IN_MEMORY = 256
 
 IN_MEMORY_BYTES = 128 * 2**20
 """The most bytes of such photos; of large photos fewer are repeated."""
+
+READY_SECONDS = 300
+"""The longest that a loop's processes load their engine and their photos."""
 
 CODECS = REPOSITORY / ".bench" / "matrix"
 """imagecodecs, which has the libraries that the loop `library` calls."""
@@ -60,14 +65,30 @@ def run(work: Work, cores: int) -> float:
     processes = [context.Process(target=_loop, args=(work, number, barrier, taken)) for number in range(cores)]
     for process in processes:
         process.start()
-    barrier.wait()
-    start = time.perf_counter()
-    for process in processes:
-        process.join()
-    seconds = time.perf_counter() - start
-    if any(process.exitcode for process in processes):
-        raise RuntimeError(f"the {work.loop} loop failed")
-    return seconds
+    try:
+        if not _all_ready(processes, barrier):
+            raise RuntimeError(f"the {work.loop} loop failed before its start")
+        barrier.wait()
+        start = time.perf_counter()
+        for process in processes:
+            process.join()
+        seconds = time.perf_counter() - start
+        if any(process.exitcode for process in processes):
+            raise RuntimeError(f"the {work.loop} loop failed")
+        return seconds
+    finally:
+        for process in processes:
+            process.kill()  # those that wait at the barrier for one that has failed
+
+
+def _all_ready(processes: Sequence[BaseProcess], barrier: Barrier) -> bool:
+    """Wait until all processes are at the barrier. Returns False when one has ended, or is not ready in time."""
+    deadline = time.monotonic() + READY_SECONDS
+    while barrier.n_waiting < len(processes):
+        # None passes the barrier before this process does: one that ends here has failed, and the barrier never fills.
+        if wait([process.sentinel for process in processes], 0.05) or time.monotonic() > deadline:
+            return False
+    return True
 
 
 def _loop(work: Work, number: int, barrier: Barrier, taken: Synchronized[int]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import arithmetic, photos, report
+from benchmarks import arithmetic, limits, photos, report
 from benchmarks.arithmetic import Ratio, Spread
 from imagefeatures import images
 from imagefeatures.limits import Limits
@@ -67,6 +67,30 @@ def test_photos_are_laid_out_in_every_size_and_all_differ(tmp_path: Path) -> Non
     assert len({file.read_bytes() for file in files[5]}) == 5
     assert all(file.stat().st_nlink == 2 for file in files[2])
     assert {file.parent.name for file in files[5]} == {"apple", "pear"}
+
+
+def decode_loop(folder: Path, missing: int) -> limits.Work:
+    """A decode loop over two photos. missing: how many of them do not exist."""
+    files = [folder / f"{number}.jpg" for number in range(2)]
+    for file in files[missing:]:
+        file.write_bytes(jpeg("teal"))
+    return limits.Work("decode", files, folder, folder / "out")
+
+
+def test_a_loop_ends_when_a_process_fails_before_all_are_ready(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="the decode loop failed before its start"):
+        limits.run(decode_loop(tmp_path, missing=1), cores=1)
+
+
+@pytest.mark.long
+def test_a_loop_is_timed_over_all_processes(tmp_path: Path) -> None:
+    assert limits.run(decode_loop(tmp_path, missing=0), cores=2) > 0
+
+
+def test_a_loop_ends_when_a_process_is_never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "READY_SECONDS", 0)
+    with pytest.raises(RuntimeError, match="failed before its start"):
+        limits.run(decode_loop(tmp_path, missing=0), cores=1)
 
 
 def test_ratios_are_taken_row_by_row() -> None:
