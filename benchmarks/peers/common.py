@@ -1,6 +1,6 @@
 """The code that all peers share: the pipeline's engine and preprocessing, and the report.
 
-It must run in environments that have only NumPy, Pillow and OpenVINO.
+It must run in environments that have only NumPy, Pillow, OpenVINO and Pydantic.
 """
 
 from __future__ import annotations
