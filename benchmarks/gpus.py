@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import documents, seeded_models
-from imagefeatures.models import engines, gpus, prepare, reference
+from imagefeatures.models import gpus, prepare, reference
 from imagefeatures.models.backbones import BACKBONES
+from imagefeatures.models.engines import tensorflow
 from imagefeatures.models.pinning import pinned
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.models.weights import cache_file
@@ -41,15 +40,13 @@ def main() -> None:
     if given.folder:
         print(json.dumps(measure(BACKBONES[given.names[0]], given.folder)))
         return
-    known: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.is_file() else {}
-    for name in given.names or BACKBONES:
-        with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
-            command = [sys.executable, "-m", "benchmarks.gpus", name, "--folder", folder]
-            result = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603 - our own
-        known[name] = json.loads(result.stdout.splitlines()[-1])
-        print(line(name, known[name]), flush=True)
-        RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    write_table(known)
+    write_table(documents.one_by_one(given.names or BACKBONES, measured, line, RESULTS))
+
+
+def measured(name: str) -> dict[str, Any]:
+    """What is measured of one model: a row of the table."""
+    with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
+        return documents.in_a_process("benchmarks.gpus", name, folder)
 
 
 def measure(spec: ModelSpec, folder: Path) -> dict[str, Any]:
@@ -71,22 +68,22 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     lake = folder.as_uri()
     spec = pinned(spec, lake, folder)
     prepare.prepare(spec, spec.preprocessing, lake, folder, "tensorflow")
-    engine = engines.load("tensorflow", prepare.read_bundle(spec, spec.preprocessing, lake))
+    engine = tensorflow.load(prepare.read_bundle(spec, spec.preprocessing, lake))
     parity = reference.check_parity("tensorflow", engine.features(pixels), expected, by_size=True)
     return {
         "device": tf.config.experimental.get_device_details(gpu)["device_name"],
         "weights": "real" if real.is_file() else "seeded",
-        "batch": engine.batch,  # type: ignore[attr-defined]
+        "batch": engine.batch,
         "difference": parity["max_absolute_difference"],
         "cosine": parity["min_cosine"],
-        "images_per_second": speed(engine, pixels, engine.batch),  # type: ignore[attr-defined]
+        "images_per_second": speed(engine, pixels),
         "peak_memory": tf.config.experimental.get_memory_info("GPU:0")["peak"],
     }
 
 
-def speed(engine: engines.Engine, pixels: np.ndarray, batch: int) -> float:
+def speed(engine: tensorflow.TensorFlow, pixels: np.ndarray) -> float:
     """Images a second, from bytes in main memory to vectors in main memory: the median of three times."""
-    many = np.resize(pixels, (BATCHES * batch, *pixels.shape[1:]))
+    many = np.resize(pixels, (BATCHES * engine.batch, *pixels.shape[1:]))
     engine.features(many)  # the first time chooses algorithms
     rates = []
     for _ in range(3):

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -45,12 +43,7 @@ def main() -> None:
         found = measure(BACKBONES[name], given.folder) if name in BACKBONES else measure_own(name, given.folder)
         print(json.dumps(found))
         return
-    known: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.is_file() else {}
-    for name in given.names or EVERY:
-        known[name] = measured(name)
-        print(line(name, known[name]), flush=True)
-        RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    write_table(known)
+    write_table(documents.one_by_one(given.names or EVERY, measured, line, RESULTS))
 
 
 def write_table(known: dict[str, Any]) -> None:
@@ -62,20 +55,14 @@ def measured(name: str) -> dict[str, Any]:
     """What is measured of one model: a row of the table. Raises CalledProcessError when a part of it fails."""
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
         if name in own_models.OWN:
-            return {"weights": "real"} | _in_a_process(name, folder)
+            return {"weights": "real"} | documents.in_a_process("benchmarks.models", name, folder)
         real = cache_file(BACKBONES[name], Settings.from_env().cache)
         weights = cache_file(BACKBONES[name], Path(folder))
         weights.parent.mkdir()
         if real.is_file():
             weights.symlink_to(real)
-        return {"weights": "real" if real.is_file() else "seeded"} | _in_a_process(name, folder)
-
-
-def _in_a_process(name: str, folder: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.models", name, "--folder", folder]
-    result = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)  # noqa: S603 - our own
-    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return found
+        found = documents.in_a_process("benchmarks.models", name, folder)
+        return {"weights": "real" if real.is_file() else "seeded"} | found
 
 
 EVERY = [*BACKBONES, *own_models.OWN]

@@ -184,7 +184,7 @@ def run_under_way(settings: Settings, folder: Path) -> None:
 
 
 def measure(site: Site, addresses: dict[str, list[str]], requests: int) -> None:
-    from imagefeatures_airflow.web import looks, published  # type: ignore[import-untyped]
+    from imagefeatures_airflow.web import looks, published
 
     fresh = published.FRESH_SECONDS, looks.FRESH_SECONDS
     slow = []
