@@ -17,6 +17,8 @@ records       tables that keep what was done, a row for each time
 statistics    the table of what partitions are like: replaced, read, taken out, forgotten
 purge         takes the rows of single images out of a table, its snapshots and its folder
 retention     bounds a table's past, and deletes what is beyond it
+expired_files
+              finds the files that only expired snapshots name
 past          the metadata files of its own, also those that its log has forgotten
 tags          names in it the runs whose rows stand
 sweep         finds and deletes the files in a table's folder that nothing names

@@ -18,8 +18,6 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from itertools import pairwise
 
-from pyiceberg.io import FileIO
-from pyiceberg.manifest import ManifestFile, read_manifest_list
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
@@ -27,7 +25,7 @@ from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, storage
-from imagefeatures.catalog import past
+from imagefeatures.catalog import expired_files, past
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.settings import Retention
@@ -134,7 +132,7 @@ def remove_expired(table: Table, lake: str) -> int:
         version = table.metadata_location
         lists = _existing(list(filter(inside, _pending(table.metadata))), table)
         try:
-            files, manifests = _only_named_by(lists, table)
+            files, manifests = expired_files.only_named_by(lists, table)
         except FileNotFoundError:  # another clean-up has deleted one of them meanwhile
             if attempt + 1 < TRIES:
                 continue
@@ -162,11 +160,7 @@ def _merged_at_once(table: Table) -> set[str]:
     pyiceberg numbers the manifests of a commit, <uuid>-m0.avro, <uuid>-m1.avro, … Its uuid is in its list's name too.
     """
     newest = sorted(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[-NEWEST:]
-    named = {
-        plain_uri(manifest.manifest_path)
-        for snapshot in newest
-        for manifest in _manifests(table.io, snapshot.manifest_list)
-    }
+    named = {path for snapshot in newest for path in expired_files.manifests_of(table.io, snapshot.manifest_list)}
     written: set[str] = set()
     for snapshot in newest:
         folder, _, name = plain_uri(snapshot.manifest_list).rpartition("/")
@@ -184,44 +178,6 @@ def _pending(metadata: TableMetadata) -> list[str]:
 def _existing(uris: list[str], table: Table) -> list[str]:
     exist = ExecutorFactory.get_or_create().map(lambda uri: table.io.new_input(uri).exists(), uris)
     return [uri for uri, exists in zip(uris, exist, strict=True) if exists]
-
-
-def _only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
-    """The data files and the manifests of these manifest lists that no snapshot of the table names."""
-    io, each = table.io, ExecutorFactory.get_or_create().map
-    lists_kept = [snapshot.manifest_list for snapshot in table.metadata.snapshots]
-    kept, expired = (
-        {
-            plain_uri(manifest.manifest_path): manifest
-            for of_list in each(partial(_manifests, io), uris)
-            for manifest in of_list
-        }
-        for uris in (lists_kept, lists)
-    )
-    manifests = {path: manifest for path, manifest in expired.items() if path not in kept}
-    files: set[str] = set()
-    for named in each(partial(_live_files_if_there, io), manifests.values()):
-        files.update(named)
-    if files:
-        for named in each(partial(_live_files, io), kept.values()):
-            files.difference_update(named)
-    return files, set(manifests)
-
-
-def _manifests(io: FileIO, manifest_list: str) -> list[ManifestFile]:
-    return list(read_manifest_list(io.new_input(manifest_list)))
-
-
-def _live_files(io: FileIO, manifest: ManifestFile) -> list[str]:
-    return [plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)]
-
-
-def _live_files_if_there(io: FileIO, manifest: ManifestFile) -> list[str]:
-    """The same; none for a manifest that an earlier clean-up has deleted, which was after its files."""
-    try:
-        return _live_files(io, manifest)
-    except FileNotFoundError:
-        return []
 
 
 def _may_be_published(file: str, lake: str) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from pyiceberg.table import Table
 
 from imagefeatures import storage
-from imagefeatures.catalog import retention, tables
+from imagefeatures.catalog import expired_files, retention, tables
 from imagefeatures.settings import Settings
 from support.growing import FIRST_GROUP, Publish, run_file, unnamed_files
 from support.publishing import DAY
@@ -27,7 +27,7 @@ def grown(photos: Table, publish: Publish) -> Table:
 def test_files_that_another_clean_up_deletes_meanwhile_are_looked_for_anew_four_times(
     grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, looks = retention._only_named_by, []
+    look, looks = expired_files.only_named_by, []
 
     def vanished(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
         looks.append(lists)
@@ -35,7 +35,7 @@ def test_files_that_another_clean_up_deletes_meanwhile_are_looked_for_anew_four_
             raise FileNotFoundError
         return look(lists, table)
 
-    monkeypatch.setattr(retention, "_only_named_by", vanished)
+    monkeypatch.setattr(expired_files, "only_named_by", vanished)
     assert retention.remove_expired(grown, few.lake) == 8
     assert (len(looks), unnamed_files(grown)) == (retention.TRIES, set())
     with pytest.raises(FileNotFoundError):
@@ -46,7 +46,7 @@ def test_files_that_another_clean_up_deletes_meanwhile_are_looked_for_anew_four_
 def test_a_clean_up_beside_publications_that_never_end_deletes_nothing_that_it_is_not_sure_of(
     grown: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, looks = retention._only_named_by, []
+    look, looks = expired_files.only_named_by, []
 
     def published_meanwhile(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
         looks.append(lists)
@@ -55,7 +55,7 @@ def test_a_clean_up_beside_publications_that_never_end_deletes_nothing_that_it_i
         return look(lists, table)
 
     before = unnamed_files(grown)
-    monkeypatch.setattr(retention, "_only_named_by", published_meanwhile)
+    monkeypatch.setattr(expired_files, "only_named_by", published_meanwhile)
     assert retention.remove_expired(grown, few.lake) == 0
     assert len(looks) == retention.TRIES
     assert unnamed_files(grown) == before
@@ -74,8 +74,8 @@ def test_one_look_is_enough_at_a_table_that_has_changed_and_versions_that_it_has
     forgotten = sorted(current.parent.glob("*.metadata.json"))[:-3]
     anothers = current.with_name("00000-ab.metadata.json")
     anothers.write_bytes(b"{}")
-    look, looks = retention._only_named_by, []
-    monkeypatch.setattr(retention, "_only_named_by", lambda *given: looks.append(given) or look(*given))
+    look, looks = expired_files.only_named_by, []
+    monkeypatch.setattr(expired_files, "only_named_by", lambda *given: looks.append(given) or look(*given))
     assert retention.remove_expired(early, few.lake) == 8 + len(forgotten) > 8
     assert not any(version.exists() for version in forgotten)
     assert anothers.exists()
@@ -86,7 +86,9 @@ def test_where_nothing_has_expired_nothing_is_looked_for(
     photos: Table, publish: Publish, few: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish("first")
-    monkeypatch.setattr(retention, "_only_named_by", lambda *_: pytest.fail("a clean-up after each run would be dear"))
+    monkeypatch.setattr(
+        expired_files, "only_named_by", lambda *_: pytest.fail("a clean-up after each run would be dear")
+    )
     assert retention.remove_expired(photos, few.lake) == 0
 
 
@@ -117,37 +119,8 @@ def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monk
     snapshots = [SimpleNamespace(sequence_number=at, manifest_list=uri) for at, uri in zip(numbers, named, strict=True)]
     table = SimpleNamespace(io=None, metadata=SimpleNamespace(snapshots=snapshots[::-1]))
 
-    def manifests(_: object, uri: str) -> list[Any]:
-        return [SimpleNamespace(manifest_path=path) for path in named[uri]]
-
-    monkeypatch.setattr(retention, "_manifests", manifests)
+    monkeypatch.setattr(expired_files, "manifests_of", lambda _, uri: named[uri])
     assert retention._merged_at_once(cast("Table", table)) == {"s3://m/b+c-m0.avro", "s3://m/b+c-m2.avro"}
-
-
-def test_only_what_no_snapshot_names_any_more_is_deleted_and_a_manifest_that_is_gone_names_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    named: dict[str, list[str]] = {
-        "s3://t/a.avro": ["s3://t/1.parquet", "s3://t/2.parquet"],
-        "s3://t/b.avro": ["s3://t/2.parquet", "s3://t/3.parquet"],
-    }
-
-    def manifest(path: str) -> Any:
-        def entries(_: object) -> list[Any]:
-            if path not in named:
-                raise FileNotFoundError(path)
-            return [SimpleNamespace(data_file=SimpleNamespace(file_path=file)) for file in named[path]]
-
-        return SimpleNamespace(manifest_path=path, fetch_manifest_entry=entries)
-
-    lists = {"kept": ["s3://t/a.avro"], "expired": ["s3://t/a.avro", "s3://t/b.avro", "s3://t/gone.avro"]}
-    monkeypatch.setattr(retention, "_manifests", lambda _, uri: [manifest(path) for path in lists[uri]])
-    kept = SimpleNamespace(snapshots=[SimpleNamespace(manifest_list="kept")])
-    table = cast("Table", SimpleNamespace(io=None, metadata=kept))
-    assert retention._only_named_by(["expired"], table) == ({"s3://t/3.parquet"}, {"s3://t/b.avro", "s3://t/gone.avro"})
-    del named["s3://t/a.avro"]  # one that a snapshot names must not be gone
-    with pytest.raises(FileNotFoundError):
-        retention._only_named_by(["expired"], table)
 
 
 def test_a_run_can_be_published_as_long_as_it_has_a_staging_folder(few: Settings) -> None:

@@ -1,0 +1,144 @@
+"""The files that only expired snapshots name: found from what commits took away and added, at a cost that hardly grows.
+
+A commit marks the files that it takes away as deleted, in a manifest of its own. So the files of an expired snapshot
+that may be nobody's any more are those that the commit after it took away. Where no such commit is known, they are all
+its files.
+
+A snapshot names what its parent names and what its own commit wrote. So whether a kept snapshot names a manifest is
+seen from the oldest ones, whose parents are gone, and from which commit wrote it; whether one holds a file, from the
+oldest ones and from what the others' commits added. The current one is always looked at as a whole.
+
+A table of a thousand partitions has some hundred files in each manifest, and a past of a hundred snapshots some two
+hundred manifests. Nearly all of them stay unread, and all where nothing was replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import NamedTuple
+
+from pyiceberg.avro.file import AvroFile
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import (
+    DEFAULT_READ_VERSION,
+    MANIFEST_LIST_FILE_SCHEMAS,
+    ManifestContent,
+    ManifestEntryStatus,
+    ManifestFile,
+    PartitionFieldSummary,
+)
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, Snapshot
+from pyiceberg.utils.concurrent import ExecutorFactory
+
+from imagefeatures.catalog.file_io import plain_uri
+
+Manifests = dict[str, ManifestFile]
+"""By their URI."""
+
+
+class _Snapshot(NamedTuple):
+    """What a manifest list says of its snapshot; its id and its parent's are None where it does not say them."""
+
+    number: int | None
+    parent: int | None
+    manifests: Manifests
+
+    def wrote(self, manifest: ManifestFile) -> bool:
+        """Whether the manifest may be one of this snapshot's own commit."""
+        return self.number is None or manifest.added_snapshot_id in (None, self.number)
+
+    @property
+    def added(self) -> Manifests:
+        """The manifests in which its own commit may have added files."""
+        return {path: one for path, one in self.manifests.items() if self.wrote(one) and one.has_added_files()}
+
+
+def only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
+    """The data files and the manifests of these manifest lists that no snapshot of the table names.
+
+    Of the data files none that a snapshot names; one that a program took away without a mark stays until upkeep.
+    Raises FileNotFoundError where a file is gone that a snapshot names, or one of the lists.
+    """
+    io, each = table.io, ExecutorFactory.get_or_create().map
+    kept = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
+    oldest = {one.snapshot_id: one for one in kept.values() if one.parent_snapshot_id not in kept}
+    if current := table.metadata.current_snapshot():
+        oldest[current.snapshot_id] = current
+    expired = list(each(partial(_read, io), lists))
+    whole = list(each(partial(_read, io), [snapshot.manifest_list for snapshot in oldest.values()]))
+    held = {path: manifest for snapshot in whole for path, manifest in snapshot.manifests.items()}
+    only = {
+        path: manifest
+        for snapshot in expired
+        for path, manifest in snapshot.manifests.items()
+        if path not in held and manifest.added_snapshot_id is not None and manifest.added_snapshot_id not in kept
+    }
+    files: set[str] = set()
+    for found in each(partial(_taken_away, io, [*whole, *expired], only), expired):
+        files |= found
+    if files:
+        others = [one.manifest_list for one in kept.values() if one.snapshot_id not in oldest and _may_add(one)]
+        for snapshot in each(partial(_read, io), others):
+            held |= snapshot.added
+        for found in each(partial(_live, io), held.values()):
+            files -= found
+    return files, set(only)
+
+
+def manifests_of(io: FileIO, manifest_list: str) -> Manifests:
+    """The manifests of a snapshot."""
+    return _read(io, manifest_list).manifests
+
+
+def _read(io: FileIO, manifest_list: str) -> _Snapshot:
+    with AvroFile[ManifestFile](
+        io.new_input(manifest_list),
+        MANIFEST_LIST_FILE_SCHEMAS[DEFAULT_READ_VERSION],
+        read_types={-1: ManifestFile, 508: PartitionFieldSummary},
+        read_enums={517: ManifestContent},
+    ) as reader:
+        number, parent = (_number(reader.header.meta.get(name)) for name in ("snapshot-id", "parent-snapshot-id"))
+        return _Snapshot(number, parent, {plain_uri(manifest.manifest_path): manifest for manifest in reader})
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def _taken_away(io: FileIO, known: list[_Snapshot], only: Manifests, snapshot: _Snapshot) -> set[str]:
+    """The files of an expired snapshot that may be nobody's now. only: manifests that expired ones alone name."""
+    after = [one for one in known if one.parent is not None and one.parent == snapshot.number]
+    try:
+        if after:
+            return {
+                plain_uri(entry.data_file.file_path)
+                for one in after
+                for manifest in one.manifests.values()
+                if one.wrote(manifest) and manifest.deleted_files_count != 0
+                for entry in manifest.fetch_manifest_entry(io, discard_deleted=False)
+                if entry.status == ManifestEntryStatus.DELETED
+            }
+    except FileNotFoundError:  # an earlier clean-up has come as far as the manifests of the one after it
+        pass
+    return _live_in(io, (manifest for path, manifest in snapshot.manifests.items() if path in only))
+
+
+def _live_in(io: FileIO, manifests: Iterable[ManifestFile]) -> set[str]:
+    """The files of manifests. One that an earlier clean-up has deleted names none: its files went before it."""
+    files: set[str] = set()
+    for manifest in manifests:
+        try:
+            files |= _live(io, manifest)
+        except FileNotFoundError:
+            continue
+    return files
+
+
+def _may_add(snapshot: Snapshot) -> bool:
+    return snapshot.summary is None or snapshot.summary.operation != Operation.DELETE
+
+
+def _live(io: FileIO, manifest: ManifestFile) -> set[str]:
+    return {plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)}

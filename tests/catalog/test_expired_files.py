@@ -1,0 +1,190 @@
+"""Which files only expired snapshots name: the same as by reading everything, and hardly anything is read for it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import ManifestFile
+from pyiceberg.table import Table
+
+from imagefeatures.catalog import expired_files, retention, tables
+from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.settings import Settings
+from support.growing import Publish, folder_of, run_file
+
+DAYS = ("2026-11-02", "2026-11-03", "2026-11-04")
+KEPT_BEFORE = 4
+"""So many snapshots a history keeps at least."""
+
+
+def by_reading_everything(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
+    """The same as `only_named_by`, as its first sentence says it."""
+    kept = read_all(table.io, [snapshot.manifest_list for snapshot in table.metadata.snapshots])
+    expired = read_all(table.io, lists)
+    files = {file for path in expired.keys() - kept.keys() for file in expired[path]}
+    return files.difference(*kept.values()), expired.keys() - kept.keys()
+
+
+def read_all(io: FileIO, lists: list[str]) -> dict[str, set[str]]:
+    manifests = {path: manifest for uri in lists for path, manifest in expired_files.manifests_of(io, uri).items()}
+    return {
+        path: {plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)}
+        for path, manifest in manifests.items()
+    }
+
+
+class History:
+    """Publications, returns of what was replaced, ways back to an earlier snapshot, tags; and snapshots that expire."""
+
+    def __init__(self, photos: Table, settings: Settings, seed: int) -> None:
+        self.photos, self.settings, self.random = photos, settings, random.Random(seed)
+        self.published: list[tuple[str, str, str]] = []
+        self.looks = 0
+
+    def publish(self) -> None:
+        day, run = self.random.choice(DAYS), f"run-{len(self.published)}"
+        self.published.append((day, run_file(self.settings, run, day), run))
+        tables.replace_files(self.photos, day, [self.published[-1][1]], run)
+
+    def come_back(self) -> None:
+        """A file that was replaced is published again."""
+        there = [one for one in self.published if Path(one[1].removeprefix("file://")).exists()]
+        day, uri, run = self.random.choice(there)
+        tables.replace_files(self.photos, day, [uri], run)
+
+    def empty(self) -> None:
+        tables.replace_files(self.photos, self.random.choice(DAYS), [], "none")
+
+    def go_back(self) -> None:
+        """Another program makes an earlier snapshot the current one."""
+        self.photos.refresh()
+        earlier = self.random.choice(self.photos.metadata.snapshots)
+        self.photos.manage_snapshots().set_current_snapshot(snapshot_id=earlier.snapshot_id).commit()
+
+    def tag(self) -> None:
+        self.photos.refresh()
+        chosen = self.random.choice(self.photos.metadata.snapshots)
+        self.photos.manage_snapshots().create_tag(chosen.snapshot_id, f"tag-{chosen.snapshot_id}").commit()
+
+    def untag(self) -> None:
+        names = [name for name in self.photos.refresh().metadata.refs if name.startswith("tag-")]
+        if names:
+            self.photos.manage_snapshots().remove_tag(self.random.choice(names)).commit()
+
+    def expire(self) -> None:
+        """Some snapshots expire, mostly the oldest ones; what only they name is as by reading everything, and goes."""
+        metadata = self.photos.refresh().metadata
+        heads = {ref.snapshot_id for ref in metadata.refs.values()}
+        free = [one for one in metadata.snapshots if one.snapshot_id not in heads]
+        chosen = free[: max(0, len(metadata.snapshots) - KEPT_BEFORE)]
+        if self.random.random() < 0.4:
+            chosen = [one for one in free if self.random.random() < 0.4]
+        if chosen:
+            with self.photos.transaction() as change:
+                retention.expire_these(self.photos, change, [one.snapshot_id for one in chosen])
+        lists = retention._existing(retention._pending(self.photos.refresh().metadata), self.photos)
+        found = expired_files.only_named_by(lists, self.photos)
+        assert found == by_reading_everything(lists, self.photos)
+        self.looks += len(found[0])
+        if self.random.random() < 0.7:
+            retention.remove_expired(self.photos, self.settings.lake)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_only_expired_snapshots_name_is_what_reading_every_manifest_finds(
+    photos: Table, few: Settings, seed: int
+) -> None:
+    history = History(photos, few, seed)
+    often = [history.publish] * 4 + [history.come_back, history.empty, history.go_back, history.tag, history.untag]
+    history.publish()
+    for _ in range(30):
+        history.random.choice([*often, history.expire, history.expire])()
+    history.expire()
+    assert history.looks > 0
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The manifests that are read."""
+    found: list[str] = []
+    fetch = ManifestFile.fetch_manifest_entry
+
+    def counted(manifest: ManifestFile, *given: Any, **named: Any) -> Any:
+        found.append(manifest.manifest_path)
+        return fetch(manifest, *given, **named)
+
+    monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", counted)
+    yield found
+
+
+def expired_lists(photos: Table, count: int) -> list[str]:
+    """The manifest lists of the oldest snapshots, which expire."""
+    oldest = photos.refresh().metadata.snapshots[:count]
+    with photos.transaction() as change:
+        retention.expire_these(photos, change, [one.snapshot_id for one in oldest])
+    photos.refresh()
+    return [one.manifest_list for one in oldest]
+
+
+def test_where_nothing_was_replaced_no_manifest_is_read(photos: Table, few: Settings, read: list[str]) -> None:
+    for number in range(12):
+        tables.replace_files(
+            photos, f"day-{number}", [run_file(few, f"run-{number}", f"day-{number}")], f"run-{number}"
+        )
+    lists = expired_lists(photos, 6)
+    read.clear()
+    files, manifests = expired_files.only_named_by(lists, photos)
+    assert (files, len(manifests), read) == (set(), 0, [])
+
+
+def test_what_was_replaced_is_looked_for_in_few_manifests(photos: Table, publish: Publish, read: list[str]) -> None:
+    for number in range(5):
+        publish(f"run-{number}")
+    lists = expired_lists(photos, 6)  # each publication but the first made two snapshots
+    read.clear()
+    files, _ = expired_files.only_named_by(lists, photos)
+    assert sorted(file.rpartition("/")[2][:5] for file in files) == ["run-0", "run-1", "run-2"]
+    kept = len(photos.metadata.snapshots)
+    assert kept == 3
+    assert len(read) <= 3 + 3 + kept  # the marks, what the oldest one holds, and what was added since
+
+
+def manifests_with_deleted(photos: Table) -> list[str]:
+    found = {
+        path: manifest
+        for snapshot in photos.metadata.snapshots
+        for path, manifest in expired_files.manifests_of(photos.io, snapshot.manifest_list).items()
+    }
+    return [path for path, manifest in found.items() if manifest.deleted_files_count]
+
+
+def test_a_mark_that_an_earlier_clean_up_has_deleted_is_made_up_for(photos: Table, publish: Publish) -> None:
+    for number in range(6):
+        publish(f"run-{number}")
+    marks = manifests_with_deleted(photos)
+    lists = expired_lists(photos, 7)
+    expected = by_reading_everything(lists, photos)
+    read_of_expired = {path for uri in lists for path in expired_files.manifests_of(photos.io, uri)}
+    for path in marks:
+        if path in read_of_expired & expected[1]:
+            Path(path.removeprefix("file://")).unlink()
+    files, _ = expired_files.only_named_by(lists, photos)
+    assert files == expected[0] != set()
+
+
+def test_a_manifest_that_a_snapshot_names_must_not_be_gone(photos: Table, publish: Publish) -> None:
+    for number in range(6):
+        publish(f"run-{number}")
+    lists = expired_lists(photos, 5)
+    current = photos.current_snapshot()
+    assert current
+    for path in expired_files.manifests_of(photos.io, current.manifest_list):
+        Path(path.removeprefix("file://")).unlink()
+    with pytest.raises(FileNotFoundError):
+        expired_files.only_named_by(lists, photos)
+    assert folder_of(photos).exists()
