@@ -196,8 +196,7 @@ def shard_of_receipt(name: str) -> int | None:
     >>> shard_of_receipt("shard-00012.json"), shard_of_receipt("shard-00012-ab12cd34.parquet")
     (12, None)
     """
-    match = re.fullmatch(r"shard-(\d{5,})\.json", name)
-    return int(match.group(1)) if match else None
+    return int(match[1]) if (match := re.fullmatch(r"shard-(\d{5,})\.json", name)) else None
 
 
 def run_files_of(features_file: str, lake: str) -> list[str]:
@@ -207,8 +206,7 @@ def run_files_of(features_file: str, lake: str) -> list[str]:
     ['s3://b/l/staging/fruit/1/r1/run.json']
     """
     pattern = rf"{re.escape(warehouse(lake))}/{names.NAMESPACE}/([^/]+)/data/partition_key=([^/]+)/([^/]+)-shard-[^/]+"
-    match = re.fullmatch(pattern, features_file)
-    if not match:
+    if not (match := re.fullmatch(pattern, features_file)):
         return []
     table, partition, run_id = match.groups()
     return [Layout(lake, dataset, partition, run_id).run_file for dataset in names.datasets_of(table)]
@@ -238,6 +236,10 @@ def known_files_of(lake: str, table: str) -> str:
 def image_index(lake: str, table: str = "") -> str:
     """The folder of a table's index: steps/image_index.py; by default that of all tables'. It can be made again."""
     return f"{lake}/known/images/{table}".rstrip("/")
+
+
+def upkeep_reports(lake: str) -> str:
+    return f"{lake}/upkeep/reports.json"
 
 
 def forgotten_folder(lake: str) -> str:

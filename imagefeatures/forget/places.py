@@ -24,7 +24,7 @@ from imagefeatures.storage.objects import StoredObject
 
 OWN = (
     "warehouse", "staging", "publishing", "quarantine", "forgotten", "models", "folders", "learning", "known",
-    "catalog.db",
+    "upkeep", "catalog.db",
 )  # fmt: skip
 """The folders of the lake that are not exports; what holds images in them is looked for elsewhere."""
 

@@ -5,4 +5,5 @@ aged    what else of a lake grows old: unfinished runs, kept rejects, prepared m
 caches  what the page keeps on this machine
 work    all of it, in order
 report  what was found, and what was removed
+kept    the reports of the last ones, for the page
 """

@@ -17,7 +17,7 @@ from imagefeatures.catalog import connect, failures, lost, repair, tables, tags
 from imagefeatures.catalog.sweep import TableSweep
 from imagefeatures.errors import CatalogRefused, ImageFeaturesError, SettingsError
 from imagefeatures.settings import Settings
-from imagefeatures.upkeep import aged, caches, live
+from imagefeatures.upkeep import aged, caches, kept, live
 from imagefeatures.upkeep.aged import Aged
 from imagefeatures.upkeep.report import Line, Report
 
@@ -42,7 +42,10 @@ def upkeep(settings: Settings, *, dry_run: bool, now: dt.datetime | None = None)
     if connect.exists(settings.catalog):
         with tables.open_catalog(settings) as catalog:
             lost.refuse(catalog)
-            _Work(settings, catalog, report, now or dt.datetime.now(dt.UTC)).do()
+            now = now or dt.datetime.now(dt.UTC)
+            _Work(settings, catalog, report, now).do()
+        if report.done:
+            kept.keep(settings.lake, report, now)
     return report
 
 

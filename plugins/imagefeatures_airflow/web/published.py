@@ -20,8 +20,10 @@ from functools import lru_cache
 from typing import Any
 
 from imagefeatures import names
-from imagefeatures.errors import InputError
+from imagefeatures.errors import InputError, StoreError
 from imagefeatures.settings import Settings
+from imagefeatures.upkeep import kept
+from imagefeatures.upkeep.kept import Kept
 
 FRESH_SECONDS = 5.0
 """How old rows may be when they are shown: rows whose read began earlier before the view are read again."""
@@ -40,11 +42,13 @@ class Published(dict[str, list[Row]]):
     """Dataset: its rows, newest partition first. Shared by all views: never changed.
 
     withdrawn: the partitions of each dataset of which rows were taken back, whether or not others were published since.
+    upkeeps: what the last upkeeps have removed, newest first.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.withdrawn: dict[str, set[str]] = {}
+        self.upkeeps: list[Kept] = []
 
 
 log = logging.getLogger(__name__)
@@ -146,6 +150,8 @@ def _read(settings: Settings, result: Future[Published]) -> None:
             if (snapshot := snapshots.current(settings, names.WITHDRAWALS)) is not None:
                 for dataset, partition in _withdrawn(settings, snapshot):
                     by_dataset.withdrawn.setdefault(dataset, set()).add(partition)
+        with contextlib.suppress(InputError, StoreError):  # the rows can be shown without them
+            by_dataset.upkeeps = kept.last(settings.lake)
         result.set_result(by_dataset)
     except BaseException as error:  # whatever it is, the views that wait must learn of it
         result.set_exception(error)

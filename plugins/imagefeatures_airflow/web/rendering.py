@@ -154,6 +154,14 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
+def from_timestamp(seconds: float) -> dt.datetime:
+    """
+    >>> from_timestamp(0).isoformat()
+    '1970-01-01T00:00:00+00:00'
+    """
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
 def moment(when: dt.datetime) -> str:
     """
     >>> moment(dt.datetime(2026, 11, 2, 14, 3, 59, tzinfo=dt.UTC))
@@ -176,6 +184,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["from_timestamp"] = from_timestamp
     environment.filters.update({"count": "{:,}".format, "moment": moment, "seconds": seconds, "size": size})
     environment.filters.update({"per_second": per_second, "without_secrets": without_secrets, "duration": duration})
     environment.globals.update(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import socket
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 
 from imagefeatures.settings import Settings, program
 from imagefeatures.steps import MEASURED, SPARK_STEPS
+from imagefeatures.upkeep import kept
+from imagefeatures.upkeep.report import Line, Report
+from imagefeatures_airflow.web import access, published
 from support.web import FINGERPRINT, Site, dataset_file, publish, runs_row
 
 SECRET = "s3cret-canary"
@@ -171,3 +175,39 @@ def test_a_copied_lake_is_told_in_the_log_with_both_places_and_the_way_out(
     text = record.getMessage()
     assert f"lies in {settings.lake}/warehouse/features/runs, which is not in this lake, file://{tmp_path}/copy" in text
     assert f"`{program()} relocate-lake`" in text
+
+
+def test_the_first_page_says_what_the_last_upkeep_removed(site: Site, settings: Settings) -> None:
+    assert "Upkeep" not in site.page().text
+    first = Report(True, [Line("snapshots", 3), Line("kept rejects", 0)], ["features.<b>: damaged"])
+    kept.keep(settings.lake, first, dt.datetime(2026, 11, 15, 3, 0, 9, tzinfo=dt.UTC))
+    stray = Line("files of no snapshot", 1200, 3_500_000, 1_793_500_000.0)
+    newest = Report(True, [Line("snapshots", 7), stray, Line("kept rejects")], [], {"herbs"})
+    kept.keep(settings.lake, newest, dt.datetime(2026, 11, 22, 3, 0, 9, tzinfo=dt.UTC))
+    published._latest.clear()
+    page = site.page()
+    (removed,) = page.tables
+    assert removed == [
+        ["Kind", "Count", "Size", "The oldest"],
+        ["Snapshots", "7", "–", "–"],
+        ["Files of no snapshot", "1,200", "3.5 MB", "2026-11-01 02:26 UTC"],
+    ]
+    assert "Upkeep The last one, at 2026-11-22 03:00 UTC , removed 1,207 things, 3.5 MB." in page.text
+    assert "Left What herbs has outside of tables" in page.text
+    assert "Upkeeps before 2026-11-15 03:00 UTC 3 things, 0 B, 1 left as it is" in page.text
+
+
+def test_what_upkeep_left_is_said_in_the_words_of_its_report(site: Site, settings: Settings) -> None:
+    report = Report(True, [Line("snapshots")], ["features.<b>x</b>: its folder is another table's too"])
+    kept.keep(settings.lake, report, dt.datetime(2026, 11, 22, 3, 0, 9, tzinfo=dt.UTC))
+    page = site.page()
+    assert page.tables == []
+    assert "2026-11-22 03:00 UTC , removed nothing. Left as it is features.<b>x</b>: its folder is another" in page.text
+
+
+def test_who_may_not_read_the_logs_of_upkeep_sees_nothing_of_it(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.keep(settings.lake, Report(True, [Line("snapshots", 7)]), dt.datetime(2026, 11, 22, 3, 0, tzinfo=dt.UTC))
+    monkeypatch.setattr(access, "may_read_logs", lambda user, dag_id: dag_id != "upkeep")
+    assert "Upkeep" not in site.page().text
