@@ -106,7 +106,9 @@ class Stream:
         order = random.permutation(len(labels))
         for start in range(0, len(order), self.batch):
             chosen = order[start : start + self.batch]
-            yield window[chosen], labels[chosen]
+            values = self.values.empty(len(chosen))
+            window.take(chosen, axis=0, out=values, mode="clip")  # the usual mode fills another array first
+            yield values, labels[chosen]
 
     def _read(self, plan: Plan, together: int) -> Iterator[Arrays]:
         with closing(read_plan(plan, self.table, self.catalog, ("label", self.values.column), together)) as batches:

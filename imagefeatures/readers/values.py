@@ -14,6 +14,9 @@ from imagefeatures.errors import InputError
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.readers.vectors import vectors
 
+ALIGNMENT = 64
+"""In bytes: TensorFlow copies an array that begins elsewhere, which takes longer than all else that it does with it."""
+
 
 @dataclass(frozen=True)
 class Values:
@@ -41,8 +44,11 @@ class Values:
         return max(1, math.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     def empty(self, rows: int) -> np.ndarray:
-        """Memory for so many rows: dtype [rows, *shape]."""
-        return np.empty((rows, *self.shape), self.dtype)
+        """Memory for so many rows, dtype [rows, *shape], which begins at a multiple of ALIGNMENT."""
+        size = rows * math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + size].view(self.dtype).reshape(rows, *self.shape)
 
     def of(self, rows: pa.RecordBatch) -> np.ndarray:
         """The values of n rows, dtype [n, *shape]; a view where they need no copy. Raises InputError for others."""
