@@ -2,11 +2,12 @@
 
 A commit marks the files that it takes away as deleted, in a manifest of its own. So the files of an expired snapshot
 that may be nobody's any more are those that the commit after it took away. Where no such commit is known, they are all
-its files.
+its files. Where a mark or a manifest is gone, since an earlier clean-up was interrupted, they are all that is left.
 
 A snapshot names what its parent names and what its own commit wrote. So whether a kept snapshot names a manifest is
-seen from the oldest ones, whose parents are gone, and from which commit wrote it; whether one holds a file, from the
-oldest ones and from what the others' commits added. The current one is always looked at as a whole.
+seen from a few that are read as a whole, and from which commit wrote it; whether one holds a file, from those few and
+from what the others' commits added. Read as a whole are those whose parent is not kept, those that do not come right
+after it, and the current one.
 
 A table of a thousand partitions has some hundred files in each manifest, and a past of a hundred snapshots some two
 hundred manifests. Nearly all of them stay unread, and all where nothing was replaced.
@@ -14,7 +15,6 @@ hundred manifests. Nearly all of them stay unread, and all where nothing was rep
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from pyiceberg.manifest import (
     PartitionFieldSummary,
 )
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Operation, Snapshot
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures.catalog.file_io import plain_uri
@@ -58,16 +58,16 @@ class _Snapshot(NamedTuple):
 def only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
     """The data files and the manifests of these manifest lists that no snapshot of the table names.
 
-    Of the data files none that a snapshot names; one that a program took away without a mark stays until upkeep.
-    Raises FileNotFoundError where a file is gone that a snapshot names, or one of the lists.
+    What a program took away without a mark, and manifests of which no commit says that it wrote them, are not among
+    them: they stay until upkeep. Some may be gone already. Raises FileNotFoundError where a file is gone that a
+    snapshot names, or one of the lists.
     """
     io, each = table.io, ExecutorFactory.get_or_create().map
     kept = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
-    oldest = {one.snapshot_id: one for one in kept.values() if one.parent_snapshot_id not in kept}
-    if current := table.metadata.current_snapshot():
-        oldest[current.snapshot_id] = current
+    current = table.metadata.current_snapshot_id
+    as_a_whole = {number for number, one in kept.items() if number == current or not _follows(one, kept)}
     expired = list(each(partial(_read, io), lists))
-    whole = list(each(partial(_read, io), [snapshot.manifest_list for snapshot in oldest.values()]))
+    whole = list(each(partial(_read, io), [kept[number].manifest_list for number in as_a_whole]))
     held = {path: manifest for snapshot in whole for path, manifest in snapshot.manifests.items()}
     only = {
         path: manifest
@@ -75,11 +75,12 @@ def only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
         for path, manifest in snapshot.manifests.items()
         if path not in held and manifest.added_snapshot_id is not None and manifest.added_snapshot_id not in kept
     }
-    files: set[str] = set()
-    for found in each(partial(_taken_away, io, [*whole, *expired], only), expired):
-        files |= found
+    try:
+        files = set().union(*each(partial(_taken_away, io, [*whole, *expired], only), expired))
+    except FileNotFoundError:  # an earlier clean-up was interrupted, and has taken some of them already
+        files = set().union(*each(partial(_live_if_there, io), only.values()))
     if files:
-        others = [one.manifest_list for one in kept.values() if one.snapshot_id not in oldest and _may_add(one)]
+        others = [one.manifest_list for number, one in kept.items() if number not in as_a_whole]
         for snapshot in each(partial(_read, io), others):
             held |= snapshot.added
         for found in each(partial(_live, io), held.values()):
@@ -107,37 +108,41 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
+def _follows(snapshot: Snapshot, kept: dict[int, Snapshot]) -> bool:
+    """Whether a snapshot's parent is kept, and no other commit came between the two.
+
+    A program can make a snapshot whose parent is an earlier one than that from which it takes its manifests.
+    """
+    parent = None if snapshot.parent_snapshot_id is None else kept.get(snapshot.parent_snapshot_id)
+    if parent is None or parent.sequence_number is None:
+        return False
+    return snapshot.sequence_number == parent.sequence_number + 1
+
+
 def _taken_away(io: FileIO, known: list[_Snapshot], only: Manifests, snapshot: _Snapshot) -> set[str]:
-    """The files of an expired snapshot that may be nobody's now. only: manifests that expired ones alone name."""
+    """The files of an expired snapshot that may be nobody's now. only: manifests that expired ones alone name.
+
+    Raises FileNotFoundError where a manifest is gone.
+    """
     after = [one for one in known if one.parent is not None and one.parent == snapshot.number]
+    if not after:
+        return set().union(*(_live(io, one) for path, one in snapshot.manifests.items() if path in only))
+    return {
+        plain_uri(entry.data_file.file_path)
+        for one in after
+        for manifest in one.manifests.values()
+        if one.wrote(manifest) and manifest.deleted_files_count != 0
+        for entry in manifest.fetch_manifest_entry(io, discard_deleted=False)
+        if entry.status == ManifestEntryStatus.DELETED
+    }
+
+
+def _live_if_there(io: FileIO, manifest: ManifestFile) -> set[str]:
+    """The same as `_live`; none of a manifest that an earlier clean-up has deleted."""
     try:
-        if after:
-            return {
-                plain_uri(entry.data_file.file_path)
-                for one in after
-                for manifest in one.manifests.values()
-                if one.wrote(manifest) and manifest.deleted_files_count != 0
-                for entry in manifest.fetch_manifest_entry(io, discard_deleted=False)
-                if entry.status == ManifestEntryStatus.DELETED
-            }
-    except FileNotFoundError:  # an earlier clean-up has come as far as the manifests of the one after it
-        pass
-    return _live_in(io, (manifest for path, manifest in snapshot.manifests.items() if path in only))
-
-
-def _live_in(io: FileIO, manifests: Iterable[ManifestFile]) -> set[str]:
-    """The files of manifests. One that an earlier clean-up has deleted names none: its files went before it."""
-    files: set[str] = set()
-    for manifest in manifests:
-        try:
-            files |= _live(io, manifest)
-        except FileNotFoundError:
-            continue
-    return files
-
-
-def _may_add(snapshot: Snapshot) -> bool:
-    return snapshot.summary is None or snapshot.summary.operation != Operation.DELETE
+        return _live(io, manifest)
+    except FileNotFoundError:
+        return set()
 
 
 def _live(io: FileIO, manifest: ManifestFile) -> set[str]:

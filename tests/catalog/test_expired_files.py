@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from pyiceberg.io import FileIO
+from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_files_to_data_files
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation
 
 from imagefeatures.catalog import expired_files, retention, tables
-from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.settings import Settings
-from support.growing import Publish, folder_of, run_file
+from support.growing import Publish, folder_of, read_whole_past, run_file, unnamed_files
+from support.relocating import path_of
 
 DAYS = ("2026-11-02", "2026-11-03", "2026-11-04")
 KEPT_BEFORE = 4
 """So many snapshots a history keeps at least."""
 
+ALL = 10**6
+"""More than a clean-up ever deletes."""
+
 
 def by_reading_everything(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
     """The same as `only_named_by`, as its first sentence says it."""
-    kept = read_all(table.io, [snapshot.manifest_list for snapshot in table.metadata.snapshots])
-    expired = read_all(table.io, lists)
+    kept = read_all(table.io, [snapshot.manifest_list for snapshot in table.metadata.snapshots], expired_files._live)
+    expired = read_all(table.io, lists, expired_files._live_if_there)
     files = {file for path in expired.keys() - kept.keys() for file in expired[path]}
     return files.difference(*kept.values()), expired.keys() - kept.keys()
 
 
-def read_all(io: FileIO, lists: list[str]) -> dict[str, set[str]]:
+def read_all(io: FileIO, lists: list[str], files_of: Callable[[FileIO, ManifestFile], set[str]]) -> dict[str, set[str]]:
     manifests = {path: manifest for uri in lists for path, manifest in expired_files.manifests_of(io, uri).items()}
-    return {
-        path: {plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)}
-        for path, manifest in manifests.items()
-    }
+    return {path: files_of(io, manifest) for path, manifest in manifests.items()}
+
+
+def there(uris: set[str]) -> set[str]:
+    return {uri for uri in uris if path_of(uri).exists()}
 
 
 class History:
@@ -53,8 +59,8 @@ class History:
 
     def come_back(self) -> None:
         """A file that was replaced is published again."""
-        there = [one for one in self.published if Path(one[1].removeprefix("file://")).exists()]
-        day, uri, run = self.random.choice(there)
+        left = [one for one in self.published if path_of(one[1]).exists()]
+        day, uri, run = self.random.choice(left)
         tables.replace_files(self.photos, day, [uri], run)
 
     def empty(self) -> None:
@@ -87,11 +93,30 @@ class History:
         if chosen:
             with self.photos.transaction() as change:
                 retention.expire_these(self.photos, change, [one.snapshot_id for one in chosen])
-        lists = retention._existing(retention._pending(self.photos.refresh().metadata), self.photos)
-        found = expired_files.only_named_by(lists, self.photos)
-        assert found == by_reading_everything(lists, self.photos)
-        self.looks += len(found[0])
+        self.looks += len(self.look())
         if self.random.random() < 0.7:
+            self.clean_up(self.random.choice([1, 2, 3, 5, 8, 13, ALL, ALL]))
+
+    def look(self) -> set[str]:
+        """The files that only expired snapshots name. After a clean-up that was interrupted some of them are gone."""
+        lists = retention._existing(retention._pending(self.photos.refresh().metadata), self.photos)
+        files, manifests = expired_files.only_named_by(lists, self.photos)
+        true_files, true_manifests = by_reading_everything(lists, self.photos)
+        assert there(files) == there(true_files)
+        assert manifests == true_manifests
+        return files
+
+    def clean_up(self, deletions: int = ALL) -> None:
+        """Delete what has expired, and die after so many deletions."""
+        left, delete = iter(range(deletions)), PyArrowFileIO.delete
+
+        def die(io: PyArrowFileIO, location: Any) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            delete(io, location)
+
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(PyArrowFileIO, "delete", die)
             retention.remove_expired(self.photos, self.settings.lake)
 
 
@@ -99,6 +124,7 @@ class History:
 def test_what_only_expired_snapshots_name_is_what_reading_every_manifest_finds(
     photos: Table, few: Settings, seed: int
 ) -> None:
+    merge_soon(photos)
     history = History(photos, few, seed)
     often = [history.publish] * 4 + [history.come_back, history.empty, history.go_back, history.tag, history.untag]
     history.publish()
@@ -106,6 +132,14 @@ def test_what_only_expired_snapshots_name_is_what_reading_every_manifest_finds(
         history.random.choice([*often, history.expire, history.expire])()
     history.expire()
     assert history.looks > 0
+    history.clean_up()
+    read_whole_past(photos)
+    assert {path for path in unnamed_files(photos) if path.endswith(".parquet")} == set()
+
+
+def merge_soon(photos: Table) -> None:
+    with photos.transaction() as change:
+        change.set_properties({"commit.manifest.min-count-to-merge": "3"})
 
 
 @pytest.fixture
@@ -172,7 +206,7 @@ def test_a_mark_that_an_earlier_clean_up_has_deleted_is_made_up_for(photos: Tabl
     read_of_expired = {path for uri in lists for path in expired_files.manifests_of(photos.io, uri)}
     for path in marks:
         if path in read_of_expired & expected[1]:
-            Path(path.removeprefix("file://")).unlink()
+            path_of(path).unlink()
     files, _ = expired_files.only_named_by(lists, photos)
     assert files == expected[0] != set()
 
@@ -184,7 +218,89 @@ def test_a_manifest_that_a_snapshot_names_must_not_be_gone(photos: Table, publis
     current = photos.current_snapshot()
     assert current
     for path in expired_files.manifests_of(photos.io, current.manifest_list):
-        Path(path.removeprefix("file://")).unlink()
+        path_of(path).unlink()
     with pytest.raises(FileNotFoundError):
         expired_files.only_named_by(lists, photos)
     assert folder_of(photos).exists()
+
+
+def current(photos: Table) -> int:
+    found = photos.refresh().current_snapshot()
+    assert found
+    return found.snapshot_id
+
+
+def tag(photos: Table) -> int:
+    photos.manage_snapshots().create_tag(current(photos), "kept").commit()
+    return current(photos)
+
+
+def expire(photos: Table, *snapshots: int) -> list[str]:
+    """Let these expire. Returns the lists that a clean-up still has to remove."""
+    with photos.transaction() as change:
+        retention.expire_these(photos, change, snapshots)
+    return retention._existing(retention._pending(photos.refresh().metadata), photos)
+
+
+def test_a_commit_that_says_delete_may_have_added_a_file(photos: Table, few: Settings) -> None:
+    """Iceberg's Java calls a commit so that adds the positions of rows that are gone, in a file of its own."""
+    tables.replace_files(photos, DAYS[0], [run_file(few, "first", DAYS[0])], "first")
+    added = run_file(few, "added", DAYS[1])
+    with photos.transaction() as change, change.update_snapshot().overwrite() as commit:
+        commit._operation = Operation.DELETE
+        for file in parquet_files_to_data_files(photos.io, photos.metadata, iter([added])):
+            commit.append_data_file(file)
+    kept = tag(photos)
+    tables.replace_files(photos, DAYS[2], [run_file(few, "next", DAYS[2])], "next")
+    expiring = current(photos)
+    tables.replace_files(photos, DAYS[1], [], "none")
+    lists = expire(photos, expiring)
+    assert expired_files.only_named_by(lists, photos)[0] == set()
+    assert added in {task.file.file_path for task in photos.scan(snapshot_id=kept).plan_files()}
+
+
+def test_what_an_interrupted_clean_up_left_is_found_when_the_snapshot_before_expires(
+    photos: Table, few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge_soon(photos)
+    replaced = run_file(few, "first", DAYS[0])
+    tables.replace_files(photos, DAYS[0], [replaced], "first")
+    first = current(photos)
+    tables.replace_files(photos, DAYS[1], [run_file(few, "first", DAYS[1])], "first")
+    kept = tag(photos)
+    tables.replace_files(photos, DAYS[2], [run_file(few, "next", DAYS[2])], "next")  # and merges the manifests
+    merging = current(photos)
+    tables.replace_files(photos, DAYS[0], [], "none")
+    taking_away = current(photos)
+    tables.replace_files(photos, DAYS[1], [run_file(few, "last", DAYS[1])], "last")
+    expire(photos, first, merging, taking_away)
+    delete = PyArrowFileIO.delete
+
+    def die(io: PyArrowFileIO, location: Any) -> None:
+        if "/snap-" in str(location):
+            raise KeyboardInterrupt
+        delete(io, location)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PyArrowFileIO, "delete", die)
+        retention.remove_expired(photos, few.lake)
+    photos.manage_snapshots().remove_tag("kept").commit()
+    files, _ = expired_files.only_named_by(expire(photos, kept), photos)
+    assert replaced in there(files)
+
+
+def test_a_snapshot_may_have_manifests_of_another_one_than_its_parent(photos: Table, few: Settings) -> None:
+    """pyiceberg notes the parent when a commit is begun, and takes the manifests when it ends."""
+    tables.replace_files(photos, DAYS[0], [run_file(few, "first", DAYS[0])], "first")
+    with photos.transaction() as change:
+        begun = change.update_snapshot().overwrite()
+        change.add_files([run_file(few, "between", DAYS[1])])
+        between = change.table_metadata.current_snapshot_id
+        begun.commit()
+    kept = photos.refresh().current_snapshot()
+    assert kept
+    assert between not in (None, kept.parent_snapshot_id)
+    tables.replace_files(photos, DAYS[1], [], "none")
+    tables.replace_files(photos, DAYS[2], [run_file(few, "last", DAYS[2])], "last")
+    lists = expire(photos, int(str(between)))
+    assert expired_files.only_named_by(lists, photos) == by_reading_everything(lists, photos)
