@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagefeatures import names, schemas
+from imagefeatures import names, schemas, storage
 from imagefeatures.errors import InputError
 from imagefeatures.storage.object_reader import ObjectReader
 from imagefeatures.wording import several
@@ -91,7 +91,7 @@ def file_batches(
     """
     large = size > (LARGE_FILE if held is None else held)
     opened = pq.ParquetFile(
-        ObjectReader(uri, size),
+        (_IntoArrow if uri.startswith("file://") else ObjectReader)(uri, size),
         pre_buffer=not large,
         buffer_size=BUFFER if large else 0,
         page_checksum_verification=True,
@@ -105,6 +105,19 @@ def file_batches(
             for batch in opened.iter_batches(most, [group], list(columns), use_threads=False):
                 yield first, batch
                 first += batch.num_rows
+
+
+class _IntoArrow(ObjectReader):
+    """A file of this machine that is read into Arrow's memory.
+
+    Python asks the system for new memory for each of so large texts of bytes, which takes as long as the read itself.
+    """
+
+    def read(self, size: int = -1) -> pa.Buffer:  # pyarrow takes either
+        memory = pa.allocate_buffer(self._length(size))
+        count = storage.read_into(self._uri, self._position, memoryview(memory)) if memory.size else 0
+        self._position += count
+        return memory.slice(0, count)
 
 
 def batch_rows(kinds: Sequence[pa.DataType]) -> int:

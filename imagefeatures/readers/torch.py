@@ -36,7 +36,15 @@ class Batches:
         epoch = int(self._passes[worker])
         self._passes[worker] += 1
         for values, labels in self._stream.batches(epoch, worker, workers):
-            yield torch.from_numpy(_writable(values)), torch.from_numpy(_writable(labels))
+            yield torch.from_numpy(self._writable(values)), torch.from_numpy(labels)
+
+    def _writable(self, values: np.ndarray) -> np.ndarray:
+        """PyTorch has no read-only tensors: a view of Arrow's memory is copied."""
+        if values.flags.writeable:
+            return values
+        own = self._stream.values.empty(len(values))
+        own[:] = values
+        return own
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Stream, torch.Tensor]]:
         return _joined, (self._stream, self._passes)
@@ -59,8 +67,3 @@ def _class() -> Any:
     from torch.utils.data import IterableDataset
 
     return type("FeaturesDataset", (Batches, IterableDataset), {"__doc__": Batches.__doc__})
-
-
-def _writable(array: np.ndarray) -> np.ndarray:
-    """PyTorch has no read-only tensors: a view of Arrow's memory is copied."""
-    return array if array.flags.writeable else array.copy()

@@ -14,9 +14,6 @@ from imagefeatures.errors import InputError
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.readers.vectors import vectors
 
-ALIGNMENT = 64
-"""In bytes: TensorFlow copies an array that begins elsewhere, which takes longer than all else that it does with it."""
-
 
 @dataclass(frozen=True)
 class Values:
@@ -44,11 +41,15 @@ class Values:
         return max(1, math.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     def empty(self, rows: int) -> np.ndarray:
-        """Memory for so many rows, dtype [rows, *shape], which begins at a multiple of ALIGNMENT."""
+        """Memory for so many rows: dtype [rows, *shape].
+
+        It is Arrow's: its allocator keeps what was freed, where NumPy's asks the system for each batch anew; and it
+        begins at a multiple of 64 bytes, without which TensorFlow copies an array.
+        """
         size = rows * math.prod(self.shape) * np.dtype(self.dtype).itemsize
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
-        return memory[start : start + size].view(self.dtype).reshape(rows, *self.shape)
+        if not size:
+            return np.empty((rows, *self.shape), self.dtype)
+        return np.frombuffer(pa.allocate_buffer(size), self.dtype).reshape(rows, *self.shape)
 
     def of(self, rows: pa.RecordBatch) -> np.ndarray:
         """The values of n rows, dtype [n, *shape]; a view where they need no copy. Raises InputError for others."""

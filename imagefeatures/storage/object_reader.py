@@ -40,9 +40,11 @@ class ObjectReader(Seekable):
         self._uri, self._access = uri, access
 
     def read(self, size: int = -1) -> bytes:
-        remaining = max(self._size - self._position, 0)
-        data = storage.read_part(
-            self._uri, self._position, remaining if size < 0 else min(size, remaining), self._access
-        )
+        data = storage.read_part(self._uri, self._position, self._length(size), self._access)
         self._position += len(data)
         return data
+
+    def _length(self, size: int) -> int:
+        """How many bytes a read of `size` gets. size: negative for all that are left."""
+        remaining = max(self._size - self._position, 0)
+        return remaining if size < 0 else min(size, remaining)
