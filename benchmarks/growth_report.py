@@ -100,11 +100,14 @@ def draw(found: dict[str, Any], path: Path) -> None:
     numbers = [int(size) for size in sizes]
     figure, axes = pyplot.subplots(figsize=(8, 4.2))
     spents = [of["spent"] for of in sizes.values()]
+    axes.set_prop_cycle(color=pyplot.get_cmap("tab20")(np.arange(len(spents[0]))))
     for operation in spents[0]:
         values = [percentile(spent, operation, CPU, 95) for spent in spents]
         axes.plot(numbers, [value / values[0] for value in values], marker="o", label=operation)
     axes.axhline(1.5, color="#b8b8b8", linestyle="--", linewidth=1)
     axes.set_xscale("log")
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("partitions of one dataset, among 50 datasets", fontsize=9)
     axes.set_ylabel(f"p95 of CPU time, by that at {numbers[0]}", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
