@@ -101,7 +101,8 @@ async def every_dataset(request: Request, user: access.User) -> HTMLResponse:
             errors = []
         facts = {"datasets": views, "errors": errors, "latest": LATEST, "folder": settings.datasets}
         facts |= {"histories": histories(user, settings, views), "recent": RECENT, "words": WORDS}
-        facts["upkeeps"] = runs.upkeeps if access.may_read_logs(user, names.UPKEEP_DAG) else []
+        may_see = runs.upkeeps and access.may_read_logs(user, names.UPKEEP_DAG)
+        facts["upkeeps"] = runs.upkeeps if may_see else []
         return rendering.page(request, "index.html", **facts)
 
     return await in_thread(show)
