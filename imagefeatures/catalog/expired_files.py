@@ -78,12 +78,12 @@ def only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
     try:
         files = set().union(*each(partial(_taken_away, io, [*whole, *expired], only), expired))
     except FileNotFoundError:  # an earlier clean-up was interrupted, and has taken some of them already
-        files = set().union(*each(partial(_live_if_there, io), only.values()))
+        files = set().union(*each(partial(live_if_there, io), only.values()))
     if files:
         others = [one.manifest_list for number, one in kept.items() if number not in as_a_whole]
         for snapshot in each(partial(_read, io), others):
             held |= snapshot.added
-        for found in each(partial(_live, io), held.values()):
+        for found in each(partial(live, io), held.values()):
             files -= found
     return files, set(only)
 
@@ -93,7 +93,21 @@ def manifests_of(io: FileIO, manifest_list: str) -> Manifests:
     return _read(io, manifest_list).manifests
 
 
+def live(io: FileIO, manifest: ManifestFile) -> set[str]:
+    """The data files that a manifest names."""
+    return {plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)}
+
+
+def live_if_there(io: FileIO, manifest: ManifestFile) -> set[str]:
+    """The same as `live`; none of a manifest that an earlier clean-up has deleted."""
+    try:
+        return live(io, manifest)
+    except FileNotFoundError:
+        return set()
+
+
 def _read(io: FileIO, manifest_list: str) -> _Snapshot:
+    """As pyiceberg's read_manifest_list, which keeps what the head of the file says of the snapshot to itself."""
     with AvroFile[ManifestFile](
         io.new_input(manifest_list),
         MANIFEST_LIST_FILE_SCHEMAS[DEFAULT_READ_VERSION],
@@ -126,7 +140,7 @@ def _taken_away(io: FileIO, known: list[_Snapshot], only: Manifests, snapshot: _
     """
     after = [one for one in known if one.parent is not None and one.parent == snapshot.number]
     if not after:
-        return set().union(*(_live(io, one) for path, one in snapshot.manifests.items() if path in only))
+        return set().union(*(live(io, one) for path, one in snapshot.manifests.items() if path in only))
     return {
         plain_uri(entry.data_file.file_path)
         for one in after
@@ -135,15 +149,3 @@ def _taken_away(io: FileIO, known: list[_Snapshot], only: Manifests, snapshot: _
         for entry in manifest.fetch_manifest_entry(io, discard_deleted=False)
         if entry.status == ManifestEntryStatus.DELETED
     }
-
-
-def _live_if_there(io: FileIO, manifest: ManifestFile) -> set[str]:
-    """The same as `_live`; none of a manifest that an earlier clean-up has deleted."""
-    try:
-        return _live(io, manifest)
-    except FileNotFoundError:
-        return set()
-
-
-def _live(io: FileIO, manifest: ManifestFile) -> set[str]:
-    return {plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)}

@@ -17,15 +17,15 @@ import datetime as dt
 import posixpath
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pyiceberg.manifest import ManifestFile, read_manifest_list
 from pyiceberg.table import Table
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, storage
-from imagefeatures.catalog import attempts, past, retention
+from imagefeatures.catalog import attempts, expired_files, past, retention
 from imagefeatures.catalog.file_io import is_checksums, plain_uri
 from imagefeatures.catalog.guards import RELOCATE
 from imagefeatures.catalog.transactions import Changes
@@ -135,17 +135,16 @@ class TableSweep:
         lists = [one.manifest_list for one in metadata.snapshots if one.snapshot_id not in without]
         each, io = ExecutorFactory.get_or_create().map, self.table.io
         manifests = {
-            plain_uri(manifest.manifest_path): manifest
-            for of_list in each(lambda uri: list(read_manifest_list(io.new_input(uri))), lists)
-            for manifest in of_list
+            path: manifest
+            for of_list in each(partial(expired_files.manifests_of, io), lists)
+            for path, manifest in of_list.items()
         }
         unread = [path for path in manifests if path not in self._of_manifest]
-        self._of_manifest.update(zip(unread, each(self._files_of, map(manifests.__getitem__, unread)), strict=True))
+        self._of_manifest.update(
+            zip(unread, each(partial(expired_files.live, io), map(manifests.__getitem__, unread)), strict=True)
+        )
         named = {plain_uri(uri) for uri in (*files, *lists)} | manifests.keys()
         return named.union(*(self._of_manifest[path] for path in manifests))
-
-    def _files_of(self, manifest: ManifestFile) -> set[str]:
-        return {plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(self.table.io)}
 
 
 def refuse_link(lake: str, folder: str) -> None:

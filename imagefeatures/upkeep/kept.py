@@ -14,7 +14,7 @@ MOST = 12
 
 
 class Kept(NamedTuple):
-    """An upkeep that removed what it found. at: when it ended."""
+    """An upkeep that removed what it found. at: when it began."""
 
     at: dt.datetime
     report: Report

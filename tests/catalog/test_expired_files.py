@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_files_to_data_files
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
@@ -16,108 +13,9 @@ from pyiceberg.table.snapshots import Operation
 
 from imagefeatures.catalog import expired_files, retention, tables
 from imagefeatures.settings import Settings
-from support.growing import Publish, folder_of, read_whole_past, run_file, unnamed_files
+from support.expiring import DAYS, History, by_reading_everything, merge_soon, there
+from support.growing import Publish, read_whole_past, run_file, unnamed_files
 from support.relocating import path_of
-
-DAYS = ("2026-11-02", "2026-11-03", "2026-11-04")
-KEPT_BEFORE = 4
-"""So many snapshots a history keeps at least."""
-
-ALL = 10**6
-"""More than a clean-up ever deletes."""
-
-
-def by_reading_everything(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
-    """The same as `only_named_by`, as its first sentence says it."""
-    kept = read_all(table.io, [snapshot.manifest_list for snapshot in table.metadata.snapshots], expired_files._live)
-    expired = read_all(table.io, lists, expired_files._live_if_there)
-    files = {file for path in expired.keys() - kept.keys() for file in expired[path]}
-    return files.difference(*kept.values()), expired.keys() - kept.keys()
-
-
-def read_all(io: FileIO, lists: list[str], files_of: Callable[[FileIO, ManifestFile], set[str]]) -> dict[str, set[str]]:
-    manifests = {path: manifest for uri in lists for path, manifest in expired_files.manifests_of(io, uri).items()}
-    return {path: files_of(io, manifest) for path, manifest in manifests.items()}
-
-
-def there(uris: set[str]) -> set[str]:
-    return {uri for uri in uris if path_of(uri).exists()}
-
-
-class History:
-    """Publications, returns of what was replaced, ways back to an earlier snapshot, tags; and snapshots that expire."""
-
-    def __init__(self, photos: Table, settings: Settings, seed: int) -> None:
-        self.photos, self.settings, self.random = photos, settings, random.Random(seed)
-        self.published: list[tuple[str, str, str]] = []
-        self.looks = 0
-
-    def publish(self) -> None:
-        day, run = self.random.choice(DAYS), f"run-{len(self.published)}"
-        self.published.append((day, run_file(self.settings, run, day), run))
-        tables.replace_files(self.photos, day, [self.published[-1][1]], run)
-
-    def come_back(self) -> None:
-        """A file that was replaced is published again."""
-        left = [one for one in self.published if path_of(one[1]).exists()]
-        day, uri, run = self.random.choice(left)
-        tables.replace_files(self.photos, day, [uri], run)
-
-    def empty(self) -> None:
-        tables.replace_files(self.photos, self.random.choice(DAYS), [], "none")
-
-    def go_back(self) -> None:
-        """Another program makes an earlier snapshot the current one."""
-        self.photos.refresh()
-        earlier = self.random.choice(self.photos.metadata.snapshots)
-        self.photos.manage_snapshots().set_current_snapshot(snapshot_id=earlier.snapshot_id).commit()
-
-    def tag(self) -> None:
-        self.photos.refresh()
-        chosen = self.random.choice(self.photos.metadata.snapshots)
-        self.photos.manage_snapshots().create_tag(chosen.snapshot_id, f"tag-{chosen.snapshot_id}").commit()
-
-    def untag(self) -> None:
-        names = [name for name in self.photos.refresh().metadata.refs if name.startswith("tag-")]
-        if names:
-            self.photos.manage_snapshots().remove_tag(self.random.choice(names)).commit()
-
-    def expire(self) -> None:
-        """Some snapshots expire, mostly the oldest ones; what only they name is as by reading everything, and goes."""
-        metadata = self.photos.refresh().metadata
-        heads = {ref.snapshot_id for ref in metadata.refs.values()}
-        free = [one for one in metadata.snapshots if one.snapshot_id not in heads]
-        chosen = free[: max(0, len(metadata.snapshots) - KEPT_BEFORE)]
-        if self.random.random() < 0.4:
-            chosen = [one for one in free if self.random.random() < 0.4]
-        if chosen:
-            with self.photos.transaction() as change:
-                retention.expire_these(self.photos, change, [one.snapshot_id for one in chosen])
-        self.looks += len(self.look())
-        if self.random.random() < 0.7:
-            self.clean_up(self.random.choice([1, 2, 3, 5, 8, 13, ALL, ALL]))
-
-    def look(self) -> set[str]:
-        """The files that only expired snapshots name. After a clean-up that was interrupted some of them are gone."""
-        lists = retention._existing(retention._pending(self.photos.refresh().metadata), self.photos)
-        files, manifests = expired_files.only_named_by(lists, self.photos)
-        true_files, true_manifests = by_reading_everything(lists, self.photos)
-        assert there(files) == there(true_files)
-        assert manifests == true_manifests
-        return files
-
-    def clean_up(self, deletions: int = ALL) -> None:
-        """Delete what has expired, and die after so many deletions."""
-        left, delete = iter(range(deletions)), PyArrowFileIO.delete
-
-        def die(io: PyArrowFileIO, location: Any) -> None:
-            if next(left, None) is None:
-                raise KeyboardInterrupt
-            delete(io, location)
-
-        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-            patch.setattr(PyArrowFileIO, "delete", die)
-            retention.remove_expired(self.photos, self.settings.lake)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -135,11 +33,6 @@ def test_what_only_expired_snapshots_name_is_what_reading_every_manifest_finds(
     history.clean_up()
     read_whole_past(photos)
     assert {path for path in unnamed_files(photos) if path.endswith(".parquet")} == set()
-
-
-def merge_soon(photos: Table) -> None:
-    with photos.transaction() as change:
-        change.set_properties({"commit.manifest.min-count-to-merge": "3"})
 
 
 @pytest.fixture
@@ -221,7 +114,6 @@ def test_a_manifest_that_a_snapshot_names_must_not_be_gone(photos: Table, publis
         path_of(path).unlink()
     with pytest.raises(FileNotFoundError):
         expired_files.only_named_by(lists, photos)
-    assert folder_of(photos).exists()
 
 
 def current(photos: Table) -> int:
