@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 SEAL = "sha256"
 
+_BEFORE, _AFTER = b'{"%b": "' % SEAL.encode(), b'", '
+"""Around the seal. It comes first, so that the bytes after it can be hashed as they are, and are decoded once."""
+
 
 def encode(content: Mapping[str, Any]) -> bytes:
-    """A JSON object with its seal. content: whatever JSON holds, except numbers with a fraction."""
-    return json.dumps({**content, SEAL: _digest(content)}).encode()
+    """A JSON object that begins with its seal, its keys sorted. content: not empty; what JSON holds but fractions."""
+    body = _canonical(content)
+    return _BEFORE + _seal(body) + _AFTER + body[1:]
 
 
 def decode(uri: str, data: bytes) -> dict[str, Any]:
@@ -28,9 +32,15 @@ def decode(uri: str, data: bytes) -> dict[str, Any]:
     >>> decode("file:///a.json", encode({"files": []}))
     {'files': []}
     """
+    opening = _BEFORE + data[len(_BEFORE) :][:64] + _AFTER
+    body = b"{" + data[len(opening) :]
     try:
+        if data.startswith(opening) and _seal(body) in opening:
+            written: dict[str, Any] = json.loads(body)
+            return written
+        # An earlier version wrote the seal last. The digest is the same one.
         content: dict[str, Any] = json.loads(data)
-        if content.pop(SEAL) == _digest(content):
+        if content.pop(SEAL) == _seal(_canonical(content)).decode():
             return content
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         pass
@@ -61,5 +71,9 @@ def table_of_text(text: str, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names).cast(schema)
 
 
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _seal(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()

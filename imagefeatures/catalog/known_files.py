@@ -9,6 +9,9 @@ What is kept names files and fingerprints, and no image. It is believed only wit
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -30,22 +33,23 @@ from imagefeatures.catalog.filters import equal, of_copy
 from imagefeatures.errors import AuditFailed
 
 
-class _Known(NamedTuple):
-    """What a manifest says of a data file. The bounds are None where it does not say them.
+class _Alike(NamedTuple):
+    """Data files of a manifest of which it says the same. The bounds are None where it does not say them.
 
-    size: in bytes. fingerprints, copies: the least and the greatest in it, texts perhaps cut. all_null, some_null:
-    whether all its rows, or some, have no number of a copy.
+    beginning: what their URIs begin with. files: what comes after it, and the size in bytes. fingerprints, copies: the
+    least and the greatest in each, texts perhaps cut. all_null, some_null: whether all its rows, or some, have no
+    number of a copy.
     """
 
-    uri: str
-    size: int
+    beginning: str
+    files: Sequence[tuple[str, int]]
     fingerprints: tuple[str, str] | None
     copies: tuple[int, int] | None
     all_null: bool
     some_null: bool
 
     def may_hold(self, fingerprint: str, number: int) -> bool:
-        """Whether rows of this fingerprint and copy may be in it."""
+        """Whether rows of this fingerprint and copy may be in them."""
         if self.fingerprints and not self.fingerprints[0] <= fingerprint <= self.fingerprints[1]:
             return False
         if self.all_null or (number == 0 and self.some_null):
@@ -69,7 +73,8 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str, number: int = 0
     if any(manifest.content == ManifestContent.DELETES for manifest in manifests):
         return _by_a_scan(table, fingerprint, number)
     found = _of_manifests(layout.known_files_of(catalog.properties[LAKE], dataset), table, manifests)
-    return sorted((file.uri, file.size) for of in found for file in of if file.may_hold(fingerprint, number))
+    alike = [one for of_manifest in found for one in of_manifest if one.may_hold(fingerprint, number)]
+    return sorted((one.beginning + name, size) for one in alike for name, size in one.files)
 
 
 def _by_a_scan(table: Table, fingerprint: str, number: int) -> list[tuple[str, int]]:
@@ -83,7 +88,7 @@ def _by_a_scan(table: Table, fingerprint: str, number: int) -> list[tuple[str, i
     )
 
 
-def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> list[list[_Known]]:
+def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> list[list[_Alike]]:
     """What each manifest says of its files. Those that were read before are not read again."""
     kept = _kept(kept_at)
     paths = [plain_uri(manifest.manifest_path) for manifest in manifests]
@@ -92,36 +97,40 @@ def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> 
     by_path = dict(kept) | dict(zip(new, read, strict=True))
     if new or len(kept) > len(paths):
         content = {path: by_path[path] for path in sorted(paths)}
-        storage.write(kept_at, sealed.encode({"manifests": content}))
+        storage.write(kept_at, sealed.encode({"alike": content}))
     return [by_path[path] for path in paths]
 
 
-def _kept(uri: str) -> dict[str, list[_Known]]:
+def _kept(uri: str) -> dict[str, list[_Alike]]:
     """What is kept, by manifest; nothing where it is not what this version wrote."""
     try:
-        manifests: dict[str, list[list[Any]]] = sealed.decode(uri, storage.read(uri))["manifests"]
-        return {path: [_Known(*file) for file in files] for path, files in manifests.items()}
+        manifests: dict[str, list[list[Any]]] = sealed.decode(uri, storage.read(uri))["alike"]
+        return {path: [_Alike(*one) for one in each] for path, each in manifests.items()}
     except (storage.ObjectMissing, AuditFailed, LookupError, AttributeError, TypeError):
         return {}
 
 
-def _read(io: FileIO, schema: Schema, manifest: ManifestFile) -> list[_Known]:
-    return [_known(schema, entry.data_file) for entry in manifest.fetch_manifest_entry(io)]
+def _read(io: FileIO, schema: Schema, manifest: ManifestFile) -> list[_Alike]:
+    alike: dict[tuple[Any, ...], list[tuple[str, int]]] = defaultdict(list)
+    for entry in manifest.fetch_manifest_entry(io):
+        file = entry.data_file
+        alike[_said_of(schema, file)].append((plain_uri(file.file_path), file.file_size_in_bytes))
+    return [_Alike(*_shortened(files), *said) for said, files in alike.items()]
 
 
-def _known(schema: Schema, file: DataFile) -> _Known:
+def _shortened(files: Sequence[tuple[str, int]]) -> tuple[str, list[tuple[str, int]]]:
+    """What all the URIs begin with, and the files without it."""
+    beginning = os.path.commonprefix([uri for uri, _ in files])  # noqa: RUF071 - of texts, not of folders
+    return beginning, [(uri.removeprefix(beginning), size) for uri, size in files]
+
+
+def _said_of(schema: Schema, file: DataFile) -> tuple[Any, ...]:
+    """What a manifest says of a data file: the fields of _Alike after `files`."""
     copies = nulls = None
     if "copy" in schema.column_names:
         copies = _bounds(schema, file, "copy")
         nulls = (file.null_value_counts or {}).get(schema.find_field("copy").field_id)
-    return _Known(
-        plain_uri(file.file_path),
-        file.file_size_in_bytes,
-        _bounds(schema, file, "fingerprint"),
-        copies,
-        nulls == file.record_count,
-        bool(nulls),
-    )
+    return _bounds(schema, file, "fingerprint"), copies, nulls == file.record_count, bool(nulls)
 
 
 def _bounds(schema: Schema, file: DataFile, column: str) -> Any:

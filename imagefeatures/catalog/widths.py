@@ -46,7 +46,8 @@ def refuse_another_width(catalog: Catalog, dataset: str, partition: str, width: 
 def _width_beside(table: Table, partition: str) -> int | None:
     """The width of the vectors in another partition than the given one; None without any, or where it is not known."""
     snapshot = table.current_snapshot()
-    for manifest in snapshot.manifests(table.io) if snapshot else ():
+    manifests = snapshot.manifests(table.io) if snapshot else []
+    for manifest in sorted(manifests, key=lambda manifest: manifest.manifest_length):  # one file is enough
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
             if entry.data_file.partition[0] != partition and (width := _width(table, entry.data_file)):
                 return width

@@ -80,7 +80,7 @@ def test_what_is_kept_is_of_the_current_manifests_alone(settings: Settings, tabl
     assert snapshot is not None
     known = known_files._kept(kept(settings))
     assert set(known) == {f"{manifest.manifest_path}" for manifest in snapshot.manifests(table.io)}
-    assert sum(map(len, known.values())) == 12
+    assert sum(len(one.files) for each in known.values() for one in each) == 12
 
 
 @pytest.mark.parametrize("damage", ["a bit", "its end", "gone", "another list"])
@@ -107,8 +107,8 @@ def test_what_is_kept_is_never_believed_without_its_digest(
 
 
 def test_bounds_say_which_files_may_hold_a_fingerprint_and_a_copy() -> None:
-    def file(*bounds: object) -> known_files._Known:
-        return known_files._Known("u", 1, *bounds)  # type: ignore[arg-type]
+    def file(*bounds: object) -> known_files._Alike:
+        return known_files._Alike("", [("u", 1)], *bounds)  # type: ignore[arg-type]
 
     mixed = file(("b", "d"), (1, 3), False, True)
     assert [mixed.may_hold("c", number) for number in range(5)] == [True, True, True, True, False]
