@@ -25,7 +25,7 @@ from imagefeatures.settings import REPOSITORY, Settings
 
 KEPT = REPOSITORY / ".bench" / "sizes"
 NOT_COMPARED = "notebook"
-"""A peer of the first repetition alone: it takes longer than all the others together, and there is no target for it."""
+"""A peer of the first set's first repetition alone: it takes longer than the others, and there is no target for it."""
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
                 if name not in benches:
                     benches[name] = prepare(Path(folder) / name, name, count)
                 say(f"{name}, {count:,} photos, repetition {repetition}")
-                measured = measure(benches[name], first=repetition == 1)
+                measured = measure(benches[name], first=repetition == 1 and name == next(iter(sizes)))
                 file.parent.mkdir(parents=True, exist_ok=True)
                 draft = file.with_suffix(".part")
                 draft.write_text(json.dumps(measured, indent=1) + "\n")
@@ -63,7 +63,10 @@ def prepare(folder: Path, name: str, count: int) -> Bench:
 
 
 def measure(bench: Bench, first: bool) -> dict[str, Any]:
-    """Everything once. A peer's query is its equal work, its whole process its whole run, the fused loop is both."""
+    """Everything once. A peer's query is its equal work, its whole process its whole run, the fused loop is both.
+
+    first: with NOT_COMPARED.
+    """
     for earlier in (bench.rates, bench.walls, bench.whole_rates, bench.agreement):
         earlier.clear()
     load = [os.getloadavg()[0]]
