@@ -27,7 +27,11 @@ from imagefeatures.strict import unusable_texts
 from imagefeatures.wording import one_line
 
 MOST_BYTES = 64 * 2**10
-"""The largest dataset file: PyYAML takes up to a second for it."""
+"""The largest dataset file."""
+
+MOST_EVENTS = 2_000
+"""The most keys, values, and ends of mappings and lists: PyYAML takes a second for some 15,000 of them, and Airflow
+parses the folder for each file of DAGs. The fields of a dataset need some hundred."""
 
 DEEPEST = 8
 """The most mappings and lists inside each other. The fields of a dataset need three."""
@@ -153,7 +157,7 @@ def _parse(text: str) -> Any:
 def _built(text: str) -> Any:
     depth = aliases = 0
     # As a stream: of a text PyYAML's errors show an excerpt, and the file may be a link to one that is nobody's to see.
-    for event in yaml.parse(io.StringIO(text), _Loader):
+    for count, event in enumerate(yaml.parse(io.StringIO(text), _Loader), 1):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -161,6 +165,8 @@ def _built(text: str) -> Any:
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
         line = event.start_mark.line + 1 if event.start_mark else 0
+        if count > MOST_EVENTS:
+            raise _Malformed(f"line {line}: more than {MOST_EVENTS:,} keys and values, the most of a dataset file")
         if depth > DEEPEST:
             raise _Malformed(f"line {line}: more than {DEEPEST} mappings and lists inside each other")
         if aliases > MOST_ALIASES:

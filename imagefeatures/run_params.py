@@ -33,13 +33,14 @@ TUNING: JsonDict = {"section": "Tuning"}
 def _some_lines(uris: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if uris is None:
         return None
-    if not (given := tuple(uri.strip() for uri in uris if uri.strip())):  # a form's lines may be blank
+    # A form's lines may be blank, and end as Windows ends them. A key may end in a blank, so nothing else is taken off.
+    if not (given := tuple(uri.strip("\r\n") for uri in uris if uri.strip())):
         raise ValueError("must name an object; where the field is left out, every one is taken")
     return given
 
 
 def _image_ids(image_ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    given = tuple(image_id.lower() for image_id in _some_lines(image_ids) or ())
+    given = tuple(image_id.strip().lower() for image_id in _some_lines(image_ids) or ())
     for image_id in given:
         if not re.fullmatch("[0-9a-f]{64}", image_id):
             raise ValueError(f"{image_id!r} is no SHA-256 of 64 hexadecimal digits")

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from imagefeatures.dataset_files import DEEPEST, MOST_ALIASES, MOST_BYTES, find_dataset, load_dataset, load_datasets
+from imagefeatures.dataset_files import (
+    DEEPEST,
+    MOST_ALIASES,
+    MOST_BYTES,
+    MOST_EVENTS,
+    find_dataset,
+    load_dataset,
+    load_datasets,
+)
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError
 from support.dataset_files import GOOD, written
@@ -35,6 +45,7 @@ TEXTS: dict[str, str | bytes] = {
     "merges": f"{NAMED}a: &a {{x: 1}}\nb: &b {{<<: [*a, *a, *a]}}\nc: {{<<: [*b, *b, *b]}}\n",
     "more than the most bytes": NAMED + "#" * MOST_BYTES,
     "one long line": b"x" * (MOST_BYTES - 1),
+    "a list of all its bytes": f"{NAMED}pattern: [{'1,' * 30_000}]",
     "a key twice": f"{NAMED}sample: 0.5\nsample: 1\n",
     "a key twice in quotes": f'{NAMED}"name": fruit\n',
     "a key twice in limits": f"{NAMED}limits: {{max_pixels: 1, max_pixels: 2}}",
@@ -66,6 +77,28 @@ TEXTS: dict[str, str | bytes] = {
     "nothing": "",
 }
 """Texts of which no dataset can be made."""
+
+
+def test_the_work_for_a_file_of_many_values_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow parses the folder for each file of DAGs. After half a minute it gives up, with all datasets' DAGs."""
+    parsed = 0
+    real = yaml.parse
+
+    def counted(*given: Any) -> Iterator[yaml.Event]:
+        nonlocal parsed
+        for event in real(*given):
+            parsed += 1
+            yield event
+
+    monkeypatch.setattr(yaml, "parse", counted)
+    path = tmp_path / "fruit.yaml"
+    path.write_text(f"{NAMED}pattern: [{'.1,' * 20_000}]")
+    says = r"^fruit\.yaml: line 3: more than 2,000 keys and values, the most of a dataset file$"
+    with pytest.raises(DatasetError, match=says):
+        load_dataset(path)
+    assert parsed == MOST_EVENTS + 1
+    path.write_text(f"{NAMED}pattern: [{'a,' * 1_900}]")
+    assert load_dataset(path).name == "fruit"
 
 
 @pytest.mark.parametrize(

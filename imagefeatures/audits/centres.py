@@ -36,10 +36,11 @@ def with_distances(settings: Settings, dataset: str, partition: str, columns: Se
         for label in set(labels):
             whole = unit[[other == label for other in labels]].sum(axis=0, dtype=np.float64)
             sums[label] = sums[label] + whole if label in sums else whole
-    centres = {label: similarity.unit_length(whole[None])[0] for label, whole in sums.items()}
+    # Each label has a vector of its own, and there may be as many labels as photos: one at a time, and half as large.
+    centres = {label: similarity.unit_length(sums.pop(label)[None])[0].astype(np.float32) for label in [*sums]}
     parts = [schema_of(dataset, columns, plan.schema).empty_table().append_column(DISTANCE, pa.array([], pa.float64()))]
     for batch, labels, unit in batches(wanted):
-        cosines = np.einsum("ij,ij->i", unit, np.stack([centres[label] for label in labels]))
+        cosines = np.einsum("ij,ij->i", unit, np.stack([centres[label] for label in labels]), dtype=np.float64)
         part = pa.Table.from_batches([batch]).select(parts[0].column_names[:-1])
         parts.append(part.append_column(DISTANCE, pa.array(1 - cosines)))
     return pa.concat_tables(parts)

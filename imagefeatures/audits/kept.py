@@ -84,6 +84,9 @@ def older_than(cache: Path, moment: float) -> list[Path]:
     return found
 
 
+csv.field_size_limit(2**31 - 1)  # a label may be longer than Python's usual 128 kB: the file is our own
+
+
 class KeptAudits:
     """The audits of a cache folder, for any number of threads."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import Asset, XComArg, task
 
 from imagefeatures import names
-from imagefeatures.datasets import Dataset
+from imagefeatures.datasets import FIRST_DAY, Dataset
 from imagefeatures.steps import SPARK_STEPS
 from imagefeatures_airflow.retries import RefuseInputErrors
 from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPartitionTimetable
@@ -35,10 +35,20 @@ def predictions_asset(dataset: str) -> Asset:
     return Asset(f"{names.LEARNING}.{table}", uri=f"iceberg://{names.LEARNING}/{table}")
 
 
-def calendar(cron: str | None) -> DailyPartitionTimetable:
-    """One partition a day: a run at midnight fills the day that has just ended. cron: None for no scheduled runs."""
+ALWAYS = datetime.combine(FIRST_DAY, time(), UTC)
+"""The start_date of every DAG. Of a run with an earlier logical date Airflow makes no task at all, and calls it a
+success. So the first scheduled run of a dataset is its calendar's business."""
+
+
+def calendar(cron: str | None, first: date) -> DailyPartitionTimetable:
+    """One partition a day: a run at midnight fills the day that has just ended.
+
+    cron: None for no scheduled runs. first: the first day at whose midnight there is one.
+    """
     kind = DailyPartitionTimetable if cron else OnDemandPartitionTimetable
-    return kind(cron or "0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+    found = kind(cron or "0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+    found.first = first
+    return found
 
 
 def default_args() -> dict[str, Any]:

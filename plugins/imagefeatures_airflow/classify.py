@@ -17,7 +17,6 @@ the margin. Equal bytes are never on both sides of the split. docs/classify.md
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from airflow.sdk import DAG, FixedKeyMapper, PartitionedAssetTimetable, dag, tas
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
 from imagefeatures.learning.declared import Classify
-from imagefeatures_airflow.building_blocks import asset, default_args, predictions_asset, submit
+from imagefeatures_airflow.building_blocks import ALWAYS, asset, default_args, predictions_asset, submit
 from imagefeatures_airflow.form import classify_form
 
 STEP = "classify"
@@ -47,7 +46,7 @@ def classify_dag(dataset: Dataset, folder: Path) -> DAG:
         description=f"A classifier on {names.table_name(dataset.name)}, to {names.LEARNING}.*",
         doc_md=__doc__,
         schedule=published,
-        start_date=datetime.combine(dataset.start_date, time(), UTC),
+        start_date=ALWAYS,
         catchup=False,
         max_active_runs=1,  # the next one compares itself with the one that this one promotes
         params=classify_form(dataset.classify or Classify()),

@@ -16,14 +16,12 @@ not this service's to delete: the source, versions that a bucket keeps, backups,
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, dag, task
 
 from imagefeatures import names
-from imagefeatures.datasets import FIRST_DAY
-from imagefeatures_airflow.building_blocks import default_args
+from imagefeatures_airflow.building_blocks import ALWAYS, default_args
 from imagefeatures_airflow.form import forget_form
 
 
@@ -35,7 +33,7 @@ def forget_dag() -> DAG:
         description="Images out of all tables, files and snapshots, and out of all runs to come",
         doc_md=__doc__,
         schedule=None,
-        start_date=datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC),
+        start_date=ALWAYS,
         params=forget_form(),
         default_args=default_args(),
         max_active_runs=1,  # two would delete each other's files while they are read

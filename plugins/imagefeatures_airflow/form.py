@@ -118,7 +118,9 @@ def params_of(params: Mapping[str, Any], partition_key: str | None, run: DagRunP
                 f"leave the parameter as it is in backfills and scheduled runs"
             )
         asked = partition_key
-    elif run and run.logical_date and "partition" not in (run.conf or {}):
+    elif asked and run and run.logical_date and "partition" not in (run.conf or {}):
+        # A source that is the same for every partition has no default, and stays one partition: TriggerDagRunOperator
+        # sends a logical date of its own.
         asked = str(run.logical_date.astimezone(dt.UTC).date())
     elif asked:
         # Counted from the trigger: a retry on the next day fills the same day.

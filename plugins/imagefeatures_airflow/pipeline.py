@@ -24,7 +24,6 @@ finds: docs/quality.md.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from airflow.sdk import DAG, dag, task
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures_airflow.building_blocks import Notify, calendar, default_args, steps_after_plan
+from imagefeatures_airflow.building_blocks import ALWAYS, Notify, calendar, default_args, steps_after_plan
 from imagefeatures_airflow.form import trigger_form
 
 
@@ -46,8 +45,8 @@ def features_dag(dataset: Dataset, folder: Path, notify: Notify = None) -> DAG:
         dag_id=names.dag_id(dataset.name),
         description=f"{dataset.source} to {names.table_name(dataset.name)}",
         doc_md=__doc__,
-        schedule=calendar(dataset.schedule),
-        start_date=datetime.combine(dataset.start_date, time(), UTC),
+        schedule=calendar(dataset.schedule, dataset.start_date),
+        start_date=ALWAYS,
         catchup=False,
         params=trigger_form(dataset),
         default_args=default_args(),

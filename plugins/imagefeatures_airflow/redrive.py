@@ -16,7 +16,6 @@ one: the task `left_out` fails, and its log names each, with the reason.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from airflow.sdk import DAG, dag, task, task_group
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures_airflow.building_blocks import Notify, default_args, steps_after_plan
+from imagefeatures_airflow.building_blocks import ALWAYS, Notify, default_args, steps_after_plan
 from imagefeatures_airflow.form import redrive_form
 
 MOST_TASKS = 4
@@ -46,7 +45,7 @@ def redrive_dag(dataset: Dataset, folder: Path, notify: Notify = None) -> DAG:
         description=f"Quarantined objects of {dataset.source} again, to {names.table_name(dataset.name)}",
         doc_md=__doc__,
         schedule=None,
-        start_date=datetime.combine(dataset.start_date, time(), UTC),
+        start_date=ALWAYS,
         params=redrive_form(),
         default_args=default_args(),
         max_active_tasks=MOST_TASKS,

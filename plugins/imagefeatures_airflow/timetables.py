@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
-from airflow.timetables.base import DagRunInfo
+from airflow.timetables.base import DagRunInfo, TimeRestriction, Timetable
 from airflow.timetables.trigger import CronPartitionTimetable
 
 log = structlog.get_logger(__name__)
@@ -22,6 +22,27 @@ class DailyPartitionTimetable(CronPartitionTimetable):
     Airflow's form takes a day as the person's own: it asks for what lies between the two midnights of that zone, and
     Airflow then takes the midnights of UTC between them. From New York that is each day's next one.
     """
+
+    first: dt.date | None = None
+    """The first day at whose midnight there is a scheduled run."""
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> Timetable:
+        found = super().deserialize(data)
+        if data.get("first"):  # an earlier version wrote none
+            found.first = dt.date.fromisoformat(data["first"])
+        return found
+
+    def serialize(self) -> dict[str, Any]:
+        return super().serialize() | {"first": self.first and self.first.isoformat()}
+
+    def next_dagrun_info_v2(
+        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        if self.first:
+            first = _midnight(self.first)
+            restriction = restriction._replace(earliest=max(first, restriction.earliest or first))
+        return super().next_dagrun_info_v2(last_dagrun_info=last_dagrun_info, restriction=restriction)
 
     def iter_partition_dagrun_infos(self, *, earliest: dt.datetime, latest: dt.datetime) -> Iterable[DagRunInfo]:
         """The partitions of a backfill, none of them in the future: its run would wait, and block other backfills."""

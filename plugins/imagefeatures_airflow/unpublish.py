@@ -16,7 +16,6 @@ expire; to have a picture out of those too, forget it.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from airflow.sdk import DAG, dag, task
 
 from imagefeatures import names
 from imagefeatures.datasets import Dataset
-from imagefeatures_airflow.building_blocks import default_args
+from imagefeatures_airflow.building_blocks import ALWAYS, default_args
 from imagefeatures_airflow.form import unpublish_form
 
 
@@ -36,7 +35,7 @@ def unpublish_dag(dataset: Dataset, folder: Path) -> DAG:
         description=f"Published rows out of {names.table_name(dataset.name)} again",
         doc_md=__doc__,
         schedule=None,
-        start_date=datetime.combine(dataset.start_date, time(), UTC),
+        start_date=ALWAYS,
         params=unpublish_form(),
         default_args=default_args(),
         tags=["image features", "upkeep"],

@@ -16,14 +16,12 @@ beside everything else.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, dag, task
 
 from imagefeatures import names
-from imagefeatures.datasets import FIRST_DAY
-from imagefeatures_airflow.building_blocks import default_args
+from imagefeatures_airflow.building_blocks import ALWAYS, default_args
 from imagefeatures_airflow.form import upkeep_form
 
 
@@ -35,7 +33,7 @@ def upkeep_dag() -> DAG:
         description="What runs leave behind, out of the lake: old snapshots, files of none, runs that were given up",
         doc_md=__doc__,
         schedule="0 3 * * 0",
-        start_date=datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC),
+        start_date=ALWAYS,
         catchup=False,
         params=upkeep_form(),
         default_args=default_args(),

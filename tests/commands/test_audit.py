@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pyarrow.csv
@@ -97,6 +98,7 @@ def test_no_label_becomes_a_formula_in_a_spreadsheet_and_each_can_be_had_back(
     settings: Settings, tmp_path: Path
 ) -> None:
     odd = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''", "a=1", "12"]
+    odd += ["a;=1", "a\t=1", "\t\t=1", "a;'=1", ";;@x", "a; =1"]
     rows = [(f"{at}.jpg", b"same", label, direction(0)) for at, label in enumerate([*odd, None])]
     rows += [(f"other {at}.jpg", b"other %d" % at, label, direction(0)) for at, label in enumerate(odd)]
     photos(settings, tmp_path, rows)
@@ -106,6 +108,8 @@ def test_no_label_becomes_a_formula_in_a_spreadsheet_and_each_can_be_had_back(
         with (tmp_path / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
             written += csv.DictReader(lines)
     assert not any(cell[:1] in {*"=+-@\t\r\n＝"} for row in written for cell in row.values() if cell)
+    cells = {cell for row in written for cell in row.values() if cell}
+    assert not any(part[:1] in {*"=+-@＝"} for cell in cells for part in re.split("[;\t]", cell))
     labels = {row["label"] for row in written if row["label"]}
     assert {"'=1+1", "''=1", "'''", "a=1", "12"} <= labels
     assert {spreadsheets.text(cell) for cell in labels} == {*odd}

@@ -174,8 +174,22 @@ def test_a_retry_waits_as_long_as_the_task_says(parse_dags: Any) -> None:
     assert RefuseInputErrors().evaluate(OSError("reset"), 1, 2).retry_delay is None
 
 
-@pytest.mark.parametrize("fields", ["start_date: 2026-11-01", 'start_date: 2026-11-01\nschedule: "0 0 * * *"'])
-def test_scheduled_runs_begin_at_the_midnight_of_the_start_date(fields: str, parse_dags: Any) -> None:
-    dag = parse_dags(fruit=f"{FRUIT}\n{fields}").dags["features_fruit"]
-    assert dag.start_date == dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
-    assert dag.catchup is False
+@pytest.mark.parametrize("schedule", ["", '\nschedule: "0 0 * * *"'])
+def test_scheduled_runs_begin_at_the_midnight_of_the_start_date(schedule: str, parse_dags: Any) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    for start, first in (("2199-12-01", "2199-11-30"), ("2026-11-01", str(yesterday))):
+        dag = parse_dags(fruit=f"{FRUIT}\nstart_date: {start}{schedule}").dags["features_fruit"]
+        assert dag.catchup is False
+        stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        info = stored.next_dagrun_info(last_automated_run_info=None)
+        assert (info and info.partition_key) == (first if schedule else None)
+
+
+def test_a_run_of_any_logical_date_has_its_tasks(parse_dags: Any) -> None:
+    """Of a run whose logical date is before a task's start_date Airflow makes no such task, and calls it a success."""
+    bag = parse_dags(fruit=f"{FRUIT}\nstart_date: 2026-11-01")
+    assert {task.start_date for dag in bag.dags.values() for task in dag.tasks} == {
+        dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    }

@@ -131,7 +131,7 @@ def test_what_a_schedule_accepts_is_what_airflows_calendar_can_follow(tmp_path: 
     assert len(errors) > 50
     assert all(": schedule: " in str(error) for error in errors)
     for dataset in datasets:
-        timetable = coerce_to_core_timetable(calendar(dataset.schedule))
+        timetable = coerce_to_core_timetable(calendar(dataset.schedule, dataset.start_date))
         timetable.validate()
         for year in (1970, 2026, 2199):
             earliest = dt.datetime(year, 1, 1, tzinfo=dt.UTC)

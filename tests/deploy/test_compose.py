@@ -21,7 +21,7 @@ from imagefeatures import storage
 from imagefeatures.cost import Prices
 from imagefeatures.dataset_files import load_dataset
 from imagefeatures.errors import InputError
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.settings import REPOSITORY, Retention, Settings
 from support.photos import jpeg
 
 FILE = REPOSITORY / "docker-compose.yml"
@@ -273,8 +273,18 @@ def test_settings_of_the_compose_file_are_read_by_the_service() -> None:
     for name in ("IMAGEFEATURES_PRICES", "IMAGEFEATURES_NOTIFIERS"):
         assert VARIABLE.findall(variables[name]) == [(name, ":-")]
         assert EXPLAINED[name] == ""
+    # Of this machine: where files are kept and by whose rights; a token in a file that the containers do not have.
+    own = {"IMAGEFEATURES_CACHE", "IMAGEFEATURES_FILE_MODE", "IMAGEFEATURES_SERVING_TOKEN_FILE"}
+    manual = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(IMAGEFEATURES_\w+)`", manual, re.MULTILINE)
+    assert len(documented) >= 15
+    assert {*documented} - own <= variables.keys()
     filled = {name: VARIABLE.sub("x", value) for name, value in variables.items()}
-    settings = Settings.from_env(filled | {"IMAGEFEATURES_PRICES": "core_hour=2"})
+    kept = {name: "" for name in variables if name.startswith("IMAGEFEATURES_KEEP_")}
+    assert Settings.from_env(filled | kept | {"IMAGEFEATURES_PRICES": ""}).retention == Retention()
+    kept |= {"IMAGEFEATURES_KEEP_SNAPSHOTS": "50"}
+    settings = Settings.from_env(filled | kept | {"IMAGEFEATURES_PRICES": "core_hour=2"})
+    assert settings.retention.snapshots == 50
     assert settings.prices == Prices.parse("core_hour=2")
     assert settings.lake == "s3://x/lake"
     assert settings.catalog == "postgresql+psycopg://catalog:x@postgres/catalog"

@@ -78,6 +78,13 @@ def test_a_logical_date_is_taken_where_no_partition_was_sent() -> None:
     assert partition({"partition": "yesterday"}, logical_date=date) == "2026-11-02"
 
 
+def test_a_logical_date_makes_no_day_of_a_source_that_is_the_same_every_day() -> None:
+    """TriggerDagRunOperator sends one unasked. Its run would publish the whole source once more under another key."""
+    run = dag_run(None, dt.datetime(2026, 10, 9, tzinfo=dt.UTC))
+    assert params_of({"partition": None}, None, run).partition is None
+    assert params_of({"partition": "yesterday"}, None, run).partition == "2026-10-09"
+
+
 def test_an_unknown_parameter_is_refused_by_name_whatever_the_partition_is() -> None:
     with pytest.raises(ParamsError, match=r"^shard_imagez: unknown field \(did you mean shard_images\?\)$"):
         partition({"shard_imagez": 5})

@@ -25,7 +25,7 @@ def typed(zone: str, first: dt.date, last: dt.date) -> tuple[dt.datetime, dt.dat
 
 
 def keys(cron: str | None, earliest: dt.datetime, latest: dt.datetime) -> list[Any]:
-    infos = calendar(cron).iter_partition_dagrun_infos(earliest=earliest, latest=latest)
+    infos = calendar(cron, FIRST).iter_partition_dagrun_infos(earliest=earliest, latest=latest)
     return [info.partition_key for info in infos]
 
 

@@ -21,12 +21,13 @@ Nothing here runs in the threads that Airflow's own routes share: routes and han
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
-from imagefeatures.errors import SettingsError
+from imagefeatures.errors import ImageFeaturesError, SettingsError
 from imagefeatures_airflow.web import (
     access,
     actions,
@@ -55,6 +56,8 @@ PAGES = (
     static.router,
 )
 
+log = logging.getLogger(__name__)
+
 # Airflow does not guard the routes of a plugin. FastAPI does not guard its own documentation routes: there are none.
 app = FastAPI(title="Image features", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[access.KNOWN_USER])
 for page in PAGES:
@@ -73,6 +76,14 @@ async def _send_headers(request: Request, call_next: Callable[[Request], Awaitab
 @app.exception_handler(Unavailable)
 async def _unavailable(request: Request, error: Exception) -> HTMLResponse:
     return rendering.message(request, "Not available", str(error), status=503)
+
+
+@app.exception_handler(ImageFeaturesError)
+async def _failed(request: Request, error: ImageFeaturesError) -> HTMLResponse:
+    """What no page has expected, such as a store that is away. Places and hosts are for those who may read the log."""
+    log.warning("image features: %s: %s", request.url.path, error)
+    text = f"This cannot be shown now ({type(error).__name__}). The log of Airflow's API server says why."
+    return rendering.message(request, "Not available", text, status=503)
 
 
 @app.exception_handler(NotShown)

@@ -86,6 +86,7 @@ def photos(of: Partition, view: View, page: int) -> dict[str, Any]:
         if one["values"] is not None
         else (UNLABELLED, None, one["counts"])
         for one in counts
+        if len(one["values"] or "") <= rendering.LONGEST_LABEL  # a longer one fits into no address
     ]
     return {
         "photos": chosen.to_pylist(),

@@ -6,6 +6,8 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from imagefeatures_airflow.web.rendering import LONGEST_LABEL
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
 
 MOST_LABELS = 500
 """So many labels, the most frequent ones, are told apart; the others are one."""
-
-LONGEST_LABEL = 200
-"""So many characters of a label are shown."""
 
 STEPS = 65_535
 """Positions are whole numbers up to this: finer than any screen, and short as text."""

@@ -24,6 +24,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
+LONGEST_LABEL = 200
+"""So many characters of a label are shown."""
+
 STRIKING = 0.01
 """From this share on, rejected objects are shown in red; fewer are told quietly."""
 
@@ -142,6 +145,17 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 10 else f"{value:,.0f} s"
 
 
+def label_text(label: str | None) -> str:
+    """A label as pages write it: a column named by mistake may hold whole documents.
+
+    >>> label_text("fig"), label_text(None), len(label_text("x" * 9000))
+    ('fig', 'without a label', 201)
+    """
+    if label is None:
+        return "without a label"
+    return label if len(label) <= LONGEST_LABEL else f"{label[:LONGEST_LABEL]}…"
+
+
 def size(count: float) -> str:
     """
     >>> size(512), size(1000), size(1_256_692), size(3 * 10**12)
@@ -184,7 +198,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["from_timestamp"] = from_timestamp
+    environment.filters |= {"from_timestamp": from_timestamp, "label_text": label_text}
     environment.filters.update({"count": "{:,}".format, "moment": moment, "seconds": seconds, "size": size})
     environment.filters.update({"per_second": per_second, "without_secrets": without_secrets, "duration": duration})
     environment.globals.update(

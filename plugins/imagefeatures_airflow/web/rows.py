@@ -8,6 +8,8 @@ blocks, and raises Unavailable.
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import islice
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.web.partitions import Partition
-from imagefeatures_airflow.web.published import Unavailable
+from imagefeatures_airflow.web.published import FRESH_SECONDS, Unavailable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +42,12 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+_states: dict[str, tuple[float, str]] = {}
+"""By lake: when `deny.state` was asked, and what it was."""
+
+_distances = threading.Lock()
+"""Distances are computed for one partition at a time: their memory grows with the number of labels."""
+
 
 def photos(of: Partition) -> pa.Table:
     """COLUMNS of the first MOST_ROWS photos of a partition, in order of URI."""
@@ -48,7 +56,12 @@ def photos(of: Partition) -> pa.Table:
 
 def photos_with_distances(of: Partition) -> pa.Table:
     """The same, and how far each is from the centre of its label: see `imagefeatures.audits.centres`."""
-    return readable(of, lambda: _photos_with_distances(*_of(of, of.table)))
+
+    def read() -> pa.Table:
+        with _distances:
+            return _photos_with_distances(*_of(of, of.table))
+
+    return readable(of, read)
 
 
 def rejected(of: Partition) -> tuple[Rejected, ...]:
@@ -79,9 +92,19 @@ def readable(of: Partition, read: Callable[[], T]) -> T:
 
 def _of(of: Partition, table: str) -> tuple[Settings, str, str, str, str]:
     """The key of kept rows. Forgetting takes rows out of a run that stays, so its state is part of it."""
+    return of.settings, table, of.key, of.run_id, _forgotten(of.settings.lake)
+
+
+def _forgotten(lake: str) -> str:
+    """`deny.state`, at most FRESH_SECONDS old: a page of thumbnails would list the lake's requests once for each."""
     from imagefeatures.forget import deny
 
-    return of.settings, table, of.key, of.run_id, deny.state(of.settings.lake)
+    known = _states.get(lake)
+    if known and time.monotonic() - known[0] < FRESH_SECONDS:
+        return known[1]
+    began = time.monotonic()
+    _states[lake] = began, deny.state(lake)
+    return _states[lake][1]
 
 
 # The run_id is part of the key although it chooses no rows: another run that is published has others.

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy.orm import Session
 
-from imagefeatures import names
+from imagefeatures import names, storage
 from imagefeatures.cost import RunCost
 from imagefeatures.errors import ImageFeaturesError, ParamsError
 from imagefeatures.layout import Layout
@@ -127,7 +127,13 @@ async def rejected_by_run(request: Request, user: access.User, dag_id: str, run_
         row = dataset.partition(run.partition)
         if row and row["run_id"] == run.run_id:
             return rejections.of_published(settings, row)
-        return rejections.of_staged(run)
+        found = rejections.of_staged(run)
+        if not storage.exists(run.run_file):  # asked last: whatever was read before was there
+            raise NotShown(
+                f"What the run {run.run_id} has rejected is not kept any more: it was published a moment ago, or "
+                "another run of its partition was, or its folder was removed."
+            )
+        return found
 
     found = await in_thread(find)
     if not found:

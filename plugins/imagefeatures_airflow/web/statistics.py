@@ -63,7 +63,7 @@ def statistics_of(runs: Sequence[Row]) -> list[Row] | None:
             _unread[settings] = time.monotonic()
         return None
     with _lock:
-        for old in [*_kept][: len(_kept) - MOST_KEPT + 1]:
+        for old in [*_kept][: max(0, len(_kept) + 1 - MOST_KEPT)]:
             del _kept[old]
         _kept[key] = time.monotonic(), rows
     return rows

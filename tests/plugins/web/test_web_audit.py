@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from imagefeatures.errors import StoreError
+from imagefeatures.forget import deny
 from imagefeatures.settings import Settings
 from support.auditing import direction, jpeg_of, scene
 from support.publishing import DAY
@@ -71,6 +73,26 @@ def test_it_is_computed_at_the_first_look_and_shown_with_the_photos(
     assert f"{NAUGHTY} , its neighbours" not in second.text
     assert "There are no more." in audit(site, page=99).text
     assert site.get(f"{PAGE}{PARTITION}/audit/facts.csv", Cookie=f"_token={site.login}").status_code == 422
+
+
+def test_a_label_of_any_length_is_audited(site: Site, settings: Settings, tmp_path: Path) -> None:
+    photos = [(name, data, "x" * 140_000, vector) for name, data, _, vector in FIGS]
+    lay_out(settings, tmp_path, [*photos, ("wrong.jpg", WRONG, "fig", direction(4.5))])
+    audit(site)
+    until((Settings.from_env().cache / "audits" / "photos" / DAY / RUN_ID / "facts.json").is_file)
+    page = audit(site)
+    assert "Labels in doubt" in page.text
+    assert len(page.text) < 50_000
+
+
+def test_a_store_that_is_away_is_said_on_every_page(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(lake: str) -> str:
+        raise StoreError("s3://secret/: no answer")
+
+    monkeypatch.setattr(deny, "state", away)
+    for page in ("audit", "audit/labels.csv"):
+        shown = site.page(f"{PARTITION}/{page}", 503)
+        assert "This cannot be shown now (StoreError)." in shown.text and "secret" not in shown.text
 
 
 def test_too_much_is_said_with_the_command_and_computed_by_no_look(site: Site, settings: Settings) -> None:

@@ -37,6 +37,8 @@ def test_a_photo_is_shown_once_and_its_copies_count_for_nothing(site: Site, sort
 def test_rows_are_read_again_after_something_was_forgotten(
     site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from imagefeatures_airflow.web import rows
+
     asked = []
     real = read.batches
 
@@ -48,6 +50,7 @@ def test_rows_are_read_again_after_something_was_forgotten(
     for _ in range(2):
         site.page(f"{PARTITION}/gallery")
     deny.add(settings.lake, "20261103T000000-00000000", [image_id(jpeg(0))], [])
+    monkeypatch.setattr(rows, "FRESH_SECONDS", 0.0)
     for _ in range(2):
         site.page(f"{PARTITION}/gallery")
     assert asked == ["photos", "photos"]

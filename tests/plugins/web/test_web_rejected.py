@@ -19,7 +19,7 @@ from imagefeatures.steps.register import register
 from support.doors import DOORS
 from support.photos import fill, jpeg
 from support.shared import PARTITION, THIS_PROCESS
-from support.web import PAGE, Site, return_from_plan
+from support.web import PAGE, Site, dag_run_is, return_from_plan
 
 BAD = 25
 
@@ -51,7 +51,7 @@ def download(site: Site, path: str, run: Run) -> list[dict[str, str]]:
 def test_a_failed_run_and_a_published_one(
     site: Site, settings: Settings, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imagefeatures_airflow.web import downloads
+    from imagefeatures_airflow.web import downloads, published
 
     monkeypatch.setattr(downloads, "ROWS", 10)  # in parts
     path = "/dags/features_wrecks/runs/manual__failed"
@@ -75,6 +75,18 @@ def test_a_failed_run_and_a_published_one(
         value for _, name, value in site.page(f"/datasets/wrecks/partitions/{PARTITION}").attributes if name == "href"
     ]
     assert f"{PAGE}/datasets/wrecks/partitions/{PARTITION}/rejected.csv" in links
+    assert "Rejected so far" in site.page(path).text
+    later = planned(dataset, settings, "manual__later", max_rejected=1)
+    local.run_steps(later, THIS_PROCESS)
+    register(later.layout.run_file, settings)
+    monkeypatch.setattr(published, "FRESH_SECONDS", 0.0)
+    dag_run_is("features_wrecks", "manual__accepted", "success", register="success")
+    path = "/dags/features_wrecks/runs/manual__accepted"
+    page = site.page(path)
+    assert "Listed not known any more" in page.text and "Nothing was rejected" not in page.text
+    assert f"{PAGE}{path}/rejected.csv" not in [value for _, name, value in page.attributes if name == "href"]
+    gone = site.page(f"{path}/rejected.csv", 404)
+    assert f"What the run {accepted.run_id} has rejected is not kept any more" in gone.text
 
 
 def test_who_may_not_see_the_run_gets_none(site: Site, settings: Settings, dataset: Dataset) -> None:
