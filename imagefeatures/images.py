@@ -38,7 +38,7 @@ from PIL import (
     _imaging,
 )
 
-from imagefeatures import formats, streamed, webp
+from imagefeatures import formats, libtiff, streamed, webp
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
@@ -140,7 +140,7 @@ def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: PixelRule) -
             if kind == "PNG":
                 _load_png(image, data)
             if picture is None:
-                image.load()
+                libtiff.load(image) if kind == "TIFF" else image.load()
                 _check_palette(image, formats.palette_colours(kind, data))
             pixels = preprocessing(picture or image)
         width, height = image.size
