@@ -13,6 +13,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -85,14 +86,21 @@ class SharedBuffer:
 
     @classmethod
     def make(cls, capacity: int, image_bytes: int, source_bytes: int = 0) -> SharedBuffer:
-        """A new one. Its bytes can be written by this process alone."""
+        """A new one. Its bytes can be written by this process alone. Raises OSError, and leaves nothing open then."""
         sizes = Sizes(capacity, image_bytes, max(source_bytes, 1))
-        results, others = _file_in_memory(sizes.results)
-        os.close(others)
-        writable, sources = _file_in_memory(sizes.source_bytes)
-        mapped = mmap.mmap(writable, sizes.source_bytes)
-        os.close(writable)
-        return cls(sizes, mmap.mmap(results, sizes.results), mapped, (results, sources))
+        with ExitStack() as on_failure:
+            results, others = _file_in_memory(sizes.results)
+            on_failure.callback(os.close, results)
+            os.close(others)
+            writable, sources = _file_in_memory(sizes.source_bytes)
+            on_failure.callback(os.close, sources)
+            try:
+                mapped = mmap.mmap(writable, sizes.source_bytes)
+            finally:
+                os.close(writable)
+            made = cls(sizes, mmap.mmap(results, sizes.results), mapped, (results, sources))
+            on_failure.pop_all()
+        return made
 
     @classmethod
     def received(cls, sizes: Sizes, descriptors: Sequence[int]) -> SharedBuffer:
@@ -110,16 +118,24 @@ class SharedBuffer:
 def _file_in_memory(size: int) -> tuple[int, int]:
     """Descriptors of a new file for writing, and of the same file for reading alone."""
     # Not /dev/shm: containers have 64 MB of it, and kill a process that uses more.
-    if hasattr(os, "memfd_create"):
-        writable = os.memfd_create("imagefeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(writable, size)
-        # Whoever reads beyond the end of a file is killed, so the decode process must not be able to cut it.
-        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        return writable, os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
-    writable, path = tempfile.mkstemp(prefix="imagefeatures-")
-    readable = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    os.unlink(path)  # noqa: PTH108
-    os.ftruncate(writable, size)
+    with ExitStack() as on_failure:
+        if hasattr(os, "memfd_create"):
+            writable = os.memfd_create("imagefeatures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            on_failure.callback(os.close, writable)
+            os.ftruncate(writable, size)
+            # Whoever reads beyond the end of a file is killed, so the decode process must not be able to cut it.
+            fcntl.fcntl(writable, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            readable = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+        else:
+            writable, path = tempfile.mkstemp(prefix="imagefeatures-")
+            on_failure.callback(os.close, writable)
+            try:
+                readable = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            finally:
+                os.unlink(path)  # noqa: PTH108
+            on_failure.callback(os.close, readable)
+            os.ftruncate(writable, size)
+        on_failure.pop_all()
     return writable, readable
 
 

@@ -24,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import numpy as np
+
 from imagefeatures import (
     images,
     sandbox,
@@ -148,6 +150,8 @@ def _work_through(work: Work, job: Job, batch: Batch) -> bytes:
             data = batch.source(index)
             rule = () if job.preprocessing is None else (for_image(job.preprocessing, data),)
             result = work(data, job.limits, *rule)
+            if isinstance(result, images.Decoded):
+                _place(result.pixels, batch, index)
         except Rejected as why:
             note_rejected(records, index, why)
         except MemoryError:
@@ -160,8 +164,14 @@ def _work_through(work: Work, job: Job, batch: Batch) -> bytes:
         except Exception as error:
             note_rejected(records, index, Rejected(Reason.CORRUPT, f"{type(error).__name__}: {error}"))
         else:
-            if isinstance(result, images.Decoded):
-                batch.pixels[index] = result.pixels
             kind = getattr(result, "format", "")
             records[index] = (DONE, result.width, result.height, kind.encode(), result.mode.encode(), b"", b"")
     return FINISHED
+
+
+def _place(pixels: np.ndarray, batch: Batch, index: int) -> None:
+    """Write an image's pixels into the batch. Raises Rejected (CORRUPT) where they are not of the batch's shape."""
+    if pixels.shape != batch.shape:
+        found, wanted = (" × ".join(map(str, shape)) for shape in (pixels.shape, batch.shape))
+        raise Rejected(Reason.CORRUPT, f"its pixels came out as {found}, its header says {wanted}")
+    batch.pixels[index] = pixels

@@ -31,13 +31,14 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from PIL import (
     Image,
+    JpegImagePlugin,
     MpoImagePlugin,  # noqa: F401 - registers the plugin, which Pillow needs for a JPEG file of several pictures
     PngImagePlugin,
     UnidentifiedImageError,
     _imaging,
 )
 
-from imagefeatures import formats, streamed, webp
+from imagefeatures import formats, libtiff, streamed, webp
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
@@ -139,7 +140,7 @@ def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: PixelRule) -
             if kind == "PNG":
                 _load_png(image, data)
             if picture is None:
-                image.load()
+                libtiff.load(image) if kind == "TIFF" else image.load()
                 _check_palette(image, formats.palette_colours(kind, data))
             pixels = preprocessing(picture or image)
         width, height = image.size
@@ -183,12 +184,16 @@ def _register(kind: str) -> None:
 def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
     """Open an image without decoding it. Errors that Pillow raises inside the context become Rejected."""
     PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = limits.max_profile_bytes, limits.max_metadata_bytes
+    # Nobody needs the resolution, and a resolution of one letter would reject the image.
+    JpegImagePlugin.JpegImageFile._read_dpi_from_exif = lambda _: None  # type: ignore[method-assign]
     _register(kind)
     try:
         with warnings.catch_warnings():
             # About invalid metadata: only the pixels are used. About many pixels: check_pixels has the limit.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(formats.readable(kind, data)), formats=PILLOW_NAME[kind]) as image:
+                # Else Pillow takes an orientation from there where EXIF has none. Browsers do not.
+                image.info.pop("xmp", None)
                 yield image
     except (Rejected, NameError, ImportError):  # the last two are mistakes in this code, not in an image
         raise

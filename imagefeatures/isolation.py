@@ -57,6 +57,11 @@ __all__ = [
 ]
 
 
+STOPPED_SECONDS = 1.0
+"""Between two looks at the child this process did not run for what is beyond this: it was stopped (Ctrl-Z, a paused
+container), most likely with the child. That time is no image's."""
+
+
 class Isolated:
     """A decode child, and what to do when it dies. A process that works on shards keeps one for each kind of work.
 
@@ -136,7 +141,8 @@ class Isolated:
             if has.image_bytes == image_bytes and has.capacity >= count and has.source_bytes >= source_bytes:
                 return buffer
             count, source_bytes = max(count, has.capacity), max(source_bytes, has.source_bytes)
-            buffer.close()
+            self._buffer = None  # first: there may be no memory for the next one, and the numbers of this one's
+            buffer.close()  # descriptors are soon those of other files
         self._buffer = SharedBuffer.make(count, image_bytes, source_bytes)
         return self._buffer
 
@@ -199,16 +205,20 @@ def _watch(child: DecodeProcess, batch: Batch, index: int, limits: Limits) -> De
     """
     killed: Death | None = None
     since, begun = time.monotonic(), False
+    last = since
     while True:
         answer = child.answer()
+        now = time.monotonic()
+        since += max(0.0, now - last - STOPPED_SECONDS)
+        last = now
         if not child.ready:
             if answer in (READY, UNCONFINED):
-                child.ready, since = True, time.monotonic()  # its start is not part of its first image's time
+                child.ready, since = True, now  # its start is not part of its first image's time
                 if answer == UNCONFINED:
                     warn_that_it_is_not_confined()
             elif answer is not None:
                 raise ProcessLost(f"it died before its first image: {child.cause_of_death().detail}")
-            elif time.monotonic() - since > START_SECONDS:
+            elif now - since > START_SECONDS:
                 raise DecoderUnavailable(f"no decode process has begun within {START_SECONDS:g} s")
             continue
         if answer == FINISHED:
@@ -220,11 +230,11 @@ def _watch(child: DecodeProcess, batch: Batch, index: int, limits: Limits) -> De
             raise _mistake(batch.written.copy())
         if answer is not None:
             return Death(LIAR)
-        if not begun and (batch.written["state"][index] >= AT_WORK or time.monotonic() - since > START_SECONDS):
-            begun, since = True, time.monotonic()  # what precedes the first image is not part of its time either
+        if not begun and (batch.written["state"][index] >= AT_WORK or now - since > START_SECONDS):
+            begun, since = True, now  # what precedes the first image is not part of its time either
         while index < batch.count and batch.written["state"][index] >= DONE:
-            index, since = index + 1, time.monotonic()
-        if begun and killed is None and time.monotonic() - since > limits.decode_seconds:
+            index, since = index + 1, now
+        if begun and killed is None and now - since > limits.decode_seconds:
             if index == batch.count:  # it says that every image is done, and does not say that it has finished
                 return Death(LIAR)
             why = f"it took longer than limits.decode_seconds = {limits.decode_seconds:g} s"

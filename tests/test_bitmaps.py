@@ -15,7 +15,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 from support import stored_images
-from support.photos import encoded, jpeg, picture, turned
+from support.photos import encoded, jpeg, picture, png_chunk, turned
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,6 +48,17 @@ def test_by_our_rules_an_image_is_upright_and_has_three_channels_in_bgr() -> Non
     np.testing.assert_array_equal(array(grey), np.repeat(photo[..., :1], 3, axis=2))
     np.testing.assert_array_equal(array(plain), photo[..., ::-1])
     np.testing.assert_array_equal(array(turned_png), np.rot90(photo, -1)[..., ::-1])
+
+
+def test_exif_behind_the_pixels_turns_a_png_and_harms_no_neighbour() -> None:
+    photo = picture()
+    plain = encoded(photo, "PNG")
+    exif = png_chunk(b"eXIf", turned(6).tobytes().removeprefix(b"Exif\0\0"))
+    end = plain.index(b"IEND") - 4
+    before, late, after = read([plain, plain[:end] + exif + plain[end:], plain])
+    np.testing.assert_array_equal(array(late), np.rot90(photo, -1)[..., ::-1])
+    for other in (before, after):
+        np.testing.assert_array_equal(array(other), photo[..., ::-1])
 
 
 def test_as_stored_an_image_is_not_turned_and_keeps_grey_and_alpha() -> None:

@@ -15,6 +15,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import VERSION
 from support.photos import ENCODINGS, ORIENTATION, encoded, picture, png_chunk, real_photos, turned
 from support.shared import decode
+from support.tiff_files import RGB, Tiff
 
 LIMITS = Limits()
 SIDE = 224
@@ -122,6 +123,8 @@ BAD_EXIF = {
     "orientation as text": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\0six\0\0\0\0\0",
     "orientation past the end": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05\0\0\0\x01\0\xff\0\0\0\0\0\0",
     "nothing": b"Exif\0\0",
+    "a resolution of one letter": b"Exif\0\0II*\0\x08\0\0\0\x02\0"
+    b"\x1a\x01\x02\0\x02\0\0\0007\0\0\0\x28\x01\x03\0\x01\0\0\0\x02\0\0\0\0\0\0\0",
 }
 
 
@@ -139,6 +142,40 @@ def test_malformed_exif_of_a_png_is_not_fatal_and_means_upright(exif: bytes) -> 
     whole = encoded(square(), "PNG")
     data = whole[:33] + png_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")) + whole[33:]
     assert np.array_equal(decode(data, LIMITS).pixels, square())
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>"""
+
+
+def with_xmp(kind: str, orientation: int | None) -> bytes:
+    """A file whose XMP says that it lies on its side. orientation: what its EXIF says."""
+    exif = Image.Exif() if orientation is None else turned(orientation)
+    exif[0x0131] = "some program"
+    if kind == "TIFF":
+        tags = {700: (1, tuple(XMP)), 274: None if orientation is None else (3, (orientation,))}
+        return Tiff(picture(90, 60).astype(int), 8, RGB, tags=tags).bytes()
+    if kind == "PNG":
+        data = encoded(picture(90, 60), "PNG", exif=exif)
+        return data[:33] + png_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP) + data[33:]
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95}
+    return encoded(picture(90, 60), kind, exif=exif, xmp=XMP, **options)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_xmp_turns_no_picture_and_keeps_none_from_being_turned(kind: str) -> None:
+    data = with_xmp(kind, None)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getexif()[ORIENTATION] == 6  # Pillow's own answer
+    plain = encoded(picture(90, 60), "JPEG" if kind == "JPEG" else "PNG", **({"quality": 95} if kind == "JPEG" else {}))
+    header, found = inspect(data, LIMITS), decode(data, LIMITS)
+    assert (header.width, header.height) == (found.width, found.height) == (90, 60)
+    assert np.array_equal(found.pixels, decode(plain, LIMITS).pixels)
+    rule = lambda image: np.asarray(images.upright(image))  # noqa: E731 - a JPEG that is not streamed
+    stored = images.decode(plain, LIMITS, rule).pixels
+    assert np.array_equal(images.decode(data, LIMITS, rule).pixels, stored)
+    on_its_head = with_xmp(kind, 3)
+    assert inspect(on_its_head, LIMITS).width == 90
+    assert np.array_equal(images.decode(on_its_head, LIMITS, rule).pixels, stored[::-1, ::-1])
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Metadata Warning")  # from calling Pillow directly below

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import mmap
 import os
 import signal
 import socket
@@ -15,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagefeatures import batches, decode_process, images, isolation, manifest, run_audit
+from imagefeatures import batches, decode_child, decode_process, images, isolation, manifest, run_audit
+from imagefeatures.bitmaps import BitmapRule
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.local import run_steps
@@ -119,6 +122,43 @@ def test_a_timeout_comes_within_a_second_of_the_limit(limit: float, monkeypatch:
         death = isolation._watch(stuck, batch, 0, Limits(decode_seconds=limit))
     assert (death.why.reason, death.late) == ("TIMEOUT", 0)
     assert limit < stuck.killed_at <= limit + 1
+
+
+class Stopped(Stuck):
+    """The same, and at each of its first looks its parent has been stopped for an hour. answers: what comes then."""
+
+    def __init__(self, looks: int, *answers: bytes) -> None:
+        super().__init__()
+        self._looks, self._answers = looks, list(answers)
+
+    def answer(self) -> bytes | None:
+        if self._looks:
+            self._looks -= 1
+            self.now += 3600
+            return None
+        return self._answers.pop(0) if self._answers else super().answer()
+
+
+@pytest.mark.parametrize("looks", [1, 5])
+def test_time_in_which_the_parent_was_stopped_is_no_images(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = Stopped(looks, decode_child.FINISHED)
+    monkeypatch.setattr(isolation, "time", stopped)
+    with shared_batch(batches.AT_WORK) as batch:
+        assert isolation._watch(stopped, batch, 0, Limits(decode_seconds=10)) is None
+    starting = Stopped(looks, decode_child.READY, decode_child.FINISHED)
+    starting.ready = False
+    monkeypatch.setattr(isolation, "time", starting)
+    with shared_batch(batches.WAITING) as batch:
+        assert isolation._watch(starting, batch, 0, Limits(decode_seconds=10)) is None
+
+
+def test_a_hang_is_ended_after_its_parent_was_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = Stopped(1)
+    monkeypatch.setattr(isolation, "time", stopped)
+    with shared_batch(batches.AT_WORK) as batch:
+        death = isolation._watch(stopped, batch, 0, Limits(decode_seconds=10))
+    assert (death.why.reason, death.late) == ("TIMEOUT", 0)
+    assert 3600 + 9 < stopped.killed_at <= 3600 + 11
 
 
 def test_a_child_that_never_starts_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,4 +311,83 @@ def test_batches_of_any_size_follow_each_other() -> None:
         assert list(batch.records["width"]) == [64 + 40 * count] * count
         for blob, pixels in zip(blobs, batch.pixels, strict=True):
             np.testing.assert_array_equal(pixels, decode(blob, Limits()).pixels)
+    child.stop()
+
+
+def open_descriptors() -> set[str]:
+    return {f"{path.name} {path.readlink()}" for path in Path("/proc/self/fd").iterdir() if path.exists()}
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors can be listed on Linux only")
+
+
+@linux
+@pytest.mark.parametrize("call", [0, 1])
+@pytest.mark.parametrize("name", ["memfd_create", "ftruncate", "open"])
+def test_memory_that_cannot_be_had_leaves_no_descriptor_open(
+    name: str, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = getattr(os, name), iter(range(9))
+
+    def failing(*given: object) -> object:
+        if next(calls) == call:
+            raise OSError(errno.ENOSPC, "no room")
+        return real(*given)
+
+    before = open_descriptors()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no room"):
+        patch.setattr(os, name, failing)
+        batches.SharedBuffer.make(2, 3, 4)
+    assert open_descriptors() == before
+
+
+@linux
+@pytest.mark.parametrize("call", [0, 1])
+def test_memory_that_cannot_be_mapped_leaves_no_descriptor_open(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = mmap.mmap, iter(range(9))
+
+    def failing(*given: object) -> mmap.mmap:
+        if next(calls) == call:
+            raise OSError(errno.ENOMEM, "no memory")
+        return real(*given)
+
+    before = open_descriptors()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no memory"):
+        patch.setattr(mmap, "mmap", failing)
+        batches.SharedBuffer.make(2, 3, 4)
+    assert open_descriptors() == before
+
+
+def test_a_buffer_that_is_closed_is_not_used_again_when_there_is_no_memory_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*given: object) -> batches.SharedBuffer:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    child = isolation.Isolated(images.decode)
+    child.run([jpeg(1)], Limits(), PREPROCESSING)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="too many open files"):
+        patch.setattr(batches.SharedBuffer, "make", failing)
+        child.run([jpeg(1)] * 2, Limits(), PREPROCESSING)
+    with open(os.devnull, "rb") as first, open(os.devnull, "rb") as second:  # noqa: PTH123 - with the numbers that are free
+        batch = child.run([jpeg(1)], Limits(), PREPROCESSING)  # for which the closed one had room
+        assert list(batch.records["state"]) == [isolation.DONE]
+        child.stop()
+        assert first.read() == second.read() == b""
+
+
+def _of_another_size(data: bytes, limits: Limits, preprocessing: object) -> images.Decoded:
+    shape = (1, 1, 3) if data == b"one" else (3, 2, 3)
+    return images.Decoded(np.zeros(shape, np.uint8), 2, 3, "RGB")
+
+
+def test_pixels_of_another_shape_are_corrupt_and_no_crash() -> None:
+    child = isolation.Isolated(_of_another_size)
+    batch = child.run([b"two", b"one", b"two"], Limits(), BitmapRule(2, 3, 3, stored=False))
+    why = [isolation.rejection(record) for record in batch.records]
+    assert [(each.reason, each.detail) for each in why] == [
+        ("CORRUPT", f"its pixels came out as {found}, its header says 2 × 3 × 3")
+        for found in ("3 × 2 × 3", "1 × 1 × 3", "3 × 2 × 3")
+    ]
+    assert child._child is not None  # it lives
     child.stop()

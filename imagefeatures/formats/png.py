@@ -24,6 +24,8 @@ _METADATA = {
     *(b"gIFx", b"gIFt", b"fRAc", b"dSIG", b"caBX", b"vpAg", b"caNv", b"orNT", *_ANIMATION),
 }
 """Chunks that touch no pixel. Not tRNS, which belongs to the colours."""
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_EXIF_AS_TEXT = b"Raw profile type exif\0"  # as ImageMagick wrote it before there was a chunk for it
 _LEAST_BYTES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
 _LONGEST_NAME = 100  # bytes: of a text or profile. The format allows 79
 _PIECE_BYTES = 2**14  # how many compressed bytes are inflated at a time
@@ -71,7 +73,7 @@ def palette_colours(data: bytes) -> int:
 def check(data: bytes, limits: Limits) -> None:
     """Walk the chunks up to the end chunk: their CRCs and the metadata.
 
-    Chunks that are left out for the decoder count for nothing. Raises Rejected (CORRUPT, METADATA_TOO_LARGE,
+    Metadata with a wrong CRC count for nothing. Raises Rejected (CORRUPT, METADATA_TOO_LARGE,
     TRUNCATED).
     """
     metadata = Metadata("PNG", limits)
@@ -91,18 +93,32 @@ def check(data: bytes, limits: Limits) -> None:
 
 
 def readable(data: bytes) -> bytes:
-    """The file without chunks at which the decoder would stop, though they touch no pixel: damaged metadata, animation.
+    """The file as the decoder reads it right, with the same pixels. The same object if there is nothing to change.
 
-    The same object if there are none.
+    Chunks at which the decoder would stop, though they touch no pixel, are left out: damaged metadata, animation. So
+    are texts. EXIF behind the pixels stands before them, where it is seen without decoding.
     """
-    kept, position = [], 0
+    cut, late, pixels = list[tuple[int, int]](), list[bytes](), 0
     for start, kind, content in _chunks(data):
-        if _is_left_out(data, start, kind, content):
-            kept.append(data[position:start])
-            position = start + 12 + len(content)
+        end = start + 12 + len(content)
         if kind == b"IEND":
             break
-    return b"".join([*kept, data[position:]]) if kept else data
+        if kind == b"IDAT":
+            pixels = pixels or start
+        elif _is_left_out(data, start, kind, content):
+            cut.append((start, end))
+        elif pixels and _is_exif(kind, content):
+            cut.append((start, end))
+            late.append(data[start:end])
+    if not cut:
+        return data
+    kept, position = list[bytes](), 0
+    for start, end in sorted([*cut, (pixels, pixels)]):
+        kept.append(data[position:start])
+        if start == pixels:
+            kept += late
+        position = end
+    return b"".join([*kept, data[position:]])
 
 
 def check_rows(data: bytes) -> None:
@@ -160,12 +176,19 @@ def _is_left_out(data: bytes, start: int, kind: bytes, content: memoryview) -> b
         return True
     if kind not in _METADATA:
         return False
+    # The decoder keeps each text under its keyword beside its own state: one named "bbox" would cut the picture.
+    if kind in _TEXTS and not _is_exif(kind, content):
+        return True
     if len(content) < _LEAST_BYTES.get(kind, 0) or not _crc_is_right(data, start, kind, content):
         return True
     if kind in (b"iCCP", b"zTXt"):  # name, 0, compression method 0, stream
         rest = bytes(content[:_LONGEST_NAME]).partition(b"\0")[2]
         return (kind == b"iCCP" and not rest) or rest[:1] not in (b"", b"\0")
     return False
+
+
+def _is_exif(kind: bytes, content: memoryview) -> bool:
+    return kind == b"eXIf" or (kind in _TEXTS and bytes(content[: len(_EXIF_AS_TEXT)]) == _EXIF_AS_TEXT)
 
 
 def _inflated_sizes(data: bytes) -> Iterator[int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.limits import INFLATED_BYTES, Metadata
+from imagefeatures.formats.tiff_codes import check_codes
 from imagefeatures.formats.tiff_directory import SIZES, entries, order_of
 from imagefeatures.formats.tiff_layout import NEEDED, RAW, STRIP_BYTES, TILE_BYTES, Layout, read_layout
 from imagefeatures.formats.tiff_modes import check_layout, check_picture
@@ -49,7 +50,7 @@ def check_mode(data: bytes) -> None:
 def check(data: bytes, limits: Limits) -> None:
     """Check that the file holds every pixel of its first picture, and count the bytes of the tags.
 
-    Metadata that begin beyond the end are ignored. Raises Rejected (TRUNCATED, METADATA_TOO_LARGE, and
+    Metadata that begin beyond the end are ignored. Raises Rejected (TRUNCATED, CORRUPT, METADATA_TOO_LARGE, and
     UNSUPPORTED_FORMAT for a raw file).
     """
     metadata, needed = Metadata("TIFF", limits), 8
@@ -68,6 +69,8 @@ def check(data: bytes, limits: Limits) -> None:
         needed = max(needed, end_of_pixels(data, layout))
     if len(data) < needed:
         raise Rejected(Reason.TRUNCATED, f"TIFF of {len(data):,} bytes, its directory refers to {needed:,} bytes")
+    if layout is not None:
+        check_codes(data, layout)
 
 
 def check_exif(block: bytes, metadata: Metadata) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 """Bytes of a value, by its type."""
 
-RATIONAL = 5
-_INTEGERS = {3: "u2", 4: "u4", 13: "u4"}  # NumPy's names of the types of whole numbers, without bytes
+BYTE, RATIONAL = 1, 5
+_INTEGERS = {BYTE: "u1", 3: "u2", 4: "u4", 13: "u4"}  # NumPy's names of the types of whole numbers
 
 
 def order_of(data: bytes) -> str:
@@ -54,8 +54,8 @@ def next_directory(data: bytes, directory: int | None) -> int:
 
 
 def is_whole_numbers(kind: int) -> bool:
-    """Whether values of this type are whole numbers, as those are that describe the pixels."""
-    return kind in _INTEGERS
+    """Whether values of this type are whole numbers as those that describe the pixels, which are not bytes."""
+    return kind in _INTEGERS and kind != BYTE
 
 
 def integers(data: bytes, kind: int, count: int, start: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imagefeatures.formats.tiff_directory import RATIONAL, entries, integers, is_whole_numbers, rationals
+from imagefeatures.formats.tiff_directory import BYTE, RATIONAL, entries, integers, is_whole_numbers, rationals
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 FILL_ORDER, STRIP_OFFSETS, SAMPLES, ROWS, STRIP_BYTES, PLANES, PREDICTOR = 266, 273, 277, 278, 279, 284, 317
@@ -128,7 +128,7 @@ def read_layout(data: bytes, directory: int | None = None, most_values: int = _M
                 values[tag] = (1,)
             elif tag not in _SINGLE | _SEVERAL | _ARRAYS:
                 continue
-            elif not is_whole_numbers(kind):
+            elif not is_whole_numbers(kind) and (tag, kind) != (DOT_RANGE, BYTE):
                 odd = odd or (tag, kind)
             elif tag in _ARRAYS:
                 arrays[tag] = integers(data, kind, count, start)

@@ -73,6 +73,7 @@ _COLOURS = {
 }
 _RAW_COLOURS = {32803: "colour filter array", 34892: "linear raw"}
 _FORMATS = {1: "", 2: "signed ", 3: "float ", 4: "undefined ", 5: "complex ", 6: "complex "}
+_CR2 = b"\x10\0\0\0CR\2\0"  # Canon's mark behind the offset of the directory: CR alone may be pixels
 _MAKERS = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "EPSON": "ERF", "KODAK": "DCR"}
 
 _BOTH = {"raw", "coded"}
@@ -143,7 +144,7 @@ def check_picture(data: bytes, layout: Layout) -> None:
     size = f"{layout.width} × {layout.height}"
     maker = text(data, 271)
     kind = next((raw for name, raw in _MAKERS.items() if maker.upper().startswith(name)), "")
-    if data[8:10] == b"CR":
+    if data[4:12] == _CR2:
         kind = "CR2"
     if DNG_VERSION in layout.values:
         kind = "DNG"

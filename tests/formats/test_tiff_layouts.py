@@ -14,6 +14,7 @@ from support.judging import decoded, why
 from support.photos import encoded, picture
 from support.tiff_files import (
     BLACK_IS_ZERO,
+    BYTE,
     CMYK,
     JPEG,
     LONG,
@@ -78,6 +79,35 @@ def test_the_preview_of_a_raw_file_is_not_taken_for_the_photo() -> None:
     cr2[8:8] = b"CR\2\0" + bytes(4)  # Canon's mark behind the header, before the directory
     cr2[4:8] = struct.pack("<I", 16)
     assert why(bytes(cr2)) == ("UNSUPPORTED_FORMAT", "found a camera's raw file (CR2), whose first picture is 64 × 48")
+
+
+def test_pixels_that_spell_canons_mark_are_pixels() -> None:
+    """libtiff writes the pixels behind the header, and the directory behind them."""
+    for mark in (b"CR\1", b"CR\2"):
+        pixels = mark + bytes(range(9))  # two rows of two
+        tags = [
+            (256, 1, 2),
+            (257, 1, 2),
+            (258, 3, 20),
+            (259, 1, 1),
+            (262, 1, 2),
+            (273, 1, 8),
+            (277, 1, 3),
+            (279, 1, 12),
+        ]
+        entries = b"".join(struct.pack("<HHII", tag, SHORT, count, value) for tag, count, value in tags)
+        data = struct.pack("<2sHI", b"II", 42, 26) + pixels + struct.pack("<3H", 8, 8, 8)
+        data += struct.pack("<H", len(tags)) + entries + bytes(4)
+        assert decoded(data).tobytes() == pixels
+
+
+@pytest.mark.parametrize("kind", [BYTE, SHORT])
+def test_the_range_of_inks_is_of_either_type_that_the_specification_allows(kind: int) -> None:
+    for made in (PLAIN, Tiff(deeper(4, 8), 8, CMYK)):
+        assert np.array_equal(decoded(replace(made, tags={336: (kind, (0, 255))}).bytes()), made.rgb())
+    reason, detail = why(Tiff(deeper(4, 8), 8, CMYK, tags={336: (kind, (1, 255))}).bytes())
+    assert reason == "UNSUPPORTED_MODE"
+    assert detail.endswith("has inks of another range")
 
 
 def test_a_tiff_of_two_pages_or_with_a_smaller_copy_gives_its_first_picture() -> None:

@@ -19,8 +19,8 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR, LAB = 0, 1, 2, 3,
 NONE, LZW, JPEG, ADOBE_DEFLATE, DEFLATE, PACKBITS = 1, 5, 7, 8, 32946, 32773
 """Values of Compression."""
 
-SHORT, LONG, RATIONAL = 3, 4, 5
-_PACKING = {1: "B", 2: "s", SHORT: "H", LONG: "I", RATIONAL: "II"}
+BYTE, SHORT, LONG, RATIONAL = 1, 3, 4, 5
+_PACKING = {BYTE: "B", 2: "s", SHORT: "H", LONG: "I", RATIONAL: "II"}
 _REVERSED = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], np.uint8)
 
 

@@ -1,0 +1,119 @@
+"""Codes of fax that libtiff cannot read: Pillow hears of none and passes the picture; it is corrupt."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import io
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagefeatures import images, isolation, libtiff
+from imagefeatures.errors import Rejected
+from imagefeatures.formats.tiff_layout import read_layout
+from support.judging import LIMITS, decoded, rgb
+from support.photos import encoded, picture
+from support.shared import PREPROCESSING
+
+BITS = picture(400, 300)[..., 0] > 128
+FAX = ["tiff_ccitt", "group3", "group4"]
+
+reachable = pytest.mark.skipif(libtiff._set_handler is None, reason="the libtiff of this Pillow cannot be reached")
+
+
+def fax(compression: str) -> bytes:
+    return encoded(Image.fromarray(BITS), "TIFF", compression=compression)
+
+
+def damaged(compression: str) -> bytes:
+    """A fax with other bytes in its middle, of which Pillow says nothing."""
+    data = bytearray(fax(compression))
+    layout = read_layout(bytes(data))
+    assert layout is not None
+    at = int(layout.offsets[0] + layout.lengths[0] // 2)
+    data[at : at + 40] = bytes(range(3, 123, 3))
+    with Image.open(io.BytesIO(data)) as image:
+        assert not np.array_equal(np.asarray(image), BITS)
+    return bytes(data)
+
+
+def why(data: bytes) -> tuple[str, str]:
+    images.inspect(data, LIMITS)
+    with pytest.raises(Rejected) as refused:
+        images.decode(data, LIMITS, rgb)
+    return str(refused.value.reason), refused.value.detail
+
+
+@reachable
+@pytest.mark.parametrize("compression", FAX)
+def test_a_fax_with_a_code_that_there_is_not_is_corrupt(compression: str) -> None:
+    reason, detail = why(damaged(compression))
+    assert reason == "CORRUPT"
+    assert detail.startswith("TIFF of fax with ")
+    assert detail.endswith((" code that cannot be read", " codes that cannot be read"))
+
+
+@reachable
+def test_a_fault_is_that_of_one_picture_and_found_in_the_decode_process_too() -> None:
+    child = isolation.Isolated(images.decode)
+    batch = child.run([fax("group4"), damaged("group4"), fax("group4"), damaged("group3")], LIMITS, PREPROCESSING)
+    child.stop()
+    states = [isolation.DONE, isolation.REJECTED, isolation.DONE, isolation.REJECTED]
+    assert list(batch.records["state"]) == states
+    assert isolation.rejection(batch.records[1]).reason == "CORRUPT"
+    assert np.array_equal(batch.pixels[0], batch.pixels[2])
+
+
+@reachable
+def test_what_libtiff_says_of_other_files_changes_no_reason() -> None:
+    data = bytearray(encoded(picture(), "TIFF", compression="tiff_lzw"))
+    layout = read_layout(bytes(data))
+    assert layout is not None
+    start, length = int(layout.offsets[0]), int(layout.lengths[0])
+    data[start + 9 : start + length] = b"\xff" * (length - 9)
+    assert why(bytes(data)) == ("CORRUPT", "OSError: decoder error -2")
+
+
+@reachable
+def test_the_handler_of_others_is_in_its_place_afterwards() -> None:
+    heard, data = [], damaged("group3")
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+    other = kind(lambda function, form, values: heard.append(function))
+    before = libtiff._set_handler(ctypes.cast(other, ctypes.c_void_p))
+    try:
+        why(data)
+        assert heard == []
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+        assert heard
+    finally:
+        libtiff._set_handler(before)
+
+
+@reachable
+def test_what_is_heard_in_another_thread_is_not_this_pictures() -> None:
+    class Meanwhile:
+        def load(self) -> None:
+            def decode_another() -> None:
+                with Image.open(io.BytesIO(damaged("group3"))) as image:
+                    image.load()
+
+            thread = threading.Thread(target=decode_another)
+            thread.start()
+            thread.join()
+
+    libtiff.load(Meanwhile())
+
+
+def test_where_libtiff_cannot_be_reached_pillow_decodes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libtiff, "_set_handler", None)
+    assert np.array_equal(decoded(fax("group4"))[..., 0], BITS * np.uint8(255))
+    assert decoded(damaged("group4")).shape == (300, 400, 3)
+
+
+def test_a_pillow_that_hides_its_libtiff_gives_no_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libtiff._imaging, "__file__", ctypes.util.find_library("c") or "no file")
+    assert libtiff._find_setter() is None
