@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 8
 LONGEST = dt.timedelta(minutes=15)
-"""On a store that has no locks, a publication that began this long ago is taken for an interrupted one."""
+"""Where there are no locks, a publication that began this long ago is taken for an interrupted one."""
 
 _log = logging.getLogger(__name__)
 
@@ -157,15 +157,15 @@ def finish_interrupted(catalog: Catalog, settings: Settings, but: str | None = N
 
 
 def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None:
-    with contextlib.suppress(storage.ObjectMissing), locked(uri) as ours:  # missing: its register has ended well
-        if not ours:  # another process publishes it; another user's is left to that user's own next run
+    with contextlib.suppress(storage.ObjectMissing), locked(uri) as free:  # missing: its register has ended well
+        if free is False:  # another process publishes it; another user's is left to that user's own next run
             return
         try:
             publication = _read(uri, run_id, settings.lake)
         except (AuditFailed, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             _log.warning("%s: not a publication: %s", uri, error)
             return
-        if not _is_local(uri) and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
+        if free is None and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
             return
         run = publication.layout
         try:
@@ -294,7 +294,3 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
     return Publication(
         run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels, withdrawal
     )
-
-
-def _is_local(uri: str) -> bool:
-    return uri.startswith("file://")
