@@ -235,7 +235,10 @@ def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) 
             return  # it is taken back already
         if publication.replaces:
             precedence.refuse_other(run, publication.replaces, standing)
-        elif not publication.replace_newer:
+        elif publication.replace_newer:  # it was told to replace what there was then
+            precedence.refuse_since(run, publication.begun_at, standing)
+            precedence.refuse_withdrawn(run, publication.begun_at, catalog, "to be published")
+        else:
             precedence.refuse_older(run, publication.started_at, standing)
             precedence.refuse_withdrawn(run, publication.started_at, catalog)
 
