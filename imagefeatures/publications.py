@@ -221,14 +221,17 @@ def _refuse_deleted(publication: Publication) -> None:
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:
     own = () if publication.withdrawal is None else (names.WITHDRAWALS,)
-    shown = (names.QUARANTINE, *publication.files, *own, names.RUNS)
+    # A table that was dropped has no rows to take back, and is not made anew for that.
+    features = [name for name in publication.files if not own or catalog.table_exists((names.NAMESPACE, name))]
+    shown = (names.QUARANTINE, *features, *own, names.RUNS)
     return {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
 
 
 def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) -> None:
     run, runs = publication.layout, publication.runs
     (row,) = runs.to_pylist()
-    compared = {name: opened[name] for name in (names.QUARANTINE, *names.tables_of_run(row), names.RUNS)}
+    of_run = (names.QUARANTINE, *names.tables_of_run(row), names.RUNS)
+    compared = {name: opened[name] for name in of_run if name in opened}
 
     def check(standing: dict[str, Any] | None) -> None:
         if publication.empties and standing is None:
@@ -246,7 +249,8 @@ def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) 
         check(tables.row_of_runs(opened[names.RUNS], run.dataset, run.partition))
         tables.replace_rows(opened[names.QUARANTINE], run.partition, run.dataset, publication.quarantine, run.run_id)
         for table, files in publication.files.items():
-            tables.replace_files(opened[table], run.partition, files, run.run_id)
+            if table in opened:
+                tables.replace_files(opened[table], run.partition, files, run.run_id)
         if publication.withdrawal is not None:
             records.keep(opened[names.WITHDRAWALS], publication.withdrawal)
             statistics.remove(catalog, run.dataset, run.partition, run.run_id)

@@ -121,6 +121,46 @@ def test_pixels_that_the_dataset_no_longer_has_leave_too(days: list[Partition]) 
     assert counts(plain) == NOTHING
 
 
+@pytest.mark.parametrize("table", ["photos", "photos_pixels"])
+def test_a_partition_leaves_the_other_tables_where_one_was_dropped(days: list[Partition], table: str) -> None:
+    first, second = days
+    settings = first.settings
+    with tables.open_catalog(settings) as catalog:
+        catalog.drop_table(("features", table))
+    assert take_back(second) is not None
+    assert counts_of_others(second, table) == without(table, NOTHING)
+    assert counts_of_others(first, table) == without(table, PUBLISHED)
+    assert notes(settings) == []
+    with tables.open_catalog(settings) as catalog:
+        assert not catalog.table_exists(("features", table))
+
+
+@pytest.mark.parametrize("table", ["photos", "photos_pixels"])
+def test_one_that_is_interrupted_is_finished_where_a_table_is_dropped_then(
+    days: list[Partition], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, table: str
+) -> None:
+    _, second = days
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        stop_at("photos", patched)
+        take_back(second)
+    with tables.open_catalog(second.settings) as catalog:
+        catalog.drop_table(("features", table))
+        publications.finish_interrupted(catalog, second.settings)
+    assert counts_of_others(second, table) == without(table, NOTHING)
+    assert notes(second.settings) == []
+    assert caplog.messages == []
+
+
+def counts_of_others(partition: Partition, dropped: str) -> dict[str, int]:
+    """How many rows each table but this one has."""
+    there = without(dropped, PUBLISHED)
+    return {name: read.table(partition.settings, name, partitions=(partition.key,)).num_rows for name in there}
+
+
+def without(table: str, numbers: dict[str, int]) -> dict[str, int]:
+    return {name: count for name, count in numbers.items() if name != table}
+
+
 @pytest.mark.long
 def test_a_further_models_table_is_taken_back_too_and_another_datasets_of_such_a_name_is_not(
     tmp_path: Path, settings: Settings

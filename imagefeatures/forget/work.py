@@ -176,9 +176,11 @@ class _Work:
     def _count_anew(self) -> None:
         for dataset, partition in sorted(self._request.partitions):
             row = tables.published(self._catalog, self._settings, dataset, partition)
-            if row is None:
+            there = [(names.NAMESPACE, name) for name in names.tables_of_run(row)] if row else []
+            there = [name for name in there if self._catalog.table_exists(name)]
+            if row is None or not there:  # all tables that hold its rows were dropped: none can be counted
                 continue
-            first = self._catalog.load_table((names.NAMESPACE, names.tables_of_run(row)[0]))
+            first = self._catalog.load_table(there[0])  # each has the same rows
             runs, quarantine = (
                 tables.open_table(self._catalog, self._settings, name) for name in (names.RUNS, names.QUARANTINE)
             )
