@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from imagefeatures import layout, publications, read, storage
+from imagefeatures import layout, publications, read, run_audit, storage
 from imagefeatures.catalog import room, tables
 from imagefeatures.errors import StoreRefused
 from imagefeatures.local import run_steps
@@ -129,6 +129,24 @@ def test_a_register_that_died_after_its_last_commit_leaves_nothing(
     assert len(notes(settings)) == 1
     assert register.register(run.layout.run_file, settings).state == register.ALREADY
     assert notes(settings) == []
+
+
+def test_a_register_is_done_where_another_run_finishes_its_publication_while_it_tries_again(
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished()
+    stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
+    real = run_audit.audit_run
+
+    def finished_meanwhile(run: Run) -> run_audit.Audit:
+        publications.finish_interrupted(tables.open_catalog(settings), settings)
+        assert list(storage.list_objects(run.layout.run)) == []
+        return real(run)
+
+    monkeypatch.setattr(run_audit, "audit_run", finished_meanwhile)
+    outcome = register.register(run.layout.run_file, settings)
+    assert (outcome.state, outcome.row["run_id"]) == (register.ALREADY, run.run_id)
+    assert runs_in(settings) == [{run.run_id}] * 3
 
 
 def test_a_publication_of_a_process_that_lives_is_left_alone(

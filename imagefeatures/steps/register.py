@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from imagefeatures import budget, cost, manifest, names, precedence, publications, run_audit, schemas, storage
 from imagefeatures.catalog import retention, tables, widths
+from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.layout import Layout, staging, table_folder, warehouse
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.plan import Run, load_run
@@ -111,10 +112,35 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     publications.finish_interrupted(catalog, settings, but=layout.run_id)
     published = tables.published(catalog, settings, layout.dataset, layout.partition)
     if published and published["run_id"] == layout.run_id:
-        publications.finish_interrupted(catalog, settings)  # this run's too, if its register died after its last commit
-        storage.delete_folder(layout.run)
-        return Outcome(ALREADY, published)
-    run = load_run(run_file, settings.lake)
+        return _already(layout, published, catalog, settings)
+    try:
+        return _register(layout, published, catalog, settings, replace_newer, meter)
+    except (AuditFailed, ParamsError):
+        # The next run of any dataset may have finished meanwhile what an earlier register had begun, and so have
+        # removed what this one reads.
+        published = tables.published(catalog, settings, layout.dataset, layout.partition)
+        if published and published["run_id"] == layout.run_id:
+            return _already(layout, published, catalog, settings)
+        raise
+
+
+def _already(layout: Layout, published: dict[str, Any], catalog: Catalog, settings: Settings) -> Outcome:
+    """The outcome of a run that is published. published: its row of features.runs."""
+    publications.finish_interrupted(catalog, settings)  # this run's too, if its register died after its last commit
+    storage.delete_folder(layout.run)
+    return Outcome(ALREADY, published)
+
+
+def _register(
+    layout: Layout,
+    published: dict[str, Any] | None,
+    catalog: Catalog,
+    settings: Settings,
+    replace_newer: bool,
+    meter: Meter,
+) -> Outcome:
+    """Register a run that is not published. published: the row of features.runs of the one that is."""
+    run = load_run(layout.run_file, settings.lake)
     for output in run.outputs:
         widths.refuse_another(catalog, output, run.partition)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
