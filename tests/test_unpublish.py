@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagefeatures import layout, publications, read, storage, unpublish
-from imagefeatures.catalog import records, tables
+from imagefeatures.catalog import records, retention, tables
 from imagefeatures.errors import OlderRun, ParamsError
 from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
@@ -119,6 +119,30 @@ def test_pixels_that_the_dataset_no_longer_has_leave_too(days: list[Partition]) 
     assert without_run(stale) == {other: row for other, row in without_run(pixels).items() if other != uri}
     take_back(plain)
     assert counts(plain) == NOTHING
+
+
+def test_expired_snapshots_are_cleaned_up_in_all_tables_and_no_error_of_that_is_one_of_the_withdrawal(
+    days: list[Partition], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = days
+    cleaned: list[tuple[str, str, int]] = []
+
+    def clean(table: Any, lake: str) -> int:
+        cleaned.append((table.name()[-1], lake, len(read.runs(first.settings))))
+        if len(cleaned) > len(changed):
+            raise OSError("a message that may hold a password")
+        return 0
+
+    changed = ("quarantine", "photos", "photos_pixels", "withdrawals", "runs")
+    monkeypatch.setattr(retention, "remove_expired", clean)
+    assert take_back(first) is not None
+    assert cleaned == [(name, first.settings.lake, 1) for name in changed]
+    assert caplog.messages == []
+    assert take_back(second) is not None
+    assert counts(second) == NOTHING
+    assert caplog.messages == [
+        f"features.{name}: the files of expired snapshots stay until the next publication (OSError)" for name in changed
+    ]
 
 
 @pytest.mark.parametrize("table", ["photos", "photos_pixels"])

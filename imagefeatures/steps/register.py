@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from imagefeatures import budget, cost, manifest, names, precedence, publications, run_audit, schemas, storage
-from imagefeatures.catalog import retention, tables, widths
+from imagefeatures.catalog import tables, widths
 from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.layout import Layout, staging, table_folder, warehouse
 from imagefeatures.models.serving.declared import ServedEngine
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 SUMMARY = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "redriven")
 
 REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to register"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ def _register(
     storage.delete_folder(layout.run)
     for folder in _written_to(run):
         storage.abort_old_uploads(folder)
-    _remove_expired(run, catalog, settings)
+    tables.remove_expired(catalog, settings, (names.QUARANTINE, *run.tables, names.RUNS))
     return Outcome(REGISTERED, row, warning=warning)
 
 
@@ -197,18 +194,6 @@ def _written_to(run: Run) -> list[str]:
     written = (names.QUARANTINE, *run.tables, names.RUNS)
     metadata = [f"{table_folder(run.lake, name)}/metadata" for name in written]
     return [*metadata, *(run.layout.of_table(name).rpartition("/")[0] for name in run.tables), staging(run.lake)]
-
-
-def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:
-    """Delete the files of expired snapshots. The run is published: no error of this is an error of the run."""
-    for name in (names.QUARANTINE, *run.tables, names.RUNS):
-        try:
-            retention.remove_expired(tables.open_table(catalog, settings, name), settings.lake)
-        except Exception as error:
-            log.warning(
-                "%s: the files of expired snapshots stay until the next publication (%s)",
-                names.table_name(name), type(error).__name__,
-            )  # fmt: skip
 
 
 def _quarantine_rows(run: Run, audit: Audit, finished: dt.datetime) -> pa.Table:

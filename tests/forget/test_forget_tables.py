@@ -1,13 +1,14 @@
-"""An image is forgotten, and the request ends, where a table of its dataset was dropped."""
+"""What forgetting does to tables: one that was dropped stops nothing, and what has expired goes from all of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imagefeatures import read
-from imagefeatures.catalog import tables
+from imagefeatures.catalog import retention, tables
 from imagefeatures.forget import pending, work
 from imagefeatures.settings import Settings
 from support.forgetting import request
@@ -42,3 +43,21 @@ def test_a_run_all_of_whose_tables_were_dropped_stays_as_it_is(tmp_path: Path, s
     assert names_of(partition.quarantine) == {"empty.jpg", "text.jpg"}
     assert list(pending.all_of(settings.lake)) == []
     assert read.runs(settings)
+
+
+def test_expired_snapshots_are_cleaned_up_in_each_table_that_was_changed(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition = small_partition(tmp_path / "photos", settings, limits={"max_rejected": 1})
+    (image,) = [row["image_id"] for uri, row in partition.features.items() if uri.endswith("/a.jpg")]
+    cleaned: list[tuple[str, int]] = []
+
+    def clean(table: Any, lake: str) -> int:
+        assert lake == settings.lake
+        cleaned.append((table.name()[-1], len(list(pending.all_of(lake)))))
+        return 0
+
+    monkeypatch.setattr(retention, "remove_expired", clean)
+    work.forget(request([image]), "ada", settings)
+    assert cleaned == [("photos", 1), ("runs", 1), ("forgotten", 1)]
+    assert read.table(settings, "forgotten").num_rows == 1
