@@ -190,23 +190,6 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         forget(run)
 
 
-def relocate(uri: str, old: str, new: str) -> bool:
-    """Let a publication that was written down in the lake `old` name the files of `new`. Returns whether it did."""
-    try:
-        content = sealed.decode(uri, storage.read(uri))
-        files = content["files"]
-        if isinstance(files, dict):
-            moved: object = {name: [layout.moved(file, old, new) for file in of] for name, of in files.items()}
-        else:  # of an earlier version
-            moved = [layout.moved(file, old, new) for file in files]
-    except (AuditFailed, KeyError, TypeError, AttributeError):
-        return False  # `_finish` reports it
-    if moved == files:
-        return False
-    storage.write(uri, sealed.encode(content | {"files": moved}))
-    return True
-
-
 def _refuse_deleted(publication: Publication) -> None:
     """Raise StoreError, with nothing changed, where a file is gone: `forget` deletes those that hold an image.
 
