@@ -180,9 +180,9 @@ def test_a_file_of_a_further_table_stays_while_its_run_may_be_published(lake: La
     run = lake.ready(Spies(), FIRST, SECOND)
     for table, receipt in zip(TABLES, shards.read_receipts(run.layout, "featurize")[0].outputs, strict=True):
         assert receipt.own.uri.startswith(run.layout.of_table(table))
-        assert retention._may_be_published(receipt.own.uri, lake.settings.lake)
+        assert retention._may_be_published([receipt.own.uri], lake.settings.lake) == {receipt.own.uri}
     storage.delete_folder(run.layout.run)
-    assert not retention._may_be_published(receipt.own.uri, lake.settings.lake)
+    assert retention._may_be_published([receipt.own.uri], lake.settings.lake) == set()
 
 
 def test_the_column_of_the_models_is_added_to_a_table_of_an_earlier_version(
