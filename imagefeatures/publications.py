@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 8
 LONGEST = dt.timedelta(minutes=15)
-"""On a store that has no locks, a publication that began this long ago is taken for an interrupted one."""
+"""Where there are no locks, a publication that began this long ago is taken for an interrupted one."""
 
 _log = logging.getLogger(__name__)
 
@@ -157,15 +157,15 @@ def finish_interrupted(catalog: Catalog, settings: Settings, but: str | None = N
 
 
 def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None:
-    with contextlib.suppress(storage.ObjectMissing), locked(uri) as ours:  # missing: its register has ended well
-        if not ours:  # another process publishes it; another user's is left to that user's own next run
+    with contextlib.suppress(storage.ObjectMissing), locked(uri) as free:  # missing: its register has ended well
+        if free is False:  # another process publishes it; another user's is left to that user's own next run
             return
         try:
             publication = _read(uri, run_id, settings.lake)
         except (AuditFailed, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             _log.warning("%s: not a publication: %s", uri, error)
             return
-        if not _is_local(uri) and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
+        if free is None and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
             return
         run = publication.layout
         try:
@@ -190,23 +190,6 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         forget(run)
 
 
-def relocate(uri: str, old: str, new: str) -> bool:
-    """Let a publication that was written down in the lake `old` name the files of `new`. Returns whether it did."""
-    try:
-        content = sealed.decode(uri, storage.read(uri))
-        files = content["files"]
-        if isinstance(files, dict):
-            moved: object = {name: [layout.moved(file, old, new) for file in of] for name, of in files.items()}
-        else:  # of an earlier version
-            moved = [layout.moved(file, old, new) for file in files]
-    except (AuditFailed, KeyError, TypeError, AttributeError):
-        return False  # `_finish` reports it
-    if moved == files:
-        return False
-    storage.write(uri, sealed.encode(content | {"files": moved}))
-    return True
-
-
 def _refuse_deleted(publication: Publication) -> None:
     """Raise StoreError, with nothing changed, where a file is gone: `forget` deletes those that hold an image.
 
@@ -221,21 +204,27 @@ def _refuse_deleted(publication: Publication) -> None:
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:
     own = () if publication.withdrawal is None else (names.WITHDRAWALS,)
-    shown = (names.QUARANTINE, *publication.files, *own, names.RUNS)
+    # A table that was dropped has no rows to take back, and is not made anew for that.
+    features = [name for name in publication.files if not own or catalog.table_exists((names.NAMESPACE, name))]
+    shown = (names.QUARANTINE, *features, *own, names.RUNS)
     return {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
 
 
 def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) -> None:
     run, runs = publication.layout, publication.runs
     (row,) = runs.to_pylist()
-    compared = {name: opened[name] for name in (names.QUARANTINE, *names.tables_of_run(row), names.RUNS)}
+    of_run = (names.QUARANTINE, *names.tables_of_run(row), names.RUNS)
+    compared = {name: opened[name] for name in of_run if name in opened}
 
     def check(standing: dict[str, Any] | None) -> None:
         if publication.empties and standing is None:
             return  # it is taken back already
         if publication.replaces:
             precedence.refuse_other(run, publication.replaces, standing)
-        elif not publication.replace_newer:
+        elif publication.replace_newer:  # it was told to replace what there was then
+            precedence.refuse_since(run, publication.begun_at, standing)
+            precedence.refuse_withdrawn(run, publication.begun_at, catalog, "to be published")
+        else:
             precedence.refuse_older(run, publication.started_at, standing)
             precedence.refuse_withdrawn(run, publication.started_at, catalog)
 
@@ -243,7 +232,8 @@ def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) 
         check(tables.row_of_runs(opened[names.RUNS], run.dataset, run.partition))
         tables.replace_rows(opened[names.QUARANTINE], run.partition, run.dataset, publication.quarantine, run.run_id)
         for table, files in publication.files.items():
-            tables.replace_files(opened[table], run.partition, files, run.run_id)
+            if table in opened:
+                tables.replace_files(opened[table], run.partition, files, run.run_id)
         if publication.withdrawal is not None:
             records.keep(opened[names.WITHDRAWALS], publication.withdrawal)
             statistics.remove(catalog, run.dataset, run.partition, run.run_id)
@@ -294,7 +284,3 @@ def _read(uri: str, run_id: str, lake: str) -> Publication:
     return Publication(
         run, files, quarantine, runs, content["replace_newer"], content.get("replaces"), pixels, withdrawal
     )
-
-
-def _is_local(uri: str) -> bool:
-    return uri.startswith("file://")

@@ -125,6 +125,8 @@ def withdraw(
                 record.renew(dataset, partition, before, settings)
             except Exception as error:  # the rows are taken back
                 log.warning("%s %s: no statistics of what stays: %s", names.table_name(dataset), partition, error)
+            swapped = (names.QUARANTINE, *publication.files, names.WITHDRAWALS, names.RUNS)
+            tables.remove_expired(catalog, settings, swapped)
         return Withdrawal(told, stays["registered"], not params.dry_run)
 
 

@@ -12,13 +12,14 @@ from random import Random
 
 import pytest
 
-from imagefeatures import layout, publications, read, storage
+from imagefeatures import layout, publications, read, run_audit, storage
 from imagefeatures.catalog import room, tables
 from imagefeatures.errors import StoreRefused
 from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
+from support.disks import lock_as_on_nfs, lock_nothing
 from support.photos import fill, jpeg
 from support.shared import THIS_PROCESS, MakeRun
 from support.unprivileged import folder_of_nobody
@@ -95,6 +96,19 @@ def test_the_next_run_of_another_dataset_finishes_it(
     assert register.register(new.layout.run_file, settings).state == register.ALREADY
 
 
+def test_on_nfs_the_next_run_of_another_dataset_finishes_it_too(
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_as_on_nfs(monkeypatch)
+    register.register(finished().layout.run_file, settings)
+    new = finished()
+    stopped(new, settings, "photos", monkeypatch, KeyboardInterrupt())
+    finished("third")
+    assert runs_in(settings) == [{new.run_id}] * 3
+    assert notes(settings) == []
+    assert list(storage.list_objects(new.layout.run)) == []
+
+
 def test_it_is_finished_without_its_staging_folder(
     finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +129,24 @@ def test_a_register_that_died_after_its_last_commit_leaves_nothing(
     assert len(notes(settings)) == 1
     assert register.register(run.layout.run_file, settings).state == register.ALREADY
     assert notes(settings) == []
+
+
+def test_a_register_is_done_where_another_run_finishes_its_publication_while_it_tries_again(
+    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished()
+    stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
+    real = run_audit.audit_run
+
+    def finished_meanwhile(run: Run) -> run_audit.Audit:
+        publications.finish_interrupted(tables.open_catalog(settings), settings)
+        assert list(storage.list_objects(run.layout.run)) == []
+        return real(run)
+
+    monkeypatch.setattr(run_audit, "audit_run", finished_meanwhile)
+    outcome = register.register(run.layout.run_file, settings)
+    assert (outcome.state, outcome.row["run_id"]) == (register.ALREADY, run.run_id)
+    assert runs_in(settings) == [{run.run_id}] * 3
 
 
 def test_a_publication_of_a_process_that_lives_is_left_alone(
@@ -282,7 +314,7 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_line_and_the_next_run_ends_it
     assert runs_in(settings) == [{new.run_id}] * 3
 
 
-def test_on_a_store_without_locks_only_an_old_publication_is_taken_for_interrupted(
+def test_without_locks_only_an_old_publication_is_taken_for_interrupted(
     finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = finished()
@@ -292,7 +324,7 @@ def test_on_a_store_without_locks_only_an_old_publication_is_taken_for_interrupt
     begun = publications._read(run.layout.publication, run.run_id, settings.lake)
     assert begun.quarantine.num_rows == 1
     assert begun.layout == run.layout
-    monkeypatch.setattr(publications, "_is_local", lambda _: False)
+    lock_nothing(monkeypatch)
     publications.finish_interrupted(catalog, settings)
     assert storage.read(run.layout.publication) == content
     monkeypatch.setattr(publications, "LONGEST", publications.LONGEST * 0)

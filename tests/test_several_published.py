@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from imagefeatures import layout, publications, read, sealed, shards, storage
+from imagefeatures import layout, publications, read, relocation, sealed, shards, storage
 from imagefeatures.catalog import known_files, retention, tables
 from imagefeatures.errors import OlderRun, ParamsError
 from imagefeatures.local import run_steps
@@ -171,7 +171,7 @@ def test_a_publication_that_names_a_strangers_table_is_none(lake: Lake, monkeypa
 def test_files_of_every_table_follow_a_lake_that_has_moved(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     run = lake.ready(Spies(), FIRST, SECOND)
     ended_before("photos", run, lake.settings, monkeypatch)
-    assert publications.relocate(run.layout.publication, lake.settings.lake, "s3://b/new")
+    assert relocation.relocate_sealed(run.layout.publication, ("files",), lake.settings.lake, "s3://b/new")
     files = sealed.decode(run.layout.publication, storage.read(run.layout.publication))["files"]
     assert all(file.startswith("s3://b/new/") for of_table in files.values() for file in of_table)
 
@@ -180,9 +180,9 @@ def test_a_file_of_a_further_table_stays_while_its_run_may_be_published(lake: La
     run = lake.ready(Spies(), FIRST, SECOND)
     for table, receipt in zip(TABLES, shards.read_receipts(run.layout, "featurize")[0].outputs, strict=True):
         assert receipt.own.uri.startswith(run.layout.of_table(table))
-        assert retention._may_be_published(receipt.own.uri, lake.settings.lake)
+        assert retention._may_be_published([receipt.own.uri], lake.settings.lake) == {receipt.own.uri}
     storage.delete_folder(run.layout.run)
-    assert not retention._may_be_published(receipt.own.uri, lake.settings.lake)
+    assert retention._may_be_published([receipt.own.uri], lake.settings.lake) == set()
 
 
 def test_the_column_of_the_models_is_added_to_a_table_of_an_earlier_version(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagefeatures import layout, publications, read, storage, unpublish
-from imagefeatures.catalog import records, tables
+from imagefeatures.catalog import records, retention, tables
 from imagefeatures.errors import OlderRun, ParamsError
 from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
@@ -119,6 +119,70 @@ def test_pixels_that_the_dataset_no_longer_has_leave_too(days: list[Partition]) 
     assert without_run(stale) == {other: row for other, row in without_run(pixels).items() if other != uri}
     take_back(plain)
     assert counts(plain) == NOTHING
+
+
+def test_expired_snapshots_are_cleaned_up_in_all_tables_and_no_error_of_that_is_one_of_the_withdrawal(
+    days: list[Partition], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = days
+    cleaned: list[tuple[str, str, int]] = []
+
+    def clean(table: Any, lake: str) -> int:
+        cleaned.append((table.name()[-1], lake, len(read.runs(first.settings))))
+        if len(cleaned) > len(changed):
+            raise OSError("a message that may hold a password")
+        return 0
+
+    changed = ("quarantine", "photos", "photos_pixels", "withdrawals", "runs")
+    monkeypatch.setattr(retention, "remove_expired", clean)
+    assert take_back(first) is not None
+    assert cleaned == [(name, first.settings.lake, 1) for name in changed]
+    assert caplog.messages == []
+    assert take_back(second) is not None
+    assert counts(second) == NOTHING
+    assert caplog.messages == [
+        f"features.{name}: the files of expired snapshots stay until the next publication (OSError)" for name in changed
+    ]
+
+
+@pytest.mark.parametrize("table", ["photos", "photos_pixels"])
+def test_a_partition_leaves_the_other_tables_where_one_was_dropped(days: list[Partition], table: str) -> None:
+    first, second = days
+    settings = first.settings
+    with tables.open_catalog(settings) as catalog:
+        catalog.drop_table(("features", table))
+    assert take_back(second) is not None
+    assert counts_of_others(second, table) == without(table, NOTHING)
+    assert counts_of_others(first, table) == without(table, PUBLISHED)
+    assert notes(settings) == []
+    with tables.open_catalog(settings) as catalog:
+        assert not catalog.table_exists(("features", table))
+
+
+@pytest.mark.parametrize("table", ["photos", "photos_pixels"])
+def test_one_that_is_interrupted_is_finished_where_a_table_is_dropped_then(
+    days: list[Partition], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, table: str
+) -> None:
+    _, second = days
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        stop_at("photos", patched)
+        take_back(second)
+    with tables.open_catalog(second.settings) as catalog:
+        catalog.drop_table(("features", table))
+        publications.finish_interrupted(catalog, second.settings)
+    assert counts_of_others(second, table) == without(table, NOTHING)
+    assert notes(second.settings) == []
+    assert caplog.messages == []
+
+
+def counts_of_others(partition: Partition, dropped: str) -> dict[str, int]:
+    """How many rows each table but this one has."""
+    there = without(dropped, PUBLISHED)
+    return {name: read.table(partition.settings, name, partitions=(partition.key,)).num_rows for name in there}
+
+
+def without(table: str, numbers: dict[str, int]) -> dict[str, int]:
+    return {name: count for name, count in numbers.items() if name != table}
 
 
 @pytest.mark.long

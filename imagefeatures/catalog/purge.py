@@ -131,7 +131,7 @@ def purge(table: Table, lake: str, wanted: Wanted, found: Found) -> Purged:
 def recount(table: Table, runs: Table, quarantine: Table, row: dict[str, object]) -> bool:
     """Let a row of features.runs count the rows that its partition has now. Returns False where it does already.
 
-    table: of the run's first output. Which of the rows that have left were reused is not known.
+    table: of one of the run's outputs. Which of the rows that have left were reused is not known.
     """
     where = tables.rows_of(str(row["partition_key"]), str(row["dataset"]))
 

@@ -137,7 +137,7 @@ def remove_expired(table: Table, lake: str) -> int:
             if attempt + 1 < TRIES:
                 continue
             raise
-        files -= {file for file in files if _may_be_published(file, lake)}
+        files -= _may_be_published(files, lake)
         # A run that was published meanwhile has no staging folder any more, and its files may be among these.
         if table.refresh().metadata_location == version:
             # Lists last, as they lead to the manifests, and manifests to the data files.
@@ -180,8 +180,13 @@ def _existing(uris: list[str], table: Table) -> list[str]:
     return [uri for uri, exists in zip(uris, exist, strict=True) if exists]
 
 
-def _may_be_published(file: str, lake: str) -> bool:
-    return any(storage.exists(run_file) for run_file in layout.run_files_of(file, lake))
+def _may_be_published(files: Collection[str], lake: str) -> set[str]:
+    """Those whose run has a staging folder. Each run is asked for once, however many files it has written."""
+    runs = {file: layout.run_files_of(file, lake) for file in files}
+    asked = sorted({run_file for of_file in runs.values() for run_file in of_file})
+    exist = ExecutorFactory.get_or_create().map(storage.exists, asked)
+    there = {run_file for run_file, exists in zip(asked, exist, strict=True) if exists}
+    return {file for file, of_file in runs.items() if there.intersection(of_file)}
 
 
 def _old_versions(table: Table) -> list[str]:

@@ -6,8 +6,9 @@ The commit that replaces rows also expires old snapshots: see `imagefeatures.cat
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +43,8 @@ ONE_ROW_FILES = (names.RUNS, names.WITHDRAWALS, names.FORGOTTEN)
 
 SMALL_FILES = 32
 """So many of these files are made into one."""
+
+_log = logging.getLogger(__name__)
 
 
 def open_catalog(settings: Settings) -> Catalog:
@@ -202,6 +205,21 @@ def other_partitions(catalog: Catalog, dataset: str, partition: str) -> list[str
         return []
     rows = runs.scan(row_filter=equal("dataset", dataset), selected_fields=("partition_key",)).to_arrow()
     return sorted(set(rows["partition_key"].to_pylist()) - {partition})
+
+
+def remove_expired(catalog: Catalog, settings: Settings, changed: Iterable[str]) -> None:
+    """Delete the files of expired snapshots of the tables features.<name> that a publication has changed.
+
+    What is published is published: an error is a warning, and the next publication deletes what is left.
+    """
+    for name in changed:
+        try:
+            retention.remove_expired(open_table(catalog, settings, name), settings.lake)
+        except Exception as error:
+            _log.warning(
+                "%s: the files of expired snapshots stay until the next publication (%s)",
+                names.table_name(name), type(error).__name__,
+            )  # fmt: skip
 
 
 def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:

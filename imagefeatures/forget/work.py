@@ -174,15 +174,20 @@ class _Work:
         self.report.files_deleted += thumbnails + kept.remove(self._settings.cache, self._request.partitions)
 
     def _count_anew(self) -> None:
+        changed: set[str] = set()
         for dataset, partition in sorted(self._request.partitions):
             row = tables.published(self._catalog, self._settings, dataset, partition)
-            if row is None:
+            there = [(names.NAMESPACE, name) for name in names.tables_of_run(row)] if row else []
+            there = [name for name in there if self._catalog.table_exists(name)]
+            if row is None or not there:  # all tables that hold its rows were dropped: none can be counted
                 continue
-            first = self._catalog.load_table((names.NAMESPACE, names.tables_of_run(row)[0]))
+            first = self._catalog.load_table(there[0])  # each has the same rows
             runs, quarantine = (
                 tables.open_table(self._catalog, self._settings, name) for name in (names.RUNS, names.QUARANTINE)
             )
-            purge.recount(first, runs, quarantine, row)
+            if purge.recount(first, runs, quarantine, row):
+                changed = {names.RUNS}
+        tables.remove_expired(self._catalog, self._settings, changed)
 
     def _measure_anew(self) -> None:
         computed = statistics.runs_of(self._catalog)  # first: those of a run that is published next are no stale ones
@@ -219,6 +224,7 @@ class _Work:
         }
         table = tables.open_table(self._catalog, self._settings, names.FORGOTTEN)
         records.keep(table, pa.Table.from_pylist([row], schema=schemas.FORGOTTEN))
+        tables.remove_expired(self._catalog, self._settings, (names.FORGOTTEN,))
 
 
 def _partitions(table: Table, rows: pa.Table) -> set[tuple[str, str]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from imagefeatures import budget, cost, manifest, names, precedence, publications, run_audit, schemas, storage
-from imagefeatures.catalog import retention, tables, widths
+from imagefeatures.catalog import tables, widths
+from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.layout import Layout, staging, table_folder, warehouse
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.plan import Run, load_run
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 SUMMARY = ("partition_key", "dataset", "run_id", "listed", "registered", "reused", "quarantined", "redriven")
 
 REGISTERED, ALREADY, EMPTY = "registered", "already registered", "nothing to register"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,35 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     publications.finish_interrupted(catalog, settings, but=layout.run_id)
     published = tables.published(catalog, settings, layout.dataset, layout.partition)
     if published and published["run_id"] == layout.run_id:
-        publications.finish_interrupted(catalog, settings)  # this run's too, if its register died after its last commit
-        storage.delete_folder(layout.run)
-        return Outcome(ALREADY, published)
-    run = load_run(run_file, settings.lake)
+        return _already(layout, published, catalog, settings)
+    try:
+        return _register(layout, published, catalog, settings, replace_newer, meter)
+    except (AuditFailed, ParamsError):
+        # The next run of any dataset may have finished meanwhile what an earlier register had begun, and so have
+        # removed what this one reads.
+        published = tables.published(catalog, settings, layout.dataset, layout.partition)
+        if published and published["run_id"] == layout.run_id:
+            return _already(layout, published, catalog, settings)
+        raise
+
+
+def _already(layout: Layout, published: dict[str, Any], catalog: Catalog, settings: Settings) -> Outcome:
+    """The outcome of a run that is published. published: its row of features.runs."""
+    publications.finish_interrupted(catalog, settings)  # this run's too, if its register died after its last commit
+    storage.delete_folder(layout.run)
+    return Outcome(ALREADY, published)
+
+
+def _register(
+    layout: Layout,
+    published: dict[str, Any] | None,
+    catalog: Catalog,
+    settings: Settings,
+    replace_newer: bool,
+    meter: Meter,
+) -> Outcome:
+    """Register a run that is not published. published: the row of features.runs of the one that is."""
+    run = load_run(layout.run_file, settings.lake)
     for output in run.outputs:
         widths.refuse_another(catalog, output, run.partition)
     run = run.model_copy(update={"replace_newer": run.replace_newer or replace_newer})
@@ -147,7 +170,7 @@ def register(run_file: str, settings: Settings, *, replace_newer: bool = False) 
     storage.delete_folder(layout.run)
     for folder in _written_to(run):
         storage.abort_old_uploads(folder)
-    _remove_expired(run, catalog, settings)
+    tables.remove_expired(catalog, settings, (names.QUARANTINE, *run.tables, names.RUNS))
     return Outcome(REGISTERED, row, warning=warning)
 
 
@@ -171,18 +194,6 @@ def _written_to(run: Run) -> list[str]:
     written = (names.QUARANTINE, *run.tables, names.RUNS)
     metadata = [f"{table_folder(run.lake, name)}/metadata" for name in written]
     return [*metadata, *(run.layout.of_table(name).rpartition("/")[0] for name in run.tables), staging(run.lake)]
-
-
-def _remove_expired(run: Run, catalog: Catalog, settings: Settings) -> None:
-    """Delete the files of expired snapshots. The run is published: no error of this is an error of the run."""
-    for name in (names.QUARANTINE, *run.tables, names.RUNS):
-        try:
-            retention.remove_expired(tables.open_table(catalog, settings, name), settings.lake)
-        except Exception as error:
-            log.warning(
-                "%s: the files of expired snapshots stay until the next publication (%s)",
-                names.table_name(name), type(error).__name__,
-            )  # fmt: skip
 
 
 def _quarantine_rows(run: Run, audit: Audit, finished: dt.datetime) -> pa.Table:

@@ -56,7 +56,7 @@ def remove_old(folder: str, ended: bool = False) -> int:
 
 def _is_free(hidden: Path) -> bool:
     with locked(f"file://{hidden}") as free:
-        return free
+        return free is True  # where there are no locks a process may be writing it
 
 
 class LocalDraft:

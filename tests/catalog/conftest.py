@@ -70,7 +70,7 @@ def moved(original: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         new = tmp_path / f"{lake.name} 2"
         shutil.copytree(lake, new)
         if how == "move":
-            lake.rename(away)
+            lake.rename(lake.with_name("away"))
         monkeypatch.setenv("IMAGEFEATURES_LAKE", f"file://{new}")
         monkeypatch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{new}/catalog.db?timeout=60")
         return Settings.from_env()

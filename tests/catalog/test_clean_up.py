@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,12 @@ def test_files_of_a_run_that_is_published_during_the_clean_up_stay(
     again = iter([True])
     may_be = retention._may_be_published
 
-    def published_meanwhile(file: str, lake: str) -> bool:
+    def published_meanwhile(files: Collection[str], lake: str) -> set[str]:
         for _ in again:  # once, and before the clean-up looks at the staging folder
             other = tables.open_catalog(few).load_table("features.photos")
             tables.replace_files(other, DAY, [named(photos, "run-0")], "run-0")
             storage.delete_folder(waiting)
-        return may_be(file, lake)
+        return may_be(files, lake)
 
     monkeypatch.setattr(retention, "_may_be_published", published_meanwhile)
     retention.remove_expired(photos, few.lake)

@@ -124,8 +124,18 @@ def test_a_commits_manifests_that_no_list_names_were_merged_before_it_ended(monk
 
 
 def test_a_run_can_be_published_as_long_as_it_has_a_staging_folder(few: Settings) -> None:
-    file = run_file(few, "run-0")
-    assert retention._may_be_published(file, few.lake) is False
+    files = [run_file(few, "run-0"), run_file(few, "run-1"), f"{few.lake}/warehouse/features/photos/metadata/a.avro"]
+    assert retention._may_be_published(files, few.lake) == set()
     storage.write(f"{few.lake}/staging/photos/{DAY}/run-0/run.json", b"{}")
-    assert retention._may_be_published(file, few.lake) is True
-    assert retention._may_be_published(f"{few.lake}/warehouse/features/photos/metadata/a.avro", few.lake) is False
+    assert retention._may_be_published(files, few.lake) == {files[0]}
+
+
+def test_each_run_is_asked_for_once_however_many_files_it_has_written(
+    few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(storage, "exists", lambda uri: asked.append(uri) or uri.endswith("/run-1/run.json"))
+    folder = f"{few.lake}/warehouse/features/photos/data/partition_key={DAY}"
+    files = {f"{folder}/run-{at % 3}-shard-{at:05d}-ab12cd34.parquet" for at in range(30)}
+    assert retention._may_be_published(files, few.lake) == {file for file in files if "/run-1-" in file}
+    assert sorted(asked) == [f"{few.lake}/staging/photos/{DAY}/run-{at}/run.json" for at in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,11 @@ from imagefeatures import local, read, storage
 from imagefeatures.catalog import repair, tables
 from imagefeatures.cli import main
 from imagefeatures.datasets import Dataset
-from imagefeatures.errors import CatalogRefused
+from imagefeatures.errors import AuditFailed, CatalogRefused
 from imagefeatures.plan import load_run, plan_run
-from imagefeatures.run_params import RunParams
+from imagefeatures.redrive import choose
+from imagefeatures.redrive.selection import selected
+from imagefeatures.run_params import RedriveParams, RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps.register import register
 from support.publishing import DAY
@@ -122,6 +125,36 @@ def test_an_unfinished_run_and_an_interrupted_publication_go_on_in_the_new_place
     assert {row["run_id"] for row in read.runs(new)} == {run.run_id, other.run_id}
     assert not list(storage.list_objects(f"{new.lake}/publishing"))
     assert read.table(new, "photos").num_rows == 4
+
+
+def test_a_re_drive_under_way_goes_on_in_the_new_place(own: Settings, two_days: Path, moved: Moved) -> None:
+    dataset = Dataset(name="photos", source=f"file://{two_days}/{{partition}}/", limits={"max_rejected": 0.5})
+    run_file = choose.plan_redrive(dataset, RedriveParams(partition=DAY), DAY, own)
+    assert run_file
+    before = selected(load_run(run_file, own.lake).layout, load_run(run_file, own.lake).redrive)
+    new = moved("move", path_of(own.lake))
+    assert main(["relocate-lake", "--apply"]) == 0
+    here = load_run(run_file.replace(own.lake, new.lake), new.lake)
+    after = selected(here.layout, here.redrive)
+    assert [file.uri for file in after.files] == [file.uri.replace(own.lake, new.lake) for file in before.files] != []
+    assert dataclasses.replace(after, files=before.files) == before
+    local.run_steps(here, THIS_PROCESS)
+    outcome = register(here.layout.run_file, new)
+    assert [outcome.row[name] for name in ("registered", "quarantined", "redriven")] == [2, 1, 1]
+    assert {row["run_id"] for row in read.runs(new) if row["partition_key"] == DAY} == {here.run_id}
+    assert read.table(new, "photos").num_rows == 4
+
+
+def test_a_damaged_file_of_an_unfinished_run_stops_that_run_alone(own: Settings, two_days: Path, moved: Moved) -> None:
+    dataset = Dataset(name="photos", source=f"file://{two_days}/{{partition}}/", limits={"max_rejected": 0.5})
+    run = load_run(plan_run(dataset, RunParams(), DAY, own), own.lake)
+    new = moved("move", path_of(own.lake))
+    here = dataclasses.replace(run.layout, lake=new.lake)
+    storage.write(here.known_files, storage.read(here.known_files)[:-3])
+    assert main(["relocate-lake", "--apply"]) == 0
+    assert read.table(new, "photos").num_rows == 4
+    with pytest.raises(AuditFailed, match=rf"^{re.escape(here.known_files)}: "):
+        local.run_steps(load_run(here.run_file, new.lake), THIS_PROCESS)
 
 
 def test_an_older_snapshot_whose_files_are_gone_stays_behind_and_that_is_said(

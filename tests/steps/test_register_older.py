@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import local, read, run_audit, storage
+from imagefeatures import local, publications, read, run_audit, storage, unpublish
 from imagefeatures.catalog import tables, undo
 from imagefeatures.errors import OlderRun
 from imagefeatures.plan import Run, load_run
+from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
+from support.disks import lock_nothing
 from support.photos import fill, jpeg
 from support.publishing import SPAWN, in_processes
+from support.redriving import Partition
 from support.shared import THIS_PROCESS, MakeRun
 
 TABLES = ("photos", "quarantine", "runs")
@@ -80,6 +83,57 @@ def test_an_older_run_is_published_where_somebody_says_so(finished: Finished, se
     outcome = register.register(older.layout.run_file, settings, replace_newer=by == "call")
     assert outcome.state == register.REGISTERED
     assert holders(settings) == of_one(older)
+
+
+def interrupted(run: Run, settings: Settings, patch: pytest.MonkeyPatch) -> None:
+    """Register a run on a store without locks: its process ends after the last commit, and nobody sees that yet."""
+    lock_nothing(patch)
+    with patch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(publications, "forget", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
+        register.register(run.layout.run_file, settings)
+    assert holders(settings) == of_one(run)
+
+
+def finish(settings: Settings, patch: pytest.MonkeyPatch) -> None:
+    """The minutes have gone by after which such a publication is taken for interrupted."""
+    patch.setattr(publications, "LONGEST", publications.LONGEST * 0)
+    publications.finish_interrupted(tables.open_catalog(settings), settings)
+    assert not list(storage.list_objects(f"{settings.lake}/publishing"))
+
+
+@pytest.mark.parametrize("replace_newer", [True, False])
+def test_an_interrupted_publication_does_not_replace_a_later_run_that_was_published_meanwhile(
+    finished: Finished, settings: Settings, monkeypatch: pytest.MonkeyPatch, replace_newer: bool
+) -> None:
+    older, newer = finished(replace_newer=replace_newer), finished()
+    interrupted(older, settings, monkeypatch)
+    register.register(newer.layout.run_file, settings)
+    finish(settings, monkeypatch)
+    assert holders(settings) == of_one(newer)
+
+
+@pytest.mark.parametrize("replace_newer", [True, False])
+def test_an_interrupted_publication_brings_no_rows_back_that_were_taken_back_meanwhile(
+    finished: Finished, settings: Settings, monkeypatch: pytest.MonkeyPatch, replace_newer: bool
+) -> None:
+    run = finished(replace_newer=replace_newer)
+    interrupted(run, settings, monkeypatch)
+    asked = UnpublishParams(why="a wrong camera", dry_run=False)
+    assert unpublish.withdraw("photos", run.partition, asked, "ada", settings)
+    finish(settings, monkeypatch)
+    assert holders(settings) == {name: set() for name in TABLES}
+
+
+@pytest.mark.parametrize("replace_newer", [True, False])
+def test_an_interrupted_publication_does_not_undo_a_re_drive_of_its_own_run(
+    finished: Finished, settings: Settings, photos: Path, monkeypatch: pytest.MonkeyPatch, replace_newer: bool
+) -> None:
+    run = finished(replace_newer=replace_newer)
+    interrupted(run, settings, monkeypatch)
+    fill(photos, {"bad.jpg": jpeg(9)})
+    mended = Partition(run.dataset, settings, run.partition).redrive()
+    finish(settings, monkeypatch)
+    assert holders(settings) == {name: {mended.row["run_id"]} for name in TABLES} | {"quarantine": set()}
 
 
 def test_the_next_run_replaces_an_older_one_that_was_put_back(finished: Finished, settings: Settings) -> None:

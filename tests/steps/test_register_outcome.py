@@ -101,7 +101,7 @@ def test_a_clean_up_that_fails_is_a_warning_for_each_table_and_no_error_of_the_r
         raise OSError("a message that may hold a password")
 
     monkeypatch.setattr(retention, "remove_expired", fail)
-    with caplog.at_level(logging.WARNING, logger="imagefeatures.steps.register"):
+    with caplog.at_level(logging.WARNING, logger="imagefeatures.catalog.tables"):
         outcome = register.register(finished().layout.run_file, settings)
     assert outcome.state == REGISTERED
     assert [record.getMessage() for record in caplog.records] == [

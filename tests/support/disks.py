@@ -1,8 +1,10 @@
-"""Disks of a test's own: small file systems in memory, and images of disks, copied as a power cut leaves them."""
+"""Disks of a test's own: small ones in memory, images of some, copied as a power cut leaves them, and their locks."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import gc
 import os
 import shutil
@@ -10,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +31,27 @@ def tmpfs(folder: Path, size: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def lock_as_on_nfs(patch: pytest.MonkeyPatch) -> None:
+    """Let only a file that is open for writing be locked, as on NFS."""
+    real = fcntl.flock
+
+    def flock(file: Any, operation: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        real(file, operation)
+
+    patch.setattr(fcntl, "flock", flock)
+
+
+def lock_nothing(patch: pytest.MonkeyPatch, code: int = errno.ENOLCK) -> None:
+    """Let no file be locked. code: what the file system says."""
+
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    patch.setattr(fcntl, "flock", flock)
 
 
 @contextlib.contextmanager
