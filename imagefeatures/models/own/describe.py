@@ -170,13 +170,13 @@ def cut_of(model: OwnModel, described: Described) -> str:
     if cut := model.cut or described.output:
         return cut
     raise ModelMismatch(
-        "cut: is required, as the model's own output is no vector or picture with a known number of sides; imagefeatures "
-        "model inspect lists the names"
+        "cut: is required, as the model's own output is no vector or picture with a known number of sides; "
+        "imagefeatures model inspect lists the names"
     )
 
 
 def check_one_image(cut: str, shape: Sequence[int]) -> None:
-    """shape: of the cut's output for one image. Raises ModelMismatch when its first side is not the number of images."""
+    """Raise ModelMismatch for a cut whose output does not begin with the number of images. shape: for one image."""
     if shape[0] != 1:
         raise ModelMismatch(f"cut: {cut} gives {list(shape)} for one image, where the first must be 1; choose another")
 
