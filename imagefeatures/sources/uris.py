@@ -104,9 +104,12 @@ def of_rows(rows: tables.Rows, columns: tables.Columns, file: str) -> Iterator[I
 def named(uri: str | None, place: str, *, key: str | None = None, label: str | None = None) -> Item:
     """The item of one line of a list, or of one row of a table.
 
-    uri: as it stands there. place: the URI of the line or row itself, which stands for a URI that is missing.
+    uri: as it stands there. Blanks around it are no part of it, unless they are at the end of one of s3 or file. place:
+    the URI of the line or row itself, which stands for a URI that is missing.
     """
-    text = "" if uri is None else uri.strip()
+    text = "" if uri is None else uri.lstrip()
+    if not text.startswith(("s3://", "file://")):  # "a.jpg" and "a.jpg " are two keys of a bucket, and two files
+        text = text.rstrip()
     if not text:
         return Item(place, key=key, label=label, rejected=_unsupported("there is no URI in its place"))
     if len(text) > LONGEST:
