@@ -142,6 +142,8 @@ class Fetch:
             why = f"the robots.txt of {host.name} asks for {robots.crawl_delay:,.0f} s between requests; {limit}"
             host.lost = Rejected(Reason.RATE_LIMITED, why)
         host.interval = max(host.interval, robots.crawl_delay)
+        if robots.crawl_delay:  # robots.txt itself was a request, and the shard before this one may have asked just now
+            host.pause(time.monotonic() + host.interval)
         if isinstance(found, Response):
             self._memory.held -= len(found.data)
         for waiting in self._asking.pop(job.robots_of):
