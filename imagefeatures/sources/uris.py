@@ -69,16 +69,18 @@ class NamesUris(Located):
     def path_of(self, item: Item) -> str:
         return re.split("[?#]", item.uri, maxsplit=1)[0] if _scheme(item) == "http" else item.uri
 
-    def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
+    def fetch(
+        self, items: Sequence[Item], most_bytes: int, known: http.Known | None = None
+    ) -> Iterator[Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.
 
-        most_bytes: of an object. Raises StoreRefused or StoreError.
+        most_bytes: of an object. known: of the hosts, as of `http.fetch_all`. Raises StoreRefused or StoreError.
         """
         of_scheme: dict[str, list[Item]] = {}
         for item in items:
             of_scheme.setdefault(_scheme(item), []).append(item)
         fetched = {
-            scheme: _from_the_web(wanted, most_bytes, self.http)
+            scheme: _from_the_web(wanted, most_bytes, self.http, known)
             if scheme == "http"
             else _from_the_store(wanted, most_bytes, self.access if scheme == "s3" else None)
             for scheme, wanted in of_scheme.items()
@@ -141,8 +143,10 @@ def _scheme(item: Item) -> str:
     return "http" if scheme in OF_THE_WEB else scheme
 
 
-def _from_the_web(items: Sequence[Item], most_bytes: int, options: http.HttpOptions) -> Iterator[Content | Rejected]:
-    for fetched in http.fetch_all(items, most_bytes, options):
+def _from_the_web(
+    items: Sequence[Item], most_bytes: int, options: http.HttpOptions, known: http.Known | None
+) -> Iterator[Content | Rejected]:
+    for fetched in http.fetch_all(items, most_bytes, options, known):
         yield fetched if isinstance(fetched, Rejected) else Content(fetched.data, fetched.etag, fetched.not_modified)
 
 
