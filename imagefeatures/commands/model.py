@@ -125,8 +125,12 @@ def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> I
 
 
 def suggested(described: Described) -> Candidate:
-    """The last vector before a classifier: one that is longer than the output. Else the last with sides to pool."""
-    output = next(candidate for candidate in described.candidates if candidate.name == described.output)
+    """The last vector before a classifier: one that is longer than the output. Else the last with sides to pool.
+
+    Where the model's own output is no candidate, the last one stands for it.
+    """
+    own = (candidate for candidate in described.candidates if candidate.name == described.output)
+    output = next(own, described.candidates[-1])
     before = described.candidates[: described.candidates.index(output)]
     longest = output.shape[-1] or 0 if len(output.shape) == 2 else 0
     for candidate in reversed(before):

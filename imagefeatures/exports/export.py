@@ -130,13 +130,13 @@ def prepare(settings: Settings, request: Request, progress: Progress = lambda wh
         kind=found.kind,
         components=request.components,
         flat=request.flat,
-        originals=Originals() if request.originals else None,
+        originals=Originals.of_dataset(settings, request.dataset) if request.originals else None,
     )
     sample = [found.sample(chosen.names, values=place.format.measured)]
     if projection is not None:
         sample = list(projection.batches(sample))
     # What cannot be had is counted where the export is written, and not in the sample.
-    measured = replace(content, originals=content.originals and Originals())
+    measured = replace(content, originals=content.originals and content.originals.uncounted())
     size = estimate(measured, sample, place.write, place.name)
     return Export(content, place.format, size, projection, found, place)
 

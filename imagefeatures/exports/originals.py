@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from imagefeatures.errors import Rejected
+from imagefeatures.errors import Rejected, SettingsError
 from imagefeatures.formats.detect import detect_format
 from imagefeatures.limits import BAND_FORMATS, FORMATS
 from imagefeatures.reasons import Reason, printable, without_secrets
+from imagefeatures.settings import Settings
+from imagefeatures.sources.http import Known
 from imagefeatures.sources.item import Item
 from imagefeatures.sources.uri_list import UriList
-from imagefeatures.sources.uris import refusal
+from imagefeatures.sources.uris import NamesUris, refusal
 
 COLUMNS = ("uri", "image_id", "size")
 """The columns of a row that are needed to read its image again."""
@@ -30,10 +32,35 @@ SUFFIXES = {"JPEG": "jpg", "TIFF": "tiff", "JPEG2000": "jp2"}
 
 @dataclass
 class Originals:
-    """Reads images again. left_out: how many could not be had. named: the first of them, a line each."""
+    """Reads images again. left_out: how many could not be had. named: the first of them, a line each.
 
+    source: reads whatever URI it is given, by the rules of the dataset's own source. known: of the hosts so far.
+    """
+
+    source: UriList
+    known: Known = field(default_factory=Known)
     left_out: int = 0
     named: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of_dataset(cls, settings: Settings, name: str) -> Originals:
+        """Those of a dataset, read as its file says; where it has none, as a source without further fields is read.
+
+        Raises DatasetError for a file that cannot be read.
+        """
+        from imagefeatures.dataset_files import find_dataset
+
+        fields: dict[str, object] = {}
+        if _has_file(settings, name):
+            source = find_dataset(settings.datasets, name).source
+            fields = {said: getattr(source, said) for said in ("anonymous", "requester_pays")}
+            fields |= {"http": source.http} if isinstance(source, NamesUris) else {}
+        # The URI is never read: one of a bucket may go with any of the fields.
+        return cls(UriList.model_validate({"kind": "uri_list", "uri": "s3://none/none.txt", **fields}))
+
+    def uncounted(self) -> Originals:
+        """The same, with nothing left out so far. What is known of the hosts is of both."""
+        return Originals(self.source, self.known)
 
     def of(self, rows: pa.RecordBatch) -> Iterator[tuple[str, bytes] | None]:
         """Of each row the suffix and the bytes of its image; None where they cannot be had any more.
@@ -42,9 +69,7 @@ class Originals:
         """
         wanted = rows.select(COLUMNS).to_pylist()
         items = [Item(row["uri"], row["size"]) for row in wanted if refusal(row["uri"]) is None]
-        # A list of URIs is a source that reads whatever URI it is given, by the rules of a run.
-        source = UriList(kind="uri_list", uri="file:///none.txt")
-        fetched = source.fetch(items, max((item.size or 0 for item in items), default=0))
+        fetched = self.source.fetch(items, max((item.size or 0 for item in items), default=0), self.known)
         for row in wanted:
             found = refusal(row["uri"]) or next(fetched)
             if isinstance(found, Rejected) and found.reason is not Reason.TOO_LARGE:
@@ -61,6 +86,13 @@ class Originals:
         self.left_out += 1
         if len(self.named) < MOST_NAMED:
             self.named.append(f"{printable(without_secrets(uri))}: {printable(why)}")
+
+
+def _has_file(settings: Settings, name: str) -> bool:
+    try:
+        return any((settings.datasets / f"{name}{suffix}").is_file() for suffix in (".yaml", ".yml"))
+    except SettingsError:  # no folder of dataset files: a reader of the tables needs none
+        return False
 
 
 def _digest(data: bytes) -> str:

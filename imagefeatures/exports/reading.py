@@ -59,7 +59,7 @@ def file_rows(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a file that the plan asks for, in its order; the columns in the order that is given.
 
-    most: the most rows of a batch; few where the first rows suffice.
+    A `copy` that is null is 0. most: the most rows of a batch; few where the first rows suffice.
     """
     needed = pa.schema([field for field in plan.schema if field.name in plan.mentions or field.name in columns])
     stored: Iterator[pa.RecordBatch]
@@ -72,4 +72,12 @@ def file_rows(
         if plan.condition is not None:
             batch = batch.filter(plan.condition)
         if batch.num_rows:
-            yield batch.select(columns)
+            yield _with_copies_counted(batch).select(columns)
+
+
+def _with_copies_counted(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with 0 where `copy` is null, as it is in rows that are older than the column: no format holds both."""
+    at = batch.schema.get_field_index("copy")
+    if at < 0 or not batch.column(at).null_count:
+        return batch
+    return batch.set_column(at, batch.schema.field(at), batch.column(at).fill_null(0))

@@ -6,7 +6,8 @@ The order is found first (`order`): from the footers where the files follow each
 listing is sorted; else from the URIs alone, about 100 MB for a million, of which the rank of each row is kept, 8 bytes.
 Files that follow each other come one by one, and their rows are not copied where they are in order. Otherwise the rows
 come in windows: every file that has rows of a window is read, and its rows are put at their places. Where the URIs of a
-file are scattered, as those of URLs are, windows are as large as WINDOW_BYTES, and the file is read once for each.
+file are scattered, as those of URLs are, windows are as large as WINDOW_BYTES and WINDOW_ROWS allow, and the file is
+read once for each.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 128 << 20
 """The most bytes of values that are put in order at a time."""
+
+WINDOW_ROWS = 1 << 17
+"""The most rows that are put in order at a time: the facts of a row take some 500 bytes, however short its vector."""
 
 SAMPLE_FILES = 4
 MOST_SAMPLE_FILES = 32
@@ -95,7 +99,7 @@ class Rows:
         """
         from imagefeatures.catalog import failures
 
-        alone = all(file.alone and file.rows * self.values.row_bytes <= WINDOW_BYTES for file in self._files)
+        alone = all(file.alone and file.rows <= self._most_rows for file in self._files)
         with failures.readable(names.table_name(self.table), self.settings.catalog):
             for values, facts in self._file_by_file(columns) if alone else self._in_windows(columns):
                 yield Batch(values, labels.encode(facts.column("label"), self.label_names), facts)
@@ -163,8 +167,12 @@ class Rows:
     def window_rows(self) -> int:
         """The rows of a window, whole batches: as few as hold any file's, so that the processor's cache holds them."""
         widest = max(file.last - file.first + 1 for file in self._files)
-        most = max(1, WINDOW_BYTES // (self.values.row_bytes * self.batch_rows))
+        most = max(1, self._most_rows // self.batch_rows)
         return min(-(-widest // self.batch_rows), most) * self.batch_rows
+
+    @property
+    def _most_rows(self) -> int:
+        return min(WINDOW_ROWS, WINDOW_BYTES // self.values.row_bytes)
 
     @property
     def batch_rows(self) -> int:

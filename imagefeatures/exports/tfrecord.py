@@ -5,8 +5,10 @@ The examples are put together here: TensorFlow's own classes take ten times as l
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,25 +25,21 @@ def write(content: Content, batches: Batches, path: Path) -> None:
     """Write the rows as fruit.tfrecord, and the specification as fruit.json.
 
     A text is bytes of UTF-8, and a null one is empty; a label is a number, -1 where there is none. Pixels are bytes,
-    row by row.
+    row by row. Raises OSError where the file cannot be written.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: no banner
     import tensorflow as tf
 
-    numbers = [field.name for field in content.facts if not pa.types.is_string(field.type)]
-    words = [field.name for field in content.facts if pa.types.is_string(field.type) and field.name != "label"]
     (path.parent / beside(path.name, ".json")).write_text(specification(content), encoding="utf-8")
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for batch in batches:
-            rows = np.ascontiguousarray(batch.values, content.dtype)
-            fixed = _entry_around(content.values, FLOATS if content.kind is None else BYTES, content.row_bytes)
-            integers = {"label": batch.labels.tolist()} | {n: batch.facts.column(n).to_pylist() for n in numbers}
-            strings = {name: texts(batch.facts.column(name)) for name in words}
-            for at, row in enumerate(rows):
-                parts = [fixed, row.tobytes()]
-                parts += [_entry(name, INTEGERS, _varint(column[at])) for name, column in integers.items()]
-                parts += [_entry(name, BYTES, column[at].encode()) for name, column in strings.items()]
-                writer.write(_field(1, b"".join(parts)))
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for example in _examples(content, batches):
+                writer.write(example)
+    except tf.errors.OpError as error:  # TensorFlow has no errors of the system: what is known of one is its kind
+        code = {tf.errors.RESOURCE_EXHAUSTED: errno.ENOSPC, tf.errors.OUT_OF_RANGE: errno.EFBIG}.get(
+            error.error_code, errno.EIO
+        )
+        raise OSError(code, os.strerror(code), str(path)) from None
 
 
 def specification(content: Content) -> str:
@@ -58,6 +56,22 @@ def specification(content: Content) -> str:
     features = {content.values: vectors if content.kind is None else raw, **kinds}
     features["label"] = {"dtype": "int64", "shape": []}
     return json.dumps({"features": features, **{"about": content.about()}}, ensure_ascii=False, indent=1) + "\n"
+
+
+def _examples(content: Content, batches: Batches) -> Iterator[bytes]:
+    """Each row as a tf.train.Example."""
+    numbers = [field.name for field in content.facts if not pa.types.is_string(field.type)]
+    words = [field.name for field in content.facts if pa.types.is_string(field.type) and field.name != "label"]
+    fixed = _entry_around(content.values, FLOATS if content.kind is None else BYTES, content.row_bytes)
+    for batch in batches:
+        rows = np.ascontiguousarray(batch.values, content.dtype)
+        integers = {"label": batch.labels.tolist()} | {n: batch.facts.column(n).to_pylist() for n in numbers}
+        strings = {name: texts(batch.facts.column(name)) for name in words}
+        for at, row in enumerate(rows):
+            parts = [fixed, row.tobytes()]
+            parts += [_entry(name, INTEGERS, _varint(column[at])) for name, column in integers.items()]
+            parts += [_entry(name, BYTES, column[at].encode()) for name, column in strings.items()]
+            yield _field(1, b"".join(parts))
 
 
 def _entry(name: str, kind: int, value: bytes) -> bytes:

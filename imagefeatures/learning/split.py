@@ -30,6 +30,10 @@ KEPT = 50
 
 NAMED = 5
 
+FIT = "fit:"
+"""What stands before an image_id whose hash decides whether a training row is fitted, where `max_rows` leaves out rows:
+another hash than the split's, whose low values are all on the other side."""
+
 
 @dataclass
 class Survey:
@@ -131,3 +135,21 @@ def shares_fitted(found: Survey, labels: Labels, most: int) -> dict[str, float]:
     """The share of each label's training rows that is fitted, so that about `most` rows are: at least KEPT of each."""
     rows = sum(found.train[label] for label in labels.fitted)
     return {label: min(1.0, max(most / rows, KEPT / found.train[label])) for label in labels.fitted}
+
+
+def rows_fitted(batches: Iterable[pa.RecordBatch], share: float, seed: int, shares: Mapping[str, float]) -> int:
+    """How many rows are fitted, counted by the hash that chooses them. batches: with the columns image_id and label.
+
+    shares: of each fitted label's training rows, as `shares_fitted` has them.
+    """
+    bounds = {label: bound(of_label) for label, of_label in shares.items()}
+    count = 0
+    for rows in batches:
+        train = rows.filter(pa.array(~held_out(rows.column("image_id"), share, seed)))
+        pairs = zip(train.column("image_id").to_pylist(), train.column("label").to_pylist(), strict=True)
+        count += sum(
+            hashlib.sha256(f"{FIT}{image_id}".encode()).hexdigest() < bounds[label]
+            for image_id, label in pairs
+            if label in bounds
+        )
+    return count

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -59,10 +60,7 @@ def load_weights(spec: ModelSpec, cache: Path) -> Arrays:
         except FAILURES as error:
             tried.append(f"{source}: {' '.join(str(error).split())[:300]}")
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(".part")
-            draft.write_bytes(data)
-            draft.replace(path)
+            _keep(path, data)
             return arrays
     if spec.weights_hash is None:
         address = downloads.address_of(spec.weights)
@@ -97,6 +95,17 @@ def digest(arrays: Arrays) -> str:
         for array in layer:
             sha.update(np.ascontiguousarray(array, "<f4").tobytes())
     return sha.hexdigest()
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, under a draft's name that no other process has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.part")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _downloads(spec: ModelSpec) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -77,11 +77,12 @@ def rows(file: StoredObject, columns: Columns, access: Access | None = None) -> 
 def lines(file: StoredObject, access: Access | None = None) -> Iterator[tuple[int, str]]:
     """(number from 1 on, text) of each line that says something: no blank ones, none that begin with #.
 
-    A byte that is not UTF-8 becomes half of a surrogate pair, as in file names. Raises as `rows`.
+    Blanks before the text are left out, those behind it stand: they may belong to the name of an object. A byte that is
+    not UTF-8 becomes half of a surrogate pair, as in file names. Raises as `rows`.
     """
     with _there(file):
         for number, line in enumerate(_lines(file, access)):
-            text = line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape").strip()
+            text = line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape").removesuffix("\r").lstrip()
             if text and not text.startswith("#"):
                 yield number + 1, text
     check_same(file, access)

@@ -69,16 +69,18 @@ class NamesUris(Located):
     def path_of(self, item: Item) -> str:
         return re.split("[?#]", item.uri, maxsplit=1)[0] if _scheme(item) == "http" else item.uri
 
-    def fetch(self, items: Sequence[Item], most_bytes: int) -> Iterator[Content | Rejected]:
+    def fetch(
+        self, items: Sequence[Item], most_bytes: int, known: http.Known | None = None
+    ) -> Iterator[Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.
 
-        most_bytes: of an object. Raises StoreRefused or StoreError.
+        most_bytes: of an object. known: of the hosts, as of `http.fetch_all`. Raises StoreRefused or StoreError.
         """
         of_scheme: dict[str, list[Item]] = {}
         for item in items:
             of_scheme.setdefault(_scheme(item), []).append(item)
         fetched = {
-            scheme: _from_the_web(wanted, most_bytes, self.http)
+            scheme: _from_the_web(wanted, most_bytes, self.http, known)
             if scheme == "http"
             else _from_the_store(wanted, most_bytes, self.access if scheme == "s3" else None)
             for scheme, wanted in of_scheme.items()
@@ -104,9 +106,12 @@ def of_rows(rows: tables.Rows, columns: tables.Columns, file: str) -> Iterator[I
 def named(uri: str | None, place: str, *, key: str | None = None, label: str | None = None) -> Item:
     """The item of one line of a list, or of one row of a table.
 
-    uri: as it stands there. place: the URI of the line or row itself, which stands for a URI that is missing.
+    uri: as it stands there. Blanks around it are no part of it, unless they are at the end of one of s3 or file. place:
+    the URI of the line or row itself, which stands for a URI that is missing.
     """
-    text = "" if uri is None else uri.strip()
+    text = "" if uri is None else uri.lstrip()
+    if not text.startswith(("s3://", "file://")):  # "a.jpg" and "a.jpg " are two keys of a bucket, and two files
+        text = text.rstrip()
     if not text:
         return Item(place, key=key, label=label, rejected=_unsupported("there is no URI in its place"))
     if len(text) > LONGEST:
@@ -138,8 +143,10 @@ def _scheme(item: Item) -> str:
     return "http" if scheme in OF_THE_WEB else scheme
 
 
-def _from_the_web(items: Sequence[Item], most_bytes: int, options: http.HttpOptions) -> Iterator[Content | Rejected]:
-    for fetched in http.fetch_all(items, most_bytes, options):
+def _from_the_web(
+    items: Sequence[Item], most_bytes: int, options: http.HttpOptions, known: http.Known | None
+) -> Iterator[Content | Rejected]:
+    for fetched in http.fetch_all(items, most_bytes, options, known):
         yield fetched if isinstance(fetched, Rejected) else Content(fetched.data, fetched.etag, fetched.not_modified)
 
 

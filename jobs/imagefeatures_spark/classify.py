@@ -11,6 +11,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -69,8 +70,8 @@ def work(context: SparkContext, job: Job, settings: Settings) -> None:
     started = time.perf_counter()
     classify = job.classify
     plan = snapshots.plan(settings, job.dataset, job.selection)
-    counted = read.batches(settings, job.dataset, columns=("image_id", "label"), **job.selection)
-    found = split.survey(counted, classify.test_share, classify.split_seed)
+    images = partial(read.batches, settings, job.dataset, columns=("image_id", "label"), **job.selection)
+    found = split.survey(images(), classify.test_share, classify.split_seed)
     labels = split.fitted_labels(found, job.dataset)
     if labels.warning:
         print(f"{STEP}: warning: {labels.warning}", flush=True)
@@ -90,7 +91,9 @@ def work(context: SparkContext, job: Job, settings: Settings) -> None:
         labels=classifier.labels,
         left_out=dict(labels.left_out),
         rows=rows,
-        rows_train=round(sum(found.train[label] * shares[label] for label in labels.fitted)),
+        rows_train=sum(found.train[label] for label in labels.fitted)
+        if min(shares.values()) == 1
+        else split.rows_fitted(images(), classify.test_share, classify.split_seed, shares),
         rows_unlabelled=found.unlabelled,
         confusion=tuple(tuple(row) for row in scores.tolist()),
         components=classifier.arrays["components"].shape[1] if "components" in classifier.arrays else None,

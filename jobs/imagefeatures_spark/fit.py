@@ -52,8 +52,7 @@ def select(rows: DataFrame, classify: Classify, labels: tuple[str, ...], shares:
     chosen = rows.where(F.col(LABEL).isin(*labels) & ~held_out(classify.test_share, classify.split_seed))
     if min(shares.values()) < 1:
         bounds = F.create_map(*(F.lit(text) for label in labels for text in (label, split.bound(shares[label]))))
-        # Another hash than the split's, whose low values are all on the other side.
-        chosen = chosen.where(F.sha2(F.concat(F.lit("fit:"), F.col("image_id")), 256) < bounds[F.col(LABEL)])
+        chosen = chosen.where(F.sha2(F.concat(F.lit(split.FIT), F.col("image_id")), 256) < bounds[F.col(LABEL)])
     indexer = StringIndexerModel.from_labels([*labels], inputCol=LABEL, outputCol=INDEX)
     indexed: DataFrame = indexer.transform(chosen)
     return indexed

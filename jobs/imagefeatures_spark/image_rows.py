@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -36,6 +37,9 @@ ARROW: dict[DataType, pa.DataType] = {StringType(): pa.string(), IntegerType(): 
 
 LEGAL = "_-!.~'()*,;:$&+=@/"
 """The signs that a path in a URI may hold as they are, for Java."""
+
+NOT_LEGAL = ("Zs", "Zl", "Zp", "Cc")
+"""Categories of the signs beyond ASCII that Java escapes: blanks and control characters. The others stay."""
 
 OPENCV = {1: 0, 3: 16, 4: 24}
 """OpenCV's CV_8UC1, CV_8UC3 and CV_8UC4, by channels."""
@@ -182,8 +186,10 @@ def _as_java(uri: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    # Of other alphabets all but blanks and control characters are legal.
-    legal = character.isprintable() and (not character.isascii() or character.isalnum() or character in LEGAL)
+    if character.isascii():
+        legal = character.isalnum() or character in LEGAL
+    else:
+        legal = unicodedata.category(character) not in NOT_LEGAL
     return character if legal else "".join(f"%{byte:02X}" for byte in character.encode())
 
 

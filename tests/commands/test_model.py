@@ -90,3 +90,13 @@ def described(*shapes: list[int | None]) -> Described:
 )
 def test_the_suggested_cut_is_the_last_before_a_classifier(shapes: list[list[int | None]], cut: str) -> None:
     assert model.suggested(described(*shapes)).name == cut
+
+
+def test_a_file_whose_own_output_is_no_vector_is_listed_with_a_cut_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "birds.onnx").write_bytes(model_files.onnx(end="Squeeze"))
+    assert main(["model", "inspect", str(tmp_path / "birds.onnx")]) == 0
+    found = capsys.readouterr().out
+    assert "the model's own output" not in found
+    assert yaml.safe_load(found.partition("For a dataset file:\n")[2])["model"]["cut"] == "/pool"

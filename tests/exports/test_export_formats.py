@@ -18,6 +18,7 @@ import pytest
 from imagefeatures import read
 from imagefeatures.exports import npy, webdataset
 from imagefeatures.settings import Settings
+from support import lakes
 from support.exporting import LABELS, WIDTH, expected, exported, publish, rows_of, scattered
 
 COUNT = 1300
@@ -206,3 +207,39 @@ def test_a_folder_of_tars_has_every_sample_once(
         assert len(facts) == rows
         uris += [fact["uri"] for fact in facts]
     assert uris == table["uri"].to_pylist()
+
+
+def copies_of(path: Path) -> list[int]:
+    """The column `copy` of an export, as its format's own reader has it."""
+    if path.suffix == ".h5":
+        import h5py
+
+        with h5py.File(path) as file:
+            assert file["copy"].dtype == np.int32
+            return file["copy"][:].tolist()
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            assert arrays["copy"].dtype == np.int32
+            return arrays["copy"].tolist()
+    import tensorflow as tf
+
+    said = {"copy": tf.io.FixedLenFeature([], tf.int64)}
+    return [int(tf.io.parse_single_example(one, said)["copy"]) for one in tf.data.TFRecordDataset(str(path))]
+
+
+@pytest.mark.parametrize("suffix", ["h5", "npz", pytest.param("tfrecord", marks=pytest.mark.long)])
+def test_rows_that_are_older_than_the_column_copy_are_no_copies(
+    settings: Settings, tmp_path: Path, suffix: str
+) -> None:
+    lakes.lay_out("0.1.0", tmp_path)
+    exported(settings, target := tmp_path / f"old.{suffix}", columns=("copy",))
+    assert copies_of(target) == [0] * 10
+
+
+@pytest.mark.parametrize("suffix", ["h5", "npz", pytest.param("tfrecord", marks=pytest.mark.long)])
+def test_rows_with_and_without_the_number_of_a_copy_are_in_order(
+    settings: Settings, tmp_path: Path, suffix: str
+) -> None:
+    publish(settings, tmp_path, [rows_of(range(2), copy=None), rows_of(range(2), copy=1)])
+    exported(settings, target := tmp_path / f"mixed.{suffix}")
+    assert copies_of(target) == [0, 1, 0, 1]

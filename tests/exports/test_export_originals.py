@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import pytest
 from PIL import Image
 
 from imagefeatures import cli
+from imagefeatures.errors import DatasetError
 from imagefeatures.exports import export
+from imagefeatures.exports.originals import Originals
 from imagefeatures.settings import Settings
+from support.hostile_http import Site, response, site
 from support.pixel_tables import pictures, publish, rows_of
 
 
@@ -96,3 +100,66 @@ def test_an_image_in_an_archive_has_no_object_of_its_own(settings: Settings, tmp
     assert members(target) == {}
     assert ready.content.originals.left_out == 2
     assert ready.content.originals.named[1].startswith("gopher://x/1.jpg: it does not begin with")
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("IMAGEFEATURES_HTTP_ALLOW", "127.0.0.1")
+    with site("127.0.0.1") as made:
+        yield made
+
+
+def dataset_file(settings: Settings, http: str) -> None:
+    text = f"name: photos\nsource: {{kind: uri_list, uri: s3://lists/all.txt, http: {http}}}\n"
+    (settings.datasets / "photos.yaml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("http", "left_out", "why"),
+    [
+        (None, 0, ""),  # without a file as with one that says nothing
+        ("{}", 0, ""),
+        ("{robots_txt: true}", 2, "the robots.txt of 127.0.0.1 disallows it"),
+        ("{opt_out: [noindex]}", 2, "noindex"),
+    ],
+)
+def test_hosts_are_asked_as_the_file_of_the_dataset_says(
+    settings: Settings, tmp_path: Path, host: Site, http: str | None, left_out: int, why: str
+) -> None:
+    data = [an_image(number, "PNG") for number in range(2)]
+    host.behaviours["/robots.txt"] = response(body=b"User-agent: *\nDisallow: /\n")
+    for number in range(2):
+        host.behaviours[f"/{number}"] = response(body=data[number], headers={"X-Robots-Tag": "noindex"})
+        image_id = hashlib.sha256(data[number]).hexdigest()
+        row = rows_of([number], f"p{number}", uri=host.url(f"/{number}"), image_id=image_id, size=len(data[number]))
+        publish(settings, tmp_path, [row], f"p{number}")
+    if http is not None:
+        dataset_file(settings, http)
+    ready = export.prepare(settings, export.Request("photos", str(tmp_path / "out.tar"), what="pixels", originals=True))
+    ready.write()
+    assert [found for name, found in members(tmp_path / "out.tar").items() if name.endswith(".png")] == data[left_out:]
+    assert ready.content.originals.left_out == left_out
+    assert all(why in line for line in ready.content.originals.named)
+
+
+def test_a_host_that_asks_to_be_left_alone_is_left_alone_by_the_next_batch(settings: Settings, host: Site) -> None:
+    host.behaviours |= {f"/{number}": response(429, headers={"Retry-After": "3600"}) for number in range(2)}
+    dataset_file(settings, "{deadline_seconds: 1}")
+    originals = Originals.of_dataset(settings, "photos")
+    for number in range(2):
+        rows = rows_of([number], uri=host.url(f"/{number}")).combine_chunks().to_batches()[0]
+        assert list(originals.of(rows)) == [None]
+    assert [request.target for request in host.requests] == ["/0"]
+    assert originals.named[1].startswith(f"{host.url('/1')}: not asked for: 127.0.0.1 answered HTTP 429 and asks for ")
+    assert originals.uncounted().left_out == 0
+
+
+def test_a_public_bucket_is_read_as_one_and_a_wrong_file_is_told(settings: Settings) -> None:
+    path = settings.datasets / "photos.yaml"
+    path.write_text("name: photos\nsource: {kind: folder, uri: s3://photos/, anonymous: true}\n")
+    access = Originals.of_dataset(settings, "photos").source.access
+    assert access is not None
+    assert access.anonymous
+    path.write_text("name: photos\nsource: {kind: folder, uri: s3://photos/, anonymus: true}\n")
+    with pytest.raises(DatasetError, match=r"^photos\.yaml: source\.\S*anonymus"):
+        Originals.of_dataset(settings, "photos")

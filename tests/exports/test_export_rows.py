@@ -54,6 +54,22 @@ def test_scattered_rows_come_in_order_in_whole_batches(settings: Settings, tmp_p
     assert len(found) == 1050
 
 
+@pytest.mark.parametrize("count", [600, 1050])
+def test_rows_of_short_vectors_are_bounded_by_their_number(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Of 2 values 128 MB hold 16 million rows, whose facts would take gigabytes."""
+    monkeypatch.setattr(rows, "BATCH_ROWS", 100)
+    monkeypatch.setattr(rows, "WINDOW_ROWS", 350)
+    made: list[int] = []
+    monkeypatch.setattr(rows, "Window", lambda first, values: made.append(len(values)) or windows.Window(first, values))
+    scattered(settings, tmp_path, count, files=1 if count == 600 else 7, width=2)
+    found = rows.find(settings, "photos", {})
+    assert read_all(found)[0] == expected(settings)["uri"].to_pylist()
+    assert found.window_rows == 300
+    assert made == [300] * (count // 300) + [150] * (count % 300 > 0)
+
+
 @pytest.mark.usefixtures("small_windows")
 def test_a_file_in_order_is_read_once(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = [0, 90, 190, 250, 340, 420, 500]  # so that some are in two windows

@@ -280,3 +280,9 @@ def test_what_every_spark_session_imports_is_light() -> None:
 @pytest.mark.parametrize("module", [image_options, image_rows])
 def test_the_examples_in_its_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def test_an_origin_has_signs_of_other_alphabets_as_java_leaves_them() -> None:
+    """Java escapes blanks and control characters; joiners of emoji, soft hyphens and private signs stay."""
+    found = image_rows._as_java("file:///👩\u200d🔬\u00ad\ue000\u00a0\u3000\u2028\u2029\u0085\x7f.png")
+    assert found == "file:///👩\u200d🔬\u00ad\ue000%C2%A0%E3%80%80%E2%80%A8%E2%80%A9%C2%85%7F.png"

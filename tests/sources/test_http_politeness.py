@@ -65,6 +65,14 @@ def test_the_first_request_waits_as_if_the_shard_before_had_just_asked(host: Sit
     assert time.monotonic() - begun < 0.9  # where a redirect leads nobody has asked
 
 
+def test_a_crawl_delay_holds_from_one_shard_to_the_next(host: Site) -> None:
+    host.behaviours |= {"/robots.txt": response(body=b"User-agent: *\nCrawl-delay: 0.3\n"), "/1": X, "/2": X}
+    for path in ("/1", "/2"):
+        assert fetch([host.url(path)], options(robots_txt=True)) == [GOT]
+    moments = {request.target: request.at for request in host.requests}
+    assert moments["/2"] - moments["/1"] >= 0.3
+
+
 def test_retry_after_in_seconds_is_waited_for_by_the_whole_host(host: Site) -> None:
     host.behaviours |= {
         "/1": in_turn(response(429, headers={"Retry-After": "1"}), X),

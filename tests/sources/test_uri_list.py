@@ -56,8 +56,29 @@ def test_a_uri_that_is_never_read_is_a_row_that_says_why(uri: str, why: str) -> 
     "uri", ["s3://b-1.x/a b%20+é#1.jpg", "file:///a/b#c.jpg", "https://127.0.0.9/1.jpg", "HTTP://host"]
 )
 def test_a_uri_is_taken_as_it_stands(uri: str) -> None:
-    item = uris.named(f" {uri}\t", "file:///list.txt#3", key="k", label="fig")
+    # A blank at the end of s3:// and file:// is a part of the name: "a.jpg" and "a.jpg " are two objects.
+    blank = "" if uri.startswith(("s3://", "file://")) else "\t"
+    item = uris.named(f" {uri}{blank}", "file:///list.txt#3", key="k", label="fig")
     assert (item.uri, item.rejected, item.key, item.label) == (uri, None, "k", "fig")
+
+
+@pytest.mark.parametrize("end", [" ", "\t", "\r", "\u00a0", "\u3000"])
+def test_blanks_at_the_end_of_a_name_are_a_part_of_it(end: str) -> None:
+    for uri in ("s3://bucket/a.jpg", "file:///a.jpg"):
+        item = uris.named(f"\t{uri}{end}", "file:///list.txt#3")
+        assert (item.uri, item.rejected) == (f"{uri}{end}", None)
+
+
+def test_two_files_whose_names_differ_by_a_blank_are_two_rows(tmp_path: Path) -> None:
+    fill(tmp_path, {"a.jpg": b"one", "a.jpg ": b"other"})
+    names = [f"file://{tmp_path}/a.jpg", f"file://{tmp_path}/a.jpg "]
+    text = written(tmp_path, ("\r\n".join(names) + "\r\n \t\r\n").encode())
+    table = written(tmp_path, parquet({"uri": names}), "list.parquet")
+    for path in (text, table):
+        source = listing(path)
+        items = list(source.items())
+        assert [item.uri for item in items] == names
+        assert [found.data for found in source.fetch(items, 100) if isinstance(found, Content)] == [b"one", b"other"]
 
 
 def test_a_text_of_another_system_is_read_by_its_lines(tmp_path: Path) -> None:

@@ -22,6 +22,22 @@ from support.reading import photos_table
 WIDTH = 24
 LABELS = ("pear", "apple", None, "Äpfel, grün")
 
+FULL = """
+import resource, sys
+from imagefeatures.errors import StoreError
+from imagefeatures.exports import export
+from imagefeatures.settings import Settings
+request = export.Request("photos", sys.argv[1])
+ready = export.prepare(Settings.from_env(), request)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+for work in (ready.write, lambda: export.prepare(Settings.from_env(), request)):
+    try:
+        work()
+    except StoreError as error:
+        print(error)
+"""
+"""A program that exports features.photos: no file may be longer than 20 kB once the export is prepared."""
+
 
 def facts_of(numbers: Sequence[int], partition: str, **other: Any) -> dict[str, list[Any]]:
     """The columns of such rows but the vectors and the pixels. other: a value for all of them."""

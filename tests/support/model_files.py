@@ -69,10 +69,11 @@ def onnx(
     arrays: Mapping[str, np.ndarray] | None = None,
     initializers: bytes = b"",
     type: int = FLOAT,
+    end: str | None = None,
 ) -> bytes:
     """An ONNX model: /conv, /relu [n, 6, 20, 16], /pool [n, 6], /head [n, 3], with sides NCHW or NHWC.
 
-    It takes as many channels as the kernel among the arrays has.
+    It takes as many channels as the kernel among the arrays has. end: an operation after /head, the node /end.
     """
     arrays = arrays or weights()
     nhwc = sides[1] != arrays["kernel"].shape[1]
@@ -88,9 +89,11 @@ def onnx(
     ]  # fmt: skip
     if type != FLOAT:
         nodes.insert(0, node("Cast", "/float", ["image"], field(5, field(1, "to") + field(3, FLOAT) + field(20, 2))))
+    if end:
+        nodes.append(node(end, "/end", ["/head:0"]))
     graph = b"".join(field(1, one) for one in nodes) + field(2, "small")
     graph += b"".join(field(5, tensor(name, array)) for name, array in arrays.items()) + initializers
-    graph += field(11, value("image", sides, type)) + field(12, value("/head:0", [None, 3]))
+    graph += field(11, value("image", sides, type)) + field(12, value("/end:0" if end else "/head:0", [None, 3]))
     return field(1, 8) + field(7, graph) + field(8, field(2, 13))
 
 

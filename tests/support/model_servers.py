@@ -47,7 +47,8 @@ class ModelServer:
     """A server of one model, `birds`. All fields may be changed while it runs.
 
     shape: of its input, without the batch, as its metadata has it. datatype: UINT8, FP32 or BYTES; empty where it does
-    not say. binary: whether tensors are answered as bytes. says_version: whether answers name their version.
+    not say. binary: whether tensors are answered as bytes. says_version: whether answers name their version. beside: so
+    many values has every output but the last one, which is the model's; None: they are the model's too.
     """
 
     model: Callable[[np.ndarray], np.ndarray] = small_model
@@ -55,6 +56,7 @@ class ModelServer:
     shape: tuple[int, ...] = (*SIZE, 3)
     datatype: str = "UINT8"
     outputs: tuple[str, ...] = ("features",)
+    beside: int | None = None
     binary: bool = True
     says_version: bool = True
     metadata: bool = True
@@ -144,8 +146,11 @@ class ModelServer:
         else:
             values = np.array(given)
         vectors = self.model(values).tolist()
-        several = len(self.outputs) > 1
-        return as_json({"predictions": [dict.fromkeys(self.outputs, one) if several else one for one in vectors]})
+        if len(self.outputs) == 1:
+            return as_json({"predictions": vectors})
+        others = None if self.beside is None else [index / 7 for index in range(self.beside)]
+        several = (dict.fromkeys(self.outputs[:-1], others or one) | {self.outputs[-1]: one} for one in vectors)
+        return as_json({"predictions": list(several)})
 
 
 def as_json(content: Any, status: int = 200, **headers: str) -> Reply:

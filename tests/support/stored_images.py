@@ -47,7 +47,8 @@ def png(colour: int, depth: int, chunks: dict[bytes, bytes], seed: int = 0) -> b
 def alike(count: int) -> dict[str, bytes]:
     """So many files that both read alike, by name: first BMPs of all kinds, the rest PNGs of all kinds."""
     files = {f"{number:03d}.bmp": bmp.bytes() for number, bmp in enumerate(filter(_both_read, every_bmp()))}
-    files |= {f"pil {mode}.bmp": encoded(Image.fromarray(picture()).convert(mode), "BMP") for mode in ("1", "L", "RGB")}
+    for mode in ("1", "L", "RGB"):  # by names that Java writes in its own way
+        files[f"pil 👩\u200d🔬\u00a0{mode}.bmp"] = encoded(Image.fromarray(picture()).convert(mode), "BMP")
     kinds = 0
     while len(files) < count:
         files[f"{kinds:03d}.png"] = png(*ALIKE[kinds % len(ALIKE)], seed=kinds)

@@ -21,6 +21,7 @@ from imagefeatures.models.own.describe import (
     Facts,
     check_normalize,
     check_scale,
+    cut_of,
     input_shape,
     layout_of,
     width_of,
@@ -82,6 +83,8 @@ def answer(request: Request, place: Path) -> Result:
     """Raises ModelMismatch saying what is wrong, without the file's name."""
     graph = _open(request, place)
     described: Described = graph.describe()
+    if not described.candidates:
+        raise ModelMismatch("it has no place to cut: nothing in it gives a vector or a picture for each image")
     if request.spec:
         check_scale(described.input, request.spec.scale, request.spec.input_type)
         return Result(made=_make(graph, request.spec, place / MADE))
@@ -92,7 +95,7 @@ def answer(request: Request, place: Path) -> Result:
     layout = layout_of(model, described.input, count)
     shape = input_shape(model, described.input, layout, count)
     check_normalize(model.scale, count)
-    cut = model.cut or described.output
+    cut = cut_of(model, described)
     found, axes = graph.shape_of(cut, shape, layout)
     pooling, width = width_of(found, model, axes)
     return Result(

@@ -33,7 +33,7 @@ class Candidate(BaseModel):
 
 
 class Described(BaseModel):
-    """A model's file. output: the candidate that is the model's own output."""
+    """A model's file. output: the candidate that is the model's own output; empty where none of them is."""
 
     input: Input
     candidates: list[Candidate]
@@ -163,6 +163,22 @@ def width_of(shape: Sequence[int], model: OwnModel, axes: Sequence[int]) -> tupl
 
 MOST_WIDTH = 65_536
 """The longest vector: a shard of 512 of them has 134 MB."""
+
+
+def cut_of(model: OwnModel, described: Described) -> str:
+    """Where the model is cut. Raises ModelMismatch when the dataset file does not say it and the file cannot."""
+    if cut := model.cut or described.output:
+        return cut
+    raise ModelMismatch(
+        "cut: is required, as the model's own output is no vector or picture with a known number of sides; "
+        "imagefeatures model inspect lists the names"
+    )
+
+
+def check_one_image(cut: str, shape: Sequence[int]) -> None:
+    """Raise ModelMismatch for a cut whose output does not begin with the number of images. shape: for one image."""
+    if shape[0] != 1:
+        raise ModelMismatch(f"cut: {cut} gives {list(shape)} for one image, where the first must be 1; choose another")
 
 
 def check_cut(name: str, known: Collection[str]) -> None:

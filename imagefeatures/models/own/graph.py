@@ -18,7 +18,7 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import reference
 from imagefeatures.models.engines import openvino as engine
 from imagefeatures.models.own import protobuf
-from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut
+from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut, check_one_image
 from imagefeatures.models.spec import ModelSpec
 
 FRONT_ENDS = {"onnx": "onnx", "tflite": "tflite", "savedmodel": "tf", "openvino": "ir"}
@@ -75,8 +75,7 @@ class Graph:
         if shape.is_dynamic:
             raise ModelMismatch(f"cut: the shape of {cut} is not known before it is computed; choose another")
         sides = list(shape.to_shape())
-        if sides[0] != 1:
-            raise ModelMismatch(f"cut: {cut} gives {sides} for one image, where the first must be 1; choose another")
+        check_one_image(cut, sides)
         return sides, spatial_axes(sides, input_shape, layout) if len(sides) in (3, 4) else ()
 
     def build(self, spec: ModelSpec) -> tuple[dict[str, bytes], np.ndarray]:
@@ -110,7 +109,10 @@ def _distortion(sides: Sequence[int], input_shape: Sequence[int]) -> float:
 
 
 def _read(path: Path, format: str) -> tuple[Any, dict[str, Any], str]:
-    """The openvino.Model, the outputs of its nodes by name, and the name of the model's own first output."""
+    """The openvino.Model, the outputs of its nodes by name, and the name of the model's own first output.
+
+    The last is empty where the own output is none of them: no earlier node may stand for it.
+    """
     front_end = _front_end(format)
     model = front_end.convert(front_end.load(str(path)))
     outputs: dict[str, Any] = {}
@@ -125,8 +127,7 @@ def _read(path: Path, format: str) -> tuple[Any, dict[str, Any], str]:
         if made in outputs:
             outputs.setdefault(name, outputs[made])
     last = model.output(0).get_node().input_value(0)
-    same = (name for name, output in outputs.items() if _is_same(output, last))
-    return model, outputs, next(same, next(reversed(outputs), ""))
+    return model, outputs, next((name for name, output in outputs.items() if _is_same(output, last)), "")
 
 
 def _names(op: Any, output: Any, format: str) -> list[str]:
@@ -162,7 +163,8 @@ def _tflite(path: Path) -> tuple[Any, dict[str, Any], str]:
     model = front_end.convert(loaded)
     outputs = {output.any_name: output.get_node().input_value(0) for output in model.outputs}
     named = {name: outputs[name] for name in names if outputs[name].partial_shape.rank.get_length() > 1}
-    return model, named, decoded.output(0).any_name
+    own = decoded.output(0).any_name
+    return model, named, own if own in named else ""
 
 
 def _front_end(format: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.models.engines import openvino
 from imagefeatures.models.hdf5 import Arrays
 from imagefeatures.models.own import keras_arrays, keras_config
-from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut
+from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut, check_one_image
 from imagefeatures.models.own.files import MOST_BYTES
 from imagefeatures.models.spec import Format, ModelSpec
 
@@ -47,16 +48,12 @@ class KerasGraph:
 
     def describe(self) -> Described:
         """What the file says of its input and of where it can be cut."""
-        given = self.model.inputs[0]
-        candidates = [
-            Candidate(name=name, shape=list(output.shape))
-            for name, output in _outputs(self.model).items()
-            if output is not given and len(output.shape) > 1
-        ]
+        given, own = self.model.inputs[0], self.model.outputs[0]
+        outputs = _outputs(self.model)
         return Described(
             input=Input(name=given.name, shape=list(given.shape), type=str(given.dtype)),
-            candidates=candidates,
-            output=candidates[-1].name,
+            candidates=[Candidate(name=name, shape=list(output.shape)) for name, output in outputs.items()],
+            output=next((name for name, output in outputs.items() if output is own), ""),
         )
 
     def shape_of(self, cut: str, input_shape: Sequence[int], layout: str) -> tuple[list[int], tuple[int, ...]]:
@@ -64,6 +61,7 @@ class KerasGraph:
         shape = self._cut(cut, input_shape).compute_output_shape((1, *input_shape))
         if None in shape:
             raise ModelMismatch(f"cut: the shape of {cut} is not known before it is computed; choose another")
+        check_one_image(cut, shape)
         return list(shape), tuple(range(1, len(shape) - 1))
 
     def build(self, spec: ModelSpec) -> tuple[dict[str, bytes], np.ndarray]:
@@ -85,6 +83,8 @@ class KerasGraph:
 
         outputs = _outputs(self.model)
         check_cut(name, outputs)
+        if (dtype := str(outputs[name].dtype)) != "float32":  # an operation may cast, round or compare
+            raise ModelMismatch(f"cut: {name} gives {dtype}, and a vector needs float32")
         return keras.Model(self.model.inputs[0], outputs[name])
 
 
@@ -176,17 +176,22 @@ def _check_weights(model: Any) -> None:
 
 
 def _outputs(model: Any) -> dict[str, Any]:
-    """The output of each layer in this model's graph, by the layer's name, of those that are called once there.
+    """The output of each layer and operation in this model's graph, by its name, from the input to the end.
 
-    `layer.output` is that of the layer's first call. Of a model inside the model that is its own graph.
+    Of one that is called often there, or gives several outputs, only the model's own output has the name: the others
+    have none. What has no sides beside the number of images is no place to cut, nor is the input.
     """
     graph = getattr(model, "_functional", None) or model  # a Sequential has a graph inside
-    called = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
-    outputs = {}
-    for layer in model.layers:
-        nodes = [node for node in layer._inbound_nodes if id(node) in called]
-        if len(nodes) == 1 and len(nodes[0].outputs) == 1:
-            outputs[layer.name] = nodes[0].outputs[0]
+    order = {id(operation): place for place, operation in enumerate(graph.operations)}
+    calls = [(depth, node) for depth, nodes in graph._nodes_by_depth.items() for node in nodes]
+    often = Counter(id(node.operation) for _, node in calls)
+    outputs: dict[str, Any] = {}
+    # By the depth of the call: an operation that is called often lies in the graph's order where it is called first.
+    for _, node in sorted(calls, key=lambda call: (-call[0], order[id(call[1].operation)])):
+        only = often[id(node.operation)] == 1 and len(node.outputs) == 1
+        found = [output for output in node.outputs if only or output is model.outputs[0]]
+        if found and not node.is_input and len(found[0].shape) > 1:
+            outputs[node.operation.name] = found[0]
     return outputs
 
 

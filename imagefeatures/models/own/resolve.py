@@ -26,7 +26,7 @@ from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.preprocessing.bands import Channels
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same file and fields give another spec than before."""
 
 

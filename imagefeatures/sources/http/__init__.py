@@ -22,20 +22,24 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from imagefeatures.errors import Rejected, SettingsError
+from imagefeatures.sources.http.hosts import Known
 from imagefeatures.sources.http.options import HttpOptions, Response
 from imagefeatures.sources.http.urls import host_of
 from imagefeatures.sources.item import Item
 
-__all__ = ["HttpOptions", "Response", "check_installed", "fetch_all", "host_of"]
+__all__ = ["HttpOptions", "Known", "Response", "check_installed", "fetch_all", "host_of"]
 
 
-def fetch_all(items: Sequence[Item], most_bytes: int, options: HttpOptions) -> Iterator[Response | Rejected]:
+def fetch_all(
+    items: Sequence[Item], most_bytes: int, options: HttpOptions, known: Known | None = None
+) -> Iterator[Response | Rejected]:
     """Fetch the URL of each item, in order. One thread; at most 64 requests at a time.
 
     items: their `uri` is an http:// or https:// URL. An `etag`, as an earlier Response had it, is sent, so that an
     unchanged object costs no bytes. most_bytes: the largest body, in bytes, also after decompression. A host's limits
     hold in this call: a host's URLs are not fetched by two at a time (imagefeatures.lanes), and by the next one as if
-    the one before had just asked.
+    the one before had just asked. known: of the call before, with the same options, where it goes on: what a host's
+    robots.txt says, how long it is to be left alone, and whether it was given up.
 
     At most 128 MiB and four bodies more are held at a time. Raises SettingsError where the client is not installed, or
     a variable is wrong.
@@ -43,7 +47,7 @@ def fetch_all(items: Sequence[Item], most_bytes: int, options: HttpOptions) -> I
     check_installed(options)
     from imagefeatures.sources.http.fetch import Fetch
 
-    return Fetch(items, most_bytes, options).run()
+    return Fetch(items, most_bytes, options, known).run()
 
 
 def check_installed(options: HttpOptions | None = None) -> None:

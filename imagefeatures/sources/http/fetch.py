@@ -14,7 +14,7 @@ from imagefeatures import settings
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources.http import headers, urls
-from imagefeatures.sources.http.hosts import Host
+from imagefeatures.sources.http.hosts import Host, Known
 from imagefeatures.sources.http.jobs import Again, Evicted, Job, Memory, Moved, OtherVersion, Outcome, Undecodable
 from imagefeatures.sources.http.loop import Loop
 from imagefeatures.sources.http.options import HttpOptions, Response
@@ -36,7 +36,10 @@ _random = secrets.SystemRandom()
 class Fetch:
     """Fetches the items of one shard; used once. Arguments as in `http.fetch_all`."""
 
-    def __init__(self, items: Sequence[Item], most_bytes: int, options: HttpOptions) -> None:
+    def __init__(
+        self, items: Sequence[Item], most_bytes: int, options: HttpOptions, known: Known | None = None
+    ) -> None:
+        known = known or Known()
         self._items = items
         self._options = options
         self._memory = Memory()
@@ -44,14 +47,16 @@ class Fetch:
             options, most_bytes, self._memory, settings.http_allow(), settings.ca_bundle() or certifi.where(),
             _user_agent(options.contact),
         )  # fmt: skip
-        self._hosts: dict[str, Host] = {}
+        self._hosts = known.hosts
+        for host in self._hosts.values():
+            host.begin_anew()
         self._due: list[tuple[float, int, str]] = []  # when a host may be asked, the index of its next job, its name
         self._later: list[tuple[float, int, Job]] = []  # when a job is tried again
         self._active: dict[int, Transfer] = {}
         self._free: list[Transfer] = []
         self._transfers: dict[object, Transfer] = {}  # by their handle
         self._held_up: list[Host] = []  # by memory
-        self._robots: dict[str, Robots] = {}  # by origin
+        self._robots = known.robots
         self._asking: dict[str, list[Job]] = {}  # by origin, what waits for its robots.txt
         self._begun: dict[int, Job] = {}  # those that have a deadline
         self._results: dict[int, Response | Rejected] = {}
@@ -142,6 +147,8 @@ class Fetch:
             why = f"the robots.txt of {host.name} asks for {robots.crawl_delay:,.0f} s between requests; {limit}"
             host.lost = Rejected(Reason.RATE_LIMITED, why)
         host.interval = max(host.interval, robots.crawl_delay)
+        if robots.crawl_delay:  # robots.txt itself was a request, and the shard before this one may have asked just now
+            host.pause(time.monotonic() + host.interval)
         if isinstance(found, Response):
             self._memory.held -= len(found.data)
         for waiting in self._asking.pop(job.robots_of):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources.http.jobs import Job
+
+if TYPE_CHECKING:
+    from imagefeatures.sources.http.robots import Robots
 
 LOST_AFTER = 20
 """So many URLs of a host in a row without an answer, and its other URLs are not asked for.
@@ -36,6 +40,11 @@ class Host:
     _active: int = 0
     _unanswered: int = 0
     _waiting: list[tuple[int, int, Job]] = field(default_factory=list)
+
+    def begin_anew(self) -> None:
+        """Forget the jobs of an earlier fetch, and keep what is known of the host."""
+        self.scheduled, self._active = False, 0
+        self._waiting.clear()
 
     def add(self, job: Job) -> None:
         heapq.heappush(self._waiting, (job.index, id(job), job))
@@ -79,3 +88,11 @@ class Host:
         """Every job that waits, taken out."""
         while self._waiting:
             yield heapq.heappop(self._waiting)[2]
+
+
+@dataclass(slots=True)
+class Known:
+    """What one fetch leaves to the next. hosts: by name. robots: the rules of each origin."""
+
+    hosts: dict[str, Host] = field(default_factory=dict)
+    robots: dict[str, Robots] = field(default_factory=dict)

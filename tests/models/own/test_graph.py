@@ -115,6 +115,18 @@ def test_the_last_node_is_known_by_its_own_name_too(tmp_path: Path) -> None:
     assert facts(tmp_path, model_files.onnx(), cut="/head").width == 3
 
 
+@pytest.mark.parametrize("count", [None, 1])
+def test_no_earlier_node_stands_for_an_own_output_that_is_no_vector(tmp_path: Path, count: int | None) -> None:
+    """Squeeze takes the number of images away too: of one image it gives [3], of an open number nobody knows what."""
+    data = model_files.onnx((count, 3, HEIGHT, WIDTH), end="Squeeze")
+    described = graph(tmp_path, data).describe()
+    assert described.output == ""
+    assert described.candidates[-1].name == "/head"
+    with pytest.raises(ModelMismatch, match=r"^cut: is required, as the model's own output is no vector .* the names$"):
+        facts(tmp_path, data)
+    assert facts(tmp_path, data, cut="/head").width == 3
+
+
 @pytest.mark.parametrize("type", ["u8", "uint8", "i32"])
 def test_scaled_values_do_not_fit_an_input_of_whole_numbers(type: str) -> None:
     given = Input(name="x", shape=[None, 40, 32, 3], type=type)

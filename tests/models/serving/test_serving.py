@@ -69,6 +69,13 @@ def test_one_of_several_outputs_is_chosen(server: ModelServer, loaded: Load) -> 
         assert loaded(protocol, cut="features").features(pictures(2)).shape == (2, 6)
 
 
+def test_outputs_beside_the_chosen_one_may_be_longer(server: ModelServer, loaded: Load) -> None:
+    """TensorFlow Serving sends all of them: 16 times 1,000 logits are more than 128 values of each picture."""
+    server.outputs, server.beside = ("logits", "features"), 1000
+    server.model = lambda values: np.tile(small_model(values), 22)[:, :128]
+    assert np.abs(loaded("tensorflow", cut="features").features(pictures(16)) - server.model(pictures(16))).max() < 1e-4
+
+
 def test_requests_under_way_are_bounded_and_batches_have_the_size_that_was_said(
     server: ModelServer, loaded: Load
 ) -> None:
