@@ -131,6 +131,20 @@ def test_a_run_that_had_fetched_it_before_is_not_published(place: Planted, monke
         register.register(run.layout.run_file, place.settings)
 
 
+@pytest.mark.long
+def test_the_files_of_a_dropped_table_are_named(place: Planted) -> None:
+    settings, needles = place.settings, place.needles()
+    with tables.open_catalog(settings) as catalog:
+        catalog.drop_table(("features", "birds_pixels"))  # which leaves its files
+    (report,) = work.forget(request(place.targets), "ada", settings)
+    left = {line.partition(": ")[0] for line in place.found(needles)}
+    assert {name.rpartition("/data/")[0] for name in left} == {"warehouse/features/birds_pixels"}
+    warehouse = f"{settings.lake}/warehouse/"
+    assert {f"{settings.lake}/{name}" for name in left} == {uri for uri in report.foreign if uri.startswith(warehouse)}
+    assert report.unreadable == set()
+    assert "features.birds_pixels" not in report.tables
+
+
 def test_what_killed_processes_had_begun_to_write_goes_too_however_young(settings: Settings) -> None:
     lake = Path(settings.lake.removeprefix("file://"))
     folders = ("staging/birds/d/r/ingest", "quarantine/birds/d/CORRUPT", "forgotten/pending", "forgotten/list")
