@@ -122,13 +122,18 @@ def test_a_uri_stands_for_the_images_that_it_was_and_for_itself(place: Planted) 
 
 @pytest.mark.long
 def test_a_run_that_had_fetched_it_before_is_not_published(place: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = place.ready("birds", DAYS[2], shard_images=5)
+    run = place.ready("birds", DAYS[1], shard_images=5)
     with monkeypatch.context() as patched:  # as if its shard were written a moment after the search
         patched.setattr(places, "unfinished_runs", lambda *_: [])
+        patched.setattr(places, "kept_rejects", lambda *_: [])
         patched.setattr(purge, "find", lambda *_: purge.Found())
         work.forget(request(place.targets), "ada", place.settings)
+    kept = f"quarantine/birds/{DAYS[1]}/"
+    assert any(run.run_id in name and name.startswith("warehouse/") for name, _ in place.stored())
+    assert any(name.startswith(kept) for name, _ in place.stored())
     with pytest.raises(AuditFailed, match="holds an image that was forgotten after its fetch; start a new run"):
         register.register(run.layout.run_file, place.settings)
+    assert [name for name, _ in place.stored() if run.run_id in name or name.startswith(kept)] == []
 
 
 @pytest.mark.long
