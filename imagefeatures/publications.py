@@ -24,6 +24,7 @@ import pyarrow as pa
 from imagefeatures import layout, names, precedence, schemas, sealed, storage
 from imagefeatures.catalog import pixel_tables, records, room, statistics, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
+from imagefeatures.forget import meanwhile
 from imagefeatures.layout import Layout
 from imagefeatures.maps import stored as maps
 from imagefeatures.pixels import PixelFormat
@@ -81,20 +82,25 @@ class Publication:
         return started
 
 
-def publish(publication: Publication, catalog: Catalog, settings: Settings) -> None:
+def publish(publication: Publication, catalog: Catalog, settings: Settings, forgotten: str | None = None) -> None:
     """Swap a run into its tables, until all of them hold one and the same run.
 
     Each swap is atomic, but all together are not: two runs that publish the same partition at the same time
     could leave the quarantine of one beside the features of the other. The run that checks last sees that, and
     publishes again. Raises OlderRun, with its rows taken back, when a later run's row is, or comes, into features.runs,
     or, of a re-drive, the row of any run but the one that it replaces; StoreRefused, with nothing changed, where a
-    local lake has no room for it.
+    local lake has no room for it. forgotten: `deny.state` before its rows were looked at; where it has changed, or a
+    file is gone, StoreError is raised, with nothing changed.
     """
     opened = _opened(publication, catalog, settings)
     room.check(opened.values(), publication.quarantine.nbytes, settings)
+    begun = storage.exists(publication.layout.publication)  # by an earlier attempt: requests have seen it ever since
     storage.write(publication.layout.publication, _written_down(publication))
     with locked(publication.layout.publication):
-        _refuse_deleted(publication)
+        files = [uri for of_table in publication.files.values() for uri in of_table]
+        if why := meanwhile.refusal(settings.lake, None if begun else forgotten, files):
+            forget(publication.layout)
+            raise StoreError(why)
         with taken_back(publication.layout, publication.files, catalog, settings, publication.replaces):
             _swap(publication, opened, catalog)
         forget(publication.layout)
@@ -190,16 +196,6 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         forget(run)
 
 
-def _refuse_deleted(publication: Publication) -> None:
-    """Raise StoreError, with nothing changed, where a file is gone: `forget` deletes those that hold an image.
-
-    It spares the files of what is written down, so none goes after this.
-    """
-    uris = [uri for of_table in publication.files.values() for uri in of_table]
-    for uri, found in zip(uris, storage.stat_all(uris), strict=True):
-        if isinstance(found, Exception):
-            forget(publication.layout)
-            raise StoreError(f"{uri}: was deleted before it was published, as `forget` does; try again")
 
 
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:

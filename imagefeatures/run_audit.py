@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,18 +12,26 @@ import pyarrow as pa
 
 from imagefeatures import manifest, schemas, shards
 from imagefeatures.errors import AuditFailed
-from imagefeatures.forget import deny
+from imagefeatures.forget import deny, fetched
 from imagefeatures.forget.deny import DenyList
 from imagefeatures.outputs import Output
 from imagefeatures.plan import Run
 from imagefeatures.reasons import printable, without_secrets
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.shards import Receipt, StagedFile, Totals
-from imagefeatures.steps import FEATURIZE, RESIZE, SPARK_STEPS, VALIDATE, equal_bytes
+from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, SPARK_STEPS, VALIDATE, equal_bytes
 from imagefeatures.steps.equal_bytes import Moved
 
 JOINED_TABLES = 64
 """So many shards' rejected rows are made one table: a table of five rows takes 10 kB."""
+
+
+class HoldsForgotten(AuditFailed):
+    """A run holds images that were forgotten after their fetch. image_ids: theirs."""
+
+    def __init__(self, text: str, image_ids: frozenset[str] = frozenset()) -> None:
+        super().__init__(text)
+        self.image_ids = image_ids
 
 
 @dataclass
@@ -46,13 +54,17 @@ class Audit:
 
 
 def audit_run(run: Run) -> Audit:
-    """Add up a run, object by object, one shard in memory at a time. Raises AuditFailed with the first disagreement."""
+    """Add up a run, object by object, one shard in memory at a time.
+
+    Raises AuditFailed with the first disagreement, and HoldsForgotten before any.
+    """
     listing = manifest.read_listing(run)
     receipts = {step: {r.shard: r for r in shards.read_receipts(run.layout, step)} for step in SPARK_STEPS}
     for step, of_shard in receipts.items():
         if missing := set(range(listing.shards)) - set(of_shard):
             raise AuditFailed(f"{step}: no receipt for {len(missing)} of {listing.shards} shards, first {min(missing)}")
-    forgotten = deny.read(run.lake)
+    if forgotten := deny.read(run.lake):
+        _refuse_forgotten(run, receipts[INGEST].values(), forgotten)
     audit = Audit(passed_over=listing.passed_over, files={table: [] for table in run.tables})
     uris, joined = HashedTexts(), 0
     moves, unbalanced = equal_bytes.moves_of(run), 0
@@ -63,8 +75,6 @@ def audit_run(run: Run) -> Audit:
         unbalanced += sum(map(hash, moved.taken)) - sum(map(hash, moved.given))
         own = {step: receipts[step][shard] for step in SPARK_STEPS}
         _audit_shard(run, shard, listed, own, moved, audit)
-        if forgotten:
-            _refuse_forgotten(run, own, forgotten)
         if len(audit.rejected) - joined >= JOINED_TABLES:
             audit.rejected[joined:] = [pa.concat_tables(audit.rejected[joined:]).combine_chunks()]
             joined += 1
@@ -118,12 +128,14 @@ def _audit_shard(
             audit.files[output.table].append(features.own.uri)
 
 
-def _refuse_forgotten(run: Run, receipts: Mapping[str, Receipt], forgotten: DenyList) -> None:
-    """Raise AuditFailed for an image that was forgotten after the run had fetched it."""
-    features = [one.own for one in receipts[FEATURIZE].outputs]
-    for file in (*features, *(receipt.rejected for receipt in receipts.values() if receipt.rejected)):
-        if any(map(forgotten.has_image, shards.read_staged(file, ["image_id"])["image_id"].to_pylist())):
-            raise AuditFailed(f"run {run.run_id} holds an image that was forgotten after its fetch; start a new run")
+def _refuse_forgotten(run: Run, ingested: Iterable[Receipt], forgotten: DenyList) -> None:
+    """Raise HoldsForgotten for images, and objects of URIs, that were forgotten after the run had fetched them."""
+    held = {image_id for receipt in ingested for image_id in fetched.held(receipt, forgotten)}
+    if held:
+        raise HoldsForgotten(
+            f"run {run.run_id} holds an image that was forgotten after its fetch; start a new run",
+            frozenset(image_id for image_id in held if image_id),
+        )
 
 
 def _checked_uris(run: Run, output: Output, file: StagedFile) -> Iterator[str]:

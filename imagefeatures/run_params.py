@@ -33,14 +33,16 @@ TUNING: JsonDict = {"section": "Tuning"}
 def _some_lines(uris: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if uris is None:
         return None
-    # A form's lines may be blank, and end as Windows ends them. A key may end in a blank, so nothing else is taken off.
-    if not (given := tuple(uri.strip("\r\n") for uri in uris if uri.strip())):
+    # A form's lines may be blank, and end as Windows ends them. Blanks at the end of one may be a part of the key, or have
+    # been copied with it: both are looked for.
+    lines = (uri.lstrip().rstrip("\r\n") for uri in uris if uri.strip())
+    if not (given := tuple(dict.fromkeys(uri for line in lines for uri in (line, line.rstrip())))):
         raise ValueError("must name an object; where the field is left out, every one is taken")
     return given
 
 
 def _image_ids(image_ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    given = tuple(image_id.strip().lower() for image_id in _some_lines(image_ids) or ())
+    given = tuple(dict.fromkeys(image_id.strip().lower() for image_id in _some_lines(image_ids) or ()))
     for image_id in given:
         if not re.fullmatch("[0-9a-f]{64}", image_id):
             raise ValueError(f"{image_id!r} is no SHA-256 of 64 hexadecimal digits")

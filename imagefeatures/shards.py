@@ -20,6 +20,7 @@ import pyarrow as pa
 from imagefeatures import schemas, storage
 from imagefeatures.blobs import read_staged
 from imagefeatures.errors import AuditFailed, Rejected
+from imagefeatures.forget import deny
 from imagefeatures.layout import Layout, shard_of_receipt
 from imagefeatures.reasons import printable
 from imagefeatures.staged import StagedFile, write_parquet
@@ -122,14 +123,19 @@ class ShardWork:
         """Reject one object.
 
         row: at least its uri; the others of schemas.IDENTITY where known. data: its bytes, if the caller
-        has them; they are kept in the lake when the dataset asks for that.
+        has them; they are kept in the lake when the dataset asks for that, unless they are forgotten.
         """
         rejected = {name: row.get(name) for name in schemas.IDENTITY}
         self._rejected.append(
             {**rejected, "step": self.step, "reason": str(why.reason), "detail": printable(why.detail)}
         )
         if data and self.keep_rejected:
-            storage.write(self.layout.rejected_bytes(str(why.reason), str(row["image_id"])), data)
+            image_id = str(row["image_id"])
+            uri = self.layout.rejected_bytes(str(why.reason), image_id)
+            storage.write(uri, data)
+            # Only now: `forget` puts an image on the list, and then looks for its bytes.
+            if deny.read(self.layout.lake).has_image(image_id):
+                storage.delete(uri)
 
     def finish(
         self,

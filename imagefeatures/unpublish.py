@@ -23,6 +23,7 @@ from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.standing import Standing
 from imagefeatures.columns import rows_of_image
 from imagefeatures.errors import ParamsError
+from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.plan import new_run_id
 from imagefeatures.publications import Publication
@@ -93,6 +94,7 @@ def withdraw(
         row: dict[str, Any] | None = tables.published(catalog, settings, dataset, partition)
         if row is None:
             return None
+        forgotten = deny.state(settings.lake)  # before the rows are read that stay
         layout = Layout(settings.lake, dataset, partition, new_run_id(now))
         part = _Part(catalog, settings, layout, params.uris)
         if params.uris is not None and not part.holds_any():
@@ -120,7 +122,7 @@ def withdraw(
                 withdrawal=pa.Table.from_pylist([told], schema=schemas.WITHDRAWALS),
             )
             before = statistics.rows_of(catalog, dataset, [partition], statistics.KEPT)
-            publications.publish(publication, catalog, settings)
+            publications.publish(publication, catalog, settings, forgotten)
             try:
                 record.renew(dataset, partition, before, settings)
             except Exception as error:  # the rows are taken back

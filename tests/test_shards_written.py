@@ -12,6 +12,7 @@ import pytest
 from imagefeatures import staged, storage
 from imagefeatures.blobs import write_blobs
 from imagefeatures.errors import Rejected, StoreError
+from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Further, ShardWork, read_receipt, read_staged
@@ -81,6 +82,14 @@ def test_rejected_bytes_are_kept_where_there_are_any_and_the_dataset_says_so(
     work.reject({"uri": "a", "image_id": "i"}, Rejected(Reason.CORRUPT, "why"), data)
     kept = [path.read_bytes() for path in tmp_path.rglob("quarantine/**/*") if path.is_file()]
     assert kept == ([data] if keep and data else [])
+
+
+def test_rejected_bytes_of_a_forgotten_image_are_not_kept(layout: Layout, tmp_path: Path) -> None:
+    deny.add(layout.lake, "one", ["i"], [])
+    work = ShardWork(layout, STEP, 0, True)
+    for image_id in "ij":
+        work.reject({"uri": "a", "image_id": image_id}, Rejected(Reason.CORRUPT, "why"), b"x")
+    assert [path.name for path in tmp_path.rglob("quarantine/**/*") if path.is_file()] == ["j"]
 
 
 def test_only_what_has_rows_has_a_file(layout: Layout) -> None:

@@ -1,17 +1,42 @@
-"""A table of features is of one dataset: a dataset's name may be that of another one's further model."""
+"""Whose a table is: this package's, or somebody's own in its namespaces.
+
+A table of features is of one dataset: a dataset's name may be that of another one's further model.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.table import Table
 
 from imagefeatures import names
+from imagefeatures.catalog import tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.filters import one_of
 from imagefeatures.errors import DatasetError
+
+OWN_PROPERTIES = "imagefeatures."
+"""The beginning of the properties that a table gets when this package opens it."""
+
+
+@in_one_line
+def listed(catalog: Catalog) -> list[tuple[str, str]]:
+    """(namespace, name) of each table in this package's namespaces, in order; somebody's own are among them."""
+    found: list[tuple[str, str]] = []
+    for namespace in names.NAMESPACES:
+        with contextlib.suppress(NoSuchNamespaceError):
+            found += sorted((namespace, table[-1]) for table in catalog.list_tables(namespace))
+    return found
+
+
+def is_ours(table: Table) -> bool:
+    """Whether this package has opened a table or committed to it. Others in its namespaces are somebody's own."""
+    signed = any(snapshot.summary and snapshot.summary[tags.SIGNATURE] for snapshot in table.snapshots())
+    return signed or any(name.startswith(OWN_PROPERTIES) for name in table.properties)
 
 
 @in_one_line

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchNamespaceError
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from imagefeatures import layout, names, read, schemas, storage
-from imagefeatures.catalog import attempts, guards, pixel_tables, retention, tables, tags
+from imagefeatures.catalog import attempts, guards, owners, pixel_tables, retention, tables, tags
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import checksums_of, is_checksums, plain_uri
 from imagefeatures.catalog.filters import equal
@@ -36,6 +36,12 @@ from imagefeatures.storage.object_reader import ObjectReader
 from imagefeatures.storage.objects import StoredObject
 
 UNREADABLE = (StoreRefused, pa.ArrowException, OSError)
+
+WITHOUT_IMAGES = {
+    *((names.NAMESPACE, name) for name in names.SHARED if name != names.QUARANTINE),
+    (names.LEARNING, names.EVALUATIONS),
+}
+"""The tables of this package whose rows are of no images."""
 
 
 @dataclass
@@ -52,9 +58,10 @@ class Found:
     def rows(self, wanted: Wanted, columns: tuple[str, ...]) -> Iterator[pa.Table]:
         """The wanted rows of these files, in those of the columns that a file has."""
         for uri, size in self.files.items():
-            for _, batch in read.file_batches(uri, size, (*wanted.columns, *columns)):
-                if (rows := pa.Table.from_batches([batch]).filter(wanted.mask(batch))).num_rows:
-                    yield rows
+            with contextlib.suppress(storage.ObjectMissing):  # a clean-up was first
+                for _, batch in read.file_batches(uri, size, (*wanted.columns, *columns)):
+                    if (rows := pa.Table.from_batches([batch]).filter(wanted.mask(batch))).num_rows:
+                        yield rows
 
 
 @dataclass(frozen=True)
@@ -67,23 +74,30 @@ class Purged:
     snapshots: int = 0
 
 
+@in_one_line
 def holding_tables(catalog: Catalog) -> list[Table]:
-    """The tables whose rows are of images, of both namespaces."""
-    others = {(names.NAMESPACE, name) for name in {*names.SHARED} - {names.QUARANTINE}}
-    evaluations = (names.LEARNING, names.EVALUATIONS)
-    there = []
-    for namespace in (names.NAMESPACE, names.LEARNING):
-        with contextlib.suppress(NoSuchNamespaceError):
-            there += [(namespace, table[-1]) for table in catalog.list_tables(namespace)]
-    found = [catalog.load_table(table) for table in sorted({*there} - {evaluations})]
-    return [table for table in found if table.name() not in others or guards.is_datasets(table)]
+    """The tables of this package whose rows are of images, of both namespaces."""
+    found = []
+    for identifier in owners.listed(catalog):
+        if identifier == (names.LEARNING, names.EVALUATIONS):
+            continue
+        with contextlib.suppress(NoSuchTableError):  # somebody has dropped it meanwhile
+            table = catalog.load_table(identifier)
+            if owners.is_ours(table) and (identifier not in WITHOUT_IMAGES or guards.is_datasets(table)):
+                found.append(table)
+    return found
 
 
 def data_files(table: Table, lake: str) -> Iterator[StoredObject]:
     """The files in the table's folder that may hold rows, whether or not a snapshot names them."""
     namespace, name = table.name()
     stored = storage.list_objects(f"{layout.table_folder(lake, name, namespace)}/data")
-    return (one for one in stored if not is_checksums(one.uri))
+    return (one for one in stored if may_hold_rows(one))
+
+
+def may_hold_rows(stored: StoredObject) -> bool:
+    """Whether a file in a table's folder of data may hold rows: one without bytes, as stores mark folders, does not."""
+    return stored.size > 0 and not is_checksums(stored.uri)
 
 
 @in_one_line

@@ -13,12 +13,15 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagefeatures import sealed, storage
 from imagefeatures.errors import AuditFailed, Rejected
 from imagefeatures.layout import forgotten_folder
 from imagefeatures.reasons import Reason
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WHY = Rejected(Reason.FORGOTTEN, "it is on the lake's list of images that are forgotten")
 
@@ -40,6 +43,19 @@ class DenyList:
 
     def has_uri(self, uri: str) -> bool:
         return self._has(URI, uri)
+
+    def held(self, rows: pa.Table) -> set[str | None]:
+        """The image_id of each row of an image or a URI on the list, but of those that are rejected for it.
+
+        rows: with image_id, uri and, of rejected objects, reason. An image_id is null where nothing was fetched.
+        """
+        columns = [rows[name].to_pylist() for name in ("image_id", "uri")]
+        reasons = rows["reason"].to_pylist() if "reason" in rows.column_names else [None] * rows.num_rows
+        return {
+            image_id
+            for image_id, uri, reason in zip(*columns, reasons, strict=True)
+            if reason != WHY.reason and (self.has_image(image_id) or self.has_uri(uri))
+        }
 
     def _has(self, kind: str, text: str | None) -> bool:
         return bool(self.hashes) and text is not None and _hash(self.key, kind, text) in self.hashes

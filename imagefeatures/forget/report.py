@@ -14,8 +14,9 @@ class Report:
     """Of one request. images, uris: that are forgotten. done: whether anything was changed; False for a dry run.
 
     tables: that hold or held rows. exports: that were deleted. sources: URIs of the objects, which are the owners'.
-    classifiers: folders of those that were fitted to the datasets. foreign: other files below the lake that hold one.
-    unreadable: files of which it cannot be told. versioned: the lake, where its store may keep what is deleted.
+    classifiers: folders of those that were fitted to the datasets. foreign: other files below the lake that hold one,
+    also of tables that are somebody's own or were dropped. unreadable: files of which it cannot be told. versioned: the
+    lake, where its store may keep what is deleted.
     """
 
     run_id: str
@@ -55,7 +56,8 @@ class Report:
             "an export, which is to be made again": self.exports,
             "at the source, which is not touched": self.sources,
             "a classifier that was fitted to the dataset: fit it again, or delete it": self.classifiers,
-            "holds one, and is no file of this service: delete it": self.foreign,
+            "holds one, and is no export and of no table of this service: delete it, or the rows of the table that it "
+            "is of": self.foreign,
             "cannot be searched; look at it": self.unreadable,
         }
         for what, places in told.items():

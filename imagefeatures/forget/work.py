@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from imagefeatures import layout, names, publications, read, schemas, storage
 from imagefeatures.audits import kept
-from imagefeatures.catalog import purge, records, statistics, tables
+from imagefeatures.catalog import lost, purge, records, statistics, tables
 from imagefeatures.errors import InputError, ParamsError, StoreError
 from imagefeatures.forget import deny, pending, places
 from imagefeatures.forget.pending import Pending
@@ -43,7 +43,8 @@ def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Repo
 
     With dry_run only what is asked for is searched, and nothing is changed. Raises ParamsError where no image is named;
     StoreError where runs publish one all the time, or a publication that holds one does not end: try again.
-    CatalogRefused as `purge.purge`; errors of the catalog and of the store.
+    CatalogRefused as `purge.purge`, and where the lake has tables of which the catalog has none; errors of the catalog
+    and of the store.
     """
     if not params.image_ids and not params.uris:
         raise ParamsError("image_ids: name an image by its id or by its URI")
@@ -51,6 +52,7 @@ def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Repo
     now = dt.datetime.now(dt.UTC)
     asked = Pending(new_run_id(now), image_ids, uris, asked_by, params.why, now)
     with tables.open_catalog(settings) as catalog:
+        lost.refuse(catalog)
         if params.dry_run:
             work = _Work(asked, catalog, settings, False)
             work.resolve()
@@ -72,6 +74,8 @@ class _Work:
         versioned = self._lake if self._lake.startswith("s3://") else None
         self.report = Report(request.run_id, len(request.image_ids), len(request.uris), done, versioned=versioned)
         self.report.sources.update(request.uris)
+        # Never made anew: what one search has taken out of the tables, the next one still finds in exports.
+        self._needles = Needles(request.image_ids, request.uris)
 
     def finished(self) -> Report:
         """Carry it out to its end."""
@@ -103,10 +107,13 @@ class _Work:
         if not self._request.uris:
             return
         by_uri = Wanted(frozenset(), self._request.uris)
+        there = purge.holding_tables(self._catalog)
+        holding = [purge.find(table, self._lake, by_uri) for table in there]
+        holding.append(self._runs_files(self._other_tables(there)))
         found = frozenset(
             image_id
-            for table in purge.holding_tables(self._catalog)
-            for rows in purge.find(table, self._lake, by_uri).rows(by_uri, ())
+            for of_table in holding
+            for rows in of_table.rows(by_uri, ())
             for image_id in rows["image_id"].to_pylist()
             if image_id
         )
@@ -121,19 +128,19 @@ class _Work:
         there = purge.holding_tables(self._catalog)
         found = [(table, purge.find(table, self._lake, self._wanted)) for table in there]
         places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})
-        needles = Needles(self._request.image_ids)
-        partitions = set()
+        self._needles.image_ids |= self._request.image_ids
+        partitions: set[tuple[str, str]] = set()
         for table, holding in found:
             self.report.unreadable.update(holding.unreadable)
-            for rows in holding.rows(self._wanted, ("uri", "features", "pixels", "dataset", "partition_key")):
-                needles.add(rows)
-                self.report.sources.update(rows["uri"].to_pylist())
-                partitions |= _partitions(table, rows)
+            partitions |= self._learn(holding, table)
         self.report.tables |= {".".join(table.name()) for table, holding in found if holding.files}
         self._request = self._request.with_partitions(frozenset(partitions))
         self._note_classifiers()
-        others = places.exports(self._lake, needles)
-        self.report.unreadable.update(others.unsearched)
+        of_others = self._other_tables(there)
+        self.report.foreign.update(of_others.files)
+        self._learn(self._runs_files(of_others))
+        others = places.exports(self._lake, self._needles)
+        self.report.unreadable.update([*others.unsearched, *of_others.unreadable])
         self.report.foreign.update(others.foreign)
         self.report.exports.update(others.holding)
         runs, rejects = places.unfinished_runs(self._lake, self._wanted), places.kept_rejects(self._lake, self._wanted)
@@ -148,6 +155,22 @@ class _Work:
                 if holding.files:
                     self._purge(table, holding)
         return bool(others.holding or runs or rejects or showing or any(holding.files for _, holding in found))
+
+    def _learn(self, holding: purge.Found, table: Table | None = None) -> set[tuple[str, str]]:
+        """Note what the wanted rows of these files say of the images. Returns their partitions in the table, if any."""
+        partitions: set[tuple[str, str]] = set()
+        for rows in holding.rows(self._wanted, ("uri", "features", "pixels", "dataset", "partition_key")):
+            self._needles.add(rows)
+            self.report.sources.update(rows["uri"].to_pylist())
+            partitions |= _partitions(table, rows) if table else set()
+        return partitions
+
+    def _other_tables(self, there: Collection[Table]) -> purge.Found:
+        return places.other_tables(self._lake, [table.name() for table in there], self._needles)
+
+    def _runs_files(self, found: purge.Found) -> purge.Found:
+        """Those of the files that runs have written, whose columns are known: of tables that were dropped."""
+        return purge.Found({uri: size for uri, size in found.files.items() if layout.run_files_of(uri, self._lake)})
 
     def _remove(self, uris: Collection[str], runs: Collection[str]) -> None:
         for uri in uris:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from imagefeatures import schemas
+from imagefeatures import schemas, storage
 from imagefeatures.blobs import BlobWriter
 from imagefeatures.errors import Rejected
 from imagefeatures.forget import deny
+from imagefeatures.forget.deny import DenyList
+from imagefeatures.forget.fetched import held
 from imagefeatures.limits import Limits
 from imagefeatures.manifest import item_of, read_manifest
 from imagefeatures.plan import Run
@@ -32,11 +34,24 @@ def run_shard(run: Run, shard: int) -> Receipt:
     """Freeze one shard: every listed object becomes a row with its bytes, or is rejected with a reason.
 
     Of a URL that has not changed since the table got its vector, the row is taken from there, as schemas.REUSED.
+    A shard of which something is forgotten meanwhile is frozen anew without it.
     Raises StoreError when the store does not answer: that is not the fault of an image.
     """
+    while True:
+        before = deny.read(run.lake)
+        receipt = _freeze(run, shard, before)
+        # Only now: `forget` puts an image on the list, and then looks for what runs hold.
+        now = deny.read(run.lake)
+        if now == before or not held(receipt, now):
+            return receipt
+        for uri in (run.layout.receipt(INGEST, shard), *(file.uri for file in receipt.files)):
+            storage.delete(uri)
+
+
+def _freeze(run: Run, shard: int, forgotten: DenyList) -> Receipt:
     work = ShardWork(run.layout, INGEST, shard)
     manifest = read_manifest(run, shard)
-    listed, forgotten = manifest.to_pylist(), deny.read(run.lake)
+    listed = manifest.to_pylist()
     for row in listed if forgotten else ():
         if forgotten.has_uri(row["uri"]):  # it is not fetched, and nothing but its name is told
             row.update(_NAMELESS, reason=str(deny.WHY.reason), detail=deny.WHY.detail)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from imagefeatures import budget, cost, manifest, names, precedence, publications, run_audit, schemas, storage
+from imagefeatures import budget, cost, manifest, names, precedence, publications, schemas, storage
 from imagefeatures.catalog import tables, widths
 from imagefeatures.errors import AuditFailed, ParamsError
+from imagefeatures.forget import deny, late
 from imagefeatures.layout import Layout, staging, table_folder, warehouse
 from imagefeatures.models.serving.declared import ServedEngine
 from imagefeatures.plan import Run, load_run
@@ -152,7 +153,8 @@ def _register(
         elif not run.replace_newer:
             precedence.refuse_older(layout, run.started_at, published)
             precedence.refuse_withdrawn(layout, run.started_at, catalog)
-    audit = run_audit.audit_run(run)
+    forgotten = deny.state(run.lake)  # first: the audit looks at what is forgotten by then
+    audit = late.audited(run)
     budget.refuse_if_spent(run, audit.listed, audit.rejected)
     _refuse_a_changed_server(run, audit)
     row = _runs_row(run, audit, dt.datetime.now(dt.UTC))
@@ -166,7 +168,7 @@ def _register(
         publication = merge.merged(run, publication, published)
         (row,) = publication.runs.to_pylist()
     warning = publications.also_published(run.dataset, run.partition, catalog)
-    publications.publish(publication, catalog, settings)
+    publications.publish(publication, catalog, settings, forgotten)
     storage.delete_folder(layout.run)
     for folder in _written_to(run):
         storage.abort_old_uploads(folder)

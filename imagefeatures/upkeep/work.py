@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from imagefeatures import layout, names, read, storage
-from imagefeatures.catalog import connect, failures, lost, repair, tables, tags
+from imagefeatures.catalog import connect, failures, lost, owners, repair, tables
 from imagefeatures.catalog.sweep import TableSweep
 from imagefeatures.errors import CatalogRefused, ImageFeaturesError, SettingsError
 from imagefeatures.settings import Settings
@@ -23,13 +23,9 @@ from imagefeatures.upkeep.report import Line, Report
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
-    from pyiceberg.table import Table
 
 DAY = 86_400.0
 """In seconds."""
-
-OWN_PROPERTIES = "imagefeatures."
-"""The beginning of the properties that a table gets when this package opens it."""
 
 
 def upkeep(settings: Settings, *, dry_run: bool, now: dt.datetime | None = None) -> Report:
@@ -86,10 +82,10 @@ class _Work:
         snapshots = self._report.kind("snapshots")
         expired, strays = self._report.kind("files of these snapshots"), self._report.kind("files of no snapshot")
         sweeps, left = [], repair.gone_back(self._catalog)
-        for identifier in self._identifiers():
+        for identifier in owners.listed(self._catalog):
             with self._refused(), self._readable(identifier):
                 table = self._catalog.load_table(identifier)
-                if not _is_ours(table):
+                if not owners.is_ours(table):
                     continue
                 if before := left.get(identifier):  # whose files may be put back, and the table then too
                     raise CatalogRefused(
@@ -112,15 +108,9 @@ class _Work:
                     for stored in files:
                         line.add(stored.size, stored.modified)
 
-    def _identifiers(self) -> Iterator[tuple[str, ...]]:
-        there = {space[-1] for space in self._catalog.list_namespaces()}
-        for namespace in names.NAMESPACES:
-            if namespace in there:
-                yield from sorted(self._catalog.list_tables(namespace))
-
     def _known(self, found: list[Aged]) -> list[Aged]:
         """Those of datasets that have a table in this catalog or a dataset file: another catalog may share the lake."""
-        known = {dataset for table in self._identifiers() for dataset in names.datasets_of(table[-1])}
+        known = {dataset for _, table in owners.listed(self._catalog) for dataset in names.datasets_of(table)}
         with contextlib.suppress(SettingsError):  # a reader of the tables needs no dataset files
             known |= {path.stem for path in self._settings.datasets.glob("*.y*ml")}
         of = {one.uri: one.uri.removeprefix(f"{self._lake}/").split("/")[1] for one in found}
@@ -158,9 +148,3 @@ class _Work:
     def _readable(self, identifier: tuple[str, ...]) -> Iterator[None]:
         with failures.readable(".".join(identifier), self._settings.catalog):
             yield
-
-
-def _is_ours(table: Table) -> bool:
-    """Whether this package has opened a table or committed to it. Others in its namespaces are somebody's own."""
-    signed = any(snapshot.summary and snapshot.summary[tags.SIGNATURE] for snapshot in table.snapshots())
-    return signed or any(name.startswith(OWN_PROPERTIES) for name in table.properties)

@@ -87,8 +87,9 @@ def test_a_word_for_a_day_is_counted_from_the_trigger() -> None:
     assert redrive_params_of({"since": "2026-11-02"}, run) == RedriveParams(since=dt.date(2026, 11, 2))
 
 
-def test_blank_lines_and_spaces_of_the_form_are_no_part_of_a_uri() -> None:
-    assert redrive_params_of({"uris": [" s3://b/1 2.jpg ", "", "s3://b/3.jpg\r"]}).uris == (
+def test_blank_lines_are_no_uris_and_blanks_at_the_end_may_be_a_part_of_one() -> None:
+    assert redrive_params_of({"uris": [" s3://b/1 2.jpg \u3000", "", " ", "s3://b/3.jpg\r"]}).uris == (
+        "s3://b/1 2.jpg \u3000",
         "s3://b/1 2.jpg",
         "s3://b/3.jpg",
     )

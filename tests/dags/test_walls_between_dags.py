@@ -85,7 +85,7 @@ def test_a_schedule_that_airflow_alone_refuses_is_one_error_beside_the_others(
     written(settings.datasets, GOOD)
     written(settings.datasets, GOOD | {"name": "nuts", "schedule": "0 0 * * *"}, "nuts.yaml")
     real = pipeline.calendar
-    monkeypatch.setattr(pipeline, "calendar", lambda cron: real("0 0 32 * *" if cron else None))
+    monkeypatch.setattr(pipeline, "calendar", lambda cron, first: real("0 0 32 * *" if cron else None, first))
     assert list(imagefeatures_airflow.feature_dags()) == ["features_fruit"]
     with pytest.raises(DatasetError, match=r"^nuts\.yaml: Airflow makes no DAG of it: \w+: \[0 0 32 \* \*\] is not"):
         imagefeatures_airflow.check_feature_dags()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from imagefeatures import read, storage
+from imagefeatures import manifest, read, storage
 from imagefeatures.errors import AuditFailed
 from imagefeatures.forget import deny
 from imagefeatures.local import run_steps
 from imagefeatures.settings import Settings
-from imagefeatures.steps import register
+from imagefeatures.steps import ingest, register
 from support.photos import fill, jpeg
 from support.shared import THIS_PROCESS, MakeRun
 
@@ -96,3 +98,62 @@ def test_ingest_fetches_no_forgotten_uri_and_freezes_no_forgotten_image(
     assert sorted(row["uri"].rpartition("/")[2] for row in rows) == ["b.jpg", "d.jpg"]
     assert {row["detail"] for row in rows} == {"it is on the lake's list of images that are forgotten"}
     assert {row[name] for row in rows for name in ("image_id", "size", "etag", "label", "key")} == {None}
+
+
+def test_what_is_forgotten_while_its_shard_is_fetched_is_not_frozen(
+    make_run: MakeRun, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = fill(tmp_path / "photos", {f"{name}.jpg": jpeg(at) for at, name in enumerate("abcd")})
+    run = make_run(photos)
+    shards = manifest.list_source(run, workers=1).shards
+    real = ingest.fetch_rows
+
+    def meanwhile(*given: Any) -> Iterator[Any]:
+        yield from list(real(*given))
+        deny.add(settings.lake, "one", [hashlib.sha256(jpeg(1)).hexdigest()], [f"file://{photos}/a.jpg"])
+
+    monkeypatch.setattr(ingest, "fetch_rows", meanwhile)
+    receipts = [ingest.run_shard(run, shard) for shard in range(shards)]
+    assert receipts[0].reasons == {"FORGOTTEN": 2}
+    assert sum(receipt.output.rows for receipt in receipts) == 2
+    staged = b"".join(storage.read(found.uri) for found in storage.list_objects(run.layout.step("ingest")))
+    assert [jpeg(at) in staged for at in range(4)] == [False, False, True, True]
+
+
+def test_what_is_forgotten_of_others_costs_a_shard_nothing(
+    make_run: MakeRun, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(4)}))
+    manifest.list_source(run, workers=1)
+    real, calls = ingest.fetch_rows, []
+
+    def meanwhile(*given: Any) -> Iterator[Any]:
+        calls.append(given)
+        deny.add(settings.lake, "one", [IMAGE], [])
+        yield from real(*given)
+
+    monkeypatch.setattr(ingest, "fetch_rows", meanwhile)
+    receipt = ingest.run_shard(run, 0)
+    assert receipt.output.rows == receipt.rows_in > 0
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_that_had_fetched_a_forgotten_uri_is_not_published_and_leaves_nothing(
+    make_run: MakeRun, settings: Settings, tmp_path: Path, begun: bool
+) -> None:
+    """begun: a register that died had begun to publish it, so that a table may name its files."""
+    photos = fill(tmp_path / "photos", {f"{name}.jpg": jpeg(at) for at, name in enumerate("abcd")})
+    run = make_run(photos)
+    run_steps(run, THIS_PROCESS)
+    deny.add(settings.lake, "one", [], [f"file://{photos}/d.jpg"])
+    if begun:
+        storage.write(run.layout.publication, b"as far as it has come")
+    with pytest.raises(
+        AuditFailed, match=f"^run {run.run_id} holds an image that was forgotten after its fetch; start"
+    ):
+        register.register(run.layout.run_file, settings)
+    assert list(storage.list_objects(run.layout.run)) == []
+    left = [found.uri for found in storage.list_objects(f"{settings.lake}/warehouse/features/photos/data")]
+    assert bool(left) == begun
+    assert read.runs(settings) == []

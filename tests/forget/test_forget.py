@@ -122,13 +122,32 @@ def test_a_uri_stands_for_the_images_that_it_was_and_for_itself(place: Planted) 
 
 @pytest.mark.long
 def test_a_run_that_had_fetched_it_before_is_not_published(place: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = place.ready("birds", DAYS[2], shard_images=5)
+    run = place.ready("birds", DAYS[1], shard_images=5)
     with monkeypatch.context() as patched:  # as if its shard were written a moment after the search
         patched.setattr(places, "unfinished_runs", lambda *_: [])
+        patched.setattr(places, "kept_rejects", lambda *_: [])
         patched.setattr(purge, "find", lambda *_: purge.Found())
         work.forget(request(place.targets), "ada", place.settings)
+    kept = f"quarantine/birds/{DAYS[1]}/"
+    assert any(run.run_id in name and name.startswith("warehouse/") for name, _ in place.stored())
+    assert any(name.startswith(kept) for name, _ in place.stored())
     with pytest.raises(AuditFailed, match="holds an image that was forgotten after its fetch; start a new run"):
         register.register(run.layout.run_file, place.settings)
+    assert [name for name, _ in place.stored() if run.run_id in name or name.startswith(kept)] == []
+
+
+@pytest.mark.long
+def test_the_files_of_a_dropped_table_are_named(place: Planted) -> None:
+    settings, needles = place.settings, place.needles()
+    with tables.open_catalog(settings) as catalog:
+        catalog.drop_table(("features", "birds_pixels"))  # which leaves its files
+    (report,) = work.forget(request(place.targets), "ada", settings)
+    left = {line.partition(": ")[0] for line in place.found(needles)}
+    assert {name.rpartition("/data/")[0] for name in left} == {"warehouse/features/birds_pixels"}
+    warehouse = f"{settings.lake}/warehouse/"
+    assert {f"{settings.lake}/{name}" for name in left} == {uri for uri in report.foreign if uri.startswith(warehouse)}
+    assert report.unreadable == set()
+    assert "features.birds_pixels" not in report.tables
 
 
 def test_what_killed_processes_had_begun_to_write_goes_too_however_young(settings: Settings) -> None:

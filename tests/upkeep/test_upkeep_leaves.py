@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from imagefeatures import read
-from imagefeatures.catalog import repair, retention, sweep, tables
+from imagefeatures.catalog import owners, repair, retention, sweep, tables
 from imagefeatures.errors import StoreRefused
 from imagefeatures.settings import Settings
 from imagefeatures.upkeep import work
@@ -114,7 +114,7 @@ def test_a_table_that_an_earlier_version_has_filled_is_ours(history: History, wr
     """It has none of the properties that this version gives a table which it opens."""
     stray, table = write(STRAY, 90), history.table()
     with table.transaction() as change:
-        change.remove_properties(*(name for name in table.properties if name.startswith(work.OWN_PROPERTIES)))
+        change.remove_properties(*(name for name in table.properties if name.startswith(owners.OWN_PROPERTIES)))
     assert retention.KEEP_SNAPSHOTS not in table.properties
     assert refused(history) == []
     assert not stray.exists()
