@@ -196,8 +196,6 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
         forget(run)
 
 
-
-
 def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> dict[str, Table]:
     own = () if publication.withdrawal is None else (names.WITHDRAWALS,)
     # A table that was dropped has no rows to take back, and is not made anew for that.

@@ -33,8 +33,8 @@ TUNING: JsonDict = {"section": "Tuning"}
 def _some_lines(uris: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if uris is None:
         return None
-    # A form's lines may be blank, and end as Windows ends them. Blanks at the end of one may be a part of the key, or have
-    # been copied with it: both are looked for.
+    # A form's lines may be blank, and end as Windows ends them. Blanks at the end of one may be a part of the key, or
+    # have been copied with it: both are looked for.
     lines = (uri.lstrip().rstrip("\r\n") for uri in uris if uri.strip())
     if not (given := tuple(dict.fromkeys(uri for line in lines for uri in (line, line.rstrip())))):
         raise ValueError("must name an object; where the field is left out, every one is taken")
