@@ -185,7 +185,7 @@ def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[Image.Image]:
     """Open an image without decoding it. Errors that Pillow raises inside the context become Rejected."""
     PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = limits.max_profile_bytes, limits.max_metadata_bytes
     # Nobody needs the resolution, and a resolution of one letter would reject the image.
-    JpegImagePlugin.JpegImageFile._read_dpi_from_exif = lambda _: None  # type: ignore[method-assign]
+    JpegImagePlugin.JpegImageFile._read_dpi_from_exif = lambda self: None  # type: ignore[method-assign]
     _register(kind)
     try:
         with warnings.catch_warnings():

@@ -44,7 +44,6 @@ class _Heard(threading.local):
 _heard = _Heard()
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 def _hear(function: bytes | None, _form: bytes | None, _values: int | None) -> None:
     if function and function.startswith(_FAX):
         _heard.codes += 1
@@ -61,5 +60,6 @@ def _find_setter() -> Any:
 
 
 # Now, since the decode process imports this module before it locks itself in.
-_handler = ctypes.cast(_hear, ctypes.c_void_p)
+_callback = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_hear)
+_handler = ctypes.cast(_callback, ctypes.c_void_p)
 _set_handler = _find_setter()

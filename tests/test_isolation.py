@@ -153,12 +153,12 @@ def test_time_in_which_the_parent_was_stopped_is_no_images(looks: int, monkeypat
 
 
 def test_a_hang_is_ended_after_its_parent_was_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = Stopped(1)
+    stopped = Stopped(2)  # at the first look its image begins
     monkeypatch.setattr(isolation, "time", stopped)
     with shared_batch(batches.AT_WORK) as batch:
         death = isolation._watch(stopped, batch, 0, Limits(decode_seconds=10))
     assert (death.why.reason, death.late) == ("TIMEOUT", 0)
-    assert 3600 + 9 < stopped.killed_at <= 3600 + 11
+    assert 7200 + 8 < stopped.killed_at <= 7200 + 11
 
 
 def test_a_child_that_never_starts_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,8 +73,7 @@ def palette_colours(data: bytes) -> int:
 def check(data: bytes, limits: Limits) -> None:
     """Walk the chunks up to the end chunk: their CRCs and the metadata.
 
-    Metadata with a wrong CRC count for nothing. Raises Rejected (CORRUPT, METADATA_TOO_LARGE,
-    TRUNCATED).
+    Metadata with a wrong CRC count for nothing. Raises Rejected (CORRUPT, METADATA_TOO_LARGE, TRUNCATED).
     """
     metadata = Metadata("PNG", limits)
     for start, kind, content in _chunks(data):

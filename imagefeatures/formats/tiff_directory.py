@@ -54,7 +54,7 @@ def next_directory(data: bytes, directory: int | None) -> int:
 
 
 def is_whole_numbers(kind: int) -> bool:
-    """Whether values of this type are whole numbers as those that describe the pixels, which are not bytes."""
+    """Whether values of this type are whole numbers of more than a byte, as those are that describe the pixels."""
     return kind in _INTEGERS and kind != BYTE
 
 
