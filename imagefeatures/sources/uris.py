@@ -14,7 +14,7 @@ from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 from imagefeatures.sources import http, tables
 from imagefeatures.sources.containers import LabelColumn
-from imagefeatures.sources.http import HttpOptions
+from imagefeatures.sources.http import HttpOptions, Known
 from imagefeatures.sources.item import Content, Item
 from imagefeatures.sources.located import Located
 from imagefeatures.sources.passed_over import PassedOver
@@ -69,9 +69,7 @@ class NamesUris(Located):
     def path_of(self, item: Item) -> str:
         return re.split("[?#]", item.uri, maxsplit=1)[0] if _scheme(item) == "http" else item.uri
 
-    def fetch(
-        self, items: Sequence[Item], most_bytes: int, known: http.Known | None = None
-    ) -> Iterator[Content | Rejected]:
+    def fetch(self, items: Sequence[Item], most_bytes: int, known: Known | None = None) -> Iterator[Content | Rejected]:
         """The bytes of each item in order, or why it is rejected. Those of one scheme are read together.
 
         most_bytes: of an object. known: of the hosts, as of `http.fetch_all`. Raises StoreRefused or StoreError.
@@ -144,7 +142,7 @@ def _scheme(item: Item) -> str:
 
 
 def _from_the_web(
-    items: Sequence[Item], most_bytes: int, options: http.HttpOptions, known: http.Known | None
+    items: Sequence[Item], most_bytes: int, options: HttpOptions, known: Known | None
 ) -> Iterator[Content | Rejected]:
     for fetched in http.fetch_all(items, most_bytes, options, known):
         yield fetched if isinstance(fetched, Rejected) else Content(fetched.data, fetched.etag, fetched.not_modified)
