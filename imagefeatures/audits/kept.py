@@ -23,6 +23,8 @@ from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 
+csv.field_size_limit(2**31 - 1)  # a label may be longer than Python's usual 128 kB: the file is our own
+
 MOST_PHOTOS = 10_000
 """A partition of more photos is not audited for a page. Each photo is compared with each other one."""
 
@@ -82,9 +84,6 @@ def older_than(cache: Path, moment: float) -> list[Path]:
             if facts.parent.stat().st_mtime < moment:
                 found.append(facts.parent)
     return found
-
-
-csv.field_size_limit(2**31 - 1)  # a label may be longer than Python's usual 128 kB: the file is our own
 
 
 class KeptAudits:
