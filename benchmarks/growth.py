@@ -3,16 +3,18 @@
     python -m benchmarks.growth [partitions …]     10, 100 and 1,000 by default; a quarter of an hour
     python -m benchmarks.growth report             writes the table and the curves again from results/growth.json
 
-KEEP_LAKE names a folder in which the lake stays; another call goes on with it, and with what was measured before.
+KEEP_LAKE names a folder in which the lakes stay; another call measures them again.
 
-The lake is a folder with SQLite. All partitions are published as register publishes a run; those before the measured
-ones are copies of a first real run under other names, URIs and hashes. At each size REPETITIONS days are planned,
-computed, searched for known images, registered and measured; then the same days are run once more, and taken back.
+Each size has a lake of its own, a folder with SQLite. All partitions are published as register publishes a run; those
+before the measured ones are copies of a first real run under other names, URIs and hashes. Then, REPETITIONS times and
+in each lake in turn, a day is planned, computed, searched for known images, registered and measured, run once more, and
+taken back. So all sizes are measured in the same minutes.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import os
 import shutil
 import sys
@@ -48,12 +50,13 @@ from imagefeatures.workers import ThisProcess
 
 SIZES = (10, 100, 1000)
 DATASETS = 50
-REPETITIONS = 20
+REPETITIONS = 40
 PHOTOS = 50
 """In each partition: as many as its statistics need for a sketch of the vectors."""
 
-ONE_BY_ONE, AT_ONCE = 20, 200
-"""The last partitions before a measurement are a commit each, those before them so many in one."""
+ONE_BY_ONE, AT_ONCE = 20, 100
+"""The last partitions before a measurement are a commit each, those before them so many in one: fewer files than the
+manifests have into which a table merges those of single commits."""
 
 FIRST, MEASURED = dt.date(2020, 1, 1), dt.date(2030, 1, 1)
 NAME = "many"
@@ -107,15 +110,19 @@ class Lake:
     """The deployment, and what is measured in it. spent: by size and operation, (CPU s, wall s, bytes read) a time."""
 
     def __init__(self, folder: Path) -> None:
-        deployment = Deployment(folder)
+        self.deployment = deployment = Deployment(folder)
         (folder / "lake").mkdir(parents=True, exist_ok=True)
         (folder / "datasets").mkdir(exist_ok=True)
-        os.environ.update(deployment.variables)
+        self.enter()
         self.settings = deployment.settings
         self.photos = folder / "photos"
         goes_on = (folder / "lake" / "warehouse").exists()
         self.published = len(read.runs(self.settings, NAME)) if goes_on else 0
         self.spent: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
+
+    def enter(self) -> None:
+        """Make it the lake of this process, which steps find by the environment."""
+        os.environ.update(self.deployment.variables)
 
     def dataset(self, name: str = NAME) -> Dataset:
         return Dataset.model_validate({"name": name, "source": f"file://{self.photos}/{{partition}}/"})
@@ -158,24 +165,21 @@ class Lake:
 
     @contextmanager
     def timed(self, operation: str) -> Iterator[None]:
+        gc.collect()
+        gc.freeze()  # what this process holds of other operations is not searched for garbage during this one
         before = time.process_time(), time.perf_counter(), _bytes_read()
         yield
         after = time.process_time(), time.perf_counter(), _bytes_read()
         self.spent[operation].append(tuple(b - a for a, b in zip(before, after, strict=True)))  # type: ignore[arg-type]
 
-    def measure(self) -> None:
-        """Everything, REPETITIONS times. The lake has as many partitions afterwards as before."""
-        days = [(MEASURED + dt.timedelta(days=self.published + number)).isoformat() for number in range(REPETITIONS)]
-        for number, day in enumerate(days):
-            self.draw(day, 1 + self.published + number)
-        for day in days:
-            self.one_run(day, "a new day")
-            self.look(day)
-        for day in days:
-            self.one_run(day, "the same day again")
-        for day in days:
-            with self.timed("unpublish"):
-                withdraw(NAME, day, UnpublishParams(partition=day, why="measured", dry_run=False), "x", self.settings)
+    def a_day(self, day: str, seed: int) -> None:
+        """Publish a day, look at it, publish it once more, and take it back."""
+        self.draw(day, seed)
+        self.one_run(day, "a new day")
+        self.look(day)
+        self.one_run(day, "the same day again")
+        with self.timed("unpublish"):
+            withdraw(NAME, day, UnpublishParams(partition=day, why="measured", dry_run=False), "x", self.settings)
 
     def one_run(self, day: str, which: str) -> None:
         with self.timed(f"plan, {which}"):
@@ -245,25 +249,30 @@ def _bytes_read() -> int:
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
+def measure(lakes: Sequence[Lake]) -> None:
+    """Everything, REPETITIONS times, in each lake in turn. They have as many partitions afterwards as before."""
+    for number in range(REPETITIONS):
+        for lake in lakes:
+            lake.enter()
+            lake.a_day((MEASURED + dt.timedelta(days=number)).isoformat(), 1 + number)
+
+
 def main(sizes: Sequence[int]) -> None:
     from benchmarks.bench import machine
 
     kept = os.environ.get("KEEP_LAKE")
     folder = Path(kept or tempfile.mkdtemp(prefix="imagefeatures-growth-"))
     try:
-        lake = Lake(folder)
-        found = growth_report.measured() if lake.published else {"sizes": {}}
-        found["machine"] = machine(os.cpu_count() or 1)
-        for size in sizes:
+        lakes = {size: Lake(folder / str(size)) for size in sizes}
+        for size, lake in lakes.items():
+            lake.enter()
             lake.fill(size)
-            lake.spent.clear()
-            weight = lake.weight()
-            before = os.getloadavg()[0]
-            lake.measure()
-            found["sizes"][str(size)] = {
-                "load": [round(before, 1), round(os.getloadavg()[0], 1)], "weight": weight, "spent": lake.spent.copy(),
-            }  # fmt: skip
-            print(growth_report.write(found), flush=True)
+        weights = {size: lake.weight() for size, lake in lakes.items()}
+        before = os.getloadavg()[0]
+        measure(list(lakes.values()))
+        load = [round(before, 1), round(os.getloadavg()[0], 1)]
+        found = {str(size): {"weight": weights[size], "spent": lake.spent} for size, lake in lakes.items()}
+        print(growth_report.write({"machine": machine(os.cpu_count() or 1), "load": load, "sizes": found}), flush=True)
     finally:
         if not kept:
             shutil.rmtree(folder)

@@ -14,6 +14,9 @@ from benchmarks.report import RESULTS, table
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
 BEGIN, END = "<!-- begin: python -m benchmarks.growth -->\n", "<!-- end: python -m benchmarks.growth -->\n"
 
+TOLD = ("plan", "register", "search", "read.open", "page: all runs")
+"""How the operations begin that the curves name."""
+
 CPU, WALL, READ = range(3)
 """The columns of what was measured of an operation: seconds, seconds, bytes."""
 
@@ -38,7 +41,7 @@ def markdown(found: dict[str, Any]) -> str:
     """The tables."""
     sizes, machine = found["sizes"], found["machine"]
     first, last = next(iter(sizes.values())), list(sizes.values())[-1]
-    loads = ", ".join(f"{load:g}" for size in sizes.values() for load in size["load"])
+    loads = " and ".join(f"{load:g}" for load in found["load"])
     times = len(next(iter(first["spent"].values())))
     head = ("", *(f"{int(size):,}" for size in sizes))
     rows = []
@@ -68,9 +71,9 @@ def markdown(found: dict[str, Any]) -> str:
         for name in first["weight"]
     ]
     parts = [
-        f"{machine['cores']} cores ({machine['cpu']}), load before and after each size {loads}; {times} repetitions. "
-        "CPU ms p50 / p95, then wall ms p50 / p95; at the right the p95 of the last column by that of the first, CPU "
-        "and wall.",
+        f"{machine['cores']} cores ({machine['cpu']}), load before and after {loads}; {times} repetitions, of all "
+        "sizes in turn. CPU ms p50 / p95, then wall ms p50 / p95; at the right the p95 of the last column by that of "
+        "the first, CPU and wall.",
         table((head[0] or "Partitions", *head[1:], "CPU ×", "wall ×"), rows),
         table(("kB read, median", *head[1:]), read),
         table(("Files of metadata; manifests; data files", *head[1:]), weights),
@@ -100,10 +103,12 @@ def draw(found: dict[str, Any], path: Path) -> None:
     numbers = [int(size) for size in sizes]
     figure, axes = pyplot.subplots(figsize=(8, 4.2))
     spents = [of["spent"] for of in sizes.values()]
-    axes.set_prop_cycle(color=pyplot.get_cmap("tab20")(np.arange(len(spents[0]))))
-    for operation in spents[0]:
+    axes.set_prop_cycle(color=pyplot.get_cmap("Dark2")(np.arange(8)))
+    for operation in sorted(spents[0], key=lambda operation: not operation.startswith(TOLD)):
         values = [percentile(spent, operation, CPU, 95) for spent in spents]
-        axes.plot(numbers, [value / values[0] for value in values], marker="o", label=operation)
+        told = {"label": operation} if operation.startswith(TOLD) else {"color": "#d0d0d0", "zorder": 1}
+        axes.plot(numbers, [value / values[0] for value in values], marker="o", **told)
+    axes.plot([], [], marker="o", color="#d0d0d0", label="the others of the table")
     axes.axhline(1.5, color="#b8b8b8", linestyle="--", linewidth=1)
     axes.set_xscale("log")
     axes.set_yscale("log", base=2)

@@ -19,6 +19,7 @@ purge         takes the rows of single images out of a table, its snapshots and 
 retention     bounds a table's past, and deletes what is beyond it
 expired_files
               finds the files that only expired snapshots name
+manifests     reads manifest lists and manifests, with one reader for all of a schema
 past          the metadata files of its own, also those that its log has forgotten
 tags          names in it the runs whose rows stand
 sweep         finds and deletes the files in a table's folder that nothing names

@@ -7,7 +7,7 @@ its files. Where a mark or a manifest is gone, since an earlier clean-up was int
 A snapshot names what its parent names and what its own commit wrote. So whether a kept snapshot names a manifest is
 seen from a few that are read as a whole, and from which commit wrote it; whether one holds a file, from those few and
 from what the others' commits added. Read as a whole are those whose parent is not kept, those that do not come right
-after it, and the current one.
+after it, and the current one. Manifests of other partitions than the files' are passed over.
 
 A table of a thousand partitions has some hundred files in each manifest, and a past of a hundred snapshots some two
 hundred manifests. Nearly all of them stay unread, and all where nothing was replaced.
@@ -15,27 +15,27 @@ hundred manifests. Nearly all of them stay unread, and all where nothing was rep
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from pyiceberg.avro.file import AvroFile
+from pyiceberg.expressions.visitors import manifest_evaluator
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import (
-    DEFAULT_READ_VERSION,
-    MANIFEST_LIST_FILE_SCHEMAS,
-    ManifestContent,
-    ManifestEntryStatus,
-    ManifestFile,
-    PartitionFieldSummary,
-)
+from pyiceberg.manifest import DataFile, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.typedef import Record
 from pyiceberg.utils.concurrent import ExecutorFactory
 
+from imagefeatures.catalog import manifests
 from imagefeatures.catalog.file_io import plain_uri
+from imagefeatures.catalog.filters import one_of
 
 Manifests = dict[str, ManifestFile]
 """By their URI."""
+
+Files = dict[str, tuple[int, Record]]
+"""Data files by their URI: the id of the partition spec by which each lies where it is, and its partition."""
 
 
 class _Snapshot(NamedTuple):
@@ -76,16 +76,17 @@ def only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
         if path not in held and manifest.added_snapshot_id is not None and manifest.added_snapshot_id not in kept
     }
     try:
-        files = set().union(*each(partial(_taken_away, io, [*whole, *expired], only), expired))
+        files = _together(each(partial(_taken_away, io, [*whole, *expired], only), expired))
     except FileNotFoundError:  # an earlier clean-up was interrupted, and has taken some of them already
-        files = set().union(*each(partial(live_if_there, io), only.values()))
+        files = _together(each(partial(_live_if_there, io), only.values()))
     if files:
         others = [one.manifest_list for number, one in kept.items() if number not in as_a_whole]
         for snapshot in each(partial(_read, io), others):
             held |= snapshot.added
-        for found in each(partial(live, io), held.values()):
-            files -= found
-    return files, set(only)
+        may_name = _may_name(table, files)
+        for found in each(partial(live, io), filter(may_name, held.values())):
+            files = {uri: place for uri, place in files.items() if uri not in found}
+    return set(files), set(only)
 
 
 def manifests_of(io: FileIO, manifest_list: str) -> Manifests:
@@ -95,27 +96,46 @@ def manifests_of(io: FileIO, manifest_list: str) -> Manifests:
 
 def live(io: FileIO, manifest: ManifestFile) -> set[str]:
     """The data files that a manifest names."""
-    return {plain_uri(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(io)}
+    return {plain_uri(file.file_path) for file in manifests.live(io, manifest)}
 
 
-def live_if_there(io: FileIO, manifest: ManifestFile) -> set[str]:
-    """The same as `live`; none of a manifest that an earlier clean-up has deleted."""
+def _live(io: FileIO, manifest: ManifestFile) -> Files:
+    return _placed(manifest, manifests.live(io, manifest))
+
+
+def _live_if_there(io: FileIO, manifest: ManifestFile) -> Files:
+    """The same; none of a manifest that an earlier clean-up has deleted."""
     try:
-        return live(io, manifest)
+        return _live(io, manifest)
     except FileNotFoundError:
-        return set()
+        return {}
+
+
+def _placed(manifest: ManifestFile, files: Iterable[DataFile]) -> Files:
+    return {plain_uri(file.file_path): (manifest.partition_spec_id, file.partition) for file in files}
+
+
+def _together(found: Iterable[Files]) -> Files:
+    return {uri: place for files in found for uri, place in files.items()}
+
+
+def _may_name(table: Table, files: Files) -> Callable[[ManifestFile], bool]:
+    """Whether a manifest may name one of these files, by the partitions that its list says that it has."""
+    number, *further = {number for number, _ in files.values()}
+    spec = table.specs().get(number)
+    if further or spec is None or len(spec.fields) != 1:
+        return lambda _: True
+    keys = {partition[0] for _, partition in files.values()}
+    if None in keys:  # of another program: a run's own partition always has a key
+        return lambda _: True
+    evaluate = manifest_evaluator(spec, table.schema(), one_of(spec.fields[0].name, keys))
+    return lambda manifest: manifest.partition_spec_id != number or evaluate(manifest)
 
 
 def _read(io: FileIO, manifest_list: str) -> _Snapshot:
-    """As pyiceberg's read_manifest_list, which keeps what the head of the file says of the snapshot to itself."""
-    with AvroFile[ManifestFile](
-        io.new_input(manifest_list),
-        MANIFEST_LIST_FILE_SCHEMAS[DEFAULT_READ_VERSION],
-        read_types={-1: ManifestFile, 508: PartitionFieldSummary},
-        read_enums={517: ManifestContent},
-    ) as reader:
-        number, parent = (_number(reader.header.meta.get(name)) for name in ("snapshot-id", "parent-snapshot-id"))
-        return _Snapshot(number, parent, {plain_uri(manifest.manifest_path): manifest for manifest in reader})
+    head, named = manifests.read_list(io, manifest_list)
+    number, parent = (_number(head.get(name)) for name in ("snapshot-id", "parent-snapshot-id"))
+    return _Snapshot(number, parent, {plain_uri(manifest.manifest_path): manifest for manifest in named})
 
 
 def _number(text: str | None) -> int | None:
@@ -133,19 +153,17 @@ def _follows(snapshot: Snapshot, kept: dict[int, Snapshot]) -> bool:
     return snapshot.sequence_number == parent.sequence_number + 1
 
 
-def _taken_away(io: FileIO, known: list[_Snapshot], only: Manifests, snapshot: _Snapshot) -> set[str]:
+def _taken_away(io: FileIO, known: list[_Snapshot], only: Manifests, snapshot: _Snapshot) -> Files:
     """The files of an expired snapshot that may be nobody's now. only: manifests that expired ones alone name.
 
     Raises FileNotFoundError where a manifest is gone.
     """
     after = [one for one in known if one.parent is not None and one.parent == snapshot.number]
     if not after:
-        return set().union(*(live(io, one) for path, one in snapshot.manifests.items() if path in only))
-    return {
-        plain_uri(entry.data_file.file_path)
+        return _together(_live(io, one) for path, one in snapshot.manifests.items() if path in only)
+    return _together(
+        _placed(manifest, manifests.taken_away(io, manifest))
         for one in after
         for manifest in one.manifests.values()
         if one.wrote(manifest) and manifest.deleted_files_count != 0
-        for entry in manifest.fetch_manifest_entry(io, discard_deleted=False)
-        if entry.status == ManifestEntryStatus.DELETED
-    }
+    )

@@ -27,6 +27,7 @@ from pyiceberg.types import PrimitiveType
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures import layout, names, sealed, storage
+from imagefeatures.catalog import manifests
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import LAKE, plain_uri
 from imagefeatures.catalog.filters import equal, of_copy
@@ -69,10 +70,10 @@ def files_with(catalog: Catalog, dataset: str, fingerprint: str, number: int = 0
     except NoSuchTableError:
         return []
     snapshot = table.current_snapshot()
-    manifests = snapshot.manifests(table.io) if snapshot else []
-    if any(manifest.content == ManifestContent.DELETES for manifest in manifests):
+    named = snapshot.manifests(table.io) if snapshot else []
+    if any(manifest.content == ManifestContent.DELETES for manifest in named):
         return _by_a_scan(table, fingerprint, number)
-    found = _of_manifests(layout.known_files_of(catalog.properties[LAKE], dataset), table, manifests)
+    found = _of_manifests(layout.known_files_of(catalog.properties[LAKE], dataset), table, named)
     alike = [one for of_manifest in found for one in of_manifest if one.may_hold(fingerprint, number)]
     return sorted((one.beginning + name, size) for one in alike for name, size in one.files)
 
@@ -88,11 +89,11 @@ def _by_a_scan(table: Table, fingerprint: str, number: int) -> list[tuple[str, i
     )
 
 
-def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> list[list[_Alike]]:
+def _of_manifests(kept_at: str, table: Table, named: list[ManifestFile]) -> list[list[_Alike]]:
     """What each manifest says of its files. Those that were read before are not read again."""
     kept = _kept(kept_at)
-    paths = [plain_uri(manifest.manifest_path) for manifest in manifests]
-    new = {path: manifest for path, manifest in zip(paths, manifests, strict=True) if path not in kept}
+    paths = [plain_uri(manifest.manifest_path) for manifest in named]
+    new = {path: manifest for path, manifest in zip(paths, named, strict=True) if path not in kept}
     read = ExecutorFactory.get_or_create().map(partial(_read, table.io, table.schema()), new.values())
     by_path = dict(kept) | dict(zip(new, read, strict=True))
     if new or len(kept) > len(paths):
@@ -104,16 +105,15 @@ def _of_manifests(kept_at: str, table: Table, manifests: list[ManifestFile]) -> 
 def _kept(uri: str) -> dict[str, list[_Alike]]:
     """What is kept, by manifest; nothing where it is not what this version wrote."""
     try:
-        manifests: dict[str, list[list[Any]]] = sealed.decode(uri, storage.read(uri))["alike"]
-        return {path: [_Alike(*one) for one in each] for path, each in manifests.items()}
+        kept: dict[str, list[list[Any]]] = sealed.decode(uri, storage.read(uri))["alike"]
+        return {path: [_Alike(*one) for one in each] for path, each in kept.items()}
     except (storage.ObjectMissing, AuditFailed, LookupError, AttributeError, TypeError):
         return {}
 
 
 def _read(io: FileIO, schema: Schema, manifest: ManifestFile) -> list[_Alike]:
     alike: dict[tuple[Any, ...], list[tuple[str, int]]] = defaultdict(list)
-    for entry in manifest.fetch_manifest_entry(io):
-        file = entry.data_file
+    for file in manifests.live(io, manifest):
         alike[_said_of(schema, file)].append((plain_uri(file.file_path), file.file_size_in_bytes))
     return [_Alike(*_shortened(files), *said) for said, files in alike.items()]
 

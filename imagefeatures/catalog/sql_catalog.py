@@ -7,13 +7,15 @@ import os
 from typing import Any
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table import CommitTableResponse, StagedTable, Table
+from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from sqlalchemy import event
 
 from imagefeatures.catalog import connect, guards
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO
+from imagefeatures.catalog.transactions import with_updates
 from imagefeatures.storage import modes
 
 
@@ -67,6 +69,24 @@ class LakeSqlCatalog(SqlCatalog):
         """Commit, as pyiceberg's. Raises CatalogError or CatalogRefused where the database fails."""
         with connect.readable_errors(self.properties["uri"]):
             return super().commit_table(table, requirements, updates)
+
+    def _update_and_stage_table(
+        self,
+        current_table: Table | None,
+        table_identifier: Identifier,
+        requirements: tuple[TableRequirement, ...],
+        updates: tuple[TableUpdate, ...],
+    ) -> StagedTable:
+        """What is committed next, as pyiceberg's, which copies every snapshot of the table's past for it."""
+        if current_table is None:
+            return super()._update_and_stage_table(None, table_identifier, requirements, updates)
+        for requirement in requirements:
+            requirement.validate(current_table.metadata)
+        at = current_table.metadata_location
+        metadata = with_updates(current_table.metadata, updates, at)
+        places = load_location_provider(metadata.location, metadata.properties)
+        place = places.new_table_metadata_file_location(self._parse_metadata_version(at) + 1)
+        return StagedTable(table_identifier, metadata, place, self._load_file_io(), self)
 
 
 def _make_file(uri: str) -> None:

@@ -6,7 +6,12 @@ import time
 
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import TableUpdate, _apply_table_update, _TableMetadataUpdateContext
+from pyiceberg.table.update import (
+    TableUpdate,
+    _apply_table_update,
+    _TableMetadataUpdateContext,
+    _update_table_metadata_log,
+)
 
 
 class Changes(Transaction):
@@ -26,15 +31,20 @@ class Changes(Transaction):
         """The table's metadata with the changes so far."""
         base, updates = self._table.metadata, self._updates
         if self._known is None or self._known[0] is not base or self._known[1] is not updates:
-            self._known = (base, updates, _with_updates(base, updates))
+            self._known = (base, updates, with_updates(base, updates))
         return self._known[2]
 
 
-def _with_updates(base: TableMetadata, updates: tuple[TableUpdate, ...]) -> TableMetadata:
-    """What pyiceberg's update_table_metadata returns, which copies all of it in the end. The commit calls that one."""
+def with_updates(base: TableMetadata, updates: tuple[TableUpdate, ...], location: str | None = None) -> TableMetadata:
+    """What pyiceberg's update_table_metadata returns, which copies all of it in the end.
+
+    location: of the metadata file that has `base`; None where the updates are not committed.
+    """
     metadata, context = base, _TableMetadataUpdateContext()
     for update in updates:
         metadata = _apply_table_update(update, metadata, context)
+    if context.has_changes() and location:
+        metadata = _update_table_metadata_log(metadata, location, base.last_updated_ms)
     if context.has_changes() and metadata.last_updated_ms == base.last_updated_ms:
         metadata = metadata.model_copy(update={"last_updated_ms": int(time.time() * 1000)})
     metadata.spec().check_compatible(metadata.schema())

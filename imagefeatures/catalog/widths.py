@@ -8,7 +8,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from imagefeatures import names
-from imagefeatures.catalog import pixel_tables
+from imagefeatures.catalog import manifests, pixel_tables
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.errors import DatasetError
 from imagefeatures.outputs import Output
@@ -46,10 +46,10 @@ def refuse_another_width(catalog: Catalog, dataset: str, partition: str, width: 
 def _width_beside(table: Table, partition: str) -> int | None:
     """The width of the vectors in another partition than the given one; None without any, or where it is not known."""
     snapshot = table.current_snapshot()
-    manifests = snapshot.manifests(table.io) if snapshot else []
-    for manifest in sorted(manifests, key=lambda manifest: manifest.manifest_length):  # one file is enough
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            if entry.data_file.partition[0] != partition and (width := _width(table, entry.data_file)):
+    named = snapshot.manifests(table.io) if snapshot else []
+    for manifest in sorted(named, key=lambda manifest: manifest.manifest_length):  # one file is enough
+        for file in manifests.live(table.io, manifest):
+            if file.partition[0] != partition and (width := _width(table, file)):
                 return width
     return None
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_files_to_data_files
-from pyiceberg.manifest import ManifestFile
+from pyiceberg.manifest import ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 
-from imagefeatures.catalog import expired_files, retention, tables
+from imagefeatures.catalog import expired_files, manifests, retention, tables
 from imagefeatures.settings import Settings
 from support.expiring import DAYS, History, by_reading_everything, merge_soon, there
 from support.growing import Publish, read_whole_past, run_file, unnamed_files
@@ -39,13 +40,13 @@ def test_what_only_expired_snapshots_name_is_what_reading_every_manifest_finds(
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The manifests that are read."""
     found: list[str] = []
-    fetch = ManifestFile.fetch_manifest_entry
+    entries = manifests._entries
 
-    def counted(manifest: ManifestFile, *given: Any, **named: Any) -> Any:
+    def counted(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
         found.append(manifest.manifest_path)
-        return fetch(manifest, *given, **named)
+        return entries(io, manifest)
 
-    monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", counted)
+    monkeypatch.setattr(manifests, "_entries", counted)
     yield found
 
 
@@ -65,8 +66,8 @@ def test_where_nothing_was_replaced_no_manifest_is_read(photos: Table, few: Sett
         )
     lists = expired_lists(photos, 6)
     read.clear()
-    files, manifests = expired_files.only_named_by(lists, photos)
-    assert (files, len(manifests), read) == (set(), 0, [])
+    files, named = expired_files.only_named_by(lists, photos)
+    assert (files, len(named), read) == (set(), 0, [])
 
 
 def test_what_was_replaced_is_looked_for_in_few_manifests(photos: Table, publish: Publish, read: list[str]) -> None:
@@ -79,6 +80,29 @@ def test_what_was_replaced_is_looked_for_in_few_manifests(photos: Table, publish
     kept = len(photos.metadata.snapshots)
     assert kept == 3
     assert len(read) <= 3 + 3 + kept  # the marks, what the oldest one holds, and what was added since
+
+
+def test_manifests_of_other_partitions_stay_unread(photos: Table, few: Settings, read: list[str]) -> None:
+    days = [f"2026-11-{number:02d}" for number in range(1, 29)]
+    for day in days:
+        tables.replace_files(photos, day, [run_file(few, "first", day)], "first")
+    for day in days[9:11]:
+        tables.replace_files(photos, day, [run_file(few, "second", day)], "second")
+    tables.replace_files(photos, days[0], [run_file(few, "second", days[0])], "second")
+    count = len(photos.refresh().metadata.snapshots)
+    lists = expired_lists(photos, count - 3)  # what the two days held before; not the first one
+    read.clear()
+    files, _ = expired_files.only_named_by(lists, photos)
+    assert {day for day in days for file in files if f"partition_key={day}/" in file} == set(days[9:11])
+    current = photos.current_snapshot()
+    assert current
+    of_others = [
+        path
+        for path, manifest in expired_files.manifests_of(photos.io, current.manifest_list).items()
+        if manifest.partitions and (manifest.partitions[0].lower_bound or b"").decode() > days[10]
+    ]
+    assert of_others
+    assert set(of_others).isdisjoint(read)
 
 
 def manifests_with_deleted(photos: Table) -> list[str]:

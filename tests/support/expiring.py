@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
 
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import ManifestFile
+from pyiceberg.manifest import read_manifest_list
 from pyiceberg.table import Table
 
 from imagefeatures.catalog import expired_files, retention, tables
@@ -25,16 +24,21 @@ ALL = 10**6
 
 
 def by_reading_everything(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
-    """The same as `only_named_by`, as its first sentence says it."""
-    kept = read_all(table.io, [snapshot.manifest_list for snapshot in table.metadata.snapshots], expired_files.live)
-    expired = read_all(table.io, lists, expired_files.live_if_there)
+    """The same as `only_named_by`, as its first sentence says it, with pyiceberg's own readers."""
+    kept = read_all(table.io, [snapshot.manifest_list for snapshot in table.metadata.snapshots])
+    expired = read_all(table.io, lists, some_may_be_gone=True)
     files = {file for path in expired.keys() - kept.keys() for file in expired[path]}
     return files.difference(*kept.values()), expired.keys() - kept.keys()
 
 
-def read_all(io: FileIO, lists: list[str], files_of: Callable[[FileIO, ManifestFile], set[str]]) -> dict[str, set[str]]:
-    manifests = {path: manifest for uri in lists for path, manifest in expired_files.manifests_of(io, uri).items()}
-    return {path: files_of(io, manifest) for path, manifest in manifests.items()}
+def read_all(io: FileIO, lists: list[str], some_may_be_gone: bool = False) -> dict[str, set[str]]:
+    """The data files of each manifest."""
+    manifests = {one.manifest_path: one for uri in lists for one in read_manifest_list(io.new_input(uri))}
+    found: dict[str, set[str]] = {path: set() for path in manifests}
+    for path, manifest in manifests.items():
+        with contextlib.suppress(*[FileNotFoundError] * some_may_be_gone):
+            found[path] = {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(io)}
+    return found
 
 
 def there(uris: set[str]) -> set[str]:
