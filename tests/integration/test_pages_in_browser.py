@@ -34,6 +34,8 @@ GOOD, EMPTY = 24, 3
 PAGE = "/image-features"
 FOLDER = os.environ.get("SCREENSHOTS")
 LAPTOP, PHONE = 1400, 390
+HIDDEN_PIXELS = "Math.max(0, ...[...document.querySelectorAll('.wide')].map(one => one.scrollWidth - one.clientWidth))"
+"""How far the widest table reaches beyond its frame."""
 FOLLOWED = "document.querySelector('[data-follow]')"
 
 
@@ -172,6 +174,7 @@ def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Ta
             for name, path in paths.items():
                 tab.open(f"{api.address}{PAGE}{path}")
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+                assert tab.evaluate(HIDDEN_PIXELS) <= 1, f"{name}, {width}: a part of a table is out of sight"
                 tab.screenshot(shots / f"{name}-{mode}-{width}.png")
     tab.size(LAPTOP)
     assert len(list(shots.glob("*-*.png"))) >= 24
