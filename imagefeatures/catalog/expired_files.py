@@ -21,10 +21,11 @@ from typing import NamedTuple
 
 from pyiceberg.expressions.visitors import manifest_evaluator
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import DataFile, ManifestFile
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
+from pyiceberg.types import StringType
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from imagefeatures.catalog import manifests
@@ -120,16 +121,24 @@ def _together(found: Iterable[Files]) -> Files:
 
 
 def _may_name(table: Table, files: Files) -> Callable[[ManifestFile], bool]:
-    """Whether a manifest may name one of these files, by the partitions that its list says that it has."""
+    """Whether a manifest may name one of these files, by the partitions that its list says that it has.
+
+    Only where they are by one text, as in this package's own tables. One that says what is deleted always may: a file
+    of deletion vectors is in several partitions at once.
+    """
     number, *further = {number for number, _ in files.values()}
     spec = table.specs().get(number)
-    if further or spec is None or len(spec.fields) != 1:
+    fields = spec.partition_type(table.schema()).fields if spec else ()
+    keys = {partition[0] if len(partition) == 1 else None for _, partition in files.values()}
+    if further or [field.field_type for field in fields] != [StringType()] or None in keys:
         return lambda _: True
-    keys = {partition[0] for _, partition in files.values()}
-    if None in keys:  # of another program: a run's own partition always has a key
-        return lambda _: True
-    evaluate = manifest_evaluator(spec, table.schema(), one_of(spec.fields[0].name, keys))
-    return lambda manifest: manifest.partition_spec_id != number or evaluate(manifest)
+    evaluate = manifest_evaluator(table.specs()[number], table.schema(), one_of(fields[0].name, keys))
+
+    def may_name(manifest: ManifestFile) -> bool:
+        alike = manifest.content == ManifestContent.DATA and manifest.partition_spec_id == number
+        return not alike or evaluate(manifest)
+
+    return may_name
 
 
 def _read(io: FileIO, manifest_list: str) -> _Snapshot:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyiceberg.expressions import NotNull
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_files_to_data_files
-from pyiceberg.manifest import ManifestEntry, ManifestFile
+from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_files_to_data_files, schema_to_pyarrow
+from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.types import DateType, DoubleType, PrimitiveType, StringType
 
 from imagefeatures.catalog import expired_files, manifests, retention, tables
 from imagefeatures.settings import Settings
@@ -103,6 +107,52 @@ def test_manifests_of_other_partitions_stay_unread(photos: Table, few: Settings,
     ]
     assert of_others
     assert set(of_others).isdisjoint(read)
+
+
+def test_a_manifest_of_deletes_is_never_passed_over(photos: Table, few: Settings, read: list[str]) -> None:
+    """A file of deletion vectors stands in it under several partitions: Spark writes one for all that it deletes."""
+    for day in ("2026-11-02", "2026-11-20"):
+        tables.replace_files(photos, day, [run_file(few, "first", day)], "first")
+    current = photos.refresh().current_snapshot()
+    assert current
+    named = {
+        one.partitions[0].lower_bound: one
+        for one in expired_files.manifests_of(photos.io, current.manifest_list).values()
+        if one.partitions
+    }
+    other = named[b"2026-11-20"]
+    may_name = expired_files._may_name(photos, expired_files._live(photos.io, named[b"2026-11-02"]))
+    assert not may_name(other)
+    other._data[3] = ManifestContent.DELETES
+    assert other.content == ManifestContent.DELETES
+    assert may_name(other)
+
+
+@pytest.mark.parametrize("kind", [StringType(), DoubleType(), DateType()])
+def test_a_table_whose_partitions_another_program_has_changed_is_cleaned_up(
+    photos: Table, few: Settings, kind: PrimitiveType
+) -> None:
+    """For a while it is partitioned by a column of that program, which is dropped afterwards."""
+    value = {StringType(): "eu", DoubleType(): 0.5, DateType(): dt.date(2026, 11, 2)}[kind]
+    tables.replace_files(photos, DAYS[0], [run_file(few, "first", DAYS[0])], "first")
+    rows = photos.scan().to_arrow()
+    with photos.update_schema() as schema:
+        schema.add_column("region", kind)
+    with photos.update_spec() as spec:
+        spec.remove_field("partition_key")
+        spec.add_identity("region")
+    of_region = pa.array([value] * len(rows), schema_to_pyarrow(kind))
+    photos.append(rows.append_column("region", of_region))
+    photos.delete(NotNull("region"))  # its file is taken away
+    with photos.update_spec() as spec:
+        spec.remove_field("region")
+        spec.add_identity("partition_key")
+    with photos.update_schema() as schema:
+        schema.delete_column("region")
+    for number, day in enumerate([*DAYS[1:], *DAYS] * 4):
+        tables.replace_files(photos, day, [run_file(few, f"run-{number}", day)], f"run-{number}")
+        retention.remove_expired(photos, few.lake)
+    assert {path for path in unnamed_files(photos) if path.endswith(".parquet")} == set()
 
 
 def manifests_with_deleted(photos: Table) -> list[str]:
