@@ -22,6 +22,7 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import select
 
 from imagefeatures import names
+from imagefeatures.reasons import without_secrets
 from imagefeatures_airflow.web import access, rendering, rows
 from imagefeatures_airflow.web.partitions import NotShown, Partition, shown
 from imagefeatures_airflow.web.threads import in_thread
@@ -81,6 +82,9 @@ async def trigger(
                 if not 1 <= len(conf["uris"]) <= MOST_URIS:
                     count = f"{len(conf['uris']):,} objects match; 1 to {MOST_URIS:,} can be named in one re-drive"
                     return rendering.message(request, "Not started", f"{count}. Choose by reason alone.", status=400)
+                if any(uri != without_secrets(uri) for uri in conf["uris"]):  # Airflow shows the parameters of runs
+                    why = "Some of these URLs have a user, a query or a fragment, which may be secret"
+                    return rendering.message(request, "Not started", f"{why}. Choose by reason alone.", status=400)
         try:
             run = trigger_dag(
                 dag_id,

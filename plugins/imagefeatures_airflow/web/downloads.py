@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi.responses import StreamingResponse
 
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.reasons import without_secrets
 from imagefeatures_airflow.web.published import Unavailable
 from imagefeatures_airflow.web.threads import in_thread
 
@@ -22,11 +23,12 @@ ROWS = 1_000
 async def csv_of(rows: Iterator[Row], name: str, before: Sequence[str] = ()) -> StreamingResponse:
     """Rejected objects as the file `<name>.csv`. before: columns of the rows before those that `rejections` has.
 
+    URIs are without secrets, as on the pages: who may see a dataset need not know the passwords of its sources.
     Raises Unavailable where the first of them cannot be read.
     """
     from imagefeatures.rejections import as_csv
 
-    lines = as_csv(rows, before)
+    lines = as_csv(({**row, "uri": without_secrets(row["uri"])} for row in rows), before)
 
     def some() -> str:
         return "".join(islice(lines, ROWS))

@@ -137,3 +137,19 @@ def test_airflow_writes_it_down(site: Site) -> None:
     with create_session() as session:
         log = session.scalars(select(Log).where(Log.dag_id == "features_photos").order_by(Log.id.desc())).first()
         assert (log.event, log.owner) == ("trigger_dag_run", "user")
+
+
+def test_an_address_that_may_be_secret_is_no_parameter_of_a_run(site: Site, settings: Settings, tmp_path: Path) -> None:
+    secret = Refused("x", None, Reason.HTTP_REFUSED, "403", uri="https://host.example/1.jpg?X-Amz-Signature=s3cret")
+    plain = Refused("y", None, Reason.HTTP_REFUSED, "403", uri="https://host.example/2.jpg")
+    lay_out(settings, tmp_path, [("other.jpg", jpeg(2), None, [1.0] * 8)], [secret, plain])
+    answer = press(user(site, "op"), "redrive_photos", text="example/1.jpg")
+    assert answer.status_code == 400
+    assert "Some of these URLs have a user, a query or a fragment, which may be secret. Choose by reason" in answer.text
+    assert runs_of("redrive_photos") == []
+    for wanted in ({"text": "example/2.jpg"}, {"reason": "HTTP_REFUSED"}):
+        assert press(user(site, "op"), "redrive_photos", **wanted).status_code == 303
+    assert [conf for _, conf, *_ in runs_of("redrive_photos")] == [
+        {"partition": DAY, "uris": ["https://host.example/2.jpg"]},
+        {"partition": DAY, "reason": "HTTP_REFUSED"},
+    ]

@@ -54,6 +54,10 @@ def test_no_secret_of_a_url_is_on_the_page(site: Site) -> None:
     assert "https://host.example/1.jpg?…" in page.text
     assert "s3cret" not in page.html
     assert "word@" not in page.html
+    answer = site.get(f"{PAGE}/quarantine.csv?dataset=photos&partition={DAY}", Cookie=f"_token={site.login}")
+    assert "https://host.example/1.jpg?…" in [row["uri"] for row in csv.DictReader(io.StringIO(answer.text))]
+    assert "s3cret" not in answer.text
+    assert "word@" not in answer.text
 
 
 FILTERS: list[tuple[dict[str, str], list[str]]] = [
