@@ -128,6 +128,7 @@ def withdraw(
             except Exception as error:  # the rows are taken back
                 log.warning("%s %s: no statistics of what stays: %s", names.table_name(dataset), partition, error)
             swapped = (names.QUARANTINE, *publication.files, names.WITHDRAWALS, names.RUNS)
+            swapped += (names.STATISTICS,) if before else ()
             tables.remove_expired(catalog, settings, swapped)
         return Withdrawal(told, stays["registered"], not params.dry_run)
 

@@ -13,7 +13,8 @@ COUNTS = ("rows", "files_rewritten", "files_deleted", "runs_removed", "snapshots
 class Report:
     """Of one request. images, uris: that are forgotten. done: whether anything was changed; False for a dry run.
 
-    tables: that hold or held rows. exports: that were deleted. sources: URIs of the objects, which are the owners'.
+    tables: that hold or held rows. exports: that were deleted. runs, rejects, maps: folders of unfinished runs, kept
+    rejects and feature maps that were. sources: URIs of the objects, which are the owners'.
     classifiers: folders of those that were fitted to the datasets. foreign: other files below the lake that hold one,
     also of tables that are somebody's own or were dropped. unreadable: files of which it cannot be told. versioned: the
     lake, where its store may keep what is deleted.
@@ -30,6 +31,9 @@ class Report:
     snapshots_expired: int = 0
     tables: set[str] = field(default_factory=set)
     exports: set[str] = field(default_factory=set)
+    runs: set[str] = field(default_factory=set)
+    rejects: set[str] = field(default_factory=set)
+    maps: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
     classifiers: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
@@ -54,6 +58,9 @@ class Report:
             )
         told = {
             "an export, which is to be made again": self.exports,
+            "an unfinished run, which cannot go on then: start a new one": self.runs,
+            "a kept reject": self.rejects,
+            "a feature map": self.maps,
             "at the source, which is not touched": self.sources,
             "a classifier that was fitted to the dataset: fit it again, or delete it": self.classifiers,
             "holds one, and is no export and of no table of this service: delete it, or the rows of the table that it "
@@ -66,6 +73,6 @@ class Report:
         if self.versioned:
             yield f"  {self.versioned}: a bucket that keeps versions still has the deleted bytes; delete those versions"
         yield (
-            "  not searched: backups of the lake, what was read or exported elsewhere, logs, maps and reports, and "
-            "thumbnails in the cache folders of other machines, where no page shows them any more"
+            "  not searched: backups of the lake, what was read or exported elsewhere, logs, saved maps and reports, "
+            "and thumbnails in the cache folders of other machines, where no page shows them any more"
         )

@@ -145,6 +145,9 @@ class _Work:
         self.report.exports.update(others.holding)
         runs, rejects = places.unfinished_runs(self._lake, self._wanted), places.kept_rejects(self._lake, self._wanted)
         showing = maps.holding(self._lake, self._wanted)
+        self.report.runs.update(runs)
+        self.report.rejects.update(rejects)
+        self.report.maps.update(showing)
         if self.report.done:
             pending.keep(self._lake, self._request)
             storage.delete_folder(layout.image_index(self._lake))

@@ -232,15 +232,15 @@ def delete_folder(uri: str) -> None:
     _store(scheme).delete_folder(path.rstrip("/") + "/")
 
 
-def abort_old_uploads(folder: str, *, ended: bool = False) -> int:
+def abort_old_uploads(folder: str, *, ended: bool = False, remove: bool = True) -> int:
     """Abort multipart uploads below a folder URI that are unfinished after a day. Returns how many.
 
     In a file system these are the hidden files that killed processes have left; they are removed. ended: there also
-    younger ones, of processes that have ended, where the file system has locks. Raises no error of the store: if it
-    cannot list or abort uploads, they stay.
+    younger ones, of processes that have ended, where the file system has locks. remove: False only counts them. Raises
+    no error of the store: if it cannot list or abort uploads, they stay.
     """
     scheme, path = _split(folder)
-    return _store(scheme).abort_old_uploads(path.rstrip("/") + "/", ended)
+    return _store(scheme).abort_old_uploads(path.rstrip("/") + "/", ended, remove)
 
 
 def _source_store(scheme: str, access: Access | None) -> Store:

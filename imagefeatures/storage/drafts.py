@@ -38,10 +38,10 @@ def hidden_name(target: Path) -> Path:
     return target.with_name(f".draft-{secrets.token_hex(8)}")
 
 
-def remove_old(folder: str, ended: bool = False) -> int:
+def remove_old(folder: str, ended: bool = False, remove: bool = True) -> int:
     """Remove the hidden files below a folder that killed processes have left. Returns how many. Raises nothing.
 
-    ended: also those younger than a day that no process of this machine holds.
+    ended: also those younger than a day that no process of this machine holds. remove: False only counts them.
     """
     count, before = 0, time.time() - OLD.total_seconds()
     for place, _, names in os.walk(folder):
@@ -49,7 +49,8 @@ def remove_old(folder: str, ended: bool = False) -> int:
             # Another process removes it too; or may not, and the next one tries.
             with contextlib.suppress(OSError, ObjectMissing):
                 if hidden.lstat().st_mtime < before or (ended and _is_free(hidden)):
-                    hidden.unlink()
+                    if remove:
+                        hidden.unlink()
                     count += 1
     return count
 

@@ -96,8 +96,8 @@ class LocalStore:
         except OSError as error:
             raise durable.write_failed(path, error) from error
 
-    def abort_old_uploads(self, path: str, ended: bool = False) -> int:
-        return drafts.remove_old(path, ended)
+    def abort_old_uploads(self, path: str, ended: bool = False, remove: bool = True) -> int:
+        return drafts.remove_old(path, ended, remove)
 
 
 def _put_if_absent(draft: Path, target: Path) -> None:

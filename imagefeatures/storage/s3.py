@@ -171,8 +171,8 @@ class S3Store:
                 kind = StoreRefused if errors[0].get("Code") == "AccessDenied" else StoreError
                 raise kind(f"s3://{bucket}: {len(errors)} objects could not be deleted, first {first}")
 
-    def abort_old_uploads(self, path: str, ended: bool = False) -> int:  # whose a younger one is, no store tells
-        return uploads.abort_old_uploads(self._client, *_bucket_and_key(path))
+    def abort_old_uploads(self, path: str, ended: bool = False, remove: bool = True) -> int:  # ended: no store tells
+        return uploads.abort_old_uploads(self._client, *_bucket_and_key(path), remove)
 
     def _fetch(self, version: ObjectVersion, deadline: SharedDeadline, folder: str | None) -> bytes:
         """The bytes of the listed version. The first attempt uses obstore, all later ones use boto3.

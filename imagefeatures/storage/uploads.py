@@ -17,20 +17,23 @@ PAGES = 20
 """The most pages to read, of 1,000 uploads each: other users of the bucket may never clean up theirs."""
 
 
-def abort_old_uploads(client: Any, bucket: str, prefix: str) -> int:
-    """Abort the unfinished uploads below a prefix that are older than OLD by the store's clock. Returns how many."""
+def abort_old_uploads(client: Any, bucket: str, prefix: str, remove: bool = True) -> int:
+    """Abort the unfinished uploads below a prefix that are older than OLD by the store's clock. Returns how many.
+
+    remove: False only counts them.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
     try:
-        return within(LIST_SECONDS, lambda: _abort(client, bucket, prefix))
+        return within(LIST_SECONDS, lambda: _abort(client, bucket, prefix, remove))
     except (Transient, ClientError, BotoCoreError, HTTPError, OSError, LookupError, TypeError, ValueError) as error:
         # Whatever the reason (no permission, an unknown operation, no answer), the next run tries again.
         logging.getLogger(__name__).info("s3://%s: unfinished uploads stay (%s)", bucket, error)
         return 0
 
 
-def _abort(client: Any, bucket: str, prefix: str) -> int:
+def _abort(client: Any, bucket: str, prefix: str, remove: bool) -> int:
     # Without a Prefix, since MinIO takes it for an exact key.
     request: dict[str, Any] = {"Bucket": bucket}
     old = []
@@ -42,6 +45,6 @@ def _abort(client: Any, bucket: str, prefix: str) -> int:
         if not page.get("IsTruncated") or not page.get("NextKeyMarker"):
             break
         request |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page.get("NextUploadIdMarker", "")}
-    for upload in old:
+    for upload in old if remove else ():
         client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     return len(old)

@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from imagefeatures import layout, names, read, storage
+from imagefeatures import names, read, storage
 from imagefeatures.catalog import connect, failures, lost, owners, repair, tables
 from imagefeatures.catalog.sweep import TableSweep
 from imagefeatures.errors import CatalogRefused, ImageFeaturesError, SettingsError
@@ -53,9 +53,7 @@ class _Work:
     def do(self) -> None:
         ages = self._settings.ages
         uploads = self._report.kind("unfinished uploads")
-        if self._remove:
-            for folder in (layout.warehouse(self._lake), layout.staging(self._lake)):
-                uploads.count += storage.abort_old_uploads(folder)
+        uploads.count += storage.abort_old_uploads(self._lake, remove=self._remove)
         runs = self._report.kind("unfinished runs")
         with self._refused():
             given_up = self._known(aged.unfinished_runs(self._lake, self._before(ages.staging)))

@@ -40,12 +40,16 @@ def test_nothing_of_the_images_is_left_and_the_next_runs_reject_them(place: Plan
     (dry,) = work.forget(request(place.targets, dry_run=True), "ada", settings)
     assert place.found(needles) == there
     assert next(dry.lines()).startswith("would be forgotten, request ")
+    said = "\n".join(dry.lines())
+    assert said.count("an unfinished run, which cannot go on then: start a new one") == len(dry.runs) == 1
+    assert said.count(": a kept reject") == len(dry.rejects) > 0
     (report,) = work.forget(request(place.targets), "ada", settings)
     check_forgotten(place, before, needles)
     assert report.tables == dry.tables == {
         "features.birds", "features.birds_pixels", "features.fruit", "features.fruit_pixels", "features.quarantine",
         "learning.fruit_predictions",
     }  # fmt: skip
+    assert (report.runs, report.rejects) == (dry.runs, dry.rejects)
     # 4 in vectors and pixels, 1 in the quarantine, of two datasets; two of them again in files that were replaced.
     assert report.runs_removed == 1
     assert {Path(export).name for export in report.exports} == {

@@ -106,6 +106,7 @@ def test_hidden_files_of_killed_processes_are_removed_after_a_day_and_nothing_el
             (folder / name).write_bytes(b"x")
             os.utime(folder / name, (time.time() - age,) * 2)
     (tmp_path / "lake" / "link").symlink_to(tmp_path / "elsewhere")
+    assert storage.abort_old_uploads(f"file://{tmp_path}/lake", remove=False) == 2
     assert storage.abort_old_uploads(f"file://{tmp_path}/lake") == 2
     for folder in folders[:2]:
         assert {path.name for path in folder.iterdir() if path.is_file()} == set(ages) - {".draft-0123456789abcdef"}

@@ -53,6 +53,8 @@ def test_old_uploads_of_the_folder_are_aborted_and_no_others(
     monkeypatch.setattr(uploads, "OLD", dt.timedelta(seconds=-10))
     begun(client, *(store + name for name in BEGUN))
     storage.write(f"{store}/lake/warehouse/whole", b"whole")
+    assert storage.abort_old_uploads(f"{store}/lake/warehouse", remove=False) == 2
+    assert unfinished(client, store) == sorted(BEGUN)
     assert storage.abort_old_uploads(f"{store}/lake/warehouse") == 2
     assert unfinished(client, store) == sorted(BEGUN[2:])
     assert storage.read(f"{store}/lake/warehouse/whole") == b"whole"

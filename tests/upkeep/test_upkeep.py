@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +45,26 @@ def test_a_file_of_no_snapshot_goes_after_its_days(history: History, write: Writ
     history.now += dt.timedelta(days=0.2)
     assert upkeep(history) == {"files of no snapshot": 3}
     assert not any(file.exists() for file in files)
+
+
+def test_what_killed_processes_had_begun_to_write_goes_after_a_day_wherever_it_is(history: History) -> None:
+    folders = (
+        "staging/photos/x", "known/images", "quarantine/photos/x", "exports/a", "maps/photos", "forgotten/list",
+        "models/0f", "publishing/x", "warehouse/learning/x",
+    )  # fmt: skip
+    begun = {name: history.lake / name / ".draft-0123456789abcdef" for name in folders}
+    young = history.lake / "exports/b" / ".draft-fedcba9876543210"
+    for path in (*begun.values(), young):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"abc")
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    os.utime(young, (time.time() - 23 * 3600,) * 2)
+    assert upkeep(history, dry_run=True)["unfinished uploads"] == len(folders)
+    assert all(path.exists() for path in begun.values())
+    assert upkeep(history)["unfinished uploads"] == len(folders)
+    assert not any(path.exists() for path in begun.values())
+    assert young.exists()
+    assert "unfinished uploads" not in upkeep(history)
 
 
 def test_a_run_that_waits_keeps_its_files_until_it_is_given_up(history: History, write: Write) -> None:
