@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ from PIL import Image
 from pyiceberg.catalog import Catalog
 
 from benchmarks import growth_report
+from benchmarks.bench import machine
 from benchmarks.model import MODEL
 from benchmarks.pipeline import Deployment
 from imagefeatures import copies, local, manifest, names, publications, read, schemas
@@ -41,12 +43,15 @@ from imagefeatures.plan import Run, load_run, new_run_id, plan_run
 from imagefeatures.publications import Publication
 from imagefeatures.quality import record
 from imagefeatures.run_params import RunParams, UnpublishParams
-from imagefeatures.settings import Settings
+from imagefeatures.settings import REPOSITORY, Settings
 from imagefeatures.step_runner import StepRunner
 from imagefeatures.steps import INGEST, VALIDATE
 from imagefeatures.steps.register import register
 from imagefeatures.unpublish import withdraw
 from imagefeatures.workers import ThisProcess
+
+if TYPE_CHECKING:
+    from support.web import Site
 
 SIZES = (10, 100, 1000)
 DATASETS = 50
@@ -172,11 +177,11 @@ class Lake:
         after = time.process_time(), time.perf_counter(), _bytes_read()
         self.spent[operation].append(tuple(b - a for a, b in zip(before, after, strict=True)))  # type: ignore[arg-type]
 
-    def a_day(self, day: str, seed: int) -> None:
+    def a_day(self, day: str, seed: int, site: Site) -> None:
         """Publish a day, look at it, publish it once more, and take it back."""
         self.draw(day, seed)
         self.one_run(day, "a new day")
-        self.look(day)
+        self.look(day, site)
         self.one_run(day, "the same day again")
         with self.timed("unpublish"):
             withdraw(NAME, day, UnpublishParams(partition=day, why="measured", dry_run=False), "x", self.settings)
@@ -196,8 +201,8 @@ class Lake:
         with self.timed(f"statistics, {which}"):
             record.record(NAME, day, run.run_id, None, self.settings)
 
-    def look(self, day: str) -> None:
-        """What readers and pages read."""
+    def look(self, day: str, site: Site) -> None:
+        """What readers and pages read, and the pages that list partitions, in Airflow's own application."""
         with self.timed("read.open of one day, and its rows"):
             read.open(NAME, partitions=(day,), settings=self.settings).to_numpy()
         with self.timed("page: all runs"):
@@ -208,6 +213,9 @@ class Lake:
             read.table(self.settings, names.QUARANTINE, partitions=(day,))
         with self.timed("page: statistics of a day"), tables.open_catalog(self.settings) as catalog:
             statistics.rows_of(catalog, NAME, [day])
+        for what, path in (("the list of datasets", "/"), ("the dataset", f"/datasets/{NAME}")):
+            with self.timed(f"page: {what}, rendered"):
+                site.page(path)
 
     def weight(self) -> dict[str, dict[str, int]]:
         """Of each table: files and bytes of metadata, manifests of the current snapshot, data files."""
@@ -249,27 +257,34 @@ def _bytes_read() -> int:
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
-def measure(lakes: Sequence[Lake]) -> None:
+def measure(lakes: Sequence[Lake], site: Site) -> None:
     """Everything, REPETITIONS times, in each lake in turn. They have as many partitions afterwards as before."""
+    from imagefeatures_airflow.web import looks, published
+
+    published.FRESH_SECONDS = looks.FRESH_SECONDS = 0.0  # rows of one lake would be shown for another
     for number in range(REPETITIONS):
         for lake in lakes:
             lake.enter()
-            lake.a_day((MEASURED + dt.timedelta(days=number)).isoformat(), 1 + number)
+            lake.a_day((MEASURED + dt.timedelta(days=number)).isoformat(), 1 + number, site)
 
 
 def main(sizes: Sequence[int]) -> None:
-    from benchmarks.bench import machine
-
+    sys.path.append(str(REPOSITORY / "tests"))
     kept = os.environ.get("KEEP_LAKE")
     folder = Path(kept or tempfile.mkdtemp(prefix="imagefeatures-growth-"))
+    (airflow := folder / "airflow").mkdir(exist_ok=True)
+    os.environ["AIRFLOW_HOME"] = str(airflow)  # read when Airflow is first imported
     try:
+        from support.web import airflow_with_pages
+
         lakes = {size: Lake(folder / str(size)) for size in sizes}
         for size, lake in lakes.items():
             lake.enter()
             lake.fill(size)
         weights = {size: lake.weight() for size, lake in lakes.items()}
         before = os.getloadavg()[0]
-        measure(list(lakes.values()))
+        with airflow_with_pages(airflow) as site:
+            measure(list(lakes.values()), site)
         load = [round(before, 1), round(os.getloadavg()[0], 1)]
         found = {str(size): {"weight": weights[size], "spent": lake.spent} for size, lake in lakes.items()}
         print(growth_report.write({"machine": machine(os.cpu_count() or 1), "load": load, "sizes": found}), flush=True)

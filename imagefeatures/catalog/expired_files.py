@@ -132,7 +132,7 @@ def _may_name(table: Table, files: Files) -> Callable[[ManifestFile], bool]:
     keys = {partition[0] if len(partition) == 1 else None for _, partition in files.values()}
     if further or [field.field_type for field in fields] != [StringType()] or None in keys:
         return lambda _: True
-    evaluate = manifest_evaluator(table.specs()[number], table.schema(), one_of(fields[0].name, keys))
+    evaluate = manifest_evaluator(table.specs()[number], table.schema(), one_of(fields[0].name, set(map(str, keys))))
 
     def may_name(manifest: ManifestFile) -> bool:
         alike = manifest.content == ManifestContent.DATA and manifest.partition_spec_id == number

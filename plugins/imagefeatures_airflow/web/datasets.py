@@ -12,10 +12,10 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from imagefeatures import names
@@ -36,6 +36,9 @@ LATEST = 10
 
 RECENT = 60
 """The same in its strip."""
+
+ON_A_PAGE = 100
+"""Partitions of a dataset in the table on its own page. The strip, the charts and the totals are of all."""
 
 router = APIRouter()
 
@@ -111,15 +114,18 @@ async def every_dataset(request: Request, user: access.User) -> HTMLResponse:
 
 
 @router.get("/datasets/{dataset}")
-async def one_dataset(request: Request, user: access.User, dataset: str) -> HTMLResponse:
-    """All partitions of one dataset."""
+async def one_dataset(
+    request: Request, user: access.User, dataset: str, page: Annotated[int, Query(ge=1)] = 1
+) -> HTMLResponse:
+    """The partitions of one dataset, ON_A_PAGE at a time, the newest first."""
     settings = current_settings()
     runs = await published(settings)
 
     def show() -> HTMLResponse:
         if not (view := visible_dataset(user, settings, runs, dataset)):
             return _no_such_dataset(request, dataset)
-        return rendering.page(request, "dataset.html", dataset=view, note=None, **history(user, settings, view))
+        facts = history(user, settings, view) | {"page": page, "on_a_page": ON_A_PAGE}
+        return rendering.page(request, "dataset.html", dataset=view, note=None, **facts)
 
     return await in_thread(show)
 

@@ -73,13 +73,16 @@ def path(*parts: str) -> str:
 
 
 def query(chosen: Any, **other: Any) -> str:
-    """The query of an address: the fields of a dataclass, some of them with another value; empty ones are left out.
+    """The query of an address: the fields of a dataclass, some with another value or more; empty ones are left out.
+
+    chosen: None for no field.
 
     >>> from types import SimpleNamespace
     >>> query(SimpleNamespace(label="a&b", sort=""), page=2)
     'label=a%26b&page=2'
     """
-    return urlencode({name: value for name, value in {**vars(chosen), **other}.items() if value != ""})
+    fields = (vars(chosen) if chosen else {}) | other
+    return urlencode({name: value for name, value in fields.items() if value != ""})
 
 
 def share(part: float, whole: float) -> str:

@@ -14,7 +14,7 @@ from imagefeatures.steps import MEASURED, SPARK_STEPS
 from imagefeatures.upkeep import kept
 from imagefeatures.upkeep.report import Line, Report
 from imagefeatures_airflow.web import access, published
-from support.web import FINGERPRINT, Site, dataset_file, publish, runs_row
+from support.web import FINGERPRINT, PAGE, Site, dataset_file, publish, runs_row
 
 SECRET = "s3cret-canary"
 
@@ -50,6 +50,24 @@ def test_the_page_of_a_dataset_has_all_its_partitions(site: Site, settings: Sett
     assert [row[0] for row in page.tables[0][2:]] == days[::-1]
     assert "There is no dataset file of this name any more" in page.text
     assert "There is no dataset nuts" in site.page("/datasets/nuts", 404).text
+
+
+def test_the_partitions_of_a_dataset_come_a_hundred_a_page(site: Site, settings: Settings) -> None:
+    days = [(dt.date(2026, 1, 1) + dt.timedelta(days=number)).isoformat() for number in range(230)]
+    publish(settings, *(runs_row("photos", day, {}) for day in days))
+    shown = []
+    for number in (1, 2, 3):
+        page = site.page(f"/datasets/photos?page={number}")
+        (table,) = (table for table in page.tables if table[0][0] == "Partition")
+        shown += [row[0] for row in table[2:]]
+        assert f"Page {number} of 3" in page.text
+        assert "230 whole" in page.text
+        links = {value for tag, name, value in page.attributes if (tag, name) == ("a", "href") and value}
+        beside = {f"{PAGE}/datasets/photos?page={other}" for other in (number - 1, number + 1) if 1 <= other <= 3}
+        assert {link for link in links if "?page=" in link} == beside
+    assert shown == days[::-1]
+    assert [len(table) for table in site.page("/datasets/photos?page=4").tables] == [2], "its head alone"
+    site.page("/datasets/photos?page=0", 422)
 
 
 def test_the_page_of_a_partition_says_where_the_time_went(site: Site, settings: Settings) -> None:
