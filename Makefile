@@ -108,9 +108,9 @@ test-serving: setup .bench/serving/.ready .bench/triton/.ready  ## a real KServe
 test-classify: setup  ## classifiers by a real Spark, drivers killed, the DAG through a real Airflow (SEED=0; minutes)
 	@$(BIN)/python -m pytest tests/suites/classify --timeout 1800
 
-screenshots: setup  ## the pages in a Chromium, light and dark, wide and narrow: .bench/screenshots, two of them docs/images (minutes)
+screenshots: setup  ## the pages in a Chromium, light and dark, wide and narrow: .bench/screenshots, three of them docs/images (minutes)
 	@SCREENSHOTS="$(CURDIR)/.bench/screenshots" $(BIN)/python -m pytest -m long tests/integration/test_pages_in_browser.py
-	@cp .bench/screenshots/page-run.png docs/images/ && cp .bench/screenshots/datasets-light-1400.png docs/images/page-datasets.png
+	@cp .bench/screenshots/page-run.png docs/images/ && cp .bench/screenshots/datasets-light-1400.png docs/images/page-datasets.png && cp .bench/screenshots/map-light-1400.png docs/images/page-map.png
 
 test-compose: setup  ## the containers from nothing, with two Spark workers, and what must hold of them (minutes)
 	@$(BIN)/python -m pytest tests/suites/compose --timeout 1800

@@ -15,12 +15,13 @@ import pytest
 
 from demo import photos
 from deploy.local.api import Api
-from imagefeatures import read
+from imagefeatures import local, read
 from imagefeatures.dataset_files import find_dataset
+from imagefeatures.run_params import RunParams
+from imagefeatures.settings import Settings
 from support.airflow_session import Deployment
 from support.browser import CHROMIUM, NO_CHROMIUM, Tab, browser
-from support.photos import fill, jpeg
-from support.redriving import Partition
+from support.photos import fill
 from support.shared import until
 
 pytestmark = [
@@ -30,7 +31,9 @@ pytestmark = [
 
 DATASET = "shown"
 SHOWN = [f"2026-11-{day:02}" for day in range(1, 7)]
-GOOD, EMPTY = 24, 3
+LABELS, EACH = 6, 4
+"""So many labels have photos, and each of them so many on a day."""
+EMPTY = 3
 PAGE = "/image-features"
 FOLDER = os.environ.get("SCREENSHOTS")
 LAPTOP, PHONE = 1400, 390
@@ -41,14 +44,20 @@ FOLLOWED = "document.querySelector('[data-follow]')"
 
 @pytest.fixture(scope="module")
 def days(api: Api, deployment: Deployment, layout: tuple[Path, list[photos.Day]]) -> None:
-    """Published days of drawn photos of two labels; on three of them with empty files, and one of text."""
+    """Published days of the demo's photos; on three of them with empty files, and one of text."""
     dataset = find_dataset(deployment.settings.datasets, DATASET)
-    for day in SHOWN:
-        files = {f"{day}/{('pear', 'plum')[at % 2]}/{at:02}.jpg": jpeg(at) for at in range(GOOD)}
+    by_label = photos.by_label(photos.fetch_photos(Settings.from_env().cache))
+    several = [(label, found) for label, found in sorted(by_label.items()) if len(found) >= len(SHOWN) * EACH][:LABELS]
+    for number, day in enumerate(SHOWN):
+        files = {
+            f"{day}/{label}/{at:02}.jpg": data
+            for label, found in several
+            for at, data in enumerate(found[number * EACH : (number + 1) * EACH])
+        }
         if day in SHOWN[::2]:
             files |= {f"{day}/pear/empty{at}.jpg": b"" for at in range(EMPTY)} | {f"{day}/plum/text.jpg": b"no picture"}
         fill(layout[0] / DATASET, files)
-        Partition(dataset, deployment.settings, day).publish()
+        local.run_partition(dataset, RunParams.parse({"shard_images": 7, "max_rejected": 1}), deployment.settings, day)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +145,39 @@ def test_a_partition_is_run_again_and_its_progress_moves_without_a_reload(
     assert quarantined(deployment) == before
 
 
+def test_the_map_leads_from_a_photo_to_its_nearest_ones_and_the_audit_to_doubtful_labels(
+    tab: Tab, api: Api, shots: Path
+) -> None:
+    tab.open(f"{api.address}{PAGE}/datasets/{DATASET}/map?every=true")  # which computes it
+    until(lambda: tab.evaluate("document.getElementById('map')?.dataset.ready !== undefined"), 120)
+    tab.evaluate("document.getElementById('chart').focus()")
+    tab.key("ArrowRight")
+    tab.until("document.querySelector('#card img')?.naturalWidth > 0")
+    label = tab.evaluate("document.querySelector('#card figcaption').textContent")
+    tab.click_at(*tab.centre("#rings .chosen"))
+    tab.until("document.querySelectorAll('#side li').length === 8")
+    tab.until("[...document.querySelectorAll('#side img')].every((image) => image.complete && image.naturalWidth > 0)")
+    near = tab.evaluate("[...document.querySelectorAll('#side li span:first-of-type')].map((one) => one.textContent)")
+    assert near[0] == label, "a photo's nearest one is of its own label"
+    for mode in ("dark", "light"):
+        tab.evaluate(f"localStorage.setItem('theme', '{mode}')")
+        tab.call("Page.reload")
+        until(lambda: tab.evaluate("document.getElementById('map')?.dataset.ready !== undefined"), 60)
+        tab.evaluate("document.getElementById('chart').focus()")
+        tab.key("ArrowRight")
+        tab.key("Enter")
+        tab.until("document.querySelectorAll('#side img').length >= 9")
+        tab.until("[...document.querySelectorAll('#side img')].every((image) => image.complete)")
+        # It lies in a temporary folder of this test, which says nothing to whoever looks at the picture.
+        tab.evaluate("document.querySelector('#side .name').hidden = true")
+        tab.screenshot(shots / f"map-{mode}-{LAPTOP}.png")
+    tab.open(f"{api.address}{PAGE}/datasets/{DATASET}/partitions/{SHOWN[1]}/audit")
+    until(lambda: "Labels in doubt (" in text(tab), 120)
+    tab.until("[...document.querySelectorAll('main img')].every((image) => image.complete)")
+    tab.screenshot(shots / f"audit-light-{LAPTOP}.png")
+    assert tab.violations == []
+
+
 def test_inside_airflow_the_page_has_its_colours_and_opens_logs_in_its_window(tab: Tab, api: Api, shots: Path) -> None:
     (run,) = api.get("/api/v2/dags/features_shown/dagRuns")["dag_runs"]
     run_id = quote(run["dag_run_id"], safe="")
@@ -175,6 +217,8 @@ def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Ta
                 tab.open(f"{api.address}{PAGE}{path}")
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
                 assert tab.evaluate(HIDDEN_PIXELS) <= 1, f"{name}, {width}: a part of a table is out of sight"
+                tab.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+                tab.until("[...document.querySelectorAll('img')].every((image) => image.complete)")
                 tab.screenshot(shots / f"{name}-{mode}-{width}.png")
     tab.size(LAPTOP)
     assert len(list(shots.glob("*-*.png"))) >= 24
