@@ -64,7 +64,7 @@ def test_it_is_what_the_command_finds_and_is_computed_once(own_cache: Settings, 
     (pair,) = audit.first("duplicates", 0, 10)
     assert (pair["kind"], pair["label"], pair["other_label"]) == ("exact", NAUGHTY, "fig")
     assert KeptAudits(own_cache).of(layout) == audit  # another process of the server
-    kept = ["duplicates.csv", "facts.json", "labels.csv", "search.json"]
+    kept = ["duplicates.csv", "duplicates.parquet", "facts.json", "labels.csv", "labels.parquet", "search.json"]
     assert sorted(path.name for path in audit.folder.iterdir()) == kept
 
 
