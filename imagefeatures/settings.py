@@ -17,6 +17,7 @@
     IMAGEFEATURES_SERVING_TOKEN, IMAGEFEATURES_SERVING_TOKEN_FILE
                             what model servers are shown, as it is or in a file; default none
     IMAGEFEATURES_NOTIFIERS import paths that dataset files may name under alerts.notify, by commas; default none
+    IMAGEFEATURES_PROGRAM   how people call this program here; docker-compose.yml has an example
     SSL_CERT_FILE           the certificates that are trusted for https:// URLs; default those of certifi
 
 S3 credentials, region and endpoint come from the standard AWS_* variables. boto3 reads them by itself; pyiceberg
@@ -269,8 +270,16 @@ def _in_checkout(variable: str, folder: str) -> Path:
     return REPOSITORY / folder
 
 
-def program(name: str = "imagefeatures") -> str:
-    """A program of this environment, as a person calls it: those of a checkout are on nobody's path."""
+def program(name: str = "imagefeatures", env: Mapping[str, str] = os.environ) -> str:
+    """A program of this environment, as a person calls it: those of a checkout are on nobody's path.
+
+    Where the deployment says how `imagefeatures` is called, it is that: a container cannot know how it is entered.
+
+    >>> program(env={"IMAGEFEATURES_PROGRAM": "docker compose exec airflow-scheduler imagefeatures"})
+    'docker compose exec airflow-scheduler imagefeatures'
+    """
+    if name == "imagefeatures" and (called := " ".join(env.get("IMAGEFEATURES_PROGRAM", "").split())):
+        return called
     own = Path(sys.executable).parent / name
     return str(own.relative_to(REPOSITORY)) if own.is_relative_to(REPOSITORY) else name
 

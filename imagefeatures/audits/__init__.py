@@ -5,6 +5,6 @@ index       the nearest others of more photos than can be compared with each oth
 labels      photos whose neighbours have another label
 duplicates  photos with the same bytes, and photos that show the same picture
 centres     how far each photo of a partition is from the centre of its label
-kept        audits of single partitions, computed once in a process of their own
+kept        audits of published partitions, computed once in a process of their own
 overlap     whether one picture is the other, or a part of it, by their pixels
 """

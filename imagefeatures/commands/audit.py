@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ HELP = "labels of a dataset that are probably wrong, and photos that are there t
 SHOWN = 10
 """How many rows of each table are printed."""
 
+IN_A_GROUP = 100_000
+"""So many rows are one row group of a Parquet file: the URIs of their neighbours are in memory while it is written."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="name of a dataset that is published")
@@ -32,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         metavar="FOLDER",
         type=Path,
-        help="write both tables there, labels.csv and duplicates.csv, and search.json, how exact they are",
+        help="write both tables there, labels and duplicates, as .csv for people and as .parquet for programs, and "
+        "search.json, how exact they are",
     )
     parser.add_argument(
         "--neighbours", type=int, default=10, metavar="N",
@@ -74,9 +80,11 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.to:
         parsed.to.mkdir(parents=True, exist_ok=True)
         for name, table in (("labels", doubts), ("duplicates", pairs)):
-            path = parsed.to / f"{name}.csv"
-            _write(table, path)
-            say(f"{path}: {table.num_rows:,} rows")
+            for suffix, write in ((".csv", _write_for_people), (".parquet", _write_for_programs)):
+                path = parsed.to / f"{name}{suffix}"
+                with _whole(path) as draft:
+                    write(table, draft)
+                say(f"{path}: {table.num_rows:,} rows")
         (parsed.to / "search.json").write_text(json.dumps(_facts(found, parsed), indent=2) + "\n", encoding="utf-8")
     return 0
 
@@ -128,16 +136,29 @@ def _print_more(table: pa.Table) -> None:
         say(f"  and {table.num_rows - SHOWN:,} more: --to FOLDER writes all of them")
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    """CSV for people, whole under its name or not at all."""
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that is then whole under its name; where the block raises, what was there before stays."""
+    draft = path.with_name(f".{path.name}.part")
+    yield draft
+    draft.replace(path)
+
+
+def _write_for_people(table: pa.Table, path: Path) -> None:
+    """CSV, in which no text is a spreadsheet's formula."""
     import pyarrow as pa
     import pyarrow.csv
 
-    draft = path.with_name(f".{path.name}.part")
-    with pyarrow.csv.CSVWriter(draft, _for_people(table.slice(0, 0)).schema) as writer:
+    with pyarrow.csv.CSVWriter(path, _for_people(table.slice(0, 0)).schema) as writer:
         for batch in table.to_batches():
             writer.write(_for_people(pa.Table.from_batches([batch])))
-    draft.replace(path)
+
+
+def _write_for_programs(table: pa.Table, path: Path) -> None:
+    """Parquet with the table's own types, and each text as it is."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, row_group_size=IN_A_GROUP, compression="zstd")
 
 
 def _for_people(table: pa.Table) -> pa.Table:

@@ -111,7 +111,9 @@ class Needles:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             texts = pa.array(sorted(self.image_ids | self.uris), column.type)
             return bool(pc.any(pc.is_in(column, value_set=texts)).as_py())
-        if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        if _is_list(column.type) and not pa.types.is_primitive(column.type.value_type):
+            return self._in_column(column.flatten())  # such as the URIs of neighbours
+        if _is_list(column.type):
             lists = (value.values for value in column if value.is_valid)
             return any(values.to_numpy(zero_copy_only=False).tobytes() in self._values for values in lists)
         if pa.types.is_binary(column.type) or pa.types.is_fixed_size_binary(column.type):
@@ -153,13 +155,17 @@ def _mentioned_in(column: pa.Array, uri: str) -> bool:
         return _mentioned_in(column.keys, uri) or _mentioned_in(column.items, uri)
     if pa.types.is_struct(kind):
         return any(_mentioned_in(child, uri) for child in column.flatten())
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_list(kind):
         return _mentioned_in(column.flatten(), uri)
     if any(is_kind(kind) for is_kind in _TEXTS):
         cells = column.cast(pa.large_binary())
         near = (cells.filter(pc.match_substring(cells, form)).to_pylist() for form in _texts(uri))
         return any(mentions(cell, uri) for found in near for cell in found)
     return not any(is_kind(kind) for is_kind in _NO_TEXTS)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)

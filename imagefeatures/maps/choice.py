@@ -1,4 +1,4 @@
-"""Of which published partitions a map is."""
+"""Of which published partitions a map, or an audit, is."""
 
 from __future__ import annotations
 

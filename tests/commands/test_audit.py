@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from pathlib import Path
 
+import duckdb
+import numpy as np
+import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from imagefeatures import cli, spreadsheets
-from imagefeatures.settings import Settings
+from imagefeatures.audits.duplicates import PAIRS
+from imagefeatures.audits.labels import DOUBTS
+from imagefeatures.settings import REPOSITORY, Settings
 from support.auditing import direction, jpeg_of, photos, scene
+from support.publishing import DAY
+from support.snippets import plain, section
 
 NAMES = "a.jpg", "b.jpg", "c.jpg", "d.jpg"
 
@@ -42,13 +51,86 @@ def test_both_tables_are_printed_and_written(folder: str, tmp_path: Path, capsys
         f"  1  exact  {folder}/c.jpg  {folder}/d.jpg",
         f"  2  near  {folder}/a.jpg  {folder}/b.jpg  fig and pear",
         f"{target}/labels.csv: 4 rows",
+        f"{target}/labels.parquet: 4 rows",
         f"{target}/duplicates.csv: 2 rows",
+        f"{target}/duplicates.parquet: 2 rows",
     ]
     labels = pyarrow.csv.read_csv(
         target / "labels.csv", parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True)
     ).to_pylist()
     assert labels[0]["neighbours"] == f"{folder}/a.jpg\n{folder}/c.jpg"
     assert [row["kind"] for row in pyarrow.csv.read_csv(target / "duplicates.csv").to_pylist()] == ["exact", "near"]
+
+
+def test_programs_have_the_same_rows_as_typed_columns(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "files" / "b.jpg").unlink()  # its pixels can be compared no more; its cosine is above SURE
+    assert cli.main(["audit", "photos", "--to", "found"]) == 0
+    labels, duplicates = (pq.read_table(f"found/{name}.parquet") for name in ("labels", "duplicates"))
+    assert columns_of(labels) == {
+        "uri": "string", "image_id": "string", "partition_key": "string", "label": "string", "suggested": "string",
+        "doubt": "double", "neighbours": "list<element: string>",
+    }  # fmt: skip
+    assert columns_of(duplicates) == {
+        "group": "int64", "kind": "string", "uri": "string", "other_uri": "string", "label": "string",
+        "other_label": "string", "partition_key": "string", "other_partition_key": "string", "cosine": "double",
+        "overlap": "double",
+    }  # fmt: skip
+    a, b, c, d = (f"{folder}/{name}" for name in NAMES)
+    first = labels.to_pylist()[0]
+    assert (first["uri"], first["label"], first["suggested"], first["doubt"]) == (b, "pear", "fig", 1.0)
+    assert [row["neighbours"] for row in labels.to_pylist()] == [[a, c], [b, c], [b, a], [b, a]]
+    exact, *near = duplicates.to_pylist()
+    assert exact == {
+        "group": 1, "kind": "exact", "uri": c, "other_uri": d, "label": "fig", "other_label": "fig",
+        "partition_key": DAY, "other_partition_key": DAY, "cosine": 1.0, "overlap": 1.0,
+    }  # fmt: skip
+    assert [(row["group"], row["kind"], row["uri"], row["other_uri"]) for row in near] == [
+        (1, "near", a, b),
+        (1, "near", b, c),
+    ]
+    assert [row["cosine"] for row in near] == pytest.approx(np.cos(np.radians([3, 6])), abs=1e-6)
+    assert [row["overlap"] for row in near] == [None, None]
+    ((language, query),) = section(REPOSITORY / "docs" / "audits.md", "For programs").blocks
+    assert language == "sql"
+    assert duckdb.sql(query).fetchall() == []  # b.jpg is the copy of another
+    query = query.replace("0.9", "0.4")
+    assert duckdb.sql(query).fetchall() == [(a, "fig", "pear", b)]
+
+
+def columns_of(table: pa.Table) -> dict[str, str]:
+    return {field.name: str(field.type) for field in table.schema}
+
+
+def test_the_documents_name_each_column_of_the_parquet_files_with_its_type() -> None:
+    for documented, schema in zip(
+        section(REPOSITORY / "docs" / "audits.md", "For programs").tables, (DOUBTS, PAIRS), strict=True
+    ):
+        types = {name: plain(kind) for names, kind, _ in documented for name in plain(names).split(", ")}
+        assert types == {field.name: str(field.type).replace("item: ", "") for field in schema}
+
+
+def test_forgetting_takes_each_file_of_an_audit_that_names_the_image(settings: Settings, tmp_path: Path) -> None:
+    vectors = [direction(degrees) for degrees in (0, 40, 80)]
+    rows = [(name, name.encode(), label, vector) for name, label, vector in zip(NAMES, "xyx", vectors, strict=False)]
+    photos(settings, tmp_path, rows)
+    lake = Path(settings.lake.removeprefix("file://"))
+    audit, image_id, uri = lake / "audit", hashlib.sha256(b"b.jpg").hexdigest(), f"file://{tmp_path}/files/b.jpg"
+    assert cli.main(["audit", "photos", "--to", str(audit), "--neighbours", "1"]) == 0
+    whole = pq.read_table(audit / "labels.parquet")
+    only = whole.filter([uri.endswith("a.jpg") for uri in whole["uri"].to_pylist()])
+    assert only["neighbours"].to_pylist() == [[uri]]
+    pq.write_table(only, audit / "neighbour.parquet", compression="zstd", write_statistics=False)
+    pq.write_table(whole.filter(pa.array([False] * 3)), audit / "other.parquet")
+    assert cli.main(["forget", "--image-id", image_id, "--uri", uri, "--why", "a test"]) == 0
+    assert sorted(path.name for path in audit.iterdir()) == [
+        "duplicates.csv",
+        "duplicates.parquet",
+        "other.parquet",
+        "search.json",
+    ]
 
 
 def test_without_labels_only_duplicates_are_looked_for(
@@ -92,6 +174,9 @@ def test_a_line_break_in_a_name_stays_in_its_line_and_an_earlier_table_is_replac
     rows = pyarrow.csv.read_csv(tmp_path / "labels.csv", parse_options=options).to_pylist()
     assert sorted(row["neighbours"].rpartition("/")[2] for row in rows) == [r"a\nb.jpg", "c.jpg"]
     assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["duplicates.csv", "labels.csv"]
+    assert sorted(path.name for path in tmp_path.glob("*labels*")) == ["labels.csv", "labels.parquet"]
+    exact = pq.read_table(tmp_path / "labels.parquet")["neighbours"].to_pylist()
+    assert sorted(uri.rpartition("/")[2] for (uri,) in exact) == sorted(names)
 
 
 def test_no_label_becomes_a_formula_in_a_spreadsheet_and_each_can_be_had_back(

@@ -18,8 +18,8 @@
     map_points   what that page has of a map: its labels, and its points as JSON
     static       scripts, style sheets and the chart library
     downloads    tables as CSV
-    partitions   one published partition, as far as a user may see it
-    rows         the rows of its objects
+    partitions   published partitions, as far as a user may see them
+    rows         the rows of their objects
     thumbnails   small pictures of them
     published    what is published: read by few threads, kept for seconds
     threads      the threads in which a page is made

@@ -8,7 +8,8 @@
 …/rejected.csv                               of a run and of a partition: every rejected object
 …/partitions/{partition}/gallery             its photos
 …/partitions/{partition}/audit               labels in doubt, and photos that are there twice
-…/audit/{table}.csv                          the same as CSV
+/datasets/{dataset}/audit                    the same of all published partitions together
+…/audit/{table}.{kind}                       of both: a table as CSV, or as Parquet
 /datasets/{dataset}/map                      the vectors of some partitions on a plane
 …/maps/{digest}/points, …/photos/{point}     of a map, for its script: JSON, and a small picture of each photo
 /static/{name}                               scripts and style sheets

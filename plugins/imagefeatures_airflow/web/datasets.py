@@ -61,6 +61,11 @@ class DatasetView:
         return names.dag_id(self.name)
 
     @property
+    def has_vectors(self) -> bool:
+        """Whether vectors are published: some runs publish pixels alone."""
+        return any(names.tables_of_run(row)[0] == self.name for row in self.runs)
+
+    @property
     def reasons(self) -> list[tuple[str, int]]:
         """How many objects were quarantined for each reason, the most frequent first."""
         return sum((Counter(dict(row["reasons"])) for row in self.runs), Counter()).most_common()

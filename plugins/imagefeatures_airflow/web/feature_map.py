@@ -20,7 +20,7 @@ from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import Settings, program
 from imagefeatures_airflow.web import access, map_points, rendering, rows, thumbnails
 from imagefeatures_airflow.web.datasets import current_settings
-from imagefeatures_airflow.web.partitions import NotShown, Partition, has_names_of_ours
+from imagefeatures_airflow.web.partitions import NotShown, Partition, has_names_of_ours, with_vectors
 from imagefeatures_airflow.web.published import Row, published
 from imagefeatures_airflow.web.threads import OF_THUMBNAILS, in_thread
 
@@ -54,15 +54,13 @@ async def chosen(
     """What is asked for: `every` partition, or these; by default the newest one. Raises NotShown and Unavailable."""
     if partition and len(partition) > MOST_PARTITIONS:
         raise NotShown(f"At most {MOST_PARTITIONS} partitions can be chosen one by one. Choose all of them, or fewer.")
-    settings = current_settings()
-    runs = (await published(settings)).get(dataset, [])
-    with_vectors = [row for row in runs if has_names_of_ours(row) and names.tables_of_run(row)[0] == dataset]
-    wanted = {row["partition_key"] for row in with_vectors} if every else set(partition or ())
-    wanted = wanted or {row["partition_key"] for row in with_vectors[:1]}
-    found = [row for row in with_vectors if row["partition_key"] in wanted]
-    if not found or len(found) < len(wanted) or not await in_thread(lambda: access.readable(user, {dataset})):
+    rows_of_dataset = [of.row for of in await with_vectors(user, dataset)]
+    wanted = {row["partition_key"] for row in rows_of_dataset} if every else set(partition or ())
+    wanted = wanted or {row["partition_key"] for row in rows_of_dataset[:1]}
+    found = [row for row in rows_of_dataset if row["partition_key"] in wanted]
+    if not found or len(found) < len(wanted):
         raise NotShown(f"Dataset {dataset} has no vectors published for these partitions, or none that you may see.")
-    return Chosen(settings, dataset, with_vectors, found)
+    return Chosen(current_settings(), dataset, rows_of_dataset, found)
 
 
 @dataclass(frozen=True)

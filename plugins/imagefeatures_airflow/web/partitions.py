@@ -1,4 +1,4 @@
-"""One published partition, as far as a user may see it: what every page of a partition begins with."""
+"""Published partitions, as far as a user may see them: what every page of one, or of several, begins with."""
 
 from __future__ import annotations
 
@@ -67,6 +67,19 @@ def has_names_of_ours(row: Row) -> bool:
     """
     patterns = {"dataset": names.DATASET_NAME, "partition_key": names.PARTITION, "run_id": names.PARTITION}
     return all(re.fullmatch(pattern, str(row[field])) for field, pattern in patterns.items())
+
+
+async def with_vectors(user: access.User, dataset: str) -> list[Partition]:
+    """The dataset's published partitions that have vectors, newest first; none for whom may not see it.
+
+    Raises Unavailable.
+    """
+    settings = current_settings()
+    runs = (await published(settings)).get(dataset, [])
+    found = [Partition(settings, row) for row in runs if has_names_of_ours(row)]
+    if not found or not await in_thread(lambda: access.readable(user, {dataset})):
+        return []
+    return [of for of in found if of.has_vectors]
 
 
 async def shown(user: access.User, dataset: str, partition: str) -> Partition:

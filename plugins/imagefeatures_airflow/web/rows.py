@@ -1,6 +1,6 @@
 """The rows of published partitions, for the pages that show their objects.
 
-A page reads one partition, few columns of it and at most MOST_ROWS rows, and never a whole table. The rows are kept for
+A page reads few columns of its partitions and at most MOST_ROWS rows. The rows are kept for
 the next pages of the same run, whoever asks for these: what a user may see is decided before (`partitions`). All of it
 blocks, and raises Unavailable.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,6 +35,9 @@ KEPT = 8
 COLUMNS = ("uri", "image_id", "label", "width", "height", "size")
 """What is shown of a photo."""
 
+TOGETHER = ("uri", "image_id", "partition_key")
+"""What is known of a photo on a page of several partitions."""
+
 Rejected = dict[str, Any]
 """`rejections.COLUMNS` of one object."""
 
@@ -52,6 +55,14 @@ _distances = threading.Lock()
 def photos(of: Partition) -> pa.Table:
     """COLUMNS of the first MOST_ROWS photos of a partition, in order of URI."""
     return readable(of, lambda: _photos(*_of(of, of.table)))
+
+
+def photos_together(of: Sequence[Partition]) -> pa.Table:
+    """TOGETHER of the first MOST_ROWS photos of several partitions of a dataset, by one read."""
+    choice = tuple((one.key, one.run_id) for one in of)
+    return readable(
+        of[0], lambda: _photos_together(of[0].settings, of[0].table, choice, _forgotten(of[0].settings.lake))
+    )
 
 
 def photos_with_distances(of: Partition) -> pa.Table:
@@ -117,6 +128,18 @@ def _photos(settings: Settings, table: str, partition: str, run_id: str, forgott
 
     batches = read.batches(settings, table, columns=COLUMNS, partitions=(partition,), copies=False)
     return pa.Table.from_batches(first_rows(batches, MOST_ROWS), schema_of(table, COLUMNS)).sort_by("uri")
+
+
+@lru_cache(KEPT)
+def _photos_together(settings: Settings, table: str, runs: tuple[tuple[str, str], ...], forgotten: str) -> pa.Table:
+    import pyarrow as pa
+
+    from imagefeatures import read
+    from imagefeatures.readers.parquet import first_rows, schema_of
+
+    keys = [key for key, _ in runs]
+    batches = read.batches(settings, table, columns=TOGETHER, partitions=keys, copies=False)
+    return pa.Table.from_batches(first_rows(batches, MOST_ROWS), schema_of(table, TOGETHER))
 
 
 @lru_cache(KEPT)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from imagefeatures.audits.kept import Audit, KeptAudits
-from imagefeatures.layout import Layout
 from imagefeatures.maps import choice, stored
 from imagefeatures.settings import Settings
 from support.attacks import PAYLOADS, LoggedIn, served
@@ -17,7 +16,7 @@ from support.browser import CHROMIUM, NO_CHROMIUM
 from support.photos import jpeg
 from support.publishing import DAY
 from support.shared import until
-from support.shown_objects import PARTITION, RUN_ID, Refused, lay_out
+from support.shown_objects import PARTITION, Refused, lay_out
 from support.web import PAGE, Site, known_to_airflow, user
 
 pytestmark = [
@@ -32,6 +31,8 @@ PATHS = (
     "/quarantine",
     f"{PARTITION}/audit",
     f"{PARTITION}/audit?table=duplicates",
+    "/datasets/photos/audit",
+    "/datasets/photos/audit?table=duplicates",
     "/datasets/photos/map",
     PARTITION,
 )
@@ -59,9 +60,9 @@ def test_nothing_that_a_bucket_holds_runs(
     uris = [f"file:///nowhere/{payload}" for payload in PAYLOADS]
     lay_out(settings, tmp_path, photos, refused, uri=uris)
     settings = Settings.from_env()
-    audits, layout = KeptAudits(settings), Layout(settings.lake, "photos", DAY, RUN_ID)
-    until(lambda: isinstance(audits.of(layout), Audit))
-    stored.make(settings, choice.published(settings, "photos"))
+    audits, chosen = KeptAudits(settings), choice.published(settings, "photos")
+    until(lambda: isinstance(audits.of(chosen), Audit))
+    stored.make(settings, chosen)
     app = LoggedIn(site.app, user(site, "admin").login)
     profile = tmp_path / "profile"
     with known_to_airflow(settings), served(app) as address:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import yaml
 
 from imagefeatures import similarity, storage
 from imagefeatures.background import Waits
@@ -14,7 +15,7 @@ from imagefeatures.errors import StoreRefused
 from imagefeatures.forget import deny
 from imagefeatures.maps import choice, stored
 from imagefeatures.maps.compute import FeatureMap
-from imagefeatures.settings import Settings, program
+from imagefeatures.settings import REPOSITORY, Settings, program
 from support.auditing import direction, jpeg_of, scene
 from support.publishing import DAY
 from support.shared import until
@@ -68,6 +69,21 @@ def test_no_map_is_begun_that_could_not_be_kept(
     assert "API server may not write into the lake, where maps are kept." in page.text
     assert f"once a command has made it that may: {program()} map photos" in page.text
     assert ("meta", "http-equiv", "refresh") not in page.attributes
+
+
+def test_in_the_containers_the_page_has_the_whole_command(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    own = services["airflow-apiserver"]["environment"]["IMAGEFEATURES_PROGRAM"]
+    monkeypatch.setenv("IMAGEFEATURES_PROGRAM", own)
+    monkeypatch.setattr("imagefeatures.maps.on_look.MapsOnLook.may_write", lambda _: False)
+    command = "docker compose exec airflow-scheduler imagefeatures map photos"
+    assert look(site).text.count(f"once a command has made it that may: {command} A map is computed") == 1
+    publish(settings, runs_row("photos", "2026-12-01", {}, registered=100_001))
+    assert f"this page shows it: {command} --partition 2026-12-01" in look(site, partition="2026-12-01").text
+    assert command in (REPOSITORY / "docs" / "feature-map.md").read_text().replace("map fruit", "map photos")
+    assert services["airflow-scheduler"]["environment"]["IMAGEFEATURES_LAKE"] == "s3://${BUCKET:-image-features}/lake"
 
 
 def test_the_page_asks_again_only_for_what_may_begin_by_itself(

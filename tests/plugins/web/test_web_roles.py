@@ -26,6 +26,7 @@ VALUES = {
     "image_id": image_id(PHOTO),
     "run_id": "manual__1",
     "table": "labels",
+    "kind": "csv",
     "dag_id": "features_photos",
     "digest": Choice("photos", ((DAY, RUN_ID),)).digest,
     "point": "0",
@@ -33,7 +34,8 @@ VALUES = {
 }
 NOT_THERE = (
     "/dags/{dag_id}/runs/{run_id}/rejected.csv",
-    "/datasets/{dataset}/partitions/{partition}/audit/{table}.csv",
+    "/datasets/{dataset}/partitions/{partition}/audit/{table}.{kind}",
+    "/datasets/{dataset}/audit/{table}.{kind}",
 )
 """Routes that answer 404 here to those too who may see the dataset: of a run without a partition, of no audit."""
 
