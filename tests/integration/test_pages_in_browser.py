@@ -80,6 +80,12 @@ def text(tab: Tab, selector: str = "main") -> str:
     return " ".join(tab.evaluate(f"document.querySelector({selector!r})?.textContent ?? ''").split())
 
 
+def show_all_images(tab: Tab) -> None:
+    """Load the images that are out of sight too."""
+    tab.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+    tab.until("[...document.querySelectorAll('img')].every((image) => image.complete)")
+
+
 def quarantined(deployment: Deployment, reason: str = "") -> list[str]:
     rows = read.table(deployment.settings, "quarantine").to_pylist()
     of_day = [row for row in rows if (row["dataset"], row["partition_key"]) == (DATASET, SHOWN[0])]
@@ -173,7 +179,7 @@ def test_the_map_leads_from_a_photo_to_its_nearest_ones_and_the_audit_to_doubtfu
         tab.screenshot(shots / f"map-{mode}-{LAPTOP}.png")
     tab.open(f"{api.address}{PAGE}/datasets/{DATASET}/partitions/{SHOWN[1]}/audit")
     until(lambda: "Labels in doubt (" in text(tab), 120)
-    tab.until("[...document.querySelectorAll('main img')].every((image) => image.complete)")
+    show_all_images(tab)
     tab.screenshot(shots / f"audit-light-{LAPTOP}.png")
     assert tab.violations == []
 
@@ -217,8 +223,7 @@ def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Ta
                 tab.open(f"{api.address}{PAGE}{path}")
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
                 assert tab.evaluate(HIDDEN_PIXELS) <= 1, f"{name}, {width}: a part of a table is out of sight"
-                tab.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
-                tab.until("[...document.querySelectorAll('img')].every((image) => image.complete)")
+                show_all_images(tab)
                 tab.screenshot(shots / f"{name}-{mode}-{width}.png")
     tab.size(LAPTOP)
     assert len(list(shots.glob("*-*.png"))) >= 24
