@@ -168,13 +168,14 @@ def task_views(found: Redrive) -> list[TaskView]:
     """The tasks of the run in order: plan, those of the partitions, and what names partitions that were left out."""
     single = {view.name: view for view in unpublished.step_views(found.tasks, None)}
     indices = sorted(found.layouts or ()) or [-1]  # before plan has returned, Airflow has one of each, with this index
-    of_partitions = [found.steps_of(index) for index in indices]
-    order = [view.name for view in max(of_partitions, key=len)]
+    of_partitions = {index: {view.name: view for view in found.steps_of(index)} for index in indices}
+    order = max(of_partitions.values(), key=len)  # one may have tasks already that Airflow has not made of another
     views = [_task_view(found, PLAN, [(-1, single[PLAN])])]
     for name in order:
-        steps = [(index, step) for index, of in zip(indices, of_partitions, strict=True) for step in of]
-        views.append(_task_view(found, GROUP + name, [(index, step) for index, step in steps if step.name == name]))
-    last = single.get(LEFT_OUT) or StepView(LEFT_OUT, NOT_BEGUN, None, found.tasks)
+        absent = StepView(name, NOT_BEGUN, None, found.tasks)
+        steps = [(index, of.get(name, absent)) for index, of in of_partitions.items()]
+        views.append(_task_view(found, GROUP + name, steps))
+    last = single.get(LEFT_OUT, StepView(LEFT_OUT, NOT_BEGUN, None, found.tasks))
     return [*views, _task_view(found, LEFT_OUT, [(-1, last)])]
 
 

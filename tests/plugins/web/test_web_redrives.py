@@ -63,6 +63,7 @@ def test_a_re_drive_under_way_shows_its_tasks_and_partitions_and_is_followed(sit
     assert tasks["model"] == ["3 done", "30 s", "–"]
     assert tasks["ingest"] == ["1 done, 1 failed, 1 under way", "30 s", "–"]
     assert tasks["validate"] == ["1 done, 1 not reached, 1 waits", "30 s", "–"]
+    assert tasks["statistics"] == ["2 waits, 1 done", "30 s", "–"]
     assert list(states(page, 1).items()) == [
         (DAYS[1], ["failed", "ingest", "30 s", f"Log of ingest of {DAYS[1]}", "–", "–", "–"]),
         (DAYS[2], ["under way", "ingest", "30 s", f"Log of ingest of {DAYS[2]}", "–", "–", "–"]),
