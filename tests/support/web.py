@@ -149,7 +149,7 @@ def dataset_file(settings: Settings, name: str, text: str = "source: s3://photos
     (settings.datasets / f"{name}.yaml").write_text(f"name: {name}\n{text}\n")
 
 
-def return_from_plan(dag_id: str, run_id: str, value: str) -> None:
+def return_from_plan(dag_id: str, run_id: str, value: str | list[str]) -> None:
     """Store in Airflow's database what the task `plan` returns."""
     from airflow.models.dagrun import DagRun
     from airflow.models.xcom import XComModel
@@ -164,8 +164,11 @@ def return_from_plan(dag_id: str, run_id: str, value: str) -> None:
         XComModel.set("return_value", value, dag_id=dag_id, task_id="plan", run_id=run_id, session=session)
 
 
-def dag_run_is(dag_id: str, run_id: str, state: str, **tasks: str) -> None:
-    """Store in Airflow's database the state of a DAG run that `return_from_plan` has made, and of some of its tasks."""
+def dag_run_is(dag_id: str, run_id: str, state: str, map_index: int = -1, **tasks: str) -> None:
+    """Store in Airflow's database the state of a DAG run that `return_from_plan` has made, and of some of its tasks.
+
+    map_index: of the tasks, where there is one for each partition.
+    """
     import uuid
 
     from airflow.models.dagrun import DagRun
@@ -177,7 +180,7 @@ def dag_run_is(dag_id: str, run_id: str, state: str, **tasks: str) -> None:
         session.execute(text("PRAGMA foreign_keys=OFF"))
         session.execute(update(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id).values(state=state))
         for task_id, of_task in tasks.items():
-            row = {"id": uuid.uuid4(), "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": -1}
+            row = {"id": uuid.uuid4(), "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
             row |= {"try_number": 1, "start_date": START, "end_date": START + dt.timedelta(seconds=30)}
             row |= {"state": of_task, "pool": "default_pool", "pool_slots": 1, "executor_config": {}}
             session.execute(insert(TaskInstance).values(**row))

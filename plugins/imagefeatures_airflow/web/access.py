@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -48,12 +48,15 @@ User = Annotated[BaseUser, KNOWN_USER]
 
 def readable(user: BaseUser, datasets: Iterable[str]) -> set[str]:
     """The datasets whose DAG the user may read."""
-    return _of_datasets(user, None, datasets)
+    dags = {names.dag_id(name): name for name in datasets}
+    return {dags[dag_id] for dag_id in _readable_dags(user, None, dags)}
 
 
-def with_readable_runs(user: BaseUser, datasets: Iterable[str]) -> set[str]:
-    """The datasets whose DAG's runs, and their states, the user may see."""
-    return _of_datasets(user, DagAccessEntity.RUN, datasets)
+def dags_with_readable_runs(user: BaseUser, datasets: Iterable[str]) -> set[str]:
+    """The DAGs of the datasets, and of their re-drives, whose runs, and their states, the user may see."""
+    return _readable_dags(
+        user, DagAccessEntity.RUN, [of(name) for name in datasets for of in (names.dag_id, names.redrive_dag_id)]
+    )
 
 
 def may_trigger(user: BaseUser, dag_id: str) -> bool:
@@ -66,14 +69,13 @@ def may_read_logs(user: BaseUser, dag_id: str) -> bool:
     return _may(user, "GET", DagAccessEntity.TASK_LOGS, dag_id)
 
 
-def _of_datasets(user: BaseUser, entity: DagAccessEntity | None, datasets: Iterable[str]) -> set[str]:
-    """Those that the user may read: one question to Airflow's database, however many there are."""
-    dags = {names.dag_id(name): name for name in datasets}
+def _readable_dags(user: BaseUser, entity: DagAccessEntity | None, dags: Collection[str]) -> set[str]:
+    """Those of which the user may read this: one question to Airflow's database, however many there are."""
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
     may = get_auth_manager().is_authorized_dag
     return {
-        name
-        for dag_id, name in dags.items()
+        dag_id
+        for dag_id in dags
         if may(
             method="GET",
             access_entity=entity,

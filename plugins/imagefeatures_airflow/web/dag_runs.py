@@ -1,4 +1,4 @@
-"""The DAG runs that Airflow knows of datasets: those under way, and the last one of each."""
+"""The DAG runs that Airflow knows of datasets: those under way, and the last one of each, re-drives with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST = 500
 
 @dataclass(frozen=True)
 class RunOfDag:
-    """partition: None while it is not planned. started: None while it is queued."""
+    """partition: None while it is not planned, and of a re-drive of several. started: None while it is queued."""
 
     dag_id: str
     run_id: str
@@ -33,10 +33,15 @@ class RunOfDag:
     partition: str | None
     started: dt.datetime | None
 
+    @property
+    def redrives(self) -> bool:
+        """Whether it takes quarantined objects again, and not a whole partition."""
+        return names.dataset_redriven_by(self.dag_id) is not None
+
 
 @dataclass(frozen=True)
 class RunsOfDags:
-    """under_way: of each dataset, by partition. last: of each dataset the one that was created last.
+    """under_way: of each dataset, by partition, without re-drives. last: of each the one that was created last.
 
     first: of each dataset the first partition for which its schedule, or a backfill of that, has made a run.
     """
@@ -46,12 +51,13 @@ class RunsOfDags:
     first: dict[str, str]
 
 
-def runs_of(settings: Settings, datasets: Collection[str]) -> RunsOfDags:
-    """Blocks: four questions to Airflow's database, however many datasets there are."""
-    dags = {names.dag_id(name): name for name in datasets}
-    columns = (DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.partition_key, DagRun.start_date)
-    ours = DagRun.dag_id.in_(dags)
-    newest = select(func.max(DagRun.id)).where(ours).group_by(DagRun.dag_id)
+def runs_of(settings: Settings, dag_ids: Collection[str]) -> RunsOfDags:
+    """dag_ids: of datasets and of their re-drives. Blocks: four questions to Airflow's database in all."""
+    found_by = (names.dataset_of, names.dataset_redriven_by)
+    dags = {dag_id: name for dag_id in dag_ids for of in found_by if (name := of(dag_id))}
+    columns = (DagRun.id, DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.partition_key, DagRun.start_date)
+    ours = DagRun.dag_id.in_([dag_id for dag_id in dags if names.dataset_of(dag_id)])
+    newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id)
     with create_session(scoped=False) as session:
         last = session.execute(select(*columns).where(DagRun.id.in_(newest))).all()
         states = (DagRunState.QUEUED, DagRunState.RUNNING)
@@ -80,8 +86,8 @@ def runs_of(settings: Settings, datasets: Collection[str]) -> RunsOfDags:
         return RunOfDag(row.dag_id, row.run_id, str(row.state), partition, row.start_date)
 
     found = RunsOfDags(
-        {name: {} for name in datasets},
-        {dags[row.dag_id]: told(row) for row in last},
+        {name: {} for name in dags.values()},
+        {dags[row.dag_id]: told(row) for row in sorted(last, key=lambda row: row.id)},
         {dags[dag_id]: partition for dag_id, partition in first},
     )
     for run in map(told, under_way):
@@ -91,6 +97,9 @@ def runs_of(settings: Settings, datasets: Collection[str]) -> RunsOfDags:
 
 
 def _partition(returned: object, settings: Settings) -> str | None:
+    """The partition of what plan has returned: one run.json, or a list of those of a re-drive."""
+    if isinstance(returned, list) and len(returned) == 1:
+        returned = returned[0]
     try:
         return Layout.of_run_file(str(returned), settings.lake).partition
     except ParamsError:

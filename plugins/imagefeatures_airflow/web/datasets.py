@@ -155,7 +155,7 @@ async def one_partition(request: Request, user: access.User, dataset: str, parti
 
 def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) -> dict[str, History]:
     """The history of each dataset, by its name: of its rows, and of the DAG runs that the user may see. Blocks."""
-    seen = runs_of(settings, access.with_readable_runs(user, [view.name for view in views]))
+    seen = runs_of(settings, access.dags_with_readable_runs(user, [view.name for view in views]))
     now = dt.datetime.now(dt.UTC)
     return {
         view.name: History(

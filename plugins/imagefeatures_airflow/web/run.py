@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
+from airflow.models.xcom import XCOM_RETURN_KEY
 from airflow.utils.session import create_session
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -24,7 +24,7 @@ from imagefeatures.errors import ImageFeaturesError, ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 from imagefeatures.stops import STOPPED, Stop
-from imagefeatures_airflow.web import access, downloads, rendering, unpublished
+from imagefeatures_airflow.web import access, downloads, redrives, rendering, unpublished
 from imagefeatures_airflow.web.datasets import current_settings, history, visible_dataset
 from imagefeatures_airflow.web.looks import Look, look, of_row
 from imagefeatures_airflow.web.partitions import NotShown
@@ -40,10 +40,6 @@ router = APIRouter()
 MOST_SHOWN = 20
 """So many rejected objects of a failed run are shown; all of them can be downloaded."""
 
-REDRIVE = (
-    "This DAG run is a re-drive: it takes quarantined objects again, and merges what is whole now into the partitions "
-    "that its task plan has returned."
-)
 CLASSIFY = (
     "This DAG run fits a classifier to the features. Its task publish has returned how well it does; the table "
     f"{names.LEARNING}.{names.EVALUATIONS} has a row for each classifier, and names the picture of what it confuses."
@@ -54,7 +50,7 @@ CLASSIFY = (
 async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str) -> HTMLResponse:
     """The partition that a DAG run has published; else the run itself, as far as its files tell.
 
-    All partitions of the dataset for a re-drive or a classifier, which may be of many.
+    Its tasks and its partitions for a re-drive, all partitions of the dataset for a classifier: they may be of many.
     """
     settings = current_settings()
     runs = await published(settings)
@@ -65,8 +61,11 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
     if not dataset:
         text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
         return rendering.message(request, "Not an image features DAG", text)
-    if redriven or classified:
-        facts = {"dataset": dataset, "note": REDRIVE if redriven else CLASSIFY}
+    if redriven:
+        of_redrive = await redrives.facts(user, settings, dag_id, run_id)
+        return await in_thread(lambda: rendering.page(request, "redrive.html", **of_redrive))
+    if classified:
+        facts = {"dataset": dataset, "note": CLASSIFY}
         return await in_thread(
             lambda: rendering.page(request, "dataset.html", **facts, **history(user, settings, dataset))
         )
@@ -95,9 +94,16 @@ async def progress(request: Request, user: access.User, dag_id: str, run_id: str
 
     under_way: whether it is worth to ask again. planned: whether it has a partition. html: the part that changes.
     """
-    settings, name = current_settings(), names.dataset_of(dag_id)
+    settings, redriven = current_settings(), names.dataset_redriven_by(dag_id)
+    name = redriven or names.dataset_of(dag_id)
     if not name or not await in_thread(lambda: access.readable(user, {name})):
         raise NotShown(f"{dag_id} fills no dataset, or none that you may see.")
+    if redriven:
+        of_redrive = await redrives.facts(user, settings, dag_id, run_id)
+        html = await in_thread(lambda: rendering.part(request, "redrive_progress.html", **of_redrive))
+        of_run: redrives.Redrive = of_redrive["found"]
+        planned = of_run.layouts is not None
+        return JSONResponse({"under_way": of_run.tasks.under_way, "planned": planned, "html": html})
     found = await in_thread(lambda: known_to_airflow(user, settings, dag_id, run_id))
     seen = await look(found.layout) if found.layout and found.tasks.under_way else None
     if found.layout and found.tasks.under_way and not seen:  # register has removed its folder, and goes on
@@ -213,7 +219,7 @@ def planned_run(session: Session, settings: Settings, dag_id: str, run_id: str) 
     None as well when what plan has returned is no run of this dataset in this lake.
     """
     try:
-        uri = str(_from_plan(session, dag_id, run_id, XCOM_RETURN_KEY))
+        uri = str(unpublished.from_plan(session, dag_id, run_id, XCOM_RETURN_KEY))
         return Layout.of_run_file(uri, settings.lake, names.dataset_of(dag_id))
     except ParamsError:
         return None
@@ -221,14 +227,8 @@ def planned_run(session: Session, settings: Settings, dag_id: str, run_id: str) 
 
 def stopped_plan(session: Session, dag_id: str, run_id: str) -> Stop | None:
     """What stopped the task `plan` of this DAG run; None when nothing has, or it left no word."""
-    kept = _from_plan(session, dag_id, run_id, STOPPED)
+    kept = unpublished.from_plan(session, dag_id, run_id, STOPPED)
     return Stop.of_mapping(kept) if isinstance(kept, dict) else None
-
-
-def _from_plan(session: Session, dag_id: str, run_id: str, key: str) -> Any:
-    query = XComModel.get_many(dag_ids=dag_id, run_id=run_id, task_ids="plan", key=key, limit=1)
-    returned = session.execute(query.with_only_columns(XComModel.value)).first()
-    return XComModel.deserialize_value(returned) if returned else None
 
 
 def note(run: Layout | None, row: Row | None, tasks: TaskStates) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +69,11 @@ class Timeline:
             found[month] = [days.get(day) for day in range(1, 32)]
         return list(found.items())[:MONTHS]
 
+    @property
+    def under_way(self) -> list[Cell]:
+        """Those that a DAG run fills now, newest partition first."""
+        return [cell for cell in reversed(self.cells) if cell.run]
+
 
 def timeline(
     rows: Sequence[Row],
@@ -82,14 +87,14 @@ def timeline(
 
     under_way: the DAG runs that fill a partition now, by its key. now: in UTC. A scheduled partition is missing when
     its run is due and nothing is published. None is before the first partition that is published, nor before `since`,
-    the first one for which the schedule has made a run: a schedule may be younger than what is published. withdrawn:
-    the partitions of which rows were taken back; what is due of them is not missing.
+    the first one for which the schedule has made a run: a schedule may be younger than what is published. Where nothing
+    is published, `since` or the file's own start_date says from when on partitions are due; without both none is.
+    withdrawn: the partitions of which rows were taken back; what is due of them is not missing.
     """
     by_key = {row["partition_key"]: row for row in rows}
-    days = [day for key in by_key if (day := day_of(key))]
     due: list[str] = []
-    if file and file.schedule and days:
-        first = max(file.start_date, min(days), now.date() - LONGEST, day_of(since or "") or dt.date.min)
+    if file and file.schedule and (known := _begins(by_key, file, day_of(since or ""))):
+        first = max(file.start_date, now.date() - LONGEST, *known)
         due = [str(day) for day in schedules.due(file.schedule, first, now.date())]
     keys = {*by_key, *under_way, *due}
     return Timeline(tuple(_cell(key, by_key.get(key), under_way.get(key), withdrawn) for key in sorted(keys)))
@@ -116,6 +121,22 @@ def day_of(key: str) -> dt.date | None:
     except ValueError:
         return None
     return day if str(day) == key else None
+
+
+def _begins(published: Iterable[str], file: Dataset, since: dt.date | None) -> list[dt.date]:
+    """The days before which no partition is missing; none where nobody can say from when on they are due.
+
+    A dataset without a publication counts from the start_date that its file names: the default is years ago.
+    """
+    keys = list(published)
+    days = [day for key in keys if (day := day_of(key))]
+    if days:
+        return [min(days), since or dt.date.min]
+    if keys:  # of partitions that are no days
+        return []
+    if since:
+        return [since]
+    return [file.start_date] if "start_date" in file.model_fields_set else []
 
 
 def _cell(key: str, row: Row | None, run: RunOfDag | None, withdrawn: Container[str]) -> Cell:

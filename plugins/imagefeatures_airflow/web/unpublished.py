@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
 from airflow.utils.state import DagRunState, TaskInstanceState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -91,6 +93,8 @@ class StepView:
             return "done"
         if own == TaskInstanceState.SKIPPED:
             return "skipped"
+        if own == TaskInstanceState.UPSTREAM_FAILED:  # also while others of its run go on
+            return "not reached"
         if own == TaskInstanceState.UP_FOR_RETRY and self.of_run.under_way:
             return f"waits for try {self.task.tries + 1}"
         begun = self.status is not None or own == TaskInstanceState.RUNNING
@@ -110,6 +114,13 @@ def task_states(session: Session, dag_id: str, run_id: str) -> TaskStates:
     of_run = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
     found = session.execute(select(TaskInstance.task_id, *columns).where(*of_run))
     return TaskStates(state, {name: Task(*of_task) for name, *of_task in found})
+
+
+def from_plan(session: Session, dag_id: str, run_id: str, key: str) -> Any:
+    """What the task `plan` of this DAG run has returned, or kept under a key; None without it."""
+    query = XComModel.get_many(dag_ids=dag_id, run_id=run_id, task_ids=PLAN, key=key, limit=1)
+    returned = session.execute(query.with_only_columns(XComModel.value)).first()
+    return XComModel.deserialize_value(returned) if returned else None
 
 
 def step_views(tasks: TaskStates, look: Look | None) -> list[StepView]:

@@ -60,10 +60,65 @@ def test_a_partition_is_missing_once_its_run_is_due_and_nothing_is_published(sit
     }
     later = fruit(schedule="0 0 * * *", start_date=dt.date(2026, 11, 14))
     assert list(states(rows, later)) == ["2026-11-11", "2026-11-13", "2026-11-14", "2026-11-15"]
-    assert "missing" not in {*states(rows, fruit()).values(), *states(rows, None).values(), *states([], daily)}
+    assert "missing" not in {*states(rows, fruit()).values(), *states(rows, None).values()}
     whole = fruit(schedule="0 0 * * *")
     assert states([runs_row("fruit", "9999-12-31", {})], whole) == {"9999-12-31": "registered"}
     assert states([runs_row("fruit", "all", {})], whole) == {"all": "registered"}
+
+
+def test_what_is_due_before_the_first_publication_is_missing_from_a_day_that_somebody_named(site: Site) -> None:
+    from imagefeatures_airflow.web.timeline import timeline
+
+    daily = fruit(schedule="0 0 * * *", start_date=dt.date(2026, 11, 12))
+    days = ["2026-11-12", "2026-11-13", "2026-11-14", "2026-11-15"]
+    assert states([], daily) == dict.fromkeys(days, "missing")
+    assert [cell.key for cell in timeline([], daily, {}, NOW, "2026-11-14").cells] == days[2:]
+    assert [cell.key for cell in timeline([], daily, {}, NOW, "2026-11-01").cells] == days
+    undated = fruit(schedule="0 0 * * *")  # its start_date is the default of years ago
+    assert states([], undated) == {}
+    assert [cell.key for cell in timeline([], undated, {}, NOW, "2026-11-14").cells] == days[2:]
+    assert states([], fruit(start_date=dt.date(2026, 11, 12))) == states([], None) == {}
+    long_ago = fruit(schedule="0 0 * * *", start_date=dt.date(2020, 1, 1))
+    assert len(states([], long_ago)) == 24 * 31
+
+
+def test_partitions_are_drawn_before_the_first_publication_beside_the_next_step(site: Site, settings: Settings) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    days = [str(today - dt.timedelta(number)) for number in (3, 2, 1)]
+    scheduled = f"schedule: 0 0 * * *\nstart_date: {days[0]}"
+    dataset_file(settings, "dates", f"source: s3://photos/{{partition}}/\n{scheduled}")
+    return_from_plan("features_dates", "manual__1", f"{settings.lake}/staging/dates/{days[1]}/a/run.json")
+    dag_run_is("features_dates", "manual__1", DagRunState.RUNNING)
+    for path in ("/", "/datasets/dates"):
+        page = site.page(path)
+        assert f"1 under way 2 missing Under way: {days[1]} ." in page.text, path
+        assert page.html.count('<li class="running') == 1
+        assert page.text.count("Nothing is published yet. To fill a partition, do one of these") == 1
+        assert f"running {days[1]}" in page.text  # the last run
+    dataset_file(settings, "melons")
+    page = site.page()
+    assert "1 under way 2 missing" in page.text
+    assert "Open one of them to see how to fill it: dates , melons ." in page.text
+    assert page.html.count("<figure") == 1
+    assert "<figure" not in site.page("/datasets/melons").html
+
+
+def test_partitions_under_way_are_named_as_links_ten_at_most(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "plums")
+    publish(settings, runs_row("plums", "2026-11-30", {}))
+    runs = [f"manual__{day:02}" for day in range(1, 13)]
+    for day, run in enumerate(runs, 1):
+        return_from_plan("features_plums", run, f"{settings.lake}/staging/plums/2026-11-{day:02}/{run}/run.json")
+        dag_run_is("features_plums", run, DagRunState.RUNNING)
+    for path in ("/", "/datasets/plums"):
+        page = site.page(path)
+        named = [f"2026-11-{day:02}" for day in range(12, 2, -1)]
+        assert f"Under way: {' , '.join(named)} and 2 more." in page.text
+        reached = re.findall(rf'<a href="{PAGE}/dags/features_plums/runs/(manual__\d\d)">2026', page.html)
+        assert reached == runs[:1:-1]  # squares are skipped by the keyboard; these are not
+    for run in runs[2:]:
+        dag_run_is("features_plums", run, DagRunState.SUCCESS)
+    assert "Under way: 2026-11-02 , 2026-11-01 ." in site.page("/datasets/plums").text
 
 
 def test_a_partition_that_was_taken_back_is_not_missing(site: Site, settings: Settings) -> None:

@@ -209,5 +209,5 @@ def test_only_who_may_see_the_run_may_watch_it(site: Site, run: Run) -> None:
     answer = site.get(PATH.replace(DAG, "another_dag"), Cookie=f"_token={site.login}")
     assert answer.status_code == 404
     assert "another_dag fills no dataset" in answer.text
-    redrive = site.get(PATH.replace(DAG, "redrive_lots"), Cookie=f"_token={site.login}")
-    assert redrive.status_code == 404
+    classified = site.get(PATH.replace(DAG, "classify_lots"), Cookie=f"_token={site.login}")
+    assert classified.status_code == 404

@@ -44,15 +44,6 @@ def test_the_page_of_a_published_dag_run_leads_to_the_logs_of_its_tasks(site: Si
     assert "Logs:" not in site.page("/datasets/nuts/partitions/2026-11-02").text
 
 
-def test_the_page_of_a_re_drive_shows_the_dataset_and_says_what_a_re_drive_does(site: Site, settings: Settings) -> None:
-    publish(settings, runs_row("fruit", "2026-11-02", {}, redriven=7))
-    said = site.page("/dags/redrive_fruit/runs/manual__1").text
-    assert "fruit This DAG run is a re-drive: it takes quarantined objects again" in said
-    assert "2026-11-02" in said
-    assert "redrive_other fills no dataset" in site.page("/dags/redrive_other/runs/manual__1", 404).text
-    assert "Taken again 7" in site.page("/datasets/fruit/partitions/2026-11-02").text
-
-
 def test_the_page_of_a_classifier_shows_the_dataset_and_says_where_its_results_are(
     site: Site, settings: Settings
 ) -> None:
