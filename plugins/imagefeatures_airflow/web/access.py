@@ -66,6 +66,11 @@ def may_read_logs(user: BaseUser, dag_id: str) -> bool:
     return _may(user, "GET", DagAccessEntity.TASK_LOGS, dag_id)
 
 
+def may_see_runs(user: BaseUser, dag_id: str) -> bool:
+    """Whether the user may see the DAG's runs: their states, and what they were started with."""
+    return _may(user, "GET", DagAccessEntity.RUN, dag_id)
+
+
 def _of_datasets(user: BaseUser, entity: DagAccessEntity | None, datasets: Iterable[str]) -> set[str]:
     """Those that the user may read: one question to Airflow's database, however many there are."""
     dags = {names.dag_id(name): name for name in datasets}

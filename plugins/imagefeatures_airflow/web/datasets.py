@@ -119,7 +119,9 @@ async def one_dataset(request: Request, user: access.User, dataset: str) -> HTML
     def show() -> HTMLResponse:
         if not (view := visible_dataset(user, settings, runs, dataset)):
             return _no_such_dataset(request, dataset)
-        return rendering.page(request, "dataset.html", dataset=view, note=None, **history(user, settings, view))
+        return rendering.page(
+            request, "dataset.html", dataset=view, note=None, given=None, **history(user, settings, view)
+        )
 
     return await in_thread(show)
 
