@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ MOST = 20
 
 LONGEST = 200
 """So many characters of a name or a value are shown."""
+
+
+DEEPEST = 5
+"""So many mappings and lists in each other are shown: a conf may have a thousand, which no recursion survives."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +48,39 @@ def given(conf: object) -> Given:
     (Given(shown=(), more=0), Given(shown=(), more=0), (('', '{"max_rejected": 0.5}'), ('replace_newer', 'true')))
     """
     items = [*conf.items()] if isinstance(conf, Mapping) else [("conf", conf)] if conf else []
-    shown = ((_cut(without_secrets(str(name))), _cut(_text(value))) for name, value in items[:MOST])
+    shown = ((_cut(_safe(str(name))), _cut(_text(value))) for name, value in items[:MOST])
     return Given(tuple(shown), max(0, len(items) - MOST))
 
 
 def _text(value: Any) -> str:
+    if not isinstance(value, list):
+        return _one(value)
+    return ", ".join(_one(one) for one in value[:LONGEST])  # of a million names only as many as may be seen
+
+
+def _one(value: Any) -> str:
     if value is None:
         return "none"
-    if isinstance(value, str):
-        return without_secrets(value.strip())
-    if isinstance(value, list):
-        texts, length = [], 0
-        for one in value:  # of a million names only as many as are shown
-            texts.append(_text(one))
-            length += len(texts[-1])
-            if length > LONGEST:
-                break
-        return ", ".join(texts)
-    return json.dumps(_plain(value), ensure_ascii=False)
+    return _safe(value.strip()) if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
-    """The same value without the secrets of URIs, however deep they are in it."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """The same value without the secrets of URIs. What lies deeper in it than DEEPEST is left out."""
     if isinstance(value, str):
-        return without_secrets(value)
+        return _safe(value)
+    if not isinstance(value, Mapping | list):
+        return value
+    if depth == DEEPEST:
+        return "…"
     if isinstance(value, Mapping):
-        return {without_secrets(str(name)): _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+        return {_safe(str(name)): _plain(one, depth + 1) for name, one in value.items()}
+    return [_plain(one, depth + 1) for one in value]
+
+
+def _safe(text: str) -> str:
+    """A text without the secrets of URIs: a field may have many, each on a line or amid other words."""
+    lines = (without_secrets(line) for line in text.splitlines())
+    return "\n".join(re.sub(r"(?i)https?://\S+", lambda uri: without_secrets(uri[0]), line) for line in lines)
 
 
 def _cut(text: str) -> str:

@@ -21,6 +21,7 @@ CONF = {
     NAUGHTY: NAUGHTY,
     "uris": ["s3://photos/a.jpg", "https://me:word@host/1.jpg?token=x"],
     "nested": {"at": ["https://me:word@host/2.jpg#x"]},
+    "lines": "https://me:word@host/3.jpg\nsee https://me:word@host/4.jpg?key=x there",
     "long": "y" * 5000,
 }
 SHOWN = [
@@ -31,6 +32,7 @@ SHOWN = [
     ("&lt;img src=x onerror=alert(1)&gt;",) * 2,
     ("uris", "s3://photos/a.jpg, https://host/1.jpg?…"),
     ("nested", "{&#34;at&#34;: [&#34;https://host/2.jpg?…&#34;]}"),
+    ("lines", "https://host/3.jpg\nsee https://host/4.jpg?… there"),
     ("long", f"{'y' * 200}…"),
 ]
 
@@ -40,7 +42,7 @@ def parameters(site: Site, path: str) -> list[tuple[str, str]]:
     assert runs_only_our_script(page)
     assert "img" not in page.tags
     of_section = page.html.partition("<h2>Parameters</h2>")[2].partition("</section>")[0]
-    return re.findall("<dt>(.*?)</dt><dd><code>(.*?)</code></dd>", of_section)
+    return re.findall("<dt>(.*?)</dt><dd><code>(.*?)</code></dd>", of_section, re.DOTALL)
 
 
 @pytest.mark.parametrize("state", [DagRunState.RUNNING, DagRunState.FAILED, DagRunState.SUCCESS])
@@ -99,6 +101,17 @@ def test_parameters_are_for_those_who_may_see_the_runs_of_the_dag(
     monkeypatch.setattr(manager, "is_authorized_dag", but_no_runs)
     for dag_id in ("features_hidden", "redrive_hidden"):
         assert "Parameters" not in site.page(f"/dags/{dag_id}/runs/manual__1").text
+
+
+def test_a_conf_of_any_depth_can_be_shown(site: Site) -> None:
+    from imagefeatures_airflow.web.parameters import given
+
+    deep: Any = "https://me:word@host/1.jpg"
+    for _ in range(5000):
+        deep = [{"in": deep}]
+    text = '{"in": [{"in": [{"in": "…"}]}]}'
+    assert given({"deep": deep, "one": deep[0]}).shown == (("deep", text), ("one", text))
+    assert given("https://me:word@host/?x").shown == (("conf", "https://host/?…"),)
 
 
 def test_examples_in_docstrings(site: Site) -> None:
