@@ -78,6 +78,27 @@ COPIES_COLUMN = column(
     nullable=True,
 )
 
+SLOWEST_COLUMN = column(
+    "slowest",
+    pa.list_(
+        pa.field(
+            "element",
+            pa.struct(
+                [
+                    column("step", pa.string()),
+                    column("shard", pa.int32()),
+                    column("images", pa.int64()),
+                    column("seconds", pa.float64()),
+                ]
+            ),
+            nullable=False,
+        )
+    ),
+    "At most five shards that took longest, of all steps, the slowest first: images that came in, seconds of the work; "
+    "null or empty in rows older than this column",  # pyiceberg writes a list of structs that is null as an empty one
+    nullable=True,
+)
+
 FORGOTTEN_COLUMNS = [
     column("run_id", pa.string(), "The request"),
     column("hashes", pa.list_(pa.string()), "A keyed hash of each image and URI, as in the list that ingest reads"),

@@ -19,6 +19,7 @@ from imagefeatures.plan import Run
 from imagefeatures.reasons import printable, without_secrets
 from imagefeatures.repeats import HashedTexts
 from imagefeatures.shards import Receipt, StagedFile, Totals
+from imagefeatures.slowest import slowest
 from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, SPARK_STEPS, VALIDATE, equal_bytes
 from imagefeatures.steps.equal_bytes import Moved
 
@@ -39,7 +40,8 @@ class Audit:
     """The totals of a run, and its files and rejected rows, after all of its numbers were found to agree.
 
     registered: images; with augmented copies a table has more rows. files: by the table of each output. reused: of the
-    first output; models_reused: of each other model. Both are of the pictures as they are.
+    first output; models_reused: of each other model. Both are of the pictures as they are. slowest: see
+    `slowest.slowest`.
     """
 
     listed: int = 0
@@ -51,6 +53,7 @@ class Audit:
     models_reused: Counter[str] = field(default_factory=Counter)
     rejected: list[pa.Table] = field(default_factory=list)
     steps: dict[str, Totals] = field(default_factory=dict)
+    slowest: list[dict[str, Any]] = field(default_factory=list)
 
 
 def audit_run(run: Run) -> Audit:
@@ -85,6 +88,7 @@ def audit_run(run: Run) -> Audit:
     if uri := manifest.repeated_uri(run, listing, uris.repeated()):
         raise AuditFailed(f"{printable(without_secrets(uri))} is in the manifest more than once")
     audit.steps = {step: shards.totals(of_shard.values()) for step, of_shard in receipts.items()}
+    audit.slowest = slowest(receipt for of_shard in receipts.values() for receipt in of_shard.values())
     return audit
 
 

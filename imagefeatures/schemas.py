@@ -12,6 +12,7 @@ from imagefeatures.columns import (
     COST_COLUMNS,
     FORGOTTEN_COLUMNS,
     OUTPUT_COLUMNS,
+    SLOWEST_COLUMN,
     STATISTICS_COLUMNS,
     STEP_COLUMNS,
     column,
@@ -252,6 +253,7 @@ RUNS = pa.schema(
         *OUTPUT_COLUMNS,
         *COST_COLUMNS,
         COPIES_COLUMN,
+        SLOWEST_COLUMN,
     ]
 )
 """Table features.runs: one row for each (dataset, partition), of the run that is published now."""

@@ -233,6 +233,8 @@ def iceberg(kind: pa.DataType) -> str:
         return "fixed[n]"
     if pa.types.is_list(kind):
         return f"list<{iceberg(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{field.name}: {iceberg(field.type)}' for field in kind)}>"
     if pa.types.is_map(kind):
         return f"map<{iceberg(kind.key_type)}, {iceberg(kind.item_type)}>"
     if pa.types.is_timestamp(kind):

@@ -31,6 +31,7 @@ OF_THE_RUN = {"run_id", "started_at", "base_started_at", "finished_at", "quarant
 OF_THE_RUN |= {f"{step}_seconds" for step in steps.SPARK_STEPS}
 OF_THE_RUN |= {name for name in schemas.RUNS.names if name.endswith(("core_seconds", "peak_memory", "core_second"))}
 OF_THE_RUN |= {"bytes_read", "bytes_written"}  # receipts hold times
+OF_THE_RUN |= {"slowest"}
 OF_THE_RUN |= {"featurize_bytes"}  # a run_id is part of these files, and compressed with them
 """Columns that may differ between two runs of the same objects."""
 

@@ -233,6 +233,7 @@ def _runs_row(run: Run, audit: Audit, finished: dt.datetime) -> dict[str, Any]:
         "pixels": run.kept.fingerprint if run.kept else None,
         "models_reused": list(audit.models_reused.items()),
         "copies": max(output.copy_number for output in run.outputs),
+        "slowest": audit.slowest,
     }
     for step, totals in audit.steps.items():
         row |= {f"{step}_seconds": totals.seconds, f"{step}_images": totals.images, f"{step}_bytes": totals.bytes}

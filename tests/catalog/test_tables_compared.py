@@ -22,7 +22,7 @@ Opened = dict[str, tables.Table]
 def runs_row(run_id: str, registered: int, quarantined: int) -> pa.Table:
     blank: dict[pa.DataType, Any] = {pa.string(): "x", pa.int64(): 7, pa.int32(): 0, pa.float64(): 0.5}
     moment = dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
-    row = {f.name: blank.get(f.type, [] if pa.types.is_map(f.type) else moment) for f in schemas.RUNS}
+    row = {f.name: blank.get(f.type, [] if pa.types.is_nested(f.type) else moment) for f in schemas.RUNS}
     own = {"dataset": "photos", "partition_key": DAY, "run_id": run_id}
     return pa.Table.from_pylist(
         [row | own | {"registered": registered, "quarantined": quarantined}], schema=schemas.RUNS

@@ -85,6 +85,7 @@ def test_what_is_mended_moves_what_is_not_gets_its_new_reason_and_nothing_else_c
     assert (run["redriven"], now["redriven"], now["reused"]) == (0, BAD, GOOD)
     assert now["passed_over"] == run["passed_over"]
     assert now["ingest_images"] == BAD
+    assert [one["shard"] in (0, 1) for one in now["slowest"]] == [True] * 5  # its own: it has two shards
     text = str(outcome)
     assert f"{GOOD + BAD} listed = {GOOD + MENDED} registered ({GOOD} reused, {MENDED} computed)" in text
     assert f"; {BAD} of them taken again; " in text

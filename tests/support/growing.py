@@ -72,7 +72,7 @@ def unnamed_files(table: Table) -> set[str]:
 def runs_row(dataset: str, run_id: str, partition: str = DAY) -> pa.Table:
     """A row of features.runs."""
     blank = {pa.string(): "x", pa.int64(): 7, pa.float64(): 0.5}
-    row = {field.name: blank.get(field.type, [] if pa.types.is_map(field.type) else 0) for field in schemas.RUNS}
+    row = {field.name: blank.get(field.type, [] if pa.types.is_nested(field.type) else 0) for field in schemas.RUNS}
     own = {"dataset": dataset, "run_id": run_id, "partition_key": partition}
     return pa.Table.from_pylist([row | own], schema=schemas.RUNS)
 

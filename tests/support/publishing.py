@@ -44,7 +44,7 @@ def publish_older_run(settings: Settings) -> None:
     """A table features.runs as it was before the column `reused`, with one row."""
     schema = schemas.RUNS.remove(schemas.RUNS.get_field_index("reused"))
     blank = {pa.string(): "x", pa.int64(): 7, pa.float64(): 0.5}
-    row = {f.name: blank.get(f.type, [] if pa.types.is_map(f.type) else 0) for f in schema}
+    row = {f.name: blank.get(f.type, [] if pa.types.is_nested(f.type) else 0) for f in schema}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(schemas.TABLES, "runs", schema)
         rows = pa.Table.from_pylist([row | {"dataset": "old"}], schema=schema)

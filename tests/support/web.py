@@ -149,8 +149,8 @@ def dataset_file(settings: Settings, name: str, text: str = "source: s3://photos
     (settings.datasets / f"{name}.yaml").write_text(f"name: {name}\n{text}\n")
 
 
-def return_from_plan(dag_id: str, run_id: str, value: str | list[str]) -> None:
-    """Store in Airflow's database what the task `plan` returns."""
+def return_from_plan(dag_id: str, run_id: str, value: str | list[str], conf: dict[str, Any] | None = None) -> None:
+    """Store in Airflow's database what the task `plan` returns. conf: with what the DAG run was started."""
     from airflow.models.dagrun import DagRun
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
@@ -159,7 +159,7 @@ def return_from_plan(dag_id: str, run_id: str, value: str | list[str]) -> None:
 
     with create_session() as session:
         session.execute(text("PRAGMA foreign_keys=OFF"))  # no task instance, no DAG version: the page needs neither
-        session.add(DagRun(dag_id=dag_id, run_id=run_id, run_type=DagRunType.MANUAL, run_after=START))
+        session.add(DagRun(dag_id=dag_id, run_id=run_id, run_type=DagRunType.MANUAL, run_after=START, conf=conf))
         session.flush()
         XComModel.set("return_value", value, dag_id=dag_id, task_id="plan", run_id=run_id, session=session)
 

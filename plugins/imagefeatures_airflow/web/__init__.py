@@ -5,6 +5,7 @@
     datasets     every dataset; one dataset; one partition
     run          the partition that a DAG run fills
     redrives     a DAG run that is a re-drive: its tasks and partitions
+    parameters   with which a DAG run was started
     unpublished  a DAG run that is under way or has failed: its tasks and steps
     looks        how far it is by its files: one look for all who watch it
     timeline     the partitions of a dataset in order, with those that are missing

@@ -69,6 +69,11 @@ def may_read_logs(user: BaseUser, dag_id: str) -> bool:
     return _may(user, "GET", DagAccessEntity.TASK_LOGS, dag_id)
 
 
+def may_see_runs(user: BaseUser, dag_id: str) -> bool:
+    """Whether the user may see the DAG's runs: their states, and what they were started with."""
+    return _may(user, "GET", DagAccessEntity.RUN, dag_id)
+
+
 def _readable_dags(user: BaseUser, entity: DagAccessEntity | None, dags: Collection[str]) -> set[str]:
     """Those of which the user may read this: one question to Airflow's database, however many there are."""
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))

@@ -57,7 +57,7 @@ def charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
         return ()
     return (
         _chart("Quarantined", ordered, quarantine_rate, lambda rate: share(rate, 1)),
-        _chart("Images per second, from plan to publication", ordered, images_per_second, per_second),
+        _chart("Images per second, with waiting", ordered, images_per_second, per_second),
     )
 
 

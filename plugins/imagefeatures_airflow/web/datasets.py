@@ -130,7 +130,7 @@ async def one_dataset(
         if not (view := visible_dataset(user, settings, runs, dataset)):
             return _no_such_dataset(request, dataset)
         facts = history(user, settings, view) | {"page": page, "on_a_page": ON_A_PAGE}
-        return rendering.page(request, "dataset.html", dataset=view, note=None, **facts)
+        return rendering.page(request, "dataset.html", dataset=view, note=None, given=None, **facts)
 
     return await in_thread(show)
 

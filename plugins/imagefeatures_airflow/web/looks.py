@@ -7,25 +7,22 @@ large the images are. Looks have threads of their own, so that a store that does
 from __future__ import annotations
 
 import asyncio
-import heapq
 import threading
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from imagefeatures import stops
 from imagefeatures.errors import ImageFeaturesError
 from imagefeatures.followed import FollowedRun
 from imagefeatures.layout import Layout
 from imagefeatures.progress import Status, StepStatus, read_status
+from imagefeatures.slowest import slowest
 from imagefeatures.stops import Stop
 from imagefeatures_airflow.web.published import Row, Unavailable
 from imagefeatures_airflow.web.threads import PAGE_SECONDS
-
-if TYPE_CHECKING:
-    from imagefeatures.shards import Receipt
 
 FRESH_SECONDS = 2.0
 """How old a look may be when it is shown."""
@@ -38,9 +35,6 @@ million images has some 8,000, of 1 kB each. To watch more would read all of the
 IDLE_SECONDS = 60.0
 """A run that nobody has asked for since makes room for another one: its pages are closed, or hidden."""
 
-SLOWEST = 5
-"""So many shards are named."""
-
 _pool = ThreadPoolExecutor(2, thread_name_prefix="image features progress")
 
 
@@ -50,13 +44,13 @@ class Look:
 
     steps: those that it has reached; the last one is under way, or all are finished. None of `of_row`. listed: None
     while its source is not listed. reasons: how many objects it has rejected for each, the most frequent first.
-    slowest: the shards that took longest, of all steps. stop: what stopped it last.
+    slowest: the shards that took longest, of all steps, as features.runs has them. stop: what stopped it last.
     """
 
     steps: tuple[StepStatus, ...]
     listed: int | None
     reasons: tuple[tuple[str, int], ...]
-    slowest: tuple[Receipt, ...]
+    slowest: tuple[dict[str, Any], ...]
     stop: Stop | None
 
     @property
@@ -106,7 +100,9 @@ async def look(layout: Layout) -> Look | None:
 
 def of_row(row: Row) -> Look:
     """What the row of a published run says: whose folder is gone, and which nobody has looked at before."""
-    return Look((), row["listed"], tuple((reason, count) for reason, count in row["reasons"]), (), None)
+    return Look(
+        (), row["listed"], tuple((reason, count) for reason, count in row["reasons"]), tuple(row["slowest"] or ()), None
+    )
 
 
 def _latest(layout: Layout) -> Future[Look | None]:
@@ -154,7 +150,7 @@ def _look(watched: _Watched) -> Look | None:
         steps=status.steps,
         listed=status.steps[0].total,
         reasons=tuple(sorted(reasons.items(), key=lambda counted: (-counted[1], counted[0]))),
-        slowest=tuple(heapq.nlargest(SLOWEST, receipts, key=lambda receipt: receipt.seconds)),
+        slowest=tuple(slowest(receipts)),
         stop=stops.last(run.layout),
     )
     return watched.seen

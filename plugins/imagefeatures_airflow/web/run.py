@@ -24,9 +24,10 @@ from imagefeatures.errors import ImageFeaturesError, ParamsError
 from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 from imagefeatures.stops import STOPPED, Stop
-from imagefeatures_airflow.web import access, downloads, redrives, rendering, unpublished
+from imagefeatures_airflow.web import access, downloads, parameters, redrives, rendering, unpublished
 from imagefeatures_airflow.web.datasets import current_settings, history, visible_dataset
 from imagefeatures_airflow.web.looks import Look, look, of_row
+from imagefeatures_airflow.web.parameters import Given
 from imagefeatures_airflow.web.partitions import NotShown
 from imagefeatures_airflow.web.published import Row, published
 from imagefeatures_airflow.web.threads import in_thread
@@ -51,6 +52,7 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
     """The partition that a DAG run has published; else the run itself, as far as its files tell.
 
     Its tasks and its partitions for a re-drive, all partitions of the dataset for a classifier: they may be of many.
+    With the run's parameters.
     """
     settings = current_settings()
     runs = await published(settings)
@@ -63,11 +65,13 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
         return rendering.message(request, "Not an image features DAG", text)
     if redriven:
         of_redrive = await redrives.facts(user, settings, dag_id, run_id)
+        of_redrive["given"] = await in_thread(lambda: parameters_of(user, dag_id, run_id))
         return await in_thread(lambda: rendering.page(request, "redrive.html", **of_redrive))
     if classified:
-        facts = {"dataset": dataset, "note": CLASSIFY}
+        own = {"dataset": dataset, "note": CLASSIFY}
+        own["given"] = await in_thread(lambda: parameters_of(user, dag_id, run_id))
         return await in_thread(
-            lambda: rendering.page(request, "dataset.html", **facts, **history(user, settings, dataset))
+            lambda: rendering.page(request, "dataset.html", **own, **history(user, settings, dataset))
         )
     found = await in_thread(lambda: known_to_airflow(user, settings, dag_id, run_id))
     row = dataset.partition(found.layout.partition) if found.layout else None
@@ -78,7 +82,8 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
         facts: dict[str, Any] = {"dataset": dataset, "row": row, "note": note(found.layout, row, found.tasks)}
         facts["rejected"] = rendering.path("dags", dag_id, "runs", run_id) if found.layout else None
         if own_row:
-            facts |= {"logs": [(dag_id, run_id, task) for task in found.tasks.begun]}
+            views = unpublished.step_views(found.tasks, None)
+            facts |= {"found": found, "begun": [view for view in views if view.task.tries]}
             return rendering.page(request, "partition.html", cost=RunCost.of(own_row, settings.prices), **facts)
         first = first_rejected(found.layout) if seen and found.layout and found.tasks.has_failed else []
         facts |= {"first_rejected": first, "most_shown": MOST_SHOWN}
@@ -170,7 +175,7 @@ async def rejected_of_partition(request: Request, user: access.User, dataset: st
 class Found:
     """A DAG run that a user may see. layout: its own run, None before it is planned. stop: what stopped its plan.
 
-    reads_logs: whether the user may read what its tasks have logged.
+    reads_logs: whether the user may read what its tasks have logged. given: see `parameters_of`.
     """
 
     dag_id: str
@@ -179,6 +184,7 @@ class Found:
     tasks: TaskStates
     stop: Stop | None
     reads_logs: bool
+    given: Given | None
 
 
 def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: str) -> Found:
@@ -188,7 +194,15 @@ def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: st
         layout = planned_run(session, settings, dag_id, run_id)
         tasks = unpublished.task_states(session, dag_id, run_id)
         stop = None if layout or not tasks.failed else stopped_plan(session, dag_id, run_id)
-    return Found(dag_id, run_id, layout, tasks, stop, may_read_logs)
+    return Found(dag_id, run_id, layout, tasks, stop, may_read_logs, parameters_of(user, dag_id, run_id))
+
+
+def parameters_of(user: BaseUser, dag_id: str, run_id: str) -> Given | None:
+    """The parameters of a DAG run; None where Airflow does not know it, or the user may not see it. Blocks."""
+    if not access.may_see_runs(user, dag_id):
+        return None
+    with create_session(scoped=False) as session:
+        return parameters.parameters(session, dag_id, run_id)
 
 
 def progress_facts(found: Found, seen: Look | None) -> dict[str, Any]:

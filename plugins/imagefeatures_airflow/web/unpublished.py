@@ -63,12 +63,6 @@ class TaskStates:
         return self.state == DagRunState.SUCCESS
 
     @property
-    def begun(self) -> list[str]:
-        """The tasks that have a log, in order."""
-        ordered = [*TASKS, *(name for name in self.tasks if name not in TASKS)]
-        return [name for name in ordered if name in self.tasks and self.tasks[name].tries]
-
-    @property
     def failed(self) -> list[str]:
         """Its failed tasks."""
         return sorted(name for name, task in self.tasks.items() if task.state == TaskInstanceState.FAILED)

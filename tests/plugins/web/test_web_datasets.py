@@ -117,7 +117,44 @@ def test_the_pages_say_how_many_objects_were_passed_over_and_why(site: Site, set
     assert "Passed over 0 " in site.page("/datasets/fruit/partitions/2026-11-03").text
     page = site.page("/datasets/fruit/partitions/2026-11-04").text
     assert not re.search(r"Passed over \d", page)  # its version did not count
-    assert "Passed over there, but not taken" in page  # what the word means
+    assert "Passed over" not in page
+    assert "Passed over there, but not taken" in site.page("/datasets/fruit").text  # what the word means
+
+
+def explained(site: Site, path: str) -> list[str]:
+    """The terms that the legend of a page explains."""
+    return re.findall("<dt>(.*?)</dt>", site.page(path).html.partition('<dl class="words">')[2])
+
+
+def test_a_legend_explains_the_terms_of_its_page_and_no_other(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "fruit")
+    measured = {f"{step}_{what}": 1 for step in MEASURED for what in ("core_seconds", "peak_memory")}
+    measured |= {"bytes_read": 1, "bytes_written": 1, "get_requests": 1, "put_requests": 1, "http_requests": 1}
+    publish(settings, runs_row("fruit", "2026-11-01", {}, passed_over=[], images_per_core_second=1.0, **measured))
+    plain = ["Registered", "Quarantined", "Took", "Images per second"]
+    assert explained(site, "/") == [*plain, "Fingerprint"]  # one partition is no trend
+    publish(settings, runs_row("fruit", "2026-11-02", {}))
+    trend = "Images per second, with waiting"
+    assert explained(site, "/") == [*plain, trend, "Fingerprint"]
+    assert explained(site, "/datasets/fruit") == [*plain[:2], "Passed over", *plain[2:], trend, "Fingerprint"]
+    of_partition = [*plain[:3], "Worker time", plain[3], "Fingerprint"]
+    assert explained(site, "/datasets/fruit/partitions/2026-11-02") == of_partition
+    cost = ["Core time", "Most memory"]
+    expected = [*plain[:2], "Passed over", "Took", "Worker time", plain[3], *cost, "Fingerprint"]
+    assert explained(site, "/datasets/fruit/partitions/2026-11-01") == expected
+    for path in ("/", "/datasets/fruit", "/datasets/fruit/partitions/2026-11-02"):
+        body, _, legend = site.page(path).html.partition('<dl class="words">')
+        for term in re.findall("<dt>(.*?)</dt>", legend):
+            assert term in body, (path, term)
+
+
+def test_the_bars_of_few_rejected_objects_are_not_those_of_many(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("fruit", "2026-11-01", {"CORRUPT": 2}), runs_row("fruit", "2026-11-02", {"CORRUPT": 12}))
+    bars = {}
+    for day in ("2026-11-01", "2026-11-02"):
+        page = site.page(f"/datasets/fruit/partitions/{day}")
+        bars[day] = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "class")][-1]
+    assert bars == {"2026-11-01": "bar few", "2026-11-02": "bar bad"}  # from a hundredth of the listed objects on
 
 
 def test_before_the_first_run_the_page_says_what_to_do_and_writes_nothing(site: Site, settings: Settings) -> None:

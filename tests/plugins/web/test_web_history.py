@@ -238,6 +238,7 @@ def test_the_trends_are_drawn_of_the_newest_partitions(site: Site, settings: Set
     rows[-2] |= {"listed": 1000, "quarantined": 5}
     rows[-3] |= {"finished_at": START + dt.timedelta(seconds=12)}  # 1,200 images in them
     rate, speed = charts(rows[::-1])
+    assert (rate.title, speed.title) == ("Quarantined", "Images per second, with waiting")
     assert (rate.first, rate.last, len(rate.bars)) == (days[3], days[-1], BARS)
     assert (rate.newest, rate.most) == ("10 %", "10 %")
     assert [(bar.height, bar.kind, bar.changed) for bar in rate.bars[-3:]] == [

@@ -106,11 +106,13 @@ def test_what_is_counted_stays_while_register_removes_the_folder_and_until_its_d
     assert all(fact in Page(gone["html"]).text for fact in FACTS)
     monkeypatch.setattr(looks, "_watched", {})  # another process of the server, which has not looked before
     assert "Listed not yet" in Page(asked(site)["html"]).text
-    row = {"run_id": run.run_id, "listed": 6, "registered": 5}
+    kept = [{"step": "resize", "shard": 4, "images": 1, "seconds": 3.0}]
+    row = {"run_id": run.run_id, "listed": 6, "registered": 5, "slowest": kept}
     publish(settings, runs_row("lots", PARTITION, {"EMPTY_FILE": 1}, **row))
-    published = Page(asked(site)["html"]).text
-    assert all(fact in published for fact in FACTS)
-    assert "EMPTY_FILE" in published
+    published = Page(asked(site)["html"])
+    assert all(fact in published.text for fact in FACTS)
+    assert "EMPTY_FILE" in published.text
+    assert published.tables[-1][1:] == [["4", "resize", "1", "3.0 s", "0.3"]]
 
 
 def test_a_run_that_is_not_planned_yet_can_be_watched_too(site: Site, settings: Settings) -> None:

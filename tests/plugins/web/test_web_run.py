@@ -27,21 +27,50 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
     assert "other_dag fills no dataset" in site.page("/dags/other_dag/runs/manual__own", 404).text
 
 
-def test_the_page_of_a_published_dag_run_leads_to_the_logs_of_its_tasks(site: Site, settings: Settings) -> None:
+def test_the_page_of_a_published_dag_run_says_how_long_its_tasks_took_and_leads_to_their_logs(
+    site: Site, settings: Settings
+) -> None:
     publish(settings, runs_row("nuts", "2026-11-02", {}))
     return_from_plan(
         "features_nuts", "manual__2", f"{settings.lake}/staging/nuts/2026-11-02/run-of-2026-11-02/run.json"
     )
-    dag_run_is(
-        "features_nuts", "manual__2", DagRunState.SUCCESS, register="success", ingest="success", checks="success"
-    )
+    dag_run_is("features_nuts", "manual__2", DagRunState.SUCCESS, register="success", ingest="success", checks="failed")
     page = site.page("/dags/features_nuts/runs/manual__2")
     assert "This DAG run published this partition." in page.text
+    assert page.tables[-1] == [  # in the order of the run; what it has besides comes last
+        ["Task", "State", "Takes", "Log"],
+        ["ingest", "done", "30 s", "Log of ingest"],
+        ["register", "done", "30 s", "Log of register"],
+        ["checks", "failed", "30 s", "Log of checks"],
+    ]
     of_tasks = "/dags/features_nuts/runs/manual__2/tasks/"
     links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
     found = [value.removeprefix(of_tasks) for value in links if value.startswith(of_tasks)]
-    assert found == ["ingest", "register", "checks"]  # in the order of the run; what it has besides comes last
-    assert "Logs:" not in site.page("/datasets/nuts/partitions/2026-11-02").text
+    assert found == ["ingest", "register", "checks"]
+    assert "Tasks of this DAG run" not in site.page("/datasets/nuts/partitions/2026-11-02").text
+    return_from_plan(  # whose task instances Airflow has removed
+        "features_nuts", "manual__3", f"{settings.lake}/staging/nuts/2026-11-02/run-of-2026-11-02/run.json"
+    )
+    assert "Tasks of this DAG run" not in site.page("/dags/features_nuts/runs/manual__3").text
+
+
+def test_the_slowest_shards_of_a_published_run_stay_on_its_pages(site: Site, settings: Settings) -> None:
+    kept = [
+        {"step": "resize", "shard": 12, "images": 512, "seconds": 64.0},
+        {"step": "ingest", "shard": 0, "images": 3, "seconds": 0.0},
+    ]
+    publish(settings, runs_row("pears", "2026-11-02", {}, slowest=kept), runs_row("pears", "2026-11-01", {}))
+    return_from_plan(
+        "features_pears", "manual__1", f"{settings.lake}/staging/pears/2026-11-02/run-of-2026-11-02/run.json"
+    )
+    for path in ("/datasets/pears/partitions/2026-11-02", "/dags/features_pears/runs/manual__1"):
+        page = site.page(path)
+        assert page.tables[1] == [
+            ["Shard", "Step", "Images", "Takes", "Images per second"],
+            ["12", "resize", "512", "64 s", "8.0"],
+            ["0", "ingest", "3", "0.0 s", "–"],
+        ]
+    assert "Slowest shards" not in site.page("/datasets/pears/partitions/2026-11-01").text  # older than the column
 
 
 def test_the_page_of_a_classifier_shows_the_dataset_and_says_where_its_results_are(
