@@ -198,7 +198,8 @@ def test_runs_of_an_older_lake_are_no_longer_partitioned_and_all_read(few: Setti
     assert read.runs(few) == before
     for number in range(tables.SMALL_FILES + 3):
         tables.replace_rows(table, f"day-{number}", "photos", runs_row("photos", "run", f"day-{number}"), "run")
-    assert [row for row in read.runs(few) if row["run_id"] != "run"] == before
+    older = [row | {"slowest": []} for row in before]  # a list of structs that is null, as pyiceberg writes it
+    assert [row for row in read.runs(few) if row["run_id"] != "run"] == older
     (row,) = [row for row in before if row["partition_key"] == DAY]
     tables.replace_rows(table, DAY, "photos", runs_row("photos", "later"), "later")
     assert [r["run_id"] for r in read.runs(few) if r["partition_key"] == DAY] == ["later"] != [row["run_id"]]
