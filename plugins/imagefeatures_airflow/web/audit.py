@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 
 from imagefeatures import names
 from imagefeatures.settings import Settings, program
-from imagefeatures_airflow.web import access, rendering, rows
+from imagefeatures_airflow.web import access, downloads, rendering, rows
 from imagefeatures_airflow.web.partitions import NotShown, Partition, Shown, with_vectors
 from imagefeatures_airflow.web.threads import in_thread
 
@@ -161,7 +161,9 @@ def _file(of: Audited, table: Table, kind: Kind) -> Response:
     if not isinstance(state, Audit):
         whose = "all partitions" if of.every else of.any_of.key
         raise NotShown(f"The audit of {of.dataset} {whose} is not computed yet: its page says how far it is.")
-    return FileResponse(state.file(table, kind), media_type=TYPES[kind], filename=f"{table}-{of.name}.{kind}")
+    headers = {"Content-Disposition": f'attachment; filename="{table}-{of.name}.{kind}"'}
+    written = downloads.without_secrets_in(state.file(table, kind))
+    return Response(written, media_type=TYPES[kind], headers=headers)
 
 
 @lru_cache(1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import StreamingResponse
 
@@ -18,6 +21,44 @@ if TYPE_CHECKING:
 
 ROWS = 1_000
 """How many rows are read at a time, in one of the page's own threads."""
+
+
+URIS = ("uri", "other_uri", "neighbours")
+"""Columns of the tables of an audit: a URI, or several, which are lines of one text in CSV and a list in Parquet."""
+
+
+def without_secrets_in(file: Path) -> bytes:
+    """A table of an audit, .csv or .parquet, with its URIs as the pages show them."""
+    if file.suffix == ".csv":
+        return _csv_without_secrets(file)
+    import pyarrow as pa  # where it is needed: Airflow imports this module with the plugin
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    for name in set(URIS) & set(table.column_names):
+        told = [_told(value) for value in table[name].to_pylist()]
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.array(told, table.schema.field(at).type))
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _csv_without_secrets(file: Path) -> bytes:
+    sink = io.StringIO()
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines)
+        written = csv.DictWriter(sink, rows.fieldnames or ())
+        written.writeheader()
+        for row in rows:
+            written.writerow(row | {name: "\n".join(_told(row[name].split("\n"))) for name in URIS if name in row})
+    return sink.getvalue().encode()
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    return None if value is None else without_secrets(value)
 
 
 async def csv_of(rows: Iterator[Row], name: str, before: Sequence[str] = ()) -> StreamingResponse:

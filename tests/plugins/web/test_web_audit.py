@@ -213,3 +213,24 @@ def test_a_stranger_begins_none(site: Site) -> None:
         for name in ("labels.csv", "duplicates.parquet"):
             user(site, None).page(f"{place}/audit/{name}", 404)
     assert not (Settings.from_env().cache / "audits").exists()
+
+
+def test_what_is_downloaded_has_addresses_of_the_web_without_secrets(tmp_path: Path) -> None:
+    from imagefeatures_airflow.web.downloads import without_secrets_in
+
+    secret, told = "https://me:word@host.example/1.jpg?sig=s3cret", "https://host.example/1.jpg?…"
+    plain = "s3://bucket/a?b.jpg"
+    with (tmp_path / "labels.csv").open("w", encoding="utf-8", newline="") as lines:
+        csv.writer(lines).writerows([["uri", "label", "neighbours"], [secret, "'=fig?x", f"{plain}\n{secret}"]])
+    (row,) = csv.DictReader(io.StringIO(without_secrets_in(tmp_path / "labels.csv").decode(), newline=""))
+    assert row == {"uri": told, "label": "'=fig?x", "neighbours": f"{plain}\n{told}"}
+    table = pa.table(
+        {"uri": [secret, plain], "other_uri": [None, secret], "cosine": [0.5, 1.0], "neighbours": [[secret, plain], []]}
+    )
+    pq.write_table(table, tmp_path / "duplicates.parquet")
+    found = pq.read_table(pa.BufferReader(without_secrets_in(tmp_path / "duplicates.parquet")))
+    assert found.schema == table.schema
+    assert found.to_pylist() == [
+        {"uri": told, "other_uri": None, "cosine": 0.5, "neighbours": [told, plain]},
+        {"uri": plain, "other_uri": told, "cosine": 1.0, "neighbours": []},
+    ]
