@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 
 from imagefeatures.audits.kept import Audit, KeptAudits
 from imagefeatures.maps import choice, stored
@@ -16,8 +19,8 @@ from support.browser import CHROMIUM, NO_CHROMIUM
 from support.photos import jpeg
 from support.publishing import DAY
 from support.shared import until
-from support.shown_objects import PARTITION, Refused, lay_out
-from support.web import PAGE, Site, known_to_airflow, user
+from support.shown_objects import PARTITION, RUN_ID, Refused, lay_out
+from support.web import PAGE, Site, known_to_airflow, return_from_plan, user
 
 pytestmark = [
     pytest.mark.long,
@@ -35,7 +38,20 @@ PATHS = (
     "/datasets/photos/audit?table=duplicates",
     "/datasets/photos/map",
     PARTITION,
+    "/",
+    "/datasets/photos",
+    "/dags/features_photos/runs/manual__1",
+    "/dags/redrive_photos/runs/manual__2",
 )
+
+
+def with_exif(seed: int, text: str) -> bytes:
+    """A photo whose EXIF says this of description, artist and camera."""
+    exif, sink = Image.Exif(), io.BytesIO()
+    for tag in (ExifTags.Base.ImageDescription, ExifTags.Base.Artist, ExifTags.Base.Model):
+        exif[tag] = text
+    Image.open(io.BytesIO(jpeg(seed))).save(sink, "JPEG", exif=exif)
+    return sink.getvalue()
 
 
 def opened(address: str, profile: Path) -> str:
@@ -52,13 +68,18 @@ def test_nothing_that_a_bucket_holds_runs(
     site: Site, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMAGEFEATURES_CACHE", str(tmp_path / "cache"))
-    photos = [(f"{at}.jpg", jpeg(at % 20), payload, direction(at)) for at, payload in enumerate(PAYLOADS)]
+    photos = [(f"{at}.jpg", with_exif(at % 20, one), one, direction(at)) for at, one in enumerate(PAYLOADS)]
     refused = [
         Refused(f"{at}", None, payload, payload, uri=f"file:///nowhere/{payload}")
         for at, payload in enumerate(PAYLOADS)
     ]
     uris = [f"file:///nowhere/{payload}" for payload in PAYLOADS]
     lay_out(settings, tmp_path, photos, refused, uri=uris)
+    for at, payload in enumerate(PAYLOADS):  # malformed: the first page says so, with the value
+        (settings.datasets / f"bad{at}.yaml").write_text(json.dumps({"name": f"bad{at}", "source": payload}))
+    run_file, conf = f"{settings.lake}/staging/photos/{DAY}/{RUN_ID}/run.json", {one: one for one in PAYLOADS[:20]}
+    return_from_plan("features_photos", "manual__1", run_file, conf)
+    return_from_plan("redrive_photos", "manual__2", [run_file], conf)
     settings = Settings.from_env()
     audits, chosen = KeptAudits(settings), choice.published(settings, "photos")
     until(lambda: isinstance(audits.of(chosen), Audit))

@@ -87,6 +87,17 @@ def test_each_role_gets_what_it_may(site: Site, settings: Settings, plugin_app: 
                     assert found == (404 if path in NOT_THERE else 200), (role, path)
 
 
+def test_a_re_drive_is_for_those_who_may_trigger_it(site: Site, settings: Settings) -> None:
+    address = f"{PAGE}/dags/redrive_photos/partitions/{VALUES['partition']}/trigger"
+    with known_to_airflow(settings):
+        for role in ROLES:
+            headers = {"Cookie": f"_token={user(site, role).login}", **OWN}
+            answer = request(site.app, "POST", address, headers=headers)
+            assert answer.status_code == (303 if role in MAY_TRIGGER else 403), role
+        stranger = {"Cookie": f"_token={user(site, None).login}", **OWN}
+        assert request(site.app, "POST", address, headers=stranger).status_code == 403
+
+
 def test_without_a_role_a_dataset_is_not_there(site: Site, settings: Settings, plugin_app: Any) -> None:
     stranger = {"Cookie": f"_token={user(site, None).login}"}
     with known_to_airflow(settings):
