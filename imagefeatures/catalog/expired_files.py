@@ -86,7 +86,8 @@ def only_named_by(lists: list[str], table: Table) -> tuple[set[str], set[str]]:
             held |= snapshot.added
         may_name = _may_name(table, files)
         for found in each(partial(live, io), filter(may_name, held.values())):
-            files = {uri: place for uri, place in files.items() if uri not in found}
+            for uri in found & files.keys():
+                del files[uri]
     return set(files), set(only)
 
 
@@ -97,7 +98,7 @@ def manifests_of(io: FileIO, manifest_list: str) -> Manifests:
 
 def live(io: FileIO, manifest: ManifestFile) -> set[str]:
     """The data files that a manifest names."""
-    return {plain_uri(file.file_path) for file in manifests.live(io, manifest)}
+    return set(_live(io, manifest))
 
 
 def _live(io: FileIO, manifest: ManifestFile) -> Files:

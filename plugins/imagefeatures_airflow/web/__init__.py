@@ -19,7 +19,7 @@
     feature_map  the vectors of some partitions on a plane
     map_points   what that page has of a map: its labels, and its points as JSON
     static       scripts, style sheets and the chart library
-    downloads    tables as CSV
+    downloads    tables as CSV and Parquet
     partitions   published partitions, as far as a user may see them
     rows         the rows of their objects
     thumbnails   small pictures of them

@@ -7,6 +7,7 @@ Airflow's to decide, its audit log has it as it has a press on Trigger, and no o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,11 +80,7 @@ async def trigger(
             conf |= {"reason": reason} if reason else {}
             if text:
                 conf["uris"] = [row["uri"] for row in rows.matching(rows.rejected(of), reason, text)]
-                if not 1 <= len(conf["uris"]) <= MOST_URIS:
-                    count = f"{len(conf['uris']):,} objects match; 1 to {MOST_URIS:,} can be named in one re-drive"
-                    return rendering.message(request, "Not started", f"{count}. Choose by reason alone.", status=400)
-                if any(uri != without_secrets(uri) for uri in conf["uris"]):  # Airflow shows the parameters of runs
-                    why = "Some of these URLs have a user, a query or a fragment, which may be secret"
+                if why := _not_named(conf["uris"]):
                     return rendering.message(request, "Not started", f"{why}. Choose by reason alone.", status=400)
         try:
             run = trigger_dag(
@@ -99,3 +96,12 @@ async def trigger(
         return RedirectResponse(f"{root}/{rendering.path('dags', dag_id, 'runs', run.run_id)}", status_code=303)
 
     return await in_thread(start)
+
+
+def _not_named(uris: Sequence[str]) -> str | None:
+    """Why these cannot be parameters of a DAG run, which Airflow shows; None where they can."""
+    if not 1 <= len(uris) <= MOST_URIS:
+        return f"{len(uris):,} objects match; 1 to {MOST_URIS:,} can be named in one re-drive"
+    if any(uri != without_secrets(uri) for uri in uris):
+        return "Some of these URLs have a user, a query or a fragment, which may be secret"
+    return None

@@ -129,7 +129,7 @@ async def one_dataset(
     def show() -> HTMLResponse:
         if not (view := visible_dataset(user, settings, runs, dataset)):
             return _no_such_dataset(request, dataset)
-        facts = history(user, settings, view) | {"page": page, "on_a_page": ON_A_PAGE}
+        facts = history(user, settings, view) | {"page": page}
         return rendering.page(request, "dataset.html", dataset=view, note=None, given=None, **facts)
 
     return await in_thread(show)
@@ -177,7 +177,8 @@ def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) 
 
 def history(user: BaseUser, settings: Settings, view: DatasetView) -> dict[str, Any]:
     """What the template of one dataset needs of its history. Blocks."""
-    return {"history": histories(user, settings, [view])[view.name], "words": WORDS}
+    facts = {"history": histories(user, settings, [view])[view.name], "words": WORDS}
+    return facts | {"page": 1, "on_a_page": ON_A_PAGE}
 
 
 def visible_datasets(user: BaseUser, settings: Settings, runs: Published) -> tuple[list[DatasetView], list[str]]:

@@ -1,4 +1,7 @@
-"""Tables as CSV, sent as they are read: neither the server nor the browser waits for the last row."""
+"""Tables as CSV, those of an audit also as Parquet.
+
+Rejected objects are sent as they are read: neither the server nor the browser waits for the last row.
+"""
 
 from __future__ import annotations
 

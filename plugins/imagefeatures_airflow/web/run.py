@@ -63,13 +63,12 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
     if not dataset:
         text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
         return rendering.message(request, "Not an image features DAG", text)
+    given = await in_thread(lambda: parameters_of(user, dag_id, run_id))
     if redriven:
         of_redrive = await redrives.facts(user, settings, dag_id, run_id)
-        of_redrive["given"] = await in_thread(lambda: parameters_of(user, dag_id, run_id))
-        return await in_thread(lambda: rendering.page(request, "redrive.html", **of_redrive))
+        return await in_thread(lambda: rendering.page(request, "redrive.html", given=given, **of_redrive))
     if classified:
-        own = {"dataset": dataset, "note": CLASSIFY}
-        own["given"] = await in_thread(lambda: parameters_of(user, dag_id, run_id))
+        own = {"dataset": dataset, "note": CLASSIFY, "given": given}
         return await in_thread(
             lambda: rendering.page(request, "dataset.html", **own, **history(user, settings, dataset))
         )
@@ -80,7 +79,7 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
 
     def show() -> HTMLResponse:
         facts: dict[str, Any] = {"dataset": dataset, "row": row, "note": note(found.layout, row, found.tasks)}
-        facts["rejected"] = rendering.path("dags", dag_id, "runs", run_id) if found.layout else None
+        facts |= {"rejected": rendering.path("dags", dag_id, "runs", run_id) if found.layout else None, "given": given}
         if own_row:
             views = unpublished.step_views(found.tasks, None)
             facts |= {"found": found, "begun": [view for view in views if view.task.tries]}
@@ -175,7 +174,7 @@ async def rejected_of_partition(request: Request, user: access.User, dataset: st
 class Found:
     """A DAG run that a user may see. layout: its own run, None before it is planned. stop: what stopped its plan.
 
-    reads_logs: whether the user may read what its tasks have logged. given: see `parameters_of`.
+    reads_logs: whether the user may read what its tasks have logged.
     """
 
     dag_id: str
@@ -184,7 +183,6 @@ class Found:
     tasks: TaskStates
     stop: Stop | None
     reads_logs: bool
-    given: Given | None
 
 
 def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: str) -> Found:
@@ -194,7 +192,7 @@ def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: st
         layout = planned_run(session, settings, dag_id, run_id)
         tasks = unpublished.task_states(session, dag_id, run_id)
         stop = None if layout or not tasks.failed else stopped_plan(session, dag_id, run_id)
-    return Found(dag_id, run_id, layout, tasks, stop, may_read_logs, parameters_of(user, dag_id, run_id))
+    return Found(dag_id, run_id, layout, tasks, stop, may_read_logs)
 
 
 def parameters_of(user: BaseUser, dag_id: str, run_id: str) -> Given | None:
