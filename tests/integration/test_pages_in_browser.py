@@ -176,7 +176,7 @@ def test_the_map_leads_from_a_photo_to_its_nearest_ones_and_the_audit_to_doubtfu
         tab.until("[...document.querySelectorAll('#side img')].every((image) => image.complete)")
         # It lies in a temporary folder of this test, which says nothing to whoever looks at the picture.
         tab.evaluate("document.querySelector('#side .name').hidden = true")
-        tab.screenshot(shots / f"map-{mode}-{LAPTOP}.png", 860)  # the labels below it are a long table
+        tab.screenshot(shots / f"map-{mode}-{LAPTOP}.png", 826)  # the labels below it are a long table
     tab.open(f"{api.address}{PAGE}/datasets/{DATASET}/partitions/{SHOWN[1]}/audit")
     until(lambda: "Labels in doubt (" in text(tab), 120)
     show_all_images(tab)
