@@ -34,7 +34,8 @@ Each of these is run alone:
     gpus           every model by name on a GPU against Keras on the CPU, and its speed
     own_models     a model file in each format, for `models` and `probe`
     classifiers    each kind of classifier on the demo's photos, for the table of docs/classify.md
-    growth         plan, register and readers at 10, 100 and 1,000 partitions; `growth_report` writes its tables
+    growth         plan, register and readers at 10, 100 and 1,000 partitions; `growth_copies` fills lakes,
+                   `growth_report` writes the tables
     scale          a billion images, calculated; `counting` has its counts of requests and bytes
 
 `documents` puts a table into a document. `memory` reads the peaks of processes. `measured_job` is the job that

@@ -6,9 +6,9 @@
 KEEP_LAKE names a folder in which the lakes stay; another call measures them again.
 
 Each size has a lake of its own, a folder with SQLite. All partitions are published as register publishes a run; those
-before the measured ones are copies of a first real run under other names, URIs and hashes. Then, REPETITIONS times and
-in each lake in turn, a day is planned, computed, searched for known images, registered and measured, run once more, and
-taken back. So all sizes are measured in the same minutes.
+before the measured ones are copies of a first real run under other names, hashes and URLs, half of which are every
+day's. Then, REPETITIONS times and in each lake in turn, a day is planned, computed, searched for known images and URLs,
+registered and measured, run once more, and taken back. So all sizes are measured in the same minutes.
 """
 
 from __future__ import annotations
@@ -28,24 +28,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
-from pyiceberg.catalog import Catalog
 
-from benchmarks import growth_report
+from benchmarks import growth_copies, growth_report
 from benchmarks.bench import machine
+from benchmarks.growth_copies import FIRST, NAME
 from benchmarks.model import MODEL
 from benchmarks.pipeline import Deployment
-from imagefeatures import copies, local, manifest, names, publications, read, schemas
-from imagefeatures.catalog import retention, statistics, tables
+from imagefeatures import local, manifest, names, read
+from imagefeatures.catalog import statistics, tables
 from imagefeatures.datasets import Dataset
-from imagefeatures.layout import Layout
-from imagefeatures.plan import Run, load_run, new_run_id, plan_run
-from imagefeatures.publications import Publication
+from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.quality import record
 from imagefeatures.run_params import RunParams, UnpublishParams
-from imagefeatures.settings import REPOSITORY, Settings
+from imagefeatures.settings import REPOSITORY
 from imagefeatures.step_runner import StepRunner
-from imagefeatures.steps import INGEST, VALIDATE
+from imagefeatures.steps import INGEST, VALIDATE, unchanged
 from imagefeatures.steps.register import register
 from imagefeatures.unpublish import withdraw
 from imagefeatures.workers import ThisProcess
@@ -63,8 +62,7 @@ ONE_BY_ONE, AT_ONCE = 20, 100
 """The last partitions before a measurement are a commit each, those before them so many in one: fewer files than the
 manifests have into which a table merges those of single commits."""
 
-FIRST, MEASURED = dt.date(2020, 1, 1), dt.date(2030, 1, 1)
-NAME = "many"
+MEASURED = dt.date(2030, 1, 1)
 
 
 class Samples:
@@ -74,41 +72,6 @@ class Samples:
         """float32 [n, width]."""
         flat = pixels.reshape(len(pixels), -1)
         return flat[:, :: flat.shape[1] // MODEL.width][:, : MODEL.width].astype(np.float32) + 1
-
-
-class _First:
-    """What the first run has published, to be published again as other days."""
-
-    def __init__(self, catalog: Catalog, settings: Settings) -> None:
-        first = FIRST.isoformat()
-        self.catalog, self.settings = catalog, settings
-        (self.row,) = (row for row in read.runs(settings, NAME) if row["partition_key"] == first)
-        self.rows = read.table(settings, NAME, partitions=(first,))
-        (self.statistics,) = statistics.rows_of(catalog, NAME, [first])
-        self.all_statistics = tables.open_table(catalog, settings, names.STATISTICS)
-
-    def publish_copies(self, numbers: Sequence[int]) -> None:
-        """Publish the days with these numbers: a single one as register does, several in one commit of each table."""
-        now = dt.datetime.now(dt.UTC)
-        days = [(FIRST + dt.timedelta(days=number)).isoformat() for number in numbers]
-        runs = [Layout(self.settings.lake, NAME, day, new_run_id(now)) for day in days]
-        own = [{"partition_key": run.partition, "run_id": run.run_id} for run in runs]
-        times = {"started_at": now, "base_started_at": now, "finished_at": now}
-        files = [
-            file.uri for run in runs for file in copies.write(run, NAME, None, _copied(self.rows, run).to_batches())
-        ]
-        of_runs = pa.Table.from_pylist([self.row | one | times for one in own], schema=schemas.RUNS)
-        measured = pa.Table.from_pylist([self.statistics | one for one in own], schema=schemas.STATISTICS)
-        if len(runs) == 1:
-            rejected = schemas.QUARANTINE.empty_table()
-            publications.publish(Publication(runs[0], {NAME: files}, rejected, of_runs), self.catalog, self.settings)
-            statistics.replace(self.all_statistics, measured, lambda: None)
-        else:
-            tables.open_table(self.catalog, self.settings, NAME).add_files(files)
-            tables.open_table(self.catalog, self.settings, names.RUNS).append(of_runs)
-            self.all_statistics.append(measured)
-        for name in (names.QUARANTINE, NAME, names.RUNS, names.STATISTICS):
-            retention.remove_expired(tables.open_table(self.catalog, self.settings, name), self.settings.lake)
 
 
 class Lake:
@@ -129,8 +92,9 @@ class Lake:
         """Make it the lake of this process, which steps find by the environment."""
         os.environ.update(self.deployment.variables)
 
-    def dataset(self, name: str = NAME) -> Dataset:
-        return Dataset.model_validate({"name": name, "source": f"file://{self.photos}/{{partition}}/"})
+    def dataset(self, name: str = NAME, source: object = None) -> Dataset:
+        given = {"source": source, "label": "none"} if source else {"source": f"file://{self.photos}/{{partition}}/"}
+        return Dataset.model_validate({"name": name, **given})
 
     def draw(self, partition: str, seed: int) -> None:
         """Write the photos of a day: small, and no two alike."""
@@ -140,8 +104,8 @@ class Lake:
         for number in range(PHOTOS):
             Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number:02d}.png")
 
-    def planned(self, partition: str, name: str = NAME) -> Run:
-        uri = plan_run(self.dataset(name), RunParams.parse({}), partition, self.settings)
+    def planned(self, partition: str, name: str = NAME, source: object = None) -> Run:
+        uri = plan_run(self.dataset(name, source), RunParams.parse({}), partition, self.settings)
         return load_run(uri, self.settings.lake)
 
     def first_run(self, name: str) -> None:
@@ -161,7 +125,7 @@ class Lake:
             self.first_run(NAME)
             self.published = 1
         with tables.open_catalog(self.settings) as catalog:
-            first = _First(catalog, self.settings)
+            first = growth_copies.First(catalog, self.settings)
             while self.published < partitions:
                 left = partitions - self.published
                 count = 1 if left <= ONE_BY_ONE else min(AT_ONCE, left - ONE_BY_ONE)
@@ -183,6 +147,8 @@ class Lake:
         self.one_run(day, "a new day")
         self.look(day, site)
         self.one_run(day, "the same day again")
+        self.search_urls(day, "a new day", growth_copies.DAILY)
+        self.search_urls((FIRST + dt.timedelta(days=5)).isoformat(), "an old day again", PHOTOS)
         with self.timed("unpublish"):
             withdraw(NAME, day, UnpublishParams(partition=day, why="measured", dry_run=False), "x", self.settings)
 
@@ -200,6 +166,19 @@ class Lake:
             raise AssertionError(str(outcome))  # what is measured is not what is said of it
         with self.timed(f"statistics, {which}"):
             record.record(NAME, day, run.run_id, None, self.settings)
+
+    def search_urls(self, day: str, which: str, found: int) -> None:
+        """Search for the URLs of a day, as a source that is a table of URLs has them: no host is asked."""
+        table = self.photos / f"{day}.parquet"
+        pq.write_table(pa.table({"url": [growth_copies.url(day, number) for number in range(PHOTOS)]}), table)
+        source = {"kind": "url_table", "table": f"file://{table}", "url": "url", "key": "url"}
+        run = self.planned(day, source=source)
+        listing = manifest.list_source(run, 1)
+        with self.timed(f"search of unchanged URLs, {which}"):
+            local.find_unchanged(run, listing)
+        if found != sum(len(unchanged.search(run).read(shard)) for shard in range(listing.shards)):
+            raise AssertionError(f"{day}: other URLs were found than it has of those in the table")
+        shutil.rmtree(run.layout.run.removeprefix("file://"))
 
     def look(self, day: str, site: Site) -> None:
         """What readers and pages read, and the pages that list partitions, in Airflow's own application."""
@@ -237,19 +216,6 @@ class Lake:
 
 def _workers() -> ThisProcess:
     return ThisProcess(StepRunner(Samples()))
-
-
-def _copied(rows: pa.Table, run: Layout) -> pa.Table:
-    """The rows of the first day as rows of another one, whose photos are other photos."""
-    own = {
-        "partition_key": [run.partition] * rows.num_rows,
-        "uri": [uri.replace(f"/{FIRST}/", f"/{run.partition}/") for uri in rows["uri"].to_pylist()],
-        "image_id": [os.urandom(32).hex() for _ in range(rows.num_rows)],
-    }
-    for name, values in own.items():
-        at = rows.schema.get_field_index(name)
-        rows = rows.set_column(at, rows.schema.field(at), pa.array(values))
-    return rows
 
 
 def _bytes_read() -> int:

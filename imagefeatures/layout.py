@@ -15,7 +15,7 @@
                                           /<step>/shard-00012.json                       the receipt, written last
 <lake>/warehouse/features/<table>/data/partition_key=<partition>/<run>-shard-00012-<random>.parquet
 <lake>/publishing/<run>/publication.json    what register puts into the tables, while it does
-<lake>/known/<table>.json, images/<table>/   which files of a table plan and the search of reuse need not open
+<lake>/known/<table>.json, images/, urls/    which files of a table plan and the searches of reuse need not open
 <lake>/models/<fingerprint>/
 <lake>/models/described/<digest>.json        what was found in a user's model file
 <lake>/models/served/<digest>-<n>.npy        vectors of the golden pictures, as a model server first gave them
@@ -233,9 +233,9 @@ def known_files_of(lake: str, table: str) -> str:
     return f"{lake}/known/{table}.json"
 
 
-def image_index(lake: str, table: str = "") -> str:
-    """The folder of a table's index: steps/image_index.py; by default that of all tables'. It can be made again."""
-    return f"{lake}/known/images/{table}".rstrip("/")
+def known(lake: str, *below: str) -> str:
+    """A folder of what is kept of tables' files, so that they need not be opened. All of it can be made again."""
+    return "/".join([f"{lake}/known", *below])
 
 
 def upkeep_reports(lake: str) -> str:

@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from imagefeatures import budget, manifest, shards, steps, storage
 from imagefeatures.datasets import Dataset
@@ -31,7 +32,7 @@ from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.shards import Receipt
 from imagefeatures.step_runner import StepRunner, prepare_model
-from imagefeatures.steps import equal_bytes, image_index, reuse, unchanged, validate
+from imagefeatures.steps import equal_bytes, file_index, reuse, unchanged, validate
 from imagefeatures.steps.register import Outcome, register
 from imagefeatures.usage import drivers
 from imagefeatures.usage.energy import Energy
@@ -175,10 +176,10 @@ def find_unchanged(run: Run, listing: manifest.Listing) -> None:
         return
     wanted = dict(pair for shard in range(listing.shards) for pair in unchanged.urls(run, shard, listing))
     last: dict[tuple[str, str, int], unchanged.Newest] = {}
-    for number, file in enumerate(files):
-        for uri, found in unchanged.versions(run, (number, file)):
+    for numbered in file_index.candidates(run, files, range(listing.shards), file_index.URLS, _one_by_one):
+        for uri, found in unchanged.versions(run, numbered):
             if uri in wanted:
-                of_output = (uri, file.table, file.number)
+                of_output = (uri, numbered[1].table, numbered[1].number)
                 last[of_output] = max(found, last.get(of_output, found))
     by_shard: dict[int, list[reuse.RowLocation]] = defaultdict(list)
     for (uri, _, _), (_, location) in last.items():
@@ -222,7 +223,7 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
         for image_id, number in reuse.identities(run, shard):
             wanted[image_id].append(number)
     first: dict[tuple[str, str, int], reuse.RowLocation] = {}
-    for number, file in image_index.candidates(run, files, todo, lambda work, each: [work(one) for one in each]):
+    for number, file in file_index.candidates(run, files, todo, file_index.IMAGES, _one_by_one):
         for image_id, location in reuse.row_locations(run, (number, file)):
             if image_id in wanted:
                 of_output = (image_id, file.table, file.number)
@@ -232,6 +233,10 @@ def find_known(run: Run, todo: Sequence[int]) -> None:
         for shard, match in reuse.matches(files, ([location], wanted[image_id])):
             by_shard[shard].append(match)
     search.end([search.write(*of_shard) for of_shard in by_shard.items()])
+
+
+def _one_by_one(work: Callable[[Any], Any], elements: Sequence[Any]) -> list[Any]:
+    return [work(element) for element in elements]
 
 
 def _told(run: Run, step: str, done: Iterator[Receipt], progress: Tell) -> Iterator[Receipt]:

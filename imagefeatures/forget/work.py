@@ -150,7 +150,7 @@ class _Work:
         self.report.maps.update(showing)
         if self.report.done:
             pending.keep(self._lake, self._request)
-            storage.delete_folder(layout.image_index(self._lake))
+            storage.delete_folder(layout.known(self._lake))
             self._remove([*others.holding, *rejects, *showing], runs)
             # Again: the search through the lake may have taken long.
             places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})

@@ -2,10 +2,12 @@
 
 ingest     freezes the bytes of every listed object; `unchanged` finds URLs to ask whether they have changed
 validate   checks each object by its headers
-resize     decodes, and makes the model's input; `reuse` finds vectors that the table already holds, `image_index` which
-           files may hold them, `equal_bytes` rows of one image
+resize     decodes, and makes the model's input; `reuse` finds vectors that the table already holds, `equal_bytes` rows
+           of one image
 featurize  computes the vectors
 register   audits the run and publishes it
+
+`file_index` says which files of a table these searches of ingest and resize need to open; `index_segments` keeps it.
 
 No step imports another. Each reads from the lake what the step before it wrote.
 """

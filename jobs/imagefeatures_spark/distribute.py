@@ -104,6 +104,11 @@ def run_job(step: str, argument: str, meaning: str, begin: Callable[[str], Begun
     _end(0)
 
 
+def each(context: SparkContext, work: Callable[[Any], Any], elements: Sequence[Any]) -> list[Any]:
+    """Do the work for each element in a Spark task of its own. Returns the results in order."""
+    return context.parallelize(elements, len(elements)).map(work).collect() if elements else []
+
+
 def spread(
     context: SparkContext,
     run: Run,

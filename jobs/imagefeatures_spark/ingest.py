@@ -10,7 +10,7 @@ from imagefeatures import manifest, shards, steps
 from imagefeatures.plan import Run
 from imagefeatures.sources.passed_over import in_words
 from imagefeatures.steps import ingest
-from imagefeatures_spark.distribute import FILES_AT_ONCE, main, spread
+from imagefeatures_spark.distribute import FILES_AT_ONCE, each, main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
@@ -26,13 +26,17 @@ def find_unchanged(context: SparkContext, run: Run, count: int) -> None:
 
     count: how many shards the run has.
     """
-    from imagefeatures.steps import unchanged  # it imports pyarrow.compute, which a folder does not need
+    from imagefeatures.steps import file_index, unchanged  # they import pyarrow.compute, which a folder does not need
 
     files, search = unchanged.files(run), unchanged.search(run)
     if not files or search.has_ended():
         return
-    slices = min(len(files), FILES_AT_ONCE * context.defaultParallelism)
-    known = context.parallelize(list(enumerate(files)), slices).flatMap(partial(unchanged.versions, run))
+    numbered = file_index.candidates(run, files, range(count), file_index.URLS, partial(each, context))
+    if not numbered:
+        search.end([])
+        return
+    slices = min(len(numbered), FILES_AT_ONCE * context.defaultParallelism)
+    known = context.parallelize(numbered, slices).flatMap(partial(unchanged.versions, run))
     urls = context.parallelize(range(count), count).flatMap(partial(unchanged.urls, run))
     found = known.cogroup(urls).values().flatMap(partial(unchanged.newest, files))
     search.end(found.groupByKey().map(lambda of_shard: search.write(*of_shard)).collect())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from pyspark import SparkContext
 
 from imagefeatures import manifest, shards, steps
 from imagefeatures.plan import Run
-from imagefeatures.steps import equal_bytes, image_index, resize, reuse
-from imagefeatures_spark.distribute import FILES_AT_ONCE, main, spread
+from imagefeatures.steps import equal_bytes, file_index, resize, reuse
+from imagefeatures_spark.distribute import FILES_AT_ONCE, each, main, spread
 
 
 def work(context: SparkContext, run: Run) -> None:
@@ -25,11 +23,7 @@ def work(context: SparkContext, run: Run) -> None:
 
 def find_known(context: SparkContext, run: Run, files: list[reuse.KnownFile], todo: list[int]) -> None:
     """Join the table with the run by hash, and write down the matches of each shard for the worker that does it."""
-
-    def spread(work: Callable[[Any], Any], elements: Sequence[Any]) -> list[Any]:
-        return context.parallelize(elements, len(elements)).map(work).collect() if elements else []
-
-    numbered = image_index.candidates(run, files, todo, spread)
+    numbered = file_index.candidates(run, files, todo, file_index.IMAGES, partial(each, context))
     if not numbered:
         reuse.search(run).end([])
         return

@@ -19,7 +19,7 @@ from imagefeatures.errors import AuditFailed, TooManyRejected
 from imagefeatures.models import engines, gpus, prepare
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
-from imagefeatures.steps import image_index, reuse, validate
+from imagefeatures.steps import file_index, reuse, validate
 from imagefeatures.steps.register import register
 from imagefeatures.usage import meter
 from imagefeatures_spark import distribute, featurize, ingest, resize
@@ -199,7 +199,7 @@ def test_vectors_that_the_table_has_are_found_once_and_not_computed_again(
 def test_the_join_finds_the_images_of_every_models_table_as_a_local_run_does(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(image_index, "FEW", few)
+    monkeypatch.setattr(file_index, "FEW", few)
     lake = Lake(settings, fill(tmp_path / "photos" / "a", THREE).parent)
     fill(tmp_path / "photos" / "b", {"1.jpg": jpeg(1), "2.jpg": jpeg(2)})
     fill(tmp_path / "photos" / "c", THREE | {"2.jpg": jpeg(2)})
@@ -230,7 +230,7 @@ def test_many_files_of_the_table_are_joined_in_a_few_slices_for_each_core(
 ) -> None:
     monkeypatch.setattr(reuse, "row_locations", lambda *_: [])
     monkeypatch.setattr(reuse, "identities", lambda *_: [])
-    monkeypatch.setattr(image_index, "FEW", 20)
+    monkeypatch.setattr(file_index, "FEW", 20)
     context = Context()
     resize.find_known(context, run, [reuse.KnownFile(f"file:///{number}", 1) for number in range(20)], [0, 1])
     assert context.parallelized == [(20, 8), (2, 2)]

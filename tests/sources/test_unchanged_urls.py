@@ -11,7 +11,7 @@ from imagefeatures import local, read, shards, steps
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
-from imagefeatures.steps import unchanged
+from imagefeatures.steps import file_index, unchanged
 from imagefeatures.workers import ThisProcess
 from support import several
 from support.hostile_http import site
@@ -57,6 +57,29 @@ def test_a_second_run_over_unchanged_urls_costs_no_bytes_and_reuses_all(
         ]
     (row,) = read.table(settings, "runs").to_pylist()
     assert (row["reused"], row["ingest_images"], row["featurize_images"]) == (12, 12, 12)
+
+
+def test_the_search_for_versions_opens_the_newest_files_of_the_urls_alone(
+    planned, photos: Photos, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_index, "FEW", 0)
+    wanted = ["/0.jpg", "/4.jpg"]
+    for day, names in (("d1", None), ("d2", wanted), ("d3", ["/7.jpg"])):
+        published(planned(names, partition=day), settings)
+    photos.again()
+    opened: list[str] = []
+    real = read.file_batches
+    monkeypatch.setattr(read, "file_batches", lambda uri, *given: opened.append(uri) or real(uri, *given))
+    run = planned([*wanted, "/90.jpg"], partition="d4")
+    photos.photos["/90.jpg"] = (jpeg(33), '"new"')
+    local.run_steps(run, THIS_PROCESS, (steps.INGEST,))
+    assert photos.conditions == {name: photos.photos[name][1] for name in wanted} | {"/90.jpg": None}
+    opened.clear()
+    photos.again()
+    run = planned(wanted, partition="d5")
+    local.run_steps(run, THIS_PROCESS, (steps.INGEST,))
+    assert photos.sent == 0
+    assert {uri.split("partition_key=")[1].split("/")[0] for uri in opened} == {"d2"}
 
 
 def test_pixels_are_reused_with_the_vectors_or_fetched_where_they_are_not_there(

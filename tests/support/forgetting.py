@@ -23,7 +23,8 @@ from imagefeatures.learning.columns import PREDICTIONS
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.run_params import ForgetParams, RunParams
 from imagefeatures.settings import Settings
-from imagefeatures.steps import image_index, register
+from imagefeatures.steps import file_index, register
+from imagefeatures.steps.index_segments import STORED
 from support.photos import jpeg
 from support.shared import BUCKET, THIS_PROCESS
 
@@ -78,11 +79,13 @@ class Planted:
     def needles(self) -> dict[str, bytes]:
         """By what bytes each image is found: id, how it begins, the bytes themselves, vectors and pixels."""
         found = {f"id {image_id[:8]}": image_id.encode() for image_id in self.targets}
-        found |= {f"index {image_id[:8]}": bytes.fromhex(image_id)[:8] for image_id in self.targets}
         found |= {f"bytes {image_id[:8]}": data for image_id, data in self.targets.items()}
         for name in ("birds", "fruit"):
-            for row in read.table(self.settings, name).to_pylist():
+            table = read.table(self.settings, name)
+            keys = file_index.keys(file_index.IMAGES, table).astype(STORED)
+            for row, key in zip(table.to_pylist(), keys, strict=True):
                 if row["image_id"] in self.targets:
+                    found[f"index {row['image_id'][:8]}"] = key.tobytes()
                     found[f"vector {row['image_id'][:8]}"] = np.array(row["features"], "<f4").tobytes()
             for row in read.table(self.settings, f"{name}_pixels").to_pylist():
                 if row["image_id"] in self.targets:
@@ -222,7 +225,7 @@ def template_in(folder: Path, patch: pytest.MonkeyPatch, count: int, others: int
     patch.setenv("IMAGEFEATURES_LAKE", lake or f"file://{folder}/lake")
     patch.setenv("IMAGEFEATURES_CATALOG", f"sqlite:///{folder}/lake/catalog.db?timeout=60")
     patch.setenv("IMAGEFEATURES_DATASETS", str(folder / "datasets"))
-    patch.setattr(image_index, "FEW", 0)
+    patch.setattr(file_index, "FEW", 0)
     place = planted(Settings.from_env(), folder / "photos", count, others)
     shutil.copytree(folder / "lake", folder / "copy")
     if lake:

@@ -19,13 +19,14 @@ from imagefeatures.errors import StoreError
 from imagefeatures.forget import deny, pending
 from imagefeatures.forget.pending import Pending
 from imagefeatures.settings import Settings
-from imagefeatures.steps import image_index
-from imagefeatures.steps.image_index import _File, _Index
+from imagefeatures.steps import file_index, index_segments
+from imagefeatures.steps.file_index import IMAGES
+from imagefeatures.steps.index_segments import STORED, File
 from support.photos import fill, jpeg
 from support.reusing import PHOTOS, Make, begun, finished, local, planner
 from support.shared import MakeRun
 
-TABLE, EACH = "photos", 5
+TABLE, EACH, FINGERPRINT = "photos", 5, "f" * 32
 
 
 def one_by_one(work: Any, elements: Any) -> list[Any]:
@@ -50,22 +51,32 @@ def ids_of(number: int) -> list[str]:
     return [hashlib.sha256(f"{number} {at}".encode()).hexdigest() for at in range(EACH)]
 
 
-def written(lake: str, number: int) -> _File:
+def written(lake: str, number: int, images: list[str] | None = None, runs: list[str] | None = None) -> File:
+    """A file of a table. images: by default of this number alone. runs: the run_id of each; by default the number."""
+    images = images or ids_of(number)
+    runs = runs or [f"{number:04d}"] * len(images)
     path = f"warehouse/features/{TABLE}/data/{number:04d}.parquet"
     file = local(f"{lake}/{path}")
     file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"image_id": [*ids_of(number), None, "no id"]}), file)
-    return _File(path, file.stat().st_size)
+    ids = [*images, None, "no id", ids_of(9999)[1]]
+    fingerprints = [FINGERPRINT] * (len(ids) - 1) + [None]
+    pq.write_table(pa.table({"image_id": ids, "fingerprint": fingerprints, "run_id": [*runs, *3 * runs[:1]]}), file)
+    return File(path, file.stat().st_size)
 
 
-def holding(lake: str, numbers: Iterable[int], files: Iterable[_File]) -> set[_File]:
+def offered(lake: str, images: Iterable[str], files: Iterable[File]) -> set[File]:
+    """What the index offers for images."""
+    wanted = np.unique(file_index.of_ids([*images]) ^ file_index.made(FINGERPRINT, 0))
+    return file_index.index(lake, TABLE, IMAGES).holding(wanted, set(files), one_by_one)
+
+
+def holding(lake: str, numbers: Iterable[int], files: Iterable[File]) -> set[File]:
     """What the index offers for the second image of each of these files."""
-    wanted = np.unique(image_index.prefixes(pa.array([ids_of(number)[1] for number in numbers], pa.string())))
-    return _Index(lake, TABLE).holding(wanted, set(files), one_by_one)
+    return offered(lake, [ids_of(number)[1] for number in numbers], files)
 
 
 def segments(lake: str) -> list[Path]:
-    return sorted(local(layout.image_index(lake, TABLE)).glob("*.bin"))
+    return sorted(local(layout.known(lake, "images", TABLE)).glob("*.bin"))
 
 
 def test_only_new_files_are_opened_and_only_those_that_hold_an_image_are_offered(
@@ -104,7 +115,7 @@ def test_what_is_damaged_or_gone_is_made_again_and_nothing_is_missed(
     holding(settings.lake, [], files[:3])
     holding(settings.lake, [2, 4], files)
     first, _ = segments(settings.lake)
-    path = first if "segment" in damage else local(layout.image_index(settings.lake, TABLE)) / "index.json"
+    path = first if "segment" in damage else local(layout.known(settings.lake, "images", TABLE)) / "index.json"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.unlink()
@@ -127,32 +138,91 @@ def test_a_file_that_cannot_be_read_or_has_another_size_is_left_to_the_search(
     assert holding(settings.lake, [], files) == {files[1]}
     written(settings.lake, 1)
     assert holding(settings.lake, [], files) == set()
-    other = _File(files[0].path, files[0].size + 1)
+    other = File(files[0].path, files[0].size + 1)
     opened.clear()
     assert holding(settings.lake, [], [other, *files[1:]]) == {other}
     assert opened == [f"{settings.lake}/{other.path}"]
-    foreign = _File("s3a://elsewhere/file.parquet", 10)
+    foreign = File("s3a://elsewhere/file.parquet", 10)
     assert holding(settings.lake, [], [foreign]) == {foreign}
 
 
 def test_many_publications_leave_few_segments_without_files_that_were_replaced(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_index, "SEGMENTS", 4)
-    monkeypatch.setattr(image_index, "LARGEST_SEGMENT", 12 * EACH)
-    files: list[_File] = []
+    monkeypatch.setattr(index_segments, "SEGMENTS", 4)
+    monkeypatch.setattr(index_segments, "LARGEST_SEGMENT", 12 * EACH)
+    files: list[File] = []
     for number in range(60):
         files = [*files, written(settings.lake, number)][-40:]  # each day now replaces one
         of = min(number, 7)
         assert holding(settings.lake, [number - of, 1000], files) == {files[-1 - of]}
         assert len(segments(settings.lake)) <= 4 + 60 // 6 + 1
-    content = sealed.decode("", (local(layout.image_index(settings.lake, TABLE)) / "index.json").read_bytes())
+    content = sealed.decode("", (local(layout.known(settings.lake, "images", TABLE)) / "index.json").read_bytes())
     assert sorted(f"{one[0][:32]}.bin" for one in content["segments"]) == [
         path.name for path in segments(settings.lake)
     ]
-    indexed = {_File(*file) for one in content["segments"] for file in one[1]}
+    indexed = {File(*entry[0]) for one in content["segments"] for entry in one[1]}
     assert set(files) <= indexed
     assert len(indexed) < 60
+
+
+def test_of_files_that_hold_the_same_the_newest_is_offered_and_older_segments_are_not_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_segments, "TOGETHER", 4)
+    daily = ids_of(5000)
+    files = [written(settings.lake, number, [*ids_of(number), *daily]) for number in range(20)]
+    assert offered(settings.lake, daily, files) == {files[-1]}
+    loaded: list[str] = []
+    real = storage.read
+    monkeypatch.setattr(storage, "read", lambda uri: loaded.append(uri) or real(uri))
+    assert offered(settings.lake, daily, files) == {files[-1]}
+    assert sum(uri.endswith(".bin") for uri in loaded) == 1
+    assert offered(settings.lake, [*daily, ids_of(3)[0]], files) == {files[-1], files[3]}
+    assert offered(settings.lake, daily, files[:7]) == {files[6]}, "a file that is not searched makes no other older"
+    segments(settings.lake)[0].write_bytes(b"damaged")
+    assert offered(settings.lake, [*daily, *(ids_of(n)[0] for n in range(3))], files) == {files[-1], *files[:3]}
+
+
+def test_a_file_of_many_runs_is_offered_beside_newer_ones_that_its_newest_row_may_not_hold(settings: Settings) -> None:
+    daily, other = ids_of(5000)[:1], ids_of(5001)[:1]
+    old = written(settings.lake, 1, daily)
+    mixed = written(settings.lake, 2, [*daily, *other], ["0000", "0009"])
+    new = written(settings.lake, 3, daily)
+    assert offered(settings.lake, daily, [old, mixed, new]) == {mixed, new}
+    newest = written(settings.lake, 10, daily)
+    assert offered(settings.lake, daily, [old, mixed, new, newest]) == {newest}
+
+
+def test_rows_of_another_fingerprint_or_copy_are_not_offered(settings: Settings) -> None:
+    table = pa.table({"image_id": ids_of(1), "fingerprint": ["a", "a", "b", None, "a"], "copy": [None, 0, 0, 0, 1]})
+    found = file_index.keys(IMAGES, table)
+    numbers = file_index.of_ids(ids_of(1))
+    expected = [numbers[0] ^ file_index.made("a", 0), numbers[1] ^ file_index.made("a", 0)]
+    expected += [numbers[2] ^ file_index.made("b", 0), numbers[4] ^ file_index.made("a", 1)]
+    assert found.tolist() == expected
+    assert file_index.keys(IMAGES, table.drop_columns("copy"))[:2].tolist() == expected[:2]
+
+
+def test_urls_are_found_that_have_a_version() -> None:
+    uris = ["https://a/1.jpg", "HTTP://a/2.jpg", "s3://a/3.jpg", "https://a/4.jpg", None]
+    etags = ['"x"', "", '"x"', None, '"x"']
+    table = pa.table({"uri": uris, "etag": etags, "fingerprint": ["f"] * 5, "copy": pa.nulls(5, pa.int32())})
+    expected = file_index.of_texts(uris[:2]) ^ file_index.made("f", 0)
+    assert file_index.keys(file_index.URLS, table).tolist() == expected.tolist()
+
+
+def test_an_index_that_an_earlier_version_wrote_is_made_anew(settings: Settings, opened: list[str]) -> None:
+    files = [written(settings.lake, number) for number in range(3)]
+    folder = layout.known(settings.lake, "images", TABLE)
+    earlier = b"8 bytes."
+    digest = hashlib.sha256(earlier).hexdigest()
+    storage.write(f"{folder}/{digest[:32]}.bin", earlier)
+    content = {"forgotten": deny.state(settings.lake), "segments": [[digest, [files[0]], [1]]]}
+    storage.write(f"{folder}/index.json", sealed.encode(content))
+    assert holding(settings.lake, [2], files) == {files[2]}
+    assert len(opened) == 3
+    assert not any(path.read_bytes() == earlier for path in segments(settings.lake))
 
 
 def pending_request(lake: str) -> Pending:
@@ -166,11 +236,13 @@ def pending_request(lake: str) -> Pending:
 def test_an_index_from_before_a_request_to_forget_is_not_used(settings: Settings, opened: list[str]) -> None:
     files = [written(settings.lake, number) for number in range(3)]
     holding(settings.lake, [], files)
+    before = b"".join(path.read_bytes() for path in segments(settings.lake))
     deny.add(settings.lake, "r1", ids_of(0), [])
     opened.clear()
     holding(settings.lake, [], files[1:])
     assert len(opened) == 2
-    prefix = bytes.fromhex(ids_of(0)[0])[:8]
+    prefix = (file_index.of_ids(ids_of(0)[:1]) ^ file_index.made(FINGERPRINT, 0)).astype(STORED).tobytes()
+    assert prefix in before
     assert not any(prefix in path.read_bytes() for path in segments(settings.lake))
 
 
@@ -178,7 +250,7 @@ def test_an_index_that_is_written_while_something_is_forgotten_does_not_stay(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [written(settings.lake, number) for number in range(3)]
-    real = image_index._written
+    real = index_segments._segment
 
     def meanwhile(*given: Any) -> Any:
         if not deny.is_pending(settings.lake):
@@ -186,12 +258,12 @@ def test_an_index_that_is_written_while_something_is_forgotten_does_not_stay(
         return real(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(image_index, "_written", meanwhile)
+        patched.setattr(index_segments, "_segment", meanwhile)
         assert holding(settings.lake, [1], files) == {files[1]}
     assert deny.is_pending(settings.lake)
-    assert not any(storage.list_objects(layout.image_index(settings.lake)))
+    assert not any(storage.list_objects(layout.known(settings.lake)))
     assert holding(settings.lake, [1], files) == {files[1]}
-    assert not any(storage.list_objects(layout.image_index(settings.lake))), "it is still under way"
+    assert not any(storage.list_objects(layout.known(settings.lake))), "it is still under way"
 
 
 # Whole runs
@@ -199,7 +271,7 @@ def test_an_index_that_is_written_while_something_is_forgotten_does_not_stay(
 
 @pytest.fixture
 def make(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    monkeypatch.setattr(image_index, "FEW", 0)
+    monkeypatch.setattr(file_index, "FEW", 0)
     return planner(make_run, tmp_path / "photos")
 
 
@@ -226,16 +298,17 @@ def test_an_index_that_lies_costs_a_computation_and_gives_no_wrong_vector(
     run = make_run(fill(tmp_path / "one", {"3.jpg": PHOTOS["red/3.jpg"]}))
     begun(run, first.files)
     assert finished(run).reused == 1
-    path = local(layout.image_index(run.lake, "photos")) / "index.json"
+    path = local(layout.known(run.lake, "images", "photos")) / "index.json"
     content = json.loads(path.read_bytes())
-    ((digest, files, counts),) = content["segments"]
+    ((digest, entries),) = content["segments"]
     if lie == "of other files":
-        files = [*files[1:], files[0]]
+        files = [entry[0] for entry in entries]
+        entries = [[file, *entry[1:]] for file, entry in zip([*files[1:], files[0]], entries, strict=True)]
     else:
-        noise = np.random.default_rng(0).bytes(8 * len(files))
+        noise = np.random.default_rng(0).bytes(8 * len(entries))
         digest = hashlib.sha256(noise).hexdigest()
         path.with_name(f"{digest[:32]}.bin").write_bytes(noise)
-    path.write_bytes(sealed.encode({"forgotten": content["forgotten"], "segments": [[digest, files, counts]]}))
+    path.write_bytes(sealed.encode(content | {"segments": [[digest, entries]]}))
     second = finished(begun(make_run(tmp_path / "one"), first.files))
     assert (second.reused, second.computed) == (0, 1)
     assert second.vectors["3.jpg"] == first.vectors["3.jpg"]
@@ -247,7 +320,7 @@ def test_a_request_to_forget_stops_no_search(make: Make) -> None:
     pending_request(run.lake)
     second = finished(begun(run, first.files))
     assert (second.reused, second.computed) == (8, 0)
-    assert not any(storage.list_objects(layout.image_index(run.lake)))
+    assert not any(storage.list_objects(layout.known(run.lake)))
 
 
 def test_a_store_that_does_not_answer_stops_the_search(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
