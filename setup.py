@@ -7,7 +7,7 @@ setup(
     ext_modules=[
         Extension(
             "imagefeatures._bicubic",
-            [f"imagefeatures/{name}.c" for name in ("_bicubic", "_filter", "_jpeg")],
+            [f"imagefeatures/{name}.c" for name in ("_bicubic", "_filter", "_filter_vnni", "_jpeg")],
             depends=[f"imagefeatures/{name}.h" for name in ("_filter", "_jpeg", "_jpeg62")],
             # Weights must be the same doubles on every processor: no multiplying and adding in one rounding.
             extra_compile_args=["-O3", "-ffp-contract=off", "-fvisibility=hidden"],

@@ -103,7 +103,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     numbers = [int(size) for size in sizes]
     figure, axes = pyplot.subplots(figsize=(8, 4.2))
     spents = [of["spent"] for of in sizes.values()]
-    axes.set_prop_cycle(color=pyplot.get_cmap("Dark2")(np.arange(8)))
+    axes.set_prop_cycle(color=pyplot.get_cmap("tab10")(np.delete(np.arange(10), 7)))
     for operation in sorted(spents[0], key=lambda operation: not operation.startswith(TOLD)):
         values = [percentile(spent, operation, CPU, 95) for spent in spents]
         told = {"label": operation} if operation.startswith(TOLD) else {"color": "#d0d0d0", "zorder": 1}

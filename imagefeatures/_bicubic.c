@@ -29,10 +29,8 @@ static int resize_columns(uint8_t *to, const uint8_t *from, const int shape[2], 
         return -1;
     for (int y = 0; y < height; y++)
         rows[y] = from + (size_t)y * bytes;
-    for (int y = 0; y < size; y++) {
-        const int32_t *weight = taps->weights + (size_t)y * taps->room;
-        flatten(to + (size_t)y * bytes, rows + taps->first[y], weight, taps->count[y], bytes);
-    }
+    for (int y = 0; y < size; y++)
+        flatten(to + (size_t)y * bytes, rows + taps->first[y], taps, y, bytes);
     free(rows);
     return 0;
 }
@@ -42,7 +40,7 @@ static int resize(const uint8_t **in, uint8_t *between, uint8_t *done, const int
 {
     int height = shape[0], width = shape[1], order = columns_first(height, width, size);
     Taps across = {0}, down = {0};
-    int failed = make_taps(&across, width, size, 0) || make_taps(&down, height, size, 0);
+    int failed = make_taps(&across, width, size, 0, 1) || make_taps(&down, height, size, 0, 0);
     for (int pass = 0; pass < 2 && !failed; pass++) {
         uint8_t *to = pass ? done : between;
         if (pass == order && width != size) {
@@ -137,6 +135,16 @@ static PyObject *stream(PyObject *module, PyObject *arguments)
     return fits ? PyBool_FromLong(done) : NULL;
 }
 
+static PyObject *vnni(PyObject *module, PyObject *use)
+{
+    int used = PyObject_IsTrue(use);
+    if (used < 0)
+        return NULL;
+    used = used && has_vnni();
+    use_vnni(used);
+    return PyBool_FromLong(used);
+}
+
 static PyMethodDef methods[] = {
     {"bicubic", bicubic, METH_VARARGS,
      "bicubic(pixels, (height, width), out, size): four bytes a pixel to three, size x size."},
@@ -145,6 +153,8 @@ static PyMethodDef methods[] = {
     {"stream", stream, METH_VARARGS,
      "stream(jpeg, (height, width, components), orientation, out, size): decode and resize, upright, to three bytes a "
      "pixel. Returns False where that is for Pillow to do, or to refuse: the file is unusual or faulty."},
+    {"vnni", vnni, METH_O,
+     "vnni(use): use VNNI, or AVX2 alone. Returns whether it is used: the processor may have none. At first it is."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_bicubic", NULL, 0, methods, NULL, NULL, NULL, NULL};
@@ -155,5 +165,6 @@ PyMODINIT_FUNC PyInit__bicubic(void)
         PyErr_SetString(PyExc_ImportError, "this processor has no AVX2");
         return NULL;
     }
+    use_vnni(has_vnni());
     return PyModuleDef_Init(&definition);
 }

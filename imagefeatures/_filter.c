@@ -10,9 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BITS 22
-#define HALF (1 << (BITS - 1))
 #define AVX2 __attribute__((target("avx2")))
+
+static int vnni;
+
+void use_vnni(int use)
+{
+    vnni = use;
+}
 
 static double cubic(double x)
 {
@@ -27,15 +32,16 @@ static double cubic(double x)
 
 void free_taps(Taps *taps)
 {
+    free(taps->digits);
     free(taps->first);
     free(taps->count);
     free(taps->weights);
 }
 
-int make_taps(Taps *taps, int in, int out, int mirrored)
+int make_taps(Taps *taps, int in, int out, int mirrored, int in_row)
 {
     double scale = (double)in / out, stretch = scale < 1.0 ? 1.0 : scale, support = 2.0 * stretch;
-    int room = (int)ceil(support) * 2 + 1;
+    int room = ((int)ceil(support) * 2 + FOUR) / FOUR * FOUR;
     double *exact = malloc(room * sizeof(double));
     taps->room = room;
     taps->first = malloc(out * sizeof(int));
@@ -66,7 +72,7 @@ int make_taps(Taps *taps, int in, int out, int mirrored)
         taps->count[place] = count;
     }
     free(exact);
-    return 0;
+    return vnni ? split_taps(taps, in, out, in_row) : 0;
 }
 
 /* Eight bytes as eight integers; four as four. */
@@ -92,6 +98,10 @@ AVX2 static inline int32_t four_bytes(__m128i sums)
 /* Two taps at a time, a pixel of each in four lanes. */
 AVX2 void narrow(uint8_t *to, const uint8_t *from, int width, const Taps *taps, int out)
 {
+    if (taps->fours) {
+        narrow_vnni(to, from, width, taps, out);
+        return;
+    }
     for (int at = 0; at < out; at++) {
         const int32_t *weight = taps->weights + (size_t)at * taps->room;
         const uint8_t *pixel = from + (size_t)taps->first[at] * CHANNELS;
@@ -117,34 +127,39 @@ AVX2 void narrow(uint8_t *to, const uint8_t *from, int width, const Taps *taps, 
     }
 }
 
-AVX2 void flatten(uint8_t *to, const uint8_t *const *rows, const int32_t *weight, int count, int bytes)
+AVX2 void flatten(uint8_t *to, const uint8_t *const *rows, const Taps *taps, int at, int bytes)
 {
-    int at = 0;
-    for (; at + 8 * ROWS <= bytes; at += 8 * ROWS) {
+    if (taps->fours) {
+        flatten_vnni(to, rows, taps, at, bytes);
+        return;
+    }
+    const int32_t *weight = taps->weights + (size_t)at * taps->room;
+    int count = taps->count[at], first = 0;
+    for (; first + 8 * ROWS <= bytes; first += 8 * ROWS) {
         __m256i sums[ROWS];
         for (int part = 0; part < ROWS; part++)
             sums[part] = _mm256_set1_epi32(HALF);
         for (int tap = 0; tap < count; tap++) {
             __m256i every = _mm256_set1_epi32(weight[tap]);
             for (int part = 0; part < ROWS; part++) {
-                __m256i bytes_there = eight(rows[tap] + at + 8 * part);
+                __m256i bytes_there = eight(rows[tap] + first + 8 * part);
                 sums[part] = _mm256_add_epi32(sums[part], _mm256_mullo_epi32(bytes_there, every));
             }
         }
         for (int part = 0; part < ROWS; part++) {
             int32_t halves[2] = {four_bytes(_mm256_castsi256_si128(sums[part])),
                                  four_bytes(_mm256_extracti128_si256(sums[part], 1))};
-            memcpy(to + at + 8 * part, halves, 8);
+            memcpy(to + first + 8 * part, halves, 8);
         }
     }
-    for (; at < bytes; at += CHANNELS) {
+    for (; first < bytes; first += CHANNELS) {
         __m128i sum = _mm_set1_epi32(HALF);
         for (int tap = 0; tap < count; tap++) {
-            __m128i there = four(rows[tap] + at);
+            __m128i there = four(rows[tap] + first);
             sum = _mm_add_epi32(sum, _mm_mullo_epi32(there, _mm_set1_epi32(weight[tap])));
         }
         int32_t pixel = four_bytes(sum);
-        memcpy(to + at, &pixel, CHANNELS);
+        memcpy(to + first, &pixel, CHANNELS);
     }
 }
 
@@ -153,4 +168,3 @@ int columns_first(int height, int width, int size)
 {
     return height > size && height - size > 2 * (width > size ? width - size : 0);
 }
-

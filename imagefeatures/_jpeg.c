@@ -50,8 +50,8 @@ static int open_filter(Filter *filter, const Jpeg *jpeg)
     filter->from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
     filter->from_below = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
     filter->down_first = turned ? !columns_first(width, height, size) : columns_first(height, width, size);
-    if (make_taps(&filter->across, width, size, filter->from_right) ||
-        make_taps(&filter->down, height, size, filter->from_below))
+    if (make_taps(&filter->across, width, size, filter->from_right, 1) ||
+        make_taps(&filter->down, height, size, filter->from_below, 0))
         return -1;
     for (int y = 0; y < size; y++)
         most = filter->down.count[y] > most ? filter->down.count[y] : most;
@@ -87,14 +87,13 @@ static void feed(Filter *filter, int y, int end)
     for (; filter->next < filter->size; filter->next++) {
         int next = filter->next, first = down->first[next], count = down->count[next], part = next % ROWS;
         const uint8_t **rows = filter->ring + first % filter->capacity;
-        const int32_t *weights = down->weights + (size_t)next * down->room;
         if (first + count > end)
             return;
         if (!filter->down_first) {
-            flatten(filter->square + next * small, rows, weights, count, (int)small);
+            flatten(filter->square + next * small, rows, down, next, (int)small);
             continue;
         }
-        flatten(filter->block + part * row, rows, weights, count, (int)row);
+        flatten(filter->block + part * row, rows, down, next, (int)row);
         if (part == ROWS - 1 || next == filter->size - 1)
             narrow(filter->square + (next - part) * small, filter->block, filter->width, &filter->across, filter->size);
     }

@@ -35,6 +35,17 @@ compiled = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(params=["VNNI", "AVX2"])
+def instructions(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both ways of summing."""
+    if bicubic.compiled is None:
+        pytest.skip("it is not compiled here")
+    if bicubic.compiled.vnni(request.param == "VNNI") != (request.param == "VNNI"):
+        pytest.skip("this processor has no VNNI")
+    yield
+    bicubic.compiled.vnni(True)
+
+
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
     """Random pixels. For even seeds they are black or white: nearly every pixel overshoots and must be clipped."""
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
@@ -53,6 +64,7 @@ def sizes() -> list[tuple[int, int]]:
 
 
 @compiled
+@pytest.mark.usefixtures("instructions")
 def test_every_pixel_equals_pillows() -> None:
     assert bicubic.compiled_is_pillows(224)
     for seed, (height, width) in enumerate(sizes()):
@@ -61,6 +73,7 @@ def test_every_pixel_equals_pillows() -> None:
 
 
 @compiled
+@pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize("width", [224, 230, 348, 640])
 def test_rows_and_columns_are_resized_in_pillows_order(width: int) -> None:
     turn = 2 * width - 224  # above this height, columns come first
@@ -82,6 +95,17 @@ def test_an_image_that_pillow_holds_in_several_memory_blocks_is_resized(monkeypa
         np.testing.assert_array_equal(bicubic.resized(in_blocks, 224, 224), expected)  # by Pillow itself
     finally:
         Image.core.set_use_block_allocator(1)
+
+
+@compiled
+@pytest.mark.usefixtures("instructions")
+def test_places_of_many_sizes_equal_pillows() -> None:
+    """Fewer taps than four, rows shorter than their taps, and every rest of 64 bytes."""
+    for size in (*range(4, 40), 299, 448):
+        for height, width in ((5, 7), (size, 3 * size + 1), (2 * size + 1, size + 3), (17 * size, 9)):
+            image = noise(height, width, size + width)
+            expected = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+            np.testing.assert_array_equal(bicubic.by_compiled(image, size), expected, f"{height} × {width} to {size}")
 
 
 @compiled

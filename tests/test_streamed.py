@@ -24,6 +24,7 @@ from imagefeatures.settings import REPOSITORY
 from support.photos import encoded, picture, real_photos, turned
 from support.shared import PREPROCESSING
 from support.streaming import by_pillow, compare, in_three_scans, originals, outcome, random_jpeg
+from test_bicubic import instructions  # noqa: F401
 
 LIMITS = Limits()
 
@@ -46,6 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 @connected
+@pytest.mark.usefixtures("instructions")
 def test_random_and_mutated_jpegs_have_the_same_pixels_or_the_same_reason() -> None:
     met, bad = compare(seed=0, count=150)
     assert not bad

@@ -31,11 +31,16 @@ from support import streaming
 assert bicubic.compiled.__file__ == sys.argv[1]
 images.configure_pillow()
 met, bad = streaming.compare(seed=100_000, count=int(sys.argv[2]))
-for seed, (height, width) in enumerate(test_bicubic.sizes()):
-    image = test_bicubic.noise(height, width, seed)
-    if not np.array_equal(bicubic.resized(image, 224, 224), test_bicubic.by_pillow(image)):
-        bad.append((height, width))
 print(met, file=sys.stderr)
+if bicubic.compiled.vnni(True):  # that was VNNI
+    bicubic.compiled.vnni(False)
+    bad += streaming.compare(seed=200_000, count=int(sys.argv[2]) // 3)[1]
+for vnni in (True, False):
+    bicubic.compiled.vnni(vnni)
+    for seed, (height, width) in enumerate(test_bicubic.sizes()):
+        image = test_bicubic.noise(height, width, seed)
+        if not np.array_equal(bicubic.resized(image, 224, 224), test_bicubic.by_pillow(image)):
+            bad.append((vnni, height, width))
 print(bad, met["streamed"] > int(sys.argv[2]))
 """
 
@@ -53,7 +58,7 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     module = tmp_path / "_bicubic.so"
     options = ["-shared", "-fPIC", "-g", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     options += ["-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-    sources = [str(CODE / f"{name}.c") for name in ("_bicubic", "_filter", "_jpeg")]
+    sources = [str(source) for source in sorted(CODE.glob("_*.c"))]
     built = compiler(*options, f"-I{sysconfig.get_paths()['include']}", *sources, "-o", str(module), "-lm", "-ldl")
     assert not built.returncode, built.stderr
     folders = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
