@@ -24,6 +24,7 @@ Each of these is run alone:
     audit          wrong labels and copies that were planted, and how many of them an audit finds
     neighbours     the audit, or the map, of many made-up photos: time, memory, what is found of what was planted
     pages          the pages with 200 partitions and a million registered rows, and warm thumbnails
+    map_in_browser  the map in a browser: its first picture, and frames while it is dragged
     exports        exports beside the bare loops of the same libraries
     listing        the driver's memory while it lists a large source
     driver_memory  the memory of the processes that handle a whole run

@@ -253,7 +253,10 @@ def main(sizes: Sequence[int]) -> None:
             measure(list(lakes.values()), site)
         load = [round(before, 1), round(os.getloadavg()[0], 1)]
         found = {str(size): {"weight": weights[size], "spent": lake.spent} for size, lake in lakes.items()}
-        print(growth_report.write({"machine": machine(os.cpu_count() or 1), "load": load, "sizes": found}), flush=True)
+        result = {"machine": machine(os.cpu_count() or 1), "load": load, "sizes": found}
+        print(growth_report.write(result), flush=True)
+        if found_beyond := growth_report.beyond(result):
+            sys.exit("\n".join(found_beyond))
     finally:
         if not kept:
             shutil.rmtree(folder)

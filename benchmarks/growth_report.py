@@ -17,6 +17,9 @@ BEGIN, END = "<!-- begin: python -m benchmarks.growth -->\n", "<!-- end: python 
 TOLD = ("plan", "register", "search", "read.open", "page: all runs")
 """How the operations begin that the curves name."""
 
+BOUNDED, MOST = ("plan", "register"), 1.5
+"""What may grow by so much from the first size to the last."""
+
 CPU, WALL, READ = range(3)
 """The columns of what was measured of an operation: seconds, seconds, bytes."""
 
@@ -81,6 +84,15 @@ def markdown(found: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def beyond(found: dict[str, Any]) -> list[str]:
+    """What of plan and register takes more than MOST times as long at the last size as at the first, p95 of CPU."""
+    spent = [of["spent"] for of in found["sizes"].values()]
+    bounded = [name for name in spent[0] if name.startswith(BOUNDED)]
+    ratios = [percentile(spent[-1], name, CPU, 95) / percentile(spent[0], name, CPU, 95) for name in bounded]
+    beyond = [(name, ratio) for name, ratio in zip(bounded, ratios, strict=True) if ratio > MOST]
+    return [f"{name}: {ratio:.2f} times, at most {MOST:g} are wanted" for name, ratio in beyond]
+
+
 def percentile(spent: dict[str, list[list[float]]], operation: str, kind: int, percent: int) -> float:
     """Of all repetitions of an operation, in its own unit."""
     return float(np.percentile([one[kind] for one in spent[operation]], percent))
@@ -103,13 +115,13 @@ def draw(found: dict[str, Any], path: Path) -> None:
     numbers = [int(size) for size in sizes]
     figure, axes = pyplot.subplots(figsize=(8, 4.2))
     spents = [of["spent"] for of in sizes.values()]
-    axes.set_prop_cycle(color=pyplot.get_cmap("tab10")(np.delete(np.arange(10), 7)))
+    axes.set_prop_cycle(color=pyplot.get_cmap("tab10")(np.arange(10)))
     for operation in sorted(spents[0], key=lambda operation: not operation.startswith(TOLD)):
         values = [percentile(spent, operation, CPU, 95) for spent in spents]
         told = {"label": operation} if operation.startswith(TOLD) else {"color": "#d0d0d0", "zorder": 1}
         axes.plot(numbers, [value / values[0] for value in values], marker="o", **told)
     axes.plot([], [], marker="o", color="#d0d0d0", label="the others of the table")
-    axes.axhline(1.5, color="#b8b8b8", linestyle="--", linewidth=1)
+    axes.axhline(MOST, color="#b8b8b8", linestyle="--", linewidth=1)
     axes.set_xscale("log")
     axes.set_yscale("log", base=2)
     axes.yaxis.set_major_formatter("{x:g}")

@@ -119,23 +119,23 @@ def paths(site: Site, folder: Path) -> dict[str, list[str]]:
     return {page: [PAGE + path] for page, path in pages.items()} | {"thumbnail": thumbnails}
 
 
-def put_map(settings: Settings, of: choice.Choice) -> None:
-    """Keep a made-up map of SHOWN points of these partitions."""
+def put_map(settings: Settings, of: choice.Choice, count: int = SHOWN) -> None:
+    """Keep a made-up map of so many points of these partitions."""
     random = np.random.default_rng(0)
-    ends = pa.array(np.arange(SHOWN + 1, dtype=np.int32) * NEIGHBOURS)
-    near = random.integers(0, SHOWN, SHOWN * NEIGHBOURS, dtype=np.int32)
+    ends = pa.array(np.arange(count + 1, dtype=np.int32) * NEIGHBOURS)
+    near = random.integers(0, count, count * NEIGHBOURS, dtype=np.int32)
     keys = of.partitions
     columns = [
-        [f"s3://photos/{number}.jpg" for number in range(SHOWN)],
-        [f"{number:064x}" for number in range(SHOWN)],
-        [keys[number % len(keys)] for number in range(SHOWN)],
-        [f"label {number % 40:02d}" for number in range(SHOWN)],
-        *random.normal(size=(2, SHOWN)).astype(np.float32),
+        [f"s3://photos/{number}.jpg" for number in range(count)],
+        [f"{number:064x}" for number in range(count)],
+        [keys[number % len(keys)] for number in range(count)],
+        [f"label {number % 40:02d}" for number in range(count)],
+        *random.normal(size=(2, count)).astype(np.float32),
         pa.ListArray.from_arrays(ends, near),
-        pa.ListArray.from_arrays(ends, random.random(SHOWN * NEIGHBOURS, np.float32)),
+        pa.ListArray.from_arrays(ends, random.random(count * NEIGHBOURS, np.float32)),
     ]
     arrays = [column if isinstance(column, pa.Array) else pa.array(column) for column in columns]
-    facts: dict[str, Any] = {"snapshot": 1, "fingerprint": "0f", "photos": SHOWN, "images": SHOWN, "shown": SHOWN}
+    facts: dict[str, Any] = {"snapshot": 1, "fingerprint": "0f", "photos": count, "images": count, "shown": count}
     facts |= {"projected": 0, "method": "chance", "sample": "all", "runs": of.runs, "made_at": "now"}
     facts["forgotten"] = deny.state(settings.lake)
     points = pa.Table.from_arrays([array.cast(f.type) for array, f in zip(arrays, POINTS, strict=True)], schema=POINTS)

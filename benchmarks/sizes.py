@@ -5,7 +5,7 @@
 SETS: names of benchmarks.photos.sets, each with a number of photos of its own if wanted (`S640=300`), or `all`. The
 sets take turns within a repetition. `.bench/sizes/<set>-<photos>/<repetition>.json` keeps each repetition of a set: a
 benchmark that was interrupted goes on by the same command. To measure anew, remove that folder. With --report nothing
-is measured.
+is measured, and the tables are written into docs/performance.md too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def main() -> None:
                 draft.replace(file)
                 sizes_report.write(kept(sizes))  # after each, so that a failure loses only one
     if results := kept(sizes):
-        print(sizes_report.write(results))
+        text = sizes_report.write(results)
+        print(text)
+        if options.report:
+            sizes_report.tell(text)
 
 
 def prepare(folder: Path, name: str, count: int) -> Bench:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from benchmarks import documents
 from benchmarks.arithmetic import Ratio, Spread, ratio
 from benchmarks.peers_runner import LEAST_COSINE
 from benchmarks.photos.sets import SETS
 from benchmarks.report import NAMES, RESULTS, spread_text, table
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+BEGIN, END = "<!-- begin: make bench SIZES=… -->\n", "<!-- end: make bench SIZES=… -->\n"
 
 Results = dict[str, list[dict[str, Any]]]
 """Set: its repetitions, as benchmarks.sizes measures them."""
@@ -18,6 +23,8 @@ RATIOS = {
     ("rates", "ours", "daft"): "equal work / Daft",
     ("rates", "ours", "fused"): "equal work / the fused loop",
     ("whole_rates", "ours", "daft"): "whole run / Daft",
+    ("rates", "ours, busy", "daft"): "equal work while a worker is busy / Daft",
+    ("rates", "ours, busy", "fused"): "equal work while a worker is busy / the fused loop",
     ("rates", "ours", "ray"): "equal work / Ray Data",
     ("whole_rates", "ours", "ray"): "whole run / Ray Data",
     ("rates", "ours", "limit"): "equal work / the decoder and inference alone",
@@ -75,6 +82,11 @@ def write(results: Results) -> str:
     (RESULTS / "sizes.md").write_text(text)
     draw(results)
     return text
+
+
+def tell(text: str) -> None:
+    """Write the tables into docs/performance.md."""
+    documents.put(DOCUMENT, BEGIN, END, text.splitlines())
 
 
 def markdown(results: Results) -> str:

@@ -17,7 +17,8 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from imagefeatures import budget, manifest, shards, steps, storage
@@ -176,7 +177,8 @@ def find_unchanged(run: Run, listing: manifest.Listing) -> None:
         return
     wanted = dict(pair for shard in range(listing.shards) for pair in unchanged.urls(run, shard, listing))
     last: dict[tuple[str, str, int], unchanged.Newest] = {}
-    for numbered in file_index.candidates(run, files, range(listing.shards), file_index.URLS, _one_by_one):
+    urls = replace(file_index.URLS, sought=partial(unchanged.urls, listing=listing))
+    for numbered in file_index.candidates(run, files, range(listing.shards), urls, _one_by_one):
         for uri, found in unchanged.versions(run, numbered):
             if uri in wanted:
                 of_output = (uri, numbered[1].table, numbered[1].number)

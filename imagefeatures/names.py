@@ -160,6 +160,11 @@ def tables_of_run(row: Mapping[str, Any]) -> list[str]:
     return [*first, *(model_table(dataset, model) for model in dict(row.get("models") or ())), *pixels]
 
 
+def has_vectors(row: Mapping[str, Any]) -> bool:
+    """Whether a published run has vectors of the first model; it may have pixels alone. row: of features.runs."""
+    return tables_of_run(row)[0] == str(row["dataset"])
+
+
 def may_be_table_of(table: str, dataset: str) -> bool:
     """Whether a table's name is one that a run of the dataset may fill.
 

@@ -55,15 +55,31 @@ def printable(text: object) -> str:
     return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
 
 
-def without_secrets(uri: str) -> str:
-    """A URI as a message may have it: that of the web without its user, its query and its fragment.
+_BUCKET_AND_KEY = re.compile(r"[\w.-]+(/.*)?", re.DOTALL)
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
 
-    >>> without_secrets("https://me:word@host/1.jpg?token=x#y"), without_secrets("s3://bucket/a?b.jpg")
-    ('https://host/1.jpg?…', 's3://bucket/a?b.jpg')
+
+def without_secrets(uri: str) -> str:
+    """A URI as a message may have it: without user, password, query and fragment, whatever its scheme.
+
+    In a file's name and in a key of a bucket `?`, `#` and `@` are letters as any other. What is no URI is taken for one
+    whose scheme was forgotten.
+
+    >>> without_secrets("https://me:word@host/1.jpg?token=x#y"), without_secrets("s3://bucket/a?b@c.jpg")
+    ('https://host/1.jpg?…', 's3://bucket/a?b@c.jpg')
+    >>> without_secrets("s3a://KEY:SEC/RET@bucket/1.jpg"), without_secrets("host:80/a@b.jpg?token=x")
+    ('s3a://bucket/1.jpg', 'host:80/a@b.jpg?…')
     """
     scheme, separator, rest = uri.partition("://")
-    if scheme.lower() not in ("http", "https"):
+    if not separator or re.search("[?#@]", scheme):  # that of another URI, in a query
+        scheme, separator, rest = "", "//" if uri.startswith("//") else "", uri.removeprefix("//")
+    if scheme.lower() == "file" or (scheme.lower() in ("s3", "s3a") and _BUCKET_AND_KEY.fullmatch(rest)):
         return uri
-    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
-    more = "?…" if re.search("[?#]", rest) else ""
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{more}"
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in host:
+        rest = rest[host.rindex("@") + 1 :]
+    elif "@" in rest and (scheme.lower() in ("s3", "s3a") or not _HOST_AND_PORT.fullmatch(host)):
+        # a password may hold what ends a host elsewhere
+        rest = rest.rpartition("@")[2]
+    place, *more = re.split("[?#]", rest, maxsplit=1)
+    return f"{scheme}{separator}{place}{'?…' if more else ''}"

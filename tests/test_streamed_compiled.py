@@ -131,4 +131,6 @@ def test_memory_does_not_grow_with_the_files() -> None:
     before = decode_all()
     for _ in range(10):
         after = decode_all()
-    assert after - before < 2000  # kB; the buffers of one such file are 200 to 800
+    # kB; the buffers of one such file are 200 to 800, and each is decoded twenty times. What else runs in this process
+    # may grow by some thousands.
+    assert after - before < 10_000

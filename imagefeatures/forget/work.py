@@ -28,6 +28,7 @@ from imagefeatures.plan import new_run_id
 from imagefeatures.quality import record
 from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
+from imagefeatures.steps import file_index
 from imagefeatures.thumbnails.folder import ThumbnailFolder
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ class _Work:
         self.report.maps.update(showing)
         if self.report.done:
             pending.keep(self._lake, self._request)
-            storage.delete_folder(layout.known(self._lake))
+            for kind in file_index.KINDS:
+                storage.delete_folder(layout.known(self._lake, kind.name))
             self._remove([*others.holding, *rejects, *showing], runs)
             # Again: the search through the lake may have taken long.
             places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})

@@ -24,7 +24,7 @@ from imagefeatures import layout
 from imagefeatures.forget import deny
 from imagefeatures.plan import Run
 from imagefeatures.steps import reuse, unchanged
-from imagefeatures.steps.index_segments import NONE, STORED, File, Index, Spread
+from imagefeatures.steps.index_segments import NONE, STORED, File, Index, Spread, Wanted
 from imagefeatures.steps.reuse import KnownFile
 
 FEW = 8
@@ -62,16 +62,17 @@ def of_texts(texts: list[str]) -> np.ndarray:
 
 
 def _with_id(table: pa.Table) -> pa.ChunkedArray:
-    return pc.match_substring_regex(table["image_id"].cast(pa.string()), "^[0-9a-f]{64}$")
+    return pc.match_substring_regex(table["image_id"], "^[0-9a-f]{64}$")
 
 
 def _with_version(table: pa.Table) -> pa.ChunkedArray:
-    is_url = pc.match_substring_regex(table["uri"].cast(pa.string()), "(?i)^https?://")
+    is_url = pc.match_substring_regex(table["uri"], "(?i)^https?://")
     return pc.and_(pc.is_valid(table["etag"]), is_url)
 
 
 IMAGES = Kind("images", "image_id", (), _with_id, of_ids, reuse.identities)
 URLS = Kind("urls", "uri", ("etag",), _with_version, of_texts, unchanged.urls)
+KINDS = (IMAGES, URLS)
 
 
 def candidates(
@@ -85,16 +86,17 @@ def candidates(
     numbered = list(enumerate(files))
     if len(files) <= FEW or deny.is_pending(run.lake):
         return numbered
-    sought = np.concatenate([NONE, *spread(partial(_of_shard, run, kind), todo)])
-    by_output: dict[tuple[str, int], dict[File, int]] = defaultdict(dict)
+    sought = np.unique(np.concatenate([NONE, *spread(partial(_of_shard, run, kind), todo)]))
+    by_table: dict[str, dict[File, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, file in numbered:
-        by_output[file.table or run.tables[0], file.number][_file(run.lake, file)] = number
+        by_table[file.table or run.tables[0]][_file(run.lake, file)].append(number)
     offered: list[int] = []
-    for (table, copy), of_output in by_output.items():
-        output = reuse.output_of(run, files[next(iter(of_output.values()))])
-        wanted = np.unique(np.concatenate([sought ^ made(one, copy) for one in output.known_fingerprints]))
-        holding = index(run.lake, table, kind).holding(wanted, set(of_output), spread)
-        offered += [of_output[file] for file in holding]
+    for table, of_table in by_table.items():
+        found = (reuse.output_of(run, files[number]) for numbers in of_table.values() for number in numbers)
+        outputs = {output.copy_number: output for output in found}.values()
+        wanted = Wanted.of([[sought ^ made(one, of.copy_number) for one in of.known_fingerprints] for of in outputs])
+        for holding in index(run.lake, table, kind).holding(wanted, set(of_table), spread):
+            offered += of_table[holding]
     return [(number, files[number]) for number in sorted(offered)]
 
 
@@ -105,9 +107,13 @@ def index(lake: str, table: str, kind: Kind) -> Index:
 
 
 def keys(kind: Kind, table: pa.Table) -> np.ndarray:
-    """The keys of those rows that can be found, uint64 [n]. table: with the columns of the kind, and of `made`."""
-    known = pc.and_(kind.found(table), pc.is_valid(table["fingerprint"]))
-    rows = table.filter(known)  # a null counts as false
+    """The keys of those rows that can be found, uint64 [n]. table: with the columns of the kind, and of `made`.
+
+    Raises pa.ArrowException or KeyError where another program has written columns that are none of ours.
+    """
+    types = dict.fromkeys((kind.column, *kind.further, "fingerprint"), pa.string()) | {"copy": pa.int32()}
+    table = pa.table({name: table[name].cast(types[name]) for name in types if name in table.column_names})
+    rows = table.filter(pc.and_(kind.found(table), pc.is_valid(table["fingerprint"])))  # a null counts as false
     found = kind.hashes(rows[kind.column].to_pylist())
     copies = rows["copy"].fill_null(0).to_pylist() if "copy" in rows.column_names else [0] * rows.num_rows
     ways = list(zip(rows["fingerprint"].to_pylist(), copies, strict=True))

@@ -4,9 +4,9 @@
         /<digest>.bin     a segment: eight bytes a row, file after file
 
 A file of a table never changes, so a search reads only the files that are new since the last one. Of several files
-that hold the same key, as of a source that is listed whole each day, the newest is offered alone, and segments of older
-files are not read once nothing can be found in them. Nothing here is believed without its digest; what is lost or
-damaged is made again from the files.
+that hold the same, as of a source that is listed whole each day, the newest is offered alone. Segments of older files
+are read as long as something has not been found: where anything is new, all of them. Nothing here is believed without
+its digest; what is lost or damaged is made again from the files.
 """
 
 from __future__ import annotations
@@ -71,6 +71,32 @@ class _Segment(NamedTuple):
     entries: list[_Entry]
 
 
+class Wanted(NamedTuple):
+    """What is looked for. keys: uint64 [n], sorted. what: the number of what each is a key of; it may have several."""
+
+    keys: np.ndarray
+    what: np.ndarray
+
+    @classmethod
+    def of(cls, alternatives: Sequence[Sequence[np.ndarray]]) -> Wanted:
+        """Of lists of arrays of keys: in each list place by place the keys of one thing, by each of which it is found.
+
+        >>> of_two, of_one = [np.array([7, 3], "u8"), np.array([1, 2], "u8")], [np.array([5], "u8")]
+        >>> [array.tolist() for array in Wanted.of([of_two, of_one])]
+        [[1, 2, 3, 5, 7], [0, 1, 1, 2, 0]]
+        """
+        keys: list[np.ndarray] = [NONE]
+        what: list[np.ndarray] = [np.empty(0, np.int64)]
+        before = 0
+        for arrays in alternatives:
+            keys += arrays
+            what += [np.arange(before, before + len(array)) for array in arrays]
+            before += len(arrays[0])
+        together = np.concatenate(keys)
+        order = np.argsort(together, kind="stable")
+        return cls(together[order], np.concatenate(what)[order])
+
+
 class Index:
     """The index of a table, in a folder. All runs may write its summary: the last one counts.
 
@@ -81,8 +107,8 @@ class Index:
         self._lake, self._folder, self._columns, self._keys = lake, folder, columns, keys
         self._summary = f"{folder}/index.json"
 
-    def holding(self, wanted: np.ndarray, files: set[File], spread: Spread) -> set[File]:
-        """Those of the files that hold one of these keys newest, or of which it cannot be told. wanted: sorted."""
+    def holding(self, wanted: Wanted, files: set[File], spread: Spread) -> set[File]:
+        """Those of the files that hold something of this newest, or of which it cannot be told."""
         forgotten = deny.state(self._lake)
         segments = self._kept(forgotten)
         if missing := files - _files(segments):
@@ -112,30 +138,31 @@ class Index:
         return []
 
     def _search(
-        self, segments: Sequence[_Segment], wanted: np.ndarray, files: set[File]
+        self, segments: Sequence[_Segment], wanted: Wanted, files: set[File]
     ) -> tuple[set[File], list[_Segment]]:
-        """Those of the files that hold a key of which no newer file has a row; and the segments that are damaged.
+        """Those of the files that hold something of which no newer file has a row; and the segments that are damaged.
 
         A file of rows of many runs, as compaction makes, may be offered beside newer ones.
         """
         order = {run_id: at for at, run_id in enumerate(sorted(_run_ids(segments)))}
         newest_first = sorted(segments, key=lambda one: max(order[entry.newest] for entry in one.entries), reverse=True)
-        best = np.full(len(wanted), -1)  # of each key the oldest row that the newest file can have
+        keys, what = wanted
+        best = np.full(what.max(initial=-1) + 1, -1)  # of each thing the oldest row that the newest file can have
         found: set[File] = set()
         damaged = []
         for segment in newest_first:
             newest = np.array([order[entry.newest] for entry in segment.entries])
-            if not len(wanted) or best.min() > newest.max():
+            if not len(keys) or best.min() > newest.max():
                 break
             if (ids := self._ids(segment)) is None:
                 damaged.append(segment)
                 continue
             oldest = np.array([order[entry.oldest] for entry in segment.entries])
             searched = np.array([entry.file in files for entry in segment.entries])
-            at = np.minimum(np.searchsorted(wanted, ids), len(wanted) - 1)
-            hits = np.flatnonzero(wanted[at] == ids)
+            at = np.minimum(np.searchsorted(keys, ids), len(keys) - 1)
+            hits = np.flatnonzero(keys[at] == ids)
             of = np.searchsorted(np.cumsum([entry.rows for entry in segment.entries]), hits, side="right")
-            at, of = at[hits][searched[of]], of[searched[of]]
+            at, of = what[at[hits]][searched[of]], of[searched[of]]
             np.maximum.at(best, at, oldest[of])
             found.update(segment.entries[n].file for n in np.unique(of[newest[of] >= best[at]]))
         return found, damaged

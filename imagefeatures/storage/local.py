@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
@@ -13,6 +12,9 @@ from imagefeatures.errors import Rejected
 from imagefeatures.storage import drafts, durable, local_reading
 from imagefeatures.storage.objects import Fetched, Listed, ObjectChanged, ObjectMissing, ObjectVersion
 from imagefeatures.usage import traffic
+
+ATTEMPTS = 100
+"""So often a folder is deleted in which others delete and write too."""
 
 
 class LocalStore:
@@ -90,11 +92,15 @@ class LocalStore:
             raise durable.write_failed(path, error) from error
 
     def delete_folder(self, path: str) -> None:
-        try:
-            with contextlib.suppress(FileNotFoundError):
+        for left in reversed(range(ATTEMPTS)):
+            try:
                 shutil.rmtree(path)
-        except OSError as error:
-            raise durable.write_failed(path, error) from error
+                return
+            except OSError as error:
+                if error.errno == errno.ENOENT and not os.path.lexists(path):
+                    return
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or not left:
+                    raise durable.write_failed(path, error) from error
 
     def abort_old_uploads(self, path: str, ended: bool = False, remove: bool = True) -> int:
         return drafts.remove_old(path, ended, remove)

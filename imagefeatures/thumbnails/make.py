@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,12 @@ LIMITS = Limits(decode_seconds=5)
 NEVER = frozenset({Reason.DECODER_CRASHED, Reason.TIMEOUT, Reason.OUT_OF_MEMORY})
 """Objects that were rejected for one of these are not decoded again: they may be made to do harm."""
 
+SLOW_SECONDS = 600.0
+"""For so long what took too long is not tried again: there is one decoder, and others wait for it."""
+
+MOST_SLOW = 10_000
+"""So many of them are remembered."""
+
 _SHRINK = Resize(longest_edge=SIDE)
 _CHAIN = Preprocessing(chain=(Upright(), RGB(), _SHRINK, Pad(size=(SIDE, SIDE))))
 
@@ -52,6 +59,7 @@ class Thumbnails:
         self._folder = ThumbnailFolder(settings.cache / "thumbnails")
         self._decoder, self._decoding = decoder, threading.Lock()
         self._reading_pixels = threading.Lock()
+        self._slow: dict[str, float] = {}
 
     def of(self, layout: Layout, found: TableObject, kept_pixels: bool) -> bytes | None:
         """The thumbnail, a JPEG of at most SIDE × SIDE pixels; None where the object has none.
@@ -63,7 +71,7 @@ class Thumbnails:
         kept = self._folder.read(layout.dataset, found.image_id)
         if kept is not None:
             return kept or None
-        if found.reason in NEVER:
+        if found.reason in NEVER or self._was_slow(found.image_id):
             return None
         places = (
             [found.uri] if found.reason is None else [layout.rejected_bytes(found.reason, found.image_id), found.uri]
@@ -71,12 +79,19 @@ class Thumbnails:
         data = next(filter(None, (bytes_of(place, found.image_id, LIMITS.max_bytes) for place in places)), b"")
         if data:
             thumbnail = self._decoded(data)
-            if thumbnail is None:  # perhaps the machine was busy: the next look tries again
+            if thumbnail is None:  # perhaps the machine was busy: a later look tries again
+                if len(self._slow) >= MOST_SLOW:
+                    self._slow.clear()
+                self._slow[found.image_id] = time.monotonic()
                 return None
             if thumbnail or not kept_pixels:
                 self._folder.keep(layout.dataset, found.image_id, thumbnail)
                 return thumbnail or None
         return self._of_pixels(layout, found.image_id) if kept_pixels and found.reason is None else None
+
+    def _was_slow(self, image_id: str) -> bool:
+        tried = self._slow.get(image_id)
+        return tried is not None and time.monotonic() - tried < SLOW_SECONDS
 
     def _decoded(self, data: bytes) -> bytes | None:
         """The thumbnail of an image's bytes; empty where no decoder takes them; None where it took too long."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imagefeatures import read, storage
+from imagefeatures import layout, read, storage
 from imagefeatures.catalog import purge, records, tables
 from imagefeatures.errors import AuditFailed, ParamsError
 from imagefeatures.forget import deny, pending, places, work
@@ -34,6 +34,8 @@ def place(template: Template) -> Planted:
 @pytest.mark.long
 def test_nothing_of_the_images_is_left_and_the_next_runs_reject_them(place: Planted) -> None:
     settings, before, needles = place.settings, place.rows(), place.needles()
+    of_urls = f"{layout.known(settings.lake, 'urls', 'birds')}/segment.bin"
+    storage.write(of_urls, b"".join(needle for what, needle in needles.items() if what.startswith("index")))
     there = place.found(needles)
     folders = {line.partition("/")[0] for line in there}
     assert folders == {"warehouse", "staging", "quarantine", "exports", "known"}

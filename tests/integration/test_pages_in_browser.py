@@ -129,18 +129,22 @@ def test_a_partition_is_run_again_and_its_progress_moves_without_a_reload(
     until(lambda: SHOWN[0] in text(tab, "h1"))  # it is planned
     tab.evaluate("window.__same = true")
     seen: list[list[str]] = []
-    shot = False
+    told = 0
     deadline = time.monotonic() + 800
     while time.monotonic() < deadline and tab.evaluate(f"Boolean(window.__same && {FOLLOWED})"):
         rows = "[...document.querySelectorAll('[data-follow] table:first-of-type tbody tr')]"
         steps = tab.evaluate(f"{rows}.slice(0, 7).map(row => row.innerText.replace(/\\s+/g, ' '))")
         if steps and (not seen or steps != seen[-1]):
             seen.append(steps)
-        if not shot and any(row.startswith("ingest done") for row in steps or []):
+        # Once a step of which photos are done; and better one whose rate is known, and with it the time that is left.
+        rows_now = steps or []
+        tells = 2 * any(" left" in row for row in rows_now) or any(row.startswith("ingest done") for row in rows_now)
+        if tells > told:
             tab.screenshot(shots / "page-run.png")
-            shot = True
+            told = tells
         time.sleep(0.5)
     assert len(seen) > 5, "the page did not move"
+    assert told
     done = [next(row for row in steps if row.startswith("validate")) for steps in seen if steps]
     assert done[0].startswith("validate waits")
     assert any(row.startswith("validate done") for row in done)
@@ -214,6 +218,8 @@ def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Ta
         "dag-run": f"/dags/features_shown/runs/{quote(run['dag_run_id'], safe='')}",
         "quarantine": "/quarantine",
         "gallery": f"/datasets/{DATASET}/partitions/{SHOWN[0]}/gallery",
+        "audit": f"/datasets/{DATASET}/partitions/{SHOWN[1]}/audit",
+        "duplicates": f"/datasets/{DATASET}/partitions/{SHOWN[1]}/audit?table=duplicates",
     }
     for mode in ("light", "dark"):
         tab.evaluate(f"localStorage.setItem('theme', '{mode}')")

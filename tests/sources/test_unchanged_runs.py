@@ -10,7 +10,7 @@ import pytest
 from imagefeatures import local, manifest, read, steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
-from imagefeatures.steps import ingest, register, unchanged
+from imagefeatures.steps import file_index, ingest, register, unchanged
 from imagefeatures_spark import ingest as ingest_job
 from support.hostile_http import site
 from support.lists_as_spark import Context
@@ -83,7 +83,11 @@ def known_etags(run: Run, shard: int) -> dict[str, str | None]:
     return {uri: found.etag(uri) for uri in found.rows}
 
 
-def test_spark_finds_the_same_versions(planned, photos: Photos, settings: Settings) -> None:
+@pytest.mark.parametrize("few", [0, 100], ids=["by the index", "in all files"])
+def test_spark_finds_the_same_versions(
+    planned, photos: Photos, settings: Settings, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(file_index, "FEW", few)
     published(planned(), settings)
     names = [f"/{n}.jpg" for n in (*range(5), 90, 91)]
     photos.photos |= {"/90.jpg": (jpeg(1), '"x"'), "/91.jpg": (jpeg(2), '"y"')}
@@ -102,6 +106,18 @@ def test_spark_finds_the_same_versions(planned, photos: Photos, settings: Settin
     joined = len(context.parallelized)
     ingest_job.work(context, runs[1])
     assert len(context.parallelized) == joined  # nothing is left, so nothing is joined
+
+
+def test_spark_ends_the_search_where_the_table_has_none_of_the_urls(
+    planned, photos: Photos, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_index, "FEW", 0)
+    published(planned(), settings)
+    photos.photos["/90.jpg"] = (jpeg(1), '"x"')
+    run = planned(["/90.jpg"])
+    ingest_job.work(Context(), run)
+    assert unchanged.search(run).has_ended()
+    assert known_etags(run, 0) == {}
 
 
 def test_a_folder_asks_for_no_versions(make_run: MakeRun, tmp_path: Path, settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,17 +14,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark import cloudpickle
 
-from imagefeatures import layout, read, sealed, storage
+from imagefeatures import layout, manifest, read, sealed, shards, steps, storage
 from imagefeatures.errors import StoreError
 from imagefeatures.forget import deny, pending
 from imagefeatures.forget.pending import Pending
 from imagefeatures.settings import Settings
 from imagefeatures.steps import file_index, index_segments
 from imagefeatures.steps.file_index import IMAGES
-from imagefeatures.steps.index_segments import STORED, File
+from imagefeatures.steps.index_segments import STORED, File, Wanted
+from imagefeatures.steps.reuse import KnownFile
 from support.photos import fill, jpeg
-from support.reusing import PHOTOS, Make, begun, finished, local, planner
+from support.reusing import PHOTOS, Make, Spy, begun, finished, local, planner, resized_and_featurized
 from support.shared import MakeRun
 
 TABLE, EACH, FINGERPRINT = "photos", 5, "f" * 32
@@ -66,7 +69,7 @@ def written(lake: str, number: int, images: list[str] | None = None, runs: list[
 
 def offered(lake: str, images: Iterable[str], files: Iterable[File]) -> set[File]:
     """What the index offers for images."""
-    wanted = np.unique(file_index.of_ids([*images]) ^ file_index.made(FINGERPRINT, 0))
+    wanted = Wanted.of([[np.unique(file_index.of_ids([*images])) ^ file_index.made(FINGERPRINT, 0)]])
     return file_index.index(lake, TABLE, IMAGES).holding(wanted, set(files), one_by_one)
 
 
@@ -194,6 +197,61 @@ def test_a_file_of_many_runs_is_offered_beside_newer_ones_that_its_newest_row_ma
     assert offered(settings.lake, daily, [old, mixed, new, newest]) == {newest}
 
 
+def test_the_order_of_runs_counts_across_segments(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_segments, "TOGETHER", 1)
+    daily, others = ids_of(5000)[:1], ids_of(5001)
+    mixed = written(settings.lake, 1, [*daily, *others], ["0005", *["0001"] * 3, "0009", "0009"])
+    files = [mixed, written(settings.lake, 4, daily), written(settings.lake, 7, daily)]
+    assert offered(settings.lake, daily, files) == {mixed, files[2]}
+    assert offered(settings.lake, others, files) == {mixed}
+    assert offered(settings.lake, daily, files[:2]) == {mixed, files[1]}
+
+
+def test_what_is_found_by_one_of_two_keys_is_not_looked_for_by_the_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the picture itself, whose rows of the chain without augmentation are as good."""
+    monkeypatch.setattr(index_segments, "TOGETHER", 1)
+    images = np.unique(file_index.of_ids(ids_of(1)))
+    files = {written(settings.lake, number, ids_of(1)) for number in (1, 2, 3)}
+    wanted = Wanted.of([[images ^ file_index.made(one, 0) for one in ("other", FINGERPRINT)]])
+    index = file_index.index(settings.lake, TABLE, IMAGES)
+    index.holding(wanted, files, one_by_one)
+    loaded: list[str] = []
+    real = storage.read
+    monkeypatch.setattr(storage, "read", lambda uri: loaded.append(uri) or real(uri))
+    assert {file.path[-12:] for file in index.holding(wanted, files, one_by_one)} == {"0003.parquet"}
+    assert sum(uri.endswith(".bin") for uri in loaded) == 1
+
+
+def test_spark_can_send_the_work_to_its_workers(settings: Settings) -> None:
+    files = [written(settings.lake, number) for number in range(3)]
+
+    def sent(work: Any, elements: Any) -> list[Any]:
+        return [pickle.loads(cloudpickle.dumps(work))(element) for element in elements]
+
+    wanted = Wanted.of([[np.unique(file_index.of_ids(ids_of(1))) ^ file_index.made(FINGERPRINT, 0)]])
+    assert file_index.index(settings.lake, TABLE, IMAGES).holding(wanted, set(files), sent) == {files[1]}
+    assert pickle.loads(cloudpickle.dumps(file_index.URLS)) == file_index.URLS
+
+
+@pytest.mark.parametrize("foreign", ["binary", "large_string", "dictionary"])
+def test_columns_of_other_types_that_mean_the_same_are_read(foreign: str) -> None:
+    types = {
+        "binary": pa.binary(),
+        "large_string": pa.large_string(),
+        "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    }
+    table = pa.table({"image_id": ids_of(1), "fingerprint": ["f"] * EACH, "copy": pa.array([0] * EACH, pa.int64())})
+    other = pa.table({name: table[name].cast(types[foreign]) for name in ("image_id", "fingerprint")})
+    assert (
+        file_index.keys(IMAGES, other.append_column("copy", table["copy"])).tolist()
+        == (file_index.of_ids(ids_of(1)) ^ file_index.made("f", 0)).tolist()
+    )
+    with pytest.raises(pa.ArrowException):
+        file_index.keys(IMAGES, table.set_column(2, "copy", pa.array(["x"] * EACH)))
+
+
 def test_rows_of_another_fingerprint_or_copy_are_not_offered(settings: Settings) -> None:
     table = pa.table({"image_id": ids_of(1), "fingerprint": ["a", "a", "b", None, "a"], "copy": [None, 0, 0, 0, 1]})
     found = file_index.keys(IMAGES, table)
@@ -288,6 +346,31 @@ def test_a_run_opens_the_files_of_its_images_alone(
     (row,) = (row for row in first.rows if row["image_id"] in {one["image_id"] for one in second.rows})
     (uri,) = set(opened)
     assert pq.read_table(local(uri))["image_id"].to_pylist() == [row["image_id"]]
+
+
+def test_copies_of_a_table_share_its_index(make: Make, monkeypatch: pytest.MonkeyPatch, opened: list[str]) -> None:
+    """What one of them searches is not thrown away by another."""
+    monkeypatch.setattr(index_segments, "SEGMENTS", 1)
+    monkeypatch.setattr(index_segments, "TOGETHER", 1)
+    run = begun(make(preprocess=[{"augment": {"copies": 2, "crop": 0.6}}, {"resize": {"size": [224, 224]}}]))
+    resized_and_featurized(run, Spy())
+    files = [
+        KnownFile(written.output.uri, written.output.size, number=copy)
+        for receipt in shards.read_receipts(run.layout, steps.FEATURIZE)
+        for copy, written in enumerate(receipt.outputs)
+        if written.output
+    ]
+    todo = range(manifest.read_listing(run).shards)
+    assert len(files) == 3 * len(todo) > 6
+    for already in (0, len(files)):
+        opened.clear()
+        offered = file_index.candidates(run, files, todo, IMAGES, one_by_one)
+        assert [file for _, file in offered] == files
+        assert len(opened) == len(files) - already
+    opened.clear()
+    known = [file for file in files if file.number == 1]
+    assert [file for _, file in file_index.candidates(run, known, [0], IMAGES, one_by_one)] == known[:1]
+    assert opened == []
 
 
 @pytest.mark.parametrize("lie", ["of other files", "of other images"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from imagefeatures.columns import images_per_second, quarantine_rate
 from imagefeatures_airflow.web.published import Row
 from imagefeatures_airflow.web.rendering import per_second, severity, share
+from imagefeatures_airflow.web.timeline import fingerprint_changes
 
 HEIGHT = 40.0
 """Of the tallest bar, in units of the drawing. A bar is one unit wide, with its gap."""
@@ -26,7 +27,7 @@ BARS = 200
 class Bar:
     """height: in units of the drawing. text: what it stands for. kind: a class of the style sheet.
 
-    changed: whether the fingerprint is another one than that of the bar before.
+    changed: whether a fingerprint is another one than before.
     """
 
     height: float
@@ -65,14 +66,14 @@ def _chart(title: str, rows: Sequence[Row], value: Callable[[Row], float], told:
     values = [value(row) for row in rows]
     most = max(values)
     rejected = value is quarantine_rate
-    before = [rows[0]["fingerprint"], *(row["fingerprint"] for row in rows)]
+    changed = {row["partition_key"] for row, _ in fingerprint_changes(rows)}
     bars = tuple(
         Bar(
             height=max(SHORTEST, HEIGHT * found / most) if found else 0.0,
             text=f"{row['partition_key']}: {told(found)}",
             kind=severity(found, 1) if rejected else "",
-            changed=row["fingerprint"] != old,
+            changed=row["partition_key"] in changed,
         )
-        for row, found, old in zip(rows, values, before, strict=False)
+        for row, found in zip(rows, values, strict=True)
     )
     return Chart(title, bars, rows[0]["partition_key"], rows[-1]["partition_key"], told(most), told(values[-1]))

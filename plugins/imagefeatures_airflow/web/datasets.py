@@ -10,7 +10,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,13 +29,16 @@ from imagefeatures_airflow.web.charts import Chart, charts
 from imagefeatures_airflow.web.dag_runs import RunOfDag, runs_of
 from imagefeatures_airflow.web.published import Published, Row, Unavailable, published
 from imagefeatures_airflow.web.threads import in_thread
-from imagefeatures_airflow.web.timeline import WORDS, Timeline, fingerprint_changes, timeline
+from imagefeatures_airflow.web.timeline import WORDS, Change, Timeline, fingerprint_changes, timeline
 
 LATEST = 10
 """Partitions of each dataset in its table on the first page."""
 
 RECENT = 60
 """The same in its strip."""
+
+DRAWN = 10
+"""So many datasets have strip, charts and table on the first page, those that were published last."""
 
 ON_A_PAGE = 100
 """Partitions of a dataset in the table on its own page. The strip, the charts and the totals are of all."""
@@ -63,7 +66,7 @@ class DatasetView:
     @property
     def has_vectors(self) -> bool:
         """Whether vectors are published: some runs publish pixels alone."""
-        return any(names.tables_of_run(row)[0] == self.name for row in self.runs)
+        return any(map(names.has_vectors, self.runs))
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
@@ -88,15 +91,19 @@ class DatasetView:
 
 @dataclass(frozen=True)
 class History:
-    """The partitions of a dataset over time. last_run: None where there is none that the user may see.
+    """The partitions of a dataset over time. last_run: None where there is none that the user may see."""
 
-    changes: the partitions at which the fingerprint changed, newest first, each with the one before.
-    """
-
+    runs: list[Row]
     timeline: Timeline
-    charts: tuple[Chart, ...]
-    changes: list[tuple[Row, str | None]]
     last_run: RunOfDag | None
+
+    @cached_property
+    def charts(self) -> tuple[Chart, ...]:
+        return charts(self.runs)
+
+    @cached_property
+    def changes(self) -> list[tuple[Row, list[Change]]]:
+        return fingerprint_changes(self.runs)
 
 
 @router.get("/")
@@ -111,6 +118,7 @@ async def every_dataset(request: Request, user: access.User) -> HTMLResponse:
             errors = []
         facts = {"datasets": views, "errors": errors, "latest": LATEST, "folder": settings.datasets}
         facts |= {"histories": histories(user, settings, views), "recent": RECENT, "words": WORDS}
+        facts |= {"drawn": drawn([view for view in views if view.runs]), "most_drawn": DRAWN}
         may_see = runs.upkeeps and access.may_read_logs(user, names.UPKEEP_DAG)
         facts["upkeeps"] = runs.upkeeps if may_see else []
         return rendering.page(request, "index.html", **facts)
@@ -159,6 +167,7 @@ def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) 
     now = dt.datetime.now(dt.UTC)
     return {
         view.name: History(
+            view.runs,
             timeline(
                 view.runs,
                 view.file,
@@ -167,12 +176,15 @@ def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) 
                 seen.first.get(view.name),
                 view.withdrawn,
             ),
-            charts(view.runs),
-            fingerprint_changes(view.runs),
             seen.last.get(view.name),
         )
         for view in views
     }
+
+
+def drawn(views: Sequence[DatasetView]) -> frozenset[str]:
+    """The names of the DRAWN of these datasets that were published last. Each has a run."""
+    return frozenset(view.name for view in sorted(views, key=lambda view: view.last_published)[-DRAWN:])
 
 
 def history(user: BaseUser, settings: Settings, view: DatasetView) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 def _safe(text: str) -> str:
     """A text without the secrets of URIs: a field may have many, each on a line or amid other words."""
-    lines = (without_secrets(line) for line in text.splitlines())
-    return "\n".join(re.sub(r"(?i)https?://\S+", lambda uri: without_secrets(uri[0]), line) for line in lines)
+    lines = re.sub(r"(?im)^[a-z][a-z0-9+.-]*://.*$", lambda line: without_secrets(line[0]), text)
+    return re.sub(r"\S*/\S*", lambda uri: without_secrets(uri[0]), lines)
 
 
 def _cut(text: str) -> str:

@@ -48,7 +48,7 @@ class Partition:
     @property
     def has_vectors(self) -> bool:
         """Whether its table has vectors; a run may publish pixels alone."""
-        return self.table == self.dataset
+        return names.has_vectors(self.row)
 
     @property
     def layout(self) -> Layout:

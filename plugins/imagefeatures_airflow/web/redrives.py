@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -20,6 +20,7 @@ from sqlalchemy import select
 from imagefeatures import names
 from imagefeatures.errors import ParamsError
 from imagefeatures.layout import Layout
+from imagefeatures.progress import StepStatus
 from imagefeatures.settings import Settings
 from imagefeatures.steps import PLAN, REGISTER
 from imagefeatures_airflow.web import access, rendering, unpublished
@@ -38,7 +39,7 @@ MOST_SHOWN = 100
 """So many partitions are in the table: those that failed or were left out first, of each kind the newest first."""
 
 MOST_TOLD = 5
-"""Of so many failed partitions the page says why, and of so many that were left out."""
+"""Of so many failed partitions the page says why, of so many that were left out, and of so many how far they are."""
 
 ABOUT = (
     "This DAG run is a re-drive: it takes quarantined objects again, and merges what is whole now into the partitions "
@@ -73,7 +74,8 @@ class TaskView:
 class PartitionView:
     """A partition of the run. at: the task that its state is of, None of none. log: of that task, as of TaskView.
 
-    layout: None of a partition that was left out. row: what this run has published of it, None before that.
+    layout: None of a partition that was left out. row: what this run has published of it, None before that. status: of
+    the images of the step that is under way, where somebody has looked.
     """
 
     key: str
@@ -83,6 +85,7 @@ class PartitionView:
     log: str | None = None
     layout: Layout | None = None
     row: Row | None = None
+    status: StepStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ async def facts(user: BaseUser, settings: Settings, dag_id: str, run_id: str) ->
     if any(tasks.get(REGISTER, NOT_BEGUN).state == TaskInstanceState.SUCCESS for tasks in found.mapped.values()):
         rows = (await published(settings)).get(dataset, [])
     partitions = partition_views(found, {row["run_id"]: row for row in rows})
+    if found.tasks.under_way:
+        partitions = await _with_status(partitions)
     return {
         "dataset": dataset,
         "found": found,
@@ -220,6 +225,21 @@ def _span(tasks: Iterable[Task]) -> Task:
     ends = [task.ended for task in begun if task.ended]
     end = max(ends) if len(ends) == len(begun) else None
     return Task(None, min(task.started for task in begun if task.started), end, max(task.tries for task in begun))
+
+
+async def _with_status(partitions: list[PartitionView]) -> list[PartitionView]:
+    """The same, and of the first MOST_TOLD that are under way how far their step is."""
+
+    async def status(of: Layout) -> StepStatus | None:
+        with contextlib.suppress(Unavailable):
+            seen = await look(of)
+            return seen.steps[-1] if seen and seen.steps and not seen.steps[-1].finished else None
+        return None
+
+    layouts = {one.key: one.layout for one in partitions if one.layout and one.state not in FIRST}
+    looked_at = dict(list(layouts.items())[:MOST_TOLD])
+    found = dict(zip(looked_at, await asyncio.gather(*map(status, looked_at.values())), strict=True))
+    return [replace(one, status=found.get(one.key)) for one in partitions]
 
 
 async def _stops(found: Redrive, partitions: list[PartitionView]) -> list[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from imagefeatures import names
 from imagefeatures.progress import duration
 from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import REPOSITORY
@@ -219,6 +220,7 @@ def _environment() -> Environment:
     )
     environment.globals |= {"statistics_of": statistics.statistics_of, "newest_alerts": statistics.newest_alerts}
     environment.globals["airflow"] = airflow_command()
+    environment.globals["has_vectors"] = names.has_vectors
     return environment
 
 

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.reasons import without_secrets
 from imagefeatures.settings import Settings
 from imagefeatures_airflow.web.partitions import Partition
 from imagefeatures_airflow.web.published import FRESH_SECONDS, Unavailable
@@ -81,12 +82,16 @@ def rejected(of: Partition) -> tuple[Rejected, ...]:
 
 
 def matching(found: Iterable[Rejected], reason: str, text: str) -> list[Rejected]:
-    """Those of this reason whose URI or detail has this text in it, in any case. An empty text is everything."""
+    """Those of this reason whose URI or detail has this text in it, in any case. An empty text is everything.
+
+    Of a URI that counts which the page shows: a secret could be guessed, letter by letter, from what is found.
+    """
     text = text.casefold()
     return [
         row
         for row in found
-        if reason in ("", row["reason"]) and (text in row["uri"].casefold() or text in row["detail"].casefold())
+        if reason in ("", row["reason"])
+        and any(text in shown.casefold() for shown in (without_secrets(row["uri"]), row["detail"]))
     ]
 
 

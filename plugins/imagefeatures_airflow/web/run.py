@@ -22,6 +22,7 @@ from imagefeatures import names, storage
 from imagefeatures.cost import RunCost
 from imagefeatures.errors import ImageFeaturesError, ParamsError
 from imagefeatures.layout import Layout
+from imagefeatures.remedies import REMEDIES
 from imagefeatures.settings import Settings
 from imagefeatures.stops import STOPPED, Stop
 from imagefeatures_airflow.web import access, downloads, parameters, redrives, rendering, unpublished
@@ -85,7 +86,7 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
             facts |= {"found": found, "begun": [view for view in views if view.task.tries]}
             return rendering.page(request, "partition.html", cost=RunCost.of(own_row, settings.prices), **facts)
         first = first_rejected(found.layout) if seen and found.layout and found.tasks.has_failed else []
-        facts |= {"first_rejected": first, "most_shown": MOST_SHOWN}
+        facts |= {"first_rejected": first, "most_shown": MOST_SHOWN, "remedies": REMEDIES}
         facts["partition"] = found.layout.partition if found.layout else ""
         return rendering.page(request, "run.html", **facts, **progress_facts(found, seen))
 
@@ -255,9 +256,13 @@ def note(run: Layout | None, row: Row | None, tasks: TaskStates) -> str:
             waits if tasks.under_way else f"{waits} If its task plan has failed, that task's log says why."
         )
     if row and row["run_id"] == run.run_id:
-        return "This DAG run published this partition."
+        published = "This DAG run published this partition."
+        return f"{published} {failed or 'It has failed since.'}" if tasks.has_failed else published
     if tasks.has_failed:
         return f"This DAG run failed, and has published nothing of partition {run.partition}. {failed}".rstrip()
     if not row:
         return f"This DAG run fills partition {run.partition}, which is not published yet."
-    return f"What the partition holds is of another run; this DAG run's own is {run.run_id}."
+    if tasks.under_way:
+        again = f"This DAG run fills partition {run.partition} again"
+        return f"{again}; until it is published the partition holds what another run has published."
+    return f"The partition holds what another run has published; this DAG run's own is {run.run_id}."

@@ -69,10 +69,29 @@ class Timeline:
             found[month] = [days.get(day) for day in range(1, 32)]
         return list(found.items())[:MONTHS]
 
+    def in_state(self, state: State) -> list[Cell]:
+        """Those in this state, newest partition first."""
+        return [cell for cell in reversed(self.cells) if cell.state == state]
+
     @property
-    def under_way(self) -> list[Cell]:
-        """Those that a DAG run fills now, newest partition first."""
-        return [cell for cell in reversed(self.cells) if cell.run]
+    def newest_gap(self) -> list[Cell]:
+        """The newest missing partition, and those before it up to one that is not missing; oldest first."""
+        gap: list[Cell] = []
+        for cell in reversed(self.cells):
+            if cell.state == "missing":
+                gap.append(cell)
+            elif gap:
+                break
+        return gap[::-1]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of a fingerprint. model: whose; empty of the dataset's first one."""
+
+    model: str
+    old: str
+    new: str
 
 
 def timeline(
@@ -100,14 +119,20 @@ def timeline(
     return Timeline(tuple(_cell(key, by_key.get(key), under_way.get(key), withdrawn) for key in sorted(keys)))
 
 
-def fingerprint_changes(rows: Sequence[Row]) -> list[tuple[Row, str | None]]:
-    """The partitions at which the fingerprint changes, newest first, each with the one before.
+def fingerprint_changes(rows: Sequence[Row]) -> list[tuple[Row, list[Change]]]:
+    """The partitions at which a fingerprint is another one than before, newest first. rows: of features.runs.
 
-    rows: of features.runs, in any order. The last one is the first partition of all, before which there is none.
+    A model that is new has not changed, and neither has one that a partition in between does without.
     """
-    ordered = sorted(rows, key=lambda row: row["partition_key"])
-    before = [None, *(row["fingerprint"] for row in ordered)]
-    return [(row, old) for row, old in zip(ordered, before, strict=False) if row["fingerprint"] != old][::-1]
+    found, known = [], dict[str, str]()
+    for row in sorted(rows, key=lambda row: row["partition_key"]):
+        of_models = {"": row["fingerprint"], **dict(row.get("models") or ())}
+        own = {model: fingerprint for model, fingerprint in of_models.items() if fingerprint}  # pixels alone have none
+        changes = [Change(name, known[name], new) for name, new in own.items() if known.get(name, new) != new]
+        if changes:
+            found.append((row, changes))
+        known |= own
+    return found[::-1]
 
 
 def day_of(key: str) -> dt.date | None:

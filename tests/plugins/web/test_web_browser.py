@@ -8,11 +8,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from airflow.utils.state import DagRunState
 from PIL import ExifTags, Image
 
+from imagefeatures import manifest, stops
 from imagefeatures.audits.kept import Audit, KeptAudits
+from imagefeatures.datasets import Dataset
+from imagefeatures.layout import Layout
 from imagefeatures.maps import choice, stored
+from imagefeatures.plan import load_run, plan_run
+from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
+from imagefeatures.steps import ingest
+from imagefeatures.stops import Stop
 from support.attacks import PAYLOADS, LoggedIn, served
 from support.auditing import direction
 from support.browser import CHROMIUM, NO_CHROMIUM
@@ -20,7 +28,7 @@ from support.photos import jpeg
 from support.publishing import DAY
 from support.shared import until
 from support.shown_objects import PARTITION, RUN_ID, Refused, lay_out
-from support.web import PAGE, Site, known_to_airflow, return_from_plan, user
+from support.web import PAGE, Site, dag_run_is, known_to_airflow, return_from_plan, user
 
 pytestmark = [
     pytest.mark.long,
@@ -42,6 +50,8 @@ PATHS = (
     "/datasets/photos",
     "/dags/features_photos/runs/manual__1",
     "/dags/redrive_photos/runs/manual__2",
+    "/dags/features_photos/runs/manual__3",
+    "/dags/features_photos/runs/manual__4",
 )
 
 
@@ -52,6 +62,17 @@ def with_exif(seed: int, text: str) -> bytes:
         exif[tag] = text
     Image.open(io.BytesIO(jpeg(seed))).save(sink, "JPEG", exif=exif)
     return sink.getvalue()
+
+
+def unpublished(settings: Settings, folder: Path) -> Layout:
+    """A run whose list of URIs holds nothing but attacks, stopped by one."""
+    (folder / "uris.txt").write_text("\n".join(f"ftp://host/{payload}" for payload in PAYLOADS))
+    fields = {"name": "photos", "label": "none", "source": {"kind": "uri_list", "uri": f"file://{folder}/uris.txt"}}
+    run = load_run(plan_run(Dataset.model_validate(fields), RunParams.parse({}), "2026-11-30", settings))
+    manifest.list_source(run, workers=1)
+    ingest.run_shard(run, 0)
+    stops.keep(run.layout, Stop("ingest", PAYLOADS[1], PAYLOADS[0]))
+    return run.layout
 
 
 def opened(address: str, profile: Path) -> str:
@@ -80,6 +101,10 @@ def test_nothing_that_a_bucket_holds_runs(
     run_file, conf = f"{settings.lake}/staging/photos/{DAY}/{RUN_ID}/run.json", {one: one for one in PAYLOADS[:20]}
     return_from_plan("features_photos", "manual__1", run_file, conf)
     return_from_plan("redrive_photos", "manual__2", [run_file], conf)
+    failed = unpublished(settings, tmp_path)
+    for run, state in (("manual__3", DagRunState.FAILED), ("manual__4", DagRunState.RUNNING)):
+        return_from_plan("features_photos", run, failed.run_file, conf)
+        dag_run_is("features_photos", run, state, plan="success", ingest="failed")
     settings = Settings.from_env()
     audits, chosen = KeptAudits(settings), choice.published(settings, "photos")
     until(lambda: isinstance(audits.of(chosen), Audit))

@@ -121,6 +121,17 @@ def test_partitions_under_way_are_named_as_links_ten_at_most(site: Site, setting
     assert "Under way: 2026-11-02 , 2026-11-01 ." in site.page("/datasets/plums").text
 
 
+def test_missing_partitions_are_named_with_the_command_that_fills_them(site: Site, settings: Settings) -> None:
+    dataset_file(settings, "lemons", 'source: s3://photos/{partition}/\nschedule: "0 0 * * *"')
+    newest = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    days = [str(newest - dt.timedelta(days=before)) for before in (14, 3, 0)]
+    publish(settings, *(runs_row("lemons", day, {}) for day in days))
+    missing = [str(newest - dt.timedelta(days=before)) for before in (1, 2, *range(4, 14))]
+    text = site.page("/datasets/lemons").text
+    assert f"Missing: {', '.join(missing[:10])} and 2 more. To fill {missing[1]} to {missing[0]}: airflow back" in text
+    assert f"--dag-id features_lemons --from-date {missing[1]} --to-date {missing[0]} --reprocess" in text
+
+
 def test_a_partition_that_was_taken_back_is_not_missing(site: Site, settings: Settings) -> None:
     from imagefeatures_airflow.web.timeline import timeline
 
@@ -267,6 +278,38 @@ def test_a_change_of_the_fingerprint_is_told_with_the_partition_that_it_begins_w
     told = f"The fingerprint changed 1 time, most recently with 2026-11-03 ( {OTHER[:8]} to {FINGERPRINT[:8]} )"
     for path in ("/", "/datasets/kiwis"):
         assert told in site.page(path).text
+
+
+def test_a_change_of_any_models_fingerprint_is_told() -> None:
+    from imagefeatures_airflow.web.timeline import Change, fingerprint_changes
+
+    a, b, c = "a" * 32, "b" * 32, "c" * 32
+    of_days: list[tuple[str, list[tuple[str, str]]]] = [
+        (a, []), (a, [("resnet50", b)]), (a, [("resnet50", c)]), ("", []), (b, []), (b, [("resnet50", c)]),
+    ]  # fmt: skip
+    rows = [
+        runs_row("kiwis", f"2026-11-0{day}", {}, fingerprint=fingerprint, models=models)
+        for day, (fingerprint, models) in enumerate(of_days, 1)
+    ]
+    assert [(row["partition_key"][-1], changes) for row, changes in fingerprint_changes(rows[::-1])] == [
+        ("5", [Change("", a, b)]),
+        ("3", [Change("resnet50", b, c)]),
+    ]
+
+
+def test_of_many_datasets_those_that_were_published_last_are_drawn(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import datasets
+
+    monkeypatch.setattr(datasets, "DRAWN", 2)
+    for at, name in enumerate(("apples", "apricots", "avocados")):
+        finished = dt.datetime(2027, 1, 9 - at, tzinfo=dt.UTC)
+        publish(settings, *(runs_row(name, day, {}, finished_at=finished) for day in ("2026-11-01", "2026-11-02")))
+    page = site.page()
+    assert "Below are the 2 datasets that were published last." in page.text
+    assert re.findall(r"Latest partitions of (\w+)</summary>", page.html) == ["apples", "apricots"]
+    assert "avocados" in [row[0] for row in page.tables[0]]
 
 
 def test_several_datasets_without_a_run_make_one_line(site: Site, settings: Settings) -> None:

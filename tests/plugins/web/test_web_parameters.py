@@ -22,6 +22,7 @@ CONF = {
     "uris": ["s3://photos/a.jpg", "https://me:word@host/1.jpg?token=x"],
     "nested": {"at": ["https://me:word@host/2.jpg#x"]},
     "lines": "https://me:word@host/3.jpg\nsee https://me:word@host/4.jpg?key=x there",
+    "blanks": "https://me:pass word@host/a b.jpg?token=x",
     "long": "y" * 5000,
 }
 SHOWN = [
@@ -33,6 +34,7 @@ SHOWN = [
     ("uris", "s3://photos/a.jpg, https://host/1.jpg?…"),
     ("nested", "{&#34;at&#34;: [&#34;https://host/2.jpg?…&#34;]}"),
     ("lines", "https://host/3.jpg\nsee https://host/4.jpg?… there"),
+    ("blanks", "https://host/a b.jpg?…"),
     ("long", f"{'y' * 200}…"),
 ]
 

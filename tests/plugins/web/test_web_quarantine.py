@@ -69,6 +69,9 @@ FILTERS: list[tuple[dict[str, str], list[str]]] = [
     ({"reason": "CORRUPT", "partition": "2026-10-01"}, ["1.jpg"]),
     ({"dataset": "other"}, []),
     ({"reason": "NO_SUCH"}, []),
+    ({"text": "s3cret"}, []),  # else it could be guessed, letter by letter
+    ({"text": "me:"}, []),
+    ({"text": "host.example"}, ["1.jpg?…"]),
     ({"text": "files/"}, ["Bad.jpg", "gone.jpg", "twice.jpg", "5.jpg", "4.jpg"]),
 ]
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.utils.state import DagRunState, TaskInstanceState
 
-from imagefeatures import stops, storage
+from imagefeatures import manifest, stops, storage
 from imagefeatures.datasets import Dataset
 from imagefeatures.layout import Layout
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
-from imagefeatures.steps import STEPS
+from imagefeatures.steps import STEPS, ingest
 from imagefeatures.stops import Stop
 from support.photos import fill, jpeg
 from support.web import PAGE, Page, Site, dag_run_is, dataset_file, publish, request, return_from_plan, runs_row, user
@@ -65,9 +66,9 @@ def test_a_re_drive_under_way_shows_its_tasks_and_partitions_and_is_followed(sit
     assert tasks["validate"] == ["1 done, 1 not reached, 1 waits", "30 s", "–"]
     assert tasks["statistics"] == ["2 waits, 1 done", "30 s", "–"]
     assert list(states(page, 1).items()) == [
-        (DAYS[1], ["failed", "ingest", "30 s", f"Log of ingest of {DAYS[1]}", "–", "–", "–"]),
-        (DAYS[2], ["under way", "ingest", "30 s", f"Log of ingest of {DAYS[2]}", "–", "–", "–"]),
-        (DAYS[0], ["done", "register", "30 s", f"Log of register of {DAYS[0]}", "7", "1,198", "2"]),
+        (DAYS[1], ["failed", "ingest", "–", "30 s", f"Log of ingest of {DAYS[1]}", "–", "–", "–"]),
+        (DAYS[2], ["under way", "ingest", "–", "30 s", f"Log of ingest of {DAYS[2]}", "–", "–", "–"]),
+        (DAYS[0], ["done", "register", "–", "30 s", f"Log of register of {DAYS[0]}", "7", "1,198", "2"]),
     ]
     links = [value for _, name, value in page.attributes if name == "href"]
     assert f"/dags/{dag}/runs/{run}/tasks/partition.ingest/mapped/1" in links
@@ -82,6 +83,23 @@ def test_a_re_drive_under_way_shows_its_tasks_and_partitions_and_is_followed(sit
     dag_run_is(dag, run, DagRunState.SUCCESS)
     assert site.get(followed, Cookie=f"_token={site.login}").json()["under_way"] is False
     assert "data-follow" not in site.page(f"/dags/{dag}/runs/{run}").html
+
+
+def test_of_partitions_under_way_the_page_says_how_far_they_are(site: Site, settings: Settings, tmp_path: Path) -> None:
+    dag, run = "redrive_plums", "manual__1"
+    source = f"file://{fill(tmp_path / DAYS[0], {f'{n}.jpg': jpeg(n) for n in range(4)}).parent}/{{partition}}/"
+    dataset_file(settings, "plums", f"source: {source}")
+    params = RunParams.parse({"shard_images": 1})
+    planned = load_run(plan_run(Dataset(name="plums", source=source), params, DAYS[0], settings))
+    manifest.list_source(planned, workers=1)
+    return_from_plan(dag, run, [planned.layout.run_file])
+    dag_run_is(dag, run, DagRunState.RUNNING, plan="success")
+    dag_run_is(dag, run, DagRunState.RUNNING, 0, **{"partition.model": "success", "partition.ingest": "running"})
+    for shard in range(3):
+        ingest.run_shard(planned, shard)
+    done = states(site.page(f"/dags/{dag}/runs/{run}"), 1)[DAYS[0]][2]
+    assert re.fullmatch(r"3 of 4 [\d.,]+ a second, \d+ s left", done), done
+    storage.delete_folder(planned.layout.run)
 
 
 def test_a_failed_re_drive_says_what_failed_and_why(

@@ -15,9 +15,10 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
         run_file = f"{settings.lake}/staging/fruit/{folder}/run.json"
         return_from_plan("features_fruit", f"manual__{dag_run}+00:00", run_file)
     return_from_plan("features_fruit", "manual__foreign+00:00", "file:///elsewhere/run.json")
+    dag_run_is("features_fruit", "manual__other+00:00", DagRunState.SUCCESS)
     said = {
         "own": "fruit 2026-11-02 This DAG run published this partition.",
-        "other": "fruit 2026-11-02 What the partition holds is of another run; this DAG run's own is other-run.",
+        "other": "2026-11-02 The partition holds what another run has published; this DAG run's own is other-run.",
         "running": "fruit 2026-11-05 This DAG run fills partition 2026-11-05, which is not published yet.",
         "foreign": "fruit This DAG run has no partition yet. Listed",
         "new": "fruit This DAG run has no partition yet. If its task plan has failed, that task's log says why.",
@@ -25,6 +26,24 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
     for dag_run, note in said.items():
         assert note in site.page(f"/dags/features_fruit/runs/manual__{dag_run}%2B00:00").text
     assert "other_dag fills no dataset" in site.page("/dags/other_dag/runs/manual__own", 404).text
+
+
+def test_a_dag_run_that_fills_a_published_partition_again_says_so(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("limes", "2026-11-02", {}))
+    return_from_plan("features_limes", "manual__again", f"{settings.lake}/staging/limes/2026-11-02/again/run.json")
+    dag_run_is("features_limes", "manual__again", DagRunState.RUNNING, plan="success")
+    said = "This DAG run fills partition 2026-11-02 again; until it is published the partition holds what another"
+    assert said in site.page("/dags/features_limes/runs/manual__again").text
+
+
+def test_a_dag_run_that_failed_after_it_had_published_is_called_failed(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("figs", "2026-11-02", {}))
+    run_file = f"{settings.lake}/staging/figs/2026-11-02/run-of-2026-11-02/run.json"
+    return_from_plan("features_figs", "manual__checked", run_file)
+    dag_run_is("features_figs", "manual__checked", DagRunState.FAILED, register="success", statistics="failed")
+    page = site.page("/dags/features_figs/runs/manual__checked")
+    assert "This DAG run published this partition. Failed: statistics; that task's log says more." in page.text
+    assert ("p", "class", "note bad") in page.attributes
 
 
 def test_the_page_of_a_published_dag_run_says_how_long_its_tasks_took_and_leads_to_their_logs(
@@ -43,6 +62,7 @@ def test_the_page_of_a_published_dag_run_says_how_long_its_tasks_took_and_leads_
         ["register", "done", "30 s", "Log of register"],
         ["checks", "failed", "30 s", "Log of checks"],
     ]
+    assert {"ingest", "register", "checks"} <= {value for tag, name, value in page.attributes if name == "id"}  # tabs
     of_tasks = "/dags/features_nuts/runs/manual__2/tasks/"
     links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
     found = [value.removeprefix(of_tasks) for value in links if value.startswith(of_tasks)]

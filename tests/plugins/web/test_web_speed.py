@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import statistics
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from imagefeatures.settings import Settings
 from support.large_lake import DATASET, large_lake
-from support.web import PAGE, Site
+from support.web import PAGE, Site, publish, runs_row
 
 pytestmark = pytest.mark.long  # some two hundred views
 
@@ -45,3 +46,18 @@ def test_pages_of_two_hundred_partitions_and_a_million_rows_take_less_than_three
             said = f"p95 {1000 * slowest[name]:.0f} ms of processor time, {1000 * clock:.0f} ms on the clock"
             print(f"{name}: {said}, {len(answer.content) / 1000:.0f} kB; load {os.getloadavg()[0]:.1f}")
     assert max(slowest.values()) < MOST_SECONDS, slowest
+
+
+def test_the_first_page_of_sixty_datasets_takes_no_longer(site: Site, settings: Settings) -> None:
+    days = [str(dt.date(2026, 1, 1) + dt.timedelta(days=day)) for day in range(200)]
+    publish(settings, *(runs_row(f"set{at:02}", day, {"CORRUPT": 3}) for at in range(60) for day in days))
+    site.page("/")
+    processor = []
+    for _ in range(VIEWS):
+        worked = time.process_time()
+        answer = site.get(PAGE + "/", Cookie=f"_token={site.login}")
+        processor.append(time.process_time() - worked)
+    slowest = statistics.quantiles(processor, n=20, method="inclusive")[-1]
+    print(f"60 datasets of 200 partitions: p95 {1000 * slowest:.0f} ms, {len(answer.content) / 1000:.0f} kB")
+    assert slowest < MOST_SECONDS
+    assert len(answer.content) < 1_500_000

@@ -48,8 +48,8 @@ def test_a_killed_request_is_finished_by_the_next_one(template: Template, capsys
     moments, place = random.Random(SEED), template.place
     kills = KILLS // 3 if place.settings.lake.startswith("s3://") else KILLS
     before, needles = place.rows(), place.needles()
-    # Three of each image; a vector and pixels of those that are not in the quarantine, where a fifth is.
-    assert len(needles) == 3 * IMAGES + 2 * IMAGES * 4 // 5
+    # Two of each image; a key of the index, a vector and pixels but of the fifth that is in the quarantine.
+    assert len(needles) == 2 * IMAGES + 3 * IMAGES * 4 // 5
     held = Counter(line.partition("/")[0] for line in place.found(needles))
     FORKED.set_forkserver_preload(["support.forgetting", "imagefeatures.forget.work"])
     for _ in range(2):  # the first one starts the server too
