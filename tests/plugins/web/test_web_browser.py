@@ -50,8 +50,8 @@ PATHS = (
     "/datasets/photos",
     "/dags/features_photos/runs/manual__1",
     "/dags/redrive_photos/runs/manual__2",
-    "/dags/features_photos/runs/manual__3",
-    "/dags/features_photos/runs/manual__4",
+    "/dags/features_attacked/runs/manual__3",
+    "/dags/features_attacked/runs/manual__4",
 )
 
 
@@ -67,7 +67,8 @@ def with_exif(seed: int, text: str) -> bytes:
 def unpublished(settings: Settings, folder: Path) -> Layout:
     """A run whose list of URIs holds nothing but attacks, stopped by one."""
     (folder / "uris.txt").write_text("\n".join(f"ftp://host/{payload}" for payload in PAYLOADS))
-    fields = {"name": "photos", "label": "none", "source": {"kind": "uri_list", "uri": f"file://{folder}/uris.txt"}}
+    fields = {"name": "attacked", "label": "none", "source": {"kind": "uri_list", "uri": f"file://{folder}/uris.txt"}}
+    (settings.datasets / "attacked.yaml").write_text(json.dumps(fields))
     run = load_run(plan_run(Dataset.model_validate(fields), RunParams.parse({}), "2026-11-30", settings))
     manifest.list_source(run, workers=1)
     ingest.run_shard(run, 0)
@@ -103,8 +104,8 @@ def test_nothing_that_a_bucket_holds_runs(
     return_from_plan("redrive_photos", "manual__2", [run_file], conf)
     failed = unpublished(settings, tmp_path)
     for run, state in (("manual__3", DagRunState.FAILED), ("manual__4", DagRunState.RUNNING)):
-        return_from_plan("features_photos", run, failed.run_file, conf)
-        dag_run_is("features_photos", run, state, plan="success", ingest="failed")
+        return_from_plan("features_attacked", run, failed.run_file, conf)
+        dag_run_is("features_attacked", run, state, plan="success", ingest="failed")
     settings = Settings.from_env()
     audits, chosen = KeptAudits(settings), choice.published(settings, "photos")
     until(lambda: isinstance(audits.of(chosen), Audit))
