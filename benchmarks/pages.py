@@ -136,7 +136,7 @@ def put_map(settings: Settings, of: choice.Choice, count: int = SHOWN) -> None:
     ]
     arrays = [column if isinstance(column, pa.Array) else pa.array(column) for column in columns]
     facts: dict[str, Any] = {"snapshot": 1, "fingerprint": "0f", "photos": count, "images": count, "shown": count}
-    facts |= {"projected": 0, "method": "chance", "sample": "all", "runs": of.runs, "made_at": "now"}
+    facts |= {"projected": 0, "method": "chance", "sample": "all", "runs": of.runs, "made_at": f"now, {count}"}
     facts["forgotten"] = deny.state(settings.lake)
     points = pa.Table.from_arrays([array.cast(f.type) for array, f in zip(arrays, POINTS, strict=True)], schema=POINTS)
     storage.write(stored.uri_of(settings.lake, of), stored.encode(FeatureMap(points, facts)))
