@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.pages import put_map
+from benchmarks.pages import enter, put_map
 from imagefeatures.maps import choice
 from imagefeatures.settings import REPOSITORY, Settings
 
@@ -38,15 +38,7 @@ def main(counts: list[int]) -> None:
     sys.path.append(str(REPOSITORY / "tests"))
     with tempfile.TemporaryDirectory(prefix="imagefeatures-bench-") as name:
         folder = Path(name)
-        for part in ("lake", "datasets", "airflow"):
-            (folder / part).mkdir()
-        os.environ |= {
-            "IMAGEFEATURES_LAKE": f"file://{folder}/lake",
-            "IMAGEFEATURES_DATASETS": f"{folder}/datasets",
-            "IMAGEFEATURES_CACHE": f"{folder}/cache",
-            "AIRFLOW_HOME": f"{folder}/airflow",  # read when Airflow is first imported
-        }
-        os.environ.pop("IMAGEFEATURES_CATALOG", None)
+        enter(folder)
         from support.attacks import LoggedIn, served
         from support.browser import CHROMIUM, NO_CHROMIUM, browser
         from support.photos import jpeg

@@ -64,20 +64,25 @@ def main(requests: int = REQUESTS) -> None:
     sys.path.append(str(REPOSITORY / "tests"))
     with tempfile.TemporaryDirectory(prefix="imagefeatures-bench-") as name:
         folder = Path(name)
-        for part in ("lake", "datasets", "photos", "airflow"):
-            (folder / part).mkdir()
-        os.environ |= {
-            "IMAGEFEATURES_LAKE": f"file://{folder}/lake",
-            "IMAGEFEATURES_DATASETS": f"{folder}/datasets",
-            "IMAGEFEATURES_CACHE": f"{folder}/cache",
-            "AIRFLOW_HOME": f"{folder}/airflow",  # read when Airflow is first imported
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-        }
-        os.environ.pop("IMAGEFEATURES_CATALOG", None)
+        enter(folder)
         from support.web import airflow_with_pages
 
         with airflow_with_pages(folder / "airflow") as site:
             measure(site, paths(site, folder), requests)
+
+
+def enter(folder: Path) -> None:
+    """Make a deployment in an empty folder that of this process. Airflow must not have been imported."""
+    for part in ("lake", "datasets", "photos", "airflow"):
+        (folder / part).mkdir()
+    os.environ |= {
+        "IMAGEFEATURES_LAKE": f"file://{folder}/lake",
+        "IMAGEFEATURES_DATASETS": f"{folder}/datasets",
+        "IMAGEFEATURES_CACHE": f"{folder}/cache",
+        "AIRFLOW_HOME": f"{folder}/airflow",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    }
+    os.environ.pop("IMAGEFEATURES_CATALOG", None)
 
 
 def paths(site: Site, folder: Path) -> dict[str, list[str]]:

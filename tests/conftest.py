@@ -211,3 +211,17 @@ def lake_with_model(settings: Settings, prepared_lake: str) -> str:
     models = Path(layout.model_folder(settings.lake, "any").removeprefix("file://")).parent
     shutil.copytree(Path(prepared_lake.removeprefix("file://")) / models.name, models)
     return settings.lake
+
+
+@pytest.fixture(params=["VNNI", "AVX2"])
+def instructions(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both ways in which the compiled filter sums."""
+    from imagefeatures import bicubic
+
+    if bicubic.compiled is None:
+        pytest.skip("it is not compiled here: Pillow resizes")
+    wanted = request.param == "VNNI"
+    if bicubic.compiled.vnni(wanted) != wanted:
+        pytest.skip("this processor has no VNNI")
+    yield
+    bicubic.compiled.vnni(True)

