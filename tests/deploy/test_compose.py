@@ -188,11 +188,12 @@ def test_every_lasting_service_has_a_health_check_and_is_restarted() -> None:
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == once
 
 
-def test_a_heartbeat_may_fail_as_often_as_in_the_local_deployment() -> None:
+@pytest.mark.parametrize("name", ["MIN_HEARTBEAT_INTERVAL", "MAX_FAILED_HEARTBEATS"])
+def test_a_heartbeat_is_sent_and_may_fail_as_often_as_in_the_local_deployment(name: str) -> None:
     from deploy.local.environment import environment
 
-    name = "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"
-    assert SERVICES["airflow-scheduler"]["environment"][name] == environment(Path("any"), 0)[name]
+    variable = f"AIRFLOW__WORKERS__{name}"
+    assert SERVICES["airflow-scheduler"]["environment"][variable] == environment(Path("any"), 0)[variable]
 
 
 def test_the_image_holds_every_folder_that_its_programs_import() -> None:
