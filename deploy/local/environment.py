@@ -39,8 +39,8 @@ def environment(home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__MAX_MAP_LENGTH": "10000",  # partitions of a re-drive
         "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACKS": "False",  # a malformed dataset file is one readable line
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # the wait between two tasks
-        # A task's slot stays taken for up to a heartbeat's interval after its end: with 5 s, the default, the task after
-        # the next waits for it.
+        # A task's slot stays taken for up to a heartbeat's interval after its end: with 5 s, the default, the task
+        # after the next waits for it.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # On a busy machine the API server may not respond for two minutes, which must not kill a Spark step.
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "120",

@@ -34,6 +34,8 @@ SHOWN = [f"2026-11-{day:02}" for day in range(1, 7)]
 LABELS, EACH = 6, 4
 """So many labels have photos, and each of them so many on a day."""
 EMPTY = 3
+FAILING = "2026-11-07"
+"""A day of empty files alone, which the dataset does not have before the last test."""
 PAGE = "/image-features"
 FOLDER = os.environ.get("SCREENSHOTS")
 LAPTOP, PHONE = 1400, 390
@@ -211,31 +213,60 @@ def test_inside_airflow_the_page_has_its_colours_and_opens_logs_in_its_window(ta
 
 def test_no_page_is_wider_than_a_phone_and_none_is_refused_by_its_policy(tab: Tab, api: Api, shots: Path) -> None:
     (run,) = api.get("/api/v2/dags/features_shown/dagRuns")["dag_runs"]
+    (redrive,) = api.get("/api/v2/dags/redrive_shown/dagRuns")["dag_runs"]
     paths = {
         "datasets": "/",
         "dataset": f"/datasets/{DATASET}",
         "partition": f"/datasets/{DATASET}/partitions/{SHOWN[0]}",
-        "dag-run": f"/dags/features_shown/runs/{quote(run['dag_run_id'], safe='')}",
+        "dag-run": run_page("features_shown", run["dag_run_id"]),
+        "redrive": run_page("redrive_shown", redrive["dag_run_id"]),
         "quarantine": "/quarantine",
         "gallery": f"/datasets/{DATASET}/partitions/{SHOWN[0]}/gallery",
         "audit": f"/datasets/{DATASET}/partitions/{SHOWN[1]}/audit",
         "duplicates": f"/datasets/{DATASET}/partitions/{SHOWN[1]}/audit?table=duplicates",
     }
-    for mode in ("light", "dark"):
-        tab.evaluate(f"localStorage.setItem('theme', '{mode}')")
-        for width in (LAPTOP, PHONE):
-            tab.size(width)
-            for name, path in paths.items():
-                tab.open(f"{api.address}{PAGE}{path}")
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
-                assert tab.evaluate(HIDDEN_PIXELS) <= 1, f"{name}, {width}: a part of a table is out of sight"
-                show_all_images(tab)
-                tab.screenshot(shots / f"{name}-{mode}-{width}.png")
-    tab.size(LAPTOP)
-    assert len(list(shots.glob("*-*.png"))) >= 24
+    for name, path in paths.items():
+        look(tab, f"{api.address}{PAGE}{path}", name, shots)
+    assert len(list(shots.glob("*-*.png"))) >= 4 * len(paths)
     assert tab.violations == []
     inline = "Object.assign(document.createElement('script'), {textContent: 'window.__ran = true'})"
     tab.evaluate(f"document.body.append({inline})")
     assert not tab.evaluate("window.__ran")
     until(lambda: tab.evaluate("1") and tab.violations, 30)  # what is refused is seen
     tab.violations.clear()
+
+
+def test_a_run_under_way_and_a_failed_one_fit_a_phone_too(
+    tab: Tab, api: Api, layout: tuple[Path, list[photos.Day]], shots: Path
+) -> None:
+    fill(layout[0] / DATASET, {f"{FAILING}/pear/empty{at}.jpg": b"" for at in range(EMPTY)})
+    conf = {"partition": FAILING, "max_rejected": 0}
+    run = api.post("/api/v2/dags/features_shown/dagRuns", {"logical_date": None, "conf": conf})
+    address = f"{api.address}{PAGE}{run_page('features_shown', run['dag_run_id'])}"
+    tab.open(address)
+    until(lambda: FAILING in text(tab, "h1"), 120)  # it is planned
+    look(tab, address, "run-under-way", shots)
+    assert tab.evaluate(f"{FOLLOWED} !== null"), "the run has ended while it was looked at"
+    until(lambda: tab.evaluate(f"{FOLLOWED} === null"), 120)
+    look(tab, address, "run-failed", shots)
+    assert "Failed: validate" in text(tab)
+    assert text(tab).count("EMPTY_OBJECT") >= 1
+    assert tab.violations == []
+
+
+def run_page(dag: str, run_id: str) -> str:
+    return f"/dags/{dag}/runs/{quote(run_id, safe='')}"
+
+
+def look(tab: Tab, address: str, name: str, shots: Path) -> None:
+    """Open a page in the light and dark, on a laptop and a phone: nothing is out of sight, and a picture is kept."""
+    for mode in ("light", "dark"):
+        tab.evaluate(f"localStorage.setItem('theme', '{mode}')")
+        for width in (LAPTOP, PHONE):
+            tab.size(width)
+            tab.open(address)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+            assert tab.evaluate(HIDDEN_PIXELS) <= 1, f"{name}, {width}: a part of a table is out of sight"
+            show_all_images(tab)
+            tab.screenshot(shots / f"{name}-{mode}-{width}.png")
+    tab.size(LAPTOP)

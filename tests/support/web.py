@@ -174,6 +174,7 @@ def dag_run_is(dag_id: str, run_id: str, state: str, map_index: int = -1, **task
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
+    from airflow.utils.state import TaskInstanceState
     from sqlalchemy import insert, text, update
 
     with create_session() as session:
@@ -181,7 +182,8 @@ def dag_run_is(dag_id: str, run_id: str, state: str, map_index: int = -1, **task
         session.execute(update(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id).values(state=state))
         for task_id, of_task in tasks.items():
             row = {"id": uuid.uuid4(), "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
-            row |= {"try_number": 1, "start_date": START, "end_date": START + dt.timedelta(seconds=30)}
+            tries = 0 if of_task == TaskInstanceState.UPSTREAM_FAILED else 1  # which has a start and an end too
+            row |= {"try_number": tries, "start_date": START, "end_date": START + dt.timedelta(seconds=30)}
             row |= {"state": of_task, "pool": "default_pool", "pool_slots": 1, "executor_config": {}}
             session.execute(insert(TaskInstance).values(**row))
 

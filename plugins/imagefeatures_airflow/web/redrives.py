@@ -148,6 +148,7 @@ def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: st
         instances = session.execute(select(TaskInstance.task_id, TaskInstance.map_index, *columns).where(*of_run)).all()
         run_files = unpublished.from_plan(session, dag_id, run_id, XCOM_RETURN_KEY)
         left_out = unpublished.from_plan(session, dag_id, run_id, LEFT_OUT)
+        paused = unpublished.is_paused(session, dag_id)
     mapped: dict[int, dict[str, Task]] = {}
     for task_id, index, *of_task in instances:
         if task_id.startswith(GROUP):
@@ -157,7 +158,7 @@ def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: st
     if isinstance(run_files, list):
         layouts = _layouts(run_files, settings, names.dataset_redriven_by(dag_id))
     why = {str(key): str(text) for key, text in left_out.items()} if isinstance(left_out, dict) else {}
-    return Redrive(dag_id, run_id, TaskStates(state, single), mapped, layouts, why, reads_logs)
+    return Redrive(dag_id, run_id, TaskStates(state, single, paused), mapped, layouts, why, reads_logs)
 
 
 def _layouts(run_files: Iterable[object], settings: Settings, dataset: str | None) -> dict[int, Layout]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -39,20 +40,34 @@ class Task:
 
     @property
     def seconds(self) -> float | None:
-        """How long its latest try has taken so far; None before it has begun."""
-        return ((self.ended or dt.datetime.now(dt.UTC)) - self.started).total_seconds() if self.started else None
+        """How long its latest try has taken so far; None where none has begun.
+
+        Airflow gives a task that is not reached a start and an end as well.
+        """
+        if not (self.started and self.tries):
+            return None
+        return ((self.ended or dt.datetime.now(dt.UTC)) - self.started).total_seconds()
 
 
 @dataclass(frozen=True)
 class TaskStates:
-    """What Airflow knows of a DAG run. state: None when it does not know the run. tasks: by their names."""
+    """What Airflow knows of a DAG run.
+
+    state: None when it does not know the run. tasks: by their names. paused: whether the DAG is, which then starts none.
+    """
 
     state: str | None
     tasks: Mapping[str, Task] = field(default_factory=dict)
+    paused: bool = False
 
     @property
     def under_way(self) -> bool:
         return self.state in (DagRunState.QUEUED, DagRunState.RUNNING)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the run goes on only after somebody has unpaused the DAG."""
+        return self.under_way and self.paused
 
     @property
     def has_failed(self) -> bool:
@@ -107,7 +122,11 @@ def task_states(session: Session, dag_id: str, run_id: str) -> TaskStates:
     columns = (TaskInstance.state, TaskInstance.start_date, TaskInstance.end_date, TaskInstance.try_number)
     of_run = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
     found = session.execute(select(TaskInstance.task_id, *columns).where(*of_run))
-    return TaskStates(state, {name: Task(*of_task) for name, *of_task in found})
+    return TaskStates(state, {name: Task(*of_task) for name, *of_task in found}, is_paused(session, dag_id))
+
+
+def is_paused(session: Session, dag_id: str) -> bool:
+    return bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id)))
 
 
 def from_plan(session: Session, dag_id: str, run_id: str, key: str) -> Any:
@@ -118,7 +137,12 @@ def from_plan(session: Session, dag_id: str, run_id: str, key: str) -> Any:
 
 
 def step_views(tasks: TaskStates, look: Look | None) -> list[StepView]:
-    """All tasks of a run, in order; those that the DAG has besides come last."""
-    statuses = {status.step: status for status in look.steps} if look else {}
+    """All tasks of a run, in order; those that the DAG has besides come last.
+
+    A step that is not reached has no status, though its shards are known.
+    """
+    failed = {name for name, task in tasks.tasks.items() if task.state == TaskInstanceState.UPSTREAM_FAILED}
+    known = look.steps if look else []
+    statuses = {status.step: status for status in known if status.done or status.step not in failed}
     ordered = [*TASKS, *(name for name in tasks.tasks if name not in TASKS)]
     return [StepView(name, tasks.tasks.get(name, Task(None)), statuses.get(name), tasks) for name in ordered]

@@ -53,6 +53,22 @@ def test_a_press_starts_the_dag_and_leads_to_its_run(site: Site) -> None:
     assert presser.get(answer.headers["location"], Cookie=f"_token={presser.login}").status_code == 200
 
 
+@pytest.mark.parametrize("dag_id", ["features_photos", "redrive_photos"])
+def test_the_page_of_a_run_says_that_its_dag_is_paused(site: Site, dag_id: str) -> None:
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    presser = user(site, "user")
+    started = press(presser, dag_id).headers["location"]
+    for paused in (False, True):  # as Airflow makes a new DAG, at the end
+        with create_session() as session:
+            session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(is_paused=paused))
+        for address in (started, f"{started}/progress"):
+            said = presser.get(address, Cookie=f"_token={presser.login}").text
+            assert (f"The DAG {dag_id} is paused: no further task of this run starts" in said) is paused
+
+
 def test_a_redrive_takes_what_the_page_shows(site: Site, tmp_path: Path) -> None:
     of = {"reason": "UNSUPPORTED_FORMAT"}
     uris = [f"file://{tmp_path}/files/{number}.jpg" for number in range(4)]

@@ -46,7 +46,8 @@ def test_a_failed_run_shows_its_own_counts_and_why_it_stopped_beside_what_anothe
     with pytest.raises(TooManyRejected) as stopped:
         local.run_steps(run, THIS_PROCESS)
     stops.keep(run.layout, Stop(VALIDATE, "TooManyRejected", f"{stopped.value} <b>"))
-    dag_run_is(DAG, f"manual__{request.node.name}", DagRunState.FAILED, validate=TaskInstanceState.FAILED)
+    ended = {"validate": TaskInstanceState.FAILED, "featurize": TaskInstanceState.UPSTREAM_FAILED}
+    dag_run_is(DAG, f"manual__{request.node.name}", DagRunState.FAILED, **ended)
     page = site.page(path(request))
     said = page.text
     assert f"This DAG run failed, and has published nothing of partition {PARTITION}. Failed: validate" in said
@@ -61,6 +62,7 @@ def test_a_failed_run_shows_its_own_counts_and_why_it_stopped_beside_what_anothe
     assert states[VALIDATE] == ["failed", "2 of 2"]
     assert states["resize"] == ["not finished", "0 of 1"]
     assert states["featurize"] == ["not reached", "–"]
+    assert next(row for row in steps if row[0] == "featurize")[-2] == "–"  # Takes
     assert [row[:3] for row in slowest[1:]] in (
         [["0", INGEST, "3"], ["0", VALIDATE, "2"]],
         [["0", VALIDATE, "2"], ["0", INGEST, "3"]],
