@@ -53,7 +53,7 @@ class Task:
 class TaskStates:
     """What Airflow knows of a DAG run.
 
-    state: None when it does not know the run. tasks: by their names. paused: whether the DAG is, which then starts none.
+    state: None when it does not know the run. tasks: by their names. paused: whether the DAG is; it starts none then.
     """
 
     state: str | None
