@@ -33,7 +33,7 @@ from imagefeatures.maps.compute import NEIGHBOURS, POINTS, SHOWN, FeatureMap
 from imagefeatures.plan import load_run, plan_run
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import REPOSITORY, Settings
-from imagefeatures.steps import ingest
+from imagefeatures.steps import STEPS, ingest
 
 if TYPE_CHECKING:
     from support.web import Site
@@ -94,8 +94,10 @@ def paths(site: Site, folder: Path) -> dict[str, list[str]]:
     days = large_lake(settings, folder / "photos")
     said = f"{len(days)} partitions, {ROWS * len(days):,} registered rows: made in {time.perf_counter() - began:.0f} s"
     print(f"{said}; load {os.getloadavg()[0]:.1f}", flush=True)
-    put_map(settings, choice.published(settings, DATASET, days[-SHOWN // ROWS :]))
+    on_a_map = choice.published(settings, DATASET, days[-SHOWN // ROWS :])
+    put_map(settings, on_a_map)
     run_under_way(settings, folder / "photos")
+    redrive(settings, days)
     whole = f"/datasets/{DATASET}"
     one = f"{whole}/partitions/{days[-1]}"
     on_map = "&".join(f"partition={quote(day)}" for day in days[-SHOWN // ROWS :])
@@ -117,8 +119,13 @@ def paths(site: Site, folder: Path) -> dict[str, list[str]]:
         "quarantine, one partition": f"/quarantine?dataset={DATASET}&partition={days[-1]}",
         "gallery": f"{one}/gallery",
         "gallery by distance": f"{one}/gallery?sort=farthest",
-        "labels and duplicates": f"{one}/audit",
+        "labels in doubt": f"{one}/audit",
+        "duplicates": f"{one}/audit?table=duplicates",
+        "audit of all partitions": f"{whole}/audit",
+        "re-drive of all partitions": f"/dags/redrive_{DATASET}/runs/{DAG_RUN}",
         "map of 100,000": f"{whole}/map?{on_map}",
+        "its points": f"{whole}/maps/{on_a_map.digest}/points",
+        "a photo of it": f"{whole}/maps/{on_a_map.digest}/photos/77777",
         "map of all partitions": f"{whole}/map?every=true",
     }
     return {page: [PAGE + path] for page, path in pages.items()} | {"thumbnail": thumbnails}
@@ -186,6 +193,19 @@ def run_under_way(settings: Settings, folder: Path) -> None:
     published = f"{settings.lake}/staging/{DATASET}/{row['partition_key']}/{row['run_id']}/run.json"
     return_from_plan(f"features_{DATASET}", "manual__published", published)
     dag_run_is(f"features_{DATASET}", "manual__published", "success", ingest="success")
+
+
+def redrive(settings: Settings, days: list[str]) -> None:
+    """A DAG run that has taken the quarantined objects of all partitions again."""
+    from support.large_lake import DATASET
+    from support.web import dag_run_is, return_from_plan
+
+    dag = f"redrive_{DATASET}"
+    runs = [f"{settings.lake}/staging/{DATASET}/{day}/redriven/run.json" for day in days]
+    return_from_plan(dag, DAG_RUN, runs)
+    dag_run_is(dag, DAG_RUN, "success", plan="success", left_out="success")
+    for index in range(len(days)):
+        dag_run_is(dag, DAG_RUN, "success", index, **dict.fromkeys((f"partition.{step}" for step in STEPS), "success"))
 
 
 def measure(site: Site, addresses: dict[str, list[str]], requests: int) -> None:

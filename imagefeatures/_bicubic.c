@@ -7,6 +7,7 @@
 
 #include "_filter.h"
 #include "_jpeg.h"
+#include "_png.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,27 @@ static PyObject *stream(PyObject *module, PyObject *arguments)
     return fits ? PyBool_FromLong(done) : NULL;
 }
 
+static PyObject *unfilter(PyObject *module, PyObject *arguments)
+{
+    Py_buffer in, out;
+    int height, width, channels, done = 0;
+    if (!PyArg_ParseTuple(arguments, "y*(iii)w*", &in, &height, &width, &channels, &out))
+        return NULL;
+    int fits = height > 0 && width > 0 && (channels == 3 || channels == 4) &&
+               width <= INT_MAX / 4 && in.len / height == (Py_ssize_t)width * channels + 1 && in.len % height == 0 &&
+               out.len / height == (Py_ssize_t)width * CHANNELS && out.len % height == 0;
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "buffers do not have the sizes that the shape says");
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        done = unfilter_png(out.buf, in.buf, height, width, channels);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&in);
+    PyBuffer_Release(&out);
+    return fits ? PyBool_FromLong(done) : NULL;
+}
+
 static PyObject *vnni(PyObject *module, PyObject *use)
 {
     int used = PyObject_IsTrue(use);
@@ -153,6 +175,9 @@ static PyMethodDef methods[] = {
     {"stream", stream, METH_VARARGS,
      "stream(jpeg, (height, width, components), orientation, out, size): decode and resize, upright, to three bytes a "
      "pixel. Returns False where that is for Pillow to do, or to refuse: the file is unusual or faulty."},
+    {"unfilter", unfilter, METH_VARARGS,
+     "unfilter(rows, (height, width, channels), out): rows of a PNG as they are inflated to pixels of four bytes. "
+     "Returns False where a row has a filter that there is not."},
     {"vnni", vnni, METH_O,
      "vnni(use): use VNNI, or AVX2 alone. Returns whether it is used: the processor may have none. At first it is."},
     {NULL, NULL, 0, NULL}};

@@ -1,6 +1,7 @@
 """Bicubic resizing with Pillow's pixels: by compiled code where it is installed and proven, else by Pillow.
 
-The compiled code is `imagefeatures/_bicubic.c`, `_filter.c` and `_jpeg.c`; `imagefeatures.streamed` uses it as well.
+The compiled code is `imagefeatures/_bicubic.c`, `_filter.c` and `_filter_vnni.c`. Beside it is what
+`imagefeatures.streamed` and `imagefeatures.inflated` use: `_jpeg.c` and `_png.c`.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ import numpy as np
 
 from imagefeatures import (
     images,
+    inflated,
     sandbox,
     streamed,
     transforms,  # noqa: F401 - declared chains call it, and a process that is locked in can import nothing
@@ -144,6 +145,7 @@ def _work_through(work: Work, job: Job, batch: Batch) -> bytes:
     if job.preprocessing is not None:
         streamed.prove(job.preprocessing)
         webp.prove()
+        inflated.prove()
     for index in range(job.first, job.count):
         records["state"][index] = AT_WORK
         try:

@@ -38,7 +38,7 @@ from PIL import (
     _imaging,
 )
 
-from imagefeatures import formats, libtiff, streamed, webp
+from imagefeatures import formats, inflated, libtiff, streamed, webp
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png, tiff
 from imagefeatures.formats.limits import check_pixels
@@ -69,6 +69,9 @@ PILLOW_NAME = {name: (name,) for name in FORMATS}
 
 PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 """The modules of these plugins, before `ImagePlugin`."""
+
+DIRECTLY = {"PNG": inflated, "WEBP": webp}
+"""Modules whose `decoded` decodes some pictures of a format faster than Pillow, with Pillow's pixels."""
 
 LATER_PLUGINS = {"HEIC": "imagefeatures.heic", "AVIF": "PIL.AvifImagePlugin", "JPEG2000": "PIL.Jpeg2KImagePlugin"}
 """Format: the module of the plugin that Pillow does not import by itself. Their decoders are large libraries."""
@@ -136,17 +139,23 @@ def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: PixelRule) -
         mode = image.mode
         pixels = streamed.pixels(data, image, _orientation(image), preprocessing) if kind == "JPEG" else None
         if pixels is None:
-            picture = webp.decoded(data, image) if kind == "WEBP" else None
-            if kind == "PNG":
-                _load_png(image, data)
+            picture = DIRECTLY[kind].decoded(data, image) if kind in DIRECTLY else None
             if picture is None:
-                libtiff.load(image) if kind == "TIFF" else image.load()
+                _load(image, kind, data)
                 _check_palette(image, formats.palette_colours(kind, data))
             pixels = preprocessing(picture or image)
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
         return Decoded(pixels, width, height, mode)
+
+
+def _load(image: Image.Image, kind: str, data: bytes) -> None:
+    """Let Pillow decode."""
+    if kind == "PNG":
+        _load_png(image, data)
+    libtiff.load(image) if kind == "TIFF" else image.load()
+    _check_palette(image, formats.palette_colours(kind, data))
 
 
 def configure_pillow() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import bicubic, decode_child, images, isolation, streamed, webp
+from imagefeatures import bicubic, decode_child, images, inflated, isolation, streamed, webp
 from imagefeatures.batches import AT_WORK, DONE, Batch, InMemory, SharedBuffer
 from imagefeatures.decode_child import Job
 from imagefeatures.limits import Limits
@@ -33,7 +34,7 @@ def test_squares_of_few_pixels_are_pillows(side: int) -> None:
 
 @pytest.mark.parametrize("rule", [chain(37), Chains((chain(37), chain(39)))])
 def test_the_proof_comes_before_the_first_image(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for proof in (bicubic.compiled_is_pillows, streamed._is_pillows, webp._is_pillows):
+    for proof in (bicubic.compiled_is_pillows, streamed._is_pillows, webp._is_pillows, inflated._is_pillows):
         proof.cache_clear()
     data = jpeg(1)
     size = int(np.prod(rule.shape))
@@ -42,24 +43,31 @@ def test_the_proof_comes_before_the_first_image(rule: Any, monkeypatch: pytest.M
     sources = InMemory([data])
     sources.read_into(memoryview(buffer.sources))
     batch.hand_out(0, sources.bounds)
-    states, of_webp = [], []
-    real, real_webp = bicubic.by_compiled, webp._decoded
+    states: list[int] = []
+    of_modules: dict[ModuleType, list[int]] = {webp: [], inflated: []}
+    real = bicubic.by_compiled
 
     def by_compiled(image: Image.Image, side: int) -> np.ndarray:
         states.append(int(batch.written["state"][0]))
         return real(image, side)
 
-    def decoded(data: bytes, image: Image.Image) -> Image.Image | None:
-        of_webp.append(int(batch.written["state"][0]))
-        return real_webp(data, image)
+    def noting(module: ModuleType) -> Any:
+        real = module._decoded
+
+        def decoded(data: bytes, image: Image.Image) -> Image.Image | None:
+            of_modules[module].append(int(batch.written["state"][0]))
+            return real(data, image)  # type: ignore[no-any-return]
+
+        return decoded
 
     monkeypatch.setattr(bicubic, "by_compiled", by_compiled)
-    monkeypatch.setattr(webp, "_decoded", decoded)
+    for module in of_modules:
+        monkeypatch.setattr(module, "_decoded", noting(module))
     job = Job(Limits(), rule, buffer.sizes, 1, rule.shape, rule.dtype, 0)
     assert decode_child._work_through(images.decode, job, batch) == decode_child.FINISHED
     assert batch.written["state"][0] == DONE
     proofs = 2 * len(getattr(rule, "chains", (rule,)))  # two pictures for each side
     assert states[:proofs] == [0] * proofs
     assert set(states[proofs:]) <= {AT_WORK}
-    assert of_webp == [0] * 4  # two pictures, whole and cut
+    assert of_modules == {webp: [0] * 4, inflated: [0] * 4}  # two pictures each, whole and cut
     buffer.close()

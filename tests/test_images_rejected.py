@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from imagefeatures import images, streamed
+from imagefeatures import images, inflated, streamed
 from imagefeatures.errors import Rejected
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
@@ -82,6 +82,7 @@ def test_inspecting_decodes_no_pixel(kind: str, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", decoded)
     monkeypatch.setattr(streamed, "_stream", decoded)
+    monkeypatch.setattr(inflated, "decoded", decoded)
     assert inspect(data, LIMITS).width == 30
     assert why(decode, data)[1].endswith("decoded")
 
@@ -180,7 +181,7 @@ LISTENER = """
 import json, pathlib, subprocess, sys
 from imagefeatures.limits import Limits
 from imagefeatures.errors import Rejected
-from imagefeatures import images, streamed
+from imagefeatures import images, inflated, streamed
 from imagefeatures.preprocessing import Preprocessing
 images.configure_pillow()
 started = []

@@ -145,6 +145,22 @@ def check_rows(data: bytes) -> None:
     )
 
 
+def plain_stream(data: bytes, channels: int) -> bytes | None:
+    """The compressed rows of a picture of 8 bits in so many channels; None where more than they say what it shows.
+
+    That is: it is interlaced, animated, or a colour of it is transparent; or chunks come behind its pixels.
+    """
+    plain, pieces = struct.pack(">BBBBB", 8, {3: 2, 4: 6}[channels], 0, 0, 0), list[memoryview]()
+    for start, kind, content in _chunks(data):
+        if kind == b"IDAT":
+            pieces.append(content)
+        elif kind == b"IEND" and pieces:
+            return b"".join(pieces)
+        elif pieces or kind == b"tRNS" or kind in _ANIMATION or (start == _FIRST and content[8:] != plain):
+            return None
+    return None
+
+
 def _chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
     """(first byte's position, kind, content) of each complete chunk."""
     view, position = memoryview(data), _FIRST

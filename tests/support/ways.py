@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imagefeatures import images, isolation, streamed, webp
+from imagefeatures import images, inflated, isolation, streamed, webp
 from imagefeatures.isolation import Isolated
 from imagefeatures.limits import FORMATS, Limits
 from imagefeatures.preprocessing import PixelRule
@@ -32,7 +32,8 @@ FILES = 100
 def by_pillow(data: bytes, limits: Limits, preprocessing: PixelRule) -> images.Decoded:
     """images.decode without the ways of our own, in a process that decodes in no other way."""
     streamed.pixels = lambda *_: None  # type: ignore[assignment]
-    webp.decoded = lambda *_: None  # type: ignore[assignment]
+    for module in (inflated, webp):
+        module.decoded = lambda *_: None
     return images.decode(data, limits, preprocessing)
 
 

@@ -4,6 +4,7 @@
     access       who may see what
     datasets     every dataset; one dataset; one partition
     run          the partition that a DAG run fills
+    notes        what its page says first
     redrives     a DAG run that is a re-drive: its tasks and partitions
     parameters   with which a DAG run was started
     unpublished  a DAG run that is under way or has failed: its tasks and steps

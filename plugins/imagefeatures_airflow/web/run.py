@@ -26,11 +26,12 @@ from imagefeatures.remedies import REMEDIES
 from imagefeatures.settings import Settings
 from imagefeatures.stops import STOPPED, Stop
 from imagefeatures_airflow.web import access, downloads, parameters, redrives, rendering, unpublished
-from imagefeatures_airflow.web.datasets import current_settings, history, visible_dataset
+from imagefeatures_airflow.web.datasets import DatasetView, current_settings, history, visible_dataset
 from imagefeatures_airflow.web.looks import Look, look, of_row
+from imagefeatures_airflow.web.notes import note
 from imagefeatures_airflow.web.parameters import Given
 from imagefeatures_airflow.web.partitions import NotShown
-from imagefeatures_airflow.web.published import Row, published
+from imagefeatures_airflow.web.published import FRESH_SECONDS, Published, published
 from imagefeatures_airflow.web.threads import in_thread
 from imagefeatures_airflow.web.unpublished import TaskStates
 
@@ -60,7 +61,7 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
     redriven = names.dataset_redriven_by(dag_id)
     classified = names.dataset_classified_by(dag_id)
     name = redriven or classified or names.dataset_of(dag_id)
-    dataset = await in_thread(lambda: visible_dataset(user, settings, runs, name)) if name else None
+    dataset = await in_thread(lambda: dataset_of_run(user, settings, runs, dag_id, run_id)) if name else None
     if not dataset:
         text = f"{dag_id} fills no dataset. The DAGs that do are named {names.dag_id('<dataset>')}."
         return rendering.message(request, "Not an image features DAG", text)
@@ -80,6 +81,7 @@ async def dag_run(request: Request, user: access.User, dag_id: str, run_id: str)
 
     def show() -> HTMLResponse:
         facts: dict[str, Any] = {"dataset": dataset, "row": row, "note": note(found.layout, row, found.tasks)}
+        facts["again"] = again_in(found.tasks, published=own_row is not None)
         facts |= {"rejected": rendering.path("dags", dag_id, "runs", run_id) if found.layout else None, "given": given}
         if own_row:
             views = unpublished.step_views(found.tasks, None)
@@ -127,8 +129,7 @@ async def rejected_by_run(request: Request, user: access.User, dag_id: str, run_
     def find() -> Rejections | None:
         from imagefeatures import rejections
 
-        name = names.dataset_of(dag_id)
-        dataset = visible_dataset(user, settings, runs, name) if name else None
+        dataset = dataset_of_run(user, settings, runs, dag_id, run_id) if names.dataset_of(dag_id) else None
         if not dataset:
             return None
         with create_session(scoped=False) as session:
@@ -196,6 +197,29 @@ def known_to_airflow(user: BaseUser, settings: Settings, dag_id: str, run_id: st
     return Found(dag_id, run_id, layout, tasks, stop, may_read_logs)
 
 
+def dataset_of_run(user: BaseUser, settings: Settings, runs: Published, dag_id: str, run_id: str) -> DatasetView | None:
+    """The dataset that a DAG works for; None where there is none that the user may see. Blocks.
+
+    Where its file is gone or malformed, and nothing of it is published, its runs are still there.
+    """
+    name = names.dataset_redriven_by(dag_id) or names.dataset_classified_by(dag_id) or names.dataset_of(dag_id) or ""
+    if (view := visible_dataset(user, settings, runs, name)) or not access.readable(user, {name}):
+        return view
+    with create_session(scoped=False) as session:
+        is_there = unpublished.task_states(session, dag_id, run_id).state is not None
+    return DatasetView(name, None, [], runs.withdrawn.get(name, set())) if is_there else None
+
+
+def again_in(tasks: TaskStates, *, published: bool) -> float | None:
+    """After how many seconds the page of a run asks for itself again; None where nothing of it changes any more.
+
+    published: whether the page shows what the run has published. The rows of the catalog may be older than its end.
+    """
+    if published:
+        return unpublished.SECONDS_BETWEEN_VIEWS if tasks.under_way else None
+    return FRESH_SECONDS if not tasks.under_way and tasks.published_within(FRESH_SECONDS) else None
+
+
 def parameters_of(user: BaseUser, dag_id: str, run_id: str) -> Given | None:
     """The parameters of a DAG run; None where Airflow does not know it, or the user may not see it. Blocks."""
     if not access.may_see_runs(user, dag_id):
@@ -206,7 +230,7 @@ def parameters_of(user: BaseUser, dag_id: str, run_id: str) -> Given | None:
 
 def progress_facts(found: Found, seen: Look | None) -> dict[str, Any]:
     """What the template of the part that changes needs."""
-    stop = None if found.tasks.has_succeeded else found.stop or (seen.stop if seen else None)
+    stop = found.stop or (seen.stop if seen and seen.stop and found.tasks.stopped(seen.stop.step) else None)
     return {
         "found": found,
         "look": seen,
@@ -242,27 +266,3 @@ def stopped_plan(session: Session, dag_id: str, run_id: str) -> Stop | None:
     """What stopped the task `plan` of this DAG run; None when nothing has, or it left no word."""
     kept = unpublished.from_plan(session, dag_id, run_id, STOPPED)
     return Stop.of_mapping(kept) if isinstance(kept, dict) else None
-
-
-def note(run: Layout | None, row: Row | None, tasks: TaskStates) -> str:
-    """How a DAG run relates to what is published of its partition.
-
-    run: what the DAG run planned, None before that. row: the partition's row of features.runs, None without one.
-    """
-    failed = f"Failed: {', '.join(tasks.failed)}; that task's log says more." if tasks.failed else ""
-    if not run:
-        waits = "This DAG run has no partition yet."
-        return failed or (
-            waits if tasks.under_way else f"{waits} If its task plan has failed, that task's log says why."
-        )
-    if row and row["run_id"] == run.run_id:
-        published = "This DAG run published this partition."
-        return f"{published} {failed or 'It has failed since.'}" if tasks.has_failed else published
-    if tasks.has_failed:
-        return f"This DAG run failed, and has published nothing of partition {run.partition}. {failed}".rstrip()
-    if not row:
-        return f"This DAG run fills partition {run.partition}, which is not published yet."
-    if tasks.under_way:
-        again = f"This DAG run fills partition {run.partition} again"
-        return f"{again}; until it is published the partition holds what another run has published."
-    return f"The partition holds what another run has published; this DAG run's own is {run.run_id}."

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from imagefeatures.progress import StepStatus, duration
-from imagefeatures.steps import PLAN, STEPS
+from imagefeatures.steps import PLAN, REGISTER, STEPS
 from imagefeatures_airflow.web.looks import Look
 
 SECONDS_BETWEEN_VIEWS = 10
@@ -82,6 +82,24 @@ class TaskStates:
         """Its failed tasks."""
         return sorted(name for name, task in self.tasks.items() if task.state == TaskInstanceState.FAILED)
 
+    def succeeded(self, name: str) -> bool:
+        return self._state_of(name) == TaskInstanceState.SUCCESS
+
+    def skipped(self, name: str) -> bool:
+        return self._state_of(name) == TaskInstanceState.SKIPPED
+
+    def stopped(self, name: str) -> bool:
+        """Whether an error of this task is what stops it now: a later try may have passed, or be under way."""
+        return self._state_of(name) in (TaskInstanceState.FAILED, TaskInstanceState.UP_FOR_RETRY)
+
+    def published_within(self, seconds: float) -> bool:
+        """Whether the task register has ended well, not longer ago than that."""
+        ended = self.tasks[REGISTER].ended if self.succeeded(REGISTER) else None
+        return ended is not None and (dt.datetime.now(dt.UTC) - ended).total_seconds() < seconds
+
+    def _state_of(self, name: str) -> str | None:
+        return self.tasks[name].state if name in self.tasks else None
+
 
 @dataclass(frozen=True)
 class StepView:
@@ -91,6 +109,10 @@ class StepView:
     task: Task
     status: StepStatus | None
     of_run: TaskStates
+
+    @property
+    def waits(self) -> bool:
+        return self.state.startswith("waits")
 
     @property
     def state(self) -> str:
@@ -111,6 +133,8 @@ class StepView:
             return "not finished" if begun else "not reached"
         if self.status and self.status.no_model:
             return "waits for the model"
+        if own in (None, TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED):  # its shards may be known already
+            return "waits"
         if self.status and self.status.seconds_left is not None:
             return f"{duration(self.status.seconds_left)} left"
         return "under way" if begun else "waits"

@@ -21,7 +21,7 @@ def test_the_page_of_a_dag_run_finds_the_partition_that_was_planned(site: Site, 
         "other": "2026-11-02 The partition holds what another run has published; this DAG run's own is other-run.",
         "running": "fruit 2026-11-05 This DAG run fills partition 2026-11-05, which is not published yet.",
         "foreign": "fruit This DAG run has no partition yet. Listed",
-        "new": "fruit This DAG run has no partition yet. If its task plan has failed, that task's log says why.",
+        "new": "fruit Airflow knows no run of this name.",
     }
     for dag_run, note in said.items():
         assert note in site.page(f"/dags/features_fruit/runs/manual__{dag_run}%2B00:00").text

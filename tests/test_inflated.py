@@ -1,0 +1,218 @@
+"""PNGs whose rows compiled code makes have Pillow's pixels, and what is rejected has Pillow's reason."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagefeatures import images, inflated
+from imagefeatures.errors import Rejected
+from imagefeatures.limits import Limits
+from support.photos import encoded, jpeg, picture, turned
+from support.shared import PREPROCESSING
+
+LIMITS = Limits()
+PHOTO = Image.open(io.BytesIO(jpeg(3, 333, 251)))
+FILTERS = {"none": 0, "sub": 1, "up": 2, "average": 3, "Paeth": 4}
+
+pytestmark = pytest.mark.skipif(not inflated._is_pillows(), reason="the compiled code is not installed here")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """From now on: of each file that the compiled code may take, whether it has made the picture."""
+    answers: list[bool] = []
+    real = inflated._decoded
+
+    def noted(data: bytes, image: Image.Image) -> Image.Image | None:
+        found = real(data, image)
+        answers.append(found is not None)
+        return found
+
+    monkeypatch.setattr(inflated, "_decoded", noted)
+    return answers
+
+
+def outcome(data: bytes) -> object:
+    """What becomes of a file: size, mode and pixels, or the reason and its detail."""
+    try:
+        found = images.decode(data, LIMITS, PREPROCESSING)
+    except Rejected as why:
+        return why.reason, why.detail
+    return found.width, found.height, found.mode, found.pixels.tobytes()
+
+
+def by_pillow(data: bytes) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inflated, "decoded", lambda *_: None)
+        return outcome(data)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content), kind) + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(rows: np.ndarray, width: int, channels: int, *, pieces: int = 1, stream: bytes | None = None) -> bytes:
+    """A file of these rows, uint8 [height, 1 + width * channels], whose pixels are cut into so many chunks."""
+    header = struct.pack(">IIBBBBB", width, len(rows), 8, {3: 2, 4: 6}[channels], 0, 0, 0)
+    stream = zlib.compress(rows.tobytes()) if stream is None else stream
+    cuts = [len(stream) * at // pieces for at in range(pieces + 1)]
+    data = b"".join(chunk(b"IDAT", stream[a:b]) for a, b in pairwise(cuts))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+
+
+def noise(seed: int, height: int, width: int, channels: int, kinds: list[int]) -> np.ndarray:
+    chance = np.random.default_rng(seed)
+    rows = chance.integers(0, 256, (height, 1 + width * channels), np.uint8)
+    rows[:, 0] = chance.choice(kinds, height)
+    return rows
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("kind", FILTERS.values(), ids=FILTERS)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (2, 1), (300, 1), (31, 17), (3, 1000)])
+def test_any_filter_has_pillows_pixels(kind: int, channels: int, height: int, width: int, asked: list[bool]) -> None:
+    data = png(noise(kind, height, width, channels, [kind]), width, channels, pieces=3)
+    assert outcome(data) == by_pillow(data)
+    assert asked == [True]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_has(mode: str, orientation: int, asked: list[bool]) -> None:
+    data = encoded(PHOTO.convert(mode), "PNG", exif=turned(orientation), icc_profile=b"no profile")
+    assert outcome(data) == by_pillow(data)
+    assert asked == [True]
+
+
+def _left_to_pillow() -> dict[str, bytes]:
+    colours = Image.fromarray(picture(40, 30))
+    frames = [Image.fromarray(picture(40, 30, seed)) for seed in range(3)]
+    rows = noise(0, 30, 40, 3, [0, 1, 2, 3, 4])
+    whole, stream = png(rows, 40, 3), zlib.compress(rows.tobytes())
+    unknown = rows.copy()
+    unknown[7, 0] = 5
+    sixteen = np.random.default_rng(0).integers(0, 256, (30, 1 + 40 * 6), np.uint8) * np.array(
+        [0] + [1] * 240, np.uint8
+    )
+    wide = png(sixteen, 80, 3)
+    header = struct.pack(">IIBBBBB", 40, 30, 16, 2, 0, 0, 0)
+    return {
+        "a transparent colour": encoded(colours, "PNG", transparency=(1, 2, 3)),
+        "an animation": encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]),
+        "a chunk behind the pixels": whole[:-12] + chunk(b"tEXt", b"behind\0the pixels") + whole[-12:],
+        "a palette": encoded(colours.convert("P"), "PNG"),
+        "grey": encoded(colours.convert("L"), "PNG"),
+        "sixteen bits": wide[:8] + chunk(b"IHDR", header) + wide[33:],
+        "a cut file": whole[: len(whole) // 2],
+        "rows that are missing": png(rows, 40, 3, stream=zlib.compress(rows[:-1].tobytes())),
+        "rows too many": png(rows, 40, 3, stream=zlib.compress(rows.tobytes() + bytes(121))),
+        "a wrong checksum of the stream": png(rows, 40, 3, stream=stream[:-1] + bytes([stream[-1] ^ 1])),
+        "bytes behind the stream": png(rows, 40, 3, stream=stream + b"more"),
+        "an unknown filter": png(unknown, 40, 3),
+    }
+
+
+LEFT = _left_to_pillow()
+
+
+@pytest.mark.parametrize("data", LEFT.values(), ids=LEFT)
+def test_what_is_not_a_whole_plain_picture_is_left_to_pillow(data: bytes, asked: list[bool]) -> None:
+    assert outcome(data) == by_pillow(data)
+    assert True not in asked
+
+
+def test_an_interlaced_picture_is_left_to_pillow(asked: list[bool]) -> None:
+    data = bytearray(png(noise(0, 8, 8, 3, [0]), 8, 3))
+    data[28] = 1
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    assert outcome(bytes(data)) == by_pillow(bytes(data))
+    assert asked == [False]
+
+
+def test_a_large_picture_is_left_to_pillow(asked: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = png(noise(0, 30, 40, 3, [4]), 40, 3)
+    for most, taken in ((30 * 121, True), (30 * 121 - 1, False)):
+        monkeypatch.setattr(inflated, "MOST_BYTES", most)
+        assert outcome(data) == by_pillow(data)
+        assert asked.pop() is taken
+
+
+def test_a_bomb_is_not_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of a thousand times the picture gives one byte more than the picture, and then it is Pillow's."""
+    data = png(noise(0, 2, 2, 3, [0]), 2, 3, stream=zlib.compress(bytes(2_000_000)))
+    seen: list[int] = []
+
+    class Watched:
+        def __init__(self) -> None:
+            self._real = real()
+
+        def decompress(self, stream: bytes, most: int) -> bytes:
+            found = self._real.decompress(stream, most)
+            seen.append(len(found))
+            return found
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
+
+    real = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    assert inflated.decoded(data, Image.open(io.BytesIO(data))) is None
+    assert seen == [2 * 7 + 1]
+
+
+def compare(count: int, seed: int = 4) -> set[bool]:
+    """Compare so many mutated files. Returns whether some passed, and whether some were rejected."""
+    chance, kinds = random.Random(seed), list(FILTERS.values())
+    files = [png(noise(n, 36, 48, 3 + n % 2, kinds), 48, 3 + n % 2, pieces=1 + n) for n in range(4)]
+    files += [encoded(Image.fromarray(picture(48, 36)), "PNG"), encoded(PHOTO.convert("RGBA").resize((40, 30)), "PNG")]
+    met = set()
+    for _ in range(count):
+        data = bytearray(chance.choice(files))
+        kind = chance.randrange(3)
+        if kind == 0:
+            data = data[: chance.randrange(len(data))]
+        for _ in range(kind and chance.choice([1, 1, 4, 40])):
+            data[chance.randrange(len(data) if kind == 1 else 60)] = chance.randrange(256)
+        found = outcome(bytes(data))
+        assert found == by_pillow(bytes(data)), bytes(data).hex()
+        met.add(len(found) == 4)  # type: ignore[arg-type]
+    return met
+
+
+def test_cut_and_mutated_files_have_the_same_pixels_or_the_same_reason(asked: list[bool]) -> None:
+    assert compare(400) == {True, False}
+    assert {True, False} == set(asked)
+
+
+@pytest.mark.long
+def test_thousands_of_them_have() -> None:
+    assert compare(20_000) == {True, False}
+
+
+@pytest.mark.parametrize("wrong", ["pixels", "cut files", "no compiled code"])
+def test_code_that_decodes_otherwise_is_not_used(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = inflated._decoded
+
+    def other(data: bytes, image: Image.Image) -> Image.Image | None:
+        if wrong == "cut files":
+            return real(data, image) or Image.new("RGB", image.size)
+        found = real(data, image)
+        return found and found.point(lambda value: value ^ 1)
+
+    if wrong == "no compiled code":
+        monkeypatch.setattr(inflated, "compiled", None)
+    else:
+        monkeypatch.setattr(inflated, "_decoded", other)
+    inflated._is_pillows.cache_clear()
+    assert not inflated._is_pillows()
+    data = encoded(PHOTO, "PNG")
+    assert inflated.decoded(data, Image.open(io.BytesIO(data))) is None
+    inflated._is_pillows.cache_clear()
