@@ -217,6 +217,18 @@ def test_the_calendar_has_a_place_for_each_day_of_a_month(site: Site) -> None:
     assert [month for month, _ in timeline(years, None, {}, NOW).months][::23] == ["2023-04", "2021-05"]
 
 
+def test_the_calendar_says_that_it_shows_the_newest_months(site: Site, settings: Settings) -> None:
+    said = "Partitions by day the newest 24 months; the numbers below are of all"
+    days = [f"{2020 + at // 12}-{at % 12 + 1:02}-01" for at in range(25)]
+    publish(settings, *(runs_row("olives", day, {}) for day in days[1:]))
+    assert said not in site.page("/datasets/olives").text
+    publish(settings, runs_row("olives", days[0], {}))
+    page = site.page("/datasets/olives")
+    assert said in page.text
+    assert "25 whole" in page.text
+    assert page.html.count('<li class="registered') == 24
+
+
 def test_a_partition_that_a_dag_run_fills_is_under_way_and_leads_to_its_page(site: Site, settings: Settings) -> None:
     dataset_file(settings, "plums")
     publish(settings, runs_row("plums", "2026-11-02", {}))
