@@ -93,7 +93,7 @@ class DatasetView:
 class History:
     """The partitions of a dataset over time. last_run: None where there is none that the user may see.
 
-    drawing: makes the timeline, which not every page draws. cut: whether more DAG runs are under way than are looked at.
+    drawing: makes the timeline, which is not always drawn. cut: whether more DAG runs are under way than are looked at.
     """
 
     runs: list[Row]

@@ -140,7 +140,8 @@ def test_the_photo_that_was_pressed_last_is_shown_whichever_answer_comes_last(op
 
     def press() -> str:
         """Press a photo that was not asked for yet."""
-        unseen = f"[...document.querySelectorAll('#side li button')].find((one) => !{json.dumps(seen)}.includes(one.title))"
+        new = f"(one) => !{json.dumps(seen)}.includes(one.title)"
+        unseen = f"[...document.querySelectorAll('#side li button')].find({new})"
         seen.append(tab.evaluate(f"(() => {{ const one = {unseen}; one.click(); return one.title; }})()"))
         return seen[-1]
 
