@@ -126,18 +126,18 @@ def test_what_runs_is_never_missing_behind_a_long_queue(
 ) -> None:
     from imagefeatures_airflow.web import dag_runs
 
-    dataset_file(settings, "medlars", 'source: s3://photos/{partition}/\nschedule: "0 0 * * *"')
+    dataset_file(settings, "sloes", 'source: s3://photos/{partition}/\nschedule: "0 0 * * *"')
     newest = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     days = [str(newest - dt.timedelta(days=before)) for before in (6, 5, 4, 3, 2, 1, 0)]
-    publish(settings, runs_row("medlars", days[0], {}))
+    publish(settings, runs_row("sloes", days[0], {}))
     for at, day in enumerate(days[1:]):  # as of a backfill: Airflow starts the oldest
         run = f"manual__{at}"
-        return_from_plan("features_medlars", run, f"{settings.lake}/staging/medlars/{day}/{run}/run.json")
-        dag_run_is("features_medlars", run, DagRunState.QUEUED if at else DagRunState.RUNNING)
+        return_from_plan("features_sloes", run, f"{settings.lake}/staging/sloes/{day}/{run}/run.json")
+        dag_run_is("features_sloes", run, DagRunState.QUEUED if at else DagRunState.RUNNING)
     said = "More than {} DAG runs are under way."
     for most, named in ((3, [days[6], days[5], days[1]]), (5, [*days[6:2:-1], days[1]]), (6, days[6:0:-1])):
         monkeypatch.setattr(dag_runs, "MOST", most)
-        for path in ("/", "/datasets/medlars"):
+        for path in ("/", "/datasets/sloes"):
             text = site.page(path).text
             assert f"Under way: {' , '.join(named)} ." in text, (most, path)
             assert text.count(said.format(most)) == (most < 6)
