@@ -260,6 +260,13 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert not fragment or fragment in anchors(found), link
 
 
+def test_the_pages_that_are_attacked_are_counted() -> None:
+    tests = (REPOSITORY / "tests" / "plugins" / "web" / "test_web_browser.py").read_text(encoding="utf-8")
+    (paths,) = re.findall(r"^PATHS = \(\n(.*?)^\)", tests, re.MULTILINE | re.DOTALL)
+    security = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+    assert f"on {len(paths.splitlines())} pages in Chromium" in security
+
+
 def test_the_index_of_decisions_is_whole() -> None:
     folder = REPOSITORY / "docs" / "decisions"
     pages = sorted(path.name for path in folder.glob("[0-9]*.md"))

@@ -12,7 +12,7 @@ from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from imagefeatures import names
 from imagefeatures.errors import ParamsError
@@ -20,7 +20,7 @@ from imagefeatures.layout import Layout
 from imagefeatures.settings import Settings
 
 MOST = 500
-"""So many runs under way are looked at, the newest."""
+"""So many runs under way are looked at: those that run, then the newest of those that wait."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,13 @@ class RunsOfDags:
     """under_way: of each dataset, by partition, without re-drives. last: of each the one that was created last.
 
     first: of each dataset the first partition for which its schedule, or a backfill of that, has made a run.
+    cut: whether more than MOST are under way.
     """
 
     under_way: dict[str, dict[str, RunOfDag]]
     last: dict[str, RunOfDag]
     first: dict[str, str]
+    cut: bool
 
 
 def runs_of(settings: Settings, dag_ids: Collection[str]) -> RunsOfDags:
@@ -61,9 +63,14 @@ def runs_of(settings: Settings, dag_ids: Collection[str]) -> RunsOfDags:
     with create_session(scoped=False) as session:
         last = session.execute(select(*columns).where(DagRun.id.in_(newest))).all()
         states = (DagRunState.QUEUED, DagRunState.RUNNING)
+        waits = case((DagRun.state == DagRunState.RUNNING, 0), else_=1)  # Airflow starts the oldest of a backfill
         under_way = session.execute(
-            select(*columns).where(ours, DagRun.state.in_(states)).order_by(DagRun.id.desc()).limit(MOST)
+            select(*columns)
+            .where(ours, DagRun.state.in_(states))
+            .order_by(waits, DagRun.id.desc())
+            .limit(MOST + 1)  # the last one tells that there are more
         ).all()
+        cut, under_way = len(under_way) > MOST, under_way[:MOST]
         first = session.execute(
             select(DagRun.dag_id, func.min(DagRun.partition_key))
             .where(ours, DagRun.run_type.in_((DagRunType.SCHEDULED, DagRunType.BACKFILL_JOB)))
@@ -89,6 +96,7 @@ def runs_of(settings: Settings, dag_ids: Collection[str]) -> RunsOfDags:
         {name: {} for name in dags.values()},
         {dags[row.dag_id]: told(row) for row in sorted(last, key=lambda row: row.id)},
         {dags[dag_id]: partition for dag_id, partition in first},
+        cut,
     )
     for run in map(told, under_way):
         if run.partition:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ from imagefeatures.dataset_files import load_datasets
 from imagefeatures.datasets import Dataset
 from imagefeatures.errors import DatasetError, SettingsError
 from imagefeatures.settings import Settings
-from imagefeatures_airflow.web import access, rendering
+from imagefeatures_airflow.web import access, dag_runs, rendering
 from imagefeatures_airflow.web.charts import Chart, charts
 from imagefeatures_airflow.web.dag_runs import RunOfDag, runs_of
 from imagefeatures_airflow.web.published import Published, Row, Unavailable, published
@@ -91,11 +91,19 @@ class DatasetView:
 
 @dataclass(frozen=True)
 class History:
-    """The partitions of a dataset over time. last_run: None where there is none that the user may see."""
+    """The partitions of a dataset over time. last_run: None where there is none that the user may see.
+
+    drawing: makes the timeline, which is not always drawn. cut: whether more DAG runs are under way than are looked at.
+    """
 
     runs: list[Row]
-    timeline: Timeline
+    drawing: Callable[[], Timeline]
     last_run: RunOfDag | None
+    cut: bool
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        return self.drawing()
 
     @cached_property
     def charts(self) -> tuple[Chart, ...]:
@@ -118,6 +126,7 @@ async def every_dataset(request: Request, user: access.User) -> HTMLResponse:
             errors = []
         facts = {"datasets": views, "errors": errors, "latest": LATEST, "folder": settings.datasets}
         facts |= {"histories": histories(user, settings, views), "recent": RECENT, "words": WORDS}
+        facts["most_under_way"] = dag_runs.MOST
         facts |= {"drawn": drawn([view for view in views if view.runs]), "most_drawn": DRAWN}
         may_see = runs.upkeeps and access.may_read_logs(user, names.UPKEEP_DAG)
         facts["upkeeps"] = runs.upkeeps if may_see else []
@@ -168,7 +177,8 @@ def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) 
     return {
         view.name: History(
             view.runs,
-            timeline(
+            partial(
+                timeline,
                 view.runs,
                 view.file,
                 seen.under_way.get(view.name, {}),
@@ -177,6 +187,7 @@ def histories(user: BaseUser, settings: Settings, views: Sequence[DatasetView]) 
                 view.withdrawn,
             ),
             seen.last.get(view.name),
+            seen.cut,
         )
         for view in views
     }
@@ -189,7 +200,7 @@ def drawn(views: Sequence[DatasetView]) -> frozenset[str]:
 
 def history(user: BaseUser, settings: Settings, view: DatasetView) -> dict[str, Any]:
     """What the template of one dataset needs of its history. Blocks."""
-    facts = {"history": histories(user, settings, [view])[view.name], "words": WORDS}
+    facts = {"history": histories(user, settings, [view])[view.name], "words": WORDS, "most_under_way": dag_runs.MOST}
     return facts | {"page": 1, "on_a_page": ON_A_PAGE}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import StreamingResponse
 
-from imagefeatures.errors import ImageFeaturesError
+from imagefeatures.errors import AuditFailed, ImageFeaturesError
 from imagefeatures.reasons import without_secrets
 from imagefeatures_airflow.web.published import Unavailable
 from imagefeatures_airflow.web.threads import in_thread
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ROWS = 1_000
 """How many rows are read at a time, in one of the page's own threads."""
 
+log = logging.getLogger(__name__)
 
 URIS = ("uri", "other_uri", "neighbours")
 """Columns of the tables of an audit: a URI, or several, which are lines of one text in CSV and a list in Parquet."""
@@ -79,8 +81,12 @@ async def csv_of(rows: Iterator[Row], name: str, before: Sequence[str] = ()) -> 
 
     try:
         first = await in_thread(some)
-    except ImageFeaturesError as error:
+    except AuditFailed as error:  # names a file of the run itself, which is gone or another one
         raise Unavailable(f"The rejected objects cannot be read now: {error}") from None
+    except ImageFeaturesError as error:  # whoever may read the log may know places and hosts
+        log.warning("image features: %s.csv: the rejected objects cannot be read: %s", name, error)
+        text = f"The rejected objects cannot be read now ({type(error).__name__})."
+        raise Unavailable(f"{text} The log of Airflow's API server says why.") from None
 
     async def body() -> AsyncIterator[str]:
         part = first

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imagefeatures.maps.stored import StoredMap
 
 MOST_PARTITIONS = 400
-"""So many partitions can be chosen one by one: each is a part of the page's address."""
+"""So many partitions can be chosen one by one, and the newest as many are listed: each is a part of the address."""
 
 SECONDS_BETWEEN_VIEWS = 5
 """After which the page asks for itself again while the map is under way."""
@@ -46,6 +46,15 @@ class Chosen:
     dataset: str
     with_vectors: list[Row]
     rows: list[Row]
+
+    @property
+    def listed(self) -> list[Row]:
+        """Those to choose from: the newest, and older ones that were chosen one by one."""
+        newest, older = self.with_vectors[:MOST_PARTITIONS], self.with_vectors[MOST_PARTITIONS:]
+        if len(self.rows) > MOST_PARTITIONS:  # all of them
+            return newest
+        own = {row["partition_key"] for row in self.rows}
+        return newest + [row for row in older if row["partition_key"] in own]
 
 
 async def chosen(
@@ -111,7 +120,7 @@ async def feature_map(request: Request, of: Annotated[Chosen, Depends(chosen)]) 
         maps, any_of = _maps(of.settings), Partition(of.settings, of.rows[0])
         found = rows.readable(any_of, lambda: maps.kept(of.dataset, choice.digest))
         facts: dict[str, Any] = {"of": of, "chosen": set(choice.partitions), "digest": choice.digest, "map": found}
-        facts |= {"projected": compute.PROJECTED, "why": None, "refresh": None}
+        facts |= {"projected": compute.PROJECTED, "why": None, "refresh": None, "most_listed": MOST_PARTITIONS}
         if found:
             facts |= {"labels": map_points.labels(found), "all_labels": map_points.count_labels(found)}
         else:

@@ -88,10 +88,14 @@ def photos(of: Partition, view: View, page: int) -> dict[str, Any]:
         for one in counts
         if len(one["values"] or "") <= rendering.LONGEST_LABEL  # a longer one fits into no address
     ]
+    choices = labels[:MOST_LABELS]
+    if view.label and view.label not in [value for value, _, _ in choices]:  # rarer, or of an address
+        own = None if view.label == UNLABELLED else view.label.removeprefix("=")
+        choices.append((view.label, own, len(fitting)))
     return {
         "photos": chosen.to_pylist(),
         "fitting": len(fitting),
         "read": len(whole),
-        "labels": labels[:MOST_LABELS],
+        "labels": choices,
         "all_labels": len(labels),
     }

@@ -78,6 +78,16 @@ def find(user: BaseUser, settings: Settings, runs: Published, wanted: Filter) ->
     return Found(datasets, reasons, partitions, read, objects, cut)
 
 
+def chosen(settings: Settings, runs: Published, found: Found, wanted: Filter) -> Partition | None:
+    """The published partition that a filter names, whether or not it has quarantined objects; None where it names none.
+
+    found: with the datasets that the user may see.
+    """
+    of_dataset = runs[wanted.dataset] if wanted.dataset in found.datasets else []
+    row = next((row for row in of_dataset if row["partition_key"] == wanted.partition), None)
+    return Partition(settings, row) if row and has_names_of_ours(row) else None
+
+
 @router.get("/quarantine")
 async def quarantine(
     request: Request, user: access.User, wanted: Annotated[Filter, Depends()], page: Annotated[int, Query(ge=1)] = 1
@@ -88,7 +98,7 @@ async def quarantine(
 
     def show() -> HTMLResponse:
         found = find(user, settings, runs, wanted)
-        chosen = found.read[0] if wanted.dataset and wanted.partition and found.read else None
+        of = chosen(settings, runs, found, wanted)
         facts: dict[str, Any] = {
             "found": found,
             "filter": wanted,
@@ -96,7 +106,7 @@ async def quarantine(
             "on_a_page": ON_A_PAGE,
             "listed": LISTED,
         }
-        facts |= {"remedies": REMEDIES, "chosen": chosen, "actions": actions(user, chosen) if chosen else {}}
+        facts |= {"remedies": REMEDIES, "chosen": of, "actions": actions(user, of) if of else {}}
         return rendering.page(request, "quarantine.html", most_rows=rows.MOST_REJECTED, most_uris=MOST_URIS, **facts)
 
     return await in_thread(show)

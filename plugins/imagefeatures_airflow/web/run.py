@@ -30,8 +30,8 @@ from imagefeatures_airflow.web.datasets import DatasetView, current_settings, hi
 from imagefeatures_airflow.web.looks import Look, look, of_row
 from imagefeatures_airflow.web.notes import note
 from imagefeatures_airflow.web.parameters import Given
-from imagefeatures_airflow.web.partitions import NotShown
-from imagefeatures_airflow.web.published import FRESH_SECONDS, Published, published
+from imagefeatures_airflow.web.partitions import NotShown, has_names_of_ours
+from imagefeatures_airflow.web.published import FRESH_SECONDS, Published, Row, published
 from imagefeatures_airflow.web.threads import in_thread
 from imagefeatures_airflow.web.unpublished import TaskStates
 
@@ -138,7 +138,7 @@ async def rejected_by_run(request: Request, user: access.User, dag_id: str, run_
             return None
         row = dataset.partition(run.partition)
         if row and row["run_id"] == run.run_id:
-            return rejections.of_published(settings, row)
+            return of_published(settings, row)
         found = rejections.of_staged(run)
         if not storage.exists(run.run_file):  # asked last: whatever was read before was there
             raise NotShown(
@@ -160,16 +160,23 @@ async def rejected_of_partition(request: Request, user: access.User, dataset: st
     runs = await published(settings)
 
     def find() -> Rejections | None:
-        from imagefeatures import rejections
-
         view = visible_dataset(user, settings, runs, dataset)
         row = view.partition(partition) if view else None
-        return rejections.of_published(settings, row) if row else None
+        return of_published(settings, row) if row else None
 
     found = await in_thread(find)
     if not found:
         return rendering.message(request, "Not published", f"Nothing of {dataset} {partition} is published for you.")
     return await downloads.csv_of(found.rows(), f"rejected-{found.run_id}")
+
+
+def of_published(settings: Settings, row: Row) -> Rejections:
+    """The rejections of a row of features.runs. Raises NotShown where its names are none of a run's."""
+    from imagefeatures import rejections
+
+    if not has_names_of_ours(row):
+        raise NotShown("What is rejected cannot be shown: dataset, partition or run have names that no run has.")
+    return rejections.of_published(settings, row)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,11 @@ class Timeline:
             found[month] = [days.get(day) for day in range(1, 32)]
         return list(found.items())[:MONTHS]
 
+    @property
+    def has_older_months(self) -> bool:
+        """Whether there are more months than the calendar shows."""
+        return len({cell.key[:7] for cell in self.cells}) > MONTHS
+
     def in_state(self, state: State) -> list[Cell]:
         """Those in this state, newest partition first."""
         return [cell for cell in reversed(self.cells) if cell.state == state]

@@ -15,7 +15,7 @@ from imagefeatures.settings import Settings
 from support.photos import jpeg
 from support.publishing import DAY
 from support.shown_objects import Refused, lay_out
-from support.web import PAGE, Site, known_to_airflow, request, user
+from support.web import PAGE, Site, known_to_airflow, publish, request, runs_row, user
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 REFUSED = [Refused(f"{n}.jpg", b"no picture", Reason.UNSUPPORTED_FORMAT, f"detail {n % 2}") for n in range(4)]
@@ -142,6 +142,36 @@ def test_the_buttons_are_there_for_whom_they_work(site: Site, settings: Settings
         urls = [f"{trigger.format('redrive_photos')}?text=detail+1", trigger.format("features_photos")]
         assert forms == (urls if wanted else [])
         assert ("is paused" in page.text) is wanted  # Airflow pauses a new DAG
+
+
+def test_a_partition_without_quarantined_objects_can_be_run_again(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("photos", "2026-12-05", {}))
+    again = {day: f"{PAGE}/dags/features_photos/partitions/{day}/trigger" for day in ("2026-12-05", DAY)}
+    redrive = f"{PAGE}/dags/redrive_photos/partitions/{DAY}/trigger?reason=CORRUPT"
+    for wanted, said, urls in (
+        ({"partition": "2026-12-05"}, "Nothing of this partition is quarantined.", [again["2026-12-05"]]),
+        ({"partition": DAY, "reason": "CORRUPT"}, "objects that fit this filter.", [redrive, again[DAY]]),
+        ({"partition": "2026-12-06"}, "objects that fit this filter.", []),
+    ):
+        for role in ("viewer", "user"):
+            page = user(site, role).page(f"/quarantine?{urlencode({'dataset': 'photos', **wanted})}")
+            assert said in page.text
+            forms = [value for tag, name, value in page.attributes if (tag, name) == ("form", "action")][1:]
+            assert forms == (urls if role == "user" else []), wanted
+            of = f"{PAGE}/datasets/photos/partitions/{wanted['partition']}"
+            links = {value for tag, name, value in page.attributes if (tag, name) == ("a", "href")}
+            assert {of, f"{of}/gallery"} <= links or not urls
+    assert "2026-12-05" not in user(site, None).page("/quarantine?dataset=photos&partition=2026-12-05").text
+
+
+def test_who_may_start_one_of_the_two_dags_has_its_button(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from imagefeatures_airflow.web import access
+
+    for dag_id in ("features_photos", "redrive_photos"):
+        monkeypatch.setattr(access, "may_trigger", lambda _, asked, dag_id=dag_id: asked == dag_id)
+        page = user(site, "user").page(f"/quarantine?dataset=photos&partition={DAY}")
+        forms = [value for tag, name, value in page.attributes if (tag, name) == ("form", "action")][1:]
+        assert [url.split("/")[3] for url in forms if url] == [dag_id]
 
 
 def test_airflow_writes_it_down(site: Site) -> None:

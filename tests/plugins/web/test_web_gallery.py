@@ -82,6 +82,32 @@ def test_pages_and_bounds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "The 2 most frequent of 3 labels can be chosen." in page.text
 
 
+def test_the_chosen_label_stays_chosen_also_where_it_is_none_of_the_most_frequent(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import gallery as module
+
+    monkeypatch.setattr(module, "MOST_LABELS", 1)
+    frequent = [("=fig", "fig (3)")]
+    for label, own in (
+        ("", []),
+        ("=fig", []),
+        ("none", [("none", "without a label (1)")]),
+        ("=none", [("=none", "none (1)")]),
+        ("=nothing", [("=nothing", "nothing (0)")]),
+        (f"={NAUGHTY}", [(f"={NAUGHTY}", f"{NAUGHTY} (1)")]),
+    ):
+        page = gallery(site, label=label)
+        options = [(name, value) for tag, name, value in page.attributes if tag == "option"]
+        places = [at for at, (name, _) in enumerate(options) if name == "selected"]
+        assert [options[at - 1] for at in places] == [("value", label)] * bool(label) + [("value", "uri")], label
+        for value, text in [*frequent, *own]:
+            assert ("value", value) in options
+            assert text in page.text
+        assert len([value for _, value in options if value]) == 1 + len(own) + 5, label
+        assert "The 1 most frequent of 4 labels can be chosen." in page.text
+
+
 def test_no_vector_and_no_other_partition_is_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from imagefeatures import read
 

@@ -121,6 +121,28 @@ def test_partitions_under_way_are_named_as_links_ten_at_most(site: Site, setting
     assert "Under way: 2026-11-02 , 2026-11-01 ." in site.page("/datasets/plums").text
 
 
+def test_what_runs_is_never_missing_behind_a_long_queue(
+    site: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagefeatures_airflow.web import dag_runs
+
+    dataset_file(settings, "sloes", 'source: s3://photos/{partition}/\nschedule: "0 0 * * *"')
+    newest = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    days = [str(newest - dt.timedelta(days=before)) for before in (6, 5, 4, 3, 2, 1, 0)]
+    publish(settings, runs_row("sloes", days[0], {}))
+    for at, day in enumerate(days[1:]):  # as of a backfill: Airflow starts the oldest
+        run = f"manual__{at}"
+        return_from_plan("features_sloes", run, f"{settings.lake}/staging/sloes/{day}/{run}/run.json")
+        dag_run_is("features_sloes", run, DagRunState.QUEUED if at else DagRunState.RUNNING)
+    said = "More than {} DAG runs are under way."
+    for most, named in ((3, [days[6], days[5], days[1]]), (5, [*days[6:2:-1], days[1]]), (6, days[6:0:-1])):
+        monkeypatch.setattr(dag_runs, "MOST", most)
+        for path in ("/", "/datasets/sloes"):
+            text = site.page(path).text
+            assert f"Under way: {' , '.join(named)} ." in text, (most, path)
+            assert text.count(said.format(most)) == (most < 6)
+
+
 def test_missing_partitions_are_named_with_the_command_that_fills_them(site: Site, settings: Settings) -> None:
     dataset_file(settings, "lemons", 'source: s3://photos/{partition}/\nschedule: "0 0 * * *"')
     newest = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
@@ -193,6 +215,18 @@ def test_the_calendar_has_a_place_for_each_day_of_a_month(site: Site) -> None:
     assert timeline([*rows, runs_row("fruit", "all", {})], None, {}, NOW).months == []
     years = [runs_row("fruit", f"{2020 + at // 12}-{at % 12 + 1:02}-01", {}) for at in range(40)]
     assert [month for month, _ in timeline(years, None, {}, NOW).months][::23] == ["2023-04", "2021-05"]
+
+
+def test_the_calendar_says_that_it_shows_the_newest_months(site: Site, settings: Settings) -> None:
+    said = "Partitions by day the newest 24 months; the numbers below are of all"
+    days = [f"{2020 + at // 12}-{at % 12 + 1:02}-01" for at in range(25)]
+    publish(settings, *(runs_row("olives", day, {}) for day in days[1:]))
+    assert said not in site.page("/datasets/olives").text
+    publish(settings, runs_row("olives", days[0], {}))
+    page = site.page("/datasets/olives")
+    assert said in page.text
+    assert "25 whole" in page.text
+    assert page.html.count('<li class="registered') == 24
 
 
 def test_a_partition_that_a_dag_run_fills_is_under_way_and_leads_to_its_page(site: Site, settings: Settings) -> None:
@@ -306,7 +340,16 @@ def test_of_many_datasets_those_that_were_published_last_are_drawn(
     for at, name in enumerate(("apples", "apricots", "avocados")):
         finished = dt.datetime(2027, 1, 9 - at, tzinfo=dt.UTC)
         publish(settings, *(runs_row(name, day, {}, finished_at=finished) for day in ("2026-11-01", "2026-11-02")))
+    made: list[str] = []
+    real = datasets.timeline
+
+    def noted(rows: list[dict[str, Any]], *given: Any) -> Any:
+        made.append(rows[0]["dataset"])
+        return real(rows, *given)
+
+    monkeypatch.setattr(datasets, "timeline", noted)
     page = site.page()
+    assert made == ["apples", "apricots"]
     assert "Below are the 2 datasets that were published last." in page.text
     assert re.findall(r"Latest partitions of (\w+)</summary>", page.html) == ["apples", "apricots"]
     assert "avocados" in [row[0] for row in page.tables[0]]

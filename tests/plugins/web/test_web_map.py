@@ -246,6 +246,12 @@ def test_what_has_no_map_is_said_and_begins_none(site: Site, settings: Settings)
     assert storage.names(f"{settings.lake}/maps/photos") == []
 
 
+def boxes(page: Page) -> tuple[list[str | None], int]:
+    """The partitions that can be ticked, and how many are."""
+    found = [value for tag, name, value in page.attributes if (tag, name) == ("input", "value")]
+    return found, sum((tag, name) == ("input", "checked") for tag, name, _ in page.attributes)
+
+
 def test_all_partitions_can_be_chosen_however_many_there_are(site: Site, settings: Settings) -> None:
     publish(settings, *(runs_row("photos", f"p{number}", {}, registered=1000) for number in range(400)))
     page = look(site, every="true")
@@ -255,6 +261,11 @@ def test_all_partitions_can_be_chosen_however_many_there_are(site: Site, setting
     links = {value for tag, name, value in page.attributes if (tag, name) == ("a", "href")}
     assert f"{MAP}?every=true" in links
     ticked = [("partition", f"p{number}") for number in range(400)]
+    assert boxes(page) == ([f"p{number}" for number in sorted(range(400), key=str, reverse=True)], 400)
+    assert "These are the newest 400 of 401 partitions. The page of an older one leads to its map." in page.text
+    old = look(site, partition=DAY)
+    assert (boxes(old)[0][-1], len(boxes(old)[0]), boxes(old)[1]) == (DAY, 401, 1)
+    assert "the newest 400 of 401 partitions, and older ones that are chosen." in old.text
     some = site.page(f"/datasets/photos/map?{urlencode(ticked)}")
     assert some.text.count("--partition") == 400
     many = site.page(f"/datasets/photos/map?{urlencode([*ticked, ('partition', DAY)])}", 404)

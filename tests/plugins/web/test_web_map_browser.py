@@ -22,6 +22,19 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason=NO_C
 
 COLOUR = "getComputedStyle(document.body).backgroundColor"
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(22, 29, 45)"
+HOLD = """(() => {
+  const ask = window.fetch;
+  window.fetch = async (...given) => {
+    const answer = await ask(...given);
+    if (window.hold) {
+      window.hold = false;
+      await new Promise((go) => { window.go = go; });
+    }
+    return answer;
+  };
+})()"""
+"""Of what is asked for after `hold` was set, the first answer comes when `go` is called."""
+
 PIXELS = """(() => {
   const canvas = document.querySelector("#chart canvas");
   return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data].some((value) => value > 0);
@@ -109,6 +122,45 @@ def test_a_photo_is_pointed_at_pressed_and_gone_from_by_keys_and_nothing_of_a_bu
     tab.evaluate("document.getElementById('chart').focus()")
     tab.key("Escape")
     assert tab.evaluate("document.querySelectorAll('#rings span').length") == 0
+    assert app.executed == 0
+    assert tab.said == []
+
+
+def test_the_photo_that_was_pressed_last_is_shown_whichever_answer_comes_last(opened: tuple[Tab, LoggedIn]) -> None:
+    tab, app = opened
+    tab.evaluate("document.getElementById('chart').focus()")
+    tab.key("ArrowRight")
+    tab.key("Enter")
+    tab.until("document.querySelectorAll('#side li').length === 8")
+    tab.evaluate(HOLD)
+    shown = "document.querySelector('#side .name')?.textContent"
+    rings = "[...document.querySelectorAll('#rings span')].map((ring) => ring.style.left + ring.style.top)"
+    answered = "new Promise((done) => { window.go(); delete window.go; setTimeout(done, 200); })"
+    seen = [tab.evaluate(shown)]
+
+    def press() -> str:
+        """Press a photo that was not asked for yet."""
+        new = f"(one) => !{json.dumps(seen)}.includes(one.title)"
+        unseen = f"[...document.querySelectorAll('#side li button')].find({new})"
+        seen.append(tab.evaluate(f"(() => {{ const one = {unseen}; one.click(); return one.title; }})()"))
+        return seen[-1]
+
+    tab.evaluate("window.hold = true")
+    press()
+    tab.until("window.go")
+    last = press()
+    tab.until(f"{shown} === {json.dumps(last)}")
+    before = tab.evaluate(rings)
+    tab.evaluate(answered)
+    assert (tab.evaluate(shown), tab.evaluate(rings)) == (last, before)
+    tab.evaluate("window.hold = true")
+    press()
+    tab.until("window.go")
+    tab.evaluate("document.getElementById('chart').focus()")
+    tab.key("Escape")
+    tab.evaluate(answered)
+    assert tab.evaluate("document.getElementById('side').textContent") == "No photo is chosen yet."
+    assert tab.evaluate(rings) == []
     assert app.executed == 0
     assert tab.said == []
 

@@ -128,7 +128,7 @@ def test_names_that_no_run_has_are_not_looked_for(site: Site, settings: Settings
     for dataset, partition, run_id in hostile:
         publish(settings, runs_row(dataset, partition, {"CORRUPT": 9}, run_id=run_id))
         path = quote(partition, safe="")
-        for page in ("gallery", "audit"):
+        for page in ("gallery", "audit", "rejected.csv"):
             site.page(f"/datasets/{quote(dataset, safe='')}/partitions/{path}/{page}", 404)
     assert "of the 3 newest of 6 partitions" in quarantine(site).text
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imagefeatures import local, rejections
 from imagefeatures.datasets import Dataset
-from imagefeatures.errors import TooManyRejected
+from imagefeatures.errors import StoreError, TooManyRejected
 from imagefeatures.plan import Run, load_run, plan_run
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
@@ -109,6 +110,25 @@ def test_a_lost_file_is_said_and_is_no_empty_table(site: Site, settings: Setting
     answer = site.get(f"{PAGE}/dags/features_wrecks/runs/manual__lost/rejected.csv", Cookie=f"_token={site.login}")
     assert answer.status_code == 503
     assert "it was written, and is gone" in answer.text
+
+
+def test_where_a_store_is_and_what_it_says_is_for_those_who_may_read_the_log(
+    site: Site, settings: Settings, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = planned(dataset, settings, "manual__away", max_rejected=1)
+    local.run_steps(run, THIS_PROCESS)
+
+    def away(*_: object) -> Iterator[rejections.Row]:
+        raise StoreError("s3://secret-bucket/: no answer from host.example")
+        yield
+
+    monkeypatch.setattr(rejections, "_staged_rows", away)
+    path = f"{PAGE}/dags/features_wrecks/runs/manual__away/rejected.csv"
+    answer = site.get(path, Cookie=f"_token={site.login}")
+    assert answer.status_code == 503
+    assert "The rejected objects cannot be read now (StoreError)." in answer.text
+    assert "secret-bucket" not in answer.text and "host.example" not in answer.text
+    assert f"rejected-{run.run_id}.csv: the rejected objects cannot be read: s3://secret-bucket/" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["uri_list_of_lines", "table_of_parquet", "parquet_of_bytes", "tar_shards"])

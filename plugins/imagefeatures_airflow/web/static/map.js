@@ -29,7 +29,8 @@
   let plane;
   let pressed = new Set(); // labels that are picked out; none: the most frequent ones have colours
   let pointed = -1; // the photo under the pointer, or that the arrow keys have gone to
-  let chosen = []; // the photo that was pressed, and its nearest others
+  let wanted = -1; // the photo that was pressed last, whose answer may not be there yet
+  let chosen = []; // the photo that is shown beside the map, and its nearest others
   const known = new Map(); // photos that were asked for, by their number
 
   function element(name, facts = {}, ...children) {
@@ -146,8 +147,12 @@
   }
 
   async function choose(at) {
+    wanted = at;
     try {
       const photo = await ask(at);
+      if (at !== wanted) {
+        return; // another one was pressed meanwhile, or none is chosen any more
+      }
       chosen = [at, ...photo.near.map((other) => other.point)];
       plane.reveal(at);
       showRings();
@@ -167,11 +172,14 @@
         element("ol", {}, ...near),
       );
     } catch (error) {
-      refused(error);
+      if (at === wanted) {
+        refused(error);
+      }
     }
   }
 
   function forgetChoice() {
+    wanted = -1;
     chosen = [];
     side.replaceChildren(element("p", { className: "empty", textContent: "No photo is chosen yet." }));
     point(-1);
