@@ -56,23 +56,22 @@ def test_the_first_line_of_a_run(run: Layout | None, row: dict[str, str] | None,
     assert said in note(run, row, of)
 
 
-def ended(seconds_ago: float, state: str = RUNNING) -> TaskStates:
-    at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds_ago)
-    return TaskStates(state, {"register": Task(TaskInstanceState.SUCCESS, at, at, 1)})
-
-
 @pytest.mark.parametrize(
-    ("of", "published", "seconds"),
+    ("state", "register", "seconds_ago", "published", "again"),
     [
-        (ended(1), True, 10),
-        (ended(1, DONE), True, None),
-        (ended(1, DONE), False, 5.0),  # the rows that were shown may be older than its end
-        (ended(1, FAILED), False, 5.0),
-        (ended(6, DONE), False, None),
-        (ended(1), False, None),  # the part that changes asks by itself
-        (tasks(DONE), False, None),
-        (tasks(FAILED, register="failed"), False, None),
+        (RUNNING, "success", 1, True, 10),
+        (DONE, "success", 1, True, None),
+        (DONE, "success", 1, False, 5.0),  # the rows that were shown may be older than its end
+        (FAILED, "success", 1, False, 5.0),
+        (DONE, "success", 6, False, None),
+        (RUNNING, "success", 1, False, None),  # the part that changes asks by itself
+        (DONE, None, 1, False, None),
+        (FAILED, "failed", 1, False, None),
     ],
 )
-def test_when_the_page_asks_for_itself_again(of: TaskStates, published: bool, seconds: float | None) -> None:
-    assert again_in(of, published=published) == seconds
+def test_when_the_page_asks_for_itself_again(
+    state: str, register: str | None, seconds_ago: float, published: bool, again: float | None
+) -> None:
+    at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds_ago)
+    of = TaskStates(state, {"register": Task(register, at, at, 1)} if register else {})
+    assert again_in(of, published=published) == again
