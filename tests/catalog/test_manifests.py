@@ -16,8 +16,8 @@ from support.growing import Publish
 
 
 def fields(record: Record) -> list[object]:
-    """What a record holds, in the order of its schema."""
-    return [fields(value) if isinstance(value, Record) else value for value in record._data]
+    """What a record holds, with its type, in the order of its schema."""
+    return [fields(value) if isinstance(value, Record) else (type(value), value) for value in record._data]
 
 
 def lists_of(photos: Table) -> list[str]:

@@ -81,17 +81,17 @@ def test_rows_leave_every_snapshot_and_files_without_them_stay(photos: Table, se
     kept = publish(photos, "kept", ["a", "b"], OTHER_DAY)
     untouched = photos.metadata.current_snapshot_id
     first = publish(photos, "first", [PERSON, "c"])
-    alone = publish(photos, "alone", [PERSON], "2026-11-04")
+    alone = [publish(photos, "alone", [PERSON], day) for day in ("2026-11-04", "2026-11-05")]
     second = publish(photos, "second", ["d", "e", PERSON, "f", PERSON])
     for uri in (second, kept):
         path_of(uri).with_name(f".{path_of(uri).name}.crc").write_bytes(b"crc")
     count, before = len(photos.metadata.snapshots), path_of(kept).stat().st_mtime_ns
-    assert purged(photos, settings) == Purged(rows=3, rewritten=1, deleted=3, snapshots=count - 1)
+    assert purged(photos, settings) == Purged(rows=4, rewritten=1, deleted=4, snapshots=count - 1)
     assert images(photos) == ["a", "b", "d", "e", "f"]
     (checksums,) = folder_of(photos).rglob("*.crc")
     assert checksums.name == f".{path_of(kept).name}.crc"
     checksums.unlink()
-    check_gone(photos, first, second, alone)
+    check_gone(photos, first, second, *alone)
     assert untouched in {snapshot.snapshot_id for snapshot in photos.metadata.snapshots}
     (anew,) = (uri for uri in files(photos) if uri != kept)
     assert re.fullmatch(r"second-shard-00000-[0-9a-f]{8}\.parquet", path_of(anew).name) and anew != second

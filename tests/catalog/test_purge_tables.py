@@ -46,9 +46,14 @@ def test_tables_of_images_are_those_of_datasets_predictions_and_the_quarantine(
     )
     catalog.create_table(("features", "mine"), schema=ROWS)
     path_of(evaluations.metadata_location).unlink()  # which is not looked at
-    assert [".".join(table.name()) for table in purge.holding_tables(catalog)] == [
+    found = purge.holding_tables(tables.open_catalog(settings))
+    assert [".".join(table.name()) for table in found] == [
         "features.photos", "features.quarantine", "features.statistics", "learning.photos_predictions",
     ]  # fmt: skip
+
+
+def test_nothing_is_done_unless_it_is_said() -> None:
+    assert purge.Purged() == purge.Purged(rows=0, rewritten=0, deleted=0, snapshots=0)
 
 
 def test_the_tables_of_this_package_without_images() -> None:
