@@ -112,7 +112,7 @@ def test_a_file_that_follows_one_that_the_log_has_forgotten_is_the_tables_own(ta
     assert [file.name[:6] for file in kept] == ["00005-", "00006-"]
     beside(table, "00004-killed.metadata.json", [named(table, "00003-gone.metadata.json")])
     assert spared(table) == set()
-    beside(table, "00006-killed.metadata.json", [named(table, "00005-gone.metadata.json")])
+    beside(table, "00006-killed.metadata.json", [named(table, "00004-gone.metadata.json")])
     refused(table, named(table, "00006-killed.metadata.json"))
 
 

@@ -8,7 +8,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from imagefeatures import images
+from imagefeatures import formats, images
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png
 from imagefeatures.limits import Limits
@@ -70,3 +70,10 @@ def test_a_profile_or_text_may_inflate_to_its_limit(kind: bytes) -> None:
     size = 4 + len(between) + len(zlib.compress(bytes(1000)))
     detail = f"PNG chunk {kind.decode()!r} of {size} bytes inflates to more than 999 (limits.max_profile_bytes)"
     assert (much.value.reason, much.value.detail) == ("METADATA_TOO_LARGE", detail)
+
+
+def test_a_profile_is_no_exif_whatever_its_name() -> None:
+    start = PLAIN.index(b"IEND") - 4
+    profile = png_chunk(b"iCCP", b"Raw profile type exif\0\0" + STREAM)
+    data = PLAIN[:start] + profile + PLAIN[start:]
+    assert formats.readable("PNG", data) is data
