@@ -17,7 +17,7 @@ from imagefeatures.catalog.relocation import ForeignTable, Move
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.settings import Settings
 from support.canary import RestAnswers, rest_catalog
-from support.growing import run_file
+from support.growing import read_whole_past, run_file
 from support.publishing import DAY, delete_rows
 from support.relocating import path_of
 
@@ -77,6 +77,23 @@ def test_a_table_is_found_with_its_snapshots_and_the_files_of_the_current_one(
     assert found.move == Move(settings.lake, new.lake)
     assert found.snapshots == tuple(photos.metadata.snapshots)
     assert (found.files, found.dropped, found.faults) == (2, 0, ())
+    assert read_whole_past(relocated(new)) == read_whole_past(photos)
+
+
+def test_a_data_file_that_is_not_there_is_a_fault(settings: Settings, photos: Table, copied: Copied) -> None:
+    (file, _) = sorted(task.file.file_path for task in photos.scan().plan_files())
+    new = copied()
+    there(file, settings, new).unlink()
+    found = examined(new)
+    assert (found.files, found.faults) == (2, (f"file://{there(file, settings, new)} is missing",))
+
+
+def test_a_current_snapshot_with_deleted_rows_is_a_fault(settings: Settings, photos: Table, copied: Copied) -> None:
+    (file, _) = sorted(task.file.file_path for task in photos.scan().plan_files())
+    delete_rows(photos, file, [0])
+    found = examined(copied())
+    said = "another program has deleted single rows of it; let that program rewrite its files first"
+    assert (found.dropped, found.faults) == (1, (said,))
 
 
 def test_a_table_without_rows_goes_along(settings: Settings, copied: Copied) -> None:
