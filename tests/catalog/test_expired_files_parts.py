@@ -101,6 +101,22 @@ def test_files_of_a_snapshot_without_an_id_are_looked_for_in_all_its_manifests(
     assert [place for _, place in files.values()] == [Record(DAYS[0])]
 
 
+def test_marks_of_earlier_commits_are_not_looked_at_again(photos: Table, publish: Publish) -> None:
+    for run_id in ("first", "second"):
+        publish(run_id)
+    named = {
+        path: one
+        for snapshot in photos.refresh().snapshots()
+        for path, one in expired_files.manifests_of(photos.io, snapshot.manifest_list).items()
+    }
+    (path,) = (path for path, one in named.items() if one.deleted_files_count)
+    expired, marks = _Snapshot(98, None, {}), {path: named[path]}
+    marked = _Snapshot(named[path].added_snapshot_id, 98, marks)
+    (file,) = expired_files._taken_away(photos.io, [marked], {}, expired)
+    assert "/first-shard-" in file
+    assert expired_files._taken_away(photos.io, [_Snapshot(99, 98, marks)], {}, expired) == {}
+
+
 def test_a_manifest_of_which_no_commit_says_that_it_wrote_it_stays(
     photos: Table, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
