@@ -14,10 +14,10 @@ from pyiceberg.table import Table
 
 from imagefeatures.catalog import relocation, repair, retention, tables
 from imagefeatures.catalog.relocation import ForeignTable, Move
-from imagefeatures.errors import CatalogRefused
+from imagefeatures.errors import CatalogError, CatalogRefused
 from imagefeatures.settings import Settings
 from support.canary import RestAnswers, rest_catalog
-from support.growing import read_whole_past, run_file
+from support.growing import named_files, read_whole_past, run_file
 from support.publishing import DAY, delete_rows
 from support.relocating import path_of
 
@@ -77,7 +77,10 @@ def test_a_table_is_found_with_its_snapshots_and_the_files_of_the_current_one(
     assert found.move == Move(settings.lake, new.lake)
     assert found.snapshots == tuple(photos.metadata.snapshots)
     assert (found.files, found.dropped, found.faults) == (2, 0, ())
-    assert read_whole_past(relocated(new)) == read_whole_past(photos)
+    table = relocated(new)
+    assert read_whole_past(table) == read_whole_past(photos)
+    assert all(name.startswith(f"{path_of(new.lake)}/") for name in named_files(table))
+    assert list(relocation.examine(tables.open_catalog(new))) == []
 
 
 def test_a_data_file_that_is_not_there_is_a_fault(settings: Settings, photos: Table, copied: Copied) -> None:
@@ -212,3 +215,13 @@ def test_a_rest_catalog_is_refused_whatever_was_found(settings: Settings) -> Non
         catalog = tables.open_catalog(replace(settings, catalog=address))
         with pytest.raises(CatalogRefused, match=r"^a REST catalog names its tables' files itself$"):
             relocation.relocate(catalog, [])
+        with pytest.raises(CatalogRefused, match=r"use the server's own means to move them$"):
+            list(relocation.examine(catalog))
+
+
+def test_a_table_to_which_a_run_has_committed_meanwhile_stays_as_it_is(photos: Table, copied: Copied) -> None:
+    new = copied()
+    found = replace(examined(new), uri=f"{new.lake}/warehouse/features/photos/metadata/00002-a.metadata.json")
+    with pytest.raises(CatalogError, match=r"^features\.photos: a run has committed meanwhile; look again$"):
+        relocation.relocate(tables.open_catalog(new), [found])
+    assert examined(new).uri == photos.metadata_location
