@@ -49,12 +49,10 @@ def readable(what: str, catalog: str, remedy: str = REPAIR) -> Iterator[None]:
     remedy: for a file that is missing or cannot be read.
     """
     try:
-        with connect.readable_errors(catalog):
+        with connect.readable_errors(catalog), _unknown(what):
             yield
     except (ImageFeaturesError, NoSuchTableError, TableAlreadyExistsError):
         raise
-    except CommitStateUnknownException as error:
-        raise CatalogError(f"{what}: nobody knows whether the commit was made ({line(error)}); try again") from None
     except (CommitFailedException, ValidationException):
         raise CatalogError(f"{what}: other runs commit to it over and over; try again") from None
     except (FileNotFoundError, storage.ObjectMissing) as error:
@@ -67,6 +65,15 @@ def readable(what: str, catalog: str, remedy: str = REPAIR) -> Iterator[None]:
         raise CatalogRefused(
             f"{what}: a file of it cannot be read ({type(error).__name__}: {line(error)}); {remedy}"
         ) from error
+
+
+@contextlib.contextmanager
+def _unknown(what: str) -> Iterator[None]:
+    """Translate what a REST server's failure at a commit becomes, which is one of pyiceberg's errors of REST too."""
+    try:
+        yield
+    except CommitStateUnknownException as error:
+        raise CatalogError(f"{what}: nobody knows whether the commit was made ({line(error)}); try again") from None
 
 
 def in_one_line(operation: Callable[P, T]) -> Callable[P, T]:

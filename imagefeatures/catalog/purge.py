@@ -122,23 +122,21 @@ def purge(table: Table, lake: str, wanted: Wanted, found: Found) -> Purged:
 
     Raises CatalogRefused where another program has deleted single rows of the table, and has not rewritten its files.
     """
-    written: dict[str, str | None] = {}
-    counts = {"rows": 0, "snapshots": 0}
+    written: dict[str, tuple[str | None, int]] = {}
 
     def rewritten(uri: str) -> str | None:
         if uri not in written:
-            written[uri], rows = _without(table, uri, found.files[uri], wanted)
-            counts["rows"] += rows
-        return written[uri]
+            written[uri] = _without(table, uri, found.files[uri], wanted)
+        return written[uri][0]
 
-    counts["snapshots"] = attempts.until_committed(lambda: _swap(table, set(found.files), rewritten))
+    snapshots = attempts.until_committed(lambda: _swap(table, set(found.files), rewritten))
     retention.remove_expired(table, lake)
     for uri in found.files:
         if uri.startswith("file://"):
             storage.delete(checksums_of(uri))
         storage.delete(uri)
-    anew = sum(uri is not None for uri in written.values())
-    return Purged(counts["rows"], anew, len(found.files), counts["snapshots"])
+    anew = sum(new is not None for new, _ in written.values())
+    return Purged(sum(rows for _, rows in written.values()), anew, len(found.files), snapshots)
 
 
 @in_one_line

@@ -10,6 +10,7 @@ import pytest
 
 from imagefeatures.bands import decode
 from imagefeatures.errors import Rejected
+from imagefeatures.formats.npy import HEADER_BYTES
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.preprocessing.bands import Bands, Channels
@@ -61,6 +62,16 @@ def test_arrays_of_every_layout_are_numpys(dtype: str, order: str) -> None:
 
 def test_version_two_is_read() -> None:
     assert read(npy_of(HEADER, bytes(range(24)), (2, 0)), count=2)[3, 2].tolist() == [22, 23]
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_a_header_may_have_as_many_bytes_as_are_parsed(version: tuple[int, int]) -> None:
+    longest = HEADER.ljust(HEADER_BYTES)
+    assert read(npy_of(longest, bytes(range(24)), version), count=2)[3, 2].tolist() == [22, 23]
+    reason, detail = rejected(npy_of(longest + " ", bytes(24), version), count=2)
+    assert (reason, detail) == (
+        Reason.METADATA_TOO_LARGE, "an .npy header of 10,001 bytes; 10,000 is the most",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from imagefeatures.catalog import manifests
 from support.growing import Publish
 
 
-def fields(record: Record) -> list[object]:
-    """What a record holds, in the order of its schema."""
-    return [fields(value) if isinstance(value, Record) else value for value in record._data]
+def fields(record: Record) -> tuple[type, list[object]]:
+    """What a record is and holds, with the types of all, in the order of its schema."""
+    held = (value if isinstance(value, list) else [value] for value in record._data)
+    return type(record), [fields(one) if isinstance(one, Record) else (type(one), one) for some in held for one in some]
 
 
 def lists_of(photos: Table) -> list[str]:
@@ -52,6 +53,7 @@ def test_a_manifest_is_as_pyiceberg_reads_it(grown: Table) -> None:
     for manifest in all_manifests(grown).values():
         entries = manifest.fetch_manifest_entry(grown.io, discard_deleted=False)
         statuses |= {entry.status for entry in entries}
+        assert {type(entry.status) for entry in manifests._entries(grown.io, manifest)} == {ManifestEntryStatus}
         dead = [fields(one.data_file) for one in entries if one.status == ManifestEntryStatus.DELETED]
         alive = [fields(one.data_file) for one in entries if one.status != ManifestEntryStatus.DELETED]
         assert list(map(fields, manifests.live(grown.io, manifest))) == alive

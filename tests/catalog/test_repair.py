@@ -234,7 +234,8 @@ def test_a_rest_catalog_is_examined_and_not_changed(
     with rest_catalog(answers) as address:
         monkeypatch.setenv("IMAGEFEATURES_CATALOG", address)
         found = report(Settings.from_env())
-        assert len(found.current.faults) == 1
+        assert (found.name, found.current.uri, len(found.current.faults)) == ("features.photos", history[2], 1)
+        assert repair.gone_back(tables.open_catalog(Settings.from_env())) == {}
         with pytest.raises(CatalogRefused, match="the server's own means"):
             repair.go_back(tables.open_catalog(Settings.from_env()), found)
 

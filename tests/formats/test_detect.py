@@ -63,6 +63,7 @@ def test_heic_and_avif_are_known_by_their_brand_or_by_those_they_are_compatible_
     assert found(ftyp(brand)) == found(ftyp(brand, b"heic", b"avif")) == kind
     for general in (b"mif1", b"mif2", b"msf1"):
         assert found(ftyp(general, brand)) == found(ftyp(general, b"miaf", brand)) == kind
+        assert found(ftyp(general, brand, b"miaf")) == found(ftyp(general, b"miaf", brand) + b"more") == kind
         assert found(ftyp(general)) == found(ftyp(general, b"miaf")) == ""
         assert found(ftyp(general, b"miaf") + brand) == ""  # behind the box
         assert found(ftyp(general, b"", brand, size=10**6)) == kind

@@ -8,7 +8,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from imagefeatures import images
+from imagefeatures import formats, images
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import png
 from imagefeatures.limits import Limits
@@ -70,3 +70,45 @@ def test_a_profile_or_text_may_inflate_to_its_limit(kind: bytes) -> None:
     size = 4 + len(between) + len(zlib.compress(bytes(1000)))
     detail = f"PNG chunk {kind.decode()!r} of {size} bytes inflates to more than 999 (limits.max_profile_bytes)"
     assert (much.value.reason, much.value.detail) == ("METADATA_TOO_LARGE", detail)
+
+
+AS_TEXT = b"Raw profile type exif\0"
+
+
+def behind_pixels(chunk: bytes) -> bytes:
+    start = PLAIN.index(b"IEND") - 4
+    return PLAIN[:start] + chunk + PLAIN[start:]
+
+
+def test_a_profile_is_no_exif_whatever_its_name() -> None:
+    data = behind_pixels(png_chunk(b"iCCP", AS_TEXT + b"\0" + STREAM))
+    assert formats.readable("PNG", data) is data
+
+
+def test_exif_before_the_pixels_stays_where_it_is() -> None:
+    data = with_chunks(png_chunk(b"eXIf", EXIF) + png_chunk(b"tIME", bytes(7)))
+    assert formats.readable("PNG", data) is data
+    without = with_chunks(png_chunk(b"eXIf", EXIF) + png_chunk(b"zTXt", AS_TEXT))
+    assert formats.readable("PNG", without) is without, "a text of no bytes"
+
+
+def test_exif_in_a_text_of_another_compression_is_left_out() -> None:
+    assert formats.readable("PNG", with_chunks(png_chunk(b"zTXt", AS_TEXT + b"\1" + STREAM))) == PLAIN
+
+
+def test_exif_behind_pixels_of_several_chunks_stands_before_the_first() -> None:
+    start = PLAIN.index(b"IDAT") - 4
+    pixels = PLAIN[start + 8 : -16]
+    parts = b"".join(png_chunk(b"IDAT", part) for part in (pixels[:10], pixels[10:]))
+    exif = png_chunk(b"eXIf", EXIF)
+    assert formats.readable("PNG", PLAIN[:start] + parts + exif + PLAIN[-12:]) == (
+        PLAIN[:start] + exif + parts + PLAIN[-12:]
+    )
+
+
+def test_a_chunk_that_was_cut_is_none_and_a_file_without_its_end_is_truncated() -> None:
+    pixels = len(PLAIN) - 12
+    for cut in (1, 12, 24, 25, 100):
+        assert [kind for _, kind, _ in png._chunks(PLAIN[: pixels - cut])] == [b"IHDR"]
+        with pytest.raises(Rejected, match=rf"^TRUNCATED: PNG of {pixels - cut:,} bytes without its end chunk$"):
+            png.check(PLAIN[: pixels - cut], Limits())

@@ -180,6 +180,7 @@ def _pytest(options: list[str], plugin: Any) -> int:
 def _in_fork(work: Callable[[], int], folder: Path, seconds: float) -> int | None:
     sys.stdout.flush()
     scratch = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder.parent))
+    scratch.chmod(0o755)  # for tests of permissions, which become another user
     child = os.fork()
     if not child:
         _end_with(work, folder, scratch)

@@ -20,6 +20,8 @@ import pytest
 
 ALSO = {
     "imagefeatures/budget.py": ["tests/steps/test_register.py"],
+    "imagefeatures/catalog/loading.py": ["tests/catalog/test_file_io.py"],
+    "imagefeatures/catalog/lost.py": ["tests/catalog/test_repair.py"],
     "imagefeatures/catalog/snapshots.py": ["tests/test_read.py", "tests/test_read_files.py"],
     "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
     "imagefeatures/decode_child.py": [
@@ -28,6 +30,8 @@ ALSO = {
         "tests/test_decode_parent.py",
     ],
     "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
+    "imagefeatures/formats/limits.py": ["tests/bands/test_npy_bands.py"],
+    "imagefeatures/formats/npy.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/preprocessing/": [
         "tests/preprocessing/test_geometry.py",
         "tests/preprocessing/test_colour.py",

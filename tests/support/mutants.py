@@ -71,6 +71,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no fork stays behind
     enough = True
     with tempfile.TemporaryDirectory(prefix="imagefeatures-mutants-") as folder:
+        Path(folder).chmod(0o755)  # for tests of permissions, which become another user
         copy = _copy_of_the_repository(Path(folder))
         files = sorted(given.tests or {test for name in modules for test in mutant_tests.of_module(copy, name)})
         print(f"{len(files)} files of tests", flush=True)
