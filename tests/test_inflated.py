@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import images, inflated
+from imagefeatures import bicubic, images, inflated
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import png as png_chunks
 from imagefeatures.limits import Limits
 from support.photos import encoded, jpeg, picture, turned
 from support.shared import PREPROCESSING
@@ -22,12 +23,13 @@ LIMITS = Limits()
 PHOTO = Image.open(io.BytesIO(jpeg(3, 333, 251)))
 FILTERS = {"none": 0, "sub": 1, "up": 2, "average": 3, "Paeth": 4}
 
-pytestmark = pytest.mark.skipif(not inflated._is_pillows(), reason="the compiled code is not installed here")
+pytestmark = pytest.mark.skipif(bicubic.compiled is None, reason="the compiled code is not installed here")
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """From now on: of each file that the compiled code may take, whether it has made the picture."""
+    inflated._is_pillows()
     answers: list[bool] = []
     real = inflated._decoded
 
@@ -75,6 +77,24 @@ def noise(seed: int, height: int, width: int, channels: int, kinds: list[int]) -
     return rows
 
 
+def test_the_code_is_used_where_it_is_installed() -> None:
+    inflated._is_pillows.cache_clear()
+    assert inflated._is_pillows()
+
+
+@pytest.mark.parametrize(("mode", "channels"), inflated.CHANNELS.items())
+def test_it_is_tried_on_each_filter_after_each(mode: str, channels: int, asked: list[bool]) -> None:
+    data = inflated.sample(mode, 23)
+    stream = png_chunks.plain_stream(data, channels)
+    assert stream is not None
+    rows = np.frombuffer(zlib.decompress(stream), np.uint8).reshape(-1, 1 + 23 * channels)
+    kinds = rows[:, 0].tolist()
+    assert set(pairwise(kinds)) >= {(first, second) for first in range(5) for second in range(5)}
+    assert len(np.unique(rows[:, 1:])) == 256
+    assert outcome(data) == by_pillow(data)
+    assert asked == [True]
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("kind", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (2, 1), (300, 1), (31, 17), (3, 1000)])
@@ -115,6 +135,7 @@ def _left_to_pillow() -> dict[str, bytes]:
         "rows that are missing": png(rows, 40, 3, stream=zlib.compress(rows[:-1].tobytes())),
         "rows too many": png(rows, 40, 3, stream=zlib.compress(rows.tobytes() + bytes(121))),
         "a wrong checksum of the stream": png(rows, 40, 3, stream=stream[:-1] + bytes([stream[-1] ^ 1])),
+        "a stream without its checksum": png(rows, 40, 3, stream=stream[:-4]),
         "bytes behind the stream": png(rows, 40, 3, stream=stream + b"more"),
         "an unknown filter": png(unknown, 40, 3),
     }
