@@ -119,7 +119,9 @@ def test_an_upload_is_aborted_once_and_what_the_store_says_to_it_is_no_error(scr
         assert scripted.asked == ["DELETE"]
 
 
-@pytest.mark.parametrize("answers", [[(200, {}, b"<html></html>")], [BEGUN, (200, {}, b"")]], ids=["no upload", "no part"])
+@pytest.mark.parametrize(
+    "answers", [[(200, {}, b"<html></html>")], [BEGUN, (200, {}, b"")]], ids=["no upload", "no part"]
+)
 def test_a_server_that_answers_everything_with_200_is_not_a_store(
     scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch, answers: list[Answer]
 ) -> None:
