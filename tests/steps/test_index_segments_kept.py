@@ -129,11 +129,12 @@ def test_as_many_small_segments_as_are_allowed_stay_and_so_does_what_nobody_know
     settings: Settings, small: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
     small.setattr(index_segments, "SEGMENTS", 2)
-    files = added(settings.lake, [[0], [1]])
+    added(settings.lake, [[0]])
     stray = summary(settings.lake).with_name("0123.bin")
     stray.write_bytes(b"of another search that is under way")
-    added(settings.lake, [[0], [1]])
+    files = added(settings.lake, [[0], [1]])
     assert indexed(settings.lake) == [[0], [1]]
+    assert stray.exists()
     files.append(written(settings.lake, 2))
     holding(settings.lake, [], files[1:])
     assert stray.exists() is False
@@ -205,8 +206,11 @@ def test_only_files_that_are_searched_are_read_again_for_a_damaged_segment(
     (segment,) = segments(settings.lake)
     segment.write_bytes(b"damaged")
     opened.clear()
-    assert holding(settings.lake, [1, 2], files[1:]) == {files[1], files[2]}
+    assert holding(settings.lake, [1], files[1:]) == {files[1]}
     assert opened == [f"{settings.lake}/{file.path}" for file in files[1:]]
+    opened.clear()
+    assert holding(settings.lake, [2], files[1:]) == {files[2]}
+    assert opened == []
 
 
 def test_files_whose_segments_are_lost_again_and_again_are_left_to_the_search(

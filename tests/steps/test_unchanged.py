@@ -30,9 +30,9 @@ SCHEMA = pa.schema(
 
 @pytest.fixture
 def run(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run over a list of two URLs, a file, an s3 object, and what is no address."""
+    """A run over a list of two URLs, an object, and what is no address."""
     monkeypatch.setenv("IMAGEFEATURES_HTTP_ALLOW", "127.0.0.1/32")
-    lines = ["http://a.org/1.jpg", "HTTPS://a.org/2.jpg", "s3://bucket/http://3.jpg", "no address"]
+    lines = ["http://a.org/1.jpg", "HTTPS://a.org/2.jpg", "s3://bucket/3.jpg", "http://a.org/\0.jpg", "no address"]
     fill(tmp_path, {"list.txt": "\n".join(lines).encode()})
     return make_run({"kind": "uri_list", "uri": f"file://{tmp_path}/list.txt"}, {"shard_images": 100}, label="none")
 
@@ -89,9 +89,10 @@ def test_rows_with_a_version_and_the_fingerprint_are_found_where_they_are(run: R
 
 
 def test_urls_of_a_shard_are_those_that_are_asked_for(run: Run) -> None:
-    manifest.list_source(run, 1)
-    found = list(unchanged.urls(run, 0))
-    assert [(uri.lower(), shard) for uri, shard in found] == [("http://a.org/1.jpg", 0), ("https://a.org/2.jpg", 0)]
+    listing = manifest.list_source(run, 1)
+    of_shards = [list(unchanged.urls(run, shard)) for shard in range(listing.shards)]
+    found = [(uri.lower(), shard == number) for number, rows in enumerate(of_shards) for uri, shard in rows]
+    assert sorted(found) == [("http://a.org/1.jpg", True), ("https://a.org/2.jpg", True)]
 
 
 def test_of_each_table_the_row_of_the_last_run_counts() -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import EndpointConnectionError
 from urllib3.exceptions import ProtocolError
 
 from imagefeatures import storage
@@ -170,7 +170,7 @@ def test_an_upload_of_a_day_to_the_second_stays(seconds: int, count: int) -> Non
     "error",
     [
         Transient("no complete response in 30 s"),
-        ReadTimeoutError(endpoint_url="http://store"),
+        EndpointConnectionError(endpoint_url="http://store"),
         ProtocolError("cut"),
         OSError("reset"),
         KeyError("date"),
