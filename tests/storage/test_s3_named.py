@@ -89,7 +89,9 @@ def test_an_answer_that_may_pass_is_asked_for_again(scripted: ScriptedStore, sta
     assert scripted.asked == ["HEAD", "HEAD"]
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "RequestTimeout"), (403, "SlowDown"), (403, "KeyUnavailable")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "RequestTimeout"), (403, "SlowDown"), (403, "KeyUnavailable"), (500, "Fault")]
+)
 def test_a_code_that_may_pass_is_asked_for_again_whatever_its_status(status: int, code: str) -> None:
     assert found(named(in_turn(response(status, code), FOUND))) == Listed("bucket/key", 3, "e")
 
