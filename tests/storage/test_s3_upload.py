@@ -135,14 +135,33 @@ def test_an_upload_that_another_program_has_ended_is_told(s3: Any, large: Path, 
     if before:
         storage.write(f"s3://{PATH}", before)
 
-    def end(fields: dict[str, Any]) -> None:
+    def end(fields: dict[str, Any]) -> Exception:
         s3.abort_multipart_upload(**KEY, UploadId=fields["UploadId"])
+        return refusal(404, "NoSuchUpload")
 
     store = S3Upload()
-    refusing(store, "complete_multipart_upload", end)  # type: ignore[arg-type]
+    refusing(store, "complete_multipart_upload", end)
     says = rf"^s3://{PATH}: the upload is gone; another program has ended it, try again$"
     with pytest.raises(StoreRefused, match=says):
         store.upload(PATH, large, only_if_absent=False)
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "NoSuchUpload"), (412, "PreconditionFailed")])
+def test_an_object_that_the_same_upload_made_though_the_store_did_not_say_so_is_made(
+    s3: Any, large: Path, status: int, code: str
+) -> None:
+    store = S3Upload()
+    real = store._client.complete_multipart_upload
+    answers = [refusal(503, "SlowDown"), refusal(status, code)]
+
+    def end(**fields: Any) -> None:
+        if len(answers) == 2:
+            real(**fields)
+        raise answers.pop(0)
+
+    store._client.complete_multipart_upload = end
+    assert store.upload(PATH, large, only_if_absent=True) is True
+    assert storage.read(f"s3://{PATH}") == large.read_bytes()
 
 
 def test_what_is_there_is_kept_though_the_end_of_the_upload_is_asked_for_twice(s3: Any, large: Path) -> None:
