@@ -133,6 +133,30 @@ def test_the_size_of_what_is_not_there_is_that_it_is_missing(source: Path, path:
         storage.stat(f"file://{source}/{path}")
 
 
+def test_the_size_and_version_of_a_file_are_told_without_reading_it(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (listed,) = [one for one in storage.list_objects(f"file://{source}/") if one.uri.endswith("/c.jpg")]
+    monkeypatch.setattr(os, "read", None)
+    assert storage.stat(listed.uri) == listed
+    assert listed.size == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("a", "NOT_A_FILE: it is a folder, and no file"),
+        ("/dev/zero", "NOT_A_FILE: it is a device, and no file"),
+        ("/proc/self/environ", "NOT_A_FILE: it is the kernel's own, and no file of a disk"),
+        ("n" * 300, "NOT_READABLE: a name of 300 bytes in its path is longer than the system opens"),
+    ],
+)
+def test_what_is_no_file_has_no_size(source: Path, path: str, said: str) -> None:
+    with pytest.raises(Rejected) as rejected:
+        storage.stat(f"file://{source / path}")
+    assert str(rejected.value) == said
+
+
 @pytest.mark.parametrize(("piece", "most"), [(3, 4), (1, 5), (9, 9), (9, 12)])
 def test_no_byte_of_the_wanted_ones_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, most: int
