@@ -64,10 +64,10 @@ def test_images_do_not_disturb_each_other() -> None:
 # Runs of shards of one image
 
 
-def validated(settings: Settings, photos: Path, files: dict[str, bytes]) -> Run:
+def validated(settings: Settings, photos: Path, files: dict[str, bytes], shard_images: int = 1) -> Run:
     lake = Lake(settings, photos)
     fill(photos / PARTITION, files)
-    run = lake.planned(lake.dataset(FIRST), shard_images=1)
+    run = lake.planned(lake.dataset(FIRST), shard_images=shard_images)
     local.run_steps(run, THIS_PROCESS, (INGEST, VALIDATE))
     return run
 
@@ -119,3 +119,16 @@ def test_nothing_is_settled_while_nothing_is_to_be_done(settings: Settings, tmp_
     assert not equal_bytes.search(run).has_ended()
     assert settled(run) == {}
     assert equal_bytes.search(run).has_ended()
+
+
+def test_a_shard_computes_the_first_row_of_each_image_before_all_others(settings: Settings, tmp_path: Path) -> None:
+    red, blue = jpeg(0, 16, 16), jpeg(1, 16, 16)
+    files = {"0.jpg": red, "1.jpg": red, "2.jpg": red, "3.jpg": blue, "4.jpg": blue, "5.jpg": red}
+    run = validated(settings, tmp_path / "photos", files, shard_images=100)
+    orders = {}
+    for shard in range(manifest.read_listing(run).shards):
+        verdicts = shards.read_output(run.layout, VALIDATE, shard)
+        both = (verdicts, equal_bytes.to_compute(run, shard, verdicts))
+        listed, computed = ("".join(Path(uri).stem for uri in rows["uri"].to_pylist()) for rows in both)
+        orders[listed] = computed
+    assert orders == {"012": "012", "345": "354"}
