@@ -18,6 +18,7 @@ from imagefeatures.reasons import Reason
 from imagefeatures.settings import Settings
 from imagefeatures.sources import Content, Item
 from imagefeatures.steps import INGEST, ingest
+from support.doors import parquet
 from support.photos import fill, jpeg
 from support.shared import THIS_PROCESS, MakeRun
 
@@ -92,12 +93,16 @@ def test_a_version_that_is_known_is_asked_for_and_others_as_they_are_listed() ->
     assert [item.etag for item in source.items] == ['"newest"', "listed too"]
 
 
+@pytest.mark.parametrize("kind", ["folder", "table"])
 def test_nothing_but_its_name_is_told_of_what_is_forgotten(
-    make_run: MakeRun, settings: Settings, tmp_path: Path
+    make_run: MakeRun, settings: Settings, tmp_path: Path, kind: str
 ) -> None:
     photos = fill(tmp_path / "photos", {f"pear/{name}.jpg": jpeg(at) for at, name in enumerate("abcd")})
     deny.add(settings.lake, "one", [hashlib.sha256(jpeg(1)).hexdigest()], [f"file://{photos}/pear/d.jpg"])
-    run = make_run(photos, {"shard_images": 100})
+    names = {f"key {name}": f"file://{photos}/pear/{name}.jpg" for name in "abcd"}
+    (tmp_path / "t.parquet").write_bytes(parquet({"id": [*names], "photo": [*names.values()]}))
+    table = {"kind": "url_table", "table": f"file://{tmp_path}/t.parquet", "url": "photo", "key": "id"}
+    run = make_run(table if kind == "table" else photos, {"shard_images": 100})
     manifest.list_source(run, 0)
     local.run_steps(run, THIS_PROCESS, (INGEST,))
     (receipt,) = shards.read_receipts(run.layout, INGEST)
@@ -107,7 +112,9 @@ def test_nothing_but_its_name_is_told_of_what_is_forgotten(
     assert {one[name] for one in rows for name in ("image_id", "size", "etag", "label", "key")} == {None}
     assert {(one["reason"], one["detail"]) for one in rows} == {("FORGOTTEN", deny.WHY.detail)}
     frozen = shards.read_staged(receipt.output).to_pylist()
-    assert [(Path(one["uri"]).name, one["label"]) for one in frozen] == [("a.jpg", "pear"), ("c.jpg", "pear")]
+    assert [(Path(one["uri"]).name, one["label"], one["key"]) for one in frozen] == [
+        (f"{name}.jpg", "pear", f"key {name}" if kind == "table" else None) for name in "ac"
+    ]
     assert (receipt.rows_in, receipt.passed) == (4, 2)
 
 
@@ -142,14 +149,16 @@ def test_what_a_shard_has_frozen_before_something_was_forgotten_is_removed(
         return real(receipt, forgotten)
 
     def meanwhile(*given: Any) -> Iterator[Any]:
+        left.append(shards.pending(run.layout, INGEST, 1))
         yield from list(fetch(*given))
         deny.add(settings.lake, "one", [hashlib.sha256(jpeg(1)).hexdigest()], [])
 
-    fetch = ingest.fetch_rows
+    left, fetch = list[list[int]](), ingest.fetch_rows
     monkeypatch.setattr(ingest, "held", noted)
     monkeypatch.setattr(ingest, "fetch_rows", meanwhile)
     receipt = ingest.run_shard(run, 0)
     assert receipt.reasons == {"FORGOTTEN": 1, "EMPTY_OBJECT": 1}
+    assert left == [[0], [0]], "the shard counts as done no more"
     assert len(files) == 3
     now = {run.layout.receipt(INGEST, 0), *(file.uri for file in receipt.files)}
     kept = {uri for uri in files if Path(uri.removeprefix("file://")).exists()}
