@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from imagefeatures import local, manifest, read, shards
+from imagefeatures import local, manifest, read, shards, storage
 from imagefeatures.errors import Rejected
 from imagefeatures.forget import deny
 from imagefeatures.limits import Limits
@@ -149,16 +149,16 @@ def test_what_a_shard_has_frozen_before_something_was_forgotten_is_removed(
         return real(receipt, forgotten)
 
     def meanwhile(*given: Any) -> Iterator[Any]:
-        left.append(shards.pending(run.layout, INGEST, 1))
+        there.append(storage.exists(run.layout.receipt(INGEST, 0)))
         yield from list(fetch(*given))
         deny.add(settings.lake, "one", [hashlib.sha256(jpeg(1)).hexdigest()], [])
 
-    left, fetch = list[list[int]](), ingest.fetch_rows
+    there, fetch = list[bool](), ingest.fetch_rows
     monkeypatch.setattr(ingest, "held", noted)
     monkeypatch.setattr(ingest, "fetch_rows", meanwhile)
     receipt = ingest.run_shard(run, 0)
     assert receipt.reasons == {"FORGOTTEN": 1, "EMPTY_OBJECT": 1}
-    assert left == [[0], [0]], "the shard counts as done no more"
+    assert there == [False, False], "the shard counts as done no more"
     assert len(files) == 3
     now = {run.layout.receipt(INGEST, 0), *(file.uri for file in receipt.files)}
     kept = {uri for uri in files if Path(uri.removeprefix("file://")).exists()}
