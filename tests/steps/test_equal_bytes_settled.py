@@ -11,9 +11,9 @@ import pytest
 from imagefeatures import local, manifest, shards
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
-from imagefeatures.steps import INGEST, VALIDATE, equal_bytes
+from imagefeatures.steps import FEATURIZE, INGEST, RESIZE, VALIDATE, equal_bytes
 from support.photos import fill, jpeg
-from support.several import FIRST, Lake
+from support.several import FIRST, Lake, Spies
 from support.shared import PARTITION, THIS_PROCESS
 
 
@@ -132,3 +132,19 @@ def test_a_shard_computes_the_first_row_of_each_image_before_all_others(settings
         listed, computed = ("".join(Path(uri).stem for uri in rows["uri"].to_pylist()) for rows in both)
         orders[listed] = computed
     assert orders == {"012": "012", "345": "354"}
+
+
+def test_rows_are_in_the_order_of_the_listing_though_equal_images_are_computed_once(
+    settings: Settings, tmp_path: Path
+) -> None:
+    red, blue = jpeg(0, 16, 16), jpeg(1, 16, 16)
+    files = {"0.jpg": red, "1.jpg": red, "2.jpg": red, "3.jpg": blue, "4.jpg": blue, "5.jpg": red}
+    run, spies = validated(settings, tmp_path / "photos", files, shard_images=100), Spies()
+    for step in (RESIZE, FEATURIZE):
+        for shard in range(manifest.read_listing(run).shards):
+            spies.work(run, step, shard)
+    assert spies.decoded == 3
+    rows = [
+        row for one in shards.read_receipts(run.layout, FEATURIZE) for row in shards.read_staged(one.output).to_pylist()
+    ]
+    assert "".join(Path(row["uri"]).stem for row in rows) == "012345"
