@@ -70,6 +70,7 @@ ALSO = {
     "imagefeatures/storage/s3_named.py": ["tests/sources/test_named_addresses.py"],
     "imagefeatures/steps/featurize.py": [
         "tests/steps/test_equal_bytes.py",
+        "tests/steps/test_equal_bytes_settled.py",
         "tests/test_augmented_runs.py",
         "tests/test_pixels_kept.py",
         "tests/test_several_models.py",
