@@ -1,13 +1,15 @@
-"""The order of the rows of several outputs, of which one alone takes vectors from its table."""
+"""Runs of two models: the order of their rows, and which of them is named for a vector that is not finite."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from imagefeatures import shards
+import numpy as np
+
+from imagefeatures import read, shards
 from imagefeatures.settings import Settings
 from imagefeatures.steps import FEATURIZE
-from support.photos import fill, jpeg
+from support.photos import encoded, fill, jpeg
 from support.several import FIRST, SECOND, THIRD, Lake, Spies
 from support.shared import PARTITION
 
@@ -27,3 +29,12 @@ def test_rows_of_a_further_model_are_in_order_though_it_alone_reuses_vectors(
         files = [receipt.outputs[number].own for receipt in receipts]
         rows = [Path(row["uri"]).stem for file in files if file for row in shards.read_staged(file).to_pylist()]
         assert rows == list("012345")
+
+
+def test_the_model_whose_vector_is_not_finite_is_named_where_there_are_two(settings: Settings, tmp_path: Path) -> None:
+    lake = Lake(settings, tmp_path / "photos")
+    grey = {f"{shade}.png": encoded(np.full((8, 8, 3), shade, np.uint8), "PNG") for shade in (10, 200)}
+    fill(lake.photos / PARTITION, grey)
+    lake.published(FIRST, SECOND, spies=Spies(not_finite=(SECOND, 200)))
+    (row,) = read.table(settings, "quarantine").to_pylist()
+    assert (Path(row["uri"]).name, row["detail"]) == ("200.png", f"{SECOND}: 1 values are not finite")
