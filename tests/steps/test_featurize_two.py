@@ -1,4 +1,4 @@
-"""Runs of two models: the order of their rows, and which of them is named for a vector that is not finite."""
+"""Runs of two outputs: the order of their rows, and what becomes of a vector that is not finite."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ def test_the_model_whose_vector_is_not_finite_is_named_where_there_are_two(setti
     lake.published(FIRST, SECOND, spies=Spies(not_finite=(SECOND, 200)))
     (row,) = read.table(settings, "quarantine").to_pylist()
     assert (Path(row["uri"]).name, row["detail"]) == ("200.png", f"{SECOND}: 1 values are not finite")
+
+
+def test_pixels_of_an_image_whose_vector_is_not_finite_are_not_kept(settings: Settings, tmp_path: Path) -> None:
+    lake = Lake(settings, tmp_path / "photos")
+    shades = (10, 200, 90)
+    grey = {f"{shade}.png": encoded(np.full((8, 8, 3), shade, np.uint8), "PNG") for shade in shades}
+    fill(lake.photos / PARTITION, grey)
+    lake.published(FIRST, spies=Spies(not_finite=(FIRST, 200)), pixels="keep")
+    vectors, pixels = (lake.rows(table) for table in lake.dataset(FIRST, pixels="keep").tables)
+    assert list(vectors) == list(pixels) == ["10.png", "90.png"]
