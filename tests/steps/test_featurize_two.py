@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imagefeatures import read, shards
+from imagefeatures import read, schemas, shards
 from imagefeatures.settings import Settings
-from imagefeatures.steps import FEATURIZE
+from imagefeatures.steps import FEATURIZE, featurize
 from support.photos import encoded, fill, jpeg
 from support.several import FIRST, SECOND, THIRD, Lake, Spies
 from support.shared import PARTITION
@@ -48,3 +48,14 @@ def test_pixels_of_an_image_whose_vector_is_not_finite_are_not_kept(settings: Se
     lake.published(FIRST, spies=Spies(not_finite=(FIRST, 200)), pixels="keep")
     vectors, pixels = (lake.rows(table) for table in lake.dataset(FIRST, pixels="keep").tables)
     assert list(vectors) == list(pixels) == ["10.png", "90.png"]
+
+
+def test_no_rows_of_vectors_of_no_width_are_no_rows(settings: Settings, tmp_path: Path) -> None:
+    """As they come of a table that holds none of a shard's images."""
+    lake = Lake(settings, tmp_path / "photos")
+    fill(lake.photos / PARTITION, {"1.jpg": jpeg(1, 16, 16)})
+    run = lake.planned(lake.dataset(FIRST))
+    none = schemas.FEATURES.empty_table().select([*schemas.IDENTITY, "width", "height", "mode"])
+    table = featurize.feature_table(run, none, np.empty((0, 0), np.float32))
+    assert table.num_rows == 0
+    assert table.schema.equals(schemas.FEATURES)
