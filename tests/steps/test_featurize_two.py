@@ -59,3 +59,16 @@ def test_no_rows_of_vectors_of_no_width_are_no_rows(settings: Settings, tmp_path
     table = featurize.feature_table(run, none, np.empty((0, 0), np.float32))
     assert table.num_rows == 0
     assert table.schema.equals(schemas.FEATURES)
+
+
+def test_a_model_that_lacks_more_images_than_the_first_gets_the_pixels_of_all(
+    settings: Settings, tmp_path: Path
+) -> None:
+    lake = Lake(settings, tmp_path / "photos")
+    fill(lake.photos / PARTITION, {f"{at}.jpg": jpeg(at, 16, 16) for at in (1, 3, 5)})
+    lake.published(FIRST)
+    fill(lake.photos / PARTITION, {f"{at}.jpg": jpeg(at, 16, 16) for at in (0, 2, 4)})
+    spies = Spies()
+    lake.published(FIRST, SECOND, spies=spies)
+    assert spies.computed == {FIRST: 3, SECOND: 6}
+    assert len(lake.rows(f"photos__{SECOND}")) == 6
