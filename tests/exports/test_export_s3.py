@@ -62,6 +62,7 @@ def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Temporary files in a folder of the test's own; parts are as small as they may be."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert s3_upload.PART >= PART
     monkeypatch.setattr(s3_upload, "PART", PART)
 
 

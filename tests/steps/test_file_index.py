@@ -20,7 +20,8 @@ from imagefeatures.steps.reuse import KnownFile
 from support.indexes import EACH, ids_of, one_by_one, pending_request
 from support.photos import fill, jpeg
 from support.reusing import PHOTOS, Make, Spy, begun, finished, local, planner, resized_and_featurized
-from support.shared import MakeRun
+from support.several import FIRST, SECOND, Lake, Spies
+from support.shared import PARTITION, MakeRun
 
 
 @pytest.mark.parametrize("foreign", ["binary", "large_string", "dictionary"])
@@ -126,6 +127,45 @@ def test_an_index_that_lies_costs_a_computation_and_gives_no_wrong_vector(
     second = finished(begun(make_run(tmp_path / "one"), first.files))
     assert (second.reused, second.computed) == (0, 1)
     assert second.vectors["3.jpg"] == first.vectors["3.jpg"]
+
+
+def test_few_files_and_a_lake_of_which_something_is_being_forgotten_are_searched_without_an_index(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> list[object]:
+        raise AssertionError("nothing is looked up")
+
+    run = begun(make())
+    files = [KnownFile(f"file:///{number}", 1) for number in range(3)]
+    monkeypatch.setattr(file_index, "FEW", 3)
+    assert file_index.candidates(run, files, [0], IMAGES, never) == list(enumerate(files))
+    monkeypatch.setattr(file_index, "FEW", 2)
+    with pytest.raises(AssertionError, match="nothing is looked up"):
+        file_index.candidates(run, files, [0], IMAGES, never)
+    pending_request(run.lake)
+    assert file_index.candidates(run, files, [0], IMAGES, never) == list(enumerate(files))
+
+
+def test_where_no_shard_is_left_no_file_is_offered(make: Make) -> None:
+    first = finished(begun(make()))
+    files = [KnownFile(*file) for file in first.files]
+    assert file_index.candidates(first.run, files, [], IMAGES, one_by_one) == []
+    assert file_index.candidates(first.run, files, [0], IMAGES, one_by_one) == [(0, files[0])]
+    assert [path.name for path in local(layout.known(first.run.lake, "images")).iterdir()] == ["photos"]
+
+
+def test_each_table_has_an_index_of_its_own(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_index, "FEW", 0)
+    fill(tmp_path / "photos" / PARTITION, PHOTOS)
+    lake = Lake(settings, tmp_path / "photos")
+    lake.published(FIRST, SECOND)
+    spies = Spies()
+    lake.published(FIRST, SECOND, spies=spies)
+    assert (spies.decoded, spies.computed) == (0, {})
+    names = {path.name for path in local(layout.known(settings.lake, "images")).iterdir()}
+    assert names == {"photos", f"photos__{SECOND}"}
 
 
 def test_a_request_to_forget_stops_no_search(make: Make) -> None:

@@ -111,12 +111,15 @@ def test_objects_that_are_all_denied_spend_the_budget(make_run: MakeRun, scripte
         budget.check_budget(run)
 
 
-def test_an_object_that_was_replaced_by_one_that_may_not_be_read(make_run: MakeRun, scripted: ScriptedStore) -> None:
+@pytest.mark.parametrize("status", [400, 403])
+def test_an_object_that_was_replaced_by_one_that_may_not_be_read(
+    make_run: MakeRun, scripted: ScriptedStore, status: int
+) -> None:
     page = "<Contents><Key>a</Key><Size>1</Size><ETag>e</ETag></Contents>"
     scripted.script = listings(page)
     run = make_run(f"s3://{BUCKET}/")
     manifest.list_source(run, WORKERS)
-    scripted.script = [no(412, "PreconditionFailed"), no(412, "PreconditionFailed"), (403, {}, b"")]
+    scripted.script = [no(412, "PreconditionFailed"), no(412, "PreconditionFailed"), (status, {}, b"")]
     detail = "listed with ETag e, read with unknown: the store does not show it"
     assert ingested(run)[1] == {f"s3://{BUCKET}/a": ("CHANGED_DURING_RUN", detail)}
 

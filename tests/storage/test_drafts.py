@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from imagefeatures import storage
+from imagefeatures.errors import StoreError, StoreRefused
 from imagefeatures.storage import drafts
+from imagefeatures.storage.locks import locked
 
 KILLED = """
 import os, signal, sys
@@ -60,6 +62,7 @@ def test_a_file_has_its_bytes_and_its_mode_and_nothing_is_beside_it(tmp_path: Pa
     target = tmp_path / "run" / "file"
     if before:
         storage.write(f"file://{target}", before)
+    descriptors = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - of Path.iterdir some are gone by then
     draft = storage.draft(f"file://{target}")
     draft.write(b"first ")
     draft.write(b"second")
@@ -72,6 +75,45 @@ def test_a_file_has_its_bytes_and_its_mode_and_nothing_is_beside_it(tmp_path: Pa
     given_up.abort()
     assert [path.name for path in target.parent.iterdir()] == ["file"]
     assert target.read_bytes() == b"first second"
+    assert sorted(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
+    with locked(f"file://{target}") as free:
+        assert free is True
+
+
+@pytest.mark.usefixtures("_file_system")
+@pytest.mark.parametrize("call", ["write", "fsync"])
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [(errno.ENOSPC, StoreRefused, "no space left on its file system"), (errno.EIO, StoreError, "Input/output error")],
+)
+def test_a_disk_that_fails_is_told_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, kind: type[Exception], words: str
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    draft = storage.draft(f"file://{tmp_path}/run/file")
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(kind, match=rf"^file://{tmp_path}/run/file: {words}"):
+        draft.write(b"bytes")
+        draft.commit()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_file_that_cannot_be_begun_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreRefused, match=rf"^file://{tmp_path}/file/below: Not a directory"):
+        storage.draft(f"file://{tmp_path}/file/below")
+    real = os.open
+
+    def fail(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(StoreError, match=rf"^file://{tmp_path}/new: Input/output error$"):
+        storage.draft(f"file://{tmp_path}/new")
 
 
 def test_bytes_are_on_the_disk_before_their_first_name_and_the_name_at_the_end(
@@ -113,6 +155,15 @@ def test_hidden_files_of_killed_processes_are_removed_after_a_day_and_nothing_el
     assert len(list(folders[2].iterdir())) == len(ages)
     assert storage.abort_old_uploads(f"file://{tmp_path}/lake") == 0
     assert storage.abort_old_uploads(f"file://{tmp_path}/none") == 0
+
+
+def test_a_hidden_file_of_a_day_to_the_second_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts.time, "time", lambda: 2_000_000_000.0)
+    draft = drafts.hidden_name(tmp_path / "file")
+    draft.touch()
+    for age, removed in ((24 * 3600, 0), (24 * 3600 + 1, 1)):
+        os.utime(draft, (2_000_000_000 - age,) * 2)
+        assert drafts.remove_old(str(tmp_path)) == removed
 
 
 def test_a_hidden_file_goes_as_soon_as_its_process_has_ended_and_not_before(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagefeatures.storage import drafts
-from imagefeatures.storage.locks import locked
+from imagefeatures.storage.locks import hold, locked
 from imagefeatures.storage.objects import ObjectMissing
 from support.disks import lock_as_on_nfs, lock_nothing
 
@@ -51,6 +51,27 @@ def test_a_file_that_this_user_may_only_read_is_locked_too(
         assert (ours, theirs) == (True, False)
 
 
+def test_a_file_that_this_user_may_not_even_read_is_taken_for_held(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EACCES, "refused")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with locked(f"file://{file}") as ours:
+        assert ours is False
+
+
+def test_a_new_file_is_held_for_as_long_as_it_is_open(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with file.open("wb") as held:
+        hold(held.fileno())
+        with locked(f"file://{file}") as ours:
+            assert ours is False
+    with locked(f"file://{file}") as ours:
+        assert ours is True
+    lock_nothing(monkeypatch)
+    with file.open("wb") as held:
+        hold(held.fileno())  # no error
+
+
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP])
 def test_where_there_are_no_locks_nobody_can_tell(file: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     lock_nothing(monkeypatch, code)
@@ -75,5 +96,6 @@ def test_a_young_draft_goes_with_its_process_only_where_a_lock_can_tell_of_it(
         assert drafts.remove_old(str(tmp_path), ended=True) == 0
         assert draft.exists()
     lock_as_on_nfs(monkeypatch)
+    assert drafts.remove_old(str(tmp_path)) == 0, "nobody asked for those of a process that has ended"
     assert drafts.remove_old(str(tmp_path), ended=True) == 1
     assert not draft.exists()

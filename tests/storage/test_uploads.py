@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from urllib3.exceptions import ProtocolError
 
 from imagefeatures import storage
 from imagefeatures.storage import uploads
+from imagefeatures.storage.retry import Transient
 from support.scripted_store import ScriptedStore, no
 from support.shared import BUCKET
 
@@ -106,3 +112,77 @@ def test_a_store_that_cannot_list_uploads_is_no_error(scripted: ScriptedStore, a
 def test_an_upload_that_may_not_be_aborted_is_no_error(scripted: ScriptedStore) -> None:
     scripted.script = [page("lake/1", age=dt.timedelta(days=2), more=False), no(403, "AccessDenied")]
     assert storage.abort_old_uploads(f"s3://{BUCKET}/lake/") == 0
+
+
+# A client whose answers are given
+
+
+NOW = dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)
+
+
+def listed(*keys: str, age: dt.timedelta = dt.timedelta(days=2), **fields: Any) -> dict[str, Any]:
+    begun = [{"Key": key, "UploadId": f"id of {key}", "Initiated": NOW - age} for key in keys]
+    date = {"HTTPHeaders": {"date": format_datetime(NOW, usegmt=True)}}
+    return {"ResponseMetadata": date, "Uploads": begun, **fields}
+
+
+def client_of(*pages: dict[str, Any]) -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]:
+    """A client that answers with these pages, its requests for them, and those to abort an upload."""
+    left, asked, aborted = list(pages), list[dict[str, Any]](), list[dict[str, Any]]()
+
+    def page(**request: Any) -> dict[str, Any]:
+        asked.append(request)
+        return left.pop(0)
+
+    return SimpleNamespace(
+        list_multipart_uploads=page, abort_multipart_upload=lambda **request: aborted.append(request)
+    ), asked, aborted  # fmt: skip
+
+
+def test_each_page_begins_where_the_last_one_ended() -> None:
+    client, asked, aborted = client_of(
+        listed("lake/1", IsTruncated=True, NextKeyMarker="lake/1", NextUploadIdMarker="id"),
+        listed(IsTruncated=True, NextKeyMarker="lake/2"),
+        listed("lake/3", IsTruncated=False, NextKeyMarker="lake/3"),
+    )
+    assert uploads.abort_old_uploads(client, "b", "lake/") == 2
+    assert asked == [
+        {"Bucket": "b"},
+        {"Bucket": "b", "KeyMarker": "lake/1", "UploadIdMarker": "id"},
+        {"Bucket": "b", "KeyMarker": "lake/2", "UploadIdMarker": ""},
+    ]
+    assert aborted == [{"Bucket": "b", "Key": key, "UploadId": f"id of {key}"} for key in ("lake/1", "lake/3")]
+
+
+def test_a_page_that_does_not_say_where_the_next_one_begins_is_the_last() -> None:
+    for more in ({}, {"NextKeyMarker": ""}):
+        client, asked, aborted = client_of(listed("lake/1", IsTruncated=True, **more))
+        assert uploads.abort_old_uploads(client, "b", "lake/") == len(asked) == len(aborted) == 1
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0, 0), (1, 1)])
+def test_an_upload_of_a_day_to_the_second_stays(seconds: int, count: int) -> None:
+    client, _, aborted = client_of(listed("lake/1", age=dt.timedelta(days=1, seconds=seconds)))
+    assert uploads.abort_old_uploads(client, "b", "lake/") == len(aborted) == count
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Transient("no complete response in 30 s"),
+        EndpointConnectionError(endpoint_url="http://store"),
+        ProtocolError("cut"),
+        OSError("reset"),
+        KeyError("date"),
+        TypeError("no date"),
+        ValueError("no number"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_goes_wrong_is_written_down_and_no_error(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    with caplog.at_level(logging.INFO):
+        assert uploads.abort_old_uploads(SimpleNamespace(list_multipart_uploads=fail), "b", "lake/") == 0
+    assert caplog.messages == [f"s3://b: unfinished uploads stay ({error})"]

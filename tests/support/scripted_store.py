@@ -14,7 +14,7 @@ Answer = tuple[int, dict[str, str], bytes]
 class ScriptedStore(ThreadingHTTPServer):
     """Sends the next response of its script, (status, headers, body), or `always` once the script is used up.
 
-    by_path: the responses of some paths, whatever the script says.
+    by_path: the responses of some paths, whatever the script says. A header without a value is not sent.
     asked, paths, headers, bodies: the method, path, headers and body of each request.
     """
 
@@ -44,7 +44,8 @@ class _Scripted(BaseHTTPRequestHandler):
         status, headers, body = answer or (500, {}, b"")
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
-            self.send_header(name, value)
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
