@@ -96,6 +96,7 @@ def paths(site: Site, folder: Path) -> dict[str, list[str]]:
     print(f"{said}; load {os.getloadavg()[0]:.1f}", flush=True)
     on_a_map = choice.published(settings, DATASET, days[-SHOWN // ROWS :])
     put_map(settings, on_a_map)
+    made = quote(f"now, {SHOWN}")
     run_under_way(settings, folder / "photos")
     redrive(settings, days)
     whole = f"/datasets/{DATASET}"
@@ -124,8 +125,8 @@ def paths(site: Site, folder: Path) -> dict[str, list[str]]:
         "audit of all partitions": f"{whole}/audit",
         "re-drive of all partitions": f"/dags/redrive_{DATASET}/runs/{DAG_RUN}",
         "map of 100,000": f"{whole}/map?{on_map}",
-        "its points": f"{whole}/maps/{on_a_map.digest}/points",
-        "a photo of it": f"{whole}/maps/{on_a_map.digest}/photos/77777",
+        "its points": f"{whole}/maps/{on_a_map.digest}/points?made={made}",
+        "a photo of it": f"{whole}/maps/{on_a_map.digest}/photos/77777?made={made}",
         "map of all partitions": f"{whole}/map?every=true",
     }
     return {page: [PAGE + path] for page, path in pages.items()} | {"thumbnail": thumbnails}
