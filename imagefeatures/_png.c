@@ -90,12 +90,10 @@ static int undo_any(uint8_t *out, const uint8_t *above, const uint8_t *row, int 
 int unfilter_png(uint8_t *out, const uint8_t *rows, int height, int width, int channels)
 {
     size_t in_row = (size_t)width * channels + 1, out_row = (size_t)width * IN_MEMORY;
-    /* The first row has zeros above it. They lie in the place of the last row, which is made after all others. */
+    /* The first row has zeros above it. They lie in the place of the last row, which is made after all others. Where that
+       is the first one: what is above a pixel is read before the pixel is written. */
     uint8_t *above = out + (height - 1) * out_row;
     memset(above, 0, out_row);
-    if (height == 1) { /* where the last row is the first: what is above a pixel is read before the pixel is written */
-        return undo_any(out, above, rows, width, channels);
-    }
     for (int at = 0; at < height; at++, rows += in_row) {
         if (!undo_any(out + at * out_row, above, rows, width, channels))
             return 0;

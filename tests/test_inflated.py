@@ -12,14 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import bicubic, images, inflated
-from imagefeatures.errors import Rejected
+from imagefeatures import bicubic, inflated
 from imagefeatures.formats import png as png_chunks
-from imagefeatures.limits import Limits
+from support.directly import noted, outcome, without
 from support.photos import encoded, jpeg, picture, turned
-from support.shared import PREPROCESSING
 
-LIMITS = Limits()
 PHOTO = Image.open(io.BytesIO(jpeg(3, 333, 251)))
 FILTERS = {"none": 0, "sub": 1, "up": 2, "average": 3, "Paeth": 4}
 
@@ -29,32 +26,11 @@ pytestmark = pytest.mark.skipif(bicubic.compiled is None, reason="the compiled c
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """From now on: of each file that the compiled code may take, whether it has made the picture."""
-    inflated._is_pillows()
-    answers: list[bool] = []
-    real = inflated._decoded
-
-    def noted(data: bytes, image: Image.Image) -> Image.Image | None:
-        found = real(data, image)
-        answers.append(found is not None)
-        return found
-
-    monkeypatch.setattr(inflated, "_decoded", noted)
-    return answers
-
-
-def outcome(data: bytes) -> object:
-    """What becomes of a file: size, mode and pixels, or the reason and its detail."""
-    try:
-        found = images.decode(data, LIMITS, PREPROCESSING)
-    except Rejected as why:
-        return why.reason, why.detail
-    return found.width, found.height, found.mode, found.pixels.tobytes()
+    return noted(inflated, monkeypatch)
 
 
 def by_pillow(data: bytes) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inflated, "decoded", lambda *_: None)
-        return outcome(data)
+    return without(inflated, data)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagefeatures import images, webp
-from imagefeatures.errors import Rejected
-from imagefeatures.limits import Limits
+from imagefeatures import webp
+from support.directly import noted, outcome, without
 from support.photos import encoded, jpeg, picture, turned
-from support.shared import PREPROCESSING
 
-LIMITS = Limits()
 PHOTO = Image.open(io.BytesIO(jpeg(3, 333, 251)))
 OPTIONS = {"lossy": {"quality": 80}, "best": {"quality": 100, "method": 6}, "lossless": {"lossless": True}}
 
@@ -23,32 +20,11 @@ OPTIONS = {"lossy": {"quality": 80}, "best": {"quality": 100, "method": 6}, "los
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """From now on: of each file that libwebp is given, whether it has decoded it."""
-    webp._is_pillows()
-    answers: list[bool] = []
-    real = webp._decoded
-
-    def noted(data: bytes, image: Image.Image) -> Image.Image | None:
-        found = real(data, image)
-        answers.append(found is not None)
-        return found
-
-    monkeypatch.setattr(webp, "_decoded", noted)
-    return answers
-
-
-def outcome(data: bytes) -> object:
-    """What becomes of a file: size, mode and pixels, or the reason and its detail."""
-    try:
-        found = images.decode(data, LIMITS, PREPROCESSING)
-    except Rejected as why:
-        return why.reason, why.detail
-    return found.width, found.height, found.mode, found.pixels.tobytes()
+    return noted(webp, monkeypatch)
 
 
 def by_pillow(data: bytes) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(webp, "decoded", lambda *_: None)
-        return outcome(data)
+    return without(webp, data)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
