@@ -55,7 +55,7 @@ _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would else block
 def list_folder(path: str) -> Iterator[Listed]:
     """Everything below a folder, in the order of the paths' bytes as S3 sorts keys; nothing for a missing folder.
 
-    path: ends in a slash; it may be a link. A link to a folder sorts without its slash. Raises StoreRefused or StoreError.
+    path: ends in a slash; may be a link. A link to a folder sorts without its slash. Raises StoreRefused or StoreError.
     """
     try:
         root = os.path.realpath(path, strict=True)
