@@ -7,8 +7,11 @@ setup(
     ext_modules=[
         Extension(
             "imagefeatures._bicubic",
-            [f"imagefeatures/{name}.c" for name in ("_bicubic", "_filter", "_filter_vnni", "_jpeg", "_png")],
-            depends=[f"imagefeatures/{name}.h" for name in ("_filter", "_jpeg", "_jpeg62", "_png")],
+            [
+                f"imagefeatures/{name}.c"
+                for name in ("_bicubic", "_filter", "_filter_vnni", "_jpeg", "_markers", "_png")
+            ],
+            depends=[f"imagefeatures/{name}.h" for name in ("_filter", "_jpeg", "_jpeg62", "_markers", "_png")],
             # Weights must be the same doubles on every processor: no multiplying and adding in one rounding.
             extra_compile_args=["-O3", "-ffp-contract=off", "-fvisibility=hidden"],
             libraries=["dl"],  # part of the C library since glibc 2.34

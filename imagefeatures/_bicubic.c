@@ -7,6 +7,7 @@
 
 #include "_filter.h"
 #include "_jpeg.h"
+#include "_markers.h"
 #include "_png.h"
 
 #include <stdlib.h>
@@ -136,6 +137,19 @@ static PyObject *stream(PyObject *module, PyObject *arguments)
     return fits ? PyBool_FromLong(done) : NULL;
 }
 
+static PyObject *marker(PyObject *module, PyObject *arguments)
+{
+    Py_buffer in;
+    Py_ssize_t at;
+    if (!PyArg_ParseTuple(arguments, "y*n", &in, &at))
+        return NULL;
+    Py_ssize_t found = at < 0 ? -1 : next_marker(in.buf, in.len, at);
+    PyBuffer_Release(&in);
+    if (at < 0)
+        PyErr_SetString(PyExc_ValueError, "no place is before the first byte");
+    return at < 0 ? NULL : PyLong_FromSsize_t(found);
+}
+
 static PyObject *unfilter(PyObject *module, PyObject *arguments)
 {
     Py_buffer in, out;
@@ -175,6 +189,8 @@ static PyMethodDef methods[] = {
     {"stream", stream, METH_VARARGS,
      "stream(jpeg, (height, width, components), orientation, out, size): decode and resize, upright, to three bytes a "
      "pixel. Returns False where that is for Pillow to do, or to refuse: the file is unusual or faulty."},
+    {"marker", marker, METH_VARARGS,
+     "marker(jpeg, at): the place of the first marker with a segment, or of the end's, from there on; -1 without one."},
     {"unfilter", unfilter, METH_VARARGS,
      "unfilter(rows, (height, width, channels), out): rows of a PNG as they are inflated to pixels of four bytes. "
      "Returns False where a row has a filter that there is not."},

@@ -2,16 +2,17 @@
 
     PAR1 | value | value | … | the other columns | footer | PAR1
 
-To every reader of Parquet it is a file of the other columns, and of where each value begins, its size and its SHA-256.
+To every reader of Parquet it is a file of the other columns, and of where each value begins, its size and its XXH3.
 The SHA-256 in a receipt is that of all behind the values: it proves the rows, and each row proves its value. So a value
-is hashed once when it is written, can be read alone, and goes from the store to where it is needed without a copy. It
-is proven before it is used; a value that nobody uses is not read.
+can be read alone, and goes from the store to where it is needed without a copy. It is proven before it is used; a value
+that nobody uses is not read. XXH3 of 128 bits finds what a disk or a network does to bytes, in a sixteenth of the time
+that SHA-256 takes. Who could make bytes that it does not tell apart can write the rows as well.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from imagefeatures import storage
 from imagefeatures.staged import StagedFile, read_columns, read_into
@@ -28,9 +30,15 @@ MAGIC = b"PAR1"
 SCHEMA = b"imagefeatures.schema"
 """The key under which the file says its columns as they were given, serialized by Arrow."""
 
-BEGIN, SIZE, SHA256 = "value_begins", "value_size", "value_sha256"
-_PLACES = [pa.field(BEGIN, pa.int64()), pa.field(SIZE, pa.int64()), pa.field(SHA256, pa.string())]
+BEGIN, SIZE, XXH3, SHA256 = "value_begins", "value_size", "value_xxh3", "value_sha256"
+_PLACES = [pa.field(BEGIN, pa.int64()), pa.field(SIZE, pa.int64()), pa.field(XXH3, pa.string())]
 """What the file has in the place of the column: null for a null."""
+
+_DIGESTS: dict[str, Callable[[memoryview], str]] = {
+    XXH3: xxhash.xxh3_128_hexdigest,
+    SHA256: lambda value: hashlib.sha256(value).hexdigest(),  # of a version before
+}
+"""What the column of a value's digest holds: the digest in hexadecimal."""
 
 GAP = 1 << 20
 """Values that lie no farther apart, in bytes, are read in one request, with all that is between them."""
@@ -56,13 +64,13 @@ class BlobWriter:
         if self._draft:
             self._draft.abort()
 
-    def add(self, value: bytes | memoryview | None, sha256: str | None = None) -> None:
-        """Write the value of the next row. Nothing of it is held afterwards. sha256: of it, where it is known."""
+    def add(self, value: bytes | memoryview | None) -> None:
+        """Write the value of the next row. Nothing of it is held afterwards."""
         if value is None:
             self._places.append((None, None, None))
             return
         self._start()
-        self._places.append((self._size, len(value), sha256 or hashlib.sha256(value).hexdigest()))
+        self._places.append((self._size, len(value), xxhash.xxh3_128_hexdigest(value)))
         self._write(value)
 
     def end(self, others: pa.Table) -> StagedFile:
@@ -81,7 +89,7 @@ class BlobWriter:
         draft, self._draft = self._draft, None
         if draft:
             draft.commit()
-        return StagedFile(self._uri, others.num_rows, self._size, hashlib.sha256(data).hexdigest(), blob_bytes)
+        return StagedFile(self._uri, others.num_rows, self._size, hashlib.sha256(data).hexdigest(), blob_bytes, XXH3)
 
     def _start(self) -> None:
         if self._draft is None:
@@ -112,7 +120,8 @@ class Blobs:
     """
 
     def __init__(self, file: StagedFile, places: Sequence[dict[str, Any]]) -> None:
-        self._file, self._digests = file, [place[SHA256] for place in places]
+        column = _digest_column(file)
+        self._file, self._digest, self._digests = file, _DIGESTS[column], [place[column] for place in places]
         begins = np.array([place[BEGIN] for place in places], np.int64)
         ends = begins + np.array([place[SIZE] for place in places], np.int64)
         self.size, self.bounds = 0, np.stack([begins, ends], axis=1)
@@ -135,7 +144,7 @@ class Blobs:
         for begin, at, size in self._requests:
             read_into(self._file, begin, memory[at : at + size])
         for (begin, end), digest in zip(self.bounds.tolist(), self._digests, strict=True):
-            if hashlib.sha256(memory[begin:end]).hexdigest() != digest:
+            if self._digest(memory[begin:end]) != digest:
                 raise self._file.differs(self._file.size)
 
 
@@ -147,8 +156,9 @@ class BlobFile:
 
     def __init__(self, file: StagedFile) -> None:
         table = read_columns(file)
-        self._file, self._places = file, table.select([BEGIN, SIZE, SHA256]).to_pylist()
-        self.rows = table.drop_columns([BEGIN, SIZE, SHA256])
+        places = [BEGIN, SIZE, _digest_column(file)]
+        self._file, self._places = file, table.select(places).to_pylist()
+        self.rows = table.drop_columns(places)
 
     def blobs(self, numbers: Sequence[int]) -> Blobs:
         """The values of these rows, in ascending order; none of them is null."""
@@ -210,6 +220,10 @@ class _Behind:
 
     def flush(self) -> None:
         """Nothing is buffered here."""
+
+
+def _digest_column(file: StagedFile) -> str:
+    return file.blob_digest or SHA256
 
 
 def _values(chunk: pa.FixedSizeBinaryArray) -> Iterator[bytes | None]:

@@ -90,4 +90,4 @@ def _check_digest(file: StagedFile) -> None:
     except storage.ObjectMissing:
         raise AuditFailed(f"{file.uri}: it was written, and is gone") from None
     if digest.hexdigest() != file.sha256:
-        raise AuditFailed(f"{file.uri}: {there} bytes are not the {file.size} that were written (SHA-256 differs)")
+        raise file.differs(there)

@@ -193,7 +193,7 @@ class ShardWork:
 
 def _as_before(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     """Fields of a receipt without what a version before would not know, where it says nothing."""
-    return {name: value for name, value in fields if (name, value) != ("blob_bytes", 0)}
+    return {name: value for name, value in fields if value or not name.startswith("blob_")}
 
 
 def pending(layout: Layout, step: str, shards: int) -> list[int]:

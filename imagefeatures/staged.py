@@ -20,6 +20,7 @@ class StagedFile:
     """A Parquet file of a step. size: in bytes. sha256: of its bytes, in hexadecimal.
 
     blob_bytes: so many bytes come before its columns, and are none of those of the SHA-256 (`imagefeatures.blobs`).
+    blob_digest: the column that proves each value among them; without one it is that of the version before.
     """
 
     uri: str
@@ -27,10 +28,11 @@ class StagedFile:
     size: int
     sha256: str
     blob_bytes: int = 0  # of most files, and of those that a version before wrote
+    blob_digest: str = ""
 
     def differs(self, size: int) -> AuditFailed:
         """The error that its bytes are not those that were written. size: how many there are."""
-        return AuditFailed(f"{self.uri}: {size} bytes are not the {self.size} that were written (SHA-256 differs)")
+        return AuditFailed(f"{self.uri}: {size} bytes are not the {self.size} that were written (digest differs)")
 
 
 def read_columns(file: StagedFile, columns: list[str] | None = None) -> pa.Table:

@@ -114,5 +114,5 @@ def test_a_version_before_can_read_a_receipt_of_files_that_are_parquet_as_a_whol
     further = [file for one in written["further"] for file in one.values() if file]
     known = {"uri", "rows", "size", "sha256"}
     assert [set(written[name]) for name in ("output", "rejected", "reused")] == [known] * 3
-    assert [set(file) for file in further] == [known, {*known, "blob_bytes"}, known]
+    assert [set(file) for file in further] == [known, {*known, "blob_bytes", "blob_digest"}, known]
     assert read_receipt(layout.receipt(STEP, 0)) == receipt

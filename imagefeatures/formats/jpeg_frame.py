@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from imagefeatures.bicubic import compiled
 from imagefeatures.errors import Rejected
 from imagefeatures.reasons import Reason
 
@@ -46,8 +47,8 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     Bytes after the end marker are ignored, since phones append whole films there.
     """
     position = 2
-    while match := _MARKER.search(data, position):
-        position, marker = match.end(), data[match.end() - 1]
+    while (found := _next_marker(data, position)) >= 0:
+        position, marker = found + 2, data[found + 1]
         if marker == END:
             yield marker, position, 0
             return
@@ -55,6 +56,14 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             length = int.from_bytes(data[position : position + 2])
             yield marker, position, length
             position += length
+
+
+def _next_marker(data: bytes, start: int) -> int:
+    """The place of the first marker of a segment or of the end, from `start` on; -1 without one."""
+    if compiled and hasattr(compiled, "marker"):  # not without a compiler, nor in a build of an older version
+        return int(compiled.marker(data, start))
+    match = _MARKER.search(data, start)
+    return match.start() if match else -1
 
 
 class FrameReader:

@@ -71,7 +71,7 @@ def _freeze(run: Run, shard: int, forgotten: DenyList) -> Receipt:
                 if forgotten.has_image(image_id):
                     work.reject(listed[index] | _NAMELESS, deny.WHY)
                     continue
-                output.add(content.data, image_id)
+                output.add(content.data)
                 frozen.add(index, image_id, content)
         written = output.end(frozen.rows())
     unchanged = manifest.take(pa.array(same, pa.int64())) if same else None

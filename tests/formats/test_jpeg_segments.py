@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 
 from imagefeatures.errors import Rejected
-from imagefeatures.formats import jpeg
+from imagefeatures.formats import jpeg, jpeg_frame
 from imagefeatures.formats.jpeg_frame import Frame, declares_ycbcr, read_frame, segments
 from imagefeatures.limits import Limits
 from support.photos import encoded, picture
@@ -200,3 +201,16 @@ def test_every_way_of_coding_that_is_lossless_or_hierarchical_is_named() -> None
                 "UNSUPPORTED_FORMAT",
                 f"found a {kind}, which is not read",
             )
+
+
+def test_compiled_code_finds_the_markers_that_the_expression_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0)
+    kinds = np.array([0xFF, 0, 1, 2, 0xCF, 0xD0, 0xD7, 0xD8, 0xFE, 7], np.uint8)
+    short = [noise.choice(kinds, size).tobytes() for size in range(100) for _ in range(20)]
+    # Coded pixels with one marker, at each place of two vectors.
+    pixels = (noise.integers(0, 0xFF, 100, np.uint8).tobytes() + b"\xff\x00") * 2
+    long = [pixels[:place] + bytes([0xFF, kind]) + pixels[place:] for place in range(64) for kind in kinds]
+    files = [*short, *long]
+    by_compiled = [[jpeg_frame._next_marker(data, start) for start in (0, 1, 33)] for data in files]
+    monkeypatch.setattr(jpeg_frame, "compiled", None)
+    assert by_compiled == [[jpeg_frame._next_marker(data, start) for start in (0, 1, 33)] for data in files]

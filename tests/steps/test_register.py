@@ -216,7 +216,7 @@ def test_a_flipped_bit_in_a_features_file_refuses_the_run(finished, settings: Se
     damaged = bytearray(victim.read_bytes())
     damaged[len(damaged) // 3] ^= 4
     victim.write_bytes(damaged)
-    with pytest.raises(AuditFailed, match="SHA-256 differs"):
+    with pytest.raises(AuditFailed, match="digest differs"):
         register.register(run.layout.run_file, settings)
 
 

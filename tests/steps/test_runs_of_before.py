@@ -59,7 +59,7 @@ def written_as_before(run: Run, step: str, rows_a_piece: int) -> None:
     storage.write(receipt["output"]["uri"], data)
     for name in ("output", "rejected", "reused"):
         if receipt[name]:
-            receipt[name].pop("blob_bytes", None)
+            receipt[name] = {key: value for key, value in receipt[name].items() if not key.startswith("blob_")}
     receipt["output"] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     storage.write(uri, json.dumps(receipt).encode())
 
