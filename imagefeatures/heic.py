@@ -22,7 +22,7 @@ NO_THREADS = -1
 
 _GREY, _RGB, _RGBA = (2, 0, 0), (1, 10, 10), (1, 11, 10)  # enums heif_colorspace, heif_chroma, heif_channel
 _REASONS = {3: Reason.UNSUPPORTED_FORMAT, 4: Reason.UNSUPPORTED_FORMAT, 6: Reason.OUT_OF_MEMORY}  # by heif_error_code
-_END_OF_DATA, _LIMIT_EXCEEDED = 100, 1000  # enum heif_suberror_code
+_END_OF_DATA, _INVALID_SIZE, _LIMIT_EXCEEDED = 100, 129, 1000  # enum heif_suberror_code
 
 
 class _Error(Structure):
@@ -130,7 +130,7 @@ class _Picture:
             reason = _REASONS.get(error.code, Reason.CORRUPT)
             if error.subcode == _END_OF_DATA:
                 reason = Reason.TRUNCATED
-            if error.subcode == _LIMIT_EXCEEDED:  # of the pixels that the file itself declares
+            if error.subcode in (_INVALID_SIZE, _LIMIT_EXCEEDED):  # of what the file itself declares
                 reason = Reason.CORRUPT
             raise Rejected(reason, f"libheif: {error.message.decode(errors='replace').strip()}")
 

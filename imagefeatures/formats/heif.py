@@ -56,6 +56,9 @@ def check_mode(data: bytes, kind: str) -> None:
         for part in _parts(data, items, primary):
             _check_coding(data, part, kind)
         _check_properties(primary, kind)
+        for width, height in _sides(data, primary):
+            if not width or not height:
+                raise ValueError(f"a picture of {width} × {height}")
         list(_track_sides(data))
         declared = size(data)
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from imagefeatures import formats, images
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import heif
 from imagefeatures.formats.isobmff import boxes
+from imagefeatures.heic import HeicImageFile
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
 from support.heif_files import avif, heic, sequence
@@ -54,6 +56,16 @@ def test_a_grid_that_declares_more_than_its_properties_is_refused() -> None:
     assert data.count(grid) == 1
     large = data.replace(grid, b"\0\0\1\1" + struct.pack(">HH", 16_000, 16_000))
     assert why(large)[0] == "TOO_MANY_PIXELS"
+
+
+@pytest.mark.parametrize("sides", [(0, 96), (96, 0)])
+def test_a_grid_without_width_or_height_is_no_picture(sides: tuple[int, int]) -> None:
+    data = heic(96, 96, tile_size=64)
+    empty = data.replace(b"\0\0\1\1" + struct.pack(">HH", 96, 96), b"\0\0\1\1" + struct.pack(">HH", *sides))
+    detail = f"HEIC whose items cannot be read: a picture of {sides[0]} × {sides[1]}"
+    assert why(empty) == why(empty, judge=decode) == ("CORRUPT", detail)
+    with pytest.raises(Rejected, match="CORRUPT: libheif: Memory allocation error: Invalid image size"):
+        HeicImageFile(BytesIO(empty)).load()
 
 
 def test_a_picture_that_is_larger_than_it_says_is_no_picture() -> None:
