@@ -159,11 +159,15 @@ def _merged_at_once(table: Table) -> set[str]:
 
     pyiceberg numbers the manifests of a commit, <uuid>-m0.avro, <uuid>-m1.avro, … Its uuid is in its list's name too.
     """
-    newest = sorted(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[-NEWEST:]
-    named = {path for snapshot in newest for path in expired_files.manifests_of(table.io, snapshot.manifest_list)}
+    named: set[str] = set()
+    lists: list[str] = []
+    for snapshot in sorted(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[-NEWEST:]:
+        with contextlib.suppress(FileNotFoundError):  # others have published so often that it is expired, and deleted
+            named.update(expired_files.manifests_of(table.io, snapshot.manifest_list))
+            lists.append(snapshot.manifest_list)
     written: set[str] = set()
-    for snapshot in newest:
-        folder, _, name = plain_uri(snapshot.manifest_list).rpartition("/")
+    for uri in lists:
+        folder, _, name = plain_uri(uri).rpartition("/")
         if commit := re.fullmatch(r"snap-\d+-\d+-([^/]+)\.avro", name):
             own = re.compile(rf"{re.escape(f'{folder}/{commit[1]}')}-m(\d+)\.avro")
             numbers = [int(found[1]) for path in named if (found := own.fullmatch(path))]
