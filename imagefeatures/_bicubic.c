@@ -143,7 +143,7 @@ static PyObject *marker(PyObject *module, PyObject *arguments)
     Py_ssize_t at;
     if (!PyArg_ParseTuple(arguments, "y*n", &in, &at))
         return NULL;
-    Py_ssize_t found = at < 0 ? -1 : next_marker(in.buf, in.len, at);
+    Py_ssize_t found = at < 0 || at > in.len ? -1 : next_marker(in.buf, in.len, at);
     PyBuffer_Release(&in);
     if (at < 0)
         PyErr_SetString(PyExc_ValueError, "no place is before the first byte");

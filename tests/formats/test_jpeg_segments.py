@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -212,5 +213,9 @@ def test_compiled_code_finds_the_markers_that_the_expression_finds(monkeypatch: 
     long = [pixels[:place] + bytes([0xFF, kind]) + pixels[place:] for place in range(64) for kind in kinds]
     files = [*short, *long]
     by_compiled = [[jpeg_frame._next_marker(data, start) for start in (0, 1, 33)] for data in files]
+    if jpeg_frame.compiled:
+        assert jpeg_frame.compiled.marker(b"\xff\xd9", sys.maxsize) == -1
+        with pytest.raises(ValueError, match="before the first byte"):
+            jpeg_frame.compiled.marker(b"\xff\xd9", -1)
     monkeypatch.setattr(jpeg_frame, "compiled", None)
     assert by_compiled == [[jpeg_frame._next_marker(data, start) for start in (0, 1, 33)] for data in files]
