@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from imagefeatures import names, storage
 from imagefeatures.errors import AuditFailed
+from imagefeatures.forget import deny
 from imagefeatures.learning import expiry, metrics, promotion, tables
 from imagefeatures.learning.columns import EVALUATIONS, PREDICTIONS
 from imagefeatures.learning.declared import PCA
@@ -70,8 +72,8 @@ def is_published(job: Job, settings: Settings) -> bool:
 def publish(job_file: str, settings: Settings, dataset: str | None = None) -> dict[str, Any]:
     """Publish a fitted classifier. Returns its row of learning.evaluations.
 
-    Raises AuditFailed where the Spark job has not ended, or its numbers do not add up; ParamsError; errors of the
-    catalog and of the store.
+    Raises AuditFailed where the Spark job has not ended, its numbers do not add up, or it predicts for an image that is
+    forgotten; ParamsError; errors of the catalog and of the store.
     """
     job = load_job(job_file, settings.lake, dataset)
     result = load_result(job)
@@ -79,6 +81,7 @@ def publish(job_file: str, settings: Settings, dataset: str | None = None) -> di
         raise AuditFailed(f"{job.layout.folder}: the task classify has not ended; clear it, and it goes on")
     decision = Decision.model_validate_json(storage.read(job.layout.decision))
     _audit(job, result, decision)
+    _refuse_forgotten(job, result)
     row = _row(job, result, decision)
     _publish_tables(job, result, row, settings)
     last = promotion.current(job.layout)
@@ -128,6 +131,25 @@ def _audit(job: Job, result: Result, decision: Decision) -> None:
         )
     if bool(result.files) != bool(decision.predicts) and result.rows:
         raise AuditFailed(f"{job.layout.folder}: result.json and decision.json disagree about the predictions")
+
+
+def _refuse_forgotten(job: Job, result: Result) -> None:
+    """Raise AuditFailed where a prediction is of an image that was forgotten since the snapshot; remove the files.
+
+    The request may have been done before they were written. One that comes later finds them where they lie.
+    """
+    forgotten = deny.read(job.lake)
+    for uri in result.files if forgotten else ():
+        try:
+            rows = pq.ParquetFile(pa.BufferReader(storage.read(uri))).read(["image_id", "uri"])
+        except storage.ObjectMissing:
+            rows = None
+        if rows is None or forgotten.held(rows):
+            for file in result.files:
+                storage.delete(file)
+            raise AuditFailed(
+                f"{job.layout.folder}: predicts for images that were forgotten meanwhile; trigger the DAG again"
+            )
 
 
 def _row(job: Job, result: Result, decision: Decision) -> dict[str, Any]:
