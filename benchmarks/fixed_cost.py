@@ -117,8 +117,11 @@ def _measured(checkout: str, folder: Path, made: Path) -> dict[str, float]:
     python = python if Path(checkout) != REPOSITORY else Path(sys.executable)
     done = subprocess.run(  # noqa: S603 - this file
         [str(python), __file__, "--work", str(folder), str(made)],
-        env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=checkout,  # where `python -c` looks for modules first
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise RuntimeError(f"{checkout}:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""Registers the project with Airflow: the timetables, the web page, and its links in the UI.
+"""Registers the project with Airflow: the timetables, the web page, its links in the UI, and what a scheduler imports.
 
 The entry point `airflow.plugins` of an installed package names the class. Every Airflow process imports this module,
 tasks included, so it imports nothing heavy at module level.
@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from imagefeatures_airflow import preload
 from imagefeatures_airflow.timetables import DailyPartitionTimetable, OnDemandPartitionTimetable
 
 PREFIX = "image-features"
@@ -19,6 +20,7 @@ class ImageFeaturesPlugin(AirflowPlugin):
     name = "image_features"
     # Airflow's own way to declare them.
     timetables = [DailyPartitionTimetable, OnDemandPartitionTimetable]  # noqa: RUF012
+    listeners = [preload]  # noqa: RUF012
     # No leading slash: the UI resolves these addresses against its own base path, which may not be the host's root.
     external_views = [  # noqa: RUF012
         {
