@@ -22,7 +22,13 @@ ALSO = {
     "imagefeatures/budget.py": ["tests/steps/test_register.py"],
     "imagefeatures/catalog/loading.py": ["tests/catalog/test_file_io.py"],
     "imagefeatures/catalog/lost.py": ["tests/catalog/test_repair.py"],
+    "imagefeatures/catalog/rest_catalog.py": ["tests/catalog/test_file_io.py"],
     "imagefeatures/catalog/snapshots.py": ["tests/test_read.py", "tests/test_read_files.py"],
+    "imagefeatures/catalog/source_tables.py": [
+        "tests/sources/test_iceberg_fields.py",
+        "tests/sources/test_iceberg_table.py",
+    ],
+    "imagefeatures/catalog/sql_catalog.py": ["tests/catalog/test_connect.py", "tests/catalog/test_guards_checked.py"],
     "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
     "imagefeatures/decode_child.py": [
         "tests/test_isolation.py",
@@ -49,6 +55,7 @@ ALSO = {
         "tests/storage/test_storage_durable.py",
         "tests/storage/test_storage_atomic.py",
     ],
+    "imagefeatures/storage/kernel_files.py": ["tests/storage/test_local_reading_swaps.py"],
     "imagefeatures/storage/local.py": [
         "tests/storage/test_storage.py",
         "tests/storage/test_storage_local.py",
