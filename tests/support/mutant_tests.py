@@ -28,7 +28,11 @@ ALSO = {
         "tests/sources/test_iceberg_fields.py",
         "tests/sources/test_iceberg_table.py",
     ],
-    "imagefeatures/catalog/sql_catalog.py": ["tests/catalog/test_connect.py", "tests/catalog/test_guards_checked.py"],
+    "imagefeatures/catalog/sql_catalog.py": [
+        "tests/catalog/test_connect.py",
+        "tests/catalog/test_file_io.py",
+        "tests/catalog/test_guards.py",
+    ],
     "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
     "imagefeatures/decode_child.py": [
         "tests/test_isolation.py",
