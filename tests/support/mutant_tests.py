@@ -39,6 +39,7 @@ ALSO = {
         "tests/test_decode_child.py",
         "tests/test_decode_parent.py",
     ],
+    "imagefeatures/forget/late.py": ["tests/forget/test_deny.py"],
     "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
     "imagefeatures/formats/limits.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/formats/npy.py": ["tests/bands/test_npy_bands.py"],
