@@ -24,6 +24,10 @@ from support.redriving import mend, small_partition
 IMAGE, OTHER, URI = 64 * "a", 64 * "b", "s3://b/1"
 WANTED = Wanted(frozenset({IMAGE}), frozenset({URI}))
 
+AT = schemas.QUARANTINE.get_field_index("detail")
+LISTS = rejected_row("photos", "r").set_column(AT, "detail", pa.array([["a list"]]))
+"""Rows of the quarantine, but for a column that is of another type."""
+
 
 def parquet(**columns: Any) -> bytes:
     sink = pa.BufferOutputStream()
@@ -115,6 +119,7 @@ def test_a_publication_that_quarantines_an_image_or_names_a_file_of_it_is_waited
         {"quarantine": "no base64", "files": {}},
         {"quarantine": "AAAA", "files": {}},
         {"quarantine": sealed.text_of_table(pa.table({"a": [1]})), "files": {}},
+        {"quarantine": sealed.text_of_table(LISTS), "files": {}},
         {"quarantine": sealed.text_of_table(schemas.QUARANTINE.empty_table()), "files": []},
         {"quarantine": sealed.text_of_table(schemas.QUARANTINE.empty_table())},
     ],
