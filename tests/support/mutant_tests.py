@@ -49,6 +49,11 @@ ALSO = {
         "tests/preprocessing/test_declared_chains.py",
     ],
     "imagefeatures/publications.py": ["tests/steps/test_register.py", "tests/steps/test_register_older.py"],
+    "imagefeatures/readers/": ["tests/readers/test_open.py", "tests/readers/test_open_pixels.py"],
+    "imagefeatures/readers/dataset.py": ["tests/readers/test_stream_windows.py"],
+    "imagefeatures/readers/parquet.py": ["tests/test_read_arguments.py", "tests/test_read_files.py"],
+    "imagefeatures/readers/stream.py": ["tests/test_read_vectors.py"],
+    "imagefeatures/readers/vectors.py": ["tests/test_read_vectors.py"],
     "imagefeatures/redrive/": ["tests/redrive/test_redrive_merged.py", "tests/redrive/test_redrive_kinds.py"],
     "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
     "imagefeatures/storage/bulk.py": [
