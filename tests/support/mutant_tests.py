@@ -100,6 +100,8 @@ ALSO = {
     "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
     "imagefeatures/transforms.py": ["tests/preprocessing/test_geometry.py", "tests/preprocessing/test_colour.py"],
     "jobs/imagefeatures_spark/": ["tests/jobs/test_job_ends.py"],
+    "jobs/imagefeatures_spark/fit.py": ["tests/jobs/test_fitted_arrays.py"],
+    "jobs/imagefeatures_spark/image_options.py": ["tests/jobs/test_image_rows_parts.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
     "plugins/imagefeatures_airflow/building_blocks.py": ["tests/dags/test_task_bodies.py"],
     "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
