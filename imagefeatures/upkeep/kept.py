@@ -46,7 +46,7 @@ def last(lake: str) -> list[Kept]:
     uri = layout.upkeep_reports(lake)
     try:
         return [_kept(content) for content in sealed.decode(uri, storage.read(uri))["reports"]]
-    except (storage.ObjectMissing, AuditFailed, LookupError, TypeError, ValueError, AttributeError):
+    except (storage.ObjectMissing, AuditFailed, LookupError, TypeError, ValueError):
         return []
 
 

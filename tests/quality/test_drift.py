@@ -73,3 +73,47 @@ def test_pictures_that_are_all_the_same_have_no_drift_until_they_change() -> Non
 
 def test_the_same_seed_gives_the_same_drift() -> None:
     assert drift_of(clouds(0), [clouds(1)], seed=7) == drift_of(clouds(0), [clouds(1)], seed=7)
+
+
+def test_bound_and_probability_are_those_of_the_draws() -> None:
+    now, before = Sums(0), Sums(1)
+    now.add(clouds(0, 60, shift=0.12))
+    before.add(clouds(1, 90))
+    assert now.sketch
+    assert before.sketch
+    found = drift(now.sketch, now.sample, before.sketch, 0.2, 7)
+    centred = drifting._centred(now.sample)
+    variance = np.trace(centred) / 59
+    noise = variance * (1 / 60 + 1 / 90)
+    draws = drifting._distances(centred, 60, 90, np.random.default_rng(7))
+    distance = found.score * 2 * variance + noise
+    assert found.bound == pytest.approx(np.quantile((draws - noise) / (2 * variance), 0.8))
+    assert found.probability == pytest.approx((1 + (draws >= distance).sum()) / (1 + DRAWS))
+    assert 1 / (1 + DRAWS) < found.probability < 0.9
+
+
+def test_the_kernel_is_taken_in_the_space_in_which_its_mean_is_the_origin() -> None:
+    sample = unit_length(clouds(0, 20))
+    projected = (sample @ projection(16)).astype(float)
+    kernel = sample.astype(float) @ sample.T + (projected @ projected.T) ** 2
+    centre = np.eye(20) - 1 / 20
+    np.testing.assert_allclose(drifting._centred(sample), centre @ kernel @ centre, atol=1e-5)
+
+
+def test_distances_are_those_of_two_sets_that_are_drawn_from_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drifting, "DRAWS", 5)
+    vectors = np.random.default_rng(0).normal(size=(10, 3))
+    random = np.random.default_rng(3)
+    sets = [random.multinomial(count, np.full(10, 1 / 10), 5) / count for count in (40, 30)]
+    apart = (sets[0] - sets[1]) @ vectors
+    found = drifting._distances(vectors @ vectors.T, 40, 30, np.random.default_rng(3))
+    np.testing.assert_allclose(found, (apart**2).sum(axis=1) * 10 / 9)
+
+
+def test_pictures_that_are_all_the_same_are_as_far_apart_as_they_have_moved() -> None:
+    same, other = np.ones((60, 16), np.float32), np.ones((60, 16), np.float32)
+    other[:, 0] = 3
+    moved = unit_length(other[:1]).astype(float)[0] - unit_length(same[:1])[0]
+    found = drift_of(other, [same])
+    assert found.bound == 0
+    assert found.score > moved @ moved > 0.1  # and their second moments have moved too

@@ -55,6 +55,8 @@ def test_partitions_that_are_no_days_are_compared_with_those_before_them() -> No
     *others, run = counted(10, 10, 30, keys=("batch-1", "batch-2", "batch-3"))
     assert "(the median of 2 earlier partitions)" in judge.of_run(Alerts(count=1), run, others)["count"]
     assert judge.of_run(Alerts(count=1), others[0], [run]) == {}
+    assert judge.of_run(Alerts(), run, others) == {}
+    assert judge.alike(run, [*others, run]) == [10, 10]
 
 
 def test_a_run_that_is_slower_than_the_bound() -> None:
@@ -85,6 +87,8 @@ def test_drift_is_an_alert_beyond_its_level_and_its_least(alerts: dict, probabil
     if alert:
         text = "the vectors differ from those of 2026-11-01 by 0.02; chance exceeds 0.001 once in 100 partitions"
         assert found["drift"] == text
+    several = judge.of_vectors(Alerts(drift=0.5), Drift(0.02, 0.1, 0.001), ["2026-10-30", "2026-10-31", "2026-11-01"])
+    assert several["drift"].startswith("the vectors differ from those of 2026-10-30 to 2026-11-01 by 0.02; chance ")
 
 
 @pytest.mark.parametrize(

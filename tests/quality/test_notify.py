@@ -100,3 +100,13 @@ def test_the_run_fails_only_where_the_dataset_file_says_so_and_after_everybody_w
     assert len(told) == 1
     notify.tell(ROWS, None, {}, [told.append])
     assert len(told) == 2
+
+
+def test_a_notifier_gets_what_airflow_says_and_of_the_run_its_place_and_its_alerts() -> None:
+    told: list[Any] = []
+    notify.tell(ROWS[:1], None, {"dag": "x"}, [told.append])
+    text = "features.fruit 2026-11-02: count: too few; drift: far"
+    assert told == [
+        {"dag": "x", "image_features": ROW | {"alerts": {"count": "too few", "drift": "far"}, "text": text}},
+    ]  # fmt: skip
+    assert notify.alerts_of([]) == {}

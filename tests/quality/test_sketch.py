@@ -49,6 +49,7 @@ def test_there_is_no_sketch_of_fewer_pictures_than_hide_one() -> None:
     sums.add(clouds(1, 1))
     assert sums.sketch is not None
     assert Sums(0).sketch is None
+    assert (Sums(0).sample.shape, Sums(0).sample.dtype) == ((0, 0), np.float32)
 
 
 def test_the_sample_is_drawn_from_all_batches_alike() -> None:

@@ -134,3 +134,22 @@ def test_many_partitions_are_counted_and_the_first_are_named() -> None:
     said = str(refused.value)
     assert said.startswith("1,500 partitions of fruit were not taken again: 0000, 0001, ")
     assert said.endswith(", 0019 and 1,480 more; the lines above say why")
+
+
+@pytest.mark.parametrize("error", [CatalogRefused("wrong password"), InputError("nothing there")])
+def test_an_error_of_the_partition_that_was_asked_for_or_of_every_one_is_raised(error: ImageFeaturesError) -> None:
+    asked = "2026-11-02" if isinstance(error, InputError) else None
+    left_out = LeftOut("fruit", asked, lambda _: pytest.fail("it is no partition that is left out"))
+    with pytest.raises(type(error), match=str(error)), left_out.noticed("2026-11-02"):
+        raise error
+    left_out.refuse()
+
+
+def test_twenty_partitions_are_all_named_and_a_try_may_help_where_one_error_may_pass() -> None:
+    left_out = LeftOut("fruit", None, lambda _: None)
+    for day in range(20):
+        with left_out.noticed(f"{day:02d}"):
+            raise CatalogError("busy") if day == 7 else InputError("nothing there")
+    with pytest.raises(ImageFeaturesError, match=r", 18, 19; the lines above say why$") as refused:
+        left_out.refuse()
+    assert not isinstance(refused.value, InputError)

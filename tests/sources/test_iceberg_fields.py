@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from support.shops import GIVEN, rows, table_of
         ({"filter": "day = "}, "filter is no condition, such as"),
         ({"filter": "dai = 'x'"}, "filter does not fit the table: .*dai"),
         ({"filter": "id = 'x'"}, "filter does not fit the table: "),
+        ({"filter": "ID = 1"}, "filter does not fit the table: .*ID"),
+        ({"filter": "day like '2%6'"}, r"filter is no condition, such as: day = '2026-11-01' and n > 3 \(LIKE "),
+        ({"filter": "(id = 1 and " * 900 + "id = 1" + ")" * 900}, "filter is no condition, such as"),
         ({"snapshot": 7}, "there is no snapshot 7; it may have expired: start a new run"),
     ],
 )
@@ -43,7 +48,8 @@ def test_what_is_not_there_is_refused_in_one_line_before_the_run(
     assert not list(Path(settings.lake.removeprefix("file://")).rglob("run.json"))
 
 
-NESTED = {"id": [1, 2], "photo": ["file:///1.jpg", None], "meta": [{"day": "x"}, None], "a.b": ["fig", "pear"]}
+NESTED = {"id": [1, 2], "photo": ["file:///1.jpg", None], "meta": [{"day": "x"}, None], "a.b": ["fig", "pear"],
+          "price": [Decimal("1.50"), None], "at": [dt.datetime(2026, 11, 2), None]}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -53,6 +59,8 @@ NESTED = {"id": [1, 2], "photo": ["file:///1.jpg", None], "meta": [{"day": "x"},
         ("photo is null or meta.day is null", "filter names meta.day, which lies inside a column"),
         ("meta = 'x'", "filter does not fit the table: "),
         ("meta.dai = 'x'", "filter does not fit the table: "),
+        ("price = 'x'", "filter does not fit the table: "),
+        ("at > 99999999999999999999", "filter does not fit the table: "),
     ],
 )
 def test_a_filter_inside_a_column_is_refused_before_the_run(

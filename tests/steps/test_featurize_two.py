@@ -72,3 +72,16 @@ def test_a_model_that_lacks_more_images_than_the_first_gets_the_pixels_of_all(
     lake.published(FIRST, SECOND, spies=spies)
     assert spies.computed == {FIRST: 3, SECOND: 6}
     assert len(lake.rows(f"photos__{SECOND}")) == 6
+
+
+def test_a_model_whose_table_holds_some_images_computes_the_others_of_the_pixels_that_lie_with_the_first(
+    settings: Settings, tmp_path: Path
+) -> None:
+    lake = Lake(settings, tmp_path / "photos")
+    fill(lake.photos / PARTITION, {f"{at}.jpg": jpeg(at, 16, 16) for at in (1, 3, 5)})
+    lake.published(THIRD, SECOND)
+    fill(lake.photos / PARTITION, {f"{at}.jpg": jpeg(at, 16, 16) for at in (0, 2, 4)})
+    spies = Spies()
+    lake.published(FIRST, SECOND, spies=spies)
+    assert spies.computed == {FIRST: 6, SECOND: 3}
+    assert len(lake.rows(f"photos__{SECOND}")) == 6

@@ -46,3 +46,32 @@ def test_what_the_page_removes_meanwhile_is_no_error(
     line = Line("caches")
     caches.clean(tmp_path, 2, line, remove=True)
     assert line.count == 0
+
+
+def test_a_thumbnail_at_which_nobody_has_looked_is_counted_and_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, young = (tmp_path / "thumbnails" / "photos" / name[:2] / f"{name}.jpg" for name in ("abcd", "cdef"))
+    for path, moment in ((old, 1), (young, 3)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"jpeg")
+        os.utime(path, (moment, moment))
+    line = Line("caches")
+    caches.clean(tmp_path, 2, line, remove=False)
+    assert (line.count, line.size, old.exists()) == (1, 4, True)
+    caches.clean(tmp_path, 2, line, remove=True)
+    assert (old.exists(), young.exists()) == (False, True)
+    monkeypatch.setattr(caches.ThumbnailFolder, "older_than", lambda *_: {old: 4})  # the page was quicker
+    caches.clean(tmp_path, 2, line, remove=True)
+    assert line.count == 3
+
+
+def test_an_audit_that_cannot_be_removed_stops_nothing(
+    audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "rmdir", refused)
+    caches.clean(tmp_path, 2, Line("caches"), remove=True)
+    assert audit.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefeatures import layout
+from imagefeatures import layout, sealed
 from imagefeatures.settings import Settings
 from imagefeatures.upkeep import kept, work
 from imagefeatures.upkeep.report import Line, Report
@@ -44,9 +44,18 @@ def test_reports_are_read_as_they_were_written_and_the_thirteenth_goes(settings:
     assert found[-1].at == NOW + dt.timedelta(days=7)
     assert found[0].report.kinds[1] == Line("kept rejects", 2, 1000, 86_400)
     assert (found[0].report.refused, found[0].report.unknown) == (["features.x: damaged"], {"herbs"})
+    assert found[0].report.done
+    assert (found[0].things, found[0].size) == (kept.MOST + 2, 1000)
+    assert [line.what for line in kept.Kept(NOW, report_of(0)).found] == ["kept rejects"]
 
 
-@pytest.mark.parametrize("change", [b"", b"{}", b"[1]", b"\xff"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        b"", b"{}", b"[1]", b"\xff", sealed.encode({"other": []}), sealed.encode({"reports": 7}),
+        sealed.encode({"reports": [{"at": "some day", "kinds": [], "refused": [], "unknown": []}]}),
+    ],
+)  # fmt: skip
 def test_reports_that_somebody_has_changed_are_none_and_the_next_one_begins_anew(
     settings: Settings, change: bytes
 ) -> None:

@@ -1,0 +1,38 @@
+"""The rows of the catalog's database: what they name is committed by number, and may be missing."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import Table
+
+from imagefeatures.catalog import tables
+from imagefeatures.settings import Settings
+
+
+@pytest.fixture
+def photos(settings: Settings) -> Table:
+    return tables.open_table(tables.open_catalog(settings), settings, "photos")
+
+
+def version(table: Table) -> int:
+    return int(Path(table.metadata_location).name.partition("-")[0])
+
+
+def test_each_commit_writes_the_metadata_file_of_the_next_number(photos: Table) -> None:
+    before = version(photos)
+    for number in (1, 2):
+        with photos.transaction() as change:
+            change.set_properties({"mine": str(number)})
+        assert version(photos) == before + number
+
+
+def test_a_row_that_names_no_metadata_is_no_table(photos: Table, settings: Settings) -> None:
+    file = settings.catalog.removeprefix("sqlite:///").partition("?")[0]
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE iceberg_tables SET metadata_location = NULL")
+    with pytest.raises(NoSuchTableError):
+        tables.open_catalog(settings).load_table("features.photos")

@@ -1,0 +1,39 @@
+"""A request that is not done is a file from which it can be gone on with."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from imagefeatures.forget import pending
+from imagefeatures.forget.pending import Pending
+
+WHEN = dt.datetime(2026, 11, 2, 8, 30, tzinfo=dt.UTC)
+
+
+def request(run_id: str) -> Pending:
+    places = frozenset({("fruit", "2026-11-02"), ("birds", "all")})
+    return Pending(run_id, frozenset({"ab", "cd"}), frozenset({"s3://b/1.jpg"}), "ada", "asked to", WHEN, places)
+
+
+def test_requests_are_read_as_they_were_written_oldest_first_until_they_are_done(tmp_path: Path) -> None:
+    lake = f"file://{tmp_path}"
+    assert list(pending.all_of(lake)) == []
+    first, second = request("20261102T083000-1"), request("20261103T083000-2")
+    for one in (second, first):
+        pending.keep(lake, one)
+    assert list(pending.all_of(lake)) == [first, second]
+    pending.done(lake, first)
+    assert list(pending.all_of(lake)) == [second]
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["20261103T083000-2.json"]
+
+
+def test_a_request_is_written_again_with_what_it_has_found(tmp_path: Path) -> None:
+    lake, one = f"file://{tmp_path}", request("r")
+    pending.keep(lake, one)
+    wider = one.with_images(frozenset({"ef"})).with_partitions(frozenset({("fruit", "2026-11-03")}))
+    pending.keep(lake, wider)
+    (found,) = pending.all_of(lake)
+    assert found.image_ids == {"ab", "cd", "ef"}
+    assert found.partitions == {("fruit", "2026-11-02"), ("birds", "all"), ("fruit", "2026-11-03")}
+    assert (found.run_id, found.uris, found.requested_at) == (one.run_id, one.uris, WHEN)

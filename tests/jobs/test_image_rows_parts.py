@@ -1,0 +1,135 @@
+"""What a task reads at a time, what it makes of an image, and what it passes over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql.types import IntegerType, StringType, StructType
+
+from imagefeatures.bitmaps import Bitmap
+from imagefeatures.errors import NoInput, ParamsError, Rejected
+from imagefeatures.manifest import UNKNOWN_BYTES
+from imagefeatures.reasons import Reason
+from imagefeatures.sources import Content
+from imagefeatures_spark import image_rows
+from imagefeatures_spark.image_options import Options
+from imagefeatures_spark.image_source import ImageSource
+from support.photos import encoded, fill, jpeg, picture
+from support.shared import BUCKET
+
+MIB = 2**20
+TEXT = StringType()
+
+
+def rows(columns: StructType, **options: str) -> list[dict[str, Any]]:
+    reader = ImageSource(options).reader(columns)
+    return [row for part in reader.partitions() for batch in reader.read(part) for row in batch.to_pylist()]
+
+
+def test_a_task_reads_256_images_or_64_mebibytes() -> None:
+    assert (image_rows.MOST_ROWS, image_rows.MOST_BYTES) == (256, 64 * MIB)
+
+    def parts(*sizes: tuple[int | None, int | None]) -> list[int]:
+        return [len(part) for part in image_rows.cut([{"size": size, "weight": of} for size, of in sizes], None)]
+
+    assert parts(*[(1, None)] * 600) == [256, 256, 88]
+    assert parts(*[(32 * MIB, 1)] * 5) == [2, 2, 1]
+    assert parts((65 * MIB, None), (1, None), (1, None)) == [1, 2]
+    assert parts((0, 65 * MIB), (0, 65 * MIB)) == [2]
+    assert parts(*[(None, 32 * MIB)] * 3) == [2, 1]
+    many = 64 * MIB // UNKNOWN_BYTES
+    assert parts(*[(None, None)] * (many + 1)) == [many, 1]
+    assert parts() == []
+
+
+def test_what_was_fetched_is_held_within_the_same_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_rows, "MOST_ROWS", 3)
+    monkeypatch.setattr(image_rows, "MOST_BYTES", 10)
+    why = Rejected(Reason.NOT_FOUND, "gone")
+    given = [b"12345", Content(b"12345"), b"1", why, why, why, why, b"x" * 11, b"1", b"x" * 10]
+    found = list(image_rows.held_together(({"uri": str(at)}, blob) for at, blob in enumerate(given)))
+    assert [[row["uri"] for row in some] for some, _ in found] == [
+        ["0", "1"],
+        ["2", "3", "4"],
+        ["5", "6"],
+        ["7"],
+        ["8"],
+        ["9"],
+    ]
+    assert [blob for _, blobs in found for blob in blobs] == [b"12345", *given[:1], *given[2:]]
+    assert list(image_rows.held_together(iter(()))) == []
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, 0), (3, 16), (4, 24)])
+def test_an_image_says_its_size_and_opencvs_number_of_its_kind(channels: int, mode: int) -> None:
+    found = image_rows._image("file:///a b.png", Bitmap(2, 3, channels, b"x"), True)
+    assert found == {
+        "origin": "file:///a%20b.png", "height": 2, "width": 3, "nChannels": channels, "mode": mode, "data": b"x",
+    }  # fmt: skip
+    ours = image_rows._image("file:///a b.png", Bitmap(2, 3, channels), False)
+    assert ours
+    assert (ours["origin"], ours["data"]) == ("file:///a b.png", None)
+    assert image_rows._image("file:///a", None, False) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        (".a", True), ("_a", True), ("_a=1", False), ("a._COPYING_", True), ("a", False), ("a=1", False), ("a_", False),
+        ("a.jpg", False),
+    ],
+)  # fmt: skip
+def test_spark_passes_over_hidden_names(name: str, hidden: bool) -> None:
+    assert image_rows._is_hidden(name) is hidden
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "said"),
+    [
+        ("image", TEXT, "image of type string; there are image (a struct), uri, key, label, reason, detail (strings)"),
+        ("picture", StructType().add("origin", TEXT), "picture of type struct<origin:string>; there are image (a"),
+        ("reason", IntegerType(), "reason of type int; there are image (a struct)"),
+        ("image", StructType().add("mode", TEXT), "image.mode of type string; there are origin, height, width, nCh"),
+        ("image", StructType().add("size", TEXT), "image.size of type string; there are origin, height, width, nCh"),
+    ],
+)
+def test_a_column_of_another_name_or_type_is_refused_with_those_there_are(column: str, kind: Any, said: str) -> None:
+    with pytest.raises(ParamsError) as refused:
+        image_rows.check_schema(StructType().add(column, kind), Options.parse({"path": "/x"}))
+    assert str(refused.value).startswith(f"imagefeatures.images: schema: there is no column {said}")
+
+
+def test_without_the_pixels_headers_alone_are_a_schema() -> None:
+    headers = StructType().add("image", StructType().add("mode", IntegerType())).add("detail", TEXT)
+    image_rows.check_schema(headers, Options.parse({"path": "/x", "metadataOnly": "true"}))
+
+
+def test_an_empty_folder_has_no_rows_and_an_empty_source_of_another_kind_or_place_is_an_error(
+    tmp_path: Path, s3: Any
+) -> None:
+    only = StructType().add("uri", TEXT)
+    fill(tmp_path, {"files/notes.txt": b"x"})
+    (tmp_path / "empty").mkdir()
+    assert rows(only, path=str(tmp_path / "empty")) == []
+    assert rows(only, path=str(tmp_path / "files"), pathGlobFilter="*.jpg") == []
+    kept = json.dumps({"kind": "folder", "uri": f"file://{tmp_path}/files/", "pattern": ["*.jpg"]})
+    assert rows(only, source=kept) == []  # a file was passed over
+    for source in (f"s3://{BUCKET}/nothing/", json.dumps({"kind": "tar", "uri": f"file://{tmp_path}/empty/"})):
+        with pytest.raises(NoInput, match=r"^imagefeatures\.images: .*; name a folder, and files of it by pathGlobFil"):
+            rows(only, source=source)
+
+
+def test_what_is_asked_of_a_row_settles_whether_it_is_fetched(tmp_path: Path) -> None:
+    fill(tmp_path, {"1.jpg": jpeg(1), "2.jpg": b"x", "3.png": encoded(picture(seed=3), "PNG")})
+    uris = StructType().add("uri", TEXT)
+    path = str(tmp_path)
+    assert [Path(row["uri"]).name for row in rows(uris, path=path)] == ["1.jpg", "2.jpg", "3.png"]
+    assert [Path(row["uri"]).name for row in rows(uris, path=path, dropInvalid="true")] == ["1.jpg", "3.png"]
+    details = [row["detail"] for row in rows(StructType().add("detail", TEXT), path=path)]
+    assert [detail is None for detail in details] == [True, False, True]
+    assert rows(StructType().add("detail", TEXT), path=path, pathGlobFilter="2*", dropInvalid="true") == []
+    raw = rows(uris, path=path, raw="true")
+    assert [Path(row["uri"]).name for row in raw] == ["1.jpg", "2.jpg", "3.png"]  # one byte is no empty file
