@@ -5,14 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from imagefeatures import isolation, workers
-from imagefeatures.errors import WorkerDied
+from imagefeatures.errors import StoreError, WorkerDied
 from imagefeatures.limits import Limits
 from imagefeatures.plan import Run
 from imagefeatures.preprocessing.bands import Channels
@@ -59,14 +61,6 @@ def test_a_worker_that_heeds_no_signal_is_killed(
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_a_worker_without_its_parent_leaves_by_itself(run: Run, pool: WorkerProcesses) -> None:
-    process, connection = process_of(pool), next(iter(pool._processes))
-    assert len(list(pool.run_shards(run, "nothing", [0]))) == 1
-    connection.close()
-    process.join(60)
-    assert process.exitcode == 0
-
-
 def test_a_worker_that_dies_before_it_reads_its_order_is_one_line(run: Run, pool: WorkerProcesses) -> None:
     process = process_of(pool)
     assert process.pid is not None
@@ -77,25 +71,54 @@ def test_a_worker_that_dies_before_it_reads_its_order_is_one_line(run: Run, pool
         list(pool.run_shards(run, "nothing", [1]))
 
 
-@pytest.mark.parametrize("order", [False, True], ids=["as it waits", "as it answers"])
-def test_a_worker_without_its_parent_ends_its_decode_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: bool
-) -> None:
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, Connection]]:
+    """The parent's end of a connection, and that of a worker, which is this process."""
     monkeypatch.setattr(meter, "_last_reading", None)
+    before = signal.getsignal(signal.SIGTERM)
+    parent, here = multiprocessing.Pipe()
+    yield parent, here
+    signal.signal(signal.SIGTERM, before)
+    parent.close()
+    here.close()
+
+
+def test_a_worker_answers_each_order_and_leaves_when_there_are_no_more(
+    tmp_path: Path, ends: tuple[Connection, Connection]
+) -> None:
+    parent, here = ends
+    for act in ("fail", "nothing"):
+        parent.send((None, act, 7))
+    with socket.socket(fileno=os.dup(parent.fileno())) as half:
+        half.shutdown(socket.SHUT_WR)
+    workers._serve(here, Scripted(tmp_path))
+    failed, done = parent.recv(), parent.recv()
+    assert (type(failed), done.step, done.shard) == (StoreError, "nothing", 7)
+    assert meter._last_reading is not None  # all that the process does counts
+
+
+def test_a_worker_that_is_told_to_end_leaves_without_an_error(
+    tmp_path: Path, ends: tuple[Connection, Connection]
+) -> None:
+    parent, here = ends
+    parent.close()
+    workers._serve(here, Scripted(tmp_path))
+    with pytest.raises(SystemExit) as left:
+        signal.raise_signal(signal.SIGTERM)
+    assert left.value.code == 0
+
+
+def test_a_worker_without_its_parent_ends_its_decode_children(
+    tmp_path: Path, ends: tuple[Connection, Connection]
+) -> None:
     inspector, decoder = isolation.inspector(), isolation.decoder()
     of_bands = isolation.inspector_of(Channels(count=12, dtype="uint16"))
     for child in (inspector, of_bands):
         child.run([], Limits())  # which makes the memory that it shares with its process, and starts none
     decoder.run([], Limits(), PREPROCESSING)
-    parent, here = multiprocessing.Pipe()
-    if order:
-        parent.send((None, "nothing", 7))
+    parent, here = ends
+    parent.send((None, "nothing", 7))
     parent.close()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        workers._serve(here, Scripted(tmp_path))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    workers._serve(here, Scripted(tmp_path))  # it cannot answer
+    assert (tmp_path / "nothing-7").exists()
     assert [child._buffer for child in (inspector, decoder, of_bands)] == [None] * 3
-    assert (tmp_path / "nothing-7").exists() == order
-    assert meter._last_reading is not None  # all that the process does counts
