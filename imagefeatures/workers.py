@@ -114,7 +114,6 @@ class WorkerProcesses:
             process.kill()
             process.join()
             connection.close()
-        self._processes.clear()
 
     def _answer(self, worker: Connection, step: str, shard: int) -> Receipt:
         answer: Receipt | Exception

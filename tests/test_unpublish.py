@@ -10,7 +10,7 @@ import pytest
 
 from imagefeatures import layout, publications, read, storage, unpublish
 from imagefeatures.catalog import records, retention, tables
-from imagefeatures.errors import OlderRun, ParamsError
+from imagefeatures.errors import OlderRun
 from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
@@ -90,7 +90,10 @@ def test_single_objects_leave_and_all_other_rows_stay_as_they_were(days: list[Pa
     settings, before, pixels = first.settings, held(first), second.rows("photos_pixels")
     features, quarantine, run = second.features, second.quarantine, second.run
     uris = [uri for uri in (*features, *quarantine) if uri.endswith(("/a.jpg", "/cut.jpg"))]
+    would = take_back(second, uris=[uri for uri in quarantine if uri.endswith("/cut.jpg")], dry_run=True)
+    assert str(would).endswith(": 0 registered and 1 quarantined rows; 2 registered rows stay")
     withdrawal = take_back(second, uris=[*uris, "s3://elsewhere/a.jpg"])
+    assert str(withdrawal).endswith(f"; 1 registered rows stay, as run {second.run['run_id']}")
     second.check()
     assert names_of(second.features) == {"b.jpg"}
     assert names_of(second.quarantine) == {"empty.jpg", "text.jpg"}
@@ -282,25 +285,3 @@ def test_a_run_from_before_does_not_bring_the_rows_back_unless_it_is_told_to(day
     assert counts(second) == NOTHING
     assert register.register(run.layout.run_file, second.settings, replace_newer=True).state == register.REGISTERED
     assert counts(second) == PUBLISHED
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("asked", [{"partition": SECOND}, {}])
-def test_a_request_that_is_tried_again_after_it_was_done_is_done(days: list[Partition], asked: dict[str, str]) -> None:
-    for day in days if not asked else days[1:]:
-        assert take_back(day)
-    params = UnpublishParams(why="x", **asked)
-    assert unpublish.partitions("photos", params, days[0].settings) == []
-
-
-@pytest.mark.long
-def test_what_is_not_published_is_refused_by_name(days: list[Partition]) -> None:
-    settings = days[0].settings
-    for dataset, partition, text in (
-        ("nuts", None, "DATASET: no partition of 'nuts' is published"),
-        ("photos", "2026-12-24", f"partition: 2026-12-24 of photos is not published; there are {FIRST}, {SECOND}"),
-    ):
-        with pytest.raises(ParamsError) as refused:
-            unpublish.partitions(dataset, UnpublishParams(partition=partition, why="x"), settings)
-        assert str(refused.value) == text
-    assert unpublish.partitions("photos", UnpublishParams(why="x"), settings) == [FIRST, SECOND]

@@ -65,8 +65,11 @@ def test_workers_have_one_thread_each_and_leave_ctrl_c_to_their_parent(run: Run,
 
 def test_a_variable_that_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     with workers._inherited_by_workers():
         assert os.environ["OMP_NUM_THREADS"] == "3"
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
     assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
@@ -86,6 +89,7 @@ def test_an_error_in_a_worker_is_raised_here_with_its_class_and_place(run: Run, 
     [
         ("die", "die shard 1: a worker process was killed (SIGKILL), most likely by the system for its memory"),
         ("crash", "crash shard 1: a worker process crashed (SIGSEGV)"),
+        ("leave", "leave shard 1: a worker process ended by itself, with exit status 0"),
     ],
 )
 def test_a_worker_that_dies_is_one_line(run: Run, tmp_path: Path, act: str, text: str) -> None:

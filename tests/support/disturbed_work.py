@@ -51,15 +51,25 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def leave() -> None:
+    os._exit(0)
+
+
 def hang() -> None:
     time.sleep(PATIENCE_SECONDS)
+
+
+def heed_no_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def nothing() -> None:
     pass
 
 
-ACTS: dict[str, Callable[[], None]] = {act.__name__: act for act in (fail, fail_unportably, die, crash, hang, nothing)}
+ACTS: dict[str, Callable[[], None]] = {
+    act.__name__: act for act in (fail, fail_unportably, die, crash, leave, hang, heed_no_sigterm, nothing)
+}
 
 
 @dataclass(frozen=True)

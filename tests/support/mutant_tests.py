@@ -34,6 +34,7 @@ ALSO = {
         "tests/catalog/test_guards.py",
     ],
     "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
+    "imagefeatures/columns.py": ["tests/test_docs.py", "tests/test_schemas.py", "tests/test_slowest.py"],
     "imagefeatures/decode_child.py": [
         "tests/test_isolation.py",
         "tests/test_decode_child.py",
@@ -56,6 +57,7 @@ ALSO = {
     "imagefeatures/readers/vectors.py": ["tests/test_read_vectors.py"],
     "imagefeatures/redrive/": ["tests/redrive/test_redrive_merged.py", "tests/redrive/test_redrive_kinds.py"],
     "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
+    "imagefeatures/schemas.py": ["tests/test_docs.py"],
     "imagefeatures/storage/bulk.py": [
         "tests/sources/test_public_buckets.py",
         "tests/storage/test_storage.py",
