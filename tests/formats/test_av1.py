@@ -27,6 +27,8 @@ HEADERS = {
     "three operating points": FULL + "0" + "0" + f"{2:05b}" + LEVEL_4 + LEVEL_2 + LEVEL_4 + SIZE,
     "timing": FULL + "1" + f"{1:032b}{30:032b}" + "0" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
     "equal pictures": FULL + "1" + f"{1:032b}{30:032b}" + "1" + "00101" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
+    "equal pictures of one tick": FULL + f"1{1:032b}{30:032b}1" + "1" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
+    "equal pictures of many ticks": FULL + f"1{1:032b}{30:032b}1" + "0001101" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
     "decoder model": FULL
     + f"1{1:032b}{30:032b}01{9:05b}{1:032b}{9:05b}{9:05b}"
     + "0"
@@ -45,8 +47,17 @@ def test_the_size_is_read_behind_whatever_stands_before_it(name: str) -> None:
     assert av1.frame_size(unit(1, HEADERS[name], sized=False)) == (640, 480)
 
 
+def test_the_size_of_a_unit_takes_as_many_bytes_as_it_needs() -> None:
+    header = unit(1, HEADERS["reduced"])
+    for count, size in ((127, b"\x7f"), (300, b"\xac\x02"), (70_000, b"\xf0\xa2\x04")):
+        # A zero that is left of it begins a unit up to the end.
+        assert av1.frame_size(bytes([2 << 3 | 2]) + size + bytes(count) + header) == (640, 480)
+
+
 def test_data_without_a_header_says_nothing() -> None:
     assert av1.frame_size(b"") is None
+    for cut in (b"", b"\x80", b"\x80\x80"):  # before the end of the size of a unit
+        assert av1.frame_size(bytes([6 << 3 | 2]) + cut) is None
     assert av1.frame_size(unit(6, "1" * 80)) is None
 
 
