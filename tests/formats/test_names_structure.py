@@ -123,6 +123,13 @@ def test_a_tga_image_has_all_its_bytes_or_the_least_that_packed_ones_may_have(he
     assert describe(b"\1\2" + data[:-1] + b"TRUEVISION-XFILE.\0") == "a TGA image"
 
 
+def test_a_metafile_has_both_its_marks() -> None:
+    whole = b"\1\0\0\0" + b"\1" * 36 + b" EMF"
+    assert describe(whole) == "a Windows metafile (EMF)"
+    for other in (b"\2" + whole[1:], whole[:3] + b"\1" + whole[4:], whole[:-1] + b"f", whole[:-1], whole[4:]):
+        assert describe(other).startswith("unknown bytes ")
+
+
 def test_zeros_are_named_from_eight_on() -> None:
     assert describe(bytes(8)) == "nothing but zeros"
     assert describe(bytes(7)) == "unknown bytes (00 00 00 00 00 00 00)"
@@ -140,10 +147,27 @@ def test_zeros_are_named_from_eight_on() -> None:
         (b"\xff\xfea\0", "text in UTF-16"),
         (b"\xfe\xff\0a", "text in UTF-16"),
         (b"a b\t\n\f\r\x1b \x80\xff", "text"),
-        (b"a".ljust(512) + b"\0\x7f", "text"),
+        (b"a".ljust(512) + b"\0", "text"),
+        (b"a".ljust(512) + b"\x7f", "text"),
     ],
 )
 def test_texts_are_known_by_their_beginning_and_by_having_no_control_characters(data: bytes, name: str) -> None:
+    assert describe(data) == name
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"P7\n# by hand", "a PNM image (PBM, PGM, PPM or PAM)"),
+        (b"P7\nby hand", "text"),
+        (b"#define a_width 1", "an XBM image"),
+        (b"#define a_width x", "text"),
+        (b"RIFF    AVI LIST", "an AVI film"),
+        (b"RIFX    AVI LIST", "text"),
+        (b"RIFF    WAVEfmt ", "text"),
+    ],
+)
+def test_what_almost_begins_like_a_format_is_none(data: bytes, name: str) -> None:
     assert describe(data) == name
 
 
@@ -152,6 +176,22 @@ def test_texts_are_known_by_their_beginning_and_by_having_no_control_characters(
 )
 def test_what_has_control_characters_is_no_text(data: bytes) -> None:
     assert describe(data) == f"unknown bytes ({data[:8].hex(' ')})"
+
+
+@pytest.mark.parametrize("kind", [b"moov", b"mdat", b"wide", b"pnot"])
+def test_a_film_without_a_brand_begins_with_a_box_of_quicktime(kind: bytes) -> None:
+    assert describe(b"\0\0\1\0" + kind + bytes(12)) == "a QuickTime film"
+    assert describe(b"\0\0\1\0" + kind[:3] + b"?" + bytes(12)) != "a QuickTime film"
+
+
+BRANDS_OF_FILMS = b"isom iso2 mp41 M4VP avc1 dash 3gp6 3g2a f4v_ MSNV mmp4 XAVC ndxh hvc1 CAEP dby1"
+
+
+@pytest.mark.parametrize("brand", [brand.replace(b"_", b" ") for brand in BRANDS_OF_FILMS.split()])
+def test_films_are_named_by_their_brand(brand: bytes) -> None:
+    assert describe(b"\0\0\0\x18ftyp" + brand + bytes(12)) == "an MP4 film"
+    other = brand[:3] + b"\n"
+    assert describe(b"\0\0\0\x18ftyp" + other + bytes(12)).endswith(f"(of the brand {other.hex(' ')})")
 
 
 @pytest.mark.parametrize(

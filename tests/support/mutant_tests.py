@@ -32,6 +32,7 @@ ALSO = {
     "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
     "imagefeatures/formats/limits.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/formats/npy.py": ["tests/bands/test_npy_bands.py"],
+    "imagefeatures/formats/tiff_bands.py": ["tests/bands/test_tiff_bands.py", "tests/bands/test_pillow_bands.py"],
     "imagefeatures/preprocessing/": [
         "tests/preprocessing/test_geometry.py",
         "tests/preprocessing/test_colour.py",
