@@ -81,8 +81,8 @@ def test_photos_are_placed_beside_the_sample_some_at_a_time(monkeypatch: pytest.
         (4, 4, 1.0, "in a row: there are too few for t-SNE"),
         (5, 5, 0.0, "in a row: their vectors are all equal"),
         (5, 5, 1.0, "t-SNE of the first 50 principal components of the vectors, scaled to length 1"),
-        (6, 5, 1.0, "t-SNE of the first 50 principal components of the vectors, scaled to length 1, for 5 of them; each "
-                    "other one in the middle of the 3 of these nearest to it"),
+        (6, 5, 1.0, "t-SNE of the first 50 principal components of the vectors, scaled to length 1, for 5 of them; "
+                    "each other one in the middle of the 3 of these nearest to it"),
     ],
 )  # fmt: skip
 def test_the_method_is_told_in_words(shown: int, projected: int, spread: float, method: str) -> None:
