@@ -84,6 +84,7 @@ def test_what_looks_like_av1_in_data_of_another_codec_says_nothing_of_the_size()
     assert av1.frame_size(header) == (640, 480)
     of_av1 = Heif({1: (b"av01", header, [(ispe(64, 48), False), (av1c(), True)])}, brand=b"avif")
     assert heif.size(of_av1.bytes()) == (640, 480)
+    assert heif.size(of_av1.bytes()[:-1]) == (64, 48)  # not all of the data are there
     assert heif.size(Heif({1: (b"hvc1", header, [(ispe(64, 48), False), (hvcc(), True)])}).bytes()) == (64, 48)
 
 
@@ -103,6 +104,15 @@ def test_av1_is_of_8_10_or_12_bits() -> None:
         assert refusal(avif(flags=flags), "AVIF") == ""
     cut = Heif({1: (b"av01", b"", [(ispe(64, 48), False), (box(b"av1C", b"\x81\0"), True)])})
     assert refusal(cut, "AVIF").startswith("CORRUPT: AVIF whose items cannot be read: it ends after ")
+    whole = Heif({1: (b"av01", b"", [(ispe(64, 48), False), (box(b"av1C", b"\x81\0\0"), True)])})
+    assert refusal(whole, "AVIF") == ""
+
+
+def test_a_picture_says_how_it_is_decoded() -> None:
+    for codec, kind in ((b"hvc1", "HEIC"), (b"av01", "AVIF")):
+        without = Heif({1: (codec, b"", [(ispe(64, 48), False)])})
+        detail = f"CORRUPT: {kind} whose items cannot be read: a picture has no decoder configuration"
+        assert refusal(without, kind) == detail
 
 
 @pytest.mark.parametrize("kind", [b"av01", b"avc1", b"jpeg", b"vvc1", b"j2k1", b"unci", b"iden", b"iovl"])

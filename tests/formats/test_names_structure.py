@@ -158,6 +158,9 @@ def test_texts_are_known_by_their_beginning_and_by_having_no_control_characters(
 @pytest.mark.parametrize(
     ("data", "name"),
     [
+        (b"#?RGBE\nFORMAT=32-bit_rle_rgbe", "a Radiance HDR image"),
+        (b"\1\xda\1\1\0\3", "an SGI image"),
+        (b"SQLite format 3\0\x10\0", "an SQLite database"),
         (b"P7\n# by hand", "a PNM image (PBM, PGM, PPM or PAM)"),
         (b"P7\nby hand", "text"),
         (b"#define a_width 1", "an XBM image"),
