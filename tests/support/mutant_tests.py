@@ -86,8 +86,10 @@ ALSO = {
     "jobs/imagefeatures_spark/": ["tests/jobs/test_job_ends.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
     "plugins/imagefeatures_airflow/building_blocks.py": ["tests/dags/test_task_bodies.py"],
+    "plugins/imagefeatures_airflow/classify.py": ["tests/dags/test_classify_dags.py"],
     "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
     "plugins/imagefeatures_airflow/redrive.py": ["tests/dags/test_redrive_dags.py"],
+    "plugins/imagefeatures_airflow/unpublish.py": ["tests/dags/test_unpublish_dags.py"],
     "plugins/imagefeatures_airflow/web/": [
         "tests/plugins/web/test_web_access.py",
         "tests/plugins/web/test_web_actions.py",
