@@ -17,7 +17,9 @@ SIDES = range(SIDE, SIDE - 9, -2)
 """What may be left of a side when a picture is cropped: down to five sixths."""
 
 FLAT = 2.0
-"""A picture whose grey values deviate less than that from their mean, of 255, shows nothing that could be compared."""
+"""A picture whose grey values deviate less than that from their mean, of 255, shows nothing that could be compared.
+
+Of an empty part of one the deviation would be the rounding error of its sums: divided by that, any two are the same."""
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
@@ -51,10 +53,11 @@ def _highest(whole: np.ndarray, part: np.ndarray) -> float:
     best = 0.0
     for height in SIDES:
         for width in SIDES:
+            flat = FLAT * np.sqrt(height * width)
             wanted = (_shrink(height) @ part @ _shrink(width).T).ravel()
             wanted -= wanted.mean()
             places = np.lib.stride_tricks.sliding_window_view(whole, (height, width)).reshape(-1, height * width)
             means = places.mean(axis=1)
-            lengths = np.sqrt(np.maximum((places * places).sum(axis=1) - means * means * height * width, 1e-6))
-            best = max(best, float((places @ wanted / lengths).max() / max(np.linalg.norm(wanted), 1e-6)))
+            lengths = np.sqrt(np.maximum((places * places).sum(axis=1) - means * means * height * width, flat**2))
+            best = max(best, float((places @ wanted / lengths).max() / max(np.linalg.norm(wanted), flat)))
     return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 _SEQUENCE_HEADER = 1
+_LONGEST = 512  # bytes that a sequence header may have: of 32 operating points
 
 
 def frame_size(data: bytes) -> tuple[int, int] | None:
@@ -47,8 +48,8 @@ def _units(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 class _Bits:
     def __init__(self, data: bytes) -> None:
-        self._left = 8 * min(len(data), 64)  # a sequence header is shorter
-        self._value = int.from_bytes(data[:64])
+        self._left = 8 * min(len(data), _LONGEST)
+        self._value = int.from_bytes(data[:_LONGEST])
 
     def take(self, count: int) -> int:
         self._left -= count

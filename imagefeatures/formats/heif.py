@@ -174,11 +174,10 @@ def _check_coding(data: bytes, item: Item, kind: str) -> None:
     reader = Reader(data, box.content, box.end)
     if kind == "HEIC":
         luma, chroma = (8 + (byte & 7) for byte in reader.take(19)[17:19])
+        if luma != chroma or luma not in _DEPTHS:
+            raise Rejected(Reason.UNSUPPORTED_MODE, f"{kind} of {luma} and {chroma} bits a channel")
     else:
-        flags = reader.take(3)[2]
-        luma = chroma = 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
-    if luma != chroma or luma not in _DEPTHS:
-        raise Rejected(Reason.UNSUPPORTED_MODE, f"{kind} of {luma} and {chroma} bits a channel")
+        reader.take(3)  # AV1 has no other depth than 8, 10 and 12 bits
     colours = item.property(b"colr")
     if colours and data[colours.content : colours.content + 4] == b"nclx":
         matrix = int.from_bytes(data[colours.content + 8 : colours.content + 10])

@@ -173,7 +173,7 @@ def _by_structure(data: bytes) -> str | None:
         return "an XBM image"
     if len(data) > 128 and data[0] == 10 and data[1] in (0, 2, 3, 4, 5) and data[2] == 1 and data[3] in (1, 2, 4, 8):
         return "a PCX image"
-    if any(len(data) > at + 376 and data[at] == data[at + step] == 0x47 == data[at + 2 * step]
+    if any(len(data) > at + 2 * step and data[at] == data[at + step] == 0x47 == data[at + 2 * step]
            for at, step in ((0, 188), (4, 192))):  # fmt: skip
         return "an MPEG film"
     if data.endswith(_TGA_FOOTER) or _is_tga(data):
@@ -194,7 +194,7 @@ def _branded(brand: bytes) -> str:
 def _is_icon(data: bytes) -> bool:
     """Whether the first entry of an icon's directory lies behind the directory and in the file."""
     count, size, start = (int.from_bytes(data[at : at + width], "little") for at, width in ((4, 2), (14, 4), (18, 4)))
-    return count > 0 and data[9:10] == b"\0" and size > 0 and 6 + 16 * count <= start < start + size <= len(data)
+    return count > 0 and data[9:10] == b"\0" and 6 + 16 * count <= start < start + size <= len(data)
 
 
 def _is_tga(data: bytes) -> bool:
@@ -203,7 +203,7 @@ def _is_tga(data: bytes) -> bool:
         return False
     palette, kind, depth = data[1], data[2], data[16]
     width, height = (int.from_bytes(data[at : at + 2], "little") for at in (12, 14))
-    if palette > 1 or kind not in (1, 2, 3, 9, 10, 11) or (kind in (1, 9)) != palette or not width or not height:
+    if kind not in (1, 2, 3, 9, 10, 11) or (kind in (1, 9)) != palette or not width or not height:
         return False
     if depth not in ((8, 16) if kind in (1, 3, 9, 11) else (15, 16, 24, 32)) or data[17] & 0xC0:
         return False

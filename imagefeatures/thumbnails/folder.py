@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -75,12 +76,10 @@ class ThumbnailFolder:
         """When each file was looked at last, its bytes, and itself."""
         found = []
         for path in self._folder.rglob("*"):
-            try:
+            with contextlib.suppress(FileNotFoundError):  # another process has removed it
                 if path.is_file():
                     status = path.stat()
                     found.append((status.st_mtime, status.st_size, path))
-            except FileNotFoundError:  # another process has removed it
-                continue
         return found
 
     def _remove_oldest(self) -> None:

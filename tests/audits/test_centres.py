@@ -40,6 +40,14 @@ def test_the_distance_is_that_to_the_mean_of_the_label(
     np.testing.assert_allclose(found["distance"].to_numpy(), [twenty, 0, 0, 0, twenty, 0], atol=1e-6)
 
 
+def test_an_augmented_copy_moves_no_centre(settings: Settings, tmp_path: Path) -> None:
+    rows = [(name, jpeg(at), label, direction(far)) for at, (name, label, far) in enumerate(ROWS)]
+    photos(settings, tmp_path, rows, copy=[0, 0, 1, 0, 1, 0])
+    found = centres.with_distances(settings, "photos", DAY, ("uri",), most=100)
+    assert [uri.rpartition("/")[2] for uri in found["uri"].to_pylist()] == list("abdf")
+    np.testing.assert_allclose(found["distance"].to_numpy(), 0, atol=1e-6)
+
+
 def test_no_more_rows_are_read_than_were_asked_for_and_another_partition_has_none(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -52,7 +52,7 @@ def test_the_index_finds_what_a_comparison_with_all_finds(
 ) -> None:
     published(settings, tmp_path)
     exact = gallery.load(settings, "photos", 10)
-    assert (exact.recall, exact.search) == (None, "each image was compared with each other one")
+    assert (exact.recall, exact.sampled, exact.search) == (None, 0, "each image was compared with each other one")
     monkeypatch.setattr(gallery, "MOST_COMPARED", 10)
     found = gallery.load(settings, "photos", 10)
     assert found.recall is not None

@@ -52,8 +52,13 @@ def in_task(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     return call
 
 
-def test_a_published_run_has_its_statistics_and_a_retry_returns_the_same(in_task: Any, settings: Settings) -> None:
+def test_a_published_run_has_its_statistics_and_a_retry_returns_the_same(
+    in_task: Any, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = in_task({"quarantine_rate": 0.1})
+    assert f"alert: {PLACE}: quarantine_rate: 1 of 5 objects are quarantined" in capsys.readouterr().out
+    (published,) = read.runs(settings, "photos")
+    assert (first["partition_key"], first["run_id"]) == (DAY, published["run_id"])
     assert first["alerts"] == {"quarantine_rate": "1 of 5 objects are quarantined, 20.00%; the bound is 10.00%"}
     assert in_task({"quarantine_rate": 0.1}, try_number=2) == first
     (row,) = read.table(settings, "statistics").to_pylist()
@@ -73,8 +78,9 @@ def test_notifiers_of_airflow_and_functions_are_called_with_the_context(in_task:
     assert len(contexts) == 2
 
 
-def test_without_an_alert_nobody_is_called(in_task: Any) -> None:
+def test_without_an_alert_nobody_is_called(in_task: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert in_task({"quarantine_rate": 0.3}, [pytest.fail])["alerts"] == {}
+    assert f"{PLACE}: nothing is out of its bounds\n" in capsys.readouterr().out
 
 
 def test_a_notifier_that_fails_fails_nothing_and_keeps_no_other_from_being_called(

@@ -19,14 +19,19 @@ def unit(kind: int, bits: str, extension: bool = False, sized: bool = True) -> b
 
 
 SIZE = f"{9:04b}{8:04b}{640 - 1:010b}{480 - 1:09b}"  # 640 × 480, in 10 and 9 bits
-LEVEL_2, LEVEL_4 = f"{0:012b}{1:05b}", f"{0:012b}{8:05b}1"  # from 4.0 on with a tier
+LEVEL_2, LEVEL_3, LEVEL_4 = (f"{0:012b}{level:05b}{tier}" for level, tier in ((1, ""), (7, ""), (8, "1")))
+"""From 4.0 on with a tier."""
 FULL = "00000"  # a profile, no still picture, not reduced
 HEADERS = {
     "reduced": "00011" + f"{4:05b}" + SIZE,
     "one operating point": FULL + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
     "three operating points": FULL + "0" + "0" + f"{2:05b}" + LEVEL_4 + LEVEL_2 + LEVEL_4 + SIZE,
+    "the highest level without a tier": FULL + "0" + "0" + f"{1:05b}" + LEVEL_3 + LEVEL_4 + SIZE,
+    "as many operating points as there may be": FULL + "0" + "1" + f"{31:05b}" + (LEVEL_4 + "1" + "0101") * 32 + SIZE,
     "timing": FULL + "1" + f"{1:032b}{30:032b}" + "0" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
     "equal pictures": FULL + "1" + f"{1:032b}{30:032b}" + "1" + "00101" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
+    "equal pictures of one tick": FULL + f"1{1:032b}{30:032b}1" + "1" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
+    "equal pictures of many ticks": FULL + f"1{1:032b}{30:032b}1" + "0001101" + "0" + "0" + f"{0:05b}" + LEVEL_2 + SIZE,
     "decoder model": FULL
     + f"1{1:032b}{30:032b}01{9:05b}{1:032b}{9:05b}{9:05b}"
     + "0"
@@ -45,8 +50,33 @@ def test_the_size_is_read_behind_whatever_stands_before_it(name: str) -> None:
     assert av1.frame_size(unit(1, HEADERS[name], sized=False)) == (640, 480)
 
 
+def test_the_size_of_a_unit_takes_as_many_bytes_as_it_needs() -> None:
+    header = unit(1, HEADERS["reduced"])
+    for count, size in ((127, b"\x7f"), (128, b"\x80\x01"), (300, b"\xac\x02"), (70_000, b"\xf0\xa2\x04")):
+        # A zero that is left of it begins a unit up to the end.
+        assert av1.frame_size(bytes([2 << 3 | 2]) + size + bytes(count) + header) == (640, 480)
+    eight = b"\x80" * 8  # are the most
+    assert av1.frame_size(bytes([2 << 3 | 2]) + eight + header) == (640, 480)
+    assert av1.frame_size(bytes([2 << 3 | 2]) + eight[1:] + b"\0" + header) == (640, 480)
+
+
+def test_what_looks_like_a_header_inside_of_another_unit_is_none() -> None:
+    other = unit(1, "00011" + f"{4:05b}" + f"{9:04b}{8:04b}{320 - 1:010b}{240 - 1:09b}")
+    assert av1.frame_size(other) == (320, 240)
+    metadata = bytes([5 << 3 | 2, len(other)]) + other
+    assert av1.frame_size(metadata + unit(1, HEADERS["reduced"])) == (640, 480)
+
+
+def test_a_reserved_bit_means_nothing() -> None:
+    for sized in (True, False):
+        header = unit(1, HEADERS["reduced"], sized=sized)
+        assert av1.frame_size(bytes([header[0] | 1]) + header[1:]) == (640, 480)
+
+
 def test_data_without_a_header_says_nothing() -> None:
     assert av1.frame_size(b"") is None
+    for cut in (b"", b"\x80", b"\x80\x80"):  # before the end of the size of a unit
+        assert av1.frame_size(bytes([6 << 3 | 2]) + cut) is None
     assert av1.frame_size(unit(6, "1" * 80)) is None
 
 

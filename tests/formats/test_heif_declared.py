@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from imagefeatures.errors import Rejected
-from imagefeatures.formats import heif
+from imagefeatures.formats import av1, heif
 from imagefeatures.limits import Limits
 from support.heif_boxes import Heif, av1c, box, full, grid, hvcc, ispe, track
 
@@ -54,9 +54,9 @@ def test_the_size_is_that_of_the_picture_or_of_the_largest_part_of_it() -> None:
     unused = {**heic().items, 2: (b"hvc1", b"", [(ispe(640, 480), False)])}
     assert heif.size(Heif(unused).bytes()) == (64, 48)
     assert heif.size(Heif(unused, references=[(b"auxl", 2, [1])]).bytes()) == (640, 480)
-    for sides in ((100, 30), (30, 200)):  # by the area
+    for sides in ((100, 30), (30, 200), (80, 40), (40, 80)):  # by the area
         larger = {**heic().items, 2: (b"hvc1", b"", [(ispe(*sides), False)])}
-        expected = (64, 48) if sides == (100, 30) else (30, 200)
+        expected = (64, 48) if sides == (100, 30) else sides
         assert heif.size(Heif(larger, references=[(b"auxl", 2, [1])]).bytes()) == expected
 
 
@@ -79,6 +79,15 @@ def test_what_cannot_be_read_has_no_size() -> None:
         assert heif.readable(part) is part
 
 
+def test_what_looks_like_av1_in_data_of_another_codec_says_nothing_of_the_size() -> None:
+    header = b"\x0a\x05\x19\x26\x27\xfe\xf8"  # of a sequence of 640 × 480, reduced
+    assert av1.frame_size(header) == (640, 480)
+    of_av1 = Heif({1: (b"av01", header, [(ispe(64, 48), False), (av1c(), True)])}, brand=b"avif")
+    assert heif.size(of_av1.bytes()) == (640, 480)
+    assert heif.size(of_av1.bytes()[:-1]) == (64, 48)  # not all of the data are there
+    assert heif.size(Heif({1: (b"hvc1", header, [(ispe(64, 48), False), (hvcc(), True)])}).bytes()) == (64, 48)
+
+
 # Coding
 
 
@@ -95,6 +104,15 @@ def test_av1_is_of_8_10_or_12_bits() -> None:
         assert refusal(avif(flags=flags), "AVIF") == ""
     cut = Heif({1: (b"av01", b"", [(ispe(64, 48), False), (box(b"av1C", b"\x81\0"), True)])})
     assert refusal(cut, "AVIF").startswith("CORRUPT: AVIF whose items cannot be read: it ends after ")
+    whole = Heif({1: (b"av01", b"", [(ispe(64, 48), False), (box(b"av1C", b"\x81\0\0"), True)])})
+    assert refusal(whole, "AVIF") == ""
+
+
+def test_a_picture_says_how_it_is_decoded() -> None:
+    for codec, kind in ((b"hvc1", "HEIC"), (b"av01", "AVIF")):
+        without = Heif({1: (codec, b"", [(ispe(64, 48), False)])})
+        detail = f"CORRUPT: {kind} whose items cannot be read: a picture has no decoder configuration"
+        assert refusal(without, kind) == detail
 
 
 @pytest.mark.parametrize("kind", [b"av01", b"avc1", b"jpeg", b"vvc1", b"j2k1", b"unci", b"iden", b"iovl"])
@@ -228,6 +246,15 @@ def test_what_is_appended_to_a_file_is_none_of_its_boxes(kind: bytes) -> None:
     appended = data + box(b"SEFH", bytes(50))
     assert verdict(appended) == verdict(appended[:-1]) == ""
     assert heif.readable(appended) == data
+
+
+def test_the_box_of_the_items_may_stand_last() -> None:
+    file = heic()
+    head, pixels = box(b"ftyp", b"heic" + bytes(4) + b"mif1"), box(b"mdat", b"pixels")
+    data = head + pixels + file._meta(len(head) + 8)
+    assert verdict(data) == ""
+    assert heif.readable(data) == data
+    assert verdict(data[:-1]).startswith("TRUNCATED: ")
 
 
 @pytest.mark.parametrize("kind", [b"Exif", b"mime", b"uri ", b"tmap"])

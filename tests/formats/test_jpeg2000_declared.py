@@ -133,6 +133,9 @@ def test_a_file_is_whole_with_its_codestream() -> None:
     for length in range(12, len(data)):
         assert verdict(data[:length]).startswith(f"TRUNCATED: JPEG 2000 of {length} bytes ")
     start = data.index(b"jp2c")
+    more = int.from_bytes(data[start - 4 : start]) + 1  # than there is, though the codestream itself has its end
+    detail = f"JPEG 2000 of {len(data)} bytes without its whole codestream"
+    assert verdict(data[: start - 4] + more.to_bytes(4) + data[start:]) == f"TRUNCATED: {detail}"
     detail = f"JPEG 2000 of {start} bytes without its whole codestream"
     assert verdict(data[:start]) == f"TRUNCATED: {detail}"
 

@@ -64,6 +64,17 @@ def test_bytes_behind_an_end_marker_do_not_matter() -> None:
         assert np.array_equal(decoded(replace(GREY, encode=lambda part, b=behind: stream(part) + b).bytes()), expected)
 
 
+def test_an_end_marker_before_the_scan_is_none() -> None:
+    def commented(part: np.ndarray) -> bytes:
+        whole = stream(part)
+        return whole[:2] + b"\xff\xfe\0\6\xff\xd9\xff\xd9" + whole[2:]
+
+    data = replace(GREY, encode=commented).bytes()
+    tiff.check(data, LIMITS)
+    ((_, end),) = places(data)
+    assert why(changed(data, end - 2, b"\0\0"))[0] == "TRUNCATED"
+
+
 def test_jpeg_data_without_a_length_are_left_to_the_decoder() -> None:
     tiff.check(replace(GREY, tags={279: (LONG, (0,))}).bytes(), LIMITS)
 

@@ -44,6 +44,7 @@ ALSO = {
     "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
     "imagefeatures/formats/limits.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/formats/npy.py": ["tests/bands/test_npy_bands.py"],
+    "imagefeatures/formats/tiff_bands.py": ["tests/bands/test_tiff_bands.py", "tests/bands/test_pillow_bands.py"],
     "imagefeatures/preprocessing/": [
         "tests/preprocessing/test_geometry.py",
         "tests/preprocessing/test_colour.py",
@@ -106,8 +107,10 @@ ALSO = {
     "jobs/imagefeatures_spark/image_options.py": ["tests/jobs/test_image_rows_parts.py"],
     "plugins/imagefeatures_airflow/": ["tests/dags/test_image_features.py", "tests/dags/test_feature_dags.py"],
     "plugins/imagefeatures_airflow/building_blocks.py": ["tests/dags/test_task_bodies.py"],
+    "plugins/imagefeatures_airflow/classify.py": ["tests/dags/test_classify_dags.py"],
     "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
     "plugins/imagefeatures_airflow/redrive.py": ["tests/dags/test_redrive_dags.py"],
+    "plugins/imagefeatures_airflow/unpublish.py": ["tests/dags/test_unpublish_dags.py"],
     "plugins/imagefeatures_airflow/web/": [
         "tests/plugins/web/test_web_access.py",
         "tests/plugins/web/test_web_actions.py",

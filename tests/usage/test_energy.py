@@ -54,6 +54,17 @@ def test_a_machine_without_counters_tells_nothing(tmp_path: Path) -> None:
 def test_counters_that_may_not_be_read_tell_nothing(powercap: Path) -> None:
     (powercap / "intel-rapl:1" / "energy_uj").unlink()
     assert Energy(powercap).joules is None
+    (powercap / "intel-rapl:1" / "energy_uj").write_text("no number\n")
+    assert Energy(powercap).joules is None
+
+
+def test_a_zone_without_a_name_is_not_counted(powercap: Path) -> None:
+    (powercap / "intel-rapl:1" / "name").unlink()
+    energy = Energy(powercap)
+    for zone in powercap.iterdir():
+        set_counter(powercap, zone.name, 1_500_000)
+    energy.update()
+    assert energy.joules == 1.0
 
 
 def test_a_counter_that_vanishes_makes_the_sum_unknown(powercap: Path) -> None:
