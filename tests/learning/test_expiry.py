@@ -71,7 +71,7 @@ def test_the_last_ones_the_promoted_one_and_those_at_work_stay(
     evaluated(settings, published[:3] + others)
     assert expiry.remove_old(published[2], settings) == []  # no more than are kept
     evaluated(settings, published[3:])
-    at_work = jobs[6].model_copy(update={"model_id": f"{10:016x}"})  # planned with the oldest that is kept
+    at_work = jobs[5].model_copy(update={"model_id": f"{10:016x}"})  # planned with the oldest that is kept
     storage.write(at_work.layout.job, at_work.model_dump_json().encode())
     storage.write(jobs[0].layout.promoted, Promoted.of(jobs[2], 0.9).model_dump_json().encode())
     storage.write(f"{settings.lake}/learning/fruit/notes/of-a-person.txt", b"x")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from imagefeatures import names, storage
 from imagefeatures.catalog.tables import open_catalog, open_table
-from imagefeatures.errors import InputError, NoInput, ParamsError
+from imagefeatures.errors import DatasetError, InputError, NoInput, ParamsError
 from imagefeatures.learning.declared import Classify
 from imagefeatures.learning.job import load_job, plan_job
 from imagefeatures.learning.places import ClassifierLayout
@@ -43,6 +43,22 @@ def test_the_id_is_the_digest_of_what_is_fitted_and_how(settings: Settings) -> N
     written = storage.read(uri)
     assert planned(settings, components=9) == uri
     assert storage.read(uri) == written
+
+
+def test_a_dataset_without_the_field_fits_no_classifier(settings: Settings) -> None:
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: classify: is required to fit a classifier"):
+        plan_job("fruit", None, ClassifyParams(), settings)
+
+
+def test_a_job_of_another_place_is_refused(settings: Settings) -> None:
+    learning.publish(settings, learning.rows(3))
+    uri = planned(settings)
+    other = ClassifierLayout(settings.lake, "fruit", ID).job
+    storage.write(other, storage.read(uri))
+    with pytest.raises(
+        ParamsError, match=f"^--job: {other} holds the job of another place, {uri.removesuffix('/job.json')}; "
+    ):
+        load_job(other, settings.lake)
 
 
 def test_a_job_does_not_change(settings: Settings) -> None:

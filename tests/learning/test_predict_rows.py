@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imagefeatures.catalog import snapshots
+from imagefeatures import storage
+from imagefeatures.catalog import retention, snapshots
 from imagefeatures.catalog.snapshots import Plan
-from imagefeatures.learning import predict
+from imagefeatures.learning import predict, tables
 from imagefeatures.learning.columns import PREDICTIONS
 from imagefeatures.learning.declared import Classify
 from imagefeatures.learning.job import Job
 from imagefeatures.learning.predict import Predictor, Scores
+from imagefeatures.learning.promotion import Decision
+from imagefeatures.learning.publish import Result, publish
 from imagefeatures.settings import Settings
 from support import learning
 
@@ -121,3 +124,28 @@ def test_columns_that_repeat_have_a_dictionary_and_pages_have_checksums(plan: Pl
     path.write_bytes(data)
     with pytest.raises(OSError, match="CRC checksum"):
         pq.read_table(path, page_checksum_verification=True)
+
+
+def test_predictions_that_are_published_are_the_tables_rows_and_leave_no_file_of_another_attempt(
+    plan: Plan, job: Job, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = {
+        "labels": ("apple", "fig"), "left_out": {}, "rows": COUNT, "rows_train": 11, "rows_unlabelled": 2,
+        "confusion": ((3, 1), (0, 2)), "components": 9, "seconds": 1.5, "finished_at": job.planned_at, "versions": {},
+    }  # fmt: skip
+    tidied: list[str] = []
+    monkeypatch.setattr(retention, "remove_expired", lambda table, _: tidied.append(".".join(table.name())))
+    orphan = job.layout.new_predictions(3)
+    storage.write(orphan, b"of an attempt that was killed")
+    written = predict.predict(plan, job, Predictor(job.model_id, RIGHT, 0.5, 0), 0)
+    for uri, content in (
+        (job.layout.job, job),
+        (job.layout.result, Result.model_validate(result | {"files": {written.uri: written.rows}})),
+        (job.layout.decision, Decision(promoted=True, why="the first", predicts=job.model_id)),
+    ):
+        storage.write(uri, content.model_dump_json().encode())
+    assert tables.predictions(settings, "fruit").num_rows == 0
+    publish(job.layout.job, settings)
+    assert tables.predictions(settings, "fruit").num_rows == COUNT
+    assert (storage.exists(written.uri), storage.exists(orphan)) == (True, False)
+    assert tidied == ["learning.evaluations", "learning.fruit_predictions"]

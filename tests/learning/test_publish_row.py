@@ -131,6 +131,16 @@ def test_a_classifier_is_published_when_its_row_and_its_files_are_there(settings
     assert not is_published(job, settings)
 
 
+def test_what_has_not_ended_or_does_not_add_up_is_not_published(settings: Settings) -> None:
+    job = job_of(settings.lake)
+    storage.write(job.layout.job, job.model_dump_json().encode())
+    with pytest.raises(AuditFailed, match="the task classify has not ended; clear it, and it goes on"):
+        publish(job.layout.job, settings)
+    with pytest.raises(AuditFailed, match="disagree about the predictions"):
+        publish(written(job, result_of(), DECISION), settings)
+    assert tables.evaluations(settings) == []
+
+
 def test_the_one_that_was_planned_last_is_promoted(settings: Settings) -> None:
     good = NOT_PREDICTED.model_copy(update={"promoted": True})
     first, second = (
