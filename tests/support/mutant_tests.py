@@ -24,6 +24,13 @@ ALSO = {
     "imagefeatures/catalog/lost.py": ["tests/catalog/test_repair.py"],
     "imagefeatures/catalog/snapshots.py": ["tests/test_read.py", "tests/test_read_files.py"],
     "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
+    "imagefeatures/commands/feature_map.py": ["tests/maps/test_feature_maps.py"],
+    "imagefeatures/commands/relocate_lake.py": [
+        "tests/catalog/test_relocation.py",
+        "tests/catalog/test_relocation_refused.py",
+    ],
+    "imagefeatures/commands/repair.py": ["tests/catalog/test_repair.py"],
+    "imagefeatures/commands/upkeep.py": ["tests/upkeep/test_upkeep.py"],
     "imagefeatures/decode_child.py": [
         "tests/test_isolation.py",
         "tests/test_decode_child.py",
