@@ -24,6 +24,8 @@ ALSO = {
     "imagefeatures/catalog/lost.py": ["tests/catalog/test_repair.py"],
     "imagefeatures/catalog/snapshots.py": ["tests/test_read.py", "tests/test_read_files.py"],
     "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
+    "imagefeatures/commands/audit.py": ["tests/audits/test_index_audit.py"],
+    "imagefeatures/commands/export.py": ["tests/exports/test_export_originals.py"],
     "imagefeatures/commands/feature_map.py": ["tests/maps/test_feature_maps.py"],
     "imagefeatures/commands/relocate_lake.py": [
         "tests/catalog/test_relocation.py",
