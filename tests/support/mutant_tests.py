@@ -41,6 +41,11 @@ ALSO = {
     "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
     "imagefeatures/formats/limits.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/formats/npy.py": ["tests/bands/test_npy_bands.py"],
+    "imagefeatures/models/serving/": [
+        "tests/models/serving/test_serving.py",
+        "tests/models/serving/test_serving_faults.py",
+        "tests/models/serving/test_settled.py",
+    ],
     "imagefeatures/preprocessing/": [
         "tests/preprocessing/test_geometry.py",
         "tests/preprocessing/test_colour.py",
