@@ -123,9 +123,10 @@ def test_a_description_says_input_and_output_of_the_signature() -> None:
     [
         ({"dtype": "DT_STRING", "tensor_shape": {"dim": [{"size": "-1"}]}}, "string", None),
         ({"dtype": "DT_INT8", "tensor_shape": {}}, "DT_INT8", None),
+        ({"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}, {"size": "1"}]}}, "float32", (1,)),
     ],
 )
-def test_an_input_may_have_no_sides(image: Any, datatype: str, shape: None) -> None:
+def test_an_input_is_said_with_the_sides_that_it_has(image: Any, datatype: str, shape: Any) -> None:
     found = server(described(inputs={"image": image})).about()
     assert (found.datatype, found.shape) == (datatype, shape)
 

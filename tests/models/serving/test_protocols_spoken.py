@@ -139,6 +139,7 @@ def test_a_description_says_version_input_and_output() -> None:
         ({}, About()),
         ({"inputs": None, "outputs": None, "versions": "1"}, About()),
         ({"inputs": [{"name": "x"}]}, About(input="x")),
+        ({"inputs": [{"name": "x", "shape": [-1, 1, 2]}]}, About(input="x", shape=(1, 2))),
         ({"inputs": [{"name": "x", "datatype": "INT8", "shape": [-1]}]}, About(input="x", datatype="INT8")),
         ({"inputs": [{"name": "x", "datatype": "FP32"}]}, About(input="x", datatype="float32")),
         ({"inputs": [{"name": "x", "datatype": "BYTES"}]}, About(input="x", datatype="string")),
@@ -240,6 +241,8 @@ def test_an_answer_that_may_be_damaged_passes() -> None:
     for length in ("", "-1", "9" * 13, str(len(whole.body) + 1)):
         with pytest.raises(Transient, match="an answer whose inference-header-content-length is not within it"):
             read(Answer(whole.body, {HEADER: length}), ASKED, NAMED, 2)
+    with pytest.raises(Transient, match="an answer that is no JSON object"):
+        read(Answer(whole.body, {HEADER: "0"}), ASKED, NAMED, 2)
     with pytest.raises(Transient, match="the answer to another request"):
         read(whole, Request(V2, id="8"), NAMED, 2)
     with pytest.raises(Transient, match="an answer that ends before its tensors"):
