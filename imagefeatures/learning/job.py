@@ -87,7 +87,7 @@ def load_job(uri: str, lake: str, dataset: str | None = None) -> Job:
     except storage.ObjectMissing:
         again = f"trigger {names.classify_dag_id(layout.dataset)} again"
         raise ParamsError(f"--job: {uri} does not exist; {again}") from None
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # a ValidationError is a ValueError
         wrong = one_line(error, Job) if isinstance(error, ValidationError) else "no JSON object"
         raise ParamsError(f"--job: {uri} is not what this version wrote: {wrong}") from None
     if job.layout != layout:

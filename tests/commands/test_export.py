@@ -81,6 +81,13 @@ class Terminal(io.StringIO):
         return True
 
 
+class Flushed(Terminal):
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
 def test_progress_is_one_line_on_a_terminal_and_a_line_every_two_seconds_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,6 +103,58 @@ def test_progress_is_one_line_on_a_terminal_and_a_line_every_two_seconds_elsewhe
     assert terminal.count("\r") == 8 + 1
     assert "\n" not in terminal
     assert lines == "writing  50%  400 of 800  2 s left\nwriting 100%  800 of 800  0 s left\n"
+
+
+def test_progress_is_reckoned_from_where_it_began_and_cleared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(export.time, "monotonic", lambda: now[0])
+    out = Flushed()
+    progress = export.Progress(out)
+    progress.end()
+    assert out.getvalue() == ""  # nothing is drawn
+    for seconds, done in ((0, 0), (0.19, 1), (4, 0), (4.1, 3)):
+        now[0] = 100 + seconds
+        progress.update("reading", done, 800)
+    assert out.getvalue() == "\rreading   0%  0 of 800  3,200 s left\x1b[K"
+    now[0] = 105.0
+    progress.update("writing", 0, 800)  # another thing: it begins now
+    cleared = "\r\x1b[K"
+    assert out.getvalue().endswith(f"s left\x1b[K{cleared}")
+    now[0] = 108.0
+    progress.update("writing", 200, 800)
+    assert out.getvalue().endswith("\rwriting  25%  200 of 800  9 s left\x1b[K")
+    progress.end()
+    progress.end()
+    assert out.getvalue().endswith(f"left\x1b[K{cleared}")
+    assert out.flushes == 4
+
+
+def test_progress_is_cleared_before_a_line_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    out = Terminal()
+    monkeypatch.setattr(export, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", out)
+    assert cli.main(["export", "photos", "--to", str(tmp_path / "out.csv"), "--pca", "6"]) == 0
+    parts = out.getvalue().split("\r\x1b[K")
+    assert parts[-1].startswith(f"{tmp_path}/out.csv: ")
+    (said,) = (part for part in parts if part.startswith("6 components explain "))
+    shares = said.splitlines()[0].partition("the first ones ")[2]
+    assert len(shares.split(", ")) == 5
+
+
+def test_vectors_of_a_model_that_is_not_published_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["export", "photos", "--to", str(tmp_path / "x.h5"), "--model", "vgg16"]) == 65
+    assert "features.photos: no vectors of vgg16 are published" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(999, "999 bytes"), (1000, "1.0 kB"), (10**6, "1.0 MB"), (10**9, "1.0 GB"), (10**13, "10,000.0 GB")],
+)
+def test_bytes_are_said_in_the_largest_unit_that_they_fill(count: int, words: str) -> None:
+    assert export.in_words(count) == words
 
 
 def test_help_names_every_format_and_suffix(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,15 +65,18 @@ def test_the_last_ones_the_promoted_one_and_those_at_work_stay(
 ) -> None:
     monkeypatch.setattr(expiry, "KEPT", 3)
     jobs = [planned(number) for number in range(1, 10)]
+    planned(0)  # it has failed
     others = [planned(number, "nuts") for number in range(1, 6)]
     published = [job for job in jobs if job.snapshot not in (2, 8)]  # those two have failed, or are at work
     evaluated(settings, published[:3] + others)
-    assert expiry.remove_old(published[2], settings) == []
+    assert expiry.remove_old(published[2], settings) == []  # no more than are kept
     evaluated(settings, published[3:])
+    at_work = jobs[5].model_copy(update={"model_id": f"{10:016x}"})  # planned with the oldest that is kept
+    storage.write(at_work.layout.job, at_work.model_dump_json().encode())
     storage.write(jobs[0].layout.promoted, Promoted.of(jobs[2], 0.9).model_dump_json().encode())
     storage.write(f"{settings.lake}/learning/fruit/notes/of-a-person.txt", b"x")
-    assert expiry.remove_old(published[-1], settings) == [f"{number:016x}" for number in (1, 2, 4, 5)]
-    assert folders(settings) == [3, 6, 7, 8, 9]
+    assert expiry.remove_old(published[-1], settings) == [f"{number:016x}" for number in (0, 1, 2, 4, 5)]
+    assert folders(settings) == [3, 6, 7, 8, 9, 10]
     assert folders(settings, "nuts") == [1, 2, 3, 4, 5]
     assert storage.exists(f"{settings.lake}/learning/fruit/notes/of-a-person.txt")
     assert expiry.remove_old(published[-1], settings) == []

@@ -118,3 +118,25 @@ def test_arrays_of_objects_are_never_loaded(tmp_path: Path) -> None:
     portable.save(evil, f"file://{tmp_path}")
     with pytest.raises(ValueError, match="allow_pickle"):
         portable.load(f"file://{tmp_path}")["mean"]
+
+
+def test_intercepts_are_added_and_large_values_overflow_nowhere() -> None:
+    arrays = LINE | {"coefficients": np.array([[1000.0], [0.0]]), "intercepts": np.array([0.0, 2000.0])}
+    found = Classifier("logistic_regression", FINGERPRINT, 1, ("a", "b"), arrays).predict(np.array([[2.0], [3.0]]))
+    np.testing.assert_array_equal(found.probabilities, [[0.5, 0.5], [1, 0]])
+
+
+def test_a_hidden_unit_is_the_logistic_function() -> None:
+    arrays = LINE | {
+        "weights_0": np.array([[1.0]]), "biases_0": np.array([0.5]),
+        "weights_1": np.array([[1.0, 0.0]]), "biases_1": np.zeros(2),
+    }  # fmt: skip
+    found = Classifier("mlp", FINGERPRINT, 1, ("a", "b"), arrays).predict(np.array([[1.0], [-0.5]]))
+    hidden = 1 / (1 + np.exp([-1.5, 0]))
+    np.testing.assert_allclose(found.probabilities[:, 0], 1 / (1 + np.exp(-hidden)))
+
+
+@pytest.mark.parametrize("shape", [(16,), (2, 16, 1), (0,)])
+def test_vectors_are_a_table(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelMismatch, match="vectors of 16 values, and these have shape"):
+        by_corners().predict(np.zeros(shape))

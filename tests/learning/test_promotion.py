@@ -43,6 +43,12 @@ def test_others_are_unless_worse_by_more_than_the_margin(accuracy: float, margin
     assert f"{accuracy:.4f}, and 0.9000 of {'0' * 16} on the same held-out rows" in decision.why
 
 
+def test_what_is_compared_has_the_four_digits_that_a_person_reads() -> None:
+    assert decide(job(margin=0.01), 0.88996, last(), 0.9).promoted
+    assert decide(job(margin=0.01), 0.89, last(), 0.90004).promoted
+    assert not decide(job(margin=0.01), 0.88994, last(), 0.9).promoted
+
+
 def test_what_the_last_one_has_on_these_rows_counts_more_than_what_it_had() -> None:
     assert decide(job(), 0.8, last(), 0.7).promoted
     assert not decide(job(), 0.8, last(), None).promoted

@@ -87,6 +87,20 @@ def test_more_labels_than_a_classifier_takes_are_refused() -> None:
     many = {f"label-{number}": 9 for number in range(split.MOST_LABELS + 1)}
     with pytest.raises(InputError, match="1,001 labels"):
         split.fitted_labels(Survey(Counter(many), Counter(many)), "fruit")
+    del many["label-0"]
+    assert len(split.fitted_labels(Survey(Counter(many), Counter(many)), "fruit").fitted) == split.MOST_LABELS
+
+
+def test_no_more_than_five_labels_that_are_left_out_are_named() -> None:
+    named = "a (1), b (1), c (1), d (1), e (1)"
+    assert str(split.Labels((), dict.fromkeys("abcde", 1)).warning).endswith(f"are needed: {named}")
+    assert str(split.Labels((), dict.fromkeys("abcdefg", 1)).warning).endswith(f"are needed: {named} and 2 more")
+
+
+def test_the_key_of_an_image_is_its_id_or_with_a_seed_a_hash_of_both() -> None:
+    assert split.keys(["a", "b"], 0) == ["a", "b"]
+    assert split.keys(["a"], 7) == [hashlib.sha256(b"7:a").hexdigest()]
+    assert split.bound(1) > "f" * 64
 
 
 def test_rows_beyond_the_most_are_left_out_of_common_labels_alone() -> None:

@@ -48,7 +48,7 @@ class KServe:
                 shape=shape[1:] or None,
                 output=chosen(self._engine, "cut", self._engine.cut, outputs),
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError):
             raise ModelMismatch(
                 f"engine.protocol: what the model server at {self._engine} says of it is not of the Open Inference "
                 "Protocol"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MOST_RULES = 100_000
 """Lines by user agents among them: Protego makes a rule for each pair, and a file of 500 kB can have 10⁸ of them."""
 
+_AGENT = re.compile(r"\s*user[\s-]*agent", re.IGNORECASE)
+"""How a line of a user agent begins, in each way in which Protego takes it."""
+
 
 class Robots:
     """The rules of one origin. crawl_delay: seconds from one request to the next that it asks for; 0 for none."""
@@ -33,8 +36,9 @@ class Robots:
                 self._refusal = Rejected(found.reason, f"its robots.txt cannot be read: {found.detail}")
             return
         text = found.data.decode("utf-8", "replace")
-        agents = len(re.findall(r"^\s*user.?agent", text, re.MULTILINE | re.IGNORECASE))
-        if agents * text.count("\n") > MOST_RULES and agents > 1:
+        lines = text.splitlines()  # as Protego has them: a carriage return alone ends one too
+        agents = sum(1 for line in lines if _AGENT.match(line))
+        if agents > 1 and agents * len(lines) > MOST_RULES:
             self._refusal = Rejected(Reason.FETCH_FAILED, f"{host}: its robots.txt has more than {MOST_RULES:,} rules")
             return
         from protego import Protego
