@@ -48,5 +48,5 @@ def last(layout: Layout) -> Stop | None:
     """The last one; None when no step has stopped, or it cannot be told."""
     try:
         return Stop.of_mapping(json.loads(storage.read(layout.stop)))
-    except (ImageFeaturesError, storage.ObjectMissing, ValueError):
+    except (ImageFeaturesError, storage.ObjectMissing, OSError, ValueError):
         return None

@@ -64,9 +64,6 @@ ALSO = {
     "imagefeatures/exports/hdf5.py": ["tests/exports/test_export_hdf5.py"],
     "imagefeatures/exports/s3_target.py": ["tests/exports/test_export_s3.py"],
     "imagefeatures/exports/tfrecord.py": ["tests/exports/test_export_tfrecord.py"],
-    "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
-    "imagefeatures/formats/limits.py": ["tests/bands/test_npy_bands.py"],
-    "imagefeatures/formats/npy.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/models/serving/": [
         "tests/models/serving/test_serving.py",
         "tests/models/serving/test_serving_faults.py",
