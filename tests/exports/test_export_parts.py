@@ -112,6 +112,7 @@ def test_what_a_file_says_of_itself() -> None:
         "versions": {"pyarrow": pa.__version__, "numpy": np.__version__},
     }
     found = content_of()
+    assert not found.flat
     assert found.about() == about
     assert json.loads(found.metadata()["imagefeatures"]) == about
     assert (found.values, found.array_name, found.value_names) == ("features", "features", ["f0", "f1"])
@@ -192,7 +193,9 @@ def test_batches_get_the_ranks_that_are_theirs() -> None:
     [
         ([2, 2, 2], 8, [2, 2, 2]),  # each has a fourth
         ([1, 1, 1], 8, [2, 1]),
+        ([1, 1, 1, 1], 8, [2, 2]),
         ([1, 3], 8, [1, 3]),
+        ([1, 2, 1], 8, [1, 2, 1]),
         ([1, 1, 1], 3, [1, 1, 1]),
         ([1, 1], 1, [1, 1]),
         ([1, 9, 1, 1, 1], 8, [1, 9, 2, 1]),

@@ -72,6 +72,7 @@ ALSO = {
         "tests/sources/test_http_versions.py",
     ],
     "imagefeatures/sources/http/libcurl.py": ["tests/sources/test_libcurl_loaded.py"],
+    "imagefeatures/sources/located.py": ["tests/sources/test_places.py", "tests/sources/test_public_buckets.py"],
     "imagefeatures/storage/bulk.py": [
         "tests/sources/test_public_buckets.py",
         "tests/storage/test_storage.py",
