@@ -222,6 +222,7 @@ def test_the_cuts_output_becomes_a_vector(shape: list[int], pooling: Any, axes: 
     ("shape", "pooling", "axes", "said"),
     [
         ([1, 7, 9], "none", [], "pooling: the cut gives [1, 7, 9] for an image, no vector; say avg, max or flatten"),
+        ([1, 2, 2], "none", [], "pooling: the cut gives [1, 2, 2] for an image, no vector; say avg, max or flatten"),
         ([1, 9], "avg", [], "pooling: the cut gives [1, 9] for an image, which has no sides to pool"),
         ([1, 2, 3, 4, 5], None, [], "pooling: the cut gives [1, 2, 3, 4, 5] for an image, which has no sides to pool"),
         ([1, 7, 9], None, [1], "pooling: is required where the cut gives [1, 7, 9]: avg, max or flatten"),
