@@ -218,6 +218,7 @@ def test_the_golden_pictures_are_asked_for_together_alone_and_by_the_batch(monke
         (Server(lambda found: found * (1 + (len(found) == 6))), ", of 6 pictures at once, differs"),
         (Server(version=lambda count: str(count == 1)), "has changed its version while it was asked; try again"),
         (Server(version=lambda count: str(count == 6)), "has changed its version while it was asked; try again"),
+        (Server(version=lambda count: str(count == 4)), "has changed its version while it was asked; try again"),
     ],
 )
 def test_a_server_whose_vectors_depend_on_more_than_the_picture_is_refused(
@@ -227,6 +228,25 @@ def test_a_server_whose_vectors_depend_on_more_than_the_picture_is_refused(
         golden(monkeypatch, server)
     assert said in str(raised.value)
     assert "the model server at http://h:9, model birds" in str(raised.value)
+
+
+def test_vectors_that_differ_little_are_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, _ = golden(monkeypatch, Server(lambda found: found / 1000))
+    assert vectors.max() < 1
+
+
+def objects() -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, np.array([print], object), allow_pickle=True)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("damaged", [b"", b"garbage", objects()], ids=["empty", "garbage", "objects"])
+def test_a_record_that_is_damaged_is_named_and_no_object_is_loaded(settings: Settings, damaged: bytes) -> None:
+    place = served_golden(settings.lake, settle._question(OWN), 0)
+    storage.write(place, damaged)
+    with pytest.raises(ModelMismatch, match=f"^MODEL_MISMATCH: {place} is damaged; delete it"):
+        settle._recorded(OWN, settings.lake, VECTORS)
 
 
 VECTORS = np.arange(24, dtype=np.float32).reshape(4, 6)
@@ -265,7 +285,7 @@ def test_the_golden_vectors_stand_for_the_file_only_where_none_is_here() -> None
 
 def test_the_question_is_of_all_that_is_sent() -> None:
     asked = settle._question(OWN)
-    assert len(asked) == 32
+    assert asked == "abc99a4623c4bb81f132c8a2161eb143"  # records that lakes have are found by it
     assert settle._question(settle.with_golden(OWN, "1" * 64)) == asked
     others = [
         {"name": "other"},
