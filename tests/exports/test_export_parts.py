@@ -112,10 +112,13 @@ def test_what_a_file_says_of_itself() -> None:
         "versions": {"pyarrow": pa.__version__, "numpy": np.__version__},
     }
     found = content_of()
+    assert not found.flat
     assert found.about() == about
     assert json.loads(found.metadata()["imagefeatures"]) == about
     assert (found.values, found.array_name, found.value_names) == ("features", "features", ["f0", "f1"])
     assert (found.dtype, found.row_bytes, found.batch_rows) == (np.dtype("<f4"), 8, 1024)
+    odd = Content("fruit", 7, "m", "f", 1, (1,), ("梨",), FACTS)
+    assert '"梨"' in odd.metadata()["imagefeatures"]
     copies = content_of(facts=FACTS.append(pa.field("copy", pa.int32())), components=2)
     assert copies.about()["order"] == "uri, copy"
     assert (copies.values, copies.array_name, copies.value_names) == ("components", "components", ["pc0", "pc1"])
@@ -149,6 +152,12 @@ def test_batches_are_cut_at_each_multiple_and_lose_no_row() -> None:
     assert [uri for batch in cut for uri in batch.facts["uri"].to_pylist()] == [f"s3://b/{at}" for at in range(9)]
     assert np.concatenate([batch.values for batch in cut])[:, 0].tolist() == list(range(9))
     assert np.concatenate([batch.labels for batch in cut]).tolist() == [0, -1, 1] * 3
+    small = list(cut_at(iter([batch_of(5)]), 2))
+    assert [(len(batch.labels), len(batch.values), batch.facts.num_rows) for batch in small] == [
+        (2,) * 3,
+        (2,) * 3,
+        (1,) * 3,
+    ]
 
 
 # Windows
@@ -192,7 +201,9 @@ def test_batches_get_the_ranks_that_are_theirs() -> None:
     [
         ([2, 2, 2], 8, [2, 2, 2]),  # each has a fourth
         ([1, 1, 1], 8, [2, 1]),
+        ([1, 1, 1, 1], 8, [2, 2]),
         ([1, 3], 8, [1, 3]),
+        ([1, 2, 1], 8, [1, 2, 1]),
         ([1, 1, 1], 3, [1, 1, 1]),
         ([1, 1], 1, [1, 1]),
         ([1, 9, 1, 1, 1], 8, [1, 9, 2, 1]),

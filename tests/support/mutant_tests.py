@@ -83,6 +83,10 @@ ALSO = {
     "imagefeatures/redrive/": ["tests/redrive/test_redrive_merged.py", "tests/redrive/test_redrive_kinds.py"],
     "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
     "imagefeatures/schemas.py": ["tests/test_docs.py"],
+    "imagefeatures/sources/containers.py": [
+        "tests/sources/test_lost_containers.py",
+        "tests/sources/test_refused_containers.py",
+    ],
     "imagefeatures/sources/http/": [
         "tests/sources/test_http_fetch.py",
         "tests/sources/test_http_hostile.py",
@@ -91,6 +95,12 @@ ALSO = {
         "tests/sources/test_http_versions.py",
     ],
     "imagefeatures/sources/http/libcurl.py": ["tests/sources/test_libcurl_loaded.py"],
+    "imagefeatures/sources/located.py": ["tests/sources/test_places.py", "tests/sources/test_public_buckets.py"],
+    "imagefeatures/sources/tables.py": [
+        "tests/sources/test_columns_that_lack.py",
+        "tests/sources/test_odd_values.py",
+        "tests/sources/test_url_table.py",
+    ],
     "imagefeatures/storage/bulk.py": [
         "tests/sources/test_public_buckets.py",
         "tests/storage/test_storage.py",

@@ -167,11 +167,10 @@ def _input(engine: ServedEngine, model: ModelSpec | ServedModel, about: About) -
     if height is None or width is None:
         raise ModelMismatch(f"model.size: is required, as the model server at {engine} takes pictures of any size")
     found = (height, width, int(depth or 0))
-    if (size and found[:2] != tuple(size)) or (wanted and found != wanted):
-        expected = wanted or (*(size or ()), found[2])
+    if size and found[:2] != tuple(size):
         raise ModelMismatch(
             f"MODEL_MISMATCH: the model server at {engine} takes pictures of {_shown(found)} (height, width, "
-            f"channels), and {model.name} has {_shown(expected)}"
+            f"channels), and {model.name} has {_shown((*size, found[2]))}"
         )
     return found, layout
 
