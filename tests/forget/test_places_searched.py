@@ -118,6 +118,7 @@ def test_a_publication_that_quarantines_an_image_or_names_a_file_of_it_is_waited
         {"quarantine": 7, "files": {}},
         {"quarantine": "no base64", "files": {}},
         {"quarantine": "AAAA", "files": {}},
+        {"quarantine": "AAA", "files": {}},
         {"quarantine": sealed.text_of_table(pa.table({"a": [1]})), "files": {}},
         {"quarantine": sealed.text_of_table(LISTS), "files": {}},
         {"quarantine": sealed.text_of_table(schemas.QUARANTINE.empty_table()), "files": []},
@@ -157,6 +158,11 @@ def test_only_data_files_of_tables_that_are_not_ours_are_looked_into(lake: str) 
         storage.write(f"{layout.warehouse(lake)}/{name}", held)
     for name, data in {"numbers": parquet(n=[1]), "others": parquet(photo=[OTHER]), "cut": held[:-9]}.items():
         storage.write(f"{layout.warehouse(lake)}/features/mine/data/{name}.parquet", data)
+    storage.write(f"{layout.warehouse(lake)}/features/mine/data/empty.parquet", b"")
+    folder = Path(layout.warehouse(lake).removeprefix("file://")) / "features" / "mine"
+    outside = Path(lake.removeprefix("file://")).with_name("outside.parquet")
+    outside.write_bytes(held)
+    (folder / "link.parquet").symlink_to(outside)
     found = places.other_tables(lake, [("features", "birds")], Needles([IMAGE]))
     assert found.files == {f"{layout.warehouse(lake)}/{name}": len(held) for name in others}
     assert found.unreadable == [f"{layout.warehouse(lake)}/features/mine/data/cut.parquet"]
@@ -206,7 +212,7 @@ def test_a_compressed_file_that_is_no_table_cannot_be_searched(lake: str, monkey
         storage.write(f"{lake}/{name}", data)
     unsearched = [f"{lake}/{name}" for name in sorted(files) if name.startswith("x")]
     assert places.exports(lake, Needles([IMAGE], [URI])) == Exports([], [], unsearched)
-    monkeypatch.setattr(places, "LARGEST_READ", 8)  # then the larger one of the two is not even opened
+    monkeypatch.setattr(places, "LARGEST_READ", 7)  # then neither table is even opened
     assert places.exports(lake, Needles([IMAGE], [URI])) == Exports([], [], unsearched)
 
 

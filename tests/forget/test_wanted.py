@@ -63,6 +63,9 @@ def test_bytes_are_found_wherever_a_file_is_cut_into_parts(
     assert Needles([], [URI]).in_object(*file) == Stored(False, frozenset({URI}))
     assert Needles([], [URI, "s3://b/2"]).in_object(*stored(URI.encode("utf-32-le"))) == Stored(False, frozenset({URI}))
     assert Needles(["s3://b/3"], ["s3://b/2"]).in_object(*file) == Stored(False)
+    monkeypatch.setattr(wanted, "AFTER", 40)
+    goes_on = stored(b"-" * before + b"s3://b/1 " + b"and more of it " * 8)
+    assert Needles([], [URI]).in_object(*goes_on, delimited=True) == Stored(False, frozenset({URI}))
 
 
 def test_nothing_is_found_that_is_in_no_file(stored: Any, monkeypatch: pytest.MonkeyPatch) -> None:

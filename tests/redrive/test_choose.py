@@ -126,6 +126,16 @@ def test_a_partition_that_was_published_in_another_way_is_refused_with_what_diff
     assert choose.choose(partition.dataset, RedriveParams(), partition.key, settings) is None
 
 
+def test_what_a_killed_register_has_begun_is_finished_before_the_partition_is_looked_at(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(choose.publications, "finish_interrupted", lambda *_: order.append("finished"))
+    monkeypatch.setattr(standing, "standing", lambda *_: order.append("asked"))
+    assert choose.plan_redrive(DATASET, RedriveParams(), "2026-11-02", settings) is None
+    assert order == ["finished", "asked"]
+
+
 def _files(settings: Settings, partition: str) -> list[str]:
     with tables.open_catalog(settings) as catalog:
         return [uri for uri, _ in standing.files(catalog.load_table("features.photos"), partition)]

@@ -81,6 +81,10 @@ ALSO = {
     "imagefeatures/readers/stream.py": ["tests/test_read_vectors.py"],
     "imagefeatures/readers/vectors.py": ["tests/test_read_vectors.py"],
     "imagefeatures/redrive/": ["tests/redrive/test_redrive_merged.py", "tests/redrive/test_redrive_kinds.py"],
+    "imagefeatures/redrive/merge.py": [
+        "tests/redrive/test_redrive_beside_runs.py",
+        "tests/test_several_published.py",
+    ],
     "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
     "imagefeatures/schemas.py": ["tests/test_docs.py"],
     "imagefeatures/sources/containers.py": [
