@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
@@ -21,7 +23,9 @@ LONG = "a label that goes on and on and on"
 @pytest.fixture
 def axes() -> Axes:
     figure = Figure(figsize=(10, 8), dpi=100)
-    return figure.add_axes((0.0, 0.2, 1.0, 0.8))
+    FigureCanvasAgg(figure)
+    with matplotlib.rc_context({"axes.xmargin": 0.3, "axes.ymargin": 0.3}):  # as somebody's own settings may have it
+        return figure.add_axes((0.0, 0.2, 1.0, 0.8))
 
 
 def cloud(count: int, x: float, y: float) -> np.ndarray:
@@ -104,6 +108,16 @@ def test_each_name_is_beside_its_own_points_and_over_no_other_name(axes: Axes) -
     assert (width, height) == (one.width + 6, one.height + 6)
 
 
+def test_each_of_two_names_is_beside_its_own_points(axes: Axes) -> None:
+    points = np.concatenate([cloud(5, 0, 0), cloud(5, 1000, 1000)])
+    scatter.draw_map(axes, points, np.repeat(["near", "far"], 5))
+    axes.figure.canvas.draw()
+    assert [text.get_text() for text in axes.texts] == ["far", "near"]
+    for text, own in zip(axes.texts, (points[5], points[0]), strict=True):
+        apart = axes.transData.transform(text.get_position()) - axes.transData.transform(own)
+        assert np.linalg.norm(apart) < 100
+
+
 def test_photos_stand_where_there_is_room_and_a_point_is_under_each(axes: Axes) -> None:
     points = np.random.default_rng(1).random((200, 2)) * 5000
     asked: list[int] = []
@@ -115,6 +129,7 @@ def test_photos_stand_where_there_is_room_and_a_point_is_under_each(axes: Axes) 
     scatter.draw_photos(axes, points, pixels_of)
     (dots,) = axes.collections
     check_points(dots, points, scatter.REST)
+    axes.figure.canvas.draw()
     assert asked == scatter.apart(axes.transData.transform(points), 58)
     photos = [artist for artist in axes.artists if isinstance(artist, AnnotationBbox)]
     np.testing.assert_array_equal([photo.xy for photo in photos], points[asked[1:]])
@@ -170,6 +185,11 @@ def test_a_place_costs_what_it_hides_and_how_far_it_is(
     points = [np.array(some, float).reshape(-1, 2) for some in (own, others)]
     box = np.array([0.0, 0.0, 10.0, 10.0])
     assert scatter._cost((box, 8), *points, [np.array(other, float) for other in taken]) == cost
+
+
+def test_points_on_the_edge_of_a_box_are_not_in_it() -> None:
+    points = np.array([[25.0, 5], [5, 25], [30, 5], [0, 5], [5, 10], [5, 0], [-1, 5], [5, -1], [29, 9]])
+    assert scatter._inside(points, np.array([0.0, 0, 30, 10])) == 2
 
 
 def test_squares_that_touch_do_not_overlap() -> None:
