@@ -36,6 +36,7 @@ def test_each_limit_has_a_default_and_bounds(
 
 def test_formats_are_some_of_those_with_a_decoder() -> None:
     assert Limits().formats == FORMATS
+    assert Limits(formats=("PNG",)).formats == ("PNG",)
     assert Limits(formats=("NPY", "JPEG2000")).formats == ("NPY", "JPEG2000")
     for formats, says in (([], "must not be empty"), (["PNG", "XPM", "EPS"], "there is no decoder for EPS (known: ")):
         with pytest.raises(ValidationError) as refused:
