@@ -135,7 +135,7 @@ class RunCost:
         >>> RunCost({}, Prices(currency="EUR")).in_money(0.012345), RunCost({}, Prices()).in_money(1234.5)
         ('0.0123 EUR', '1,234.50')
         """
-        digits = 2 if amount >= 10 or not amount else max(2, 2 - math.floor(math.log10(amount)))
+        digits = max(2, 2 - math.floor(math.log10(amount))) if amount else 2
         return f"{amount:,.{digits}f} {self.prices.currency if self.prices else ''}".strip()
 
     def __str__(self) -> str:

@@ -84,7 +84,7 @@ def apart(places: np.ndarray, side: float) -> list[int]:
     """
     taken: list[int] = []
     for index, place in enumerate(places):
-        if not taken or (np.abs(places[taken] - place).max(axis=1) >= side).all():
+        if (np.abs(places[taken] - place).max(axis=1) >= side).all():
             taken.append(index)
     return taken
 

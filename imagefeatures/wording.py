@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import types
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -196,7 +195,7 @@ def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models that a type is made of."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if isinstance(annotation, type):
         if issubclass(annotation, BaseModel):
             yield annotation
         return

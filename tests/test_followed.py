@@ -55,6 +55,12 @@ def test_a_later_look_reads_only_the_receipts_that_have_come_since(run: Any, mon
         *((INGEST, shard) for shard in range(4)),
         (VALIDATE, 0),
     ]
+    assert followed.receipts_known == 5
+
+
+def test_receipts_are_read_before_anybody_has_looked_at_the_listing(run: Any) -> None:
+    ingest.run_shard(run, 2)
+    assert [receipt.shard for receipt in FollowedRun(run.layout).receipts(INGEST)] == [2]
 
 
 def test_what_was_read_stays_while_the_folder_goes(run: Any) -> None:

@@ -114,6 +114,30 @@ def test_where_libtiff_cannot_be_reached_pillow_decodes_alone(monkeypatch: pytes
     assert decoded(damaged("group4")).shape == (300, 400, 3)
 
 
-def test_a_pillow_that_hides_its_libtiff_gives_no_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libtiff._imaging, "__file__", ctypes.util.find_library("c") or "no file")
+@pytest.mark.parametrize("file", [ctypes.util.find_library("c") or "no file", "no file"])
+def test_a_pillow_that_hides_its_libtiff_gives_no_function(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libtiff._imaging, "__file__", file)
     assert libtiff._find_setter() is None
+
+
+def test_only_what_the_decoders_of_fax_report_counts_and_each_picture_begins_anew() -> None:
+    class Reporting:
+        def __init__(self, *functions: bytes | None) -> None:
+            self.functions = functions
+
+        def load(self) -> None:
+            for function in self.functions:
+                libtiff._hear(function, None, None)
+
+    others = (None, b"", b"LZWDecode", b"TIFFFetchDirectory")
+    for functions, said in (
+        ((*others, b"Fax4Decode"), "TIFF of fax with 1 code that cannot be read"),
+        (others, ""),
+        ((b"Fax3Decode1D", b"Fax4Decode"), "TIFF of fax with 2 codes that cannot be read"),
+    ):
+        found = ""
+        try:
+            libtiff.load(Reporting(*functions))  # type: ignore[arg-type]
+        except Rejected as why:
+            found = why.detail
+        assert found == (said if libtiff._set_handler is not None else "")

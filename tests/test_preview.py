@@ -118,6 +118,18 @@ def test_the_look_is_bounded_and_ends_at_the_first_object_that_fits(
     assert preview.explain(dataset, dataset.source, PARTITION).startswith("NO_INPUT: more than 5 objects at ")
     early = dataset.model_copy(update={"source": dataset.source.model_copy(update={"pattern": ("00.*",)})})
     assert preview.look(early, early.source).objects == 1
+    assert preview.explain(early, early.source, PARTITION) == (
+        f"NO_INPUT: file://{source}/ had no object when it was listed, and has some now; start a new run"
+    )
+
+
+def test_a_sample_is_a_share_of_the_names_and_the_same_ones_each_time() -> None:
+    uris = [f"s3://b/{number}\udc80.jpg" for number in range(1000)]
+    quarter, half = ({uri for uri in uris if preview.in_sample(share, uri)} for share in (0.25, 0.5))
+    assert 200 < len(quarter) < 300
+    assert 450 < len(half) < 550
+    assert quarter < half
+    assert all(preview.in_sample(1, uri) for uri in uris)
 
 
 def test_a_folder_without_permission_is_an_object_of_the_run(settings: Settings, tmp_path: Path) -> None:

@@ -45,6 +45,38 @@ def test_vectors_that_t_sne_cannot_place_lie_side_by_side(unit: np.ndarray) -> N
     assert similarity.map_to_plane(unit).tolist() == [[at, 0] for at in range(6)]
 
 
+@pytest.mark.parametrize(
+    ("photos", "numbers", "components", "perplexity"), [(10, 60, 10, 3), (120, 60, 50, 30), (8, 2, 2, 7 / 3)]
+)
+def test_t_sne_gets_the_first_components_and_a_third_of_the_photos_as_neighbours(
+    photos: int, numbers: int, components: int, perplexity: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn import manifold
+
+    given: list[object] = []
+
+    class Noted:
+        def __init__(self, **options: object) -> None:
+            given.append(options)
+
+        def fit_transform(self, of: np.ndarray) -> np.ndarray:
+            given.append(of.shape)
+            return of[:, :2]
+
+    monkeypatch.setattr(manifold, "TSNE", Noted)
+    unit = similarity.unit_length(np.random.default_rng(3).random((photos, numbers), np.float32))
+    assert similarity.map_to_plane(unit).shape == (photos, 2)
+    assert given == [
+        {"perplexity": pytest.approx(perplexity), "init": "pca", "random_state": 0}, (photos, components),
+    ]  # fmt: skip
+
+
+def test_no_neighbours_are_asked_for_among_none() -> None:
+    for rows in (0, 1):
+        near, cosines = similarity.nearest(np.ones((rows, 2), np.float32), 0)
+        assert near.shape == cosines.shape == (rows, 0)
+
+
 @pytest.mark.parametrize("each", [5, 60])
 def test_on_the_map_photos_that_look_alike_are_close_together(each: int) -> None:
     """With fewer photos than numbers, and with more."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from imagefeatures import manifest, run_audit, shards, storage, summaries
@@ -136,3 +137,22 @@ def test_the_first_summary_counts(tmp_path: Path) -> None:
     for number in (1, 2):
         summaries.write_summary(uri, summaries.Summary({"number": number}))
     assert summaries.read_summary(uri, lambda shard, digest: "").facts == {"number": 1}
+
+
+def test_what_a_search_has_found_is_read_once_it_has_ended_and_the_first_end_counts(tmp_path: Path) -> None:
+    schema = pa.schema([("uri", pa.string()), ("shard", pa.int64())])
+    search = summaries.Search(
+        f"file://{tmp_path}/summary.json", lambda shard, digest: f"file://{tmp_path}/{shard}-{digest}.parquet", schema
+    )
+    assert search.has_ended() is False
+    with pytest.raises(storage.ObjectMissing):
+        search.ended()
+    first = search.write(3, [("b", 2), ("a", 1)])
+    assert (first[0], first[1].rows) == (3, 2)
+    later = search.write(3, [("c", 3)])
+    search.end([first])
+    search.end([later])
+    assert search.has_ended() is True
+    assert search.ended() == summaries.Summary({}, dict([first]))
+    assert search.read(3) == [("a", 1), ("b", 2)]
+    assert search.read(4) == []
