@@ -87,7 +87,7 @@ def _directories(data: bytes, limits: Limits) -> list[int]:
         while directory:
             if directory in found:
                 raise Rejected(Reason.CORRUPT, "TIFF whose pages lead back to an earlier one")
-            if len(found) > 2 * MOST_BANDS:
+            if len(found) >= 2 * MOST_BANDS:
                 raise Rejected(Reason.UNSUPPORTED_MODE, f"found a TIFF of more than {2 * MOST_BANDS} pages")
             found.append(directory)
             for _, kind, count, _ in entries(data, directory):
