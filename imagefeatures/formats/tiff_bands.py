@@ -108,7 +108,7 @@ def _check_layout(layout: Layout) -> str:
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found a TIFF image compressed {name}, which is not read as bands")
     dtype = _TYPES.get((layout.bits, layout.sample_format))
     predictors = [1] if layout.compression in (RAW, PACKBITS) else [1, FLOATING_POINT if dtype == "float32" else 2]
-    read = dtype and layout.photometric in (BLACK_IS_ZERO, RGB) and layout.samples >= 1 and not layout.reversed_bits
+    read = layout.photometric in (BLACK_IS_ZERO, RGB) and layout.samples >= 1 and not layout.reversed_bits
     if not read or dtype is None or layout.one(PREDICTOR, 1) not in predictors:
         raise Rejected(Reason.UNSUPPORTED_MODE, f"a TIFF of {describe(layout)} is not read as bands")
     return dtype
