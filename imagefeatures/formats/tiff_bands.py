@@ -87,7 +87,7 @@ def _directories(data: bytes, limits: Limits) -> list[int]:
         while directory:
             if directory in found:
                 raise Rejected(Reason.CORRUPT, "TIFF whose pages lead back to an earlier one")
-            if len(found) > 2 * MOST_BANDS:
+            if len(found) >= 2 * MOST_BANDS:
                 raise Rejected(Reason.UNSUPPORTED_MODE, f"found a TIFF of more than {2 * MOST_BANDS} pages")
             found.append(directory)
             for _, kind, count, _ in entries(data, directory):
@@ -108,7 +108,7 @@ def _check_layout(layout: Layout) -> str:
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"found a TIFF image compressed {name}, which is not read as bands")
     dtype = _TYPES.get((layout.bits, layout.sample_format))
     predictors = [1] if layout.compression in (RAW, PACKBITS) else [1, FLOATING_POINT if dtype == "float32" else 2]
-    read = dtype and layout.photometric in (BLACK_IS_ZERO, RGB) and layout.samples >= 1 and not layout.reversed_bits
+    read = layout.photometric in (BLACK_IS_ZERO, RGB) and layout.samples >= 1 and not layout.reversed_bits
     if not read or dtype is None or layout.one(PREDICTOR, 1) not in predictors:
         raise Rejected(Reason.UNSUPPORTED_MODE, f"a TIFF of {describe(layout)} is not read as bands")
     return dtype

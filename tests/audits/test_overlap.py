@@ -39,6 +39,16 @@ def test_an_empty_part_of_a_picture_is_no_other_picture(grey_value: float, seed:
     assert overlap(narrow, narrow) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_part_that_deviates_less_than_a_flat_picture_counts_for_less() -> None:
+    pattern, least = shown(1), min(SIDES)
+    small = overlaps._shrink(least) @ pattern @ overlaps._shrink(least).T
+    small = (small - small.mean()) / small.std()
+    for deviation, count in ((FLAT / 2, pytest.approx(1 / 2, abs=0.1)), (4 * FLAT, pytest.approx(1, abs=0.02))):
+        whole = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE)).astype(np.float32)
+        whole[:least, :least] = 200 + deviation * small
+        assert overlap(whole, pattern) == count
+
+
 def test_grey_is_the_luma_of_pillow() -> None:
     picture = scene(1, SIDE)
     assert grey(np.asarray(picture)) == pytest.approx(np.asarray(picture.convert("L")), abs=1)

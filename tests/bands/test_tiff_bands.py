@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import replace
 from itertools import product
@@ -14,12 +15,13 @@ from PIL import Image, ImageOps
 from imagefeatures.bands import decode
 from imagefeatures.bands.picture import Picture
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import tiff_bands
 from imagefeatures.limits import Limits
 from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.preprocessing.bands import Bands, Channels
 from imagefeatures.reasons import Reason
 from support.band_files import DEFLATE, RAW, tiff_pages, values
-from support.tiff_files import ADOBE_DEFLATE, BLACK_IS_ZERO, LONG, LZW, NONE, PACKBITS, RGB, SHORT, Tiff
+from support.tiff_files import ADOBE_DEFLATE, BLACK_IS_ZERO, LONG, LZW, NONE, PACKBITS, RATIONAL, RGB, SHORT, Tiff
 
 LIMITS = Limits()
 HEIGHT, WIDTH = 21, 18
@@ -170,6 +172,7 @@ BASE = tiff((9, 8, 3), "uint8")
         ({"tags": {259: (SHORT, (34887,))}}, Reason.UNSUPPORTED_FORMAT, "by LERC"),
         ({"tags": {259: (SHORT, (4711,))}}, Reason.UNSUPPORTED_FORMAT, "in way 4711"),
         ({"tags": {254: (LONG, (1,))}}, Reason.UNSUPPORTED_FORMAT, "a reduced one"),
+        ({"tags": {278: (RATIONAL, (9, 1))}}, Reason.CORRUPT, "tag 278 has type 5, which is not that of whole"),
         ({"tags": {273: None}}, Reason.CORRUPT, "without strips"),
         ({"tags": {257: (LONG, (0,))}}, Reason.CORRUPT, "without strips"),
         ({"rows": 4, "tags": {273: (LONG, (8, 9))}}, Reason.CORRUPT, "with 2 strips, the picture takes 3"),
@@ -199,6 +202,30 @@ def test_a_bomb_of_pages_is_rejected_before_one_is_unpacked() -> None:
     assert reason is Reason.TOO_MANY_PIXELS
     assert detail.endswith("1,000 × 1,000 × 5 bands × 1 bytes = 5,000,000 bytes; 4,000,000 is the most")
     assert not read(data, 5, "uint8").any()
+
+
+def test_so_many_pages_are_looked_at_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page of a band may have a reduced one beside it."""
+    page = values((9, 8, 1), "uint8")
+    data = [tiff_pages([page] * count, subfile=[0, 1, 1][:count]) for count in (2, 3)]
+    monkeypatch.setattr(tiff_bands, "MOST_BANDS", 1)
+    assert np.array_equal(read(data[0], 1, "uint8"), page)
+    assert rejected(data[1], 1) == (Reason.UNSUPPORTED_MODE, "found a TIFF of more than 2 pages")
+
+
+def test_a_page_that_does_not_say_what_it_is_holds_bands() -> None:
+    data = tiff_pages([values((9, 8, 1), "uint8", seed) for seed in range(2)])
+    without = data.replace(struct.pack("<HH", 254, LONG), struct.pack("<HH", 253, LONG))
+    assert np.array_equal(read(without, 2, "uint8"), read(data, 2, "uint8"))
+    words = "found 2 bands of uint8 (2 pages of 1), the dataset declares 3 bands of uint8 (channels)"
+    assert rejected(without) == (Reason.UNSUPPORTED_MODE, words)
+
+
+def test_the_last_of_a_thousand_bands_is_looked_at_too() -> None:
+    made = tiff((9, 8, 1000), "uint8")
+    bits = replace(made, tags={258: (SHORT, (8,) * 999 + (16,))})
+    reason, detail = rejected(bits.bytes(), 1000)
+    assert (reason, "different bits" in detail) == (Reason.UNSUPPORTED_MODE, True)
 
 
 def test_pages_in_a_circle_are_rejected() -> None:

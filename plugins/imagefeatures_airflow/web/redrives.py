@@ -48,7 +48,7 @@ ABOUT = (
 
 NOT_BEGUN = Task(None)
 
-FIRST = {"failed": 0, "left out": 1, "waits": 3, "not reached": 4, "done": 5}
+FIRST = {"failed": 0, "left out": 1, "waits": 3, "not reached": 4, "done": 5, "skipped": 5}
 """The order of partitions by their state; whatever else a state says is work that is under way."""
 
 

@@ -1,0 +1,110 @@
+"""The directories of a TIFF of bands: which tags count as metadata, and what a page must have."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from imagefeatures.errors import Rejected
+from imagefeatures.formats import tiff_bands
+from imagefeatures.limits import Limits
+from imagefeatures.preprocessing.bands import Channels
+from imagefeatures.reasons import Reason
+from support.band_files import tiff_pages, values
+from support.tiff_files import BLACK_IS_ZERO, BYTE, LONG, LZW, NONE, PACKBITS, SHORT, Tiff
+
+CHANNELS = Channels(count=3)
+SAMPLES = values((9, 8, 3), "uint8").astype(np.int64)
+
+
+def made(compression: int = NONE, predictor: bool = False, **tags: object) -> bytes:
+    file = Tiff(SAMPLES, 8, BLACK_IS_ZERO, extra=(0, 0), compression=compression, predictor=predictor)
+    return file.bytes() if not tags else Tiff(**{**vars(file), **tags}).bytes()
+
+
+def verdict(data: bytes, most: int = 2**24) -> str:
+    try:
+        tiff_bands.read_pages(data, Limits(max_metadata_bytes=most), CHANNELS)
+    except Rejected as why:
+        return f"{why.reason}: {why.detail}"
+    return ""
+
+
+def test_the_tags_of_all_pages_count_as_metadata_to_the_byte() -> None:
+    plain, noted = made(), made(tags={700: (BYTE, (0,) * 5000)})
+    least = next(most for most in range(1, 200) if not verdict(plain, most))
+    assert verdict(noted, least + 5000) == ""
+    assert verdict(noted, least + 4999).startswith("METADATA_TOO_LARGE: ")
+    unknown = noted.replace(struct.pack("<HHI", 700, BYTE, 5000), struct.pack("<HHI", 700, 99, 5000))
+    assert verdict(unknown, least) == ""  # nobody knows how large the values of that type are
+    pages = tiff_pages([values((9, 8, 1), "uint8", seed) for seed in range(3)])
+    of_one = next(most for most in range(1, 200) if not verdict(plain, most))
+    assert verdict(pages, of_one).startswith("METADATA_TOO_LARGE: ")
+
+
+def test_a_directory_is_whole_with_the_place_of_the_next() -> None:
+    data = tiff_pages([values((9, 8, 3), "uint8")])
+    assert verdict(data) == ""
+    for cut in range(1, 5):
+        said = f"TRUNCATED: TIFF of {len(data) - cut} bytes without the whole of a directory"
+        assert verdict(data[:-cut]) == said
+
+
+@pytest.mark.parametrize("tag", [256, 257])
+def test_a_page_without_a_side_is_corrupt(tag: int) -> None:
+    size = "0 × 9" if tag == 256 else "8 × 0"
+    said = f"CORRUPT: TIFF of {size} without strips or tiles of a size"
+    assert verdict(made(tags={tag: (LONG, (0,))})) == said
+
+
+def test_every_page_is_of_a_layout_that_is_read() -> None:
+    data = tiff_pages([values((9, 8, 3), "uint8")] * 2, subfile=(0, 1))
+    place = data.rindex(struct.pack("<HHII", 259, LONG, 1, 1))
+    assert verdict(data) == ""
+    changed = data[:place] + struct.pack("<HHII", 259, LONG, 1, 7) + data[place + 12 :]
+    assert verdict(changed) == ""  # a reduced page is not looked at
+    place = changed.rindex(struct.pack("<HHII", 254, LONG, 1, 1))
+    band = changed[:place] + struct.pack("<HHII", 254, LONG, 1, 0) + changed[place + 12 :]
+    assert verdict(band) == "UNSUPPORTED_FORMAT: found a TIFF image compressed by JPEG, which is not read as bands"
+
+
+def test_a_page_without_samples_is_not_read() -> None:
+    assert verdict(made(tags={277: (SHORT, (0,))})).endswith(" is not read as bands")
+
+
+def test_a_file_without_a_directory_is_corrupt() -> None:
+    data = tiff_pages([values((9, 8, 3), "uint8")])
+    assert verdict(data[:4] + bytes(4) + data[8:]) == "CORRUPT: TIFF without a page"
+
+
+@pytest.mark.parametrize(("compression", "is_read"), [(LZW, True), (NONE, False), (PACKBITS, False)])
+def test_a_predictor_is_of_compressions_that_have_one(compression: int, is_read: bool) -> None:
+    found = verdict(made(compression, predictor=True))
+    assert (found == "") == is_read
+    assert is_read or "predictor 2" in found
+    assert verdict(made(compression)) == ""
+
+
+@pytest.mark.parametrize(("orientation", "found"), [(0, 1), (1, 1), (2, 2), (8, 8), (9, 1)])
+def test_an_orientation_is_one_of_eight(orientation: int, found: int) -> None:
+    pages = tiff_bands.read_pages(made(tags={274: (SHORT, (orientation,))}), Limits(), CHANNELS)
+    assert (pages.orientation, pages.count, pages.size, pages.dtype) == (found, 3, (8, 9), "uint8")
+
+
+def test_an_orientation_without_a_value_or_of_another_type_is_none() -> None:
+    data = made(tags={274: (SHORT, (6,))})
+    entry = struct.pack("<HHI", 274, SHORT, 1)
+    for other in (struct.pack("<HHI", 274, SHORT, 0), struct.pack("<HHI", 274, 11, 1), struct.pack("<HHI", 273, 11, 1)):
+        changed = data.replace(entry, other)
+        assert changed != data
+        assert tiff_bands._orientation(changed) == 1
+    assert tiff_bands._orientation(data) == 6
+
+
+def test_pages_of_other_sizes_are_named() -> None:
+    with pytest.raises(Rejected) as found:
+        tiff_bands.read_pages(tiff_pages([values((9, 8, 1), "uint8"), values((9, 8, 2), "uint8")]), Limits(), CHANNELS)
+    assert found.value.reason is Reason.UNSUPPORTED_MODE
+    assert found.value.detail.startswith("found pages of 8 × 9 with 1 × 8 bits and of 8 × 9 with 2 × 8 bits, ")
