@@ -91,6 +91,9 @@ def test_what_one_process_writes_the_other_sees(memfd: bool, tmp_path: Path, mon
     assert ours.original(2) == b"ne"
     made.close()
     theirs.close()
+    for descriptor in (*made.descriptors, *theirs.descriptors):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
 
 def test_a_batch_begins_with_nothing_done(buffer: SharedBuffer) -> None:
