@@ -56,7 +56,7 @@ def test_all_columns_are_read_or_those_that_are_named(which: str, request: pytes
 def test_one_that_has_changed_is_named(which: str, request: pytest.FixtureRequest) -> None:
     file = request.getfixturevalue(which)
     assert says(replace(file, rows=999)) == f"{file.uri}: 1000 rows where the receipt says 999"
-    differs = f"bytes are not the {file.size} that were written (SHA-256 differs)"
+    differs = f"bytes are not the {file.size} that were written (digest differs)"
     assert says(replace(file, sha256="0" * 64)) == f"{file.uri}: {file.size} {differs}"
     data = path_of(file).read_bytes()
     path_of(file).write_bytes(data[:-1])
