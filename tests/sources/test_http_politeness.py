@@ -116,6 +116,14 @@ def test_429_without_a_time_is_tried_four_times(host: Site, monkeypatch: pytest.
     assert len(host.requests) == 4
 
 
+def test_a_wait_of_ours_that_is_longer_than_the_deadline_gives_no_host_up(host: Site) -> None:
+    host.behaviours |= {"/1": response(429), "/2": X}
+    limited, got = fetch([host.url("/1"), host.url("/2")], options(deadline_seconds=0.1, connections_per_host=1))
+    assert isinstance(limited, Rejected)
+    assert (limited.reason, limited.detail) == (Reason.RATE_LIMITED, "127.0.0.1 answered HTTP 429")
+    assert got == GOT
+
+
 def test_a_try_that_could_not_be_waited_for_is_not_made(host: Site) -> None:
     host.behaviours["/"] = response(503, headers={"Retry-After": "1"})
     begun = time.monotonic()

@@ -245,7 +245,7 @@ class Fetch:
             detail += f" and asks for {again.after:,.0f} s without requests; http.deadline_seconds is {patience:g}"
         if again.why.reason == Reason.RATE_LIMITED:
             host.pause(now + wait)
-            if wait > patience:
+            if (again.after or 0) > patience:  # it asks for that itself; our own wait says nothing of the host
                 host.lost = Rejected(Reason.RATE_LIMITED, f"not asked for: {detail}")
         job.last = Rejected(again.why.reason, f"{detail} ({job.tries} tries)" if job.tries > 1 else detail)
         if job.tries == MOST_TRIES or now + wait >= (job.deadline or now):
