@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imagefeatures.errors import InputError
 from imagefeatures.preprocessing import Preprocessing
@@ -166,4 +165,4 @@ def _array(chunk: pa.Array, dtype: str) -> np.ndarray:
 
 def _refuse_nulls(column: pa.Array | pa.ChunkedArray) -> None:
     if column.null_count:
-        raise InputError(f"row {pc.index(pc.is_null(column), True)}: no pixels")
+        raise InputError(f"row {column.is_null().index(True)}: no pixels")

@@ -14,7 +14,8 @@ HOME = REPOSITORY / ".airflow"
 
 SPARK_HOME = Path(sys.prefix) / "spark"
 CLASS_ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
-"""Both are made by deploy.local.spark_start."""
+LAUNCHER_ARCHIVE = Path(sys.prefix) / "spark-launcher-classes.jsa"
+"""All three are made by deploy.local.spark_start."""
 
 READERS = Path(sys.prefix) / "readers"
 """Packages for readers of the tables, not used by the service: see requirements/readers.in."""
@@ -49,7 +50,7 @@ def environment(home: Path, port: int) -> dict[str, str]:
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[*]"}),
         **({"SPARK_HOME": str(SPARK_HOME)} if SPARK_HOME.is_dir() else {}),
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_LAUNCHER_OPTS": QUICK_START,
+        "SPARK_LAUNCHER_OPTS": " ".join([QUICK_START, *_archived(LAUNCHER_ARCHIVE)]),
         "SPARK_SUBMIT_OPTS": spark_options(),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_NUM_THREADS": "1",  # there is one worker a core: more threads would compete for it
@@ -77,5 +78,9 @@ def environment(home: Path, port: int) -> dict[str, str]:
 def spark_options() -> str:
     """Options of the driver's JVM. With the class archive, if it exists, the JVM starts in two thirds of the time."""
     quiet = f"-Dlog4j2.configurationFile={(REPOSITORY / 'jobs' / 'imagefeatures_spark' / 'log4j2.properties').as_uri()}"
-    archive = [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-Xlog:cds=off"] if CLASS_ARCHIVE.is_file() else []
-    return " ".join([QUICK_START, quiet, *archive])
+    return " ".join([QUICK_START, quiet, *_archived(CLASS_ARCHIVE)])
+
+
+def _archived(archive: Path) -> list[str]:
+    """Options by which a JVM takes its classes from an archive, if it exists."""
+    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off"] if archive.is_file() else []

@@ -1,4 +1,6 @@
-"""The files that let Spark start sooner: a home without Python archives, and an archive of its Java classes.
+"""The files that let Spark start sooner: a home without Python archives, and two archives of its Java classes.
+
+`spark-submit` starts a JVM that only writes the command of the next one, which then runs the job. Each has an archive.
 
 Spark works without them, but each job starts a few seconds later (docs/decisions/0003).
 """
@@ -10,7 +12,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.local.environment import CLASS_ARCHIVE, QUICK_START, SPARK_HOME, environment
+from deploy.local.environment import CLASS_ARCHIVE, LAUNCHER_ARCHIVE, QUICK_START, SPARK_HOME, environment
 
 # A job that does what all our jobs do (start, broadcast, map, shuffle, collect): its classes go into the archive.
 TYPICAL_JOB = """
@@ -24,11 +26,14 @@ context.stop()
 """
 
 
-def make(home: Path = SPARK_HOME, archive: Path = CLASS_ARCHIVE) -> None:
-    """Make the home and, unless it exists, the archive. home: Spark's later SPARK_HOME: the archive holds its path."""
+def make(home: Path = SPARK_HOME, archive: Path = CLASS_ARCHIVE, launcher: Path = LAUNCHER_ARCHIVE) -> None:
+    """Make the home and, unless they exist, the archives. home: Spark's later SPARK_HOME: the archives hold its path.
+
+    archive: of the JVM that runs a job. launcher: of the one that writes its command.
+    """
     _make_home(home)
-    if not archive.is_file():
-        _make_archive(home, archive)
+    if not (archive.is_file() and launcher.is_file()):
+        _make_archives(home, {"SPARK_SUBMIT_OPTS": archive, "SPARK_LAUNCHER_OPTS": launcher})
 
 
 def _make_home(home: Path) -> None:
@@ -47,19 +52,23 @@ def _make_home(home: Path) -> None:
         link.symlink_to(Path(spec.origin).parent / name)
 
 
-def _make_archive(home: Path, archive: Path) -> None:
+def _make_archives(home: Path, archives: dict[str, Path]) -> None:
+    """archives: by the variable that has the options of its JVM."""
     with tempfile.TemporaryDirectory(prefix="imagefeatures-") as folder:
-        job, draft = Path(folder) / "job.py", archive.with_suffix(".part")
+        job = Path(folder) / "job.py"
         job.write_text(TYPICAL_JOB)
-        options = f"{QUICK_START} -XX:ArchiveClassesAtExit={draft}"
-        env = environment(Path(folder), 0) | {"SPARK_HOME": str(home), "SPARK_SUBMIT_OPTS": options}
+        drafts = {variable: archive.with_suffix(".part") for variable, archive in archives.items()}
         archiving = subprocess.run(  # noqa: S603
             ["spark-submit", "--master", "local[2]", str(job)],  # noqa: S607
-            env=env,
+            env=environment(Path(folder), 0)
+            | {"SPARK_HOME": str(home)}
+            # Silent, because what the launcher's JVM prints is taken for the command.
+            | {name: f"{QUICK_START} -Xlog:disable -XX:ArchiveClassesAtExit={to}" for name, to in drafts.items()},
             capture_output=True,
             text=True,
         )
         if archiving.returncode:
             raise SystemExit(f"Spark does not run here:\n{archiving.stderr[-2000:]}")
-    if draft.is_file():
-        draft.replace(archive)
+    for variable, draft in drafts.items():
+        if draft.is_file():
+            draft.replace(archives[variable])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imagefeatures.errors import InputError
 
@@ -18,13 +17,13 @@ def vectors(rows: pa.RecordBatch | pa.Table) -> np.ndarray:
     """
     column = rows.column("features")
     if column.null_count:
-        raise InputError(f"row {pc.index(pc.is_null(column), True)}: no vector")
-    widths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+        raise InputError(f"row {column.is_null().index(True)}: no vector")
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    widths = np.concatenate([np.empty(0, np.int32), *(chunk.value_lengths() for chunk in chunks)])
     if not len(widths):
         return np.empty((0, 0), np.float32)
     if (other := np.flatnonzero(widths != widths[0])).size:
         raise InputError(f"row {other[0]}: a vector of {widths[other[0]]} values, where row 0 has {widths[0]}")
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in chunks]
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return whole.astype(np.float32, copy=False).reshape(len(widths), widths[0])
