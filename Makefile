@@ -121,9 +121,9 @@ test-wheel: setup  ## the wheel in an empty environment: a DAG file of three lin
 fuzz: setup  ## mutated images through the validate and decode path (COUNT=50000)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.fuzz_images --count "$$COUNT"
 
-mutants: setup  ## mistakes in a module that no quick test notices: make mutants MODULE=imagefeatures/steps/reuse.py
+mutants: setup  ## mistakes in a module that no quick test notices: make mutants MODULE=imagefeatures/steps/reuse.py (ONE_IN=10: a tenth of them)
 	@test -n "$$MODULE" || { echo "say which: make mutants MODULE=imagefeatures/steps/reuse.py"; exit 2; }
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests nice $(BIN)/python -m support.mutants --lines "$$LINES" "$$MODULE" --tests $$TESTS
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests nice $(BIN)/python -m support.mutants --lines "$$LINES" --one-in "$${ONE_IN:-1}" "$$MODULE" --tests $$TESTS
 
 ##@ Development
 .PHONY: setup lint format lock wheel bench models clean help

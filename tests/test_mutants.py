@@ -13,7 +13,7 @@ import pytest
 
 from imagefeatures.settings import REPOSITORY
 from support import mutant_tests, mutations
-from support.mutants import EQUIVALENT
+from support.mutants import EQUIVALENT, Wanted
 
 CODE = '''
 """Words 1."""
@@ -166,3 +166,15 @@ def test_a_mistake_that_no_test_notices_is_named_and_one_that_a_test_notices_is_
         "  things/thing.py:6: {'a', 'b'} -> without 'b'",
     ]
     assert done.returncode == 1
+
+
+def test_a_share_of_the_mutants_is_the_same_each_time_and_lines_are_those_asked_for() -> None:
+    found = list(made().values())
+    lots = [[one.name for one in found if Wanted(range(1, 100), 3).has("things/thing.py", one)] for _ in range(2)]
+    assert lots[0] == lots[1]
+    assert 0 < len(lots[0]) < len(found) / 2
+    assert lots[0] != [one.name for one in found if Wanted(range(1, 100), 3).has("things/other.py", one)]
+    assert {one.first for one in found if Wanted(range(13, 15), 1).has("things/thing.py", one)} == {13, 14}
+    assert [Wanted(range(1, 1_000_000), 1).all, Wanted(range(1, 1_000_000), 2).all, Wanted(range(13, 15), 1).all] == [
+        True, False, False,
+    ]  # fmt: skip

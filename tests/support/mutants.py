@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,17 +57,35 @@ class Result:
     end: str
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which mutants of a module are tried: those of some lines, and of these a random share, one in so many."""
+
+    lines: range
+    one_in: int
+
+    @property
+    def all(self) -> bool:
+        return self.one_in == 1 and len(self.lines) > 100_000
+
+    def has(self, module: str, mutant: Mutant) -> bool:
+        lot = zlib.crc32(f"{module} {mutant.name}".encode())
+        return mutant.first in self.lines and lot % self.one_in == 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="+", help="such as imagefeatures/steps/reuse.py")
     parser.add_argument("--tests", nargs="*", default=[], help="only these files of tests, not all that concern them")
     parser.add_argument("--lines", default="", help="only mutants of these lines, such as 40-60")
+    parser.add_argument("--one-in", type=int, default=1, help="only a random one of so many, the same each time")
     given = parser.parse_args()
     modules = [module for words in given.modules for module in words.split()]
     lines = range(1, 1_000_000)
     if given.lines:
         first, _, last = given.lines.partition("-")
         lines = range(int(first), int(last or first) + 1)
+    wanted = Wanted(lines, given.one_in)
     known = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no fork stays behind
     enough = True
@@ -78,15 +97,17 @@ def main() -> int:
         with contextlib.closing(Warm(copy, files)) as warm:
             plans = mutant_tests.measured(warm, files, [copy / module for module in modules])
             for module in modules:
-                results = list(_results(warm, module, lines, known.get(module, {}), plans[copy / module]))
-                enough &= _report(module, results, known.get(module, {}) if not given.lines else {})
+                results = list(_results(warm, module, wanted, known.get(module, {}), plans[copy / module]))
+                enough &= _report(module, results, known.get(module, {}) if wanted.all else {})
     return 0 if enough else 1
 
 
-def _results(warm: Warm, module: str, lines: range, known: dict[str, str], plan: mutant_tests.Plan) -> Iterator[Result]:
+def _results(
+    warm: Warm, module: str, chosen: Wanted, known: dict[str, str], plan: mutant_tests.Plan
+) -> Iterator[Result]:
     path = warm.folder / module
     original = path.read_text(encoding="utf-8")
-    wanted = [mutant for mutant in mutants(original) if mutant.first in lines]
+    wanted = [mutant for mutant in mutants(original) if chosen.has(module, mutant)]
     for number, mutant in enumerate(wanted):
         if number % 25 == 0:
             print(f"  {module}: {number} of {len(wanted)} mutants tried", flush=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from deploy.local.api import Api
 from deploy.local.services import airflow
-from imagefeatures import images, read
+from imagefeatures import bicubic, images, read
 from imagefeatures.settings import Settings
 from support.airflow_session import ended, trigger
 from support.photos import fill, jpeg
@@ -111,4 +111,4 @@ def check(stack: Stack, name: str, *, reused: int) -> None:
 
 def picture(data: bytes) -> np.ndarray:
     """What the default preprocessing makes of an image: uint8 [224, 224, 3]."""
-    return images.resized(images.to_rgb(Image.open(BytesIO(data))), 224, 224)
+    return bicubic.resized(images.to_rgb(Image.open(BytesIO(data))), 224, 224)
