@@ -182,8 +182,8 @@ def _check(table: Table, name: str, columns: Sequence[str], rows: BooleanExpress
     try:
         bound = bind(schema, rows, case_sensitive=True)
         condition = None if rows == AlwaysTrue() else expression_to_pyarrow(bound, schema)
-    except (ValueError, TypeError, ArithmeticError, NotImplementedError, pa.ArrowException) as error:
-        # No such column; another type; a number too large for it; what no filter can do.
+    except (ValueError, TypeError, ArithmeticError, pa.ArrowException) as error:
+        # No such column; another type; a number too large for it; what no filter of Arrow can do.
         raise InputError(f"{name}: filter does not fit the table: {failures.line(error)}") from None
     mentioned = extract_field_ids(bound)
     if inner := sorted(mentioned - set(there.values())):

@@ -137,6 +137,11 @@ def test_a_classifier_is_not_compared_with_itself(
     assert (decision.promoted, decision.compared_with) == (True, None)
 
 
+def test_where_no_classifier_predicts_nothing_is_written(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    decision = promotion.Decision(promoted=False, why="none is good enough", predicts=None)
+    assert classify.write_predictions(None, None, None, None, decision) == []  # type: ignore[arg-type]
+
+
 class Session:
     """A SparkSession that notes what it is told, and reads rows of one vector."""
 

@@ -48,6 +48,13 @@ def test_with_vector_they_are_dense_vectors_of_doubles(settings: Settings) -> No
     )
 
 
+def test_a_query_without_columns_has_all_rows(settings: Settings) -> None:
+    learning.publish(settings, learning.rows(90))
+    (task, *others) = FeatureReader({"path": "fruit"}, StructType([])).partitions()
+    batches = list(FeatureReader({"path": "fruit"}, StructType([])).read(task))
+    assert (others, sum(batch.num_rows for batch in batches), batches[0].num_columns) == ([], 90, 0)
+
+
 def test_options_choose_rows_and_a_schema_chooses_columns_in_its_order(settings: Settings) -> None:
     learning.publish(settings, learning.rows(90))
     learning.publish(settings, learning.rows(30, partition="2026-11-03", first=500))

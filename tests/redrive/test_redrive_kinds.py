@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from imagefeatures.settings import Settings
 from support.catalog_doors import EVERY_DOOR
 from support.doors import BAD, DOORS, GOOD, Door, parquet, tar
 from support.photos import fill, jpeg
+from support.processor_configs import MOBILENET
 from support.redriving import Partition, without_run
 from support.shared import PARTITION
 
@@ -48,6 +50,18 @@ def test_every_kind_of_source_finds_again_what_was_quarantined(door: Door, setti
     ]
     assert told[0] == told[1]
     assert dict(partition.run["passed_over"]) == door.passed
+
+
+def test_a_preprocessor_config_is_read_again(tmp_path: Path, settings: Settings) -> None:
+    fill(tmp_path / "photos", {"a.jpg": jpeg(1), "b.jpg": b""})
+    config = tmp_path / "preprocessor_config.json"
+    config.write_text(json.dumps(MOBILENET))
+    chain = {"preprocessor_config": f"file://{config}"}
+    partition = published(f"file://{tmp_path}/photos/", settings, preprocess=chain)
+    (tmp_path / "photos" / "b.jpg").write_bytes(jpeg(2))
+    partition.redrive()
+    partition.check()
+    assert (len(partition.features), partition.quarantine) == (2, {})
 
 
 def test_the_images_of_an_archive_that_was_damaged_come_with_it(tmp_path: Path, settings: Settings) -> None:

@@ -63,6 +63,7 @@ def test_of_an_archive_that_was_damaged_the_members_in_the_sample_come_and_bad_n
         ("s3://b/1.tar#a", "s3://b/1.tar"),
         ("s3://b/1.tar#a/b.jpg", "s3://b/1.tar"),
         ("file:///a/b/c.jpg", "file:///a/"),
+        ("file:///a/photos/c.jpg", "file:///a/"),
         ("file:///a/", None),
         ("file:///a", None),
         ("s3://b/1.tar", None),

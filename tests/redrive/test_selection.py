@@ -50,8 +50,8 @@ def test_a_selection_of_an_earlier_version_has_no_other_tables(layout: Layout) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"replaces": "another"}, {"files": [[1]]}, {"files": [7]}, {"chosen": "no base64"}, {"kept": 7},
-        {"others": []}, {"chosen": sealed.text_of_table(LISTS)},
+        {"replaces": "another"}, {"files": [[1]]}, {"files": [7]}, {"chosen": "no base64"}, {"chosen": "A"},
+        {"kept": 7}, {"others": []}, {"chosen": sealed.text_of_table(LISTS)},
     ],
 )  # fmt: skip
 def test_a_selection_that_does_not_make_sense_is_refused(layout: Layout, change: dict[str, Any]) -> None:

@@ -152,3 +152,18 @@ def test_a_total_is_not_known_where_a_part_is_not() -> None:
     assert meter.total([one, Usage(2.0, None, Traffic())]) == Usage(3.0, None, Traffic(bytes_read=1))
     assert meter.total([one, None]) is None
     assert meter.total([]) is None
+
+
+def test_a_piece_of_work_has_what_came_between_two_readings_and_never_less_than_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readings = iter([meter._Reading(at, Traffic()) for at in (5.0, 5.25, 5.25, 4.75)])
+    monkeypatch.setattr(meter, "_read", lambda: next(readings))
+    assert [Meter().usage().core_seconds for _ in range(2)] == [0.25, 0.0]  # the second time a child has gone
+
+
+def test_what_was_read_before_stays_where_everything_is_counted_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = meter._Reading(7.0, Traffic(bytes_read=1))
+    monkeypatch.setattr(meter, "_last_reading", before)
+    meter.count_everything()
+    assert meter._last_reading is before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,15 @@ def test_a_press_starts_the_dag_and_leads_to_its_run(site: Site) -> None:
     answer = press(presser, "features_photos")
     ((run_id, conf, state, name, by),) = runs_of("features_photos")
     assert (conf, state, name, by) == ({"partition": DAY}, "queued", "user", "ui")
+    assert re.fullmatch(r"manual__[-0-9]+T[0-9:]+\.[0-9]{6}\+00:00.*", run_id)  # to the microsecond
     assert answer.status_code == 303
     assert httpx.URL(answer.headers["location"]).path == f"{PAGE}/dags/features_photos/runs/{run_id}"
     assert presser.get(answer.headers["location"], Cookie=f"_token={presser.login}").status_code == 200
+
+
+def test_a_dag_that_fills_no_dataset_is_not_started(site: Site) -> None:
+    answer = press(user(site, "user"), "upkeep")
+    assert (answer.status_code, "upkeep fills no dataset" in answer.text) == (404, True)
 
 
 @pytest.mark.parametrize("dag_id", ["features_photos", "redrive_photos"])

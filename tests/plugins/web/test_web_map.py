@@ -252,6 +252,13 @@ def boxes(page: Page) -> tuple[list[str | None], int]:
     return found, sum((tag, name) == ("input", "checked") for tag, name, _ in page.attributes)
 
 
+def test_by_default_it_is_the_map_of_the_newest_partition(site: Site, settings: Settings) -> None:
+    publish(settings, runs_row("photos", "2026-12-03", {}, registered=100_001))
+    page = look(site)
+    assert boxes(page) == (["2026-12-03", DAY], 1)
+    assert "have 100,001 photos" in page.text
+
+
 def test_all_partitions_can_be_chosen_however_many_there_are(site: Site, settings: Settings) -> None:
     publish(settings, *(runs_row("photos", f"p{number}", {}, registered=1000) for number in range(400)))
     page = look(site, every="true")
