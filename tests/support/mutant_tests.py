@@ -157,6 +157,8 @@ ALSO = {
     "plugins/imagefeatures_airflow/pipeline.py": ["tests/dags/test_task_bodies.py"],
     "plugins/imagefeatures_airflow/redrive.py": ["tests/dags/test_redrive_dags.py"],
     "plugins/imagefeatures_airflow/unpublish.py": ["tests/dags/test_unpublish_dags.py"],
+    "plugins/imagefeatures_airflow/web/dag_runs.py": ["tests/plugins/web/test_web_trends.py"],
+    "plugins/imagefeatures_airflow/web/datasets.py": ["tests/plugins/web/test_web_history.py"],
     "plugins/imagefeatures_airflow/web/": [
         "tests/plugins/web/test_web_access.py",
         "tests/plugins/web/test_web_actions.py",
