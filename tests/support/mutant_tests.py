@@ -46,6 +46,7 @@ ALSO = {
     "imagefeatures/commands/upkeep.py": ["tests/upkeep/test_upkeep.py"],
     "imagefeatures/decode_child.py": [
         "tests/test_isolation.py",
+        "tests/test_isolation_child.py",
         "tests/test_decode_child.py",
         "tests/test_decode_parent.py",
     ],
