@@ -33,7 +33,7 @@ ALSO = {
         "tests/catalog/test_file_io.py",
         "tests/catalog/test_guards.py",
     ],
-    "imagefeatures/catalog/undo.py": ["tests/test_publications.py"],
+    "imagefeatures/catalog/undo.py": ["tests/test_publications.py", "tests/test_publications_damaged.py"],
     "imagefeatures/columns.py": ["tests/test_docs.py", "tests/test_schemas.py", "tests/test_slowest.py"],
     "imagefeatures/commands/audit.py": ["tests/audits/test_index_audit.py"],
     "imagefeatures/commands/export.py": ["tests/exports/test_export_originals.py"],
