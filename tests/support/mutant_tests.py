@@ -51,7 +51,12 @@ ALSO = {
         "tests/test_decode_parent.py",
     ],
     "imagefeatures/forget/late.py": ["tests/forget/test_deny.py"],
-    "imagefeatures/formats/": ["tests/test_images.py", "tests/test_images_rejected.py", "tests/test_images_opened.py"],
+    "imagefeatures/formats/": [
+        "tests/test_images.py",
+        "tests/test_images_orientation.py",
+        "tests/test_images_rejected.py",
+        "tests/test_images_opened.py",
+    ],
     "imagefeatures/formats/limits.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/formats/npy.py": ["tests/bands/test_npy_bands.py"],
     "imagefeatures/formats/tiff_bands.py": ["tests/bands/test_tiff_bands.py", "tests/bands/test_pillow_bands.py"],
