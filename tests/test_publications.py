@@ -3,75 +3,28 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from imagefeatures import layout, publications, read, run_audit, storage
+from imagefeatures import publications, read, run_audit, storage
 from imagefeatures.catalog import room, tables
 from imagefeatures.errors import StoreRefused
-from imagefeatures.local import run_steps
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from support.disks import lock_as_on_nfs, lock_nothing
-from support.photos import fill, jpeg
-from support.shared import THIS_PROCESS, MakeRun
-from support.unprivileged import folder_of_nobody
-
-TABLES = ("quarantine", "photos", "runs")
+from support.interrupted import finished_runs, notes, runs_in, stopped
+from support.shared import MakeRun
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return fill(tmp_path / "photos", {f"{at}.jpg": jpeg(at) for at in range(4)} | {"bad.jpg": b""})
-
-
-@pytest.fixture
-def finished(make_run: MakeRun, photos: Path) -> Callable[..., Run]:
+def finished(make_run: MakeRun, tmp_path: Path) -> Callable[..., Run]:
     """finished(name): a run of that dataset with every step done, ready to register; one object of it is rejected."""
-
-    def make(name: str = "photos") -> Run:
-        run = make_run(photos, {"reuse": False}, limits={"max_rejected": 0.5}, name=name)
-        run_steps(run, THIS_PROCESS)
-        return run
-
-    return make
-
-
-def stopped(run: Run, settings: Settings, before: str, patch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Register the run, whose process ends or fails when it comes to the table `before`."""
-    swaps = {name: getattr(tables, name) for name in ("replace_rows", "replace_files")}
-
-    def swap_or_fail(name: str) -> Callable[..., bool]:
-        def call(table: object, *rest: object) -> bool:
-            if table.name()[-1] == before:  # type: ignore[attr-defined]
-                raise error
-            return swaps[name](table, *rest)
-
-        return call
-
-    with patch.context() as patched, pytest.raises(type(error)):
-        for name in swaps:
-            patched.setattr(tables, name, swap_or_fail(name))
-        register.register(run.layout.run_file, settings)
-
-
-def runs_in(settings: Settings) -> list[set[str]]:
-    """The run_id of the rows of the dataset photos in each of its three tables."""
-    rows = {name: read.table(settings, name) for name in TABLES}
-    return [
-        {row["run_id"] for row in rows[name].to_pylist() if row.get("dataset", "photos") == "photos"} for name in TABLES
-    ]
-
-
-def notes(settings: Settings) -> list[str]:
-    return [stored.uri for stored in storage.list_objects(layout.publications_folder(settings.lake))]
+    return finished_runs(make_run, tmp_path / "photos")
 
 
 @pytest.mark.parametrize("before", ["photos", "runs"])
@@ -179,85 +132,6 @@ def test_a_later_run_that_is_published_whole_stays(
     finished("other")
     assert runs_in(settings) == [{later.run_id}] * 3
     assert notes(settings) == []
-
-
-def test_one_that_cannot_be_finished_is_named_and_stops_nobody(
-    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = finished()
-    stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
-    for file in Path(settings.lake.removeprefix("file://")).glob(f"warehouse/features/photos/data/*/{run.run_id}*"):
-        file.unlink()
-    with caplog.at_level(logging.WARNING, logger="imagefeatures.publications"):
-        other = finished("other")
-    assert run.layout.publication in caplog.text
-    assert register.register(other.layout.run_file, settings).state == register.REGISTERED
-
-
-def test_one_whose_table_is_damaged_is_named_and_stops_nobody(
-    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    register.register(finished().layout.run_file, settings)
-    run = finished()
-    stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
-    for lost in ("*-m0.avro", "snap-*.avro", "*.metadata.json"):
-        for file in Path(settings.lake.removeprefix("file://")).glob(f"warehouse/features/photos/metadata/{lost}"):
-            file.write_bytes(b"")
-        caplog.clear()
-        other = finished("other")
-        assert f"{run.layout.publication}: this publication cannot be finished: " in caplog.text
-    assert register.register(other.layout.run_file, settings).state == register.REGISTERED
-    assert notes(settings) == [run.layout.publication]  # for the next run, once the table is repaired
-
-
-def test_one_that_has_changed_by_a_bit_is_named_and_never_published(
-    finished: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = finished()
-    stopped(run, settings, "photos", monkeypatch, KeyboardInterrupt())
-    file, bits = Path(run.layout.publication.removeprefix("file://")), Random(18)
-    catalog, whole = tables.open_catalog(settings), file.read_bytes()
-    for damaged in map(bytearray, [whole] * 100):
-        damaged[bits.randrange(len(damaged))] ^= 1 << bits.randrange(8)
-        file.write_bytes(damaged)
-        caplog.clear()
-        publications.finish_interrupted(catalog, settings)
-        assert f"{run.layout.publication}: not a publication: " in caplog.text
-    file.write_bytes(whole)
-    publications.finish_interrupted(catalog, settings)
-    assert runs_in(settings) == [{run.run_id}] * 3
-
-
-def test_one_of_another_user_is_left_to_that_user(settings: Settings) -> None:
-    catalog = tables.open_catalog(settings)
-    with folder_of_nobody() as folder:
-        theirs = folder / "publication.json"
-        theirs.write_bytes(b"theirs")
-        theirs.chmod(0)
-        publications._finish(f"file://{theirs}", "x", catalog, settings)
-        assert theirs.is_file()
-
-
-@pytest.mark.parametrize("content", [b"", b"no parquet", None])
-def test_what_is_no_publication_is_named_and_stops_nobody(
-    finished: Callable[..., Run], settings: Settings, caplog: pytest.LogCaptureFixture, content: bytes | None
-) -> None:
-    run = finished()
-    if content is None:  # of another run than its name says, and with a file of another table
-        import pyarrow as pa
-
-        from imagefeatures import schemas
-        from imagefeatures.publications import Publication, _written_down
-
-        row = {field.name: None for field in schemas.RUNS} | {"dataset": "..", "partition_key": "..", "run_id": "x"}
-        loose = pa.schema([field.with_nullable(True) for field in schemas.RUNS])
-        forged = Publication(run.layout, {"photos": ["file:///etc/passwd"]}, schemas.QUARANTINE.empty_table(),
-                             pa.Table.from_pylist([row], schema=loose))  # fmt: skip
-        content = _written_down(forged)
-    uri = f"{layout.publications_folder(settings.lake)}/x/publication.json"
-    storage.write(uri, content)
-    assert register.register(run.layout.run_file, settings).state == register.REGISTERED
-    assert f"{uri}: not a publication: " in caplog.text
 
 
 def test_without_room_nothing_is_changed_and_the_line_says_where(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_classify_work import RIGHT, WRONG, Inline
 
 from imagefeatures import storage
 from imagefeatures.errors import AuditFailed
@@ -23,6 +22,7 @@ from imagefeatures.settings import Settings
 from imagefeatures_spark import classify, fit, saved_form
 from imagefeatures_spark.feature_source import FeatureSource
 from support import learning
+from support.learning import RIGHT, WRONG, Inline
 
 
 @pytest.fixture

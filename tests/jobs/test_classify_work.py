@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ import pytest
 from imagefeatures import storage
 from imagefeatures.catalog.tables import open_catalog, open_table
 from imagefeatures.cli import main
-from imagefeatures.errors import AuditFailed, CatalogRefused, DatasetError, InputError, NoInput, ParamsError
+from imagefeatures.errors import AuditFailed, CatalogRefused, InputError
 from imagefeatures.learning import expiry, portable, promotion, split, tables
 from imagefeatures.learning.declared import Classify
 from imagefeatures.learning.job import Job, load_job, plan_job
@@ -29,23 +27,8 @@ from imagefeatures.run_params import ClassifyParams
 from imagefeatures.settings import Settings
 from imagefeatures_spark import classify
 from support import growing, learning
+from support.learning import RIGHT, WRONG, Inline
 from support.shared import BUCKET
-
-RIGHT, WRONG = learning.by_corners(), learning.by_corners(sharpness=-4)
-
-
-class Inline:
-    """A Spark that does everything at once, here."""
-
-    def broadcast(self, value: Any) -> Any:
-        return SimpleNamespace(value=value)
-
-    def parallelize(self, parts: list[Any], _: int) -> Inline:
-        self._parts = parts
-        return self
-
-    def mapPartitions(self, do: Callable[[Iterable[Any]], Iterator[Any]]) -> Any:
-        return SimpleNamespace(collect=lambda: [found for part in self._parts for found in do([part])])
 
 
 @pytest.fixture
@@ -242,35 +225,6 @@ def test_vectors_that_were_computed_in_two_ways_want_a_choice(settings: Settings
     row = publish(job.layout.job, settings)
     assert (job.fingerprint, tables.predictions(settings, "fruit").num_rows) == (learning.FINGERPRINT, 300)
     assert sum(row["support"].values()) < 300
-
-
-def test_what_cannot_be_planned_is_said_in_one_line(settings: Settings) -> None:
-    with pytest.raises(InputError, match=r"features\.fruit: no such dataset is published"):
-        plan_job("fruit", Classify(), ClassifyParams(), settings)
-    with pytest.raises(DatasetError, match=r"fruit\.yaml: classify: is required"):
-        plan_job("fruit", None, ClassifyParams(), settings)
-    learning.publish(settings, learning.rows(3))
-    with pytest.raises((InputError, NoInput), match="no rows with fingerprint 0000"):
-        plan_job("fruit", Classify(fingerprint="0" * 32), ClassifyParams(), settings)
-
-
-def test_a_job_is_one_of_its_lake_and_its_dataset(settings: Settings) -> None:
-    learning.publish(settings, learning.rows())
-    uri = plan_job("fruit", Classify(), ClassifyParams(model="mlp", components=50, split_seed=3), settings)
-    job = load_job(uri, settings.lake, "fruit")
-    assert (job.classify.model, job.classify.components, job.classify.split_seed) == ("mlp", 50, 3)
-    assert job.planned_at.tzinfo == dt.UTC or job.planned_at.utcoffset() == dt.timedelta()
-    for wrong, dataset in (
-        ("s3://b/lake/learning/fruit/3fa0c1d2e3f40516/job.json", None),
-        (uri.replace("job.json", "result.json"), None),
-        (uri.replace(job.model_id, "0" * 16), None),
-        (uri, "nuts"),
-    ):
-        with pytest.raises(ParamsError, match=r"^--job: "):
-            load_job(wrong, settings.lake, dataset)
-    storage.write(uri.replace(job.model_id, "0" * 16), storage.read(uri))
-    with pytest.raises(ParamsError, match="another place"):
-        load_job(uri.replace(job.model_id, "0" * 16), settings.lake)
 
 
 @pytest.mark.parametrize(("copies", "images"), [(None, 600), (2, 200)])

@@ -1,10 +1,11 @@
-"""Published vectors that can be told apart, and a classifier of them that no Spark has fitted."""
+"""Published vectors that can be told apart, classifiers of them that no Spark has fitted, and one in Spark's place."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,3 +77,20 @@ def by_corners(labels: Sequence[str] = LABELS, sharpness: float = 4.0) -> Classi
             "intercepts": np.zeros(len(labels)),
         },
     )
+
+
+RIGHT, WRONG = by_corners(), by_corners(sharpness=-4)
+
+
+class Inline:
+    """A Spark that does everything at once, here."""
+
+    def broadcast(self, value: Any) -> Any:
+        return SimpleNamespace(value=value)
+
+    def parallelize(self, parts: list[Any], _: int) -> Inline:
+        self._parts = parts
+        return self
+
+    def mapPartitions(self, do: Callable[[Iterable[Any]], Iterator[Any]]) -> Any:
+        return SimpleNamespace(collect=lambda: [found for part in self._parts for found in do([part])])

@@ -31,6 +31,8 @@ ENCODINGS = {
 """Every allowed format, in all variants that are parsed or decoded differently."""
 
 ORIENTATION = 0x0112
+SIDE = 224
+"""A picture of the model's input size is not resized: its pixels can be compared value by value."""
 
 
 def picture(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
@@ -39,6 +41,16 @@ def picture(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
     ramp = x * (3 + seed % 5) + y * (c + 2) + 40 * c + 17 * seed
     disc = (x - width // 3) ** 2 + (y - height // 2) ** 2 < (min(width, height) // 3) ** 2
     return np.where(disc, 255 - ramp % 256, ramp % 256).astype(np.uint8)
+
+
+def square(seed: int = 0) -> np.ndarray:
+    """The picture of the model's input size: uint8 [224, 224, 3]."""
+    return picture(SIDE, SIDE, seed)
+
+
+def grey_rgb(grey: np.ndarray) -> np.ndarray:
+    """Three equal channels. grey: [height, width]. Returns [height, width, 3]."""
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def encoded(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: object) -> bytes:
