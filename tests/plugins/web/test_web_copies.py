@@ -11,6 +11,7 @@ from imagefeatures.forget import deny
 from imagefeatures.settings import Settings
 from support.auditing import direction
 from support.photos import jpeg
+from support.publishing import DAY
 from support.shown_objects import PARTITION, image_id, lay_out, thumbnail_of
 from support.web import PAGE, Site
 
@@ -32,6 +33,13 @@ def test_a_photo_is_shown_once_and_its_copies_count_for_nothing(site: Site, sort
     assert "fig (2)" in page.text
     if sort == "farthest":
         assert page.text.count("distance 0.000") == 2
+
+
+def test_of_all_partitions_together_a_photo_is_a_row_once(settings: Settings) -> None:
+    from imagefeatures_airflow.web import rows
+
+    together = rows._photos_together(settings, "photos", ((DAY, "any"),), "")
+    assert [uri.rpartition("/")[2] for uri in together["uri"].to_pylist()] == [*NAMES]
 
 
 def test_rows_are_read_again_after_something_was_forgotten(

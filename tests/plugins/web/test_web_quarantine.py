@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -47,6 +48,13 @@ def test_each_object_has_reason_detail_and_remedy_and_a_thumbnail_where_it_has_b
     sources = [value for tag, name, value in page.attributes if (tag, name) == ("img", "src")]
     assert thumbnail_of(TWICE) in sources
     assert len(sources) == 2
+
+
+def test_objects_are_of_the_newest_partitions_whenever_they_were_published(site: Site, settings: Settings) -> None:
+    late = runs_row("photos", "2026-09-30", {"CORRUPT": 1}, run_id=RUN_ID)
+    publish(settings, late | {"finished_at": late["finished_at"] + dt.timedelta(days=9)})
+    told = csv.DictReader(io.StringIO(site.get(f"{PAGE}/quarantine.csv", Cookie=f"_token={site.login}").text))
+    assert {row["partition_key"] for row in told} == {DAY, "2026-10-05", "2026-10-04"}
 
 
 def test_no_secret_of_a_url_is_on_the_page(site: Site) -> None:

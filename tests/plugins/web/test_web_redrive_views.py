@@ -100,24 +100,25 @@ def test_partitions_that_failed_come_first_and_of_each_kind_the_newest() -> None
             4: partition(**DONE),
             5: partition(model="success", ingest="failed", **upstream),
             6: partition(**DONE | {"register": "skipped", "statistics": "skipped"}),
+            7: partition(model=None, ingest="running"),
         },
-        days={at: f"d{at}" for at in range(7)},
-        left_out={"e1": "away", "e2": "gone"},
+        days={at: f"d{at}" for at in range(8)},
+        left_out={"c1": "away", "e2": "gone"},
     )
     rows: dict[str, Any] = {"run-of-d4": {"run_id": "run-of-d4"}}
     views = partition_views(found, rows)
     assert [(view.key, view.state, view.at) for view in views] == [
         ("d5", "failed", "ingest"), ("d2", "failed", "ingest"), ("e2", "left out", "left_out"),
-        ("e1", "left out", "left_out"), ("d1", "under way", "ingest"), ("d3", "waits", "model"),
-        ("d6", "skipped", "register"), ("d4", "done", "register"), ("d0", "done", "register"),
+        ("c1", "left out", "left_out"), ("d7", "under way", "ingest"), ("d1", "under way", "ingest"),
+        ("d3", "waits", "model"), ("d6", "skipped", "register"), ("d4", "done", "register"), ("d0", "done", "register"),
     ]  # fmt: skip
     by_key = {view.key: view for view in views}
     assert by_key["d4"].row is rows["run-of-d4"]
     assert by_key["d0"].row is None
     assert by_key["d2"].log == f"{LOGS}partition.ingest/mapped/2"
     assert by_key["d0"].log == f"{LOGS}partition.register/mapped/0"
-    assert by_key["d3"].log is by_key["e1"].log is None
-    assert (by_key["e1"].layout, by_key["d0"].took.tries) == (None, 1)
+    assert by_key["d3"].log is by_key["c1"].log is None
+    assert (by_key["c1"].layout, by_key["d0"].took.tries) == (None, 1)
     named = redrive(left_out={"e1": "away"}, tasks={"left_out": task("failed", 1, 2)})
     assert partition_views(named, {})[0].log == f"{LOGS}left_out"
 
