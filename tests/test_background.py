@@ -99,6 +99,22 @@ def test_a_command_whose_server_is_killed_ends_by_itself(tmp_path: Path) -> None
     until(lambda: isinstance(run(Background("map", BOUNDS, tmp_path), "other", "--help"), UnderWay), 100)
 
 
+def program(folder: Path, code: str) -> str:
+    """A program in the place of Python's."""
+    made = folder / "program"
+    made.write_text(f"#!/bin/sh\n{code}\n")
+    made.chmod(0o755)
+    return str(made)
+
+
+def test_of_what_a_command_has_said_the_last_line_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", program(tmp_path, "printf 'first\\nlast\\n' >&2; exit 3"))
+    assert ended(Background("map", BOUNDS, tmp_path), "one", "--help") == FAILED
+    assert [record.getMessage() for record in caplog.records] == ["the map of one is not made: exit status 3, last"]
+
+
 def test_a_command_that_cannot_be_begun_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"no folder")
     assert run(Background("map", BOUNDS, tmp_path / "file"), "one", "--help") == CANNOT_BEGIN
@@ -118,6 +134,7 @@ def test_a_process_that_cannot_be_bounded_is_ended_and_not_begun_at_every_look(
         raise PermissionError
 
     monkeypatch.setattr(background, "_bound", refused)
+    monkeypatch.setattr(sys, "executable", program(tmp_path, "exec sleep 1000"))  # it does not end by itself
     commands = Background("map", BOUNDS, tmp_path)
     assert run(commands, "one", "--help") == CANNOT_BEGIN
     assert run(commands, "one", "--help") == FAILED

@@ -71,7 +71,8 @@ def test_what_one_process_writes_the_other_sees(memfd: bool, tmp_path: Path, mon
     made = SharedBuffer.make(3, 4, 8)
     assert list(tmp_path.iterdir()) == []
     assert not memfd or fcntl.fcntl(made.descriptors[1], fcntl.F_GETFD) & fcntl.FD_CLOEXEC
-    theirs = SharedBuffer.received(made.sizes, [os.dup(descriptor) for descriptor in made.descriptors])
+    passed = [os.dup(descriptor) for descriptor in made.descriptors]
+    theirs = SharedBuffer.received(made.sizes, passed)
     sources = InMemory(BLOBS)
     assert (sources.size, sources.bounds.tolist()) == (8, [[0, 3], [3, 3], [3, 8]])
     sources.read_into(memoryview(made.sources))
@@ -91,7 +92,7 @@ def test_what_one_process_writes_the_other_sees(memfd: bool, tmp_path: Path, mon
     assert ours.original(2) == b"ne"
     made.close()
     theirs.close()
-    for descriptor in (*made.descriptors, *theirs.descriptors):
+    for descriptor in (*made.descriptors, *passed):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
 
