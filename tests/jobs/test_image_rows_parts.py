@@ -117,7 +117,10 @@ def test_an_empty_folder_has_no_rows_and_an_empty_source_of_another_kind_or_plac
     assert rows(only, path=str(tmp_path / "files"), pathGlobFilter="*.jpg") == []
     kept = json.dumps({"kind": "folder", "uri": f"file://{tmp_path}/files/", "pattern": ["*.jpg"]})
     assert rows(only, source=kept) == []  # a file was passed over
-    for source in (f"s3://{BUCKET}/nothing/", json.dumps({"kind": "tar", "uri": f"file://{tmp_path}/empty/"})):
+    (tmp_path / "list.txt").touch()
+    of_kinds = {"tar": f"file://{tmp_path}/empty/", "uri_list": f"file://{tmp_path}/list.txt"}
+    others = [json.dumps({"kind": kind, "uri": uri}) for kind, uri in of_kinds.items()]
+    for source in (f"s3://{BUCKET}/nothing/", *others):
         with pytest.raises(NoInput, match=r"^imagefeatures\.images: .*; name a folder, and files of it by pathGlobFil"):
             rows(only, source=source)
 
