@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,23 +12,11 @@ from PIL import Image, ImageOps
 from imagefeatures import images
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
-from support.photos import ORIENTATION, SIDE, encoded, grey_rgb, picture, png_chunk, square, turned
+from support.photos import ORIENTATION, SIDE, UPRIGHT, encoded, grey_rgb, picture, png_chunk, square, turned
 from support.shared import decode
 from support.tiff_files import RGB, Tiff
 
 LIMITS = Limits()
-
-UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda a: np.rot90(a),
-}
-"""Orientation to how the stored pixels are set upright, from the EXIF standard ("row 0 is at the …")."""
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 from collections.abc import Iterator
+from types import ModuleType
 
 from imagefeatures.settings import REPOSITORY
 
@@ -25,8 +26,8 @@ def gone(code: str) -> Iterator[str]:
                 found = _of(node.module, alias.name)
                 if found is None:
                     yield f"{node.lineno}: {node.module}.{alias.name}"
-                elif type(found) is type(ast) and alias.name not in bound:
-                    modules[alias.asname or alias.name] = found
+                elif isinstance(found, ModuleType) and (name := alias.asname or alias.name) not in bound:
+                    modules[name] = found
     for node in _walk_what_runs(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             module = modules[node.value.id]

@@ -14,11 +14,10 @@ from imagefeatures import formats, images
 from imagefeatures.images import inspect
 from imagefeatures.limits import Limits
 from support.heif_files import avif, heic, smooth
-from support.photos import encoded, turned
+from support.photos import SIDE, UPRIGHT, encoded, turned
 from support.shared import decode
 
 LIMITS = Limits()
-SIDE = 224
 
 
 def close(data: bytes, expected: np.ndarray, most: float = 3.0) -> bool:
@@ -26,18 +25,6 @@ def close(data: bytes, expected: np.ndarray, most: float = 3.0) -> bool:
     found = decode(data, LIMITS).pixels.astype(int)
     wanted = np.asarray(Image.fromarray(expected).resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(int)
     return bool(np.abs(found - wanted).mean() < most)
-
-
-UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda a: np.rot90(a),
-}
 
 
 @pytest.mark.parametrize("kind", ["HEIC", "AVIF"])

@@ -137,7 +137,7 @@ def test_a_classifier_is_not_compared_with_itself(
     assert (decision.promoted, decision.compared_with) == (True, None)
 
 
-def test_where_no_classifier_predicts_nothing_is_written(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_classifier_predicts_nothing_is_written() -> None:
     decision = promotion.Decision(promoted=False, why="none is good enough", predicts=None)
     assert classify.write_predictions(None, None, None, None, decision) == []  # type: ignore[arg-type]
 

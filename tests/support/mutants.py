@@ -57,6 +57,9 @@ class Result:
     end: str
 
 
+EVERY_LINE = range(1, 1_000_000)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which mutants of a module are tried: those of some lines, and of these a random share, one in so many."""
@@ -66,7 +69,7 @@ class Wanted:
 
     @property
     def all(self) -> bool:
-        return self.one_in == 1 and len(self.lines) > 100_000
+        return (self.lines, self.one_in) == (EVERY_LINE, 1)
 
     def has(self, module: str, mutant: Mutant) -> bool:
         lot = zlib.crc32(f"{module} {mutant.name}".encode())
@@ -81,7 +84,7 @@ def main() -> int:
     parser.add_argument("--one-in", type=int, default=1, help="only a random one of so many, the same each time")
     given = parser.parse_args()
     modules = [module for words in given.modules for module in words.split()]
-    lines = range(1, 1_000_000)
+    lines = EVERY_LINE
     if given.lines:
         first, _, last = given.lines.partition("-")
         lines = range(int(first), int(last or first) + 1)

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,18 @@ ENCODINGS = {
 """Every allowed format, in all variants that are parsed or decoded differently."""
 
 ORIENTATION = 0x0112
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
+"""Orientation to how the stored pixels are set upright, from the EXIF standard ("row 0 is at the …")."""
+
 SIDE = 224
 """A picture of the model's input size is not resized: its pixels can be compared value by value."""
 
