@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import struct
 import zlib
 from itertools import pairwise
@@ -14,11 +13,9 @@ from PIL import Image
 
 from imagefeatures import bicubic, inflated
 from imagefeatures.formats import png as png_chunks
-from support.directly import noted, outcome, without
-from support.photos import encoded, jpeg, picture, turned
-
-PHOTO = Image.open(io.BytesIO(jpeg(3, 333, 251)))
-FILTERS = {"none": 0, "sub": 1, "up": 2, "average": 3, "Paeth": 4}
+from support.directly import noted, outcome
+from support.inflating import FILTERS, PHOTO, by_pillow, compare, noise, png
+from support.photos import encoded, picture, png_chunk, turned
 
 pytestmark = pytest.mark.skipif(bicubic.compiled is None, reason="the compiled code is not installed here")
 
@@ -27,30 +24,6 @@ pytestmark = pytest.mark.skipif(bicubic.compiled is None, reason="the compiled c
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """From now on: of each file that the compiled code may take, whether it has made the picture."""
     return noted(inflated, monkeypatch)
-
-
-def by_pillow(data: bytes) -> object:
-    return without(inflated, data)
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", len(content), kind) + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png(rows: np.ndarray, width: int, channels: int, *, pieces: int = 1, stream: bytes | None = None) -> bytes:
-    """A file of these rows, uint8 [height, 1 + width * channels], whose pixels are cut into so many chunks."""
-    header = struct.pack(">IIBBBBB", width, len(rows), 8, {3: 2, 4: 6}[channels], 0, 0, 0)
-    stream = zlib.compress(rows.tobytes()) if stream is None else stream
-    cuts = [len(stream) * at // pieces for at in range(pieces + 1)]
-    data = b"".join(chunk(b"IDAT", stream[a:b]) for a, b in pairwise(cuts))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
-
-
-def noise(seed: int, height: int, width: int, channels: int, kinds: list[int]) -> np.ndarray:
-    chance = np.random.default_rng(seed)
-    rows = chance.integers(0, 256, (height, 1 + width * channels), np.uint8)
-    rows[:, 0] = chance.choice(kinds, height)
-    return rows
 
 
 def test_the_code_is_used_where_it_is_installed() -> None:
@@ -103,10 +76,10 @@ def _left_to_pillow() -> dict[str, bytes]:
     return {
         "a transparent colour": encoded(colours, "PNG", transparency=(1, 2, 3)),
         "an animation": encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]),
-        "a chunk behind the pixels": whole[:-12] + chunk(b"tEXt", b"behind\0the pixels") + whole[-12:],
+        "a chunk behind the pixels": whole[:-12] + png_chunk(b"tEXt", b"behind\0the pixels") + whole[-12:],
         "a palette": encoded(colours.convert("P"), "PNG"),
         "grey": encoded(colours.convert("L"), "PNG"),
-        "sixteen bits": wide[:8] + chunk(b"IHDR", header) + wide[33:],
+        "sixteen bits": wide[:8] + png_chunk(b"IHDR", header) + wide[33:],
         "a cut file": whole[: len(whole) // 2],
         "rows that are missing": png(rows, 40, 3, stream=zlib.compress(rows[:-1].tobytes())),
         "rows too many": png(rows, 40, 3, stream=zlib.compress(rows.tobytes() + bytes(121))),
@@ -163,25 +136,6 @@ def test_a_bomb_is_not_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zlib, "decompressobj", Watched)
     assert inflated.decoded(data, Image.open(io.BytesIO(data))) is None
     assert seen == [2 * 7 + 1]
-
-
-def compare(count: int, seed: int = 4) -> set[bool]:
-    """Compare so many mutated files. Returns whether some passed, and whether some were rejected."""
-    chance, kinds = random.Random(seed), list(FILTERS.values())
-    files = [png(noise(n, 36, 48, 3 + n % 2, kinds), 48, 3 + n % 2, pieces=1 + n) for n in range(4)]
-    files += [encoded(Image.fromarray(picture(48, 36)), "PNG"), encoded(PHOTO.convert("RGBA").resize((40, 30)), "PNG")]
-    met = set()
-    for _ in range(count):
-        data = bytearray(chance.choice(files))
-        kind = chance.randrange(3)
-        if kind == 0:
-            data = data[: chance.randrange(len(data))]
-        for _ in range(kind and chance.choice([1, 1, 4, 40])):
-            data[chance.randrange(len(data) if kind == 1 else 60)] = chance.randrange(256)
-        found = outcome(bytes(data))
-        assert found == by_pillow(bytes(data)), bytes(data).hex()
-        met.add(len(found) == 4)  # type: ignore[arg-type]
-    return met
 
 
 def test_cut_and_mutated_files_have_the_same_pixels_or_the_same_reason(asked: list[bool]) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from imagefeatures import streamed
 from imagefeatures.settings import REPOSITORY
+from support.resizing import can_be_compiled
 from support.streaming import by_pillow, originals, outcome
-from test_bicubic import can_be_compiled
 
 CODE = REPOSITORY / "imagefeatures"
 SANITIZED = """
@@ -24,10 +24,8 @@ module = sys.modules["imagefeatures._bicubic"] = importlib.util.module_from_spec
 spec.loader.exec_module(module)
 
 import numpy as np
-import test_bicubic
-import test_inflated
 from imagefeatures import bicubic, images
-from support import streaming
+from support import inflating, resizing, streaming
 
 assert bicubic.compiled.__file__ == sys.argv[1]
 images.configure_pillow()
@@ -38,11 +36,11 @@ if bicubic.compiled.vnni(True):  # that was VNNI
     bad += streaming.compare(seed=200_000, count=int(sys.argv[2]) // 3)[1]
 for vnni in (True, False):
     bicubic.compiled.vnni(vnni)
-    for seed, (height, width) in enumerate(test_bicubic.sizes()):
-        image = test_bicubic.noise(height, width, seed)
-        if not np.array_equal(bicubic.resized(image, 224, 224), test_bicubic.by_pillow(image)):
+    for seed, (height, width) in enumerate(resizing.sizes()):
+        image = resizing.noise(height, width, seed)
+        if not np.array_equal(bicubic.resized(image, 224, 224), resizing.by_pillow(image)):
             bad.append((vnni, height, width))
-if test_inflated.compare(int(sys.argv[2])) != {True, False}:
+if inflating.compare(int(sys.argv[2])) != {True, False}:
     bad.append("PNG")
 print(bad, met["streamed"] > int(sys.argv[2]))
 """

@@ -194,3 +194,16 @@ def test_a_list_in_a_docstring_is_read() -> None:
 @pytest.mark.parametrize("file", sorted(CODE), ids=Path.as_posix)
 def test_a_module_has_at_most_300_lines(file: Path) -> None:
     assert len((REPOSITORY / file).read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_no_test_imports_from_another() -> None:
+    """What two files of tests need stands in tests/support, so that either can be renamed, split or run alone."""
+    tests = [file for file in FILES if file.parts[0] == "tests" and file.suffix == ".py"]
+    names = {file.stem for file in tests if file.stem.startswith("test_")}
+    found = {
+        (file.as_posix(), node.module)
+        for file in tests
+        for node in ast.walk(ast.parse((REPOSITORY / file).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in names
+    }
+    assert found == set()

@@ -14,7 +14,7 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.limits import FORMATS
 from imagefeatures.run_params import RunParams
 from support.dataset_files import GOOD
-from test_datasets_refused import NAUGHTY, NAUGHTY_LIMITS, NAUGHTY_PARAMS
+from support.naughty_values import NAUGHTY, NAUGHTY_LIMITS, NAUGHTY_PARAMS
 
 PYDANTIC = re.compile(r"\b(should|valid|Value error|Extra inputs|pattern '|characters?|instance of|parse)\b")
 """How pydantic speaks."""

@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
-from test_resize import resized
 
 from imagefeatures import schemas
 from imagefeatures.models.engines import Engine, cached
@@ -18,6 +17,7 @@ from imagefeatures.steps import featurize
 from imagefeatures.storage import names
 from support.photos import encoded, fill, jpeg, picture, png_of, real_photos, turned
 from support.shared import MODEL, PARTITION, PREPROCESSING, SPEC, MakeRun
+from support.stepping import resized
 
 WIDTH = SPEC.width
 

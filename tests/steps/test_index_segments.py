@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import pickle
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark import cloudpickle
 
@@ -21,38 +18,19 @@ from imagefeatures.settings import Settings
 from imagefeatures.steps import file_index, index_segments
 from imagefeatures.steps.file_index import IMAGES
 from imagefeatures.steps.index_segments import STORED, File, Wanted
-from support.indexes import EACH, ids_of, one_by_one, pending_request
+from support.indexes import (
+    EACH,
+    FINGERPRINT,
+    TABLE,
+    holding,
+    ids_of,
+    offered,
+    one_by_one,
+    pending_request,
+    segments,
+    written,
+)
 from support.reusing import local
-
-TABLE, FINGERPRINT = "photos", "f" * 32
-
-
-def written(lake: str, number: int, images: list[str] | None = None, runs: list[str] | None = None) -> File:
-    """A file of a table. images: by default of this number alone. runs: the run_id of each; by default the number."""
-    images = images or ids_of(number)
-    runs = runs or [f"{number:04d}"] * len(images)
-    path = f"warehouse/features/{TABLE}/data/{number:04d}.parquet"
-    file = local(f"{lake}/{path}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    ids = [*images, None, "no id", ids_of(9999)[1]]
-    fingerprints = [FINGERPRINT] * (len(ids) - 1) + [None]
-    pq.write_table(pa.table({"image_id": ids, "fingerprint": fingerprints, "run_id": [*runs, *3 * runs[:1]]}), file)
-    return File(path, file.stat().st_size)
-
-
-def offered(lake: str, images: Iterable[str], files: Iterable[File]) -> set[File]:
-    """What the index offers for images."""
-    wanted = Wanted.of([[np.unique(file_index.of_ids([*images])) ^ file_index.made(FINGERPRINT, 0)]])
-    return file_index.index(lake, TABLE, IMAGES).holding(wanted, set(files), one_by_one)
-
-
-def holding(lake: str, numbers: Iterable[int], files: Iterable[File]) -> set[File]:
-    """What the index offers for the second image of each of these files."""
-    return offered(lake, [ids_of(number)[1] for number in numbers], files)
-
-
-def segments(lake: str) -> list[Path]:
-    return sorted(local(layout.known(lake, "images", TABLE)).glob("*.bin"))
 
 
 def test_only_new_files_are_opened_and_only_those_that_hold_an_image_are_offered(

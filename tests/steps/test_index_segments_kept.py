@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_index_segments import TABLE, holding, offered, segments, written
 
 from imagefeatures import layout, sealed, storage
 from imagefeatures.forget import deny
 from imagefeatures.settings import Settings
 from imagefeatures.steps import index_segments
 from imagefeatures.steps.index_segments import LARGEST_GROUP, LARGEST_SEGMENT, VERSION, File, Wanted
-from support.indexes import EACH, ids_of
+from support.indexes import EACH, TABLE, holding, ids_of, offered, segments, written
 from support.reusing import local
 
 

@@ -6,24 +6,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_validate import turned_away, validated
 
 from imagefeatures import images, isolation, schemas, storage
 from imagefeatures.blobs import BlobWriter
 from imagefeatures.errors import AuditFailed, DecoderUnavailable
 from imagefeatures.pixels import PixelFormat, as_binary, as_pixels
-from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
-from imagefeatures.shards import Receipt, ShardWork, pending, read_output, read_receipts, read_staged
+from imagefeatures.shards import ShardWork, pending, read_output, read_receipts, read_staged
 from imagefeatures.steps import resize
 from support.photos import encoded, fill, jpeg, picture, png_of, turned
 from support.shared import PREPROCESSING, MakeRun, decode
+from support.stepping import resized, turned_away, validated
 
 ONE_SHARD = {"shard_images": 10_000}
-
-
-def resized(run: Run) -> list[Receipt]:
-    return [resize.run_shard(run, receipt.shard) for receipt in validated(run)]
 
 
 def test_pixels_are_those_of_each_image_in_the_order_of_the_listing(make_run: MakeRun, tmp_path: Path) -> None:

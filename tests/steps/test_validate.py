@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,10 +10,11 @@ from imagefeatures.errors import AuditFailed, DecoderUnavailable, TooManyRejecte
 from imagefeatures.local import find_duplicates
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings, program
-from imagefeatures.shards import Receipt, pending, read_output, read_staged
+from imagefeatures.shards import pending, read_output, read_staged
 from imagefeatures.steps import ingest, validate
 from support.photos import encoded, fill, jpeg, picture, png_of, turned
 from support.shared import MakeRun
+from support.stepping import passed, turned_away, validated
 
 GOOD = {f"good/{at}.jpg": jpeg(at) for at in range(4)}
 BAD = {
@@ -31,25 +31,6 @@ REASONS = {
     "bad/crc.png": "CORRUPT",
     "bad/float.tif": "UNSUPPORTED_MODE",
 }
-
-
-def validated(run: Run) -> list[Receipt]:
-    """Ingest and validate all shards, after the search for duplicates."""
-    shards = range(manifest.list_source(run, workers=2).shards)
-    for shard in shards:
-        ingest.run_shard(run, shard)
-    if run.dataset.duplicates == "reject":
-        find_duplicates(run)
-    return [validate.run_shard(run, shard) for shard in shards]
-
-
-def passed(receipts: list[Receipt]) -> dict[str, dict[str, Any]]:
-    return {row["uri"]: row for receipt in receipts for row in read_staged(receipt.output).to_pylist()}
-
-
-def turned_away(receipts: list[Receipt]) -> dict[str, dict[str, Any]]:
-    found = [r.rejected for r in receipts if r.rejected]
-    return {row["uri"]: row for file in found for row in read_staged(file).to_pylist()}
 
 
 def test_good_images_pass_with_the_facts_of_their_headers(make_run: MakeRun, tmp_path: Path) -> None:

@@ -101,7 +101,11 @@ def png_of(
 ) -> bytes:
     """A PNG file with this size in its header (1-bit grey) and any image data. Its chunks and CRCs are valid."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
-    chunks = [(b"IHDR", header), (b"IDAT", idat), (b"IEND", b"")]
+    return png_file((b"IHDR", header), (b"IDAT", idat), (b"IEND", b""))
+
+
+def png_file(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file of chunks, (kind, content)."""
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, data) for kind, data in chunks)
 
 
