@@ -9,7 +9,7 @@ from itertools import islice
 from imagefeatures.formats.isobmff import Box, Reader, boxes
 
 _TABLE_BYTES = 2**20  # a thousand items need a tenth of it
-_MOST_PROPERTIES = 2**15 - 1  # more cannot be named
+_MOST_PROPERTIES = 0x7FFF  # more cannot be named
 
 METADATA = {b"Exif", b"mime", b"uri "}
 """The kinds of items that describe a picture."""
@@ -116,9 +116,9 @@ def _read_extents(data: bytes, iloc: Box, items: Items, idat: Box | None) -> Non
         for _ in range(count):
             reader.take(index_size if version else 0)
             start, length = base + reader.number(offset_size), reader.number(length_size)
-            if method == 1 and idat is None:
-                raise ValueError("an item is in a box idat, and there is none")
-            if method == 1 and idat is not None:
+            if method == 1:
+                if idat is None:
+                    raise ValueError("an item is in a box idat, and there is none")
                 start += idat.content
             if method < 2:  # 2: inside another item, which has its own extents
                 item.extents.append((start, length or max(len(data) - start, 0)))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from imagefeatures.formats import av1
+from imagefeatures.errors import Rejected
+from imagefeatures.formats import av1, heif
 from imagefeatures.formats.heif_items import bytes_of, read_items
 from imagefeatures.formats.isobmff import boxes
+from imagefeatures.limits import Limits
+from support.heif_boxes import Heif, hvcc, ispe
 from support.photos import encoded, picture
 
 
@@ -94,3 +97,26 @@ def test_it_is_the_size_that_an_encoder_wrote(options: dict[str, object]) -> Non
     (meta,) = [box for box in boxes(data, 0, len(data)) if box.kind == b"meta"]
     items = read_items(data, meta)
     assert av1.frame_size(bytes_of(data, items.by_number[items.primary])) == (100, 80)
+
+
+REDUCED = unit(1, HEADERS["reduced"])
+
+
+@pytest.mark.parametrize(
+    ("content", "sides", "found"),
+    [
+        (REDUCED, (640, 480), ""),
+        (REDUCED, None, ""),  # no other size is declared
+        (REDUCED, (640, 481), "CORRUPT: HEIC with AV1 data of 640 × 480, declared as another size"),
+        (REDUCED[:3], None, "CORRUPT: HEIC whose items cannot be read: the header of its AV1 data is cut"),
+    ],
+)
+def test_data_that_no_picture_uses_are_looked_at_too(content: bytes, sides: tuple[int, int] | None, found: str) -> None:
+    declared = [(ispe(*sides), False)] if sides else []
+    shown = (b"hvc1", b"pixels", [(ispe(64, 48), False), (hvcc(), True)])
+    try:
+        heif.check(Heif({1: shown, 2: (b"av01", content, declared)}).bytes(), Limits(), "HEIC")
+        verdict = ""
+    except Rejected as why:
+        verdict = str(why)
+    assert verdict == found

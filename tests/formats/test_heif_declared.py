@@ -73,8 +73,10 @@ def test_what_cannot_be_read_has_no_size() -> None:
     assert heif.size(replace(heic(), primary=9).bytes()) is None
     assert heif.size(heic(size=box(b"free")).bytes()) is None
     assert heif.size(heic(size=full(b"ispe", 0, bytes(7))).bytes()) is None
-    assert heif.size(b"") is None
-    for part in (b"", data[:20]):
+    tables = data.index(b"meta") - 4
+    longer = data[:tables] + (len(data) - tables + 1).to_bytes(4) + data[tables + 4 :]  # its tables are all there
+    for part in (b"", data[:20], longer):
+        assert heif.size(part) is None
         assert refusal(part) == ""
         assert heif.readable(part) is part
 
@@ -86,6 +88,18 @@ def test_what_looks_like_av1_in_data_of_another_codec_says_nothing_of_the_size()
     assert heif.size(of_av1.bytes()) == (640, 480)
     assert heif.size(of_av1.bytes()[:-1]) == (64, 48)  # not all of the data are there
     assert heif.size(Heif({1: (b"hvc1", header, [(ispe(64, 48), False), (hvcc(), True)])}).bytes()) == (64, 48)
+
+
+def test_a_track_that_ends_beyond_the_file_is_told() -> None:
+    tkhd = (1000).to_bytes(4) + track(64, 48)[12:]
+    sequence = replace(heic(), rest=box(b"moov", box(b"trak", tkhd)))
+    assert refusal(sequence).startswith("CORRUPT: HEIC whose items cannot be read: it ends after ")
+
+
+def test_a_file_that_names_no_picture_has_none_that_stands_for_it() -> None:
+    unnamed = heic().bytes().replace(b"pitm", b"free")
+    assert heif.size(unnamed) is None
+    assert refusal(unnamed) == "UNSUPPORTED_FORMAT: HEIC file without a picture that stands for it"
 
 
 # Coding
@@ -129,6 +143,9 @@ def test_every_tile_of_a_grid_is_of_the_codec() -> None:
     for rows, columns, count in ((2, 3, 4), (3, 2, 4), (1, 4, 3), (1, 1, 4)):
         detail = f"CORRUPT: HEIC whose items cannot be read: a grid of {rows} × {columns} tiles has {count}"
         assert refusal(tiled(grid(rows, columns, 64, 48), count)) == detail
+    without_sides = grid(2, 2, 64, 48)[:4]  # the number of tiles is seen first
+    assert refusal(tiled(without_sides, 3)).endswith(": a grid of 2 × 2 tiles has 3")
+    assert refusal(tiled(without_sides[:3])).startswith("CORRUPT: HEIC whose items cannot be read: it ends after 3 ")
     for rows, columns in ((1, 4), (4, 1)):
         assert refusal(tiled(grid(rows, columns, 64, 48))) == ""
 
@@ -215,6 +232,7 @@ def test_a_file_has_all_its_boxes_and_all_bytes_of_its_items() -> None:
     needed = "TRUNCATED: HEIC of {} bytes, its boxes declare {} bytes or more"
     assert verdict(data[:-1]) == needed.format(len(data) - 1, len(data))
     assert verdict(data[:24]) == needed.format(24, 25)
+    assert verdict(data[:14]) == needed.format(14, 20)
     endless = data[:-14] + bytes(4) + data[-10:]  # mdat up to the end, however long
     assert verdict(endless) == ""
     reached = f"TRUNCATED: HEIC of {len(data) - 1} bytes, its items reach up to {len(data)}"

@@ -41,6 +41,8 @@ def test_the_kinds_of_items_and_where_they_stand_are_read(version: int) -> None:
     before_there_were_kinds = full(b"infe", 1, b"\0\3\0\0abcdef")
     others = meta(iinf(before_there_were_kinds, box(b"free", bytes(20)), infe(1, b"hvc1"), version=version))
     assert list(read(others).by_number) == [1]
+    of_another_kind = full(b"free", 2, infe(3, b"hvc1")[12:])  # though it would read like an item's kind
+    assert list(read(meta(iinf(of_another_kind, infe(1, b"hvc1"), version=version))).by_number) == [1]
 
 
 def iloc(version: int, sizes: tuple[int, int, int, int], *items: tuple[int, int, int, list[tuple[int, int]]]) -> bytes:
@@ -83,6 +85,8 @@ def test_items_may_be_in_a_box_of_the_table_itself_or_in_another_item(version: i
 def test_an_item_that_was_named_before_keeps_its_kind() -> None:
     data = meta(iinf(infe(1, b"hvc1")), iloc(0, (4, 4, 0, 0), (1, 0, 0, [(2, 3)])))
     assert read(data).by_number == {1: Item(b"hvc1", data.index(b"hvc1"), [(2, 3)])}
+    unnamed = read(meta(iloc(0, (4, 4, 0, 0), (1, 0, 0, [(2, 3)])))).by_number[1]
+    assert (unnamed.kind, unnamed.kind_at, unnamed.extents) == (b"", 0, [(2, 3)])
 
 
 def test_several_parts_need_places() -> None:
@@ -106,7 +110,7 @@ def test_references_name_what_an_item_is_made_of_and_what_is_for_it(version: int
     assert items.references[0] == (b"dimg", 5, [1, 3, 99])
     assert items.made_of(5) == [items.by_number[1], items.by_number[3]]  # of the first list those that are there
     assert items.made_of(6) == [items.by_number[4]]
-    assert items.made_of(1) == items.auxiliaries(4) == items.auxiliaries(98) == []
+    assert items.made_of(1) == items.made_of(4) == items.auxiliaries(4) == items.auxiliaries(98) == []
     assert items.auxiliaries(5) == items.auxiliaries(6) == [items.by_number[4]]
 
 
@@ -139,6 +143,13 @@ def test_properties_are_those_that_an_item_is_associated_with_in_their_order(wid
     with pytest.raises(ValueError, match="an item has property 4 of 3"):
         of((1, [4]))
     of((9, [4]))  # an item that is not there
+
+
+@pytest.mark.parametrize(("between", "count"), [(98, 1), (99, 0)])
+def test_properties_are_read_from_the_first_hundred_boxes_of_their_table(between: int, count: int) -> None:
+    ipma = full(b"ipma", 0, (1).to_bytes(4) + (1).to_bytes(2) + b"\1\1")
+    iprp = box(b"iprp", box(b"ipco", box(b"irot", b"\1")) + box(b"free") * between + ipma)
+    assert len(read(meta(iinf(infe(1, b"hvc1")), iprp)).by_number[1].properties) == count
 
 
 def test_a_table_of_a_mebibyte_is_read_and_no_larger_one() -> None:
