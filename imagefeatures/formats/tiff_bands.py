@@ -116,7 +116,7 @@ def _check_layout(layout: Layout) -> str:
 
 def _check_bytes(layout: Layout, pages: int, limits: Limits) -> None:
     """Check what the strips or tiles unpack to, before one is. Raises Rejected (TOO_MANY_PIXELS, CORRUPT)."""
-    if not layout.width or not layout.height or not layout.parts or not len(layout.offsets):
+    if not layout.parts or not len(layout.offsets):  # a picture without a side takes no part
         raise Rejected(Reason.CORRUPT, f"TIFF of {layout.width} × {layout.height} without strips or tiles of a size")
     columns, rows = layout.part
     width, height = (-(-layout.width // columns) * columns, -(-layout.height // rows) * rows)
@@ -138,9 +138,12 @@ def _refuse(found: str, channels: Channels) -> None:
 
 
 def _orientation(data: bytes) -> int:
-    """That of the first page; 1 where there is none, or none that is known."""
+    """That of the first page; 1 where there is none, or none that is known, or it stands beyond the end of the file."""
     for tag, kind, count, start in entries(data):
         if tag == _ORIENTATION and count and is_whole_numbers(kind):
-            value = int(integers(data, kind, 1, start)[0])
-            return value if 1 <= value <= 8 else 1
+            try:
+                value = int(integers(data, kind, 1, start)[0])
+            except ValueError:
+                return 1
+            return value if 2 <= value <= 8 else 1
     return 1

@@ -7,13 +7,16 @@ import struct
 import numpy as np
 import pytest
 
+from imagefeatures.bands import decode
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff_bands
 from imagefeatures.limits import Limits
-from imagefeatures.preprocessing.bands import Channels
+from imagefeatures.preprocessing import Preprocessing
+from imagefeatures.preprocessing.bands import Bands, Channels
 from imagefeatures.reasons import Reason
 from support.band_files import tiff_pages, values
-from support.tiff_files import BLACK_IS_ZERO, BYTE, LONG, LZW, NONE, PACKBITS, SHORT, Tiff
+from support.photos import encoded
+from support.tiff_files import BLACK_IS_ZERO, BYTE, DEFLATE, LONG, LZW, NONE, PACKBITS, SHORT, Tiff
 
 CHANNELS = Channels(count=3)
 SAMPLES = values((9, 8, 3), "uint8").astype(np.int64)
@@ -47,9 +50,9 @@ def test_the_tags_of_all_pages_count_as_metadata_to_the_byte() -> None:
 def test_a_directory_is_whole_with_the_place_of_the_next() -> None:
     data = tiff_pages([values((9, 8, 3), "uint8")])
     assert verdict(data) == ""
-    for cut in range(1, 5):
-        said = f"TRUNCATED: TIFF of {len(data) - cut} bytes without the whole of a directory"
-        assert verdict(data[:-cut]) == said
+    for length in (*range(4, 8), *range(len(data) - 4, len(data))):  # of the first directory the place is cut, too
+        said = f"TRUNCATED: TIFF of {length} bytes without the whole of a directory"
+        assert verdict(data[:length]) == said
 
 
 @pytest.mark.parametrize("tag", [256, 257])
@@ -101,6 +104,31 @@ def test_an_orientation_without_a_value_or_of_another_type_is_none() -> None:
         assert changed != data
         assert tiff_bands._orientation(changed) == 1
     assert tiff_bands._orientation(data) == 6
+
+
+@pytest.mark.parametrize(("behind", "found"), [(-4, 6), (-3, 1), (0, 1), (10**6, 1)])
+def test_an_orientation_beyond_the_end_of_the_file_is_none(behind: int, found: int) -> None:
+    """behind: where its several values begin, counted from the end."""
+    data = made(tags={274: (LONG, (6, 7, 8))})
+    place = data.index(struct.pack("<HHI", 274, LONG, 3)) + 8
+    data = data[:place] + struct.pack("<I", len(data) + behind + 4) + data[place + 4 :] + struct.pack("<I", 6)
+    assert tiff_bands.read_pages(data, Limits(), CHANNELS).orientation == found
+
+
+GREY = values((9, 8), "uint8")
+OLD_DEFLATE = Tiff(GREY[..., None].astype(np.int64), 8, BLACK_IS_ZERO, compression=DEFLATE)
+RARE = {
+    "Deflate by its old number": OLD_DEFLATE.bytes,
+    "LZMA": lambda: encoded(GREY, "TIFF", compression="lzma"),
+    "Zstandard": lambda: encoded(GREY, "TIFF", compression="zstd"),
+}
+
+
+@pytest.mark.parametrize("compression", RARE)
+def test_rare_compressions_are_read(compression: str) -> None:
+    channels = Channels(count=1)
+    chain = Preprocessing(chain=(Bands(channels=channels),))
+    assert np.array_equal(decode.decode(RARE[compression](), Limits(), chain, channels).pixels[..., 0], GREY)
 
 
 def test_pages_of_other_sizes_are_named() -> None:
