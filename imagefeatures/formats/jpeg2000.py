@@ -156,7 +156,7 @@ def _check_samples(header: _Header) -> None:
     if count > 4 or len(depths) != 1:
         raise _unsupported(f"{count} components of {', '.join(map(str, sorted(depths)))} bits")
     (depth,) = depths
-    if depth != 8 and not (count == 1 and 8 < depth <= 16):
+    if not 8 <= depth <= (16 if count == 1 else 8):
         raise _unsupported(f"{count} {'component' if count == 1 else 'components'} of {depth} bits")
 
 

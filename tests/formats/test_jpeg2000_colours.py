@@ -77,7 +77,7 @@ def test_components_are_in_the_order_of_their_colours(
 # Samples
 
 
-@pytest.mark.parametrize("depth", [1, 7, 8, 9, 12, 16, 17, 38])
+@pytest.mark.parametrize("depth", [1, 7, 8, 9, 12, 16, 17, 38, 128])
 @pytest.mark.parametrize("count", [1, 3])
 def test_samples_have_8_bits_and_those_of_grey_up_to_16(count: int, depth: int) -> None:
     found = mode(stream(head=siz(components=bytes([depth - 1, 1, 1]) * count)))

@@ -63,7 +63,11 @@ def test_a_segment_that_is_cut_or_shorter_than_its_components_is_told() -> None:
         assert mode(whole[:length]) == ""  # a cut file is judged by the other check
         cut = f"TRUNCATED: JPEG 2000 of {length} bytes whose codestream is cut: "
         assert verdict(whole[:length]) == cut + "its first segment is incomplete"
+    assert verdict(whole).endswith(f" is cut: it ends after {len(whole)} bytes, {len(whole) + 2} are needed")
     assert verdict(data[:-2]).startswith("TRUNCATED: ")
+    for said in (0, 1, 2):  # a length that holds at most itself
+        empty = START + b"\xff\x51" + said.to_bytes(2)
+        assert mode(empty) == "CORRUPT: JPEG 2000 whose header cannot be read: it ends after 6 bytes, 8 are needed"
     short = data[:40] + b"\xff\xff" + data[42:]  # components without end
     assert mode(short).startswith("CORRUPT: JPEG 2000 whose header cannot be read: it ends after ")
 

@@ -117,6 +117,8 @@ FIRST_BYTES = {
     "bzip2 file": ["425a683931415926535900"],
     "xz file": ["fd377a585a000004e6d6b446"],
     "7z archive": ["377abcaf271c0004"],
+    "PostScript document": ["c5d0d3c6200000001e04000000000000"],
+    "FITS image": ["53494d504c4520203d202020202020202054"],
     "RAR archive": ["526172211a0701003392b5e5"],
     "MP3 recording": ["49443303000000000f76"],
     "FLAC recording": ["664c614300000022"],

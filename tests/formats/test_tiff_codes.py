@@ -171,6 +171,7 @@ def test_fax_of_the_third_kind_may_be_filled_with_zeros_but_not_at_its_end(rever
     assert why(wrapped(3, whole[:half] + bytes(256), reverse)) == ("CORRUPT", detail)
     assert why(wrapped(3, bytes(256), reverse)) == ("CORRUPT", detail)
     tiff.check(wrapped(3, whole[:half].rstrip(b"\0") + bytes(255), reverse), LIMITS)
+    tiff.check(wrapped(3, whole[:half].rstrip(b"\0") + b"?" + bytes(255), reverse), LIMITS)  # whatever stands before
     for end in (b"\0\x01", b"\0\x10", b"\0\x80", b"\x00\x18", b"\0\1\x80", b"\0\xc0"):
         tiff.check(wrapped(3, whole[:half] + b"\xf0" + end + bytes(999), reverse), LIMITS)
     for end in (b"\x01", b"\1\1", b"\0\3\x80", b"\0\x70"):
