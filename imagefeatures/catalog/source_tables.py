@@ -181,9 +181,10 @@ def _check(table: Table, name: str, columns: Sequence[str], rows: BooleanExpress
         raise InputError(f"{name}: there is no column {missing[0]!r}; there are {_some(list(there))}")
     try:
         bound = bind(schema, rows, case_sensitive=True)
-        condition = None if rows == AlwaysTrue() else expression_to_pyarrow(bound, schema)
-    except (ValueError, TypeError, ArithmeticError, pa.ArrowException) as error:
-        # No such column; another type; a number too large for it; what no filter of Arrow can do.
+        # Without the schema, by which pyiceberg would take a column named a.b for the field b of a column a.
+        condition = None if rows == AlwaysTrue() else expression_to_pyarrow(bound)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        # No such column; another type; a number too large for it.
         raise InputError(f"{name}: filter does not fit the table: {failures.line(error)}") from None
     mentioned = extract_field_ids(bound)
     if inner := sorted(mentioned - set(there.values())):
@@ -192,8 +193,14 @@ def _check(table: Table, name: str, columns: Sequence[str], rows: BooleanExpress
             f"{name}: filter names {printable(path)}, which lies inside a column; only columns of the top level can be "
             "compared"
         )
-    read = mentioned | {there[column] for column in columns}
-    return _Wanted(Schema(*(field for field in schema.fields if field.field_id in read)), list(columns), condition)
+    named = mentioned | {there[column] for column in columns}
+    wanted = Schema(*(field for field in schema.fields if field.field_id in named))
+    if condition is not None:
+        try:
+            pa.RecordBatch.from_pylist([], schema_to_pyarrow(wanted)).filter(condition)
+        except pa.ArrowException as error:  # it cannot compare some types, and says so only of rows
+            raise InputError(f"{name}: filter does not fit the table: {failures.line(error)}") from None
+    return _Wanted(wanted, list(columns), condition)
 
 
 def _some(names: Sequence[str]) -> str:

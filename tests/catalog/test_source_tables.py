@@ -79,6 +79,24 @@ def test_a_file_that_is_no_parquet_is_refused_by_its_name(settings: Settings, tm
         read(settings, "id")
 
 
+@pytest.mark.parametrize(
+    ("columns", "where", "snapshot", "refusal"),
+    [
+        (["kind"], None, None, "there is no column 'kind'; there are id, photo, day, noise"),
+        (["id"], "dai = 'x'", None, "filter does not fit the table: "),
+        (["id"], "day =", None, "filter is no condition, such as: "),
+        (["id"], None, 7, "there is no snapshot 7; it may have expired: start a new run"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_when_it_is_checked(
+    settings: Settings, tmp_path: Path, columns: list[str], where: str | None, snapshot: int | None, refusal: str
+) -> None:
+    shops.products(settings, tmp_path, shops.rows(1))
+    source_tables.check(settings, shops.NAME, ["id", "day"], "day = '2026-11-01'", None)
+    with pytest.raises(InputError, match=rf"^shop\.products: {refusal}"):
+        source_tables.check(settings, shops.NAME, columns, where, snapshot)
+
+
 def test_ten_columns_are_all_named_and_of_more_the_first_ten(settings: Settings, tmp_path: Path) -> None:
     table = shops.products(settings, tmp_path, pa.table({f"c{number}": [1] for number in range(10)}))
     named = ", ".join(f"c{number}" for number in range(10))

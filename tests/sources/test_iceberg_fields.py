@@ -48,8 +48,10 @@ def test_what_is_not_there_is_refused_in_one_line_before_the_run(
     assert not list(Path(settings.lake.removeprefix("file://")).rglob("run.json"))
 
 
+UID = "00010203-0405-0607-0809-0a0b0c0d0e0f"
 NESTED = {"id": [1, 2], "photo": ["file:///1.jpg", None], "meta": [{"day": "x"}, None], "a.b": ["fig", "pear"],
-          "price": [Decimal("1.50"), None], "at": [dt.datetime(2026, 11, 2), None]}  # fmt: skip
+          "price": [Decimal("1.50"), None], "at": [dt.datetime(2026, 11, 2), None],
+          "uid": pa.array([bytes(range(16)), None], pa.uuid())}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -61,9 +63,11 @@ NESTED = {"id": [1, 2], "photo": ["file:///1.jpg", None], "meta": [{"day": "x"},
         ("meta.dai = 'x'", "filter does not fit the table: "),
         ("price = 'x'", "filter does not fit the table: "),
         ("at > 99999999999999999999", "filter does not fit the table: "),
+        (f"uid = '{UID}'", "filter does not fit the table: Function 'equal' has no kernel"),
+        (f"uid in ('{UID}', '{UID[:-1]}0')", "filter does not fit the table: Function 'is_in' has no kernel"),
     ],
 )
-def test_a_filter_inside_a_column_is_refused_before_the_run(
+def test_a_filter_inside_a_column_or_of_another_type_is_refused_before_the_run(
     settings: Settings, make_run: MakeRun, tmp_path: Path, where: str, refusal: str
 ) -> None:
     shops.products(settings, tmp_path, pa.table(NESTED))
@@ -72,7 +76,9 @@ def test_a_filter_inside_a_column_is_refused_before_the_run(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("where", ["meta is not null", "photo is not null and id < 7"])
+@pytest.mark.parametrize(
+    "where", ["meta is not null", "photo is not null and id < 7", "a.b = 'fig'", "uid is not null"]
+)
 @pytest.mark.parametrize(("label", "text"), [("a.b", "fig"), ("meta", '{"day": "x"}')])
 def test_columns_of_any_type_and_name_are_read(
     settings: Settings, tmp_path: Path, where: str, label: str, text: str
