@@ -8,8 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tenacity
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
+from pyiceberg.types import StringType
 
 from imagefeatures import layout
 from imagefeatures.catalog import learning, retention, tables
@@ -79,6 +81,30 @@ def test_a_table_that_another_changes_meanwhile_is_extended_all_the_same(
     table = opened(few)
     assert real(few.retention, table.properties) == {}
     assert held(table) == [("fruit", "a", 1)]
+
+
+def test_columns_that_another_run_adds_meanwhile_stay_and_what_it_does_not_add_is_added(
+    few: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = tables.open_catalog(few)
+    catalog.create_namespace("learning")
+    other = catalog.create_table("learning.results", SCHEMA.remove(2), properties=tables.TABLE_PROPERTIES)
+    real, waits = LakeSqlCatalog.commit_table, []
+
+    def raced(self: LakeSqlCatalog, *given: Any) -> Any:
+        monkeypatch.setattr(LakeSqlCatalog, "commit_table", real)
+        with other.update_schema() as update:
+            update.add_column("more", StringType())
+        return real(self, *given)
+
+    def wait(_: float) -> None:
+        assert not waits, "a second commit was lost, though nobody changed the table any more"
+        waits.append("once")
+
+    monkeypatch.setattr(LakeSqlCatalog, "commit_table", raced)
+    monkeypatch.setattr(tenacity.nap.time, "sleep", wait)
+    assert opened(few).schema().column_names == ["dataset", "model_id", "more", "n"]
+    assert waits == ["once"]
 
 
 def test_a_row_takes_the_place_of_that_of_its_classifier_alone(few: Settings) -> None:

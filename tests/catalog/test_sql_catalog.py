@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from imagefeatures.catalog import tables
+from imagefeatures.errors import CatalogRefused
 from imagefeatures.settings import Settings
 
 
@@ -36,3 +38,16 @@ def test_a_row_that_names_no_metadata_is_no_table(photos: Table, settings: Setti
         database.execute("UPDATE iceberg_tables SET metadata_location = NULL")
     with pytest.raises(NoSuchTableError):
         tables.open_catalog(settings).load_table("features.photos")
+
+
+def test_a_table_of_a_lake_that_was_moved_is_refused_by_its_old_place(
+    photos: Table, settings: Settings, tmp_path: Path
+) -> None:
+    """Not as one whose metadata is missing: what helps is to relocate the lake."""
+    old = Path(settings.lake.removeprefix("file://"))
+    new = old.rename(tmp_path / "moved")
+    there = dataclasses.replace(settings, lake=f"file://{new}", catalog=settings.catalog.replace(str(old), str(new)))
+    with pytest.raises(
+        CatalogRefused, match=rf" lies in {photos.location()}, which is not in this lake, file://{new}:"
+    ):
+        tables.open_catalog(there).load_table("features.photos")

@@ -139,6 +139,12 @@ def not_listed(part: str) -> dict[str, Any]:
     return {"list_objects": lambda uri: [one for one in real(uri) if part not in one.uri]}
 
 
+def refusing_conditions() -> dict[str, Any]:
+    """It takes each condition for one that is not met, whether or not the object is there."""
+    real = storage.write
+    return {"write": lambda uri, data, only_if_absent=False: not only_if_absent and real(uri, data)}
+
+
 def creating(*answers: bool) -> dict[str, Any]:
     """Whether it says of each write that it has created the object; the last answer is that of all further ones."""
     real, said = storage.write, list(answers)
@@ -167,6 +173,7 @@ def creating(*answers: bool) -> dict[str, Any]:
         ("keys of 1,024", lambda: not_listed("/long/"), "lost or changed in the listing: ['long/x"),
         ("listed in", lambda: listed_too("order/B"), "expected ['order/B', 'order/a-b', 'order/a.b', 'order/a/z', "),
         ("conditional put", lambda: creating(False), "the first was refused"),
+        ("conditional put", refusing_conditions, "the first was refused"),
         ("conditional put", lambda: creating(True), "the second overwrote the first"),
         ("conditional put", lambda: creating(True, False), "the second overwrote the first"),
     ],
