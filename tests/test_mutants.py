@@ -95,13 +95,23 @@ def test_a_constant_is_known_by_its_name_unless_other_code_of_the_import_has_use
 
 def test_a_mutant_gets_the_tests_that_run_its_lines_those_that_killed_first_then_the_quickest() -> None:
     seconds = {"slow": 2.0, "quick": 0.1, "other": 0.5}
-    plan = mutant_tests.Plan(seconds, seconds, {"slow": {7, 8}, "quick": {8}, "other": {9}})
+    lines: dict[str, set[int]] = {"slow": {7, 8}, "quick": {8}, "other": {9}}
+    plan = mutant_tests.Plan(seconds, seconds, lines)
     assert plan.tests_for(8, 8, False) == ["quick", "slow"]
     assert plan.tests_for(5, 7, False) == ["slow", "quick", "other"]  # it may have run them for the others too
     assert plan.tests_for(1, 1, True) == ["quick", "other", "slow"]
     assert plan.tests_for(20, 21, False) == []
     plan.killers["slow"] += 1
     assert plan.tests_for(8, 8, False) == ["slow", "quick"]
+    assert mutant_tests.Plan(seconds, seconds, lines | {"quick": set()}).tests_for(1, 1, True)[-1] == "quick"
+
+
+def test_the_tests_whose_shared_fixtures_run_the_lines_come_after_those_that_run_them_themselves() -> None:
+    seconds = {"slow": 2.0, "quick": 0.1, "other": 0.5, "none": 0.0}
+    lines = {"slow": {9}, "other": {9}}
+    plan = mutant_tests.Plan(seconds, seconds, lines, shared={"slow": {7, 9}, "quick": {9}})
+    assert plan.tests_for(9, 9, False) == ["other", "slow", "quick"]
+    assert plan.tests_for(1, 1, True) == ["quick", "other", "slow", "none"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +149,14 @@ def test_a_mistake_that_no_test_notices_is_named_and_one_that_a_test_notices_is_
         "things/thing.py": (
             "def grown(x: int, more: int = 1) -> int:\n    if x > 7:\n        return 0\n    return x + more\n\n"
             "KINDS = frozenset({'a', 'b'})\ndef known(kind: str) -> bool:\n    return kind in KINDS\n"
+            "def half(x: int) -> int:\n    return x // 2\n"
+        ),
+        "tests/test_shared.py": (
+            "import pytest\nfrom things.thing import half\n"
+            "@pytest.fixture(scope='module')\ndef halves():\n    return [half(9), half(8)]\n"
+            "def test_there_are_two(halves):\n    assert len(halves) == 2\n"
+            "def test_the_second(halves):\n    assert halves[1] == 4\n"
+            "def test_the_function():\n    half(0)\n"
         ),
         "tests/test_thing.py": (
             "from things.thing import KINDS, grown, known\ndef test_growth():\n    assert grown(1) == 2\n"
@@ -158,7 +176,7 @@ def test_a_mistake_that_no_test_notices_is_named_and_one_that_a_test_notices_is_
     command = [sys.executable, "-m", "support.mutants", "things/thing.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     said = done.stdout
-    assert "things/thing.py: 10 mutants, 6 killed, 0 equivalent, 4 survived" in said, said + done.stderr
+    assert "things/thing.py: 13 mutants, 9 killed, 0 equivalent, 4 survived" in said, said + done.stderr
     assert said.splitlines()[-4:] == [
         "  things/thing.py:2: grown: x > 7 -> x >= 7",
         "  things/thing.py:2: grown: 7 -> 8",

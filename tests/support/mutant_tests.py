@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -210,28 +211,33 @@ class Runner(Protocol):
 class Plan:
     """seconds: of processor time, of each test without a mistake; duration: by the clock.
 
-    lines: the lines of the module that each test runs; None: not known. at_import: the functions of the module that its
-    import runs. killers: how many mutants each test has killed.
+    lines: the lines of the module that each test runs; None: not known. shared: those that fixtures run which several
+    tests share, for each of these tests. at_import: the functions of the module that its import runs. killers: how many
+    mutants each test has killed.
     """
 
     seconds: dict[str, float]
     duration: dict[str, float]
     lines: dict[str, set[int]] | None
     at_import: set[str] = field(default_factory=set)
+    shared: dict[str, set[int]] = field(default_factory=dict)
     killers: Counter[str] = field(default_factory=Counter)
 
     def tests_for(self, first: int, last: int, at_import: bool) -> list[str]:
-        """The tests that run one of the lines; all where the import does. First those that killed most.
+        """The tests that run one of the lines, then those whose shared fixtures do; all where the import runs them.
 
-        Where one test alone runs them, the others come after it: a fixture of the session, or a result that is cached,
-        runs in the first test that needs it, and others notice. Tests are left out where those before them have taken
-        long enough.
+        First of them come those that killed most, and where all are run, those that run the module at all. Where one
+        test alone runs the lines, the others come after it: a result that is cached is computed in the first test that
+        needs it, and others notice. Tests are left out where those before them have taken long enough.
         """
         tests = sorted(self.seconds, key=lambda test: (-self.killers[test], self.seconds[test]))
         if not at_import and self.lines is not None:
             wanted = set(range(first, last + 1))
             seen = [test for test in tests if wanted & self.lines.get(test, set())]
+            seen += [test for test in tests if wanted & self.shared.get(test, set()) and test not in seen]
             tests = seen if len(seen) != 1 else seen + [test for test in tests if test not in seen]
+        elif self.lines is not None:
+            tests.sort(key=lambda test: not (self.lines or {}).get(test) and not self.shared.get(test))
         spent = list(accumulate(self.seconds[test] for test in tests))
         return [test for test, until in zip(tests, spent, strict=True) if until <= MOST_SECONDS] or tests[:1]
 
@@ -287,7 +293,9 @@ def measured(runner: Runner, files: list[str], modules: list[Path]) -> dict[Path
     for module in modules:
         lines = {test: set(files.get(str(module), ())) for test, files in found["lines"].items()}
         hidden = any(module.as_posix().endswith(name) for name in IN_OTHER_PROCESSES)
-        plans[module] = Plan(quick, duration, None if hidden else lines, set(found["at_import"].get(str(module), ())))
+        shared = {test: set(files.get(str(module), ())) for test, files in found["shared"].items()}
+        at_import = set(found["at_import"].get(str(module), ()))
+        plans[module] = Plan(quick, duration, None if hidden else lines, at_import, shared)
     return plans
 
 
@@ -296,7 +304,8 @@ class Chosen:
     """A pytest plugin. It runs the given tests in the given order, or whole files, of which it notes time and lines.
 
     limits: the most seconds of a test. traced: the modules' files. notes: where to write what was found: of a baseline
-    all that `measured` reads, else the name of the test that failed. A file stands for all its tests.
+    all that `measured` reads, else the name of the test that failed. A file stands for all its tests. of_fixture: the
+    lines that a fixture runs which several tests share, by where its name is known and by its name.
     """
 
     tests: list[str]
@@ -306,9 +315,12 @@ class Chosen:
     seconds: dict[str, float] = field(default_factory=dict)
     duration: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[str, set[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    fixtures: dict[str, set[str]] = field(default_factory=dict)
+    of_fixture: dict[tuple[str, str], dict[str, set[int]]] = field(default_factory=dict)
     at_import: dict[str, set[str]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     running: str = ""
+    set_up: dict[str, set[int]] | None = None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         items[:] = self.of(items)
@@ -331,11 +343,14 @@ class Chosen:
             return (yield)
         started, used = time.monotonic(), _processor_seconds()
         self.running = item.nodeid
+        self.fixtures[item.nodeid] = set(getattr(item, "fixturenames", ()))
         traced = set(self.traced)
 
         def local(frame: FrameType, event: str, _: Any) -> Any:
             # A thread that an earlier test has started, and left running, works for the test that runs now.
             self.lines[self.running][frame.f_code.co_filename].add(frame.f_lineno)
+            if self.set_up is not None:
+                self.set_up[frame.f_code.co_filename].add(frame.f_lineno)
             return local
 
         def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -351,6 +366,26 @@ class Chosen:
             self.duration[item.nodeid] = time.monotonic() - started
             self.seconds[item.nodeid] = _processor_seconds() - used
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Any:
+        around, self.set_up = self.set_up, None
+        if fixturedef.scope != "function":
+            here: dict[str, set[int]] = defaultdict(set)
+            self.set_up = self.of_fixture.setdefault((fixturedef.baseid, fixturedef.argname), here)
+        try:
+            return (yield)
+        finally:
+            self.set_up = around
+
+    def shared(self) -> dict[str, dict[str, list[int]]]:
+        """The lines of each test's shared fixtures, by file."""
+        found: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+        for (where, name), lines in self.of_fixture.items():
+            users = [test for test, names in self.fixtures.items() if name in names and test.startswith(where)]
+            for test, (file, numbers) in product(users, lines.items()):
+                found[test][file] |= numbers
+        return _sorted(found)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.failed.append(report.nodeid)
@@ -359,11 +394,14 @@ class Chosen:
         if not self.traced:
             Path(self.notes).write_text("".join(self.failed[:1]), encoding="utf-8")
             return
-        lines = {test: {file: sorted(seen) for file, seen in of.items()} for test, of in self.lines.items()}
         functions = {file: sorted(names) for file, names in self.at_import.items()}
         found = {"seconds": self.seconds, "duration": self.duration, "failed": self.failed}
-        found |= {"lines": lines, "at_import": functions}
+        found |= {"lines": _sorted(self.lines), "shared": self.shared(), "at_import": functions}
         Path(self.notes).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _sorted(lines: Mapping[str, Mapping[str, set[int]]]) -> dict[str, dict[str, list[int]]]:
+    return {test: {file: sorted(seen) for file, seen in of.items()} for test, of in lines.items()}
 
 
 def _processor_seconds() -> float:
