@@ -223,7 +223,7 @@ def _write_cosine(axes: Axes, cosine: float) -> None:
 def _frame(axes: Axes, title: str, colour: str, width: float) -> None:
     axes.set(xticks=[], yticks=[])
     text = axes.set_title(title, fontsize=NAME_SIZES[0], color=colour, weight="bold", pad=4)
-    most, room = len(title), axes.get_window_extent().width * 1.03
+    most, room = len(title), axes.get_window_extent().width * 0.97  # a name beside it does not touch it
     while text.get_window_extent().width > room and most > 4:
         if text.get_fontsize() != NAME_SIZES[-1]:
             text.set_fontsize(NAME_SIZES[-1])

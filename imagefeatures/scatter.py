@@ -150,11 +150,16 @@ def _candidates(size: np.ndarray, own: np.ndarray, bounds: np.ndarray) -> list[t
 
 
 def _cost(candidate: tuple[np.ndarray, int], own: np.ndarray, others: np.ndarray, taken: list[np.ndarray]) -> float:
-    """The cost of a place for a name: points and names that it hides, points close to it, distance from its own."""
+    """The cost of a place for a name: points and names that it hides, points close to it, distance from its own.
+
+    Of few points of its own the name hides none where there is room beside them.
+    """
     box, radius = candidate
+    hidden = _inside(own, box)
     clash = any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken)
     wide = box + np.array([-14, -14, 14, 14])
-    return _inside(own, box) + 3 * _inside(others, box) + _inside(others, wide) + radius / 4 + 1000 * clash
+    beside = 3 * _inside(others, box) + _inside(others, wide) + radius / 4
+    return hidden + 40 * hidden / max(len(own), 1) + beside + 1000 * clash
 
 
 def _inside(points: np.ndarray, box: np.ndarray) -> int:

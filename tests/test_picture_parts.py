@@ -173,15 +173,15 @@ def test_a_title_is_made_smaller_and_then_shorter_until_it_fits() -> None:
     long = free.title.get_window_extent().width
     assert (free.get_title(), free.title.get_fontsize()) == (LONG, 8.8)
     assert free.titleOffsetTrans._t == (0.0, 4 / 72)  # type: ignore[attr-defined]
-    assert titled(LONG, long / 1.02).title.get_fontsize() == 8.8
-    smaller = titled(LONG, long / 1.04)
+    assert titled(LONG, long / 0.96).title.get_fontsize() == 8.8
+    smaller = titled(LONG, long / 0.98)
     assert (smaller.get_title(), smaller.title.get_fontsize()) == (LONG, 7.6)
     short = titled(LONG, 100)
     most = len(short.get_title())
     assert (short.get_title(), short.title.get_fontsize()) == (shortened(LONG, most), 7.6)
-    assert short.title.get_window_extent().width <= 103
+    assert short.title.get_window_extent().width <= 97
     short.title.set_text(shortened(LONG, most + 1))
-    assert short.title.get_window_extent().width > 103
+    assert short.title.get_window_extent().width > 97
     assert titled(LONG, 2).get_title() == shortened(LONG, 4)
     assert titled("four", 2).title.get_fontsize() == 8.8
 
