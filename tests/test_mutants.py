@@ -106,12 +106,14 @@ def test_a_mutant_gets_the_tests_that_run_its_lines_those_that_killed_first_then
     assert mutant_tests.Plan(seconds, seconds, lines | {"quick": set()}).tests_for(1, 1, True)[-1] == "quick"
 
 
-def test_the_tests_whose_shared_fixtures_run_the_lines_come_after_those_that_run_them_themselves() -> None:
+def test_tests_whose_shared_fixtures_run_the_lines_are_chosen_beside_those_that_run_them_themselves() -> None:
     seconds = {"slow": 2.0, "quick": 0.1, "other": 0.5, "none": 0.0}
     lines = {"slow": {9}, "other": {9}}
     plan = mutant_tests.Plan(seconds, seconds, lines, shared={"slow": {7, 9}, "quick": {9}})
-    assert plan.tests_for(9, 9, False) == ["other", "slow", "quick"]
+    assert plan.tests_for(9, 9, False) == ["quick", "other", "slow"]
     assert plan.tests_for(1, 1, True) == ["quick", "other", "slow", "none"]
+    seconds["slow"] = seconds["quick"] = 15.0  # each kind has its own time
+    assert plan.tests_for(9, 9, False) == ["other", "slow", "quick"]
 
 
 @pytest.mark.parametrize(

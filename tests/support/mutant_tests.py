@@ -224,20 +224,28 @@ class Plan:
     killers: Counter[str] = field(default_factory=Counter)
 
     def tests_for(self, first: int, last: int, at_import: bool) -> list[str]:
-        """The tests that run one of the lines, then those whose shared fixtures do; all where the import runs them.
+        """The tests that run one of the lines, or whose shared fixtures do; all where the import runs them.
 
         First of them come those that killed most, and where all are run, those that run the module at all. Where one
         test alone runs the lines, the others come after it: a result that is cached is computed in the first test that
-        needs it, and others notice. Tests are left out where those before them have taken long enough.
+        needs it, and others notice. Tests are left out where those before them have taken long enough; those of
+        fixtures have a time of their own.
         """
         tests = sorted(self.seconds, key=lambda test: (-self.killers[test], self.seconds[test]))
-        if not at_import and self.lines is not None:
-            wanted = set(range(first, last + 1))
-            seen = [test for test in tests if wanted & self.lines.get(test, set())]
-            seen += [test for test in tests if wanted & self.shared.get(test, set()) and test not in seen]
-            tests = seen if len(seen) != 1 else seen + [test for test in tests if test not in seen]
-        elif self.lines is not None:
-            tests.sort(key=lambda test: not (self.lines or {}).get(test) and not self.shared.get(test))
+        lines = self.lines
+        if lines is None:
+            return self._in_time(tests)
+        if at_import:
+            return self._in_time(sorted(tests, key=lambda test: not lines.get(test) and not self.shared.get(test)))
+        wanted = set(range(first, last + 1))
+        own = [test for test in tests if wanted & lines.get(test, set())]
+        sharing = [test for test in tests if wanted & self.shared.get(test, set()) and test not in own]
+        if len(own + sharing) == 1:
+            return self._in_time([*own, *sharing, *(test for test in tests if test not in own + sharing)])
+        chosen = {*self._in_time(own), *self._in_time(sharing)}
+        return [test for test in tests if test in chosen]
+
+    def _in_time(self, tests: list[str]) -> list[str]:
         spent = list(accumulate(self.seconds[test] for test in tests))
         return [test for test, until in zip(tests, spent, strict=True) if until <= MOST_SECONDS] or tests[:1]
 
@@ -348,9 +356,8 @@ class Chosen:
 
         def local(frame: FrameType, event: str, _: Any) -> Any:
             # A thread that an earlier test has started, and left running, works for the test that runs now.
-            self.lines[self.running][frame.f_code.co_filename].add(frame.f_lineno)
-            if self.set_up is not None:
-                self.set_up[frame.f_code.co_filename].add(frame.f_lineno)
+            seen = self.lines[self.running] if self.set_up is None else self.set_up
+            seen[frame.f_code.co_filename].add(frame.f_lineno)
             return local
 
         def trace(frame: FrameType, event: str, _: Any) -> Any:
