@@ -42,6 +42,18 @@ def test_rows_and_columns_are_resized_in_pillows_order(width: int) -> None:
         np.testing.assert_array_equal(bicubic.resized(image, 224, 224), by_pillow(image), f"{height} rows of {width}")
 
 
+@pytest.mark.parametrize(("height", "width"), [(100, 160), (160, 100), (3, 3), (1, 1)])
+def test_an_oblong_and_the_smallest_squares_are_resized_by_pillow(height: int, width: int) -> None:
+    image = noise(61, 47)
+    expected = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(bicubic.resized(image, height, width), expected)
+
+
+@compiled
+def test_the_compiled_code_serves_squares_from_four_rows_on() -> None:
+    assert [bicubic.compiled_is_pillows(side) for side in (1, 3, 4, 5)] == [False, False, True, True]
+
+
 @compiled
 def test_an_image_that_pillow_holds_in_several_memory_blocks_is_resized(monkeypatch: pytest.MonkeyPatch) -> None:
     image = noise(2300, 2100)

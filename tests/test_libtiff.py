@@ -112,6 +112,14 @@ def test_where_libtiff_cannot_be_reached_pillow_decodes_alone(monkeypatch: pytes
     monkeypatch.setattr(libtiff, "_set_handler", None)
     assert np.array_equal(decoded(fax("group4"))[..., 0], BITS * np.uint8(255))
     assert decoded(damaged("group4")).shape == (300, 400, 3)
+    with Image.open(io.BytesIO(fax("group4"))) as image:
+        libtiff.load(image)
+    assert np.array_equal(np.asarray(image), BITS)  # decoded before its file was closed
+
+
+def test_the_function_is_found_wherever_pillow_shows_it() -> None:
+    shown = hasattr(ctypes.CDLL(libtiff._imaging.__file__), "TIFFSetErrorHandler")
+    assert (libtiff._set_handler is not None) == shown
 
 
 @pytest.mark.parametrize("file", [ctypes.util.find_library("c") or "no file", "no file"])
