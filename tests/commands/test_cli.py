@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import io
 import os
 import subprocess
 import sys
 
 import pytest
 
-from imagefeatures.cli import COMMANDS, main
+from imagefeatures.cli import COMMANDS, main, run_program
 from imagefeatures.errors import EXIT_INPUT_ERROR, CatalogError, NoInput
 from imagefeatures.settings import Settings
 
@@ -34,6 +36,11 @@ from imagefeatures.settings import Settings
             1,
             "imagefeatures: /tmp/x: no space left there; free some, then try again",
         ),
+        (
+            OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+            1,
+            "imagefeatures: the folder of temporary files (TMPDIR): no space left there; free some, then try again",
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
@@ -54,7 +61,37 @@ def test_a_fault_of_the_package_ends_in_a_line_too(
     assert lines[-1] == "imagefeatures: KeyError: 'column' (unexpected: please report it)"
 
 
-def told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
+def test_a_command_that_is_interrupted_says_so_and_ends_as_shells_say_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        assert told(KeyboardInterrupt(), monkeypatch) == 130
+    except KeyboardInterrupt:  # it would end the tests
+        pytest.fail("the interruption went on")
+    assert capsys.readouterr() == ("", "imagefeatures: stopped\n")
+
+
+def test_a_command_without_a_reader_ends_in_silence_and_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with monkeypatch.context() as patch, os.fdopen(writer, "w", encoding="utf-8") as output:
+        patch.setattr(sys, "stdout", output)
+        print("what is left in the buffer")
+        assert told(BrokenPipeError(), monkeypatch) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_words_without_a_command_are_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    line = "imagefeatures: the following arguments are required: COMMAND; see imagefeatures --help\n"
+    assert capsys.readouterr().err == line
+
+
+def told(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
     """The exit status of a command that raises the error."""
 
     def fail(_: object) -> int:
@@ -99,3 +136,41 @@ def test_the_program_whose_output_nobody_reads_ends_in_silence(
     ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (seen, "")
+
+
+class Pipe(io.TextIOWrapper):
+    """An output that holds what was said until it is flushed. Nobody may read it."""
+
+    def __init__(self, read: bool = True) -> None:
+        super().__init__(io.BytesIO())
+        self.read_by_someone = read
+
+    def flush(self) -> None:
+        if not self.read_by_someone:
+            raise BrokenPipeError
+        super().flush()
+
+
+@pytest.mark.parametrize(
+    ("status", "read", "seen"),
+    [(0, True, 0), (65, True, 65), (0, False, 1), (65, False, 65)],
+)
+def test_the_program_ends_once_all_is_said_and_its_status_tells_an_output_that_nobody_reads(
+    status: int, read: bool, seen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, errors = Pipe(read), Pipe()
+
+    def ends(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", ends)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: print("handled"))
+    monkeypatch.setattr("imagefeatures.cli.main", lambda: print("said", file=sys.stderr, end="") or status)
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "stderr", errors)
+    with pytest.raises(SystemExit) as ended:
+        run_program()
+    assert ended.value.code == seen
+    if read:
+        assert (output.buffer.getvalue(), errors.buffer.getvalue()) == (b"handled\n", b"said")
+    output.read_by_someone = True  # it is flushed when it is taken apart

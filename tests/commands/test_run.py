@@ -151,7 +151,8 @@ def test_every_run_parameter_is_an_option(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["birds", "--sampel=1"], "imagefeatures run: --sampel=1: no such argument (did you mean --sample?)"),
+        (["birds", "--sampel=0.1234567"],
+         "imagefeatures run: --sampel=0.1234567: no such argument (did you mean --sample?)"),
         (["birds", PARTITION, "--colour=red"], "imagefeatures run: --colour=red: no such argument"),
         (["birds", PARTITION, "another"], "imagefeatures run: another: no such argument"),
         ([], "imagefeatures run: the following arguments are required: DATASET"),
