@@ -15,7 +15,7 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import AuditFailed, StoreError, StoreRefused
-from imagefeatures.pieces import read_pieces
+from imagefeatures.pieces import read_frozen, read_pieces
 from imagefeatures.shards import StagedFile, read_staged
 from imagefeatures.storage import drafts
 from support.shared import BUCKET
@@ -49,7 +49,11 @@ def write(uri: str, *mebibytes: int) -> StagedFile:
                 writer.write_table(piece)
         data = sink.getvalue()
     storage.write(uri, data)
-    return StagedFile(uri, sum(mebibytes), len(data), hashlib.sha256(data).hexdigest())
+    return receipt(uri, sum(mebibytes), data)
+
+
+def receipt(uri: str, rows: int, data: bytes) -> StagedFile:
+    return StagedFile(uri, rows, len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 1), (9, 2), (4,)])
@@ -66,6 +70,34 @@ def test_what_was_written_by_pieces_is_read_by_the_same_pieces(uri: str, sizes: 
     assert whole.equals(pa.concat_tables(pieces(*sizes)))
     assert [piece.to_pydict() for piece in read_pieces(file, 100 * MEBIBYTE, ["n"])] == [{"n": [*range(sum(sizes))]}]
     assert [n for piece in read_pieces(file, MEBIBYTE, ["n"]) for n in piece["n"].to_pylist()] == [*range(sum(sizes))]
+
+
+def test_a_file_is_read_as_one_piece_up_to_an_eighth_and_a_mebibyte_more_than_a_piece(tmp_path: Path) -> None:
+    file = write(f"file://{tmp_path}/file.parquet", 2, 1)
+    most = next(most for most in range(file.size) if most + most // 8 + MEBIBYTE >= file.size)
+    assert most + most // 8 + MEBIBYTE == file.size
+    assert [piece.num_rows for piece in read_pieces(file, most)] == [3]
+    assert [piece.num_rows for piece in read_pieces(file, most - 1)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (None, [("a", b"1"), ("b", b"2"), ("a", b"3"), ("c", b"4")]),
+        (["a", "c", "nowhere"], [("a", b"1"), ("c", b"4")]),
+        ([], []),
+    ],
+)
+def test_images_that_a_version_before_froze_are_read_with_their_bytes_and_a_wanted_one_once(
+    tmp_path: Path, wanted: list[str] | None, found: list[tuple[str, bytes]]
+) -> None:
+    with io.BytesIO() as sink:
+        pq.write_table(pa.table({"uri": ["a", "b", "a", "c"], "data": [b"1", b"2", b"3", b"4"]}), sink)
+        data = sink.getvalue()
+    storage.write(f"file://{tmp_path}/file.parquet", data)
+    ((rows, sources),) = read_frozen(receipt(f"file://{tmp_path}/file.parquet", 4, data), MEBIBYTE, wanted)
+    assert rows == [{"uri": uri} for uri, _ in found]
+    assert list(sources) == [data for _, data in found]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -89,15 +121,23 @@ def test_a_file_that_is_damaged_or_gone_or_not_the_receipts_is_refused_before_it
     storage.delete_folder(uri.rpartition("/")[0])
     with pytest.raises(AuditFailed, match="it was written, and is gone"):
         next(read_pieces(file, MEBIBYTE))
+    junk = bytes(3 * MEBIBYTE)
+    storage.write(uri, junk)
+    with pytest.raises(AuditFailed, match=r"ArrowInvalid: .* not a parquet file"):
+        next(read_pieces(receipt(uri, 6, junk), MEBIBYTE))
 
 
-def test_a_file_that_changes_between_two_pieces_is_refused(uri: str) -> None:
+@pytest.mark.parametrize("change", ["damaged", "gone"])
+def test_a_file_that_changes_between_two_pieces_is_refused(uri: str, change: str) -> None:
     file = write(uri, 9, 9)
     data = bytearray(storage.read(uri))
     reading = read_pieces(file, MEBIBYTE)
     assert next(reading).num_rows == 9
-    data[17 * MEBIBYTE] ^= 1
-    storage.write(uri, bytes(data))
+    if change == "gone":
+        storage.delete_folder(uri.rpartition("/")[0])
+    else:
+        data[17 * MEBIBYTE] ^= 1
+        storage.write(uri, bytes(data))
     with pytest.raises(AuditFailed, match="it changed while it was read"):
         next(reading)
 

@@ -117,7 +117,9 @@ def test_the_look_is_bounded_and_ends_at_the_first_object_that_fits(
     plan_run(dataset, RunParams(), PARTITION, settings)  # nobody knows yet: ingest will see the whole listing
     assert preview.explain(dataset, dataset.source, PARTITION).startswith("NO_INPUT: more than 5 objects at ")
     early = dataset.model_copy(update={"source": dataset.source.model_copy(update={"pattern": ("00.*",)})})
-    assert preview.look(early, early.source).objects == 1
+    seen = preview.look(early, early.source)
+    assert (seen.objects, seen.sampled, seen.whole) == (1, True, True)
+    plan_run(early, RunParams(), PARTITION, settings)
     assert preview.explain(early, early.source, PARTITION) == (
         f"NO_INPUT: file://{source}/ had no object when it was listed, and has some now; start a new run"
     )
