@@ -19,6 +19,8 @@ from imagefeatures.reasons import without_secrets
         ("s3a://KEY:SECRET@b/k", "s3a://b/k"),
         ("s3://KEY:SE/CR?ET@bucket/k", "s3://bucket/k"),
         ("s3://bucket/a?b#c@d.jpg", "s3://bucket/a?b#c@d.jpg"),
+        ("s3a://bucket/a?b#c@d.jpg", "s3a://bucket/a?b#c@d.jpg"),
+        ("https://me:wo/rd@host/1.jpg", "https://host/1.jpg"),
         ("s3://bucket", "s3://bucket"),
         ("file:///photos/a?b#c@d.jpg", "file:///photos/a?b#c@d.jpg"),
         ("//me:word@host/1.jpg", "//host/1.jpg"),

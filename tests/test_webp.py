@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import random
+import runpy
+import sys
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -14,6 +17,7 @@ from support.directly import noted, outcome, without
 from support.photos import encoded, jpeg, picture, turned
 
 PHOTO = Image.open(io.BytesIO(jpeg(3, 333, 251)))
+OF_CHUNK = {b"VP8 ": "lossy", b"VP8L": "lossless"}
 OPTIONS = {"lossy": {"quality": 80}, "best": {"quality": 100, "method": 6}, "lossless": {"lossless": True}}
 
 
@@ -107,7 +111,7 @@ def test_thousands_of_them_have() -> None:
     assert compare(6000) == {True, False}
 
 
-@pytest.mark.parametrize("wrong", ["pixels", "cut files", "no library"])
+@pytest.mark.parametrize("wrong", ["lossy", "lossless", "colours", "cut files", "no library"])
 def test_a_library_that_decodes_otherwise_is_not_used(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = webp._decoded
 
@@ -115,7 +119,9 @@ def test_a_library_that_decodes_otherwise_is_not_used(wrong: str, monkeypatch: p
         if wrong == "cut files":
             return real(data, image) or Image.new("RGB", image.size)
         found = real(data, image)
-        return found and found.point(lambda value: value ^ 1)
+        if found and wrong == "colours":
+            return Image.merge("RGB", found.split()[::-1])
+        return found and found.point(lambda value: value ^ (wrong == OF_CHUNK[data[12:16]]))
 
     if wrong == "no library":
         monkeypatch.setattr(webp, "_decode", None)
@@ -126,3 +132,11 @@ def test_a_library_that_decodes_otherwise_is_not_used(wrong: str, monkeypatch: p
     data = encoded(PHOTO, "WEBP")
     assert webp.decoded(data, Image.open(io.BytesIO(data))) is None
     webp._is_pillows.cache_clear()
+
+
+def test_with_a_pillow_that_was_built_without_webp_nothing_is_decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(PHOTO, "WEBP")
+    image = Image.open(io.BytesIO(data))
+    monkeypatch.delattr(PIL, "_webp")
+    monkeypatch.setitem(sys.modules, "PIL._webp", None)
+    assert runpy.run_path(webp.__file__)["decoded"](data, image) is None
