@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -191,4 +193,49 @@ def test_a_line_of_the_callers_own_stays_above_the_progress(run: Any, monkeypatc
     assert first.count("\n") == 2
     assert second.splitlines()[0].endswith(" s  preparing the model: the weights …")
     assert second.count("\n") == 3
-    assert "\x1b[2F" not in second
+    assert not re.search(r"\x1b\[\d+F", second)
+
+
+def test_a_line_of_progress_is_printed_every_two_seconds_at_most_and_a_step_that_ends_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: seconds)
+    monkeypatch.setattr(progress, "time", clock)
+    seconds = 100.0
+    told = progress.Progress(settings.lake, "photos", ["2026-11-02"], out := io.StringIO())
+    ended = progress.StepStatus("ingest", 9, 9, 8, 3.0, finished=True)
+    for at, steps in {
+        1.0: [progress.StepStatus("ingest", 1, 9)],
+        2.0: [progress.StepStatus("ingest", 2, 9)],
+        3.0: [progress.StepStatus("ingest", 3, 9)],
+        3.5: [ended],
+        4.9: [ended, progress.StepStatus("validate", 0, 8)],
+        9.0: [ended, progress.StepStatus("validate", 0, 8)],
+    }.items():
+        seconds = 100.0 + at
+        told.update(progress.Status("r", tuple(steps)))
+    assert [re.sub("[█░]", "", line).split() for line in out.getvalue().splitlines()] == [
+        line.split()
+        for line in (
+            "1 s  2026-11-02  1/5 ingest  1 of 9",
+            "3 s  2026-11-02  1/5 ingest  3 of 9",
+            "4 s  2026-11-02  1/5 ingest  9 images at 3 images/s, 1 rejected",
+            "9 s  2026-11-02  2/5 validate  0 of 8  starting",
+        )
+    ]
+
+
+def test_a_status_is_not_behind_one_of_as_much_work() -> None:
+    """Or a step that no longer waits for the model would be said to wait."""
+    done = [progress.Status("r", (progress.StepStatus("ingest", count, 9),)) for count in (1, 1, 2)]
+    assert not done[0].behind(done[1])
+    assert done[0].behind(done[2])
+    assert not done[2].behind(done[0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (89.4, "89 s"), (90, "2 min"), (3569, "59 min"), (3571, "1 h 0 min"), (7_300, "2 h 2 min")],
+)
+def test_a_duration_is_told_in_seconds_minutes_and_hours(seconds: float, words: str) -> None:
+    assert progress.duration(seconds) == words

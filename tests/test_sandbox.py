@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,28 @@ def test_what_is_not_listed_is_refused(machine: sandbox.Machine) -> None:
         if number not in conditional:
             assert verdict(machine, number) == (ALLOW if number in allowed else EPERM), number
     assert verdict(machine, 0x40000000 + min(allowed)) == EPERM  # the second table of x86_64
+
+
+def test_every_processor_allows_the_same_calls_but_one_that_only_the_oldest_has() -> None:
+    assert set(sandbox.MACHINES["x86_64"].allowed) == {*sandbox.MACHINES["aarch64"].allowed, "time"}
+
+
+LOCK_AND_OPEN = """
+import os
+from imagefeatures import sandbox
+locked = sandbox.lock()
+try:
+    os.open("/", os.O_RDONLY)
+    opened = True
+except PermissionError:
+    opened = False
+os.write(1, f"{locked} {opened}".encode())
+"""
+
+
+def test_a_process_that_is_said_to_be_locked_opens_nothing_and_any_other_does() -> None:
+    said = subprocess.run([sys.executable, "-c", LOCK_AND_OPEN], capture_output=True, text=True, check=True).stdout
+    assert said in ("True False", "False True")  # the latter where the platform has no filter
 
 
 @pytest.mark.parametrize("machine", sandbox.MACHINES.values(), ids=sandbox.MACHINES.keys())
