@@ -189,7 +189,7 @@ class _Partition:
     registered: bool = False
     _before: set[str] = field(default_factory=set)
     _printed_steps: set[tuple[str, str]] = field(default_factory=set)
-    _last_line: tuple[float, str] = (float("-inf"), "")
+    _last_line: tuple[float, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._before = self._runs()

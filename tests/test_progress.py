@@ -36,7 +36,7 @@ def test_status_follows_real_receipts(run: Any) -> None:
     listing = manifest.list_source(run, workers=1)
     assert listing.shards == 5
     (step,) = progress.read_status(run.layout).steps
-    assert (step.step, step.done, step.total, step.finished) == ("ingest", 0, 5, False)
+    assert (step.step, step.done, step.total, step.finished, step.no_model) == ("ingest", 0, 5, False, False)
     for shard in range(listing.shards):
         ingest.run_shard(run, shard)
     first, second = progress.read_status(run.layout).steps
@@ -63,6 +63,8 @@ def test_status_follows_real_receipts(run: Any) -> None:
     assert not progress.read_status(run.layout).steps[-1].no_model
     for shard in range(listing.shards):
         ShardWork(run.layout, "featurize", shard).finish(1, pa.table({"row": [0]}))
+        storage.delete_folder(model_facts(run.lake, run.fingerprint).rpartition("/")[0])
+        assert not progress.read_status(run.layout).steps[-1].no_model  # those that compute have it
     assert progress.read_status(run.layout).registering
     storage.delete_folder(run.layout.run)
     assert progress.read_status(run.layout) is None
@@ -96,6 +98,13 @@ def test_progress_prints_each_day_from_start_to_end(make_run: Any, tmp_path: Pat
 
 
 class Terminal(io.StringIO):
+    """seen: what has been flushed."""
+
+    seen = ""
+
+    def flush(self) -> None:
+        self.seen = self.getvalue()
+
     def isatty(self) -> bool:
         return True
 
@@ -115,6 +124,9 @@ def test_progress_does_not_go_back_while_a_runs_folder_is_being_removed(
     storage.delete_folder(f"{run.layout.run}/ingest")
     told.tick()
     assert out.getvalue().splitlines()[-1].count("2/5 validate") == 1
+    make_run(source)
+    told.tick()
+    assert out.getvalue().splitlines()[-1].count("1/5 ingest") == 1  # of the run that comes after it
 
 
 def test_on_a_terminal_the_lines_are_redrawn_in_place(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +140,7 @@ def test_on_a_terminal_the_lines_are_redrawn_in_place(run: Any, monkeypatch: pyt
     assert all(len(line.removesuffix("\x1b[K")) < 40 for line in first.splitlines())
 
 
-@pytest.mark.parametrize(("columns", "bar"), [(200, 20), (81, 6)])
+@pytest.mark.parametrize(("columns", "bar"), [(200, 20), (84, 9), (81, 6)])
 def test_the_time_left_is_shown_as_long_as_there_is_room(
     run: Any, monkeypatch: pytest.MonkeyPatch, columns: int, bar: int
 ) -> None:
@@ -180,6 +192,7 @@ def test_a_line_has_no_rate_before_one_is_known(run: Any, monkeypatch: pytest.Mo
     for end, step in lines.items():
         told = progress.Progress(run.lake, "photos", ["2026-11-02"], out := Terminal())
         told.update(progress.Status("r", (step,)))
+        assert out.seen == out.getvalue()
         assert out.getvalue().splitlines()[-1].removesuffix("\x1b[K").endswith(f"  {end}")
 
 
@@ -211,6 +224,7 @@ def test_a_line_of_progress_is_printed_every_two_seconds_at_most_and_a_step_that
         3.5: [ended],
         4.9: [ended, progress.StepStatus("validate", 0, 8)],
         9.0: [ended, progress.StepStatus("validate", 0, 8)],
+        9.6: [ended, progress.StepStatus("validate", 8, 8, 8, 2.0, finished=True)],
     }.items():
         seconds = 100.0 + at
         told.update(progress.Status("r", tuple(steps)))
@@ -221,6 +235,7 @@ def test_a_line_of_progress_is_printed_every_two_seconds_at_most_and_a_step_that
             "3 s  2026-11-02  1/5 ingest  3 of 9",
             "4 s  2026-11-02  1/5 ingest  9 images at 3 images/s, 1 rejected",
             "9 s  2026-11-02  2/5 validate  0 of 8  starting",
+            "10 s  2026-11-02  2/5 validate  8 images at 2 images/s",
         )
     ]
 
