@@ -159,7 +159,7 @@ def _fields(model: Any, place: Sequence[int | str]) -> list[str]:
     for step in place:
         if fields := [one.model_fields[step] for one in models if step in one.model_fields]:
             inner = list(_models(fields[0].annotation))
-            tagged = [one for one in inner if "kind" in one.model_fields and one.model_fields["kind"].annotation]
+            tagged = [one for one in inner if "kind" in one.model_fields]
             kinds = [one for one in tagged if set(_kinds(one)) & set(place)]
             models = kinds or inner[:1]  # a kind may have several forms
     return list(dict.fromkeys(name for one in models for name in _names(one)))
