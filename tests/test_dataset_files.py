@@ -108,6 +108,7 @@ def test_the_work_for_a_file_of_many_values_is_bounded(tmp_path: Path, monkeypat
         ("pattern: [*.jpg, *.png]", 3, "*"),
         ("pattern:\n  - '*.jpg'\n  - *.png", 5, "*"),
         ("pattern: *jpg", 3, "*"),
+        ("pattern: [*jpg\nlimits: {}", 3, "*"),  # the fault is seen in the line after it
         ("pattern: **/x.jpg", 3, "*"),
         ("exclude: @eaDir/", 3, "@"),
         ("exclude: !x.jpg", 3, "!"),
@@ -138,6 +139,35 @@ def test_another_mistake_of_yaml_is_told_in_its_own_words(tmp_path: Path, lines:
         load_dataset(path)
 
 
+DEEP, ALIASES = "more than 8 mappings and lists inside each other", "more than 10 YAML aliases"
+NO_KIND = "could not determine a constructor for the tag 'tag:yaml.org,2002:"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("pattern: [[[[[[[x]]]]]]]", "pattern.0: "),  # eight with the mapping of the file
+        ("pattern: [[[[[[[[x]]]]]]]]", f"line 3: {DEEP}"),
+        ("limits: {}\nsample: []\npattern: [[[[[[[x]]]]]]]", "pattern.0: "),  # after others, which have ended
+        ("limits: {}\nsample: []\npattern: [[[[[[[[x]]]]]]]]", f"line 5: {DEEP}"),
+        ("pattern: {a: {a: {a: {a: {a: {a: {a: {a: 1}}}}}}}}", f"line 3: {DEEP}"),
+        (f"pattern: [&a x{', *a' * 10}]", None),
+        ("pattern:\n- &a x" + "\n- *a" * 11, f"line 15: {ALIASES}"),
+        *((f"pattern: !!{kind} [a: b]", f"not YAML: {NO_KIND}{kind}' in ") for kind in ("omap", "pairs", "binary")),
+        ("#" * (MOST_BYTES - len(NAMED) - 1), None),
+        ("#" * (MOST_BYTES - len(NAMED)), "has more than 65,536 bytes, the most of a dataset file"),
+    ],
+    ids=lambda value: value[:30] if value else "taken",
+)
+def test_a_file_holds_no_more_than_a_dataset_needs(lines: str, says: str | None, tmp_path: Path) -> None:
+    found = None
+    try:
+        load_dataset(written(tmp_path, f"{NAMED}{lines}\n"))
+    except DatasetError as error:
+        found = str(error)
+    assert found is None if says is None else found is not None and found.startswith(f"fruit.yaml: {says}")
+
+
 @pytest.mark.parametrize("what", TEXTS)
 def test_a_text_that_is_no_dataset_is_its_files_own_error(what: str, tmp_path: Path) -> None:
     text = TEXTS[what]
@@ -152,6 +182,16 @@ def test_a_text_that_is_no_dataset_is_its_files_own_error(what: str, tmp_path: P
     assert error.isprintable()
     assert len(error) < 20_000
     assert seconds < 5, f"{seconds:.1f} s"
+
+
+def test_a_file_that_is_none_and_one_that_is_missing_are_told_so(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"^no dataset file for 'fruit' in .* \(known: none\)$"):
+        find_dataset(tmp_path, "fruit")
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: cannot be read: No such file or directory$"):
+        load_dataset(tmp_path / "fruit.yaml")
+    os.mkfifo(tmp_path / "fruit.yaml")
+    with pytest.raises(DatasetError, match=r"^fruit\.yaml: is not a file$"):
+        load_dataset(tmp_path / "fruit.yaml")
 
 
 PLACES: dict[str, Callable[[Path], object]] = {
