@@ -63,7 +63,6 @@ class HeicImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         self._picture: _Picture | None = _Picture(self.fp.read() if self.fp else b"")
         self._size, self._mode = self._picture.size, self._picture.mode
-        self.tile = []
 
     def load(self) -> Any:
         if self._picture:

@@ -56,6 +56,34 @@ def test_what_libheif_refuses_is_a_rejection_with_its_words() -> None:
         assert why.value.reason in ("CORRUPT", "TRUNCATED")
 
 
+WHOLE = encoded(picture(160, 96), "HEIC")
+SIZE_AT = WHOLE.index(b"ispe") + 8
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "says"),
+    [
+        (
+            WHOLE[:8] + b"abcd" * (WHOLE[3] // 4 - 2) + WHOLE[WHOLE[3] :],
+            "UNSUPPORTED_FORMAT",
+            "Unsupported file-type: ",
+        ),
+        (WHOLE.replace(b"hvc", b"vvc"), "UNSUPPORTED_FORMAT", "Unsupported feature: "),
+        (WHOLE[: len(WHOLE) // 2], "TRUNCATED", "Invalid input: Unexpected end of file: "),
+        (
+            WHOLE[:SIZE_AT] + bytes([0, 0, 0, 168]) + WHOLE[SIZE_AT + 4 :],
+            "CORRUPT",
+            "Invalid input: Invalid image size",
+        ),
+    ],
+    ids=["no brand of HEIC", "another codec", "half a file", "another width"],
+)
+def test_the_reason_is_that_of_libheifs_error(data: bytes, reason: str, says: str) -> None:
+    with pytest.raises(Rejected, match=f"libheif: {says}") as why:
+        opened(data).load()
+    assert why.value.reason == reason
+
+
 def test_every_picture_gives_its_memory_back() -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1])

@@ -71,6 +71,7 @@ ALSO = {
     "imagefeatures/exports/hdf5.py": ["tests/exports/test_export_hdf5.py"],
     "imagefeatures/exports/s3_target.py": ["tests/exports/test_export_s3.py"],
     "imagefeatures/exports/tfrecord.py": ["tests/exports/test_export_tfrecord.py"],
+    "imagefeatures/heic.py": ["tests/formats/test_heif_pixels.py"],
     "imagefeatures/models/serving/": [
         "tests/models/serving/test_serving.py",
         "tests/models/serving/test_serving_faults.py",
