@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,11 +84,35 @@ def _mistaken(data: bytes, limits: Limits) -> images.Header:
     return undefined_name  # noqa: F821
 
 
-def test_a_bug_in_our_code_stops_the_run_and_is_no_rejection() -> None:
-    child = isolation.Isolated(_mistaken)
-    with pytest.raises(NameError, match="undefined_name"):
+def _lacking(data: bytes, limits: Limits) -> images.Header:
+    raise ImportError("there is no such decoder")
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "says"), [(_mistaken, NameError, "undefined_name"), (_lacking, ImportError, "no such decoder")]
+)
+def test_a_bug_in_our_code_stops_the_run_and_is_no_rejection(
+    work: Callable[..., images.Header], error: type[Exception], says: str
+) -> None:
+    child = isolation.Isolated(work)
+    with pytest.raises(error, match=says):
         child.run([b"x"], Limits())
     child.stop()
+
+
+def _choosy(data: bytes, limits: Limits) -> images.Header:
+    if data == b"odd":
+        raise LookupError("nothing of this kind")
+    return images.inspect(data, limits)
+
+
+def test_any_other_error_is_that_of_its_image_alone() -> None:
+    child = isolation.Isolated(_choosy)
+    records = child.run([b"odd", jpeg()], Limits()).records
+    child.stop()
+    rejected = isolation.rejection(records[0])
+    assert (rejected.reason, rejected.detail) == ("CORRUPT", "LookupError: nothing of this kind")
+    assert [records[1][name] for name in ("state", "reason", "detail")] == [batches.DONE, b"", b""]
 
 
 def test_a_batch_that_is_done_before_its_parent_looks_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
