@@ -166,3 +166,41 @@ def test_a_file_mode_that_is_none_is_refused_with_those_that_are(mode: str) -> N
 
 def test_new_files_are_for_owner_and_group_by_default() -> None:
     assert file_mode({}) == file_mode({"IMAGEFEATURES_FILE_MODE": ""}) == 0o640
+
+
+KEPT = {
+    "SNAPSHOTS": ("retention", "snapshots", 100, 10),
+    "DAYS": ("retention", "days", 30, 1),
+    "TAGS": ("retention", "tags", 30, 0),
+    "STRAYS_DAYS": ("ages", "strays", 7, 1),
+    "STAGING_DAYS": ("ages", "staging", 30, 1),
+    "REJECTS_DAYS": ("ages", "rejects", 365, 1),
+    "MODELS_DAYS": ("ages", "models", 90, 1),
+    "CACHES_DAYS": ("ages", "caches", 30, 1),
+}
+"""By the end of the variable: where it is found, what it is by default, and the least that it may be."""
+
+
+@pytest.mark.parametrize("end", KEPT)
+def test_how_much_is_kept_is_a_whole_number_with_a_default_and_a_least_value(end: str) -> None:
+    part, field, default, least = KEPT[end]
+
+    def kept(**env: str) -> int:
+        return getattr(getattr(Settings.from_env(env), part), field)
+
+    name = f"IMAGEFEATURES_KEEP_{end}"
+    assert kept() == default
+    assert [kept(**{name: str(value)}) for value in (least, 1234, 999999)] == [least, 1234, 999999]
+    for wrong in (str(least - 1), "1000000", "1.5", "many", "١"):
+        with pytest.raises(SettingsError, match=rf"^{name}: '{wrong}' is not a whole number from {least} to 999999$"):
+            Settings.from_env({name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "tags", "most_tags", "group"), [(100, 30, 30, 20), (10, 30, 3, 2), (14, 2, 2, 2), (4, 30, 1, 1)]
+)
+def test_tags_are_a_third_of_the_snapshots_at_most_and_those_leave_by_fifths(
+    snapshots: int, tags: int, most_tags: int, group: int
+) -> None:
+    kept = module.Retention(snapshots=snapshots, tags=tags)
+    assert (kept.most_tags, kept.group) == (most_tags, group)
