@@ -93,6 +93,12 @@ ALSO = {
         "tests/redrive/test_redrive_beside_runs.py",
         "tests/test_several_published.py",
     ],
+    "imagefeatures/run_audit.py": [
+        "tests/steps/test_equal_bytes.py",
+        "tests/steps/test_register_audit.py",
+        "tests/test_several_models.py",
+        "tests/test_slowest.py",
+    ],
     "imagefeatures/sealed.py": ["tests/test_summaries.py", "tests/test_run_files.py"],
     "imagefeatures/schemas.py": ["tests/test_docs.py"],
     "imagefeatures/sources/containers.py": [
