@@ -155,19 +155,22 @@ def _parse(text: str) -> Any:
 
 
 def _built(text: str) -> Any:
-    depth = aliases = 0
+    inside: list[str | None] = []  # the mappings and lists around an event: their anchors
+    aliases = 0
     # As a stream: of a text PyYAML's errors show an excerpt, and the file may be a link to one that is nobody's to see.
     for count, event in enumerate(yaml.parse(io.StringIO(text), _Loader), 1):
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
+            inside.append(event.anchor)
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            inside.pop()
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
         line = event.start_mark.line + 1 if event.start_mark else 0
         if count > MOST_EVENTS:
             raise _Malformed(f"line {line}: more than {MOST_EVENTS:,} keys and values, the most of a dataset file")
-        if depth > DEEPEST:
+        if isinstance(event, yaml.AliasEvent) and event.anchor in inside:
+            raise _Malformed(f"line {line}: *{event.anchor} stands inside what it repeats")
+        if len(inside) > DEEPEST:
             raise _Malformed(f"line {line}: more than {DEEPEST} mappings and lists inside each other")
         if aliases > MOST_ALIASES:
             raise _Malformed(f"line {line}: more than {MOST_ALIASES} YAML aliases")

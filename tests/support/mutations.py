@@ -1,7 +1,7 @@
 """Small mistakes in a module's code, one at a time: what a test must notice.
 
-Not touched: annotations, decorators, documentation, what is for type checkers alone, the words of messages, and the
-numbers that a module's constants stand for.
+Not touched: annotations, decorators, documentation, what is for type checkers or the start as a program, the words of
+messages, and the numbers that a module's constants stand for.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _places(parent: ast.AST, around: _Place) -> Iterator[_Place]:
         if field in _NOT_CODE or isinstance(parent, ast.JoinedStr):
             continue
         for index, node in enumerate(value if isinstance(value, list) else [value]):
-            if not isinstance(node, ast.AST) or _is_for_type_checkers(node):
+            if not isinstance(node, ast.AST) or _is_for_others(node):
                 continue
             statement = node if isinstance(node, ast.stmt) else around.statement
             put = partial(value.__setitem__, index) if isinstance(value, list) else partial(setattr, parent, field)
@@ -142,8 +142,9 @@ def _left_out(node: ast.AST, other: ast.AST) -> str:
     return f"without {ast.unparse(gone) if gone is not None else '**'}"
 
 
-def _is_for_type_checkers(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+def _is_for_others(node: ast.AST) -> bool:
+    """Whether it is code for type checkers, or for those who start the module as a program."""
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith(("TYPE_CHECKING", "__name__ == '__main__'"))
 
 
 def _others(place: _Place) -> Iterator[ast.AST]:
