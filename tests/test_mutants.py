@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagefeatures.settings import REPOSITORY
-from support import mutant_tests, mutations
+from support import mutant_plans, mutant_tests, mutations
 from support.mutants import EQUIVALENT, Wanted
 
 CODE = '''
@@ -96,20 +96,20 @@ def test_a_constant_is_known_by_its_name_unless_other_code_of_the_import_has_use
 def test_a_mutant_gets_the_tests_that_run_its_lines_those_that_killed_first_then_the_quickest() -> None:
     seconds = {"slow": 2.0, "quick": 0.1, "other": 0.5}
     lines: dict[str, set[int]] = {"slow": {7, 8}, "quick": {8}, "other": {9}}
-    plan = mutant_tests.Plan(seconds, seconds, lines)
+    plan = mutant_plans.Plan(seconds, seconds, lines)
     assert plan.tests_for(8, 8, False) == ["quick", "slow"]
     assert plan.tests_for(5, 7, False) == ["slow", "quick", "other"]  # it may have run them for the others too
     assert plan.tests_for(1, 1, True) == ["quick", "other", "slow"]
     assert plan.tests_for(20, 21, False) == []
     plan.killers["slow"] += 1
     assert plan.tests_for(8, 8, False) == ["slow", "quick"]
-    assert mutant_tests.Plan(seconds, seconds, lines | {"quick": set()}).tests_for(1, 1, True)[-1] == "quick"
+    assert mutant_plans.Plan(seconds, seconds, lines | {"quick": set()}).tests_for(1, 1, True)[-1] == "quick"
 
 
 def test_tests_whose_shared_fixtures_run_the_lines_are_chosen_beside_those_that_run_them_themselves() -> None:
     seconds = {"slow": 2.0, "quick": 0.1, "other": 0.5, "none": 0.0}
     lines = {"slow": {9}, "other": {9}}
-    plan = mutant_tests.Plan(seconds, seconds, lines, shared={"slow": {7, 9}, "quick": {9}})
+    plan = mutant_plans.Plan(seconds, seconds, lines, shared={"slow": {7, 9}, "quick": {9}})
     assert plan.tests_for(9, 9, False) == ["quick", "other", "slow"]
     assert plan.tests_for(1, 1, True) == ["quick", "other", "slow", "none"]
     seconds["slow"] = seconds["quick"] = 15.0  # each kind has its own time
@@ -171,7 +171,7 @@ def test_a_mistake_that_no_test_notices_is_named_and_one_that_a_test_notices_is_
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "tests" / "support").mkdir()
-    for name in ("__init__", "mutants", "mutant_forks", "mutant_tests", "mutations"):
+    for name in ("__init__", "mutants", "mutant_forks", "mutant_plans", "mutant_tests", "mutations"):
         shutil.copy(REPOSITORY / "tests" / "support" / f"{name}.py", tmp_path / "tests" / "support")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{tmp_path / 'tests'}"}

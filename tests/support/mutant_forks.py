@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-from support.mutant_tests import Chosen
+from support.mutant_plans import Chosen
 
 TESTS_FAILED = 1
 INTERNAL_ERROR, NO_TESTS = 3, 5

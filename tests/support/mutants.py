@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import mutant_tests
+from support import mutant_plans, mutant_tests
 from support.mutant_forks import CANNOT_CHANGE, INTERNAL_ERROR, NO_TESTS, Cold, Warm
 from support.mutations import Mutant, mutants
 
@@ -98,7 +98,7 @@ def main() -> int:
         files = sorted(given.tests or {test for name in modules for test in mutant_tests.of_module(copy, name)})
         print(f"{len(files)} files of tests", flush=True)
         with contextlib.closing(Warm(copy, files)) as warm:
-            plans = mutant_tests.measured(warm, files, [copy / module for module in modules])
+            plans = mutant_plans.measured(warm, files, [copy / module for module in modules])
             for module in modules:
                 results = list(_results(warm, module, wanted, known.get(module, {}), plans[copy / module]))
                 enough &= _report(module, results, known.get(module, {}) if wanted.all else {})
@@ -106,7 +106,7 @@ def main() -> int:
 
 
 def _results(
-    warm: Warm, module: str, chosen: Wanted, known: dict[str, str], plan: mutant_tests.Plan
+    warm: Warm, module: str, chosen: Wanted, known: dict[str, str], plan: mutant_plans.Plan
 ) -> Iterator[Result]:
     path = warm.folder / module
     original = path.read_text(encoding="utf-8")
@@ -127,7 +127,7 @@ def _results(
     path.write_text(original, encoding="utf-8")
 
 
-def _tried(warm: Warm, mutant: Mutant, module: str, plan: mutant_tests.Plan) -> str:
+def _tried(warm: Warm, mutant: Mutant, module: str, plan: mutant_plans.Plan) -> str:
     """What becomes of a mutant whose source is in the module's file."""
     at_import = not mutant.function or mutant.function in plan.at_import
     chosen = plan.tests_for(mutant.first, mutant.last, at_import)
