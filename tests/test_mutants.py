@@ -13,7 +13,7 @@ import pytest
 
 from imagefeatures.settings import REPOSITORY
 from support import mutant_plans, mutant_tests, mutations
-from support.mutants import EQUIVALENT, Wanted
+from support.mutants import EQUIVALENT, Wanted, few_files_first
 
 CODE = '''
 """Words 1."""
@@ -104,6 +104,12 @@ def test_a_mutant_gets_the_tests_that_run_its_lines_those_that_killed_first_then
     plan.killers["slow"] += 1
     assert plan.tests_for(8, 8, False) == ["slow", "quick"]
     assert mutant_plans.Plan(seconds, seconds, lines | {"quick": set()}).tests_for(1, 1, True)[-1] == "quick"
+
+
+def test_tests_of_a_few_files_come_before_all_others_where_each_file_is_found_anew() -> None:
+    tests = ["b::1", "c::1", "a::1", "d::1", "b::2", "e::1"]
+    assert few_files_first(tests) == [["b::1", "c::1", "a::1", "b::2"], ["d::1", "e::1"]]
+    assert few_files_first(tests[:3]) == [tests[:3]]
 
 
 def test_tests_whose_shared_fixtures_run_the_lines_are_chosen_beside_those_that_run_them_themselves() -> None:

@@ -41,6 +41,9 @@ LEAST_SECONDS, TIMES_LONGER = 20.0, 5
 START_SECONDS = 60.0
 """How much longer than all of its tests a mutant may take, where not even their own limits end them."""
 
+FIRST_FILES = 3
+"""A mistake in what a module's import runs is tried with the tests of so many files before all others."""
+
 LIBRARIES = ("_pytest.config", "pytest_timeout", "numpy", "PIL.Image", "pyarrow.parquet", "pyarrow.compute", "yaml",
              "pydantic", "pyiceberg.catalog.sql", "pyiceberg.table", "sqlalchemy", "boto3", "botocore.session",
              "moto.server", "tenacity", "obstore", "urllib3", "croniter")  # fmt: skip
@@ -144,12 +147,23 @@ def _tried(warm: Warm, mutant: Mutant, module: str, plan: mutant_plans.Plan) -> 
         status = warm.run(order | {"changed": changed}, seconds)
     if status == CANNOT_CHANGE:
         _import_libraries(module)
-        status = Cold(warm.folder).run(order, seconds)
+        for part in few_files_first(chosen):
+            status = Cold(warm.folder).run(order | {"tests": part}, seconds)
+            if status != 0:
+                break
     if status in (INTERNAL_ERROR, NO_TESTS):
         raise SystemExit(f"{module}:{mutant.first}: {mutant.name}: pytest failed by itself, or found no test: {chosen}")
     if notes.exists() and (killer := notes.read_text(encoding="utf-8")):
         plan.killers[killer] += 1
     return {0: "survived", None: "timeout"}.get(status, "killed")
+
+
+def few_files_first(tests: list[str]) -> list[list[str]]:
+    """The tests of the first few files, and then all others: a cold fork has to find the tests of each file anew."""
+    files = dict.fromkeys(test.partition("::")[0] for test in tests)
+    first = list(files)[:FIRST_FILES]
+    parts = [[test for test in tests if (test.partition("::")[0] in first) is early] for early in (True, False)]
+    return [part for part in parts if part]
 
 
 def _report(module: str, results: list[Result], known: dict[str, str]) -> bool:
