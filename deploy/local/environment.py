@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from imagefeatures.settings import REPOSITORY
+REPOSITORY = Path(__file__).resolve().parents[2]  # not from the settings: the image runs this without the package
 
 HOME = REPOSITORY / ".airflow"
 """Airflow's folder in this checkout."""
