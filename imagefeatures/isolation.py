@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Literal
@@ -75,30 +75,47 @@ class Isolated:
         self._buffer: SharedBuffer | None = None
 
     def run(self, blobs: Sequence[bytes] | Sources, limits: Limits, preprocessing: PixelRule | None = None) -> Batch:
-        """Process n images. Every record of the returned batch is DONE or REJECTED.
+        """Process n images in one batch, as `run_in_parts` does."""
+        (batch,) = self.run_in_parts(blobs, limits, preprocessing)
+        return batch
 
-        blobs: the bytes of each, or what reads them into the memory that the child sees. preprocessing: turns a decoded
-        image into pixels; None for work that makes no pixels. The pixels are valid until the next call of `run`, which
-        writes into the same memory. Raises DecoderUnavailable when two children in a row die before they begin an
-        image, NameError or ImportError when the work does, and what the sources raise.
+    def run_in_parts(
+        self,
+        blobs: Sequence[bytes] | Sources,
+        limits: Limits,
+        preprocessing: PixelRule | None = None,
+        most: int | None = None,
+    ) -> Iterator[Batch]:
+        """Process n images, in batches of at most so many. Every record of a batch is DONE or REJECTED.
+
+        blobs: the bytes of each, or what reads them into the memory that the child sees; once, before the first batch.
+        preprocessing: turns a decoded image into pixels; None for work that makes no pixels. The pixels are valid until
+        the next batch, or the next call, which writes into the same memory. Of no images comes one empty batch. Raises
+        DecoderUnavailable when two children in a row die before they begin an image, NameError or ImportError when the
+        work does, and what the sources raise.
         """
         sources = InMemory(blobs) if isinstance(blobs, Sequence) else blobs
         shape = preprocessing.shape if preprocessing else (0,)
         dtype = preprocessing.dtype if preprocessing else "uint8"
         count = len(sources.bounds)
-        buffer = self._buffer_for(count, math.prod(shape) * np.dtype(dtype).itemsize, sources.size)
+        most = max(1, min(most or count, count))
+        buffer = self._buffer_for(most, math.prod(shape) * np.dtype(dtype).itemsize, sources.size)
         sources.read_into(memoryview(buffer.sources))  # once: no child can change them
-        batch = Batch(buffer, count, shape, dtype)
-        job = Job(limits, preprocessing, buffer.sizes, count, shape, dtype, 0)
+        for first in range(0, max(1, count), most):
+            bounds = sources.bounds[first : first + most]
+            batch = Batch(buffer, len(bounds), shape, dtype)
+            self._finish(batch, bounds, Job(limits, preprocessing, buffer.sizes, len(bounds), shape, dtype, 0))
+            yield batch
+
+    def _finish(self, batch: Batch, bounds: np.ndarray, job: Job) -> None:
         index, restarted_at = 0, -1
-        while index < count:
+        while index < batch.count:
             try:
-                index = self._go_on(batch, sources.bounds, replace(job, first=index))
+                index = self._go_on(batch, bounds, replace(job, first=index))
             except ProcessLost as lost:  # it died while it was idle, or as it started: no image is at fault
                 if restarted_at == index:
                     raise DecoderUnavailable(f"no decode process lives: {lost}") from None
                 restarted_at = index
-        return batch
 
     def _go_on(self, batch: Batch, bounds: np.ndarray, job: Job) -> int:
         """Give the rest of a batch to the child. Returns the index of the first image still to be done."""

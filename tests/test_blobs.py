@@ -88,6 +88,29 @@ def test_pixels_are_a_view_of_what_was_read(uri: str) -> None:
     assert [len(chunk) for chunk in table["pixels"].chunks] == [2, 2]
 
 
+@pytest.mark.parametrize("size", [1, blobs.BUFFER - 4, blobs.BUFFER, blobs.BUFFER + 1])
+def test_what_others_do_to_a_value_after_it_was_written_changes_nothing(uri: str, size: int) -> None:
+    memory = bytearray(noise(size)[0])
+    values = [bytes(memory), b"second"]
+    with BlobWriter(uri, SCHEMA, size) as writer:
+        writer.add(memoryview(memory))
+        memory[:] = bytes(size)
+        writer.add(values[1])
+        file = writer.end(others(2))
+    assert storage.read(uri)[: file.blob_bytes] == blobs.MAGIC + b"".join(values)
+    assert read_staged(file)["data"].to_pylist() == values
+
+
+def test_small_values_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, real = [], drafts.LocalDraft.write
+    monkeypatch.setattr(drafts.LocalDraft, "write", lambda draft, data: (written.append(len(data)), real(draft, data)))
+    third = blobs.BUFFER // 3
+    file = write(f"file://{tmp_path}/file.parquet", noise(third, third, third, 5, blobs.BUFFER + 1, 7))
+    assert written[:3] == [4 + 2 * third, third + 5, blobs.BUFFER + 1]
+    assert len(written) == 4
+    assert sum(written) == file.size
+
+
 def test_a_file_of_a_version_before_is_proven_by_its_sha256(uri: str) -> None:
     data = (Path(__file__).parent / "lakes" / "values-by-sha256.parquet").read_bytes()
     storage.write(uri, data)

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagefeatures import batches, decode_child, decode_process, isolation, manifest, run_audit
+from imagefeatures import batches, decode_child, decode_process, isolation, run_audit
 from imagefeatures.errors import DecoderUnavailable, Rejected
 from imagefeatures.limits import Limits
 from imagefeatures.local import run_steps
+from imagefeatures.pixels import PixelFormat
 from imagefeatures.reasons import Reason
+from imagefeatures.shards import read_receipts
 from imagefeatures.step_runner import StepRunner
+from imagefeatures.steps.pixel_files import BATCH_BYTES
 from imagefeatures.workers import ThisProcess
 from support import poison
 from support.shared import PREPROCESSING, ColourEngine, MakeRun, decode
@@ -38,14 +41,15 @@ def test_each_poisonous_image_in_a_thousand_is_one_rejection(
     started = time.monotonic()
     run_steps(run, ThisProcess(StepRunner(ColourEngine(), poison.decoder())))
     seconds = time.monotonic() - started
-    shards = manifest.read_listing(run).shards
     audit = run_audit.audit_run(run)  # checks by URI that all thousand are accounted for
     rows = [row for table in audit.rejected for row in table.to_pylist()]
     assert {Path(row["uri"]).name: row["reason"] for row in rows} == expected
     assert audit.registered == 1000 - count
-    # What bounds the time: validate and resize each give a shard to their child once, and the rest of the shard once
-    # more for each image that killed the child. An image that asks for too much memory does not kill it.
-    assert len(lives) == 2 * shards + sum(reason != "OUT_OF_MEMORY" for reason in expected.values())
+    # What bounds the time: validate gives a shard to its child once, and resize in a few parts; and each gives the rest
+    # once more for an image that killed the child. An image that asks for too much memory does not kill it.
+    passed = [receipt.passed for receipt in read_receipts(run.layout, "validate")]
+    parts = sum(-(-images // (BATCH_BYTES // PixelFormat.of_chain(PREPROCESSING).size)) for images in passed)
+    assert len(lives) == len(passed) + parts + sum(reason != "OUT_OF_MEMORY" for reason in expected.values())
     print(f"{count}/1000 poisonous: {audit.registered} vectors, {len(rows)} reasons, {seconds:.1f} s")
 
 
@@ -67,6 +71,26 @@ def test_the_neighbours_of_a_poisonous_image_have_the_right_pixels(tmp_path: Pat
     for at in good:
         np.testing.assert_array_equal(batch.pixels[at], decode(blobs[at], limits).pixels)
     assert batch.decoded_pixels().shape == (6, 224, 224, 3)
+
+
+def test_parts_are_batches_of_their_own_in_turn_and_one_that_ends_the_child_costs_itself(tmp_path: Path) -> None:
+    poison.lay_out(tmp_path / "photos", 8, {4: "crash"})
+    blobs = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    states, pixels, originals = [], [], []
+    for batch in poison.decoder().run_in_parts(blobs, Limits(), PREPROCESSING, 3):
+        states.append(batch.records["state"].tolist())
+        pixels.extend(batch.decoded_pixels().copy())  # valid until the next part
+        originals.extend(batch.original(at) for at in range(batch.count))
+    done, rejected = isolation.DONE, isolation.REJECTED
+    assert states == [[done] * 3, [done, rejected, done], [done] * 2]
+    assert originals == blobs
+    good = [blob for at, blob in enumerate(blobs) if at != 4]
+    np.testing.assert_array_equal(pixels, [decode(blob, Limits()).pixels for blob in good])
+
+
+def test_of_no_images_there_is_one_part(tmp_path: Path) -> None:
+    (batch,) = poison.decoder().run_in_parts([], Limits(), PREPROCESSING, 3)
+    assert (batch.count, batch.decoded_pixels().shape) == (0, (0, 224, 224, 3))
 
 
 def test_an_image_that_hangs_is_ended_after_its_limit_and_not_before(tmp_path: Path) -> None:

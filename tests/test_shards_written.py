@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from imagefeatures import staged, storage
-from imagefeatures.blobs import write_blobs
 from imagefeatures.errors import Rejected, StoreError
 from imagefeatures.forget import deny
 from imagefeatures.layout import Layout
 from imagefeatures.reasons import Reason
 from imagefeatures.shards import Further, ShardWork, read_receipt, read_staged
+from support.blob_files import write_blobs
 
 STEP = "resize"
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from imagefeatures import staged, storage
-from imagefeatures.blobs import write_blobs
 from imagefeatures.errors import AuditFailed, StoreError, StoreRefused
 from imagefeatures.staged import StagedFile
+from support.blob_files import write_blobs
 
 TABLE = pa.table({"number": pa.array(range(1000), pa.int64()), "text": [f"row {row}" for row in range(1000)]})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -12,17 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagefeatures import batches, isolation, read, schemas
+from imagefeatures import batches, read, schemas
 from imagefeatures.catalog import tables
 from imagefeatures.dataset_files import load_dataset
 from imagefeatures.datasets import Dataset
-from imagefeatures.limits import Limits
 from imagefeatures.models import engines
 from imagefeatures.models.engines import Engine
 from imagefeatures.models.prepare import read_bundle
 from imagefeatures.models.reference import LEAST_COSINE, MOST_ABSOLUTE_DIFFERENCE
 from imagefeatures.plan import load_run, plan_run
-from imagefeatures.preprocessing import Preprocessing
 from imagefeatures.run_params import RunParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
@@ -43,9 +41,8 @@ Rows = list[dict[str, Any]]
 class Idle:
     """A decoder and an engine that fail when they are given an image."""
 
-    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
-        assert not blobs, "an image was decoded"
-        return isolation.decoder().run(blobs, limits, preprocessing)
+    def run_in_parts(self, blobs: Sequence[bytes], *_: object) -> Iterator[batches.Batch]:
+        raise AssertionError("an image was decoded")
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         raise AssertionError("a vector was computed")

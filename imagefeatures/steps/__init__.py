@@ -2,8 +2,8 @@
 
 ingest     freezes the bytes of every listed object; `unchanged` finds URLs to ask whether they have changed
 validate   checks each object by its headers
-resize     decodes, and makes the model's input; `reuse` finds vectors that the table already holds, `equal_bytes` rows
-           of one image
+resize     decodes, and makes the model's input; `pixel_files` takes the pixels, `reuse` finds vectors that the table
+           already holds, `equal_bytes` rows of one image
 featurize  computes the vectors
 register   audits the run and publishes it
 

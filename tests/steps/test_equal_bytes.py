@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefeatures import lanes, local, manifest, read, shards, summaries
+from imagefeatures import isolation, lanes, local, manifest, read, shards, summaries
 from imagefeatures.errors import AuditFailed, StoreRefused
 from imagefeatures.layout import Layout
 from imagefeatures.plan import Run
@@ -113,7 +113,7 @@ def test_an_image_that_the_decoder_rejects_is_tried_once_and_each_object_has_its
 
 
 def test_a_vector_that_is_not_finite_rejects_each_object_with_its_bytes(lake: Lake) -> None:
-    colour = round(float(np.mean(Spies().run([CONTENTS[0]], _limits(lake), _chain(lake)).decoded_pixels())))
+    colour = round(float(np.mean(isolation.decoder().run([CONTENTS[0]], _limits(lake), _chain(lake)).decoded_pixels())))
     spies = Spies(not_finite=(FIRST, colour))
     outcome = lake.published(FIRST, spies=spies)
     rejected = {Path(row["uri"]).name for row in read.table(lake.settings, "quarantine").to_pylist()}

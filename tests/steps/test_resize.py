@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from imagefeatures.errors import AuditFailed, DecoderUnavailable
 from imagefeatures.pixels import PixelFormat, as_binary, as_pixels
 from imagefeatures.settings import Settings
 from imagefeatures.shards import ShardWork, pending, read_output, read_receipts, read_staged
-from imagefeatures.steps import resize
+from imagefeatures.steps import pixel_files, resize
 from support.photos import encoded, fill, jpeg, picture, png_of, turned
 from support.shared import PREPROCESSING, MakeRun, decode
 from support.stepping import resized, turned_away, validated
@@ -95,13 +96,33 @@ def test_width_height_and_mode_are_the_originals(make_run: MakeRun, tmp_path: Pa
 
 def test_the_decoder_that_is_given_is_the_one_that_decodes(make_run: MakeRun, tmp_path: Path) -> None:
     class Given(isolation.Isolated):
-        def run(self, *_: object) -> isolation.Batch:
+        def run_in_parts(self, *_: object) -> Iterator[isolation.Batch]:
             raise DecoderUnavailable("the given one")
 
     run = make_run(fill(tmp_path / "photos", {"1.jpg": jpeg(1)}))
     validated(run)
     with pytest.raises(DecoderUnavailable, match="the given one"):
         resize.run_shard(run, 0, Given(images.decode))
+
+
+def test_pixels_are_the_same_however_few_are_decoded_at_a_time(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = png_of(64, 48, b"no zlib stream")
+    files = {f"{at}.jpg": jpeg(at) for at in range(7)} | {"1.png": broken, "5.png": encoded(picture(), "PNG")}
+    run = make_run(fill(tmp_path / "photos", files), limits={"max_rejected": 1})
+    at_once = resized(run)
+    counts, real = [], isolation.Isolated._finish
+    monkeypatch.setattr(isolation.Isolated, "_finish", lambda *of: (counts.append(of[1].count), real(*of)))
+    monkeypatch.setattr(pixel_files, "BATCH_BYTES", 2 * 224 * 224 * 3 + 1)
+    for receipt in at_once:
+        storage.delete(run.layout.receipt("resize", receipt.shard))
+        by_twos = resize.run_shard(run, receipt.shard)
+        assert (by_twos.rows_in, by_twos.reasons) == (receipt.rows_in, receipt.reasons)
+        assert by_twos.output.sha256 == receipt.output.sha256
+        assert read_staged(by_twos.output).equals(read_staged(receipt.output))
+    assert sum(counts) == 9
+    assert set(counts) == {1, 2}
 
 
 def test_a_retry_makes_the_same_pixels_of_the_one_shard(make_run: MakeRun, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,11 @@ class Spy:
     def __init__(self, base: float = 0) -> None:
         self.decoded, self.featurized, self.calls, self.base = 0, 0, 0, base
 
-    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing) -> batches.Batch:
+    def run_in_parts(
+        self, blobs: Sequence[bytes], limits: Limits, preprocessing: Preprocessing, most: int
+    ) -> Iterator[batches.Batch]:
         self.decoded += len(blobs)
-        return isolation.decoder().run(blobs, limits, preprocessing)
+        return isolation.decoder().run_in_parts(blobs, limits, preprocessing, most)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         self.featurized, self.calls = self.featurized + len(pixels), self.calls + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,10 +45,12 @@ class Spies:
     shapes: set[tuple[int, ...]] = field(default_factory=set)
     not_finite: tuple[str, int] | None = None
 
-    def run(self, blobs: Sequence[bytes], limits: Limits, preprocessing: PixelRule) -> batches.Batch:
+    def run_in_parts(
+        self, blobs: Sequence[bytes], limits: Limits, preprocessing: PixelRule, most: int
+    ) -> Iterator[batches.Batch]:
         self.decoded += len(blobs)
         self.shapes.add(preprocessing.shape)
-        return isolation.decoder().run(blobs, limits, preprocessing)
+        return isolation.decoder().run_in_parts(blobs, limits, preprocessing, most)
 
     def features(self, model: ModelSpec, pixels: np.ndarray) -> np.ndarray:
         assert len(pixels)
