@@ -83,4 +83,4 @@ def spark_options() -> str:
 
 def _archived(archive: Path) -> list[str]:
     """Options by which a JVM takes its classes from an archive, if it exists."""
-    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off"] if archive.is_file() else []
+    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds*=off"] if archive.is_file() else []
