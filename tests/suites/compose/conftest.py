@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import threading
@@ -46,7 +47,8 @@ def command_lines(stack: Stack) -> Iterator[set[str]]:
 
     def look() -> None:
         while not over.wait(2):
-            seen.update(stack.output("top").decode().splitlines())
+            with contextlib.suppress(subprocess.CalledProcessError):  # a container that ends meanwhile
+                seen.update(stack.output("top").decode().splitlines())
 
     watcher = threading.Thread(target=look)
     watcher.start()
