@@ -20,7 +20,7 @@ from imagefeatures.staged import StagedFile
 from imagefeatures.steps import RESIZE
 
 BATCH_BYTES = 32 << 20
-"""So many bytes of pixels are decoded before they are written: they are in the processor's cache then."""
+"""So many bytes of pixels are decoded before they are written. Handing over fewer at a time takes more time."""
 
 NOBODY = -1
 """In the place of an output that takes an image's pixels: all outputs of the chain have the image already."""
