@@ -31,7 +31,8 @@ REGULARIZATION = 0.01
 """Of the logistic regression: with 80 images of a label and 128 components, 0.001 and 0.1 did worse."""
 
 ITERATIONS = 100
-TREES, DEPTH = 100, 12
+TREES = 100
+DEPTH = 12
 HIDDEN = 64
 """Units of the perceptron's one hidden layer."""
 
@@ -150,9 +151,7 @@ def prove(model: PipelineModel, classifier: Classifier, rows: DataFrame, most: i
 def _estimator(classify: Classify, inputs: int, labels: int) -> Any:
     common: dict[str, Any] = {"featuresCol": "scaled", "labelCol": INDEX}
     if classify.model == declared.RANDOM_FOREST:
-        return RandomForestClassifier(
-            numTrees=TREES, maxDepth=DEPTH, seed=classify.split_seed, cacheNodeIds=False, **common
-        )
+        return RandomForestClassifier(numTrees=TREES, maxDepth=DEPTH, seed=classify.split_seed, **common)
     if classify.model == declared.MLP:
         layers = [inputs, HIDDEN, labels]
         return MultilayerPerceptronClassifier(layers=layers, maxIter=ITERATIONS, seed=classify.split_seed, **common)

@@ -164,3 +164,8 @@ def test_the_portable_form_must_be_as_near_as_rounding() -> None:
         prove(0.5, 0.5 - 2**-19)
     with pytest.raises(ModelMismatch, match="by nan"):
         prove(np.nan)
+
+
+def test_a_difference_that_is_just_allowed_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "TOLERANCE", 2**-20)
+    assert prove(0.5 + 2**-20) == (2**-20, 500)
