@@ -117,7 +117,7 @@ def cut(plan: Plan, task_bytes: int = TASK_BYTES) -> Iterator[Plan]:
 def read(plan: Plan, wanted: StructType, dataset: str) -> Iterator[pa.RecordBatch]:
     """The rows of the plan with the columns of the schema, in its order."""
     names = [field.name for field in wanted]
-    as_vectors = any(field.name == FEATURES and isinstance(field.dataType, VectorUDT) for field in wanted)
+    as_vectors = any(isinstance(field.dataType, VectorUDT) for field in wanted)  # no other column may be one
     # A query without columns, such as count(), still needs the rows.
     for batch in plan_batches(plan, dataset, names or ["uri"]):
         columns = [
@@ -132,7 +132,7 @@ def _dense(batch: pa.RecordBatch) -> pa.StructArray:
     rows = vectors(batch)
     count, width = rows.shape
     # pa.array makes a null of no NaN: SparkML shall see what the table has.
-    values = pa.array(rows.reshape(-1).astype(np.float64), from_pandas=False)
+    values = pa.array(rows.ravel().astype(np.float64), from_pandas=False)
     offsets = pa.array(np.arange(count + 1, dtype=np.int32) * width)
     return pa.StructArray.from_arrays(
         [

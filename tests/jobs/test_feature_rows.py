@@ -26,7 +26,7 @@ from support import learning
 def rows_of(options: dict[str, str], schema: StructType | None = None) -> pa.Table:
     """What all tasks give: each plan goes to its task as a pickle."""
     schema = schema or feature_rows.schema(Options.parse(options))
-    reader = FeatureReader(options, schema)
+    reader = FeatureSource(options).reader(schema)
     batches = [batch for task in pickle.loads(pickle.dumps(reader.partitions())) for batch in reader.read(task)]
     return pa.Table.from_batches(batches)
 

@@ -113,12 +113,12 @@ def test_paths_are_absolute_or_below_the_current_folder(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("suffix", [".yaml", ".yml"])
 def test_a_dataset_is_named_by_its_file_too(suffix: str, tmp_path: Path) -> None:
     file = tmp_path / f"photos{suffix}"
-    file.write_text("name: photos\nsource: s3://b/{partition}/\npattern: ['*.png']\nlabel: parent\n")
+    file.write_text("name: photos\nsource: s3://b/{partition}/\npattern: ['*.png']\nexclude: ['x*']\nlabel: parent\n")
     for name in (str(file), f"file://{file}"):
         options = Options.parse({"dataset": name, "partition": "day", "sampleRatio": "0.25"})
         (source,) = options.sources()
         assert isinstance(source, Folder)
-        assert (source.uri, source.pattern) == ("s3://b/day/", ("*.png",))
+        assert (source.uri, source.pattern, source.exclude) == ("s3://b/day/", ("*.png",), ("x*",))
         assert (options.dataset.label, options.dataset.sample, options.label) == ("parent", 0.25, False)
     with pytest.raises(ParamsError, match=r"partition: is required: s3://b/\{partition\}/ has one$"):
         list(Options.parse({"dataset": str(file)}).sources())

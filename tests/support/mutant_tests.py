@@ -149,6 +149,8 @@ ALSO = {
     "imagefeatures/steps/ingest.py": ["tests/sources/test_unchanged_urls.py"],
     "imagefeatures/steps/validate.py": ["tests/steps/test_resize.py"],
     "imagefeatures/transforms.py": ["tests/preprocessing/test_geometry.py", "tests/preprocessing/test_colour.py"],
+    "jobs/classify.py": ["tests/jobs/test_job_files.py"],
+    "jobs/featurize.py": ["tests/jobs/test_job_files.py"],
     "jobs/imagefeatures_spark/": ["tests/jobs/test_job_ends.py"],
     "jobs/imagefeatures_spark/fit.py": ["tests/jobs/test_fitted_arrays.py"],
     "jobs/imagefeatures_spark/image_options.py": ["tests/jobs/test_image_rows_parts.py"],
