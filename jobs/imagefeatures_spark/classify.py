@@ -76,7 +76,7 @@ def work(context: SparkContext, job: Job, settings: Settings) -> None:
     if labels.warning:
         print(f"{STEP}: warning: {labels.warning}", flush=True)
     most_rows = max(map(rows_of_image, read.runs(settings, job.dataset)), default=1)  # its copies are fitted with it
-    shares = split.shares_fitted(found, labels, max(1, classify.max_rows // most_rows))
+    shares = split.shares_fitted(found, labels, classify.max_rows // most_rows)
     if not storage.exists(job.layout.portable):
         fit_and_save(context, job, labels.fitted, shares)
     classifier = portable.load(job.layout.folder, job.fingerprint)
@@ -146,8 +146,9 @@ def judge(context: SparkContext, job: Job, plan: Plan, classifier: Classifier) -
     last = promotion.current(job.layout)
     if last and last.model_id == job.model_id:
         last = None
-    same_rows = last is not None and last.held_out_all_of(job)
-    judged_too = portable.load(f"{job.lake}/learning/{job.dataset}/{last.model_id}") if last and same_rows else None
+    judged_too = None
+    if last and last.held_out_all_of(job):
+        judged_too = portable.load(f"{job.lake}/learning/{job.dataset}/{last.model_id}")
     shared = context.broadcast((job, classifier, judged_too))
 
     def score(parts: Iterable[Plan]) -> Iterator[predict.Scores]:
@@ -157,7 +158,7 @@ def judge(context: SparkContext, job: Job, plan: Plan, classifier: Classifier) -
     for found in _each(context, list(cut(plan)), score):
         scores += found
     macro_accuracy = metrics.metrics(scores.confusion).macro_accuracy
-    before = scores.last_macro_accuracy if same_rows else None
+    before = scores.last_macro_accuracy if judged_too else None
     return scores.confusion, promotion.settle(job, promotion.decide(job, macro_accuracy, last, before))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from imagefeatures import storage
@@ -23,6 +26,18 @@ from imagefeatures_spark import classify, fit, saved_form
 from imagefeatures_spark.feature_source import FeatureSource
 from support import learning
 from support.learning import RIGHT, WRONG, Inline
+
+
+class Log(io.StringIO):
+    """Standard output that is read by another program. out: what had come out of it, each time that it was flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out: list[str] = []
+
+    def flush(self) -> None:
+        self.out.append(self.getvalue())
+        self.truncate(self.seek(0))
 
 
 @pytest.fixture
@@ -76,12 +91,19 @@ def test_the_result_says_what_was_fitted_and_by_what(
     assert capsys.readouterr().out == f"classify: {job.model_id} was done before\n"
 
 
-def test_a_label_that_has_few_rows_is_warned_of(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_label_that_has_few_rows_is_warned_of_and_every_line_comes_out_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learning.publish(settings, [*learning.rows(119), *learning.rows(1, labels=("kiwi",), first=300)])
-    done(settings, monkeypatch)
-    assert capsys.readouterr().out.startswith("classify: warning: ")
+    log = Log()
+    monkeypatch.setattr(sys, "stdout", log)
+    job = done(settings, monkeypatch)
+    classify.work(Inline(), job, settings)  # type: ignore[arg-type]
+    warning, result, before = log.out
+    assert warning.startswith("classify: warning: too few images to be fitted, ")
+    assert warning.endswith(": kiwi (1)\n")
+    assert result.startswith(f"classify: logistic_regression {job.model_id}: ")
+    assert before == f"classify: {job.model_id} was done before\n"
 
 
 def test_predictions_of_other_rows_than_there_are_end_the_job(
@@ -123,6 +145,10 @@ def test_the_last_classifier_is_judged_by_the_same_rows_where_it_saw_none_of_the
     assert (decision.promoted, decision.compared_with, decision.predicts) == (False, good.model_id, good.model_id)
     assert words in decision.why
     assert decision.compared_macro_accuracy == 1
+    result = load_result(bad)
+    assert result
+    files = [pq.read_table(io.BytesIO(storage.read(uri)), columns=["model_id"]) for uri in result.files]
+    assert {row["model_id"] for file in files for row in file.to_pylist()} == {good.model_id}
 
 
 def test_a_classifier_is_not_compared_with_itself(
@@ -172,9 +198,9 @@ class Session:
 
 
 def test_a_fit_is_stored_in_both_forms_the_portable_one_last(
-    settings: Settings, rows: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, said, order = planned(settings), dict[str, Any](), list[str]()
+    job, said, order, log = planned(settings), dict[str, Any](), list[str](), Log()
     storage.write(f"{job.layout.spark}/of-a-killed-attempt", b"x")
 
     def fitted(chosen: Session, classify: Classify, labels: tuple[str, ...], width: int) -> str:
@@ -197,6 +223,7 @@ def test_a_fit_is_stored_in_both_forms_the_portable_one_last(
         order.append(uri.removeprefix(job.layout.folder))
         return real(uri, data, **given)
 
+    monkeypatch.setattr(sys, "stdout", log)
     monkeypatch.setattr(classify, "SparkSession", Session)
     monkeypatch.setattr(fit, "select", lambda rows, classify, labels, shares: said.update(shares=shares) or rows)
     monkeypatch.setattr(fit, "fit", fitted)
@@ -217,4 +244,4 @@ def test_a_fit_is_stored_in_both_forms_the_portable_one_last(
     there = sorted(found.uri.removeprefix(job.layout.spark) for found in storage.list_objects(job.layout.spark))
     assert there == ["/metadata/part-0", "/stages/0_pca/data/part-0"]
     assert portable.load(job.layout.folder).labels == learning.LABELS
-    assert capsys.readouterr().out == "classify: fitted; the portable form differs from SparkML by 1e-09\n"
+    assert log.out == ["classify: fitted; the portable form differs from SparkML by 1e-09\n"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,26 +226,28 @@ def test_vectors_that_were_computed_in_two_ways_want_a_choice(settings: Settings
     assert sum(row["support"].values()) < 300
 
 
-@pytest.mark.parametrize(("copies", "images"), [(None, 600), (2, 200)])
+@pytest.mark.parametrize(("runs", "max_rows"), [([], 240), ([None], 240), ([2, None], 720)])
 def test_the_most_rows_are_those_of_the_images_with_their_copies(
-    settings: Settings, fit: Any, monkeypatch: pytest.MonkeyPatch, copies: int | None, images: int
+    settings: Settings, fit: Any, runs: list[int | None], max_rows: int
 ) -> None:
-    learning.publish(settings, learning.rows(1200, labels=learning.LABELS))
+    rows = learning.rows(450, labels=learning.LABELS)
+    learning.publish(settings, rows, files=1)
     run = growing.runs_row("fruit", "20261103T000000-0a1b2c3d")
     place = run.schema.get_field_index("copies")
     with open_catalog(settings) as catalog:
-        own = run.set_column(place, run.schema.field(place), pa.array([copies], run.schema.field(place).type))
-        open_table(catalog, settings, "runs").append(own)
-    job = fit(max_rows=600)
+        for copies in runs:
+            own = run.set_column(place, run.schema.field(place), pa.array([copies], run.schema.field(place).type))
+            open_table(catalog, settings, "runs").append(own)
+    job = fit(max_rows=max_rows)
     (shares,) = fit.shares
-    train = Counter(row["label"] for row in learning.rows(1200, labels=learning.LABELS) if row["image_id"] > "33333333")
-    assert sum(shares[label] * count for label, count in train.items()) == pytest.approx(images)
+    train = [row for row in rows if row["image_id"] > "33333333"]
+    assert sum(shares[row["label"]] for row in train) == pytest.approx(240)
     bounds = {label: split.bound(share) for label, share in shares.items()}
     fitted = [
-        row for row in learning.rows(1200, labels=learning.LABELS) if row["image_id"] > "33333333"
-        and hashlib.sha256(f"fit:{row['image_id']}".encode()).hexdigest() < bounds[row["label"]]
+        row for row in train
+        if hashlib.sha256(f"fit:{row['image_id']}".encode()).hexdigest() < bounds[row["label"]]
     ]  # fmt: skip
-    assert publish(job.layout.job, settings)["rows_train"] == len(fitted) != images
+    assert publish(job.layout.job, settings)["rows_train"] == len(fitted) != 240
 
 
 def test_publish_deletes_old_classifiers(settings: Settings, fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
