@@ -168,7 +168,7 @@ def _finish(uri: str, run_id: str, catalog: Catalog, settings: Settings) -> None
             return
         try:
             publication = _read(uri, run_id, settings.lake)
-        except (AuditFailed, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except (AuditFailed, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
             _log.warning("%s: not a publication: %s", uri, error)
             return
         if free is None and dt.datetime.now(dt.UTC) - publication.begun_at < LONGEST:
@@ -258,7 +258,7 @@ def _written_down(publication: Publication) -> bytes:
 
 
 def _read(uri: str, run_id: str, lake: str) -> Publication:
-    """What `_written_down` wrote. Raises AuditFailed, ValueError, KeyError, TypeError or pa.ArrowException if not."""
+    """What `_written_down` wrote. Raises AuditFailed, or what Python and pyarrow raise for other contents, if not."""
     content = sealed.decode(uri, storage.read(uri))
     runs = sealed.table_of_text(content["runs"], schemas.RUNS)
     (row,) = runs.select(["dataset", "partition_key", "run_id"]).to_pylist()

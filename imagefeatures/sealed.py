@@ -64,7 +64,11 @@ def table_of_text(text: str, schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.ParquetFile(pa.BufferReader(base64.b64decode(text))).read()
+    data = pa.BufferReader(base64.b64decode(text))
+    try:
+        table = pq.ParquetFile(data).read()
+    except OSError as error:  # pyarrow's, of bytes that it cannot make sense of
+        raise ValueError(str(error)) from None
     for field in schema:
         if field.nullable and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from imagefeatures import sealed
@@ -45,3 +47,13 @@ def test_anything_else_is_refused_with_its_name(data: bytes) -> None:
     with pytest.raises(AuditFailed) as refused:
         sealed.decode(URI, data)
     assert str(refused.value) == line
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no Parquet", b"PAR1" + bytes(20) + b"\x10\0\0\0PAR1"],
+    ids=["nothing", "no Parquet", "Parquet with a footer of zeros"],
+)
+def test_a_text_of_other_bytes_than_a_tables_is_refused_as_a_wrong_value(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        sealed.table_of_text(base64.b64encode(data).decode(), pa.schema([pa.field("name", pa.string())]))
