@@ -29,6 +29,10 @@ def of_host(name: str, count: int) -> list[Row]:
     return [(f"https://{name}/{number}.jpg", 100) for number in range(count)]
 
 
+def of_no_host(*weights: int) -> list[Row]:
+    return [(None, weight) for weight in weights]
+
+
 def test_whatever_the_listing_a_host_is_in_one_lane_and_a_shard_under_its_caps() -> None:
     chance = random.Random(7)
     for _ in range(400):
@@ -62,6 +66,46 @@ def test_a_large_host_has_equal_shards_in_one_lane_and_small_ones_share_a_shard(
     assert np.bincount(made.shards).tolist() == [50] * 8
     assert list(made.lanes) == [0] * 6 + [1, 2]
     assert made.shards[:300].tolist() == sorted(made.shards[:300].tolist())  # as it was listed
+
+
+EXACT = {
+    "as many rows as may be": (of_no_host(*[9] * 6), 1, {"most_rows": 2}, [0, 0, 1, 1, 2, 2]),
+    "as much weight as may be": (of_no_host(*[50] * 6), 1, {"most_weight": 100}, [0, 0, 1, 1, 2, 2]),
+    "a row of which half is over stays": (of_no_host(1, 1, 8, 6), 2, {}, [0, 0, 0, 1]),
+    "one of which more is over does not": (of_no_host(1, 1, 9, 5), 2, {}, [0, 0, 1, 1]),
+    "of one byte in all": (of_no_host(1, 0, 0, 0), 4, {}, [0, 1, 2, 3]),
+    "a row too heavy keeps its place": (of_no_host(1, 500, 1), 1, {"most_weight": 100}, [0, 1, 2]),
+    "a host of a whole shard's rows is not large": (
+        of_no_host(*[100] * 5) + of_host("a.org", 10), 1, {"most_rows": 10}, [0] * 5 + [1] * 10,
+    ),
+    "nor one of its weight": (
+        of_no_host(*[100] * 5) + of_host("a.org", 10), 1, {"most_weight": 1000}, [0] * 5 + [1] * 10,
+    ),
+    "nor one a thousandth above its share": (
+        [*of_no_host(499, 0), ("http://a.org/1", 501), ("http://a.org/2", 0)], 2, {}, [0, 0, 1, 1],
+    ),
+    "one of eight tenths of two shards is": (
+        of_no_host(*[100] * 20) + of_host("a.org", 80), 2, {}, [2] * 20 + [0] * 40 + [1] * 40,
+    ),
+}  # fmt: skip
+"""Rows, how many shards are wanted, caps, and the shard of each row. a.org, by its hash, follows what has no host."""
+
+
+@pytest.mark.parametrize(("rows", "wanted", "caps", "shards"), EXACT.values(), ids=EXACT)
+def test_a_shard_is_filled_up_to_its_bounds(
+    rows: list[Row], wanted: int, caps: dict[str, int], shards: list[int]
+) -> None:
+    assert cut(rows, wanted, **caps).shards.tolist() == shards
+
+
+def test_only_rows_that_have_a_host_have_to_be_cut_by_it() -> None:
+    hosts = Hosts()
+    assert not hosts
+    hosts.add(None, 1)
+    hosts.add("file:///a.org/1", 1)
+    assert not hosts
+    hosts.add("http://a.org/1", 1)
+    assert hosts
 
 
 def test_what_has_no_host_is_parted_anywhere() -> None:
@@ -105,6 +149,16 @@ def test_rows_are_sorted_by_shard_in_files_of_a_bounded_size(tmp_path: Path, mon
     assert [(row["shard"], row["uri"]) for row in found] == [(shards[n], f"http://a.org/{n}") for n in expected]
     assert [row["label"] for row in found] == [[None, "b"][n % 2] for n in expected]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_of_many_rows_before_one_of_a_single_row_has_each_of_them_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "SORTED_ROWS", 100)
+    table = pa.table({"number": range(2101)})
+    shards = np.array([0] * 2100 + [1], np.int32)
+    found = list(sorted_rows(table.to_batches(), shards, tmp_path))
+    assert [(row["shard"], row["number"]) for row in found] == list(zip(shards, range(2101), strict=True))
 
 
 def test_the_longest_lane_is_begun_first_and_what_is_done_is_left_out() -> None:
