@@ -102,6 +102,8 @@ def test_raw_lists_what_spark_lists_and_has_its_invalid_rows(folder: Path, tmp_p
     assert names(rows(path=str(folder), raw="true")) == SEEN_BY_SPARK
     deep = rows(path=str(folder), raw="true", recursiveFileLookup="true")
     assert names(deep) == {"top.png", "0.jpg", "1.jpg", "2.png", "bad.jpg"}
+    fill(tmp_path, {f"red/{name}": jpeg(1) for name in ("6.jpg", ".7.jpg", "_old/8.jpg", "_day=1/9.jpg")})
+    assert names(rows(path=str(tmp_path), raw="true", recursiveFileLookup="true")) == {"6.jpg", "9.jpg"}
     (bad,) = [row["image"] for row in deep if row["reason"]]
     assert bad == {
         "origin": f"file://{folder}/blue/bad.jpg", "height": -1, "width": -1, "nChannels": -1, "mode": -1, "data": b"",

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from pyspark.sql.types import IntegerType, StringType, StructType
 
+from imagefeatures import bitmaps, storage
 from imagefeatures.bitmaps import Bitmap
-from imagefeatures.errors import NoInput, ParamsError, Rejected
+from imagefeatures.errors import InputError, NoInput, ParamsError, Rejected
 from imagefeatures.manifest import UNKNOWN_BYTES
 from imagefeatures.reasons import Reason
-from imagefeatures.sources import Content
+from imagefeatures.sources import Content, parquet_bytes
 from imagefeatures_spark import image_rows
 from imagefeatures_spark.image_options import Options
 from imagefeatures_spark.image_source import ImageSource
+from support.doors import parquet
 from support.photos import encoded, fill, jpeg, picture
 from support.shared import BUCKET
 
@@ -49,7 +51,7 @@ def test_what_was_fetched_is_held_within_the_same_bounds(monkeypatch: pytest.Mon
     monkeypatch.setattr(image_rows, "MOST_ROWS", 3)
     monkeypatch.setattr(image_rows, "MOST_BYTES", 10)
     why = Rejected(Reason.NOT_FOUND, "gone")
-    given = [b"12345", Content(b"12345"), b"1", why, why, why, why, b"x" * 11, b"1", b"x" * 10]
+    given = [b"12345", Content(b"12345"), b"1", why, why, why, why, b"x" * 11, b"1", b"x" * 10, why]
     found = list(image_rows.held_together(({"uri": str(at)}, blob) for at, blob in enumerate(given)))
     assert [[row["uri"] for row in some] for some, _ in found] == [
         ["0", "1"],
@@ -57,9 +59,11 @@ def test_what_was_fetched_is_held_within_the_same_bounds(monkeypatch: pytest.Mon
         ["5", "6"],
         ["7"],
         ["8"],
-        ["9"],
+        ["9", "10"],  # what was not fetched takes no room
     ]
     assert [blob for _, blobs in found for blob in blobs] == [b"12345", *given[:1], *given[2:]]
+    (large,) = image_rows.held_together([({}, b"x" * 11)])
+    assert large == ([{}], [b"x" * 11])
     assert list(image_rows.held_together(iter(()))) == []
 
 
@@ -117,12 +121,45 @@ def test_an_empty_folder_has_no_rows_and_an_empty_source_of_another_kind_or_plac
     assert rows(only, path=str(tmp_path / "files"), pathGlobFilter="*.jpg") == []
     kept = json.dumps({"kind": "folder", "uri": f"file://{tmp_path}/files/", "pattern": ["*.jpg"]})
     assert rows(only, source=kept) == []  # a file was passed over
+    storage.write(f"s3://{BUCKET}/files/notes.txt", b"x")
+    assert rows(only, source=kept.replace(f"file://{tmp_path}", f"s3://{BUCKET}")) == []
     (tmp_path / "list.txt").touch()
     of_kinds = {"tar": f"file://{tmp_path}/empty/", "uri_list": f"file://{tmp_path}/list.txt"}
     others = [json.dumps({"kind": kind, "uri": uri}) for kind, uri in of_kinds.items()]
     for source in (f"s3://{BUCKET}/nothing/", *others):
         with pytest.raises(NoInput, match=r"^imagefeatures\.images: .*; name a folder, and files of it by pathGlobFil"):
             rows(only, source=source)
+
+
+def test_parquet_files_of_which_the_first_lack_the_column_are_refused_as_by_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_bytes, "LOOKED_AT", 2)
+    lacking, whole = parquet({"picture": [jpeg(1)]}), parquet({"image": [jpeg(1)]})
+    fill(tmp_path, {"late/1.parquet": lacking, "late/2.parquet": lacking, "late/3.parquet": whole})
+    fill(tmp_path, {"soon/1.parquet": lacking, "soon/2.parquet": whole})
+    only = StructType().add("uri", TEXT)
+    late, soon = (f"{{kind: parquet_bytes, uri: 'file://{tmp_path}/{name}/'}}" for name in ("late", "soon"))
+    with pytest.raises(InputError, match="there is no column 'image'"):
+        rows(only, source=late)
+    assert [row["uri"].rpartition("/")[2] for row in rows(only, source=soon)] == ["1.parquet", "2.parquet#0"]
+
+
+def test_images_that_are_read_a_few_at_a_time_have_each_its_own_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bitmaps, "HEADERS_AT_ONCE", 2)
+    fill(tmp_path, {f"{width}.jpg": jpeg(1, width) for width in range(61, 66)} | {"64.jpg": b"x"})
+    headers = StructType().add("uri", TEXT).add("image", StructType().add("width", IntegerType()))
+    found = rows(headers, path=str(tmp_path))
+    widths = {Path(row["uri"]).stem: row["image"] and row["image"]["width"] for row in found}
+    assert widths == {"61": 61, "62": 62, "63": 63, "64": None, "65": 65}
+
+
+def test_every_image_is_a_row_where_no_field_of_it_is_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path, {"1.jpg": jpeg(1), "2.jpg": b"x"})
+    found = rows(StructType().add("image", StructType()).add("uri", TEXT), path=str(tmp_path))
+    assert [Path(row["uri"]).name for row in found] == ["1.jpg", "2.jpg"]
 
 
 def test_what_is_asked_of_a_row_settles_whether_it_is_fetched(tmp_path: Path) -> None:
