@@ -60,7 +60,7 @@ class BlobWriter:
         self._uri, self._schema, self._most_bytes = uri, schema, most_bytes
         self._draft: storage.Draft | None = None
         self._size = self._held = 0
-        self._buffer = memoryview(bytearray(BUFFER))
+        self._buffer = memoryview(b"")
         self._places: list[tuple[int | None, int | None, str | None]] = []
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class BlobWriter:
         data, blob_bytes = b"".join(sink.parts), self._size
         self._write(data)
         self._send(self._buffer[: self._held])
-        draft, self._draft = self._draft, None
+        draft, self._draft, self._buffer = self._draft, None, memoryview(b"")
         if draft:
             draft.commit()
         return StagedFile(self._uri, others.num_rows, self._size, hashlib.sha256(data).hexdigest(), blob_bytes, XXH3)
@@ -101,6 +101,7 @@ class BlobWriter:
     def _start(self) -> None:
         if self._draft is None:
             self._draft = storage.draft(self._uri, self._most_bytes + self._most_bytes // 8 + (1 << 20))
+            self._buffer = memoryview(bytearray(BUFFER))  # not before: a run may have hundreds of outputs
             self._write(MAGIC)
 
     def _write(self, data: bytes | memoryview) -> bytes | memoryview:
