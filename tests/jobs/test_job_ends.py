@@ -127,6 +127,17 @@ def test_a_job_that_fails_says_why_in_one_line_and_whether_to_try_again_by_its_s
     assert context.stopped
 
 
+def test_a_job_that_keeps_nothing_of_its_errors_ends_as_the_others_do(
+    job: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = distribute.Begun("photos classify", "photos", "--run: a run", raising(AuditFailed("has changed")))
+    monkeypatch.setattr(sys, "argv", ["classify.py", "--run", "file:///lake/run.json"])
+    monkeypatch.setattr(distribute, "_start", lambda name, fixed: Context())
+    with pytest.raises(SystemExit) as ended:
+        distribute.run_job("classify", "--run", "a run", lambda uri: begun)
+    assert (ended.value.code, capsys.readouterr().out) == (65, "classify: AuditFailed: has changed\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
