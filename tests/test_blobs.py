@@ -54,6 +54,7 @@ def write(uri: str, values: Sequence[bytes | None], most_bytes: int = 64 * MEBIB
 VALUES = {
     "none": [],
     "one of no bytes": [b""],
+    "one of one byte": [b"x"],
     "some": [b"first", None, b"", b"x" * 3 * MEBIBYTE, None, None, b"last"],
     "nulls alone": [None, None],
 }
@@ -109,6 +110,10 @@ def test_small_values_are_written_together(tmp_path: Path, monkeypatch: pytest.M
     assert written[:3] == [4 + 2 * third, third + 5, blobs.BUFFER + 1]
     assert len(written) == 4
     assert sum(written) == file.size
+    written.clear()
+    write(f"file://{tmp_path}/full.parquet", noise(blobs.BUFFER - 4, blobs.BUFFER + 1, blobs.BUFFER + 2, 5))
+    assert written[:3] == [blobs.BUFFER, blobs.BUFFER + 1, blobs.BUFFER + 2]  # full to its last byte, and never empty
+    assert len(written) == 4
 
 
 def test_a_file_of_a_version_before_is_proven_by_its_sha256(uri: str) -> None:
@@ -137,14 +142,16 @@ def test_values_far_apart_are_read_alone_and_near_ones_together(uri: str, monkey
     some.read_into(memoryview(memory))
     assert [memory[begin:end] for begin, end in some.bounds.tolist()] == [values[number] for number in wanted]
     assert asked == [(4, 30), (4 + 30 + MEBIBYTE + 1, 30 + MEBIBYTE + 40)]
+    assert (len(some), some.size) == (4, sum(size for _, size in asked))
     nothing = file.blobs([])
-    assert (nothing.size, nothing.bounds.shape) == (0, (0, 2))
+    assert (len(nothing), nothing.size, nothing.bounds.shape) == (0, 0, (0, 2))
     nothing.read_into(memoryview(bytearray()))
 
 
 def test_pieces_hold_what_fits_and_a_larger_value_alone(uri: str) -> None:
     file = BlobFile(write(uri, noise(40, 40, 30, 120, 10, 90, 20)))
     assert list(file.pieces(range(7), 100)) == [range(2), range(2, 3), range(3, 4), range(4, 6), range(6, 7)]
+    assert list(file.pieces(range(3), 39)) == [range(1), range(1, 2), range(2, 3)]  # none is empty
     assert list(file.pieces([0, 2, 4], 109)) == [[0], [2], [4]]  # what lies between them would be read too
     assert list(file.pieces([0, 2, 4], 240)) == [[0, 2, 4]]
     assert list(file.pieces([], 100)) == [[]]
@@ -165,6 +172,7 @@ def test_any_flipped_bit_that_is_used_is_noticed(uri: str) -> None:
             read_staged(file)
     file = write(uri, values)
     flipped(uri, 1500)
+    assert read_staged(file, ["m", "n"]).equals(others(2).select(["m", "n"]))  # no value is used
     found = BlobFile(file)
     first, second = found.blobs([0]), found.blobs([1])
     first.read_into(memoryview(bytearray(first.size)))
@@ -225,15 +233,25 @@ def test_a_store_that_takes_no_more_ends_the_file(uri: str, monkeypatch: pytest.
     assert left_at(uri) == []
 
 
-def test_what_fits_is_one_request_to_a_store_and_what_does_not_is_uploaded_in_parts(s3: str) -> None:
+# A file may be an eighth and a mebibyte larger than its values were said to be: here 10 MiB.
+@pytest.mark.parametrize(
+    ("most_bytes", "sizes", "requests"),
+    [
+        (9 * MEBIBYTE, [3 * MEBIBYTE] * 3, 1),
+        (8 * MEBIBYTE, [5 * MEBIBYTE, 5 * MEBIBYTE - 50_000], 1),
+        (8 * MEBIBYTE, [5 * MEBIBYTE, 5 * MEBIBYTE + 50_000], 4),  # begun, two parts, completed
+        (0, [3 * MEBIBYTE] * 3, 4),
+    ],
+)
+def test_what_fits_is_one_request_to_a_store_and_what_does_not_is_uploaded_in_parts(
+    s3: str, most_bytes: int, sizes: list[int], requests: int
+) -> None:
     from imagefeatures.usage import traffic
 
-    for most_bytes, requests in ((9 * MEBIBYTE, 1), (0, 4)):  # begun, two parts, completed
-        before = traffic.so_far()
-        uri = f"s3://{BUCKET}/{most_bytes}"
-        with BlobWriter(uri, SCHEMA, most_bytes) as writer:
-            for value in (values := noise(*[3 * MEBIBYTE] * 3)):
-                writer.add(value)
-            file = writer.end(others(3))
-        assert (traffic.so_far() - before).put_requests == requests
-        assert read_staged(file)["data"].to_pylist() == values
+    before = traffic.so_far()
+    with BlobWriter(f"s3://{BUCKET}/file", SCHEMA, most_bytes) as writer:
+        for value in (values := noise(*sizes)):
+            writer.add(value)
+        file = writer.end(others(len(sizes)))
+    assert (traffic.so_far() - before).put_requests == requests
+    assert read_staged(file)["data"].to_pylist() == values
