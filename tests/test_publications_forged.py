@@ -51,7 +51,7 @@ def test_what_is_sealed_and_no_publication_is_named_and_another_file_is_left_alo
         storage.write(uris[-1], sealed.encode({name: of for name, of in content.items() if of is not None}))
     storage.write(stray := f"{layout.publications_folder(settings.lake)}/00/notes.txt", b"")
     publications.finish_interrupted(catalog, settings)
-    told = [record.getMessage() for record in caplog.records]
+    told = [record.getMessage() for record in caplog.records if record.name == publications.__name__]
     assert [line.partition(": not a publication: ")[0] for line in told] == uris
     assert published(settings) == ["x"]
     assert set(notes(settings)) == {*uris, stray}
