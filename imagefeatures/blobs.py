@@ -46,7 +46,7 @@ GAP = 1 << 20
 
 BUFFER = 1 << 20
 """So many bytes are written at a time, and stay in the processor's cache until then. A system call for each small
-value, which ends within a page of the disk's cache, costs half as much again."""
+value, which ends within a page of the disk's cache, takes longer."""
 
 
 class BlobWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def run_shard(run: Run, shard: int, decoder: Isolated | None = None) -> Receipt:
         for some, blobs in _frozen(run, shard, list(originals.values())):
             left = iter(some)
             for batch in decoder.run_in_parts(blobs, run.dataset.limits, files.rule, files.batch):
-                decoded.add(left, batch)
+                decoded.add(list(islice(left, batch.count)), batch)
         decoded.repeat(repeated)
         first, *others = files.end()
     is_good = np.ones(verdicts.num_rows, bool)
@@ -67,10 +68,10 @@ class _Decoded:
         self._seen: dict[str, dict[str, Any]] = {}
         self._rejected: dict[str, Rejected] = {}
 
-    def add(self, rows: Iterator[dict[str, Any]], batch: Batch) -> None:
-        """Take what a batch has made of the next rows: schemas.DECODED, with what validate has found."""
+    def add(self, rows: Rows, batch: Batch) -> None:
+        """Take what a batch has made of these rows: schemas.DECODED, with what validate has found."""
         pixels = self._files.split(batch.decoded_pixels())
-        for index, (record, row) in enumerate(zip(batch.records, rows, strict=False)):
+        for index, (record, row) in enumerate(zip(batch.records, rows, strict=True)):
             if record["state"] == isolation.REJECTED:
                 self._rejected[row["image_id"]] = isolation.rejection(record)
                 self._work.reject(row, self._rejected[row["image_id"]], batch.original(index))

@@ -11,12 +11,16 @@ import numpy as np
 from PIL import Image
 
 
+def has_compiler() -> bool:
+    """Whether this machine has a C compiler and Python's headers."""
+    return bool(shutil.which("cc")) and Path(sysconfig.get_paths()["include"], "Python.h").is_file()
+
+
 def can_be_compiled() -> bool:
-    """Whether this machine has AVX2, a C compiler and Python's headers."""
+    """Whether it has AVX2 too."""
     cpu = Path("/proc/cpuinfo")
-    headers = Path(sysconfig.get_paths()["include"], "Python.h")
     avx2 = cpu.is_file() and bool(re.search(r"^flags\b.*\bavx2\b", cpu.read_text(), re.MULTILINE))
-    return avx2 and bool(shutil.which("cc")) and headers.is_file()
+    return avx2 and has_compiler()
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
