@@ -60,7 +60,6 @@ class BlobWriter:
         self._uri, self._schema, self._most_bytes = uri, schema, most_bytes
         self._draft: storage.Draft | None = None
         self._size = self._held = 0
-        self._buffer = memoryview(b"")
         self._places: list[tuple[int | None, int | None, str | None]] = []
 
     def __enter__(self) -> Self:
@@ -93,9 +92,10 @@ class BlobWriter:
         data, blob_bytes = b"".join(sink.parts), self._size
         self._write(data)
         self._send(self._buffer[: self._held])
-        draft, self._draft, self._buffer = self._draft, None, memoryview(b"")
+        draft, self._draft = self._draft, None
         if draft:
             draft.commit()
+        del self._buffer  # a run may have hundreds of outputs, whose files are ended one after the other
         return StagedFile(self._uri, others.num_rows, self._size, hashlib.sha256(data).hexdigest(), blob_bytes, XXH3)
 
     def _start(self) -> None:

@@ -235,6 +235,11 @@ def test_many_files_of_the_table_are_joined_in_a_few_slices_for_each_core(
     resize.find_known(context, run, [reuse.KnownFile(f"file:///{number}", 1) for number in range(20)], [0, 1])
     assert context.parallelized == [(20, 8), (2, 2)]
     assert reuse.search(run).has_ended()
+    storage.delete_folder(run.layout.step(steps.RESIZE))
+    monkeypatch.setattr(file_index, "candidates", lambda *_: [])  # by the index no file has an image of the run
+    resize.find_known(none := Context(), run, [reuse.KnownFile("file:///0", 1)], [0, 1])
+    assert none.parallelized == []
+    assert reuse.search(run).has_ended()
 
 
 def test_a_second_attempt_of_a_task_gives_a_silent_store_less_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
