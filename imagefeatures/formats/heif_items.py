@@ -93,8 +93,10 @@ def _read_kinds(data: bytes, iinf: Box, items: Items) -> None:
     version, reader = _full(data, iinf)
     reader.take(4 if version else 2)  # how many there are
     for box in boxes(data, reader.position, iinf.end):
+        if box.kind != b"infe":
+            continue
         version, entry = _full(data, box)
-        if box.kind == b"infe" and version >= 2:  # before, an item had no kind
+        if version >= 2:  # before, an item had no kind
             number = entry.number(2 if version == 2 else 4)
             entry.take(2)
             kind_at = entry.position

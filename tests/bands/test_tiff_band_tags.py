@@ -106,6 +106,11 @@ def test_an_orientation_without_a_value_or_of_another_type_is_none() -> None:
     assert tiff_bands._orientation(data) == 6
 
 
+def test_of_several_orientations_the_first_counts() -> None:  # as Pillow has it, which warns
+    data = made(tags={274: (SHORT, (6, 1))})
+    assert tiff_bands.read_pages(data, Limits(), CHANNELS).orientation == 6
+
+
 @pytest.mark.parametrize(("behind", "found"), [(-4, 6), (-3, 1), (0, 1), (10**6, 1)])
 def test_an_orientation_beyond_the_end_of_the_file_is_none(behind: int, found: int) -> None:
     """behind: where its several values begin, counted from the end."""

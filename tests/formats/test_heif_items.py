@@ -39,7 +39,9 @@ def test_the_kinds_of_items_and_where_they_stand_are_read(version: int) -> None:
         number: Item(b"grid", data.index(b"grid")),
     }
     before_there_were_kinds = full(b"infe", 1, b"\0\3\0\0abcdef")
-    others = meta(iinf(before_there_were_kinds, box(b"free", bytes(20)), infe(1, b"hvc1"), version=version))
+    others = meta(
+        iinf(before_there_were_kinds, box(b"free", bytes(20)), box(b"skip", b""), infe(1, b"hvc1"), version=version)
+    )
     assert list(read(others).by_number) == [1]
     of_another_kind = full(b"free", 2, infe(3, b"hvc1")[12:])  # though it would read like an item's kind
     assert list(read(meta(iinf(of_another_kind, infe(1, b"hvc1"), version=version))).by_number) == [1]
