@@ -29,11 +29,10 @@ _ORIENTATION = 0x0112
 def prove(rule: PixelRule) -> None:
     """Compare with Pillow what of the compiled code `rule` uses, before an image's time runs."""
     for chain in getattr(rule, "chains", (rule,)):
-        size = getattr(chain, "standard_size", None)  # other rules than chains have none
-        if size is not None and size[0] == size[1]:
+        if side := _side(chain):
             with suppress(MemoryError):
-                if bicubic.compiled_is_pillows(size[0]) and chain is rule:
-                    _is_pillows(size[0])
+                if bicubic.compiled_is_pillows(side) and chain is rule:
+                    _is_pillows(side)
 
 
 def pixels(data: bytes, image: Image.Image, orientation: int, rule: PixelRule) -> np.ndarray | None:
@@ -41,10 +40,16 @@ def pixels(data: bytes, image: Image.Image, orientation: int, rule: PixelRule) -
 
     data: the file. image: as Pillow has opened it, not decoded. orientation: EXIF's, 1 to 8.
     """
-    size = getattr(rule, "standard_size", None)  # other rules than chains have none
-    if size is None or size[0] != size[1] or image.mode not in _COMPONENTS or not _is_pillows(size[0]):
+    side = _side(rule)
+    if not side or image.mode not in _COMPONENTS or not _is_pillows(side):
         return None
-    return _streamed(data, image, orientation, size[0])
+    return _streamed(data, image, orientation, side)
+
+
+def _side(rule: PixelRule) -> int:
+    """Of the square that a rule makes by the standard chain, in pixels; 0 of any other rule."""
+    height, width = getattr(rule, "standard_size", None) or (0, 0)  # other rules than chains have none
+    return height if height == width else 0
 
 
 @lru_cache
@@ -69,7 +74,7 @@ def _is_pillows(side: int) -> bool:
 _SAMPLES = (
     (61, 47, "4:2:0"),
     (240, 380, "4:2:2"),
-    (480, 240, "4:2:0"),
+    (480, 90, "4:2:0"),
     (90, 480, "4:4:4"),
     (380, 227, "4:2:0"),
     (251, 333, "4:2:0"),

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -137,41 +136,6 @@ def test_another_chain_decodes_by_pillow(rule: Preprocessing, asked: list[bool])
     pillow = Image.open(io.BytesIO(data))
     np.testing.assert_array_equal(images.decode(data, LIMITS, rule).pixels, rule(pillow))
     assert not asked
-
-
-@pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
-    """use(function): replaces the compiled one."""
-
-    def replace(function: object) -> None:
-        monkeypatch.setattr(streamed, "_stream", function)
-        streamed._is_pillows.cache_clear()
-
-    yield replace
-    streamed._is_pillows.cache_clear()
-
-
-def test_without_the_library_pillow_decodes(use: Callable[[object], None]) -> None:
-    use(None)
-    data = encoded(picture(300, 200))
-    assert outcome(data) == by_pillow(data)
-
-
-@connected
-@pytest.mark.parametrize("wrong", ["one orientation", "cut files"])
-def test_code_that_gives_other_pixels_is_not_used(wrong: str, use: Callable[[object], None]) -> None:
-    right = streamed._stream
-
-    def stream(data: bytes, shape: tuple, orientation: int, out: np.ndarray, side: int) -> bool:
-        done = right(data, shape, orientation, out, side)
-        if wrong == "one orientation" and orientation == 7:
-            out[0, 0, 0] ^= 1
-        return done or wrong == "cut files"
-
-    use(stream)
-    assert not streamed._is_pillows(224)
-    data = encoded(picture(300, 200))
-    assert outcome(data) == by_pillow(data)
 
 
 @connected
