@@ -41,7 +41,7 @@ def pixels(data: bytes, image: Image.Image, orientation: int, rule: PixelRule) -
     data: the file. image: as Pillow has opened it, not decoded. orientation: EXIF's, 1 to 8.
     """
     side = _side(rule)
-    if not side or image.mode not in _COMPONENTS or not _is_pillows(side):
+    if image.mode not in _COMPONENTS or not _is_pillows(side):
         return None
     return _streamed(data, image, orientation, side)
 
@@ -59,7 +59,7 @@ def _is_pillows(side: int) -> bool:
         return False
     noise = np.random.default_rng(0)
     for orientation, (height, width, subsampling) in enumerate(_SAMPLES, 1):
-        picture = Image.fromarray(noise.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), np.uint8))
+        picture = Image.fromarray(noise.integers(0, 256, (60, 60, 3), np.uint8))
         data = _jpeg(picture.resize((width, height)), orientation, subsampling)
         image = Image.open(io.BytesIO(data), formats=["JPEG"])
         upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=["JPEG"])).convert("RGB")
