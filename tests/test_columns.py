@@ -18,6 +18,37 @@ def test_a_column_is_never_null_and_says_nothing_unless_it_is_told_to() -> None:
     assert (told.nullable, told.metadata) == (True, {b"doc": b"A letter"})
 
 
+def test_what_a_run_took_has_a_column_for_each_step_and_of_older_rows_is_null() -> None:
+    assert [(field.name, str(field.type)) for field in columns.STEP_COLUMNS] == [
+        (f"{step}_{what}", kind)
+        for step in ("ingest", "validate", "resize", "featurize")
+        for what, kind in (("seconds", "double"), ("images", "int64"), ("bytes", "int64"))
+    ]
+    assert [(field.name, str(field.type)) for field in columns.COST_COLUMNS] == [
+        *(
+            (f"{step}_{what}", kind)
+            for step in ("plan", "ingest", "validate", "resize", "featurize", "register")
+            for what, kind in (("core_seconds", "double"), ("peak_memory", "int64"))
+        ),
+        *((f"{what}_{how}", "int64") for what, how in (("bytes", "read"), ("bytes", "written"))),
+        *((f"{what}_requests", "int64") for what in ("get", "put", "http")),
+        ("images_per_core_second", "double"),
+        ("joules", "double"),
+    ]
+    later = [*columns.COST_COLUMNS, *columns.OUTPUT_COLUMNS, columns.COPIES_COLUMN, columns.SLOWEST_COLUMN]
+    assert {field.nullable for field in columns.STEP_COLUMNS} == {False}
+    assert {field.nullable for field in later} == {True}
+    # Drift is of no run that has no earlier ones, and of no table without vectors.
+    assert [field.name for field in columns.STATISTICS_COLUMNS if field.nullable] == [
+        "mean",
+        "covariance",
+        "drift",
+        "drift_probability",
+        "drift_bound",
+    ]
+    assert not [field.name for field in columns.FORGOTTEN_COLUMNS if field.nullable]
+
+
 def test_what_a_list_holds_is_never_null() -> None:
     of = {field.name: str(field.type) for field in columns.STATISTICS_COLUMNS}
     assert of["mean"] == of["covariance"] == "list<element: float not null>"

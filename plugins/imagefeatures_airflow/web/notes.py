@@ -24,7 +24,7 @@ def note(run: Layout | None, row: Row | None, tasks: TaskStates) -> str:
         return f"This DAG run published partition {run.partition}; {since}. {failed}".rstrip()
     if tasks.has_failed:
         return f"This DAG run failed, and has published nothing of partition {run.partition}. {failed}".rstrip()
-    if tasks.has_succeeded and tasks.skipped(REGISTER):
+    if tasks.skipped(REGISTER):
         what = f"had nothing to publish of partition {run.partition}"
         return f"This DAG run {what}; the log of its task register says why."
     if tasks.has_succeeded and row:  # what became of its own is not known any more

@@ -48,6 +48,9 @@ def tasks(state: str | None, paused: bool = False, **of: str) -> TaskStates:
             f"This DAG run had nothing to publish of {KEY}; the log of its task",
         ),
         (RUN, OTHER, tasks(DONE, register="skipped"), f"This DAG run had nothing to publish of {KEY}; the log of its"),
+        (RUN, OTHER, tasks(RUNNING, register="skipped", statistics="running"), f"had nothing to publish of {KEY};"),
+        # Which run the partition holds may have been read before it was published.
+        (RUN, OTHER, tasks(RUNNING, register="success", statistics="running"), f"This DAG run fills {KEY} again; "),
         (RUN, None, tasks(DONE), f"This DAG run has ended, and nothing of {KEY} is published."),
         (RUN, OTHER, tasks(DONE), "holds what another run has published; this DAG run's own is own."),
     ],
