@@ -6,7 +6,8 @@ import pytest
 
 from imagefeatures.datasets import Dataset
 from imagefeatures.limits import Limits
-from imagefeatures.run_params import RunParams
+from imagefeatures.reasons import Reason
+from imagefeatures.run_params import ForgetParams, Params, RedriveParams, RunParams, UnpublishParams
 from support.dataset_files import GOOD
 
 
@@ -58,3 +59,18 @@ def test_a_value_at_its_bound_is_taken(field: str, least: float, most: float) ->
 def test_numbers_may_be_given_as_text() -> None:
     params = RunParams.parse({"sample": "0.5", "shard_images": "64"})
     assert (params.sample, params.shard_images) == (0.5, 64)
+
+
+@pytest.mark.parametrize("params", [RunParams, RedriveParams, UnpublishParams])
+def test_a_form_proposes_the_days_that_have_a_name(params: type[Params]) -> None:
+    assert params.model_json_schema()["properties"]["partition"]["examples"] == ["yesterday", "today"]
+
+
+def test_a_form_proposes_every_reason_and_none() -> None:
+    assert RedriveParams.model_json_schema()["properties"]["reason"]["enum"] == [*(str(one) for one in Reason), None]
+
+
+def test_images_that_are_left_out_are_none() -> None:
+    for given in ({}, {"image_ids": None, "uris": None}):
+        params = ForgetParams.model_validate({"why": "a wish", **given})
+        assert (params.image_ids, params.uris, params.dry_run) == (None, None, True)
