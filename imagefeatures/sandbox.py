@@ -90,7 +90,7 @@ def lock() -> bool:
     program = filter_program(machine, os.getpid())
     instructions = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))  # struct sock_fprog
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = ctypes.CDLL(None)
     number = ctypes.c_long(machine.seccomp)
     flags = ctypes.c_long(_ALL_THREADS | _KEEP_SPECULATION)
     return bool(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import platform
 import re
@@ -133,3 +134,19 @@ def test_the_numbers_are_those_of_the_kernels_headers(name: str) -> None:
 @pytest.mark.parametrize(("name", "of_elf"), [("x86_64", 62), ("aarch64", 183)])
 def test_the_architecture_is_that_of_its_programs_of_64_bits_and_little_endian(name: str, of_elf: int) -> None:
     assert sandbox.MACHINES[name].audit == of_elf | 1 << 31 | 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "value"),
+    [(sys, "platform", "darwin"), (platform, "machine", lambda: "riscv64"), (sys, "maxsize", 2**31 - 1)],
+)
+def test_where_there_is_no_filter_nothing_is_locked(
+    of: object, name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **options: object) -> None:
+        raise AssertionError("it would lock this process")
+
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(ctypes, "CDLL", never)
+    monkeypatch.setattr(of, name, value)
+    assert sandbox.lock() is False
