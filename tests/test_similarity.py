@@ -45,6 +45,27 @@ def test_vectors_that_t_sne_cannot_place_lie_side_by_side(unit: np.ndarray) -> N
     assert similarity.map_to_plane(unit).tolist() == [[at, 0] for at in range(6)]
 
 
+@pytest.mark.parametrize("spread", [False, True])
+def test_where_rounding_leaves_no_variance_photos_lie_side_by_side(
+    spread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """spread: whether the first component has a variance. The second one never has."""
+    from sklearn import decomposition, manifold
+
+    class Rounded:
+        def __init__(self, *_: object, **options: object) -> None:
+            pass
+
+        def fit_transform(self, of: np.ndarray) -> np.ndarray:
+            return np.column_stack([np.arange(len(of)) * 0.5 * spread, np.full(len(of), 3.0)])
+
+    monkeypatch.setattr(decomposition, "PCA", Rounded)
+    monkeypatch.setattr(manifold, "TSNE", Rounded)
+    unit = similarity.unit_length(np.random.default_rng(3).random((8, 4), np.float32))
+    of_t_sne, in_a_row = [[at * 0.5, 3] for at in range(8)], [[at, 0] for at in range(8)]
+    assert similarity.map_to_plane(unit).tolist() == (of_t_sne if spread else in_a_row)
+
+
 @pytest.mark.parametrize(
     ("photos", "numbers", "components", "perplexity"), [(10, 60, 10, 3), (120, 60, 50, 30), (8, 2, 2, 7 / 3)]
 )

@@ -46,3 +46,9 @@ def test_light_is_multiplied_and_contrast_is_the_distance_from_the_mean() -> Non
     image = Image.fromarray(GREYS)
     assert np.asarray(transforms.brightened(image, 1.5)).tolist() == [[0, 150], [255, 255]]
     assert np.asarray(transforms.contrasted(image, 0.5)).tolist() == [[69, 119], [169, 197]]
+
+
+@pytest.mark.parametrize(("mode", "fill"), [("RGB", (1, 2, 3)), ("L", 1)])
+def test_what_is_padded_has_the_first_number_of_the_colour_where_it_has_one_channel(mode: str, fill: object) -> None:
+    made = transforms.padded(Image.new(mode, (1, 1)), 3, 3, (1, 2, 3))
+    assert (made.mode, made.size, made.getpixel((0, 0))) == (mode, (3, 3), fill)
