@@ -29,8 +29,8 @@ DEEPEST = 5
 class Given:
     """shown: names and values, the first MOST. more: how many there are besides."""
 
-    shown: tuple[tuple[str, str], ...] = ()
-    more: int = 0
+    shown: tuple[tuple[str, str], ...]
+    more: int
 
 
 def parameters(session: Session, dag_id: str, run_id: str) -> Given | None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from fastapi import HTTPException, Request
 
+from imagefeatures.errors import StoreError
 from imagefeatures.settings import Settings
 from imagefeatures.thumbnails.make import TableObject
 from imagefeatures_airflow.web import access, actions, datasets, rows, thumbnails
@@ -145,3 +146,14 @@ def test_a_picture_is_a_jpeg_that_a_browser_keeps_for_some_minutes() -> None:
         answer = thumbnails.response(nothing)
         assert (answer.status_code, answer.body) == (404, b"")
         assert "Cache-Control" not in answer.headers
+
+
+def test_why_rows_cannot_be_read_stands_in_the_log_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    def fails() -> None:
+        raise StoreError("s3://secret/ is away")
+
+    with pytest.raises(Unavailable) as found:
+        rows.readable(Partition(settings, runs_row("figs", "d1", {})), fails)
+    said = "The rows of figs d1 cannot be read now (StoreError). The log of Airflow's API server says why."
+    assert str(found.value) == said
+    assert "the rows of figs d1 cannot be read: s3://secret/ is away" in caplog.text
