@@ -7,6 +7,7 @@ from imagefeatures.formats import tiff
 from imagefeatures.formats.jpeg_frame import (
     END,
     FRAMES,
+    LS,
     OF_THE_FRAME,
     SCAN,
     FrameReader,
@@ -66,6 +67,8 @@ def check(data: bytes, limits: Limits) -> None:
             scans.append(data[start : start + length])
         elif marker in OF_THE_FRAME and not scans:
             reader.see(marker, start)
+            if marker == LS and (frame := reader.frame()):  # in its pixels markers would be seen that are none
+                check_frame(data, frame)
     raise Rejected(Reason.TRUNCATED, f"JPEG of {len(data):,} bytes without its end marker")
 
 

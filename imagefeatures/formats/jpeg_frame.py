@@ -12,10 +12,12 @@ from imagefeatures.reasons import Reason
 
 END, SCAN = 0xD9, 0xDA
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # 00 is a stuffed byte; 01 and d0 to d7 have no segment
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # these three are no frames
+LS = 0xF7  # the frame of JPEG-LS, another format that begins as JPEG does
+FRAMES = {*range(0xC0, 0xD0), LS} - {0xC4, 0xC8, 0xCC}  # these three are no frames
 _READ = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended and progressive DCT, and the last two by arithmetic coding
 _PROGRESSIVE = {0xC2, 0xCA}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_MOST_SIDE = 65_500  # pixels: the format allows 35 more, and libjpeg refuses them
 _LINES = b"\xff\xdc\x00\x04"  # the segment that declares the height after the first scan
 _JFIF, _ADOBE = 0xE0, 0xEE
 OF_THE_FRAME = {_JFIF, _ADOBE, *FRAMES}
@@ -28,7 +30,7 @@ class Frame(NamedTuple):
     """A frame header. marker: says how its pixels are coded. components: their identifiers, one byte each.
 
     transform: of colours, as an Adobe marker before the scan declares it; None without one. jfif: whether it has the
-    marker of JFIF, whose colours are always YCbCr.
+    marker of JFIF, whose colours are always YCbCr. sampling: of each component one byte, horizontally its upper half.
     """
 
     marker: int
@@ -38,6 +40,7 @@ class Frame(NamedTuple):
     components: bytes
     transform: int | None
     jfif: bool
+    sampling: bytes
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -98,6 +101,7 @@ class FrameReader:
             components=data[start + 8 : start + 8 + 3 * data[start + 7] : 3],
             transform=self._transform,
             jfif=self._jfif,
+            sampling=data[start + 9 : start + 8 + 3 * data[start + 7] : 3],
         )
 
 
@@ -114,6 +118,8 @@ def read_frame(data: bytes) -> Frame | None:
 
 def check_frame(data: bytes, frame: Frame) -> None:
     """Check that the decoder reads such a frame right. Raises Rejected (UNSUPPORTED_FORMAT, UNSUPPORTED_MODE)."""
+    if frame.marker == LS:
+        raise Rejected(Reason.UNSUPPORTED_FORMAT, "found a JPEG-LS image, which is not read")
     if frame.marker in _LOSSLESS:
         raise Rejected(Reason.UNSUPPORTED_FORMAT, "found a lossless JPEG image, which is not read")
     if frame.precision != 8:
@@ -131,12 +137,31 @@ def check_frame(data: bytes, frame: Frame) -> None:
             Reason.UNSUPPORTED_FORMAT,
             f"found a JPEG image whose height, {height} rows, stands after its pixels (DNL), where it is not read",
         )
+    if max(frame.width, frame.height) > _MOST_SIDE:
+        size = f"{frame.width:,} × {frame.height:,}"
+        raise Rejected(
+            Reason.UNSUPPORTED_FORMAT, f"found a JPEG image of {size} pixels, no side above {_MOST_SIDE:,} is read"
+        )
     count = len(frame.components)
     if count not in (1, 3, 4):
         raise Rejected(Reason.UNSUPPORTED_MODE, f"a JPEG of {count} components is not read, only of 1, 3 or 4")
     if count == 4 and frame.transform not in (0, _YCCK):
         said = "no Adobe marker" if frame.transform is None else f"an Adobe marker with transform {frame.transform}"
         raise Rejected(Reason.UNSUPPORTED_MODE, f"a JPEG of 4 components with {said} does not say what its inks are")
+    if _is_fractional(frame.sampling):
+        factors = ", ".join(f"{byte >> 4} × {byte & 15}" for byte in frame.sampling)
+        raise Rejected(
+            Reason.UNSUPPORTED_MODE,
+            f"a JPEG whose components are sampled {factors} is only read where each divides the largest",
+        )
+
+
+def _is_fractional(sampling: bytes) -> bool:
+    """Whether a pixel of a component covers no whole number of the picture's. What no file may say is left out."""
+    across, down = [byte >> 4 for byte in sampling], [byte & 15 for byte in sampling]
+    if not all(1 <= factor <= 4 for factor in (*across, *down)):
+        return False
+    return any(max(factors) % factor for factors in (across, down) for factor in factors)
 
 
 def declares_ycbcr(data: bytes) -> bool:

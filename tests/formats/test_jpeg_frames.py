@@ -78,6 +78,76 @@ def test_a_height_behind_the_pixels_is_named() -> None:
     assert cut.value.reason == "TRUNCATED"
 
 
+def flat(sampling: list[tuple[int, int]], size: tuple[int, int]) -> bytes:
+    """A whole baseline JPEG of grey, of such components: each block is the two codes of "as before" and "nothing".
+
+    sampling: across and down, of each component. size: width and height.
+    """
+    (width, height), names = size, range(1, len(sampling) + 1)
+    across, down = (max(factors) for factors in zip(*sampling, strict=True))
+    units = -(-width // (8 * across)) * -(-height // (8 * down))
+    blocks = sum(each * other for each, other in sampling) if len(sampling) > 1 else 1
+    codes = units * blocks * 2  # of one bit each, 0
+    pixels = bytes(codes // 8) + (bytes([0xFF >> codes % 8]) if codes % 8 else b"")
+    parts = {
+        0xDB: b"\0" + b"\1" * 64,
+        0xC0: struct.pack(">BHHB", 8, height, width, len(names))
+        + b"".join(bytes([name, each << 4 | other, 0]) for name, (each, other) in zip(names, sampling, strict=True)),
+        0xC4: b"\0\1" + bytes(15) + b"\0" + b"\x10\1" + bytes(15) + b"\0",
+        0xDA: bytes([len(names)]) + b"".join(bytes([name, 0]) for name in names) + b"\0\x3f\0",
+    }
+    segments = (bytes([0xFF, marker]) + struct.pack(">H", 2 + len(part)) + part for marker, part in parts.items())
+    return b"\xff\xd8" + b"".join(segments) + pixels + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    "sampling", [[(1, 1)], [(2, 2), (1, 1), (1, 1)], [(2, 3), (1, 1), (2, 1)], [(4, 1), (2, 1), (1, 1)]]
+)
+def test_components_may_have_any_whole_part_of_the_resolution(sampling: list[tuple[int, int]]) -> None:
+    found = decoded(flat(sampling, (50, 30)))
+    assert found.shape == (30, 50, 3)
+    assert set(np.unique(found)) == {128}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "words"),
+    [
+        ([(3, 1), (2, 1), (1, 1)], "3 × 1, 2 × 1, 1 × 1"),
+        ([(1, 3), (1, 2), (1, 1)], "1 × 3, 1 × 2, 1 × 1"),
+        ([(3, 1), (1, 1), (2, 1)], "3 × 1, 1 × 1, 2 × 1"),
+        ([(1, 1), (4, 1), (3, 1)], "1 × 1, 4 × 1, 3 × 1"),
+    ],
+)
+def test_components_of_which_a_pixel_covers_parts_of_others_are_named(
+    sampling: list[tuple[int, int]], words: str
+) -> None:
+    detail = f"a JPEG whose components are sampled {words} is only read where each divides the largest"
+    assert why(flat(sampling, (50, 30))) == ("UNSUPPORTED_MODE", detail)
+
+
+@pytest.mark.parametrize("factors", [b"\x51", b"\x10", b"\x01"])
+def test_a_sampling_that_no_file_may_have_is_corrupt(factors: bytes) -> None:
+    data = flat([(3, 1), (2, 1), (1, 1)], (50, 30))
+    with pytest.raises(Rejected) as refused:
+        images.decode(with_bytes(data, frame_at(data) + 11, factors), LIMITS, rgb)
+    assert refused.value.reason == "CORRUPT"
+
+
+def test_a_side_that_the_format_allows_and_the_decoder_does_not_is_named() -> None:
+    assert decoded(flat([(1, 1)], (65_500, 2))).shape == (2, 65_500, 3)
+    for size, words in (((65_501, 2), "65,501 × 2"), ((2, 65_535), "2 × 65,535")):
+        detail = f"found a JPEG image of {words} pixels, no side above 65,500 is read"
+        assert why(flat([(1, 1)], size)) == ("UNSUPPORTED_FORMAT", detail)
+
+
+def test_jpeg_ls_is_another_format() -> None:
+    """In its pixels 255 may be followed by what is a marker in a JPEG."""
+    frame = b"\xff\xf7\0\x0b\x0c\0\x20\0\x40\1\1\x11\0"
+    data = b"\xff\xd8" + frame + b"\xff\xda\0\x08\1\1\0\0\0\0" + b"\xff\x20\xff\x7f\1" + b"\xff\xd9"
+    assert why(data) == ("UNSUPPORTED_FORMAT", "found a JPEG-LS image, which is not read")
+    assert why(data[:-8]) == ("UNSUPPORTED_FORMAT", "found a JPEG-LS image, which is not read")
+
+
 def test_two_components_are_no_known_colours() -> None:
     data = encoded(PIXELS, subsampling=0)
     start = frame_at(data)

@@ -20,7 +20,7 @@ def scan(components: bytes, first: int = 0, last: int = 63, bits: int = 0) -> by
 def lacking(marker: int, *scans: bytes) -> str:
     """The components that are named as incomplete; empty if all are whole."""
     try:
-        check_scans(Frame(marker, 8, 30, 20, ALL, None, False), list(scans))
+        check_scans(Frame(marker, 8, 30, 20, ALL, None, False, b"\x11" * 3), list(scans))
     except Rejected as why:
         assert why.reason == "TRUNCATED"
         begin, end = "JPEG whose last scans are missing: component ", " is incomplete"

@@ -56,10 +56,10 @@ def test_the_frame_is_the_first_segment_that_can_be_one(marker: int) -> None:
     data = START + segment(marker, b"\0\0\1\0\1\1\1\0\0") + FRAME + frame(7, 5) + scan() + END
     if marker in (0xC4, 0xC8, 0xCC):  # tables, and what is reserved
         assert jpeg.size(data) == (300, 520)
-        assert read_frame(data) == Frame(0xC0, 8, 300, 520, b"\1\2\3", None, False)
+        assert read_frame(data) == Frame(0xC0, 8, 300, 520, b"\1\2\3", None, False, b"\x11" * 3)
     else:
         assert jpeg.size(data) == (1, 1)
-        assert read_frame(data) == Frame(marker, 0, 1, 1, b"\1", None, False)
+        assert read_frame(data) == Frame(marker, 0, 1, 1, b"\1", None, False, b"\0")
 
 
 def test_a_frame_behind_the_first_scan_is_not_the_frame() -> None:
@@ -71,10 +71,10 @@ def test_a_frame_behind_the_first_scan_is_not_the_frame() -> None:
 
 def test_a_frame_that_is_cut_is_none() -> None:
     data = START + FRAME
-    assert read_frame(data) == Frame(0xC0, 8, 300, 520, b"\1\2\3", None, False)
+    assert read_frame(data) == Frame(0xC0, 8, 300, 520, b"\1\2\3", None, False, b"\x11" * 3)
     for length in range(len(data)):
         assert read_frame(data[:length]) is None
-    assert read_frame(START + frame(300, 520, b"")) == Frame(0xC0, 8, 300, 520, b"", None, False)
+    assert read_frame(START + frame(300, 520, b"")) == Frame(0xC0, 8, 300, 520, b"", None, False, b"")
 
 
 def test_one_component_is_enough() -> None:
