@@ -154,7 +154,11 @@ def _load(image: Image.Image, kind: str, data: bytes) -> None:
     """Let Pillow decode."""
     if kind == "PNG":
         _load_png(image, data)
-    libtiff.load(image) if kind == "TIFF" else image.load()
+    if kind == "TIFF":
+        libtiff.load(image)
+        libtiff.check_rows(data)
+    else:
+        image.load()
     _check_palette(image, formats.palette_colours(kind, data))
 
 

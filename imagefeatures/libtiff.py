@@ -1,22 +1,34 @@
-"""What the libtiff that Pillow has loaded reports while Pillow decodes a TIFF.
+"""What the libtiff that Pillow has loaded reports while Pillow decodes a TIFF, and what it does not report.
 
 At a fax code that there is not, libtiff reports it, leaves the rest of the row out, and goes on. Pillow hears of
-nothing, and passes a picture with other pixels.
+nothing, and passes a picture with other pixels. Where a strip ends before its last row, nobody hears of it: the rows
+that are missing are those that stood in Pillow's memory, of the strip before, or such as no code says.
 """
 
 from __future__ import annotations
 
 import ctypes
+import io
+import struct
 import threading
 from typing import Any
 
+import numpy as np
 from PIL import Image, _imaging
 
 from imagefeatures.errors import Rejected
+from imagefeatures.formats.tiff_codes import rows_of_fax_3
+from imagefeatures.formats.tiff_layout import Layout, read_layout
 from imagefeatures.reasons import Reason
 
 _FAX = (b"Fax3Decode", b"Fax4Decode")
 """How the names of the functions begin whose reports are faults of the pixels. Others report tags, or stop Pillow."""
+
+_FAX_3, _FAX_4 = 3, 4
+_NAMES = {_FAX_3: "CCITT fax 3", _FAX_4: "CCITT fax 4"}
+_OFFSETS, _ROWS, _LENGTHS = 273, 278, 279
+_STRIPS = 64  # that are decoded together: with the stripes before each they take twice their part of the picture
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def load(image: Image.Image) -> None:
@@ -33,6 +45,97 @@ def load(image: Image.Image) -> None:
     if _heard.codes:
         count = f"{_heard.codes:,} code{'s' * (_heard.codes != 1)}"
         raise Rejected(Reason.CORRUPT, f"TIFF of fax with {count} that cannot be read")
+
+
+def check_rows(data: bytes) -> None:
+    """Check that each strip or tile of fax 3 and 4 has all its rows. Raises Rejected (TRUNCATED).
+
+    Nothing of other TIFFs: of CCITT RLE Pillow hears that a row is missing.
+    """
+    layout = read_layout(data)
+    if layout is None or layout.compression not in _NAMES:
+        return
+    by_rows: dict[int, list[tuple[int, bytes]]] = {}
+    places = zip(range(layout.parts), layout.offsets.tolist(), layout.lengths.tolist(), strict=False)
+    for part, start, length in places:
+        by_rows.setdefault(layout.shown(part)[1], []).append((part, data[start : start + length]))
+    for rows, strips in by_rows.items():
+        for first in range(0, len(strips), _STRIPS):
+            group = strips[first : first + _STRIPS]
+            lost = _lost([strip for _, strip in group], layout, rows)
+            if lost is not None:
+                what, name = "tile" if layout.tiled else "strip", _NAMES[layout.compression]
+                detail = f"TIFF whose {what} {group[lost][0]} of {name} ends before its last row"
+                raise Rejected(Reason.TRUNCATED, detail)
+
+
+def _lost(strips: list[bytes], layout: Layout, rows: int) -> int | None:
+    """The first strip that does not have so many rows; None without one."""
+    if layout.compression == _FAX_3:
+        return next((index for index, strip in enumerate(strips) if rows_of_fax_3(strip, layout) < rows), None)
+    return _left(strips, layout, rows + 1)
+
+
+def _left(strips: list[bytes], layout: Layout, rows: int) -> int | None:
+    """The first strip of fax 4 that leaves its last row as it was; None without one, or where codes cannot be read.
+
+    So each is decoded behind one of stripes: where its last row has become them, and behind others these, nothing was
+    decoded. rows: one more than it shows, since the first that is missing is painted white.
+    """
+    left = np.ones(len(strips), bool)
+    try:
+        for inverted in (False, True):
+            if left.any():
+                left &= _are_left(strips, layout, rows, inverted)
+    except (Rejected, OSError, SyntaxError, ValueError, MemoryError):
+        alone = ((index, _left([strip], layout, rows)) for index, strip in enumerate(strips) if len(strips) > 1)
+        return next((index for index, found in alone if found is not None), None)
+    return int(left.argmax()) if left.any() else None
+
+
+def _are_left(strips: list[bytes], layout: Layout, rows: int, inverted: bool) -> np.ndarray:
+    """Of each strip, whether its last row is the one of stripes that stood there before: bool [strips].
+
+    inverted: other stripes. Raises what Pillow raises, and Rejected for codes that cannot be read.
+    """
+    width = layout.part[0]
+    stripes = (np.random.default_rng(0).integers(0, 2, width) == 1) ^ inverted
+    sink = io.BytesIO()
+    before = Image.fromarray(np.broadcast_to(stripes, (rows, width)))
+    before.save(sink, "TIFF", compression="group4", tiffinfo={_ROWS: rows})
+    with Image.open(io.BytesIO(sink.getvalue()), formats=("TIFF",)) as image:
+        (start,), (length,) = image.tag_v2[_OFFSETS], image.tag_v2[_LENGTHS]  # type: ignore[attr-defined]
+    first = sink.getvalue()[start : start + length]
+    if layout.reversed_bits:
+        first = first.translate(_REVERSED)
+    file = _as_strips([part for strip in strips for part in (first, strip)], layout, rows)
+    with Image.open(io.BytesIO(file), formats=("TIFF",)) as image:
+        load(image)
+        found = np.asarray(image)[2 * rows - 1 :: 2 * rows]
+    same: np.ndarray = (found == stripes).all(1)
+    return same
+
+
+def _as_strips(strips: list[bytes], layout: Layout, rows: int) -> bytes:
+    """A TIFF of fax 4 whose strips, two or more, these are, as wide as those of the layout, each of so many rows."""
+    count, starts = len(strips), 8 + np.cumsum([0, *map(len, strips)])
+    arrays = b"".join(struct.pack(f"<{count}I", *values) for values in (starts[:-1], map(len, strips)))
+    at = int(starts[-1])
+    tags = {
+        256: (1, layout.part[0]),
+        257: (1, count * rows),
+        258: (1, 1),
+        259: (1, _FAX_4),
+        262: (1, 1),
+        266: (1, 1 + layout.reversed_bits),
+        _OFFSETS: (count, at),
+        277: (1, 1),
+        _ROWS: (1, rows),
+        _LENGTHS: (count, at + 4 * count),
+    }
+    directory = b"".join(struct.pack("<HHII", tag, 4, *value) for tag, value in tags.items())
+    head = struct.pack("<2sHI", b"II", 42, at + len(arrays))
+    return b"".join([head, *strips, arrays, struct.pack("<H", len(tags)), directory, bytes(4)])
 
 
 class _Heard(threading.local):

@@ -17,6 +17,7 @@ from imagefeatures.formats.tiff_layout import read_layout
 from support.judging import LIMITS, decoded, rgb
 from support.photos import encoded, picture
 from support.shared import PREPROCESSING
+from support.tiff_files import BLACK_IS_ZERO, LONG, Tiff
 
 BITS = picture(400, 300)[..., 0] > 128
 FAX = ["tiff_ccitt", "group3", "group4"]
@@ -111,7 +112,8 @@ def test_what_is_heard_in_another_thread_is_not_this_pictures() -> None:
 def test_where_libtiff_cannot_be_reached_pillow_decodes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libtiff, "_set_handler", None)
     assert np.array_equal(decoded(fax("group4"))[..., 0], BITS * np.uint8(255))
-    assert decoded(damaged("group4")).shape == (300, 400, 3)
+    assert why(damaged("group4")) == ("TRUNCATED", "TIFF whose strip 0 of CCITT fax 4 ends before its last row")
+    assert decoded(damaged("tiff_ccitt")).shape == (300, 400, 3)
     with Image.open(io.BytesIO(fax("group4"))) as image:
         libtiff.load(image)
     assert np.array_equal(np.asarray(image), BITS)  # decoded before its file was closed
@@ -149,3 +151,107 @@ def test_only_what_the_decoders_of_fax_report_counts_and_each_picture_begins_ane
         except Rejected as why:
             found = why.detail
         assert found == (said if libtiff._set_handler is not None else "")
+
+
+# Rows that are missing
+
+NUMBERS = {"group3": 3, "group4": 4}
+NAMES = {"group3": "CCITT fax 3", "group4": "CCITT fax 4"}
+
+
+def strip_of(bits: np.ndarray, compression: str, options: int = 0, reverse: bool = False) -> bytes:
+    """The codes of a picture of bits. options: of fax 3: 1 for two dimensions, 4 for marks that end with a byte."""
+    tags = {278: len(bits)} | ({292: options} if compression == "group3" else {})
+    data = encoded(Image.fromarray(bits), "TIFF", compression=compression, tiffinfo=tags)
+    layout = read_layout(data)
+    assert layout is not None
+    strip = data[int(layout.offsets[0]) :][: int(layout.lengths[0])]
+    return bytes(int(f"{byte:08b}"[::-1], 2) for byte in strip) if reverse else strip
+
+
+def lacking(compression: str, bits: np.ndarray, lost: dict[int, int], options: int = 0, **how: int | bool) -> bytes:
+    """A fax whose strips or tiles lack so many of their last rows. lost: by the number of the strip."""
+    numbers = iter(range(999))
+    reverse = bool(how.get("reversed_bits"))
+
+    def encode(part: np.ndarray) -> bytes:
+        rows = len(part) - lost.get(next(numbers), 0)
+        return strip_of(part[:rows, :, 0].astype(bool), compression, options, reverse)
+
+    tags = {292: (LONG, (options,))} if options else {}
+    samples, number = bits[..., None].astype(np.int64), NUMBERS[compression]
+    return Tiff(samples, 1, BLACK_IS_ZERO, compression=number, encode=encode, tags=tags, **how).bytes()  # type: ignore[arg-type]
+
+
+WAYS: list[dict[str, int | bool]] = [
+    {},
+    {"rows": 300},
+    {"rows": 64},
+    {"rows": 7},
+    {"tile": 128},
+    {"reversed_bits": True},
+]
+
+
+@pytest.mark.parametrize("compression", NUMBERS)
+@pytest.mark.parametrize("options", [0, 1, 4, 5])
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_fax_of_all_its_rows_is_whole(compression: str, options: int, how: dict[str, int | bool]) -> None:
+    if compression == "group4" and options:
+        return
+    for bits in (BITS, np.zeros_like(BITS), np.ones_like(BITS)):
+        found = decoded(lacking(compression, bits, {}, options, **how))
+        assert np.array_equal(found[..., 0], bits * np.uint8(255))
+
+
+@pytest.mark.parametrize("compression", NUMBERS)
+@pytest.mark.parametrize("options", [0, 1, 4, 5])
+@pytest.mark.parametrize(
+    ("how", "part", "rows"),
+    [
+        *(({}, 0, 1), ({}, 0, 2), ({}, 0, 150), ({"reversed_bits": True}, 0, 1), ({"tile": 128}, 5, 3)),
+        *(({"rows": 64}, 0, 1), ({"rows": 64}, 2, 5), ({"rows": 64}, 4, 1)),
+        *(({"rows": 3}, 0, 1), ({"rows": 3}, 66, 2), ({"rows": 3}, 99, 1)),
+    ],
+)
+def test_a_fax_without_its_last_rows_is_truncated(
+    compression: str, options: int, how: dict[str, int | bool], part: int, rows: int
+) -> None:
+    if compression == "group4" and options:
+        return
+    what = "tile" if "tile" in how else "strip"
+    for bits in (BITS, np.zeros_like(BITS), np.ones_like(BITS)):
+        reason, detail = why(lacking(compression, bits, {part: rows}, options, **how))
+        if reason == "TRUNCATED":
+            assert detail == f"TIFF whose {what} {part} of {NAMES[compression]} ends before its last row"
+        else:  # it has read on in the next strip, as if its codes were this one's
+            assert (compression, reason) == ("group3", "CORRUPT")
+            assert detail.startswith("TIFF of fax with ")
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 9, 31])
+def test_a_narrow_fax_that_has_the_very_stripes_is_whole(width: int) -> None:
+    for number in range(2 ** min(width, 5)):
+        row = [bool(number >> place & 1) for place in range(width)]
+        bits = np.broadcast_to(row, (5, width))
+        assert np.array_equal(decoded(lacking("group4", bits, {}))[..., 0], bits * np.uint8(255))
+        assert why(lacking("group4", bits, {0: 1}))[0] == "TRUNCATED"
+
+
+def test_fax_4_without_a_mark_at_its_end_is_whole_and_hides_no_other_strip() -> None:
+    def without_end(part: np.ndarray) -> bytes:
+        strip = strip_of(part[..., 0].astype(bool), "group4")
+        codes = "".join(f"{byte:08b}" for byte in strip).rstrip("0").removesuffix("000000000001" * 2)
+        return bytes(int(codes[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(codes), 8))
+
+    samples = BITS[..., None].astype(np.int64)
+    for rows in (300, 50):
+        data = Tiff(samples, 1, BLACK_IS_ZERO, compression=4, encode=without_end, rows=rows).bytes()
+        assert np.array_equal(decoded(data)[..., 0], BITS * np.uint8(255))
+    whole = lacking("group4", BITS, {3: 1}, rows=50)
+    layout = read_layout(whole)
+    assert layout is not None
+    start, length = int(layout.offsets[0]), int(layout.lengths[0])
+    cut = whole[: start + length - 3] + b"\xff" * 3 + whole[start + length :]  # other codes than the mark
+    with pytest.raises(Rejected, match="strip 3 of CCITT fax 4 ends before its last row"):
+        libtiff.check_rows(cut)

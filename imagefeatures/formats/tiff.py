@@ -18,6 +18,7 @@ from imagefeatures.reasons import Reason
 
 _LZW, _DEFLATE, _PACKBITS = 5, (8, 32946), 32773
 _JPEG, _FIRST_PRIVATE = 7, 32768
+_HEADER_BYTES = 8  # byte order, mark, offset of the first directory
 _ORIENTATION, _WMP = 274, 0xBC01  # the second marks a file of Windows Media Photo, which is another format
 _WORDS = {3: "H", 4: "I"}  # the types that the lengths of strips may have, as struct names them
 _PIECE_BYTES = 2**14  # how many compressed bytes are inflated at a time
@@ -162,7 +163,10 @@ def _entry_start(data: bytes, index: int) -> int:
 
 
 def check_parts(layout: Layout) -> None:
-    """Check that there are as many strips or tiles as the picture takes. Raises Rejected (CORRUPT)."""
+    """Check that there are as many strips or tiles as the picture takes, each somewhere in the file.
+
+    Raises Rejected (CORRUPT, and UNSUPPORTED_MODE where one is left out).
+    """
     if not len(layout.offsets):
         return  # the decoder says what is missing
     wanted, found = layout.parts, len(layout.offsets)
@@ -172,6 +176,7 @@ def check_parts(layout: Layout) -> None:
             Reason.CORRUPT,
             f"TIFF of {layout.width} × {layout.height} with {found} {what}, the picture takes {wanted}",
         )
+    _check_places(layout, wanted)
     if len(layout.lengths) < wanted and (layout.compression != RAW or len(layout.lengths)):
         raise Rejected(Reason.CORRUPT, f"TIFF with the lengths of {len(layout.lengths)} of {wanted} strips or tiles")
     if layout.compression == RAW and len(layout.lengths) == wanted > 1:
@@ -182,6 +187,24 @@ def check_parts(layout: Layout) -> None:
             raise Rejected(
                 Reason.CORRUPT, f"TIFF whose strip {part} has {layout.lengths[part]} bytes, its rows take {least}"
             )
+
+
+def _check_places(layout: Layout, wanted: int) -> None:
+    """Check that no strip or tile begins in the header, whose bytes would be taken for pixels.
+
+    GDAL leaves one out, as SPARSE_OK asks for, by no offset and no length. Raises Rejected (UNSUPPORTED_MODE, CORRUPT).
+    """
+    early = np.flatnonzero(layout.offsets[:wanted] < _HEADER_BYTES)
+    if not len(early):
+        return
+    part, what = int(early[0]), "tile" if layout.tiled else "strip"
+    start, length = layout.offsets[part], layout.lengths[part] if part < len(layout.lengths) else 0
+    if not start and not length:
+        raise Rejected(
+            Reason.UNSUPPORTED_MODE,
+            f"a TIFF that leaves out {len(early):,} of {wanted:,} {what}s is not read",
+        )
+    raise Rejected(Reason.CORRUPT, f"TIFF whose {what} {part} begins at byte {start}, in the header of the file")
 
 
 def end_of_pixels(data: bytes, layout: Layout) -> int:

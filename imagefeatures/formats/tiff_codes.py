@@ -1,9 +1,15 @@
-"""TIFF: strips and tiles of JPEG and fax that have lost codes. The decoder reports none, and passes other pixels."""
+"""TIFF: strips and tiles of JPEG and fax that have lost codes. The decoder reports none, and passes other pixels.
+
+Whether fax has all its rows is told once it is decoded: `imagefeatures.libtiff`.
+"""
 
 from __future__ import annotations
 
+import re
+
 from imagefeatures.errors import Rejected
-from imagefeatures.formats.tiff_layout import Layout
+from imagefeatures.formats.jpeg_frame import SCAN, check_scans, read_frame, segments
+from imagefeatures.formats.tiff_layout import FAX_OPTIONS, Layout
 from imagefeatures.reasons import Reason
 
 _FAX = {2: "CCITT RLE", 3: "CCITT fax 3", 4: "CCITT fax 4"}
@@ -13,10 +19,13 @@ _END, _SCAN = b"\xff\xd9", b"\xff\xda"
 _HOLE = bytes(16)  # codes have no more than 11 zeros in a row, rows of RLE end with 7 more; strips are padded by a few
 _LONG_HOLE = bytes(256)  # more than a row is filled with
 _END_OF_LINE = 0b000000000001
+_ENDS_OF_LINE = re.compile("0{11,}1")
+_TWO_DIMENSIONS = 1
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def check_codes(data: bytes, layout: Layout) -> None:
-    """Check that JPEG data have their end markers, and that there are no zeros in place of fax codes.
+    """Check that JPEG data have their end markers, rows and columns, and that fax codes are no zeros.
 
     data: with all strips and tiles. Raises Rejected (TRUNCATED, CORRUPT).
     """
@@ -31,9 +40,32 @@ def check_codes(data: bytes, layout: Layout) -> None:
             # Neither marker stands inside a scan. Bytes behind the end do not matter.
             if length and data.rfind(_END, start, end) <= data.find(_SCAN, start, end):
                 raise Rejected(Reason.TRUNCATED, f"TIFF whose {what} {part} of JPEG data has no end marker")
+            _check_jpeg(data[start:end], layout.shown(part), f"{what} {part}")
         elif _has_hole(data, start, end, layout):
             name = _FAX[layout.compression]
             raise Rejected(Reason.CORRUPT, f"TIFF whose {what} {part} has zeros in place of codes of {name}")
+
+
+def rows_of_fax_3(strip: bytes, layout: Layout) -> int:
+    """How many rows stand between the marks in a strip of fax 3, which has one before each row."""
+    codes = strip.translate(_REVERSED) if layout.reversed_bits else strip
+    marked = layout.one(FAX_OPTIONS, 0) & _TWO_DIMENSIONS  # behind each end of line one bit says how the row is coded
+    bits = f"{int.from_bytes(codes):0{8 * len(codes)}b}"
+    return sum("1" in row[marked:] for row in _ENDS_OF_LINE.split(bits))
+
+
+def _check_jpeg(stream: bytes, shown: tuple[int, int], place: str) -> None:
+    """Check that a strip or tile has all pixels that are shown of it: the decoder leaves those that are missing.
+
+    shown: columns and rows. place: its name. Raises Rejected (CORRUPT, TRUNCATED).
+    """
+    frame = read_frame(stream)
+    if frame is None:
+        return  # the decoder says so
+    if frame.width < shown[0] or frame.height < shown[1]:
+        found, wanted = (f"{width:,} × {height:,}" for width, height in ((frame.width, frame.height), shown))
+        raise Rejected(Reason.CORRUPT, f"TIFF whose {place} holds a JPEG of {found}, its pixels take {wanted}")
+    check_scans(frame, [stream[start : start + length] for marker, start, length in segments(stream) if marker == SCAN])
 
 
 def _has_hole(data: bytes, start: int, end: int, layout: Layout) -> bool:
@@ -47,7 +79,7 @@ def _has_hole(data: bytes, start: int, end: int, layout: Layout) -> bool:
         return False
     before = data[max(start, at - 3) : at]
     if layout.reversed_bits:
-        before = bytes(int(f"{byte:08b}"[::-1], 2) for byte in before)
+        before = before.translate(_REVERSED)
     bits = int.from_bytes(before)
     bits >>= (bits & -bits).bit_length() - 1 if bits else 0  # the last one is the last bit now
     marked = layout.compression == _FILLED and bits & 0b11 == 0b11  # an end of line with the mark of its next row

@@ -13,7 +13,7 @@ SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 
 FILL_ORDER, STRIP_OFFSETS, SAMPLES, ROWS, STRIP_BYTES, PLANES, PREDICTOR = 266, 273, 277, 278, 279, 284, 317
 PALETTE, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, SUBDIRECTORIES = 320, 322, 323, 324, 325, 330
 INK_SET, DOT_RANGE, EXTRA, SAMPLE_FORMAT, JPEG_STREAM = 332, 336, 338, 339, 513
-COEFFICIENTS, SUBSAMPLING, REFERENCE, DNG_VERSION = 529, 530, 532, 50706
+COEFFICIENTS, SUBSAMPLING, REFERENCE, DNG_VERSION, FAX_OPTIONS = 529, 530, 532, 50706, 292
 """The tags that describe the pixels."""
 
 _SINGLE = {SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES, ROWS, PLANES}
@@ -23,7 +23,7 @@ _FRACTIONS = {COEFFICIENTS, REFERENCE}
 _ARRAYS = {STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES, PALETTE}
 _MOST_VALUES = 16  # of a tag that has one value for each sample: more samples than that are not read anyway
 
-NEEDED = _SINGLE | _SEVERAL | _FRACTIONS | _ARRAYS | {292, 293, 347, 512, 514, 515, 519, 520, 521}
+NEEDED = _SINGLE | _SEVERAL | _FRACTIONS | _ARRAYS | {FAX_OPTIONS, 293, 347, 512, 514, 515, 519, 520, 521}
 """Without these tags no pixel can be read, or it is read as another: with the options of fax and the parts of JPEG."""
 
 RAW = 1
@@ -103,6 +103,13 @@ class Layout:
         each = -(-self.width // columns) * -(-self.height // rows)
         return each * self.samples if self.planes_apart else each
 
+    def shown(self, part: int) -> tuple[int, int]:
+        """Columns and rows of the picture in a strip or tile, which may reach beyond it. Both sides must be known."""
+        columns, rows = self.part
+        across, down = -(-self.width // columns), -(-self.height // rows)
+        row, column = part // across % down, part % across
+        return min(columns, self.width - column * columns), min(rows, self.height - row * rows)
+
     @property
     def row_bytes(self) -> int:
         """Bytes of a row of an uncompressed strip or tile."""
@@ -126,6 +133,8 @@ def read_layout(data: bytes, directory: int | None = None, most_values: int = _M
                 values[tag] = tuple(rationals(data, min(count, most_values), start))
             elif tag == DNG_VERSION:
                 values[tag] = (1,)
+            elif tag == FAX_OPTIONS and is_whole_numbers(kind):
+                values[tag] = tuple(integers(data, kind, 1, start).tolist())
             elif tag not in _SINGLE | _SEVERAL | _ARRAYS:
                 continue
             elif not is_whole_numbers(kind) and (tag, kind) != (DOT_RANGE, BYTE):

@@ -141,3 +141,9 @@ def test_pages_of_other_sizes_are_named() -> None:
         tiff_bands.read_pages(tiff_pages([values((9, 8, 1), "uint8"), values((9, 8, 2), "uint8")]), Limits(), CHANNELS)
     assert found.value.reason is Reason.UNSUPPORTED_MODE
     assert found.value.detail.startswith("found pages of 8 × 9 with 1 × 8 bits and of 8 × 9 with 2 × 8 bits, ")
+
+
+@pytest.mark.parametrize("compression", [NONE, DEFLATE])
+def test_strips_that_are_left_out_are_no_bands(compression: int) -> None:
+    data = made(compression, tags={273: (LONG, (0,)), 279: (LONG, (0,))})
+    assert verdict(data) == "UNSUPPORTED_MODE: a TIFF that leaves out 1 of 1 strips is not read"

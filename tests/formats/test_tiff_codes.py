@@ -89,6 +89,46 @@ def test_jpeg_data_of_several_scans_have_their_end_marker_behind_the_last() -> N
     assert why(changed(data, end - 2, b"\0\0"))[0] == "TRUNCATED"
 
 
+SIDES = {"one": GREY, "strips": replace(GREY, rows=20), "tiles": replace(GREY, tile=32)}
+PARTS = {"one": ("strip 0", (64, 48)), "strips": ("strip 2", (64, 8)), "tiles": ("tile 3", (32, 16))}
+
+
+@pytest.mark.parametrize("kind", SIDES)
+@pytest.mark.parametrize("lost", [(1, 0), (0, 1), (30, 0), (0, 7), (30, 7)], ids=str)
+def test_jpeg_data_have_all_rows_and_columns_that_are_shown(kind: str, lost: tuple[int, int]) -> None:
+    """The decoder leaves the others as they were, without a word."""
+    made, (place, (width, height)) = SIDES[kind], PARTS[kind]
+    count, numbers = int(place.split()[1]), iter(range(99))
+    columns, rows = width - lost[0], height - lost[1]
+
+    def encode(part: np.ndarray, rows: int = rows, columns: int = columns) -> bytes:
+        return stream(part[:rows, :columns] if next(numbers) == count else part)
+
+    detail = f"TIFF whose {place} holds a JPEG of {columns} × {rows}, its pixels take {width} × {height}"
+    assert why(replace(made, encode=encode).bytes()) == ("CORRUPT", detail)
+
+
+def test_a_tile_of_jpeg_data_may_end_with_the_picture() -> None:
+    whole = decoded(replace(GREY, tile=32).bytes())
+    for shown in (16, 20, 31):
+        cut = replace(
+            GREY, tile=32, encode=lambda part, rows=shown: stream(part[:rows] if not part[-1].any() else part)
+        )
+        assert np.abs(decoded(cut.bytes())[..., 0].astype(int) - whole[..., 0]).max() < 20
+
+
+def test_jpeg_data_bring_every_scan() -> None:
+    def progressive(part: np.ndarray, scans: int) -> bytes:
+        data = encoded(part[..., 0].astype(np.uint8), progressive=True)
+        starts = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+        return data if scans >= len(starts) else data[: starts[scans]] + b"\xff\xd9"
+
+    decoded(replace(GREY, encode=lambda part: progressive(part, 99)).bytes())
+    detail = "JPEG whose last scans are missing: component 1 is incomplete"
+    for scans in (1, 2, 3, 4, 5):
+        assert why(replace(GREY, encode=lambda part, n=scans: progressive(part, n)).bytes()) == ("TRUNCATED", detail)
+
+
 # Fax
 
 

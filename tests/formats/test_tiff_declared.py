@@ -75,6 +75,21 @@ def test_strips_and_tiles_are_counted_with_their_rows() -> None:
     assert (without_a_width.part, without_a_width.parts) == ((0, 16), 0)
 
 
+def test_of_the_last_strips_and_tiles_a_part_is_shown() -> None:
+    strips = layout(t278=(LONG, (8,)), t273=(LONG, (100, 164, 228)), t279=(SHORT, (64, 64, 32)))
+    assert [strips.shown(part) for part in range(3)] == [(8, 8), (8, 8), (8, 4)]
+    sides: Tags = {"t322": (SHORT, (16,)), "t323": (SHORT, (16,)), "t256": (LONG, (33,))}
+    tiles = layout(t324=(LONG, (7,) * 6), **sides)
+    assert [tiles.shown(part) for part in range(6)] == [(16, 16), (16, 16), (1, 16), (16, 4), (16, 4), (1, 4)]
+    apart = layout(t324=(LONG, (7,) * 12), t277=(SHORT, (2,)), t284=(SHORT, (2,)), **sides)
+    assert [apart.shown(part) for part in range(6, 12)] == [tiles.shown(part) for part in range(6)]
+
+
+def test_the_options_of_fax_are_read_whatever_else_their_type_is() -> None:
+    assert layout(t292=(LONG, (5, 1))).values[292] == (5,)
+    assert (layout(t292=(RATIONAL, (5, 1))).one(292, 0), layout(t292=(RATIONAL, (5, 1))).odd) == (0, None)
+
+
 @pytest.mark.parametrize(("bits", "samples", "expected"), [(1, 1, 1), (1, 3, 3), (4, 1, 4), (4, 3, 12), (16, 3, 48)])
 def test_a_row_takes_whole_bytes_of_all_samples_or_of_one_plane(bits: int, samples: int, expected: int) -> None:
     tags = {"t258": (SHORT, (bits,) * samples), "t277": (SHORT, (samples,))}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
+from imagefeatures.formats.tiff_layout import read_layout
 from support.judging import LIMITS, decoded, why
 from support.photos import encoded, picture
 from support.tiff_files import ADOBE_DEFLATE, DEFLATE, JPEG, LONG, LZW, NONE, PACKBITS, RGB, SHORT, YCBCR, Tiff
@@ -40,6 +41,44 @@ def test_strips_without_lengths_are_read_by_their_rows() -> None:
     assert np.array_equal(decoded(replace(PLAIN, tags={279: None}).bytes()), PIXELS)
     without = replace(PLAIN, compression=LZW, tags={279: None}).bytes()
     assert why(without) == ("CORRUPT", "TIFF with the lengths of 0 of 5 strips or tiles")
+
+
+@pytest.mark.parametrize("compression", [NONE, LZW, JPEG])
+@pytest.mark.parametrize(
+    ("sides", "lost", "words"),
+    [
+        ({"rows": 10}, (0,), "1 of 5 strips"),
+        ({"rows": 10}, (4,), "1 of 5 strips"),
+        ({"rows": None}, (0,), "1 of 1 strips"),
+        ({"rows": None, "tile": 16}, (0, 3, 11), "3 of 12 tiles"),
+    ],
+)
+def test_what_gdal_leaves_out_is_not_read_from_the_header(
+    sides: dict[str, int | None], lost: tuple[int, ...], words: str, compression: int
+) -> None:
+    """No offset and no length, as its option SPARSE_OK writes them. Without compression the header was the pixels."""
+    how = {"encode": lambda part: encoded(part.astype(np.uint8)), "photometric": YCBCR} if compression == JPEG else {}
+    made = replace(PLAIN, compression=compression, **sides, **how)  # type: ignore[arg-type]
+    layout = read_layout(made.bytes())
+    assert layout is not None
+    offsets, lengths = layout.offsets, layout.lengths
+    offsets[list(lost)] = lengths[list(lost)] = 0
+    numbers = (324, 325) if layout.tiled else (273, 279)
+    values = ((LONG, tuple(array.tolist())) for array in (offsets, lengths))
+    left_out = replace(made, tags=dict(zip(numbers, values, strict=True))).bytes()
+    assert why(left_out) == ("UNSUPPORTED_MODE", f"a TIFF that leaves out {words} is not read")
+
+
+def test_a_strip_in_the_header_is_corrupt() -> None:
+    starts = [len(PLAIN.bytes()) - 64 * 48 * 3 + 64 * 30 * index for index in range(5)]
+    for first in (1, 7):
+        data = replace(PLAIN, tags={273: (LONG, (first, *starts[1:]))}).bytes()
+        assert why(data) == ("CORRUPT", f"TIFF whose strip 0 begins at byte {first}, in the header of the file")
+    decoded(replace(PLAIN, tags={273: (LONG, (8, *starts[1:]))}).bytes())
+    long = replace(PLAIN, tags={273: (LONG, (*starts[:3], 0, 0))}).bytes()
+    assert why(long) == ("CORRUPT", "TIFF whose strip 3 begins at byte 0, in the header of the file")
+    without = replace(PLAIN, tags={273: (LONG, (*starts[:3], 0, 0)), 279: None}).bytes()
+    assert why(without) == ("UNSUPPORTED_MODE", "a TIFF that leaves out 2 of 5 strips is not read")
 
 
 @pytest.mark.parametrize("compression", [NONE, LZW, ADOBE_DEFLATE, DEFLATE, PACKBITS])
