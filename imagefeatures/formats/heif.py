@@ -18,6 +18,7 @@ _CONFIGURATION = {"HEIC": b"hvcC", "AVIF": b"av1C"}
 _DEPTHS = (8, 10, 12)
 _FIRST_BYTES = 4096  # of AV1 data, in which its header is
 _MOST_ITEMS = 1000  # libheif takes no more
+_MOST_SIDE, _MOST_PIXELS = 2**15, 2**28  # of libavif
 _MATRICES = {0, 1, 2, 4, 5, 6, 7, 9}  # ITU-T H.273: of these both decoders make RGB
 _UNDERSTOOD = {b"ispe", b"pixi", b"colr", b"pasp", b"irot", b"imir", b"clap", b"hvcC", b"av1C", b"auxC"}
 _FILE_BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"wide", b"uuid", b"idat", b"mfra", b"moof"}
@@ -55,6 +56,9 @@ def check_mode(data: bytes, kind: str) -> None:
         primary = _primary(items, kind)
         for part in _parts(data, items, primary):
             _check_coding(data, part, kind)
+            _check_sides(data, part, kind)
+        _check_matrices(data, primary, kind)  # of a grid, which has one besides those of its tiles
+        _check_sides(data, primary, kind)
         _check_properties(primary, kind)
         for width, height in _sides(data, primary):
             if not width or not height:
@@ -178,11 +182,31 @@ def _check_coding(data: bytes, item: Item, kind: str) -> None:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"{kind} of {luma} and {chroma} bits a channel")
     else:
         reader.take(3)  # AV1 has no other depth than 8, 10 and 12 bits
-    colours = item.property(b"colr")
-    if colours and data[colours.content : colours.content + 4] == b"nclx":
-        matrix = int.from_bytes(data[colours.content + 8 : colours.content + 10])
+    _check_matrices(data, item, kind)
+
+
+def _check_matrices(data: bytes, item: Item, kind: str) -> None:
+    """Raises Rejected for a colour matrix that is not read: of an item, or where it names none of its AV1 data."""
+    colours = [box.content for box, _ in item.properties if box.kind == b"colr"]
+    named = [start for start in colours if data[start : start + 4] == b"nclx"]  # a profile may stand before it
+    matrices = [int.from_bytes(data[start + 8 : start + 10]) for start in named]
+    if not named and item.kind == _CODEC["AVIF"]:
+        matrix = av1.colour_matrix(bytes_of(data, item)[:_FIRST_BYTES])
+        matrices += [] if matrix is None else [matrix]
+    for matrix in matrices:
         if matrix not in _MATRICES:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"{kind} with the colour matrix {matrix} of ITU-T H.273")
+
+
+def _check_sides(data: bytes, item: Item, kind: str) -> None:
+    """Raises Rejected for a size that libavif refuses, though the format allows it."""
+    for width, height in _sides(data, item) if kind == "AVIF" else ():
+        if max(width, height) > _MOST_SIDE or width * height > _MOST_PIXELS:
+            raise Rejected(
+                Reason.UNSUPPORTED_FORMAT,
+                f"found an AVIF image of {width:,} × {height:,} pixels, no side above {_MOST_SIDE:,} is read, nor more "
+                f"than {_MOST_PIXELS:,} pixels",
+            )
 
 
 def _check_properties(primary: Item, kind: str) -> None:

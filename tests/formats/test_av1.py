@@ -10,7 +10,7 @@ from imagefeatures.formats import av1, heif
 from imagefeatures.formats.heif_items import bytes_of, read_items
 from imagefeatures.formats.isobmff import boxes
 from imagefeatures.limits import Limits
-from support.heif_boxes import Heif, hvcc, ispe
+from support.heif_boxes import Heif, av1c, box, hvcc, ispe
 from support.photos import encoded, picture
 
 
@@ -91,10 +91,84 @@ def test_a_header_that_is_cut_is_an_error(name: str) -> None:
             av1.frame_size(whole[:cut])
 
 
+TOOLS = {  # between the size and the colours, of a header that is not reduced
+    "none": "0" + "000" + "0000" + "0" + "1" + "1" + "000",
+    "numbers of frames": "1" + "1111111" + "000" + "1111" + "0" + "1" + "1" + "111",
+    "an order": "0" + "111" + "1111" + "1" + "11" + "1" + "1" + "111" + "000",
+    "no content of screens": "0" + "000" + "0000" + "0" + "0" + "0" + "000",
+    "content of screens": "0" + "000" + "0000" + "0" + "0" + "1" + "1" + "000",
+    "content of screens, whole motion": "0" + "000" + "0000" + "0" + "0" + "1" + "0" + "1" + "000",
+    "each frame says, whole motion": "0" + "000" + "0000" + "1" + "01" + "1" + "0" + "1" + "101" + "010",
+}
+COLOURS = {  # by the profile
+    "8 bits": (0, "0" + "0"),
+    "10 bits": (0, "1" + "0"),
+    "grey": (0, "0" + "1"),
+    "each colour for each pixel": (1, "0"),
+    "the same of 10 bits": (1, "1"),
+    "422": (2, "0" + "0"),
+    "422 of 10 bits": (2, "1" + "0" + "0"),
+    "12 bits": (2, "1" + "1" + "0"),
+}
+
+
+def coloured(header: str, tools: str, colours: tuple[int, str], matrix: int | None) -> bytes:
+    profile, depth = colours
+    named = "0" if matrix is None else f"1{1:08b}{13:08b}{matrix:08b}"
+    return unit(1, f"{profile:03b}" + header[3:] + tools + depth + named + "1010")
+
+
+@pytest.mark.parametrize("tools", TOOLS)
+@pytest.mark.parametrize("colours", COLOURS)
+def test_the_colour_matrix_is_read_behind_whatever_stands_before_it(tools: str, colours: str) -> None:
+    for matrix in (0, 6, 14, 255, None):
+        expected = 2 if matrix is None else matrix
+        for name, header in HEADERS.items():
+            found = "000" + "101" if name == "reduced" else TOOLS[tools]
+            assert av1.colour_matrix(coloured(header, found, COLOURS[colours], matrix)) == expected
+
+
+def test_a_header_that_is_cut_before_the_colour_matrix_is_an_error() -> None:
+    whole = coloured(HEADERS["one operating point"], TOOLS["an order"], COLOURS["12 bits"], 9)
+    assert av1.colour_matrix(b"") is None
+    assert av1.colour_matrix(unit(6, "1" * 80)) is None
+    for cut in range(3, len(whole) - 1):
+        with pytest.raises(ValueError, match="cut"):
+            av1.colour_matrix(whole[:cut])
+
+
+@pytest.mark.parametrize("matrix", range(18))
+def test_where_the_file_names_no_matrix_that_of_the_data_counts(matrix: int) -> None:
+    content = coloured(HEADERS["reduced"], "000" + "101", COLOURS["8 bits"], matrix)
+    sides, profile = (ispe(640, 480), False), (box(b"colr", b"prof" + bytes(20)), False)
+    nclx = (box(b"colr", b"nclx\0\1\0\x0d\0\x06\x80"), False)
+    shown = [sides, (av1c(), True)]
+    named = "" if matrix in (0, 1, 2, 4, 5, 6, 7, 9) else f"AVIF with the colour matrix {matrix} of ITU-T H.273"
+    for properties, expected in ((shown, named), ([*shown, profile], named), ([*shown, profile, nclx], "")):
+        verdict = ""
+        try:
+            heif.check_mode(Heif({1: (b"av01", content, properties)}, brand=b"avif").bytes(), "AVIF")
+        except Rejected as why:
+            assert why.reason == "UNSUPPORTED_MODE"
+            verdict = why.detail
+        assert verdict == expected
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4", "4:0:0"])
+def test_it_is_the_matrix_that_an_encoder_wrote(subsampling: str) -> None:
+    for options in ({}, {"save_all": True, "append_images": [Image.fromarray(picture(100, 80, 1))]}):
+        data = encoded(picture(100, 80), "AVIF", speed=10, subsampling=subsampling, **options)
+        (meta,) = [part for part in boxes(data, 0, len(data)) if part.kind == b"meta"]
+        items = read_items(data, meta)
+        primary = items.by_number[items.primary]
+        nclx = next(part.content for part, _ in primary.properties if part.kind == b"colr")
+        assert av1.colour_matrix(bytes_of(data, primary)) == int.from_bytes(data[nclx + 8 : nclx + 10])
+
+
 @pytest.mark.parametrize("options", [{}, {"save_all": True, "append_images": [Image.fromarray(picture(100, 80, 1))]}])
 def test_it_is_the_size_that_an_encoder_wrote(options: dict[str, object]) -> None:
     data = encoded(picture(100, 80), "AVIF", speed=10, **options)
-    (meta,) = [box for box in boxes(data, 0, len(data)) if box.kind == b"meta"]
+    (meta,) = [part for part in boxes(data, 0, len(data)) if part.kind == b"meta"]
     items = read_items(data, meta)
     assert av1.frame_size(bytes_of(data, items.by_number[items.primary])) == (100, 80)
 

@@ -50,6 +50,34 @@ def test_a_picture_that_is_too_large_is_refused_before_a_decoder_sees_it(
         assert why(large, judge=judge) == ("TOO_MANY_PIXELS", detail)
 
 
+@pytest.mark.parametrize(
+    ("sides", "words"),
+    [
+        ((32_768, 2), ""),
+        ((2, 32_768), ""),
+        ((32_769, 2), "32,769 × 2"),
+        ((2, 40_000), "2 × 40,000"),
+        ((16_384, 16_384), ""),
+        ((16_385, 16_384), "16,385 × 16,384"),
+    ],
+)
+def test_a_size_that_libavif_refuses_is_named_though_the_format_allows_it(sides: tuple[int, int], words: str) -> None:
+    limits = Limits(max_pixels=2**30)
+    data = with_size(avif(), *sides)
+    if words:
+        limit = "no side above 32,768 is read, nor more than 268,435,456 pixels"
+        detail = f"found an AVIF image of {words} pixels, {limit}"
+        assert why(data, limits, formats.check_header) == ("UNSUPPORTED_FORMAT", detail)
+    else:
+        assert formats.check_header(data, limits) == "AVIF"
+    assert formats.check_header(with_size(heic(), *sides), limits) == "HEIC"
+
+
+@pytest.mark.parametrize("sides", [(32_768, 2), (2, 32_768)])
+def test_a_picture_of_the_longest_side_is_read(sides: tuple[int, int]) -> None:
+    assert decode(encoded(Image.new("RGB", sides), "AVIF", speed=10), LIMITS).width == sides[0]
+
+
 def test_a_grid_that_declares_more_than_its_properties_is_refused() -> None:
     data = heic(96, 96, tile_size=64)
     grid = b"\0\0\1\1" + struct.pack(">HH", 96, 96)

@@ -159,6 +159,9 @@ def test_a_colour_matrix_has_a_rule_or_is_named(matrix: int) -> None:
     profile = box(b"colr", b"prof\0\1\0\x0d" + matrix.to_bytes(2))
     assert refusal(heic((profile, False))) == ""
     assert refusal(heic((box(b"colr", b"nclx\0\1\0\x0d" + (256 + 6).to_bytes(2)), False))) != ""
+    read = refusal(heic((nclx, False)))
+    assert refusal(heic((profile, False), (nclx, False))) == read  # beside a profile
+    assert refusal(tiled(grid(2, 2, 64, 48), sides=[(ispe(64, 48), False), (nclx, False)])) == read  # of a grid
 
 
 # Properties
