@@ -263,10 +263,17 @@ def _load_png(image: Image.Image, data: bytes) -> None:
 
 
 def _check_palette(image: Image.Image, colours: int) -> None:
-    """Check that no pixel names a colour behind the end of the palette. Raises Rejected (CORRUPT)."""
+    """Check that no pixel names a colour behind the end of the palette.
+
+    Raises Rejected (CORRUPT; UNSUPPORTED_MODE if it is the transparent one of a GIF, which may be any).
+    """
     if colours and colours < 256 and image.mode in ("P", "L"):  # L: a palette of greys in order
         _, most = image.getextrema()
         if isinstance(most, int) and most >= colours:
+            behind = [colour for colour, count in enumerate(image.histogram()) if count and colour >= colours]
+            if image.format == "GIF" and behind == [image.info.get("transparency")]:
+                detail = f"a GIF that shows its transparent colour, {most} of a palette of {colours}, is not read"
+                raise Rejected(Reason.UNSUPPORTED_MODE, detail)
             raise Rejected(Reason.CORRUPT, f"a pixel has colour {most} of a palette of {colours}")
 
 

@@ -126,8 +126,11 @@ def _alpha(image: Image.Image) -> Image.Image | None:
     depth = image.info.get("depth", 8)
     if image.mode == "RGB" and depth > 8:  # of each value the high byte is left: no pixel can be compared
         return None
+    # Of the two bytes of each value those bits count that a pixel has.
+    most = 2**depth - 1
+    colour = tuple(value & most for value in colour) if isinstance(colour, tuple) else colour & most
     if image.mode == "L":  # Pillow has spread the pixels over 0 to 255, and not this colour
-        colour = colour * 255 // (2**depth - 1)
+        colour = colour * 255 // most
     differs = np.asarray(image) != (colour if image.mode != "1" else bool(colour))
     visible = differs.any(-1) if differs.ndim == 3 else differs
     return Image.fromarray(visible.astype(np.uint8) * np.uint8(255))

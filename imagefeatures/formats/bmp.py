@@ -41,8 +41,20 @@ class Header:
 
     @property
     def palette(self) -> int:
-        """How many colours the palette has; 0 without one."""
-        return (self.colours or 1 << self.bits) if self.bits <= 8 else 0
+        """How many colours the palette has; 0 without one. It ends where the pixels begin, whatever it declares."""
+        if self.bits > 8:
+            return 0
+        declared = self.colours or 1 << self.bits
+        stored = (self.pixels - self.palette_start) // self.colour_bytes
+        return min(declared, max(stored, 0)) if self.pixels else declared
+
+    @property
+    def palette_start(self) -> int:
+        return 14 + self.size
+
+    @property
+    def colour_bytes(self) -> int:
+        return 3 if self.size == _OS2 else 4
 
 
 def size(data: bytes) -> tuple[int, int] | None:
@@ -73,6 +85,8 @@ def check_mode(data: bytes) -> None:
         names = _COMPRESSIONS | (_OS2_COMPRESSIONS if header.size == _OS2_LONG else {})
         name = names.get(header.compression, f"compression {header.compression}")
         raise Rejected(Reason.UNSUPPORTED_MODE, f"a BMP of {header.bits} bits with {name} is not read")
+    if 0 < header.pixels < header.palette_start:
+        raise Rejected(Reason.CORRUPT, f"BMP whose pixels begin at byte {header.pixels}, inside its header")
     if header.compression == _MASKS:
         _check_masks(data, header)
     if header.bits <= 8:
@@ -131,12 +145,12 @@ def _check_masks(data: bytes, header: Header) -> None:
 
 def _check_palette(data: bytes, header: Header) -> None:
     """Pillow takes a palette of greys in order for none, and then the bits for those of greys."""
-    colours, step = header.palette, 3 if header.size == _OS2 else 4
-    start = 14 + header.size
-    if colours > 256:
-        raise Rejected(Reason.CORRUPT, f"BMP of {header.bits} bits with {colours:,} colours")
-    if header.pixels == start:
-        raise Rejected(Reason.CORRUPT, f"BMP whose pixels begin at byte {start}, where its palette does")
+    colours, step, start = header.palette, header.colour_bytes, header.palette_start
+    if header.colours > 256:
+        raise Rejected(Reason.CORRUPT, f"BMP of {header.bits} bits with {header.colours:,} colours")
+    if not colours:
+        where = "where its palette does" if header.pixels == start else f"its palette at byte {start}"
+        raise Rejected(Reason.CORRUPT, f"BMP whose pixels begin at byte {header.pixels}, {where}")
     palette = data[start : start + step * colours]
     greys = (0, 255) if colours == 2 else range(colours)
     in_order = all(palette[step * index : step * index + 3] == bytes([grey] * 3) for index, grey in enumerate(greys))

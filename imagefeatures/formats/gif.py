@@ -11,6 +11,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _TRAILER, _IMAGE, _EXTENSION = 0x3B, 0x2C, 0x21
+_MOST_CODE_BITS = b"\x08"
 _GRAPHIC_CONTROL = b"\xf9"
 
 
@@ -30,12 +31,13 @@ def check_mode(data: bytes) -> None:
     """Check that the colours of the first image, and of the screen around it, are declared as the decoder paints them.
 
     The decoder paints the screen with the transparent colour, or the first of the image's palette. Raises Rejected
-    (UNSUPPORTED_MODE).
+    (UNSUPPORTED_MODE, and CORRUPT for codes of more bits than there may be).
     """
-    transparent, first = False, None
+    transparent, first = None, None
     for kind, start in _parts(data):
         if kind == _EXTENSION and data[start + 1 : start + 2] == _GRAPHIC_CONTROL:
-            transparent = bool(int.from_bytes(data[start + 3 : start + 4]) & 1)
+            has_transparent = int.from_bytes(data[start + 3 : start + 4]) & 1
+            transparent = int.from_bytes(data[start + 6 : start + 7]) if has_transparent else None
         if kind == _IMAGE:
             first = start
             break
@@ -48,7 +50,16 @@ def check_mode(data: bytes) -> None:
     size_of_screen, corner, size_of_image = _pair(data, 6), _pair(data, first + 1), _pair(data, first + 5)
     covered = corner == (0, 0) and all(side >= of for side, of in zip(size_of_image, size_of_screen, strict=True))
     background = screen_colours[3 * data[11] : 3 * data[11] + 3]
-    if not covered and not transparent and background != colours[:3]:
+    if not covered and transparent is not None and 3 * transparent >= len(colours):
+        raise Rejected(
+            Reason.UNSUPPORTED_MODE,
+            f"a GIF is not read where its transparent colour, {transparent}, is none of the {len(colours) // 3} of its "
+            "palette and shows around its first image",
+        )
+    code_bits = data[first + 10 + _palette_bytes(data, first + 9) :][:1]
+    if code_bits > _MOST_CODE_BITS:
+        raise Rejected(Reason.CORRUPT, f"GIF with colours of {code_bits[0]} bits")
+    if not covered and transparent is None and background != colours[:3]:
         shown, whole = (f"{width} × {height}" for width, height in (size_of_image, size_of_screen))
         raise Rejected(
             Reason.UNSUPPORTED_MODE,

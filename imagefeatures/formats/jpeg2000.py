@@ -20,6 +20,7 @@ CODESTREAM = b"\xff\x4f\xff\x51"
 _TILE_PART, _END, _COMMENT = 0xFF90, 0xFFD9, 0xFF64
 _COMPONENTS = {16: (3, 4), 17: (1, 2), 18: (3,)}  # how many, by the enumerated colour space: sRGB, grey, sYCC
 _PROFILES = {b"RGB ": (3, 4), b"GRAY": (1, 2)}  # by the colour space of an ICC profile
+_PREMULTIPLIED = 2  # this kind of channel
 _PART_2, _HIGH_THROUGHPUT = 0x8000, 0x4000  # capabilities
 _NEEDED = {b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"rreq", b"free"}  # boxes that are no metadata
 
@@ -184,6 +185,10 @@ def _check_boxes(data: bytes, codestream: Box, header: _Header) -> None:
         raise _unsupported("a palette")
     if b"colr" in found:
         _check_colours(Reader(data, found[b"colr"].content, found[b"colr"].end), count)
+    elif count not in (1, 3) and b"cdef" not in found:
+        raise _unsupported(f"{count} components, and no box that says what they are")
+    elif any(box.kind == b"jplh" for box in boxes(data, 0, codestream.start)):
+        raise _unsupported("its colour space in another box (jplh)")
     if b"cdef" in found:
         _check_channels(Reader(data, found[b"cdef"].content, found[b"cdef"].end), count)
 
@@ -211,6 +216,8 @@ def _check_channels(reader: Reader, count: int) -> None:
         number, kind, colour = reader.number(2), reader.number(2), reader.number(2)
         if (kind, colour) != (0, number + 1) if number < colours else kind == 0:
             raise _unsupported("components that are not in the order of their colours")
+        if kind == _PREMULTIPLIED:
+            raise _unsupported("colours that were multiplied by their opacity")
 
 
 def _unsupported(found: str) -> Rejected:

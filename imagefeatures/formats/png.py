@@ -15,6 +15,7 @@ from imagefeatures.reasons import Reason
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PALETTE = 3  # this colour type
+_TRANSPARENT_BYTES = {0: 2, 2: 6}  # of grey and of RGB
 _ANCILLARY = 0x20  # this bit of a chunk's first letter says that pixels do not need it
 _FIRST, _COLOUR_TYPE = 8, 25  # the positions of the first chunk, and of a byte of the header, which it is
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # its first picture, or the one that is shown in its place, is in IDAT
@@ -41,7 +42,7 @@ def check_mode(data: bytes) -> None:
 
     Raises Rejected (UNSUPPORTED_FORMAT, CORRUPT).
     """
-    palette = 0
+    palette: int | None = None
     for start, kind, content in _chunks(data):
         name = kind.decode("latin-1")
         if kind == b"CgBI":
@@ -52,10 +53,15 @@ def check_mode(data: bytes) -> None:
         if kind == b"IHDR":
             _check_header(content)
         elif kind == b"PLTE":
+            if palette is not None and data[_COLOUR_TYPE] == _PALETTE:
+                raise Rejected(Reason.CORRUPT, "PNG of palette colours that has a second palette")
             palette = len(content)
+        elif kind == b"tRNS" and len(content) < _TRANSPARENT_BYTES.get(data[_COLOUR_TYPE], 0):
+            raise Rejected(Reason.CORRUPT, f"PNG with {len(content)} bytes of a transparent colour")
         elif kind == b"IDAT":
-            if data[_COLOUR_TYPE] == _PALETTE and (palette % 3 or not 3 <= palette <= 768):
-                raise Rejected(Reason.CORRUPT, f"PNG of palette colours with {palette} bytes of a palette")
+            colours = palette or 0
+            if data[_COLOUR_TYPE] == _PALETTE and (colours % 3 or not 3 <= colours <= 768):
+                raise Rejected(Reason.CORRUPT, f"PNG of palette colours with {colours} bytes of a palette")
             return
         elif kind == b"IEND":  # where the decoder ends without an error, and leaves the picture empty
             raise Rejected(Reason.TRUNCATED, "PNG without pixels before its end chunk")

@@ -11,6 +11,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _ANIMATED = 2  # this flag
+_FILE_HEADER, _FRAME_HEADER = 12, 16  # bytes before the first chunk
 _PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 
 
@@ -32,7 +33,7 @@ def size(data: bytes) -> tuple[int, int] | None:
 def check_mode(data: bytes) -> None:
     """Check that the first frame of an animation covers its canvas: nothing says what colour is around it.
 
-    Raises Rejected (UNSUPPORTED_MODE).
+    Raises Rejected (UNSUPPORTED_MODE, and CORRUPT where its pixels are fewer than it says).
     """
     canvas = size(data)
     if canvas is None or data[12:16] != b"VP8X" or not data[20] & _ANIMATED:
@@ -42,12 +43,30 @@ def check_mode(data: bytes) -> None:
             left, top, width, height = (int.from_bytes(content[at : at + 3], "little") for at in (0, 3, 6, 9))
             frame = (width + 1, height + 1)
             if (left, top) != (0, 0) or frame != canvas:
-                shown, whole = (f"{side[0]} × {side[1]}" for side in (frame, canvas))
                 raise Rejected(
                     Reason.UNSUPPORTED_MODE,
-                    f"a WebP whose first frame, {shown}, leaves out parts of {whole} is not read",
+                    f"a WebP whose first frame, {_words(frame)}, leaves out parts of {_words(canvas)} is not read",
                 )
+            pixels = _frame_size(bytes(content))
+            if pixels not in (None, frame):
+                found = f"holds pixels of {_words(pixels)}, and says {_words(frame)}"
+                raise Rejected(Reason.CORRUPT, f"WebP whose first frame {found}")
             return
+
+
+def _frame_size(frame: bytes) -> tuple[int, int] | None:
+    """Width and height of the pixels in the chunk of a frame; None if they are incomplete."""
+    start = _FRAME_HEADER
+    while frame[start : start + 4] not in (b"VP8 ", b"VP8L"):
+        if start + 8 > len(frame):
+            return None
+        length = int.from_bytes(frame[start + 4 : start + 8], "little")
+        start += 8 + length + length % 2
+    return size(bytes(_FILE_HEADER) + frame[start:])
+
+
+def _words(sides: tuple[int, int] | None) -> str:
+    return f"{sides[0]} × {sides[1]}" if sides else ""
 
 
 def check(data: bytes, limits: Limits) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from imagefeatures import images
 from imagefeatures.errors import Rejected
-from support.bmp_files import CORE, INFO, MASKS, OS2, PLAIN, RLE4, RLE8, Bmp, every_bmp
+from support.bmp_files import CORE, INFO, MASKS, OS2, PLAIN, RLE4, RLE8, V5, Bmp, every_bmp
 from support.judging import LIMITS, decoded, rgb, why
 
 PALETTE = np.random.default_rng(3).integers(0, 256, (256, 3)).astype(np.uint8)
@@ -117,6 +117,31 @@ def test_a_palette_that_contradicts_the_pixels_is_corrupt() -> None:
         "BMP whose pixels begin at byte 54, where its palette does",
     )
     assert why(replace(EIGHT, colours=257).bytes()) == ("CORRUPT", "BMP of 8 bits with 257 colours")
+
+
+@pytest.mark.parametrize("header", [CORE, INFO, OS2, V5])
+@pytest.mark.parametrize("declared", [0, 16, 200, 256])
+def test_a_palette_ends_where_the_pixels_begin(header: int, declared: int) -> None:
+    """The decoder would go on, and take the pixels for colours."""
+    few = Bmp(PIXELS, 8, header, palette=PALETTE[:16], colours=declared)
+    assert np.array_equal(decoded(few.bytes()), PALETTE[PIXELS])
+    stray = PIXELS.copy()
+    stray[2, 3] = 16
+    with pytest.raises(Rejected, match="a pixel has colour 16 of a palette of 16") as outside:
+        images.decode(replace(few, pixels=stray).bytes(), LIMITS, rgb)
+    assert outside.value.reason == "CORRUPT"
+
+
+@pytest.mark.parametrize("bits", [8, 24])
+def test_pixels_that_begin_in_the_header_or_the_first_colour_are_corrupt(bits: int) -> None:
+    data = Bmp(PIXELS, bits, palette=PALETTE if bits == 8 else None).bytes()
+    for start in (1, 14, 53):
+        found = why(data[:10] + struct.pack("<I", start) + data[14:])
+        assert found == ("CORRUPT", f"BMP whose pixels begin at byte {start}, inside its header")
+    decoded(data[:10] + struct.pack("<I", 0) + data[14:])  # it does not say
+    if bits == 8:
+        found = why(data[:10] + struct.pack("<I", 57) + data[14:])
+        assert found == ("CORRUPT", "BMP whose pixels begin at byte 57, its palette at byte 54")
 
 
 # Runs: rows of 9 pixels, six of them

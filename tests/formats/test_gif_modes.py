@@ -86,6 +86,45 @@ def test_a_pixel_behind_the_end_of_the_palette_is_corrupt(stray: int, colours: n
     assert outside.value.reason == "CORRUPT"
 
 
+@pytest.mark.parametrize("colours", [PALETTE[:64], GREYS[:64]], ids=["colours", "greys in order"])
+def test_a_transparent_colour_that_the_palette_has_not_is_no_damage_and_no_colour(colours: np.ndarray) -> None:
+    """Editors choose any number for it. Where it does not show, the picture is read."""
+    few = INDICES % 64
+    assert np.array_equal(decoded(Gif(few, colours, transparent=200).bytes()), colours[few])
+    shown = Gif(np.where(few == 7, 200, few), colours, transparent=200)
+    with pytest.raises(Rejected) as refused:
+        images.decode(shown.bytes(), LIMITS, rgb)
+    detail = "a GIF that shows its transparent colour, 200 of a palette of 64, is not read"
+    assert (refused.value.reason, refused.value.detail) == ("UNSUPPORTED_MODE", detail)
+    for other in (replace(shown, transparent=201), replace(shown, transparent=3), replace(shown, transparent=None)):
+        with pytest.raises(Rejected, match="a pixel has colour 200 of a palette of 64"):
+            images.decode(other.bytes(), LIMITS, rgb)
+    both = Gif(np.where(few == 7, 200, np.where(few == 8, 100, few)), colours, transparent=200)
+    with pytest.raises(Rejected, match="a pixel has colour 200 of a palette of 64"):
+        images.decode(both.bytes(), LIMITS, rgb)
+
+
+@pytest.mark.parametrize(("number", "count"), [(64, 64), (255, 64), (200, 2)])
+def test_a_transparent_colour_that_the_palette_has_not_is_not_shown_around_the_image(number: int, count: int) -> None:
+    around = Gif(INDICES % count, PALETTE[:count], screen=(40, 41), corner=(5, 7), transparent=number)
+    detail = (
+        f"a GIF is not read where its transparent colour, {number}, is none of the {count} of its palette and shows "
+        "around its first image"
+    )
+    assert why(around.bytes()) == ("UNSUPPORTED_MODE", detail)
+    assert why(replace(around, palette=PALETTE, own=PALETTE[:count]).bytes()) == ("UNSUPPORTED_MODE", detail)
+    decoded(replace(around, transparent=count - 1).bytes())
+
+
+@pytest.mark.parametrize("bits", [9, 12, 255])
+@pytest.mark.parametrize("own", [False, True], ids=["screen's palette", "own palette"])
+def test_colours_of_more_than_8_bits_are_corrupt(bits: int, own: bool) -> None:
+    data = Gif(INDICES, None if own else PALETTE, PALETTE if own else None).bytes()
+    at = 13 + 768 + 10
+    assert data[at] == 8
+    assert why(data[:at] + bytes([bits]) + data[at + 1 :]) == ("CORRUPT", f"GIF with colours of {bits} bits")
+
+
 @pytest.mark.parametrize("codes", [0, 1, 299, 599])
 def test_a_gif_whose_codes_end_too_early_is_truncated(codes: int) -> None:
     for interlaced in (False, True):

@@ -25,7 +25,8 @@ def test_a_colour_space_has_its_number_of_components(space: int, counts: tuple[i
     code = stream(head=siz(components=b"\7\1\1" * count))
     named = f"UNSUPPORTED_MODE: JPEG 2000 with {count} components in the colour space {space} of ISO/IEC 15444"
     assert mode(jp2(ihdr(count=count), colr(space), code=code)) == ("" if count in counts else named)
-    assert mode(jp2(ihdr(count=count), code=code)) == ""
+    unnamed = f"UNSUPPORTED_MODE: JPEG 2000 with {count} components, and no box that says what they are"
+    assert mode(jp2(ihdr(count=count), code=code)) == ("" if count in (1, 3) else unnamed)
     several = jp2(ihdr(count=count), colr(space), colr(99), code=code)  # the first one counts
     assert mode(several) == ("" if count in counts else named)
 
@@ -56,7 +57,8 @@ def channels(*each: tuple[int, int, int]) -> bytes:
         (3, [(0, 0, 2), (1, 0, 1), (2, 0, 3)], False),
         (3, [(2, 1, 0)], False),
         (4, [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 0)], True),
-        (4, [(3, 2, 0)], True),
+        (4, [(3, 1, 0)], True),
+        (4, [(3, 0xFFFF, 0xFFFF)], True),
         (4, [(3, 0, 4)], False),
         (2, [(0, 0, 1), (1, 1, 0)], True),
         (2, [(1, 0, 2)], False),
@@ -72,6 +74,26 @@ def test_components_are_in_the_order_of_their_colours(
     code = stream(head=siz(components=b"\7\1\1" * count))
     named = "UNSUPPORTED_MODE: JPEG 2000 with components that are not in the order of their colours"
     assert mode(jp2(ihdr(count=count), channels(*each), code=code)) == ("" if is_read else named)
+
+
+def test_colours_that_were_multiplied_by_their_opacity_are_refused() -> None:
+    named = "UNSUPPORTED_MODE: JPEG 2000 with colours that were multiplied by their opacity"
+    for count, channel in ((4, (3, 2, 0)), (2, (1, 2, 0)), (4, (3, 2, 1))):
+        code = stream(head=siz(components=b"\7\1\1" * count))
+        assert mode(jp2(ihdr(count=count), channels(channel), code=code)) == named
+
+
+def test_without_a_colour_space_the_channels_or_nothing_else_must_say_what_there_is() -> None:
+    code = stream(head=siz(components=b"\7\1\1" * 4))
+    assert mode(jp2(ihdr(count=4), channels((3, 1, 0)), code=code)) == ""
+    elsewhere = box(b"jplh", box(b"cgrp", colr(12)))
+    plain = jp2(ihdr(), brand=b"jpx ")
+    at = plain.index(b"jp2c") - 4
+    named = "UNSUPPORTED_MODE: JPEG 2000 with its colour space in another box (jplh)"
+    assert (mode(plain), mode(plain[:at] + elsewhere + plain[at:])) == ("", named)
+    declared = jp2(ihdr(), colr(SRGB), brand=b"jpx ")
+    at = declared.index(b"jp2c") - 4
+    assert mode(declared[:at] + elsewhere + declared[at:]) == ""
 
 
 # Samples

@@ -43,6 +43,24 @@ def test_palette_colours_need_a_palette() -> None:
     assert why(late) == ("CORRUPT", "PNG of palette colours with 0 bytes of a palette")
 
 
+def test_a_second_palette_is_corrupt() -> None:
+    """The decoder would take the last one, and libpng takes no such file."""
+    second = png_chunk(b"PLTE", PALETTE.tobytes())
+    data = with_chunk(second, data=indexed(PALETTE[::-1].tobytes()))
+    assert why(data) == ("CORRUPT", "PNG of palette colours that has a second palette")
+    assert np.array_equal(decoded(with_chunk(second * 2)), PIXELS)  # which are only suggested
+
+
+@pytest.mark.parametrize(("colour", "needed"), [(0, 2), (2, 6)])
+def test_a_transparent_colour_that_is_too_short_is_corrupt(colour: int, needed: int) -> None:
+    data = png_of(8, 8, zlib.compress(bytes(8 * (1 + 8 * (3 if colour else 1)))), 8, colour)
+    for length in range(needed):
+        found = why(with_chunk(png_chunk(b"tRNS", bytes(length)), data=data))
+        assert found == ("CORRUPT", f"PNG with {length} bytes of a transparent colour")
+    for length in (needed, needed + 3):
+        decoded(with_chunk(png_chunk(b"tRNS", bytes(length)), data=data))
+
+
 def test_a_pixel_behind_the_end_of_the_palette_is_corrupt() -> None:
     stray = INDICES.copy()
     stray[5, 6] = 99

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -91,6 +92,28 @@ def test_the_first_frame_must_cover_its_canvas(before: bytes) -> None:
         with pytest.raises(Rejected) as refused:
             webp.check_mode(made(first(ANIMATED), before, frame(*place), COVERING[0]))
         assert (refused.value.reason, refused.value.detail) == ("UNSUPPORTED_MODE", detail)
+
+
+def lossless(width: int, height: int) -> bytes:
+    return chunk(b"VP8L", b"\x2f" + (width - 1 | height - 1 << 14).to_bytes(4, "little") + bytes(9))
+
+
+def lossy(width: int, height: int) -> bytes:
+    return chunk(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + struct.pack("<HH", width, height) + bytes(9))
+
+
+@pytest.mark.parametrize("pixels", [lossless, lossy])
+@pytest.mark.parametrize("before", [b"", chunk(b"ALPH", bytes(7)), chunk(b"abcd", bytes(8)) + chunk(b"ALPH", b"")])
+def test_the_first_frame_has_as_many_pixels_as_it_says(pixels: Callable[[int, int], bytes], before: bytes) -> None:
+    """The decoder would leave those around them black."""
+    webp.check_mode(made(first(ANIMATED), frame(0, 0, 64, 48, before + pixels(64, 48)), frame(2, 4, 6, 8)))
+    for sides in ((63, 48), (64, 47), (20, 10), (65, 48)):
+        with pytest.raises(Rejected) as refused:
+            webp.check_mode(made(first(ANIMATED), frame(0, 0, 64, 48, before + pixels(*sides))))
+        detail = f"WebP whose first frame holds pixels of {sides[0]} × {sides[1]}, and says 64 × 48"
+        assert (refused.value.reason, refused.value.detail) == ("CORRUPT", detail)
+    for length in range(len(before) + 8):
+        webp.check_mode(made(first(ANIMATED), frame(0, 0, 64, 48, (before + pixels(20, 10))[:length])))
 
 
 def test_what_looks_like_a_frame_is_none_in_a_picture_that_is_no_animation() -> None:

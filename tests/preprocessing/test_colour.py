@@ -121,7 +121,8 @@ def test_a_transparent_grey_of_every_depth(depth: int, share: float) -> None:
     values[:, :8] = transparent
     bits = (values[..., None] >> np.arange(depth)[::-1] & 1).astype(np.uint8)
     rows = np.packbits(bits.reshape(6, -1), axis=1)
-    data = png_with_transparency(rows, depth, 0, struct.pack(">H", transparent))
+    unused = 0xFFFF << depth & 0xFFFF if depth > 1 else 0  # bits that a pixel has not count for nothing
+    data = png_with_transparency(rows, depth, 0, struct.pack(">H", transparent | unused))
     grey = np.rint(values * np.float32(255 / (2**depth - 1))).astype(np.uint8)
     wanted = on_matte(np.dstack([grey] * 3), np.where(values == transparent, 0, 255))
     assert (wanted[:, :8] == MATTE).all()
@@ -134,6 +135,8 @@ def test_a_transparent_colour_of_eight_bits_and_none_of_sixteen() -> None:
     wanted = on_matte(COLOURS, np.where((COLOURS[4, 5] == COLOURS).all(-1), 0, 255))
     assert (wanted == MATTE).all(-1).any()
     assert np.array_equal(decoded(data, Alpha(matte=MATTE)), wanted)
+    more = png_with_transparency(eight, 8, 2, struct.pack(">HHH", *(COLOURS[4, 5].astype(int) | 0xA500)))
+    assert np.array_equal(decoded(more, Alpha(matte=MATTE)), wanted)
     sixteen = np.repeat(eight, 2, axis=1)
     for factor in (1, 257):  # 1: a colour of which the decoded picture has the numbers, and the file has not
         data = png_with_transparency(sixteen, 16, 2, struct.pack(">HHH", *(factor * COLOURS[4, 5].astype(int))))
