@@ -40,7 +40,7 @@ from PIL import (
 
 from imagefeatures import formats, inflated, libtiff, streamed, webp
 from imagefeatures.errors import Rejected
-from imagefeatures.formats import png, tiff
+from imagefeatures.formats import jpeg, png, tiff
 from imagefeatures.formats.limits import check_pixels
 from imagefeatures.limits import FORMATS, Limits
 from imagefeatures.reasons import Reason
@@ -154,6 +154,8 @@ def _load(image: Image.Image, kind: str, data: bytes) -> None:
     """Let Pillow decode."""
     if kind == "PNG":
         _load_png(image, data)
+    if kind == "JPEG" and jpeg.is_arithmetic(data):
+        image.decodermaxblock = len(data)  # type: ignore[attr-defined]  # its decoder cannot wait for the rest
     if kind == "TIFF":
         libtiff.load(image)
         libtiff.check_rows(data)

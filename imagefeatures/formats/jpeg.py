@@ -5,6 +5,7 @@ from __future__ import annotations
 from imagefeatures.errors import Rejected
 from imagefeatures.formats import tiff
 from imagefeatures.formats.jpeg_frame import (
+    ARITHMETIC,
     END,
     FRAMES,
     LS,
@@ -43,6 +44,12 @@ def check_mode(data: bytes) -> None:
     frame = read_frame(data)
     if frame is not None:
         check_frame(data, frame)
+
+
+def is_arithmetic(data: bytes) -> bool:
+    """Whether the pixels are in arithmetic coding."""
+    frame = read_frame(data)
+    return frame is not None and frame.marker in ARITHMETIC
 
 
 def check(data: bytes, limits: Limits) -> None:

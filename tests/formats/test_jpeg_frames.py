@@ -49,6 +49,17 @@ def test_arithmetic_coding_is_read(data: bytes) -> None:
     assert np.array_equal(decoded(data), decoded(encoded(picture(16, 16), quality=60)))
 
 
+@pytest.mark.parametrize("data", [SEQUENTIAL, PROGRESSIVE], ids=["sequential", "progressive"])
+@pytest.mark.parametrize("behind", [1, 9, 25])
+def test_arithmetic_coding_is_read_though_pillow_gets_the_file_in_pieces(data: bytes, behind: int) -> None:
+    """Its decoder cannot stop in a scan to wait for the next piece, of 64 KiB each."""
+    scan = data.rindex(b"\xff\xda") + 2
+    filled = 65_536 - (scan + int.from_bytes(data[scan : scan + 2])) - behind
+    longer = data[:2] + b"\xff" * filled + data[2:]  # any number of them may stand before a marker
+    assert longer[65_536 - behind :] == data[scan + int.from_bytes(data[scan : scan + 2]) :]
+    assert np.array_equal(decoded(longer), decoded(data))
+
+
 def test_a_coding_that_is_not_read_is_named() -> None:
     data = encoded(PIXELS)
     start = frame_at(data)
