@@ -166,10 +166,33 @@ def test_runs_that_leave_pixels_out_are_refused(name: str) -> None:
 
 
 def test_runs_over_the_end_of_a_row_are_corrupt() -> None:
-    for row in (bytes([10, 1, 0, 0]), bytes([9, 1, 1, 1, 0, 0]), bytes([7, 1, 0, 3, 1, 2, 3, 0, 0, 0])):
+    as_they_are = bytes([7, 1, 0, 3, 1, 2, 3, 0, 0, 0])
+    for row in (bytes([13, 1, 0, 0]), bytes([9, 1, 4, 1, 0, 0]), bytes([9, 1, 3, 1, 1, 1, 0, 0]), as_they_are):
         over = replace(RUNS, data=ROW * 2 + row + ROW * 3 + b"\0\1").bytes()
         assert why(over) == ("CORRUPT", "BMP with a run beyond the end of row 2")
     assert why(replace(RUNS, top_down=True).bytes())[0] == "CORRUPT"
+
+
+@pytest.mark.parametrize(
+    "row", [bytes([12, 1, 0, 0]), bytes([9, 1, 3, 0, 0, 0]), bytes([8, 1, 2, 1, 2, 7, 0, 0]), bytes([9, 1, 1, 0, 0, 0])]
+)
+def test_runs_may_fill_a_row_up_to_a_multiple_of_four_bytes(row: bytes) -> None:
+    """As ImageMagick writes each row whose width is none."""
+    filled = replace(RUNS, data=ROW * 2 + row + ROW * 3 + b"\0\1").bytes()
+    assert np.array_equal(decoded(filled), PALETTE[np.ones_like(PIXELS)])
+
+
+def test_runs_of_4_bits_may_fill_a_row_of_half_as_many_bytes() -> None:
+    palette = PALETTE[:16]
+    for width, most in ((9, 16), (7, 8), (8, 8)):
+        pixels = np.ones((2, width), int)
+        for count in range(width, 18):
+            row = bytes([count, 0x11, 0, 0])
+            data = Bmp(pixels, 4, INFO, RLE4, palette=palette, data=row + row[:2] + b"\0\1").bytes()
+            if count <= most:
+                assert np.array_equal(decoded(data), palette[pixels])
+            else:
+                assert why(data) == ("CORRUPT", "BMP with a run beyond the end of row 0")
 
 
 def test_runs_at_an_odd_byte_are_refused() -> None:
