@@ -40,6 +40,7 @@ _NOT_READ = {
     32908: "Pixar film",
     32909: "Pixar log",
     33003: "JPEG 2000",
+    33004: "JPEG 2000",
     33005: "JPEG 2000",
     34661: "JBIG",
     34676: "SGI log",

@@ -112,7 +112,7 @@ def test_jpeg_in_the_old_manner_is_read_as_one_stream_of_ycbcr() -> None:
 
 NAMES = {
     **{22610: "JPEG XR", 32771: "CCITT RLE, word by word", 32809: "ThunderScan", 32908: "Pixar film"},
-    **{32909: "Pixar log", 33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34676: "SGI log"},
+    **{32909: "Pixar log", 33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34676: "SGI log"},
     **{34677: "SGI log of 24 bits", 34712: "JPEG 2000", 34713: "Nikon's raw compression", 34887: "LERC"},
     **{34892: "lossy JPEG of a DNG file", 34926: "Zstandard, by its old number", 34927: "WebP", 34933: "PNG"},
     **{34934: "JPEG XR", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL", 60000: "compression 60000"},
