@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from imagefeatures import starting
 from imagefeatures.commands import (
     audit,
     check_store,
@@ -27,7 +28,7 @@ from imagefeatures.commands import (
     unpublish,
     upkeep,
 )  # fmt: skip
-from imagefeatures.commands.printing import say
+from imagefeatures.commands.printing import open_streams, say
 from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, InputError
 from imagefeatures.reasons import printable
 from imagefeatures.wording import meant
@@ -48,9 +49,8 @@ COMMANDS = {
     "repair": repair,
     "relocate-lake": relocate_lake,
 }
+starting.end()
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells say it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,15 +69,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0, 1, or EXIT_INPUT_ERROR for what another try would not change."""
-    parser = Parser(prog="imagefeatures", description="Images to tables of features.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        own = commands.add_parser(name, help=command.HELP, description=f"{command.HELP[:1].upper()}{command.HELP[1:]}.")
-        command.add_arguments(own)
-        own.set_defaults(run=command.run, parser=own)
-    parsed, unknown = parser.parse_known_args(arguments)
-    parsed.parser.refuse_unknown(unknown)
     try:
+        parsed = _parsed(arguments)
         status: int = parsed.run(parsed)
     except ImageFeaturesError as error:
         say(f"imagefeatures: {error}", file=sys.stderr)
@@ -99,19 +92,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         say("imagefeatures: stopped", file=sys.stderr)
-        return INTERRUPTED  # the command has ended all processes that it started
+        return starting.INTERRUPTED  # the command has ended all processes that it started
     return status
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="imagefeatures", description="Images to tables of features.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(name, help=command.HELP, description=f"{command.HELP[:1].upper()}{command.HELP[1:]}.")
+        command.add_arguments(own)
+        own.set_defaults(run=command.run, parser=own)
+    parsed, unknown = parser.parse_known_args(arguments)
+    parsed.parser.refuse_unknown(unknown)
+    return parsed
 
 
 def run_program() -> NoReturn:
     """Run a command, and end the process with its exit status: the program `imagefeatures`."""
+    open_streams()
     status = main()
     atexit._run_exitfuncs()  # such as the end of the decode processes
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # such as `| head`: nobody reads on
+    except BrokenPipeError:  # such as `| head`: nobody reads on
         status = status or 1
+    except OSError as error:
+        status = status or 1
+        print(f"imagefeatures: standard output: {error.strerror}", file=sys.stderr, flush=True)
     # Not sys.exit: one in sixty interpreters that had scanned a table by pyarrow aborted while it took itself apart
     # ("terminate called without an active exception", exit status 134), after a run that was published.
     os._exit(status)

@@ -96,7 +96,7 @@ class DecoderUnavailable(ImageFeaturesError):
 
 
 class WorkerDied(ImageFeaturesError):
-    """A worker process of a local run ended in the middle of a shard: killed, or crashed in native code."""
+    """A worker process of a local run could not be started, or ended in a shard: killed, or crashed in native code."""
 
 
 class CatalogError(ImageFeaturesError):

@@ -19,8 +19,8 @@ from imagefeatures.datasets import Dataset
 from imagefeatures.errors import ParamsError
 from imagefeatures.learning.declared import MOST_COMPONENTS, MOST_SEED, Classify, Kind
 from imagefeatures.limits import Limits
-from imagefeatures.reasons import Reason
-from imagefeatures.strict import StrictModel
+from imagefeatures.reasons import Reason, printable
+from imagefeatures.strict import StrictModel, unusable_texts
 from imagefeatures.wording import meant, one_line
 
 DAYS_AGO = {"today": 0, "yesterday": 1}
@@ -80,9 +80,12 @@ class Params(StrictModel):
     def parse(cls, given: dict[str, Any]) -> Self:
         """Check the parameters. Raises ParamsError naming the field."""
         try:
-            return cls.model_validate(given)
+            params = cls.model_validate(given)
         except ValidationError as error:
             raise ParamsError(one_line(error, cls)) from None
+        for field in unusable_texts(given):  # it would stop whoever writes it down, and each who goes on with that
+            raise ParamsError(f"{printable(field)}: holds a character that cannot be stored")
+        return params
 
 
 class RunParams(Params):

@@ -120,7 +120,7 @@ class Settings:
             lake=lake,
             catalog=env.get("IMAGEFEATURES_CATALOG") or _default_catalog(lake),
             datasets_folder=_folder(env, "IMAGEFEATURES_DATASETS"),
-            cache=_folder(env, "IMAGEFEATURES_CACHE") or Path.home() / ".cache" / "imagefeatures",
+            cache=_path("IMAGEFEATURES_CACHE", env.get("IMAGEFEATURES_CACHE") or "~/.cache/imagefeatures"),
             retention=Retention(
                 # At least some publications, or a reader of the newest snapshot could lose its files at the next one.
                 snapshots=_whole_number(env, "IMAGEFEATURES_KEEP_SNAPSHOTS", Retention.snapshots, 10),
@@ -147,8 +147,8 @@ def lake_from_env(env: Mapping[str, str] = os.environ) -> str:
     lake = (env.get("IMAGEFEATURES_LAKE") or f"file://{_in_checkout('IMAGEFEATURES_LAKE', 'lake')}").rstrip("/")
     if not re.fullmatch("file:///.+|s3://[^/]+.*", lake):
         raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} is neither file:///… nor s3://bucket/prefix")
-    if "?" in lake or "#" in lake:  # tables would silently be written outside the lake
-        raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, at which pyiceberg would cut it")
+    if re.search("[?#\ud800-\udfff]", lake):  # tables would silently be written outside the lake, or nowhere
+        raise SettingsError(f"IMAGEFEATURES_LAKE: {lake!r} holds a ? or #, where pyiceberg would cut it, or no UTF-8")
     return lake
 
 
@@ -251,10 +251,14 @@ def _whole_number(env: Mapping[str, str], name: str, default: int, least: int) -
 
 
 def _folder(env: Mapping[str, str], name: str) -> Path | None:
-    value = env.get(name)
-    if not value:
-        return None
-    path = Path(value.removeprefix("file://")).expanduser()
+    return _path(name, env[name]) if env.get(name) else None
+
+
+def _path(name: str, value: str) -> Path:
+    try:
+        path = Path(value.removeprefix("file://")).expanduser()
+    except RuntimeError:  # a user of no name, as in some containers, has no home folder
+        raise SettingsError(f"{name}: there is no home folder for {value!r}; set an absolute path") from None
     if not path.is_absolute():
         raise SettingsError(f"{name}: {value!r} is not an absolute path")
     return path

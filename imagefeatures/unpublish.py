@@ -28,6 +28,7 @@ from imagefeatures.layout import Layout
 from imagefeatures.plan import new_run_id
 from imagefeatures.publications import Publication
 from imagefeatures.quality import record
+from imagefeatures.reasons import printable
 from imagefeatures.redrive.selection import PublishedFile, published_rows
 from imagefeatures.run_params import UnpublishParams, day_named
 from imagefeatures.settings import Settings
@@ -105,7 +106,7 @@ def withdraw(
             "dataset": dataset,
             "run_id": layout.run_id,
             "replaced": row["run_id"],
-            "asked_by": asked_by,
+            "asked_by": printable(asked_by),
             "why": params.why,
             "withdrawn_at": now,
             "uris": None if params.uris is None else len(params.uris),

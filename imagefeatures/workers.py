@@ -76,14 +76,28 @@ class WorkerProcesses:
     def __init__(self, count: int, work: Work) -> None:
         self.count = count
         self._processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
+        try:
+            with _inherited_by_workers():
+                for _ in range(count):
+                    self._start(work)
+        except OSError as error:
+            started = len(self._processes)
+            self.stop()
+            raise WorkerDied(
+                f"only {started} of {count} workers can be started ({error.strerror}): use fewer --workers, or raise "
+                "the limits of this machine (ulimit -u, ulimit -n)"
+            ) from None
+        except BaseException:  # such as Ctrl-C
+            self.stop()
+            raise
+
+    def _start(self, work: Work) -> None:
         context = multiprocessing.get_context("spawn")
-        with _inherited_by_workers():
-            for _ in range(count):
-                connection, worker_end = context.Pipe()
-                process = context.Process(target=_serve, args=(worker_end, work), name="imagefeatures-worker")
-                process.start()
-                worker_end.close()  # else the pipe would stay open after the process has ended
-                self._processes[connection] = process
+        connection, worker_end = context.Pipe()
+        process = context.Process(target=_serve, args=(worker_end, work), name="imagefeatures-worker")
+        process.start()
+        worker_end.close()  # else the pipe would stay open after the process has ended
+        self._processes[connection] = process
 
     def run_shards(self, run: Run, step: str, shards: Sequence[int], lanes: Sequence[int] = ()) -> Iterator[Receipt]:
         """Raises WorkerDied, naming the shard, when a process ends in the middle of one."""

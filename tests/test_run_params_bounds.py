@@ -141,3 +141,12 @@ def test_what_is_given_takes_the_place_of_the_files_values_and_all_else_stays() 
     classify = Classify(components=5)
     assert ClassifyParams(split_seed=0).applied_to(classify) == classify.model_copy(update={"split_seed": 0})
     assert ClassifyParams().applied_to(classify) == classify
+
+
+@pytest.mark.parametrize("model", [RedriveParams, UnpublishParams, ForgetParams])
+@pytest.mark.parametrize("uri", ["file:///\udcff.jpg", "s3://b/\ud800", "s3://b/\0.jpg"])
+def test_a_uri_that_no_table_can_hold_is_refused_with_its_field(model: type[Params], uri: str) -> None:
+    """Written down, it would stop each request that goes on with it."""
+    given = {} if model is RedriveParams else WHY
+    with pytest.raises(ParamsError, match=r"^uris\.1: holds a character that cannot be stored$"):
+        model.parse(given | {"uris": ["s3://b/1.jpg", uri]})

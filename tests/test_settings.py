@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, text
 from imagefeatures import settings as module
 from imagefeatures.cost import Prices
 from imagefeatures.errors import SettingsError
-from imagefeatures.settings import REPOSITORY, Settings, file_mode, iceberg_s3_properties
+from imagefeatures.settings import REPOSITORY, Settings, file_mode, iceberg_s3_properties, serving_token
 
 
 def test_without_variables_everything_lies_in_the_repository_and_the_home_folder() -> None:
@@ -96,7 +96,7 @@ def test_a_malformed_lake_is_refused_with_the_variables_name(lake: str) -> None:
         Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
 
 
-@pytest.mark.parametrize("lake", ["file:///a?b", "file:///a#b/lake", "s3://bucket/a?b"])
+@pytest.mark.parametrize("lake", ["file:///a?b", "file:///a#b/lake", "s3://bucket/a?b", "file:///a\udcff"])
 def test_a_lake_whose_tables_would_be_written_elsewhere_is_refused(lake: str) -> None:
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_LAKE: .* holds a \? or #"):
         Settings.from_env({"IMAGEFEATURES_LAKE": lake, "IMAGEFEATURES_CATALOG": "sqlite://"})
@@ -111,6 +111,24 @@ def test_a_lake_in_a_bucket_needs_a_catalog_elsewhere() -> None:
 def test_a_relative_folder_is_refused_with_the_variables_name(name: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: 'here/below' is not an absolute path"):
         Settings.from_env({name: "here/below"})
+
+
+@pytest.mark.parametrize("name", ["IMAGEFEATURES_DATASETS", "IMAGEFEATURES_CACHE", "IMAGEFEATURES_SERVING_TOKEN_FILE"])
+def test_a_home_folder_that_there_is_not_is_refused_with_the_variables_name(name: str) -> None:
+    read = serving_token if "TOKEN" in name else Settings.from_env
+    with pytest.raises(
+        SettingsError, match=f"^{name}: there is no home folder for '~nobody_at_all/x'; set an absolute"
+    ):
+        read({name: "~nobody_at_all/x"})
+
+
+def test_a_user_of_no_name_is_told_to_set_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers may run as a number that no list of users has."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_CACHE: there is no home folder for '~/\.cache/"):
+        Settings.from_env({})
+    assert Settings.from_env({"IMAGEFEATURES_CACHE": "/cache"}).cache == Path("/cache")
 
 
 @pytest.mark.parametrize("name", ["plain", "é 1", "50%25", "a+b&c=d"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -112,6 +113,26 @@ def test_ctrl_c_is_heard_in_the_middle_of_a_shard_and_no_worker_is_left(run: Run
     pool.stop()
     assert time.monotonic() - begun < workers.STOP_SECONDS + 1
     assert children() <= before
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), KeyboardInterrupt()])
+def test_workers_that_cannot_all_be_started_end(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, start = children(), WorkerProcesses._start
+
+    def one_alone(pool: WorkerProcesses, work: Scripted) -> None:
+        if pool._processes:
+            raise error
+        start(pool, work)
+
+    monkeypatch.setattr(WorkerProcesses, "_start", one_alone)
+    with pytest.raises((WorkerDied, KeyboardInterrupt)) as raised:
+        WorkerProcesses(3, Scripted(tmp_path))
+    assert children() <= before
+    if isinstance(error, OSError):
+        said = "only 1 of 3 workers can be started (Too many open files): use fewer --workers, or raise "
+        assert str(raised.value).startswith(said)
 
 
 def interrupted(shards: Iterator[object]) -> None:

@@ -7,6 +7,7 @@ host) and never contain the password.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,13 +33,14 @@ LONGEST_MESSAGE = 300
 FINAL_MESSAGES = (
     "authentication failed", "no password supplied", "not permitted to log in", "no pg_hba.conf entry",
     "permission denied", "does not exist", "does not support SSL", "invalid connection option", "invalid sslmode",
-    "unable to open database file", "file is not a database", "readonly database", "is malformed",
+    "unable to open database file", "file is not a database", "readonly database", "is malformed", "no such column",
 )  # fmt: skip
 REMEDIES = {
     "readonly database": "give this process the right to write the file and its folder",
     "unable to open database file": "its folder must exist, and this process must be allowed to write there",
     "file is not a database": "IMAGEFEATURES_CATALOG names another file, or the database is damaged",
     "is malformed": "the database is damaged: restore its backup",
+    "no such column": "IMAGEFEATURES_CATALOG names the database of another program",
     "database is locked": "another program holds it: end that program, or try again",
     "database or disk is full": "free some space there, then try again",
     "permission denied": "give the user in IMAGEFEATURES_CATALOG this right",
@@ -64,6 +66,8 @@ def sql_url(catalog: str) -> URL:
     >>> sql_url("postgresql+psycopg://user:p%40ss@db/features").password
     'p@ss'
     """
+    if re.search("[\ud800-\udfff]", catalog):
+        raise SettingsError(f"{VARIABLE}: it is not UTF-8")
     try:
         url = make_url(catalog)
         url.get_dialect().import_dbapi()
@@ -78,9 +82,20 @@ def sql_url(catalog: str) -> URL:
         ) from None
     if "@" in (url.host or ""):
         raise SettingsError(f"{VARIABLE}: the password holds an @; write it as %40")
+    _check_parameters(url)
     if url.get_backend_name() == "sqlite":
         _check_file(url)
     return url
+
+
+def _check_parameters(url: URL) -> None:
+    """Raise SettingsError where SQLAlchemy cannot hand a part of the URL to the driver."""
+    try:
+        url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError) as error:
+        raise SettingsError(
+            f"{VARIABLE}: a parameter of the URL ({', '.join(url.query)}) is not right: {error}"
+        ) from None
 
 
 def _check_file(url: URL) -> None:
@@ -107,7 +122,10 @@ def describe(catalog: str) -> str:
     'REST catalog http://rest:8181/catalog'
     """
     if is_rest(catalog):
-        parts = urlsplit(catalog)
+        try:
+            parts = urlsplit(catalog)
+        except ValueError as error:  # such as a [ without its ]
+            raise SettingsError(f"{VARIABLE}: not a URL of a REST catalog: {error}") from None
         return f"REST catalog {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     url = sql_url(catalog)
     host = f" on {url.host}{f':{url.port}' if url.port else ''}" if url.host else ""

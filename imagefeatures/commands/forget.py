@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 
+from imagefeatures.commands import asker
 from imagefeatures.commands.printing import say
 from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-id", metavar="ID", nargs="+", action="extend", help=described["image_ids"])
     parser.add_argument("--uri", metavar="URI", nargs="+", action="extend", help=described["uris"])
     parser.add_argument("--why", metavar="TEXT", required=True, help=described["why"])
-    parser.add_argument("--by", metavar="NAME", help="who asks; by default the user of this machine")
+    asker.add_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help=described["dry_run"])
 
 
@@ -26,7 +26,7 @@ def run(parsed: argparse.Namespace) -> int:
     from imagefeatures.forget import work
 
     given = {"image_ids": parsed.image_id, "uris": parsed.uri, "why": parsed.why, "dry_run": parsed.dry_run}
-    for report in work.forget(ForgetParams.parse(given), parsed.by or getpass.getuser(), Settings.from_env()):
+    for report in work.forget(ForgetParams.parse(given), asker.name(parsed.by), Settings.from_env()):
         for line in report.lines():
             say(line)
     return 0

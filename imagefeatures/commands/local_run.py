@@ -16,10 +16,13 @@ from imagefeatures.errors import ImageFeaturesError, InputError, StoreRefused
 from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.settings import Settings, program
 
+MOST_WORKERS = max(1024, 2 * (os.cpu_count() or 1))
+"""The most processes that are started, also where the machine has few cores."""
+
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=_at_least_one, default=usable_cores(), metavar="N",
+        "--workers", type=_workers, default=usable_cores(), metavar="N",
         help="processes that work at the same time; by default one for each core (here %(default)s)",
     )  # fmt: skip
 
@@ -127,7 +130,9 @@ class _Said(logging.Handler):
         say(record.getMessage())
 
 
-def _at_least_one(text: str) -> int:
+def _workers(text: str) -> int:
     if (count := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1 (got {count})")
+    if count > MOST_WORKERS:  # a slip of the finger would fill the machine with processes
+        raise argparse.ArgumentTypeError(f"must be at most {MOST_WORKERS} (got {count})")
     return count

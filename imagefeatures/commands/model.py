@@ -60,7 +60,10 @@ def _uri(given: str) -> str:
     """A path becomes a file's URI, or a folder's, which ends in a slash."""
     if "://" in given:
         return given
-    path = Path(given).expanduser().absolute()
+    try:
+        path = Path(given).expanduser().absolute()
+    except RuntimeError:
+        raise ParamsError(f"URI: {given}: there is no such home folder; write the whole path") from None
     return f"file://{path}" + ("/" if path.is_dir() else "")
 
 

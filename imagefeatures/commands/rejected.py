@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from typing import TYPE_CHECKING
 
 from imagefeatures import names
-from imagefeatures.commands.printing import say
+from imagefeatures.commands.printing import say, writing
 from imagefeatures.errors import ParamsError
 from imagefeatures.settings import Settings
 
@@ -44,7 +45,11 @@ def run(parsed: argparse.Namespace) -> int:
             raise ParamsError(f"{name}: {value!r} cannot be one")
     found = rejections.find(Settings.from_env(), parsed.dataset, parsed.partition, parsed.run_id)
     if parsed.csv:
-        sys.stdout.writelines(rejections.as_csv(found.rows()))
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # for programs, and so whatever the terminal's letters are
+        with writing():
+            sys.stdout.writelines(rejections.as_csv(found.rows()))
+            sys.stdout.flush()
         return 0
     _print(found, f"{parsed.dataset} {parsed.partition}")
     return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 
 from imagefeatures import names
-from imagefeatures.commands import uri_lists
+from imagefeatures.commands import asker, uri_lists
 from imagefeatures.commands.printing import say
 from imagefeatures.errors import ParamsError
 from imagefeatures.run_params import UnpublishParams
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partition", metavar="PARTITION", help=described["partition"])
     uri_lists.add_argument(parser)
     parser.add_argument("--why", metavar="TEXT", required=True, help=described["why"])
-    parser.add_argument("--by", metavar="NAME", help="who asks; by default the user of this machine")
+    asker.add_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help=described["dry_run"])
 
 
@@ -37,9 +36,7 @@ def run(parsed: argparse.Namespace) -> int:
     params = UnpublishParams.parse(given | {"uris": uri_lists.lines(parsed.uris)})
     done = 0
     for partition in unpublish.partitions(parsed.dataset, params, settings):
-        if withdrawal := unpublish.withdraw(
-            parsed.dataset, partition, params, parsed.by or getpass.getuser(), settings
-        ):
+        if withdrawal := unpublish.withdraw(parsed.dataset, partition, params, asker.name(parsed.by), settings):
             say(str(withdrawal))
             done += 1
     if not done:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from imagefeatures import sealed, storage
 from imagefeatures.forget import deny
 from imagefeatures.layout import forgotten_folder
+from imagefeatures.reasons import printable
+from imagefeatures.strict import unusable_texts
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ def all_of(lake: str) -> Iterator[Pending]:
         yield Pending(
             name.removesuffix(".json"),
             frozenset(content["image_ids"]),
-            frozenset(content["uris"]),
-            content["asked_by"],
-            content["why"],
+            # What an earlier version took although no table can hold it would stop this request, and all after it.
+            frozenset(uri for uri in content["uris"] if not list(unusable_texts(uri))),
+            printable(content["asked_by"]),
+            printable(content["why"]),
             dt.datetime.fromisoformat(content["requested_at"]),
             frozenset((dataset, partition) for dataset, partition in content["partitions"]),
         )

@@ -26,6 +26,7 @@ from imagefeatures.learning import tables as learning_tables
 from imagefeatures.maps import stored as maps
 from imagefeatures.plan import new_run_id
 from imagefeatures.quality import record
+from imagefeatures.reasons import printable
 from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import file_index
@@ -51,7 +52,7 @@ def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Repo
         raise ParamsError("image_ids: name an image by its id or by its URI")
     image_ids, uris = frozenset(params.image_ids or ()), frozenset(params.uris or ())
     now = dt.datetime.now(dt.UTC)
-    asked = Pending(new_run_id(now), image_ids, uris, asked_by, params.why, now)
+    asked = Pending(new_run_id(now), image_ids, uris, printable(asked_by), params.why, now)
     with tables.open_catalog(settings) as catalog:
         lost.refuse(catalog)
         if params.dry_run:

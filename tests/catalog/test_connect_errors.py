@@ -74,6 +74,7 @@ def test_without_a_code_the_message_says_it(text: str) -> None:
         ),
         ("file is not a database", "IMAGEFEATURES_CATALOG names another file, or the database is damaged"),
         ("database disk image is malformed", "the database is damaged: restore its backup"),
+        ("no such column: iceberg_tables.catalog_name", "IMAGEFEATURES_CATALOG names the database of another program"),
         ("database is locked", "another program holds it: end that program, or try again"),
         ("database or disk is full", "free some space there, then try again"),
         ("permission denied for schema public", "give the user in IMAGEFEATURES_CATALOG this right"),
@@ -117,6 +118,11 @@ def test_errors_of_a_rest_catalog(error: Exception, kind: type[Exception], said:
 def test_what_is_no_url_is_the_settings_fault(error: Exception) -> None:
     said = "IMAGEFEATURES_CATALOG: not a URL of a REST catalog: REST catalog http://rest:8181/catalog"
     assert told(error, REST) == (SettingsError, said)
+
+
+def test_what_is_no_address_of_a_rest_catalog_is_the_settings_fault_too() -> None:
+    with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_CATALOG: not a URL of a REST catalog: Invalid IPv6 URL$"):
+        connect.describe("http://user:secret@[::1/catalog")
 
 
 def test_a_mistake_of_ours_beside_a_database_stays_what_it_is() -> None:
@@ -184,6 +190,13 @@ def test_only_a_sqlite_file_may_not_exist_yet(tmp_path: Path) -> None:
         ("postgresql+psycopg://user:secret@h:secret/d", "neither a database's URL, such as postgresql"),
         ("mysql+mysqldb://user:secret@h/d", "no driver for mysql\\+mysqldb:// \\(No module named 'MySQLdb'\\); "),
         ("postgresql+psycopg://user:p@secret@h/d", "the password holds an @; write it as %40$"),
+        ("postgresql+psycopg://user:secret\udcff@h/d", "it is not UTF-8$"),
+        ("sqlite:////lake/\udcff.db", "it is not UTF-8$"),
+        ("sqlite:////c.db?timeout=abc", "a parameter of the URL \\(timeout\\) is not right: could not convert string "),
+        (
+            "sqlite:////c.db?uri=true&check_same_thread=x",
+            "a parameter of the URL \\(uri, check_same_thread\\) is not r",
+        ),
     ],
 )
 def test_what_is_no_database_is_refused_without_its_password(catalog: str, said: str) -> None:

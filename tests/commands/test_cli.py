@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -174,3 +175,45 @@ def test_the_program_ends_once_all_is_said_and_its_status_tells_an_output_that_n
     if read:
         assert (output.buffer.getvalue(), errors.buffer.getvalue()) == (b"handled\n", b"said")
     output.read_by_someone = True  # it is flushed when it is taken apart
+
+
+IMPORTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "imagefeatures.commands.upkeep":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+import imagefeatures.cli
+"""
+
+
+def test_ctrl_c_while_the_program_is_imported_is_one_line() -> None:
+    ended = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "imagefeatures: stopped\n")
+
+
+HANDLERS = """
+import signal
+{before}
+import imagefeatures.cli
+assert signal.getsignal(signal.SIGINT) is {after}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "signal.default_int_handler"), ("signal.signal(signal.SIGINT, signal.SIG_IGN)", "signal.SIG_IGN")],
+)
+def test_once_it_is_imported_the_handler_is_what_it_was(before: str, after: str) -> None:
+    script = HANDLERS.format(before=before, after=after)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_full_output_is_named_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # a buffer is full of it until the end
+    command = [sys.executable, "-c", ENDING.format(status=0)]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "imagefeatures: standard output: No space left on device\n")

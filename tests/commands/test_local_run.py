@@ -152,6 +152,13 @@ def test_the_tables_of_further_models_are_named(settings: Settings) -> None:
     assert lines[-2] == ""
 
 
+def test_workers_are_no_more_than_a_machine_can_start() -> None:
+    most = local_run.MOST_WORKERS
+    assert parsed("--workers", str(most)).workers == most
+    with pytest.raises(argparse.ArgumentError, match=rf"must be at most {most} \(got {most + 1}\)$"):
+        parsed("--workers", str(most + 1))
+
+
 def test_what_begins_is_said_with_its_workers(capsys: pytest.CaptureFixture[str]) -> None:
     for workers in (1, 2):
         local_run.announce("birds all", workers)

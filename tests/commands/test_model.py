@@ -55,6 +55,12 @@ def test_what_cannot_be_inspected_is_one_line_and_status_65(
     assert re.match(f"imagefeatures: {line}", said)
 
 
+def test_a_home_folder_that_there_is_not_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "inspect", "~nobody_at_all/birds.onnx"]) == EXIT_INPUT_ERROR
+    said = "imagefeatures: URI: ~nobody_at_all/birds.onnx: there is no such home folder; write the whole path\n"
+    assert capsys.readouterr().err == said
+
+
 def test_an_input_of_whole_numbers_takes_pixel_values_as_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

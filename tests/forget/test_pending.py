@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 from imagefeatures.forget import pending
@@ -37,3 +38,12 @@ def test_a_request_is_written_again_with_what_it_has_found(tmp_path: Path) -> No
     assert found.image_ids == {"ab", "cd", "ef"}
     assert found.partitions == {("fruit", "2026-11-02"), ("birds", "all"), ("fruit", "2026-11-03")}
     assert (found.run_id, found.uris, found.requested_at) == (one.run_id, one.uris, WHEN)
+
+
+def test_what_no_table_can_hold_is_left_out_of_a_request_that_was_written_before(tmp_path: Path) -> None:
+    """It would stop this request and, as each begins with those that are not done, every later one."""
+    lake, one = f"file://{tmp_path}", request("r")
+    uris = one.uris | {"file:///\udcff.jpg", "file:///\0.jpg"}
+    pending.keep(lake, replace(one, uris=uris, asked_by="ad\udcffa", why="\ud800"))
+    (found,) = pending.all_of(lake)
+    assert found == replace(one, asked_by="ad\\udcffa", why="\\ud800")
