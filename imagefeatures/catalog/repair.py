@@ -17,7 +17,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from imagefeatures import names, storage
@@ -94,7 +94,7 @@ def go_back(catalog: Catalog, report: TableReport) -> None:
                 IcebergTables.catalog_name == catalog.name,
                 IcebergTables.table_namespace == namespace,
                 IcebergTables.table_name == table,
-                IcebergTables.metadata_location == report.current.uri,
+                func.coalesce(IcebergTables.metadata_location, "") == report.current.uri,
             )
             .values(metadata_location=report.earlier.uri, previous_metadata_location=report.current.uri)
         )
@@ -129,7 +129,7 @@ def rows(catalog: Catalog, namespace: str) -> Iterator[tuple[str, str, str | Non
         )
         with connect.readable_errors(catalog.properties["uri"]), Session(catalog.engine) as session:
             found = [
-                (row.table_name, str(row.metadata_location), row.previous_metadata_location)
+                (row.table_name, row.metadata_location or "", row.previous_metadata_location)
                 for row in session.scalars(wanted)
             ]
         yield from sorted(found)
@@ -146,6 +146,8 @@ def rows(catalog: Catalog, namespace: str) -> Iterator[tuple[str, str, str | Non
 def _state(uri: str, io: FileIO) -> State:
     lake = io.properties[LAKE]
     foreign = f"it lies in another lake than this one, {lake}: {guards.RELOCATE}"
+    if not _is_named(uri):
+        return State(uri, ("the catalog names no file of it",))
     if not guards.is_inside(uri, lake):
         return State(uri, (foreign,))
     try:
@@ -234,10 +236,17 @@ def _newer(current: str) -> str | None:
 
 
 def beside(uri: str) -> list[str]:
-    """All metadata files of a table, the newest version first."""
+    """All metadata files of a table, the newest version first; none where the URI is of no store."""
     folder = plain_uri(uri).rpartition("/")[0]
+    if not _is_named(uri):
+        return []
     files = [f"{folder}/{name}" for name in storage.names(folder) if name.endswith(".metadata.json")]
     return sorted(files, key=version, reverse=True)
+
+
+def _is_named(uri: str) -> bool:
+    """Whether a catalog's row names a file, whatever somebody else has made of the row."""
+    return uri.startswith(("file:/", "/")) or plain_uri(uri).startswith("s3://")
 
 
 def _log(state: State) -> list[str]:

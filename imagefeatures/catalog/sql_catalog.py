@@ -16,6 +16,7 @@ from sqlalchemy import event
 from imagefeatures.catalog import connect, guards
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO
 from imagefeatures.catalog.transactions import with_updates
+from imagefeatures.errors import CatalogRefused
 from imagefeatures.storage import modes
 
 
@@ -45,10 +46,12 @@ class LakeSqlCatalog(SqlCatalog):
         known = self._loaded.get(name)
         if known and known.metadata_location == orm_table.metadata_location:
             return Table(known.name(), known.metadata, known.metadata_location, known.io, self)
+        if not orm_table.metadata_location:  # pyiceberg would say that there is no such table, and a run would make one
+            raise CatalogRefused(f"{name}: {self._described} names no file of it; {guards.REPAIR}")
         # Before the file is read: a lake that was moved has left none there.
         guards.check_place(
             name,
-            (orm_table.metadata_location or "").rpartition("/metadata/")[0],
+            orm_table.metadata_location.rpartition("/metadata/")[0],
             self.properties[LAKE],
             self._described,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from imagefeatures import names
 from imagefeatures.catalog import repair, tables
 from imagefeatures.catalog.file_io import LAKE, LakeFileIO
 from imagefeatures.catalog.repair import State, TableReport
-from imagefeatures.errors import CatalogRefused
+from imagefeatures.errors import CatalogRefused, InputError
 from imagefeatures.settings import Settings
 from support.growing import run_file
 from support.publishing import DAY
@@ -191,6 +192,35 @@ def test_runs_that_would_be_lost_are_told_as_far_as_both_states_can_be_read(
     assert TableReport("features.photos", third, first).lost == ["second", "third"]
     for states in ((third, None), (unread, first), (third, unread)):
         assert TableReport("features.photos", *states).lost == []
+
+
+def put(settings: Settings, column: str, value: str | None) -> None:
+    with contextlib.closing(sqlite3.connect(path_of(settings.lake) / "catalog.db")) as database, database:
+        database.execute(f"UPDATE iceberg_tables SET {column} = ?", (value,))
+
+
+@pytest.mark.parametrize("location", [None, "", "nonsense", "http://127.0.0.1:1/a.metadata.json"])
+def test_a_row_that_names_no_file_is_told_so_and_taken_back_to_the_state_before(
+    settings: Settings, history: list[str], location: str | None
+) -> None:
+    put(settings, "metadata_location", location)
+    with pytest.raises(InputError, match=r"repair` shows what is left of it$|only file:// and s3:// are opened$"):
+        tables.open_table(tables.open_catalog(settings), settings, "photos")
+    found = report(settings)
+    assert (found.current.uri, found.current.faults) == (location or "", ("the catalog names no file of it",))
+    assert found.earlier is not None
+    assert found.earlier.uri == history[-2]
+    repair.go_back(tables.open_catalog(settings), found)
+    assert report(settings).current.faults == ()
+    put(settings, "metadata_location", location)
+    put(settings, "previous_metadata_location", None)
+    assert earlier(settings) is None
+
+
+@pytest.mark.parametrize("begin", ["/", "file:/"])
+def test_a_file_is_named_in_the_ways_of_other_programs_too(settings: Settings, history: list[str], begin: str) -> None:
+    put(settings, "metadata_location", begin + history[-1].removeprefix("file:///"))
+    assert report(settings).current.faults == ()
 
 
 def test_there_is_no_way_back_where_no_state_can_be_read(settings: Settings, history: list[str]) -> None:

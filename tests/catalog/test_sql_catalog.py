@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from imagefeatures.catalog import tables
@@ -32,11 +31,14 @@ def test_each_commit_writes_the_metadata_file_of_the_next_number(photos: Table) 
         assert version(photos) == before + number
 
 
-def test_a_row_that_names_no_metadata_is_no_table(photos: Table, settings: Settings) -> None:
+def test_a_row_that_names_no_metadata_is_refused_as_a_table_that_is_there(photos: Table, settings: Settings) -> None:
     file = settings.catalog.removeprefix("sqlite:///").partition("?")[0]
     with sqlite3.connect(file) as database:
         database.execute("UPDATE iceberg_tables SET metadata_location = NULL")
-    with pytest.raises(NoSuchTableError):
+    says = (
+        r"^features\.photos: sqlite database .*/catalog\.db names no file of it; `.*repair` shows what is left of it$"
+    )
+    with pytest.raises(CatalogRefused, match=says):
         tables.open_catalog(settings).load_table("features.photos")
 
 
