@@ -12,6 +12,8 @@ from imagefeatures.catalog import connect, file_io
 from imagefeatures.errors import SettingsError
 from imagefeatures.settings import Settings, iceberg_s3_properties
 
+OF_PYICEBERG = "pyiceberg's own settings, in variables PYICEBERG_… or .pyiceberg.yaml"
+
 AUTHENTICATION = ("noop", "basic", "oauth2", "legacyoauth2", "google", "entra")
 """The kinds that pyiceberg has by name. Any other text it takes for the path of a class, and imports it."""
 
@@ -35,8 +37,18 @@ def load_catalog(settings: Settings) -> Catalog:
 
 
 def _configured() -> dict[str, Any]:
-    """What pyiceberg's own variables and files say of this catalog. Raises SettingsError where they name code."""
-    configured: dict[str, Any] = dict(Config().get_catalog_config(names.CATALOG) or {})
+    """What pyiceberg's own variables and files say of this catalog.
+
+    Raises SettingsError where they name code, or cannot be read.
+    """
+    try:
+        config = Config()
+        configured: dict[str, Any] = dict(config.get_catalog_config(names.CATALOG) or {})
+        config.get_int("max-workers")  # read with a table's first file, and told as a fault of that file
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{OF_PYICEBERG}: {error}") from None
+    except Exception as error:  # of the parser of the file, whose words quote it, and a token may stand there
+        raise SettingsError(f"{OF_PYICEBERG}: not YAML as pyiceberg reads it ({type(error).__name__})") from None
     auth = configured.get("auth")
     kind = auth.get("type", "noop") if isinstance(auth, dict) else "noop"
     if kind not in AUTHENTICATION:

@@ -63,3 +63,28 @@ def test_a_class_for_the_authentication_is_refused_by_its_field(settings: Settin
     said = r"^\.pyiceberg\.yaml: catalog\.imagefeatures\.auth\.type is 'my\.Class', none of noop, basic, "
     with pytest.raises(SettingsError, match=said):
         loading.load_catalog(settings)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("PYICEBERG_CATALOG__IMAGEFEATURES", "x", "Configuration path catalogs.imagefeatures needs to be an object"),
+        ("PYICEBERG_MAX_WORKERS", "abc", "max-workers should be an integer or left unset. Current value: abc"),
+    ],
+)
+def test_a_setting_of_pyicebergs_own_that_is_not_right_is_told_as_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as refused:
+        loading.load_catalog(settings)
+    assert str(refused.value) == f"{loading.OF_PYICEBERG}: {says}"
+
+
+def test_a_file_of_pyicebergs_own_that_is_no_yaml_is_told_without_what_stands_in_it(
+    settings: Settings, home: Path
+) -> None:
+    (home / ".pyiceberg.yaml").write_text("catalog: [{token: secret\n")
+    with pytest.raises(SettingsError, match=r": not YAML as pyiceberg reads it \([A-Za-z]+\)$") as refused:
+        loading.load_catalog(settings)
+    assert "secret" not in str(refused.value)
