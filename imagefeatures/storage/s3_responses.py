@@ -66,6 +66,7 @@ def translate_errors(what: str, request: Callable[[], T]) -> T:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
+        EndpointProviderError,
         NoCredentialsError,
         ParamValidationError,
         PartialCredentialsError,
@@ -79,9 +80,13 @@ def translate_errors(what: str, request: Callable[[], T]) -> T:
         raise Transient(error_text(error)) from error
     except NoCredentialsError:
         raise StoreRefused(f"{what}: no credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)") from None
-    except (ParamValidationError, PartialCredentialsError) as error:
+    except (ParamValidationError, PartialCredentialsError, EndpointProviderError) as error:
         raise StoreRefused(f"{what}: {' '.join(str(error).split())}") from None
     except (BotoCoreError, HTTPError, OSError) as error:
+        if "Invalid header value" in str(error):  # such as a secret's file with its line end; the text quotes it
+            raise StoreRefused(
+                f"{what}: AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN holds a line end or a sign that no header has"
+            ) from None
         raise Transient(f"{type(error).__name__}: {error}") from error
 
 

@@ -58,10 +58,21 @@ FINAL = [
         StoreRefused,
         f"{URI}: Parameter validation failed: one two",
     ),
+    (
+        exceptions.EndpointResolutionError(msg="Custom endpoint `http://h:x` was not a valid URI"),
+        StoreRefused,
+        f"{URI}: Custom endpoint `http://h:x` was not a valid URI",
+    ),
+    (
+        exceptions.HTTPClientError(error=ValueError("Invalid header value b'Credential=a\\n/2026'")),
+        StoreRefused,
+        f"{URI}: AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN holds a line end or a sign that no header has",
+    ),
 ]
 PASSING = [
     *(response(status, "X", "m") for status in (300, 399, 408, 409, 429, 500, 502, 503, 504, 0)),
     exceptions.EndpointConnectionError(endpoint_url="http://x"),
+    exceptions.HTTPClientError(error=ValueError("something else")),
     ProtocolError("reset"),
     OSError("reset"),
 ]
