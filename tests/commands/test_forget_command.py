@@ -34,14 +34,14 @@ def test_the_command_and_the_task_forget_and_print_a_report(
     partition.check()
     assert names_of(partition.features) == {"b.jpg"}
     assert names_of(partition.quarantine) == {"empty.jpg", "text.jpg"}
-    run: Any = SimpleNamespace(triggering_user_name="grace", run_id="manual__7")
+    run: Any = SimpleNamespace(triggering_user_name="gra\udcffce", run_id="manual__7")
     upkeep_tasks.forget({"image_ids": [ids["b.jpg"]], "uris": None, "why": "too", "dry_run": False}, run)
     said = capsys.readouterr().out
     assert "  1 rows removed, 0 files written anew, 1 files deleted, " in said
     assert f"  file://{tmp_path}/photos/{partition.key}/b.jpg: at the source, which is not touched\n" in said
     assert "Airflow keeps the ids and URIs of the form: delete the DAG run manual__7 when" in said.splitlines()[-1]
     assert partition.features == {}
-    assert sorted(read.table(settings, "forgotten")["asked_by"].to_pylist()) == ["ada", "grace"]
+    assert sorted(read.table(settings, "forgotten")["asked_by"].to_pylist()) == ["ada", "gra\\udcffce"]
 
 
 @pytest.mark.parametrize(

@@ -35,13 +35,16 @@ def test_the_command_and_the_task_take_back_what_they_are_asked_to_and_say_it(
     assert ": 1 registered and 0 quarantined rows; 1 registered rows stay, as run " in second
     assert third == "nothing that photos has published matches: no partition was changed"
     partition.check()
-    run: Any = SimpleNamespace(run_after=None, triggering_user_name="grace")
+    run: Any = SimpleNamespace(run_after=None, triggering_user_name="gra\udcffce")
     form = {"partition": PARTITION, "uris": None, "why": "all of it", "dry_run": False}
     (line,) = upkeep_tasks.withdraw("photos", form, run)
     assert capsys.readouterr().out == f"{line}\n"
     assert read.runs(settings) == []
     rows = read.table(settings, "withdrawals").sort_by("withdrawn_at").to_pylist()
-    assert [(row["asked_by"], row["why"]) for row in rows] == [(getpass.getuser(), "wrong"), ("grace", "all of it")]
+    assert [(row["asked_by"], row["why"]) for row in rows] == [
+        (getpass.getuser(), "wrong"),
+        ("gra\\udcffce", "all of it"),
+    ]
 
 
 @pytest.mark.parametrize(
