@@ -15,7 +15,8 @@
     isobmff     the boxes of HEIC, AVIF and JPEG 2000
     npy, tiff_bands
                 files whose samples are taken as they are stored: for `imagefeatures.bands`
-    av1         the size that the bitstream of an AVIF file declares
+    av1, hevc   what the bitstream of an AVIF or HEIC file declares: the size, the colour matrix
+    bits        numbers in such a header
 
 Nothing is decoded, and no more than limits.INFLATED_BYTES or limits.max_profile_bytes is allocated at a time. Errors
 inside the compressed pixels are left to the decoder.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imagefeatures.formats.bits import Bits
+
 _SEQUENCE_HEADER = 1
 _HIGH, _PROFESSIONAL = 1, 2  # profiles
 _UNSPECIFIED = 2  # the matrix of a header that names none
@@ -19,7 +21,7 @@ def frame_size(data: bytes) -> tuple[int, int] | None:
     Raises ValueError when the header is cut.
     """
     header = _header(data)
-    return _read_size(_Bits(header)) if header is not None else None
+    return _read_size(Bits(header[:_LONGEST])) if header is not None else None
 
 
 def colour_matrix(data: bytes) -> int | None:
@@ -30,7 +32,7 @@ def colour_matrix(data: bytes) -> int | None:
     header = _header(data)
     if header is None:
         return None
-    bits = _Bits(header)
+    bits = Bits(header[:_LONGEST])
     _read_size(bits)  # so there is a first byte
     profile, reduced = header[0] >> 5, bool(header[0] & 8)
     _skip_tools(bits, reduced)
@@ -50,7 +52,7 @@ def _header(data: bytes) -> bytes | None:
     return next((content for kind, content in _units(data) if kind == _SEQUENCE_HEADER), None)
 
 
-def _read_size(bits: _Bits) -> tuple[int, int]:
+def _read_size(bits: Bits) -> tuple[int, int]:
     """Width and height, and all that stands before them."""
     bits.take(4)  # profile, still picture
     if bits.take(1):  # a header that is reduced to what a still picture needs
@@ -81,19 +83,7 @@ def _units(data: bytes) -> Iterator[tuple[int, bytes]]:
         position += size
 
 
-class _Bits:
-    def __init__(self, data: bytes) -> None:
-        self._left = 8 * min(len(data), _LONGEST)
-        self._value = int.from_bytes(data[:_LONGEST])
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise ValueError("the header of its AV1 data is cut")
-        return self._value >> self._left & ((1 << count) - 1)
-
-
-def _skip_operating_points(bits: _Bits) -> None:
+def _skip_operating_points(bits: Bits) -> None:
     delay_bits = 0
     if bits.take(1):  # timing
         bits.take(64)
@@ -116,7 +106,7 @@ def _skip_operating_points(bits: _Bits) -> None:
             bits.take(4)
 
 
-def _skip_tools(bits: _Bits, reduced: bool) -> None:
+def _skip_tools(bits: Bits, reduced: bool) -> None:
     """What stands between the size and the colours: which tools of the codec are in use."""
     if not reduced and bits.take(1):  # numbers of frames
         bits.take(7)

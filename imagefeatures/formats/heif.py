@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from imagefeatures.errors import Rejected
-from imagefeatures.formats import av1, tiff
+from imagefeatures.formats import av1, hevc, tiff
 from imagefeatures.formats.heif_items import METADATA, Item, Items, bytes_of, read_items
 from imagefeatures.formats.isobmff import Box, Reader, boxes
 from imagefeatures.formats.limits import Metadata
@@ -186,16 +186,22 @@ def _check_coding(data: bytes, item: Item, kind: str) -> None:
 
 
 def _check_matrices(data: bytes, item: Item, kind: str) -> None:
-    """Raises Rejected for a colour matrix that is not read: of an item, or where it names none of its AV1 data."""
+    """Raises Rejected for a colour matrix that is not read: of an item, or where it names none of its bitstream."""
     colours = [box.content for box, _ in item.properties if box.kind == b"colr"]
     named = [start for start in colours if data[start : start + 4] == b"nclx"]  # a profile may stand before it
     matrices = [int.from_bytes(data[start + 8 : start + 10]) for start in named]
-    if not named and item.kind == _CODEC["AVIF"]:
-        matrix = av1.colour_matrix(bytes_of(data, item)[:_FIRST_BYTES])
-        matrices += [] if matrix is None else [matrix]
-    for matrix in matrices:
+    for matrix in matrices or _coded_matrices(data, item):
         if matrix not in _MATRICES:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"{kind} with the colour matrix {matrix} of ITU-T H.273")
+
+
+def _coded_matrices(data: bytes, item: Item) -> Iterator[int]:
+    """The colour matrices that the bitstream of an item names."""
+    if item.kind == _CODEC["AVIF"]:
+        matrix = av1.colour_matrix(bytes_of(data, item)[:_FIRST_BYTES])
+        yield from [] if matrix is None else [matrix]
+    elif box := item.property(_CONFIGURATION["HEIC"]):
+        yield from hevc.colour_matrices(data[box.content : box.end])
 
 
 def _check_sides(data: bytes, item: Item, kind: str) -> None:

@@ -182,7 +182,7 @@ REDUCED = unit(1, HEADERS["reduced"])
         (REDUCED, (640, 480), ""),
         (REDUCED, None, ""),  # no other size is declared
         (REDUCED, (640, 481), "CORRUPT: HEIC with AV1 data of 640 × 480, declared as another size"),
-        (REDUCED[:3], None, "CORRUPT: HEIC whose items cannot be read: the header of its AV1 data is cut"),
+        (REDUCED[:3], None, "CORRUPT: HEIC whose items cannot be read: a header of its bitstream is cut"),
     ],
 )
 def test_data_that_no_picture_uses_are_looked_at_too(content: bytes, sides: tuple[int, int] | None, found: str) -> None:

@@ -27,9 +27,11 @@ def ispe(width: int, height: int) -> bytes:
     return full(b"ispe", 0, width.to_bytes(4) + height.to_bytes(4))
 
 
-def hvcc(luma: int = 8, chroma: int = 8) -> bytes:
-    """The configuration of HEVC, as far as its depths."""
-    return box(b"hvcC", bytes(17) + bytes([0xF8 | luma - 8, 0xF8 | chroma - 8]))
+def hvcc(luma: int = 8, chroma: int = 8, parameters: bytes = b"") -> bytes:
+    """The configuration of HEVC, as far as its depths; with the parameters of a sequence where they are given."""
+    depths = bytes(17) + bytes([0xF8 | luma - 8, 0xF8 | chroma - 8])
+    units = bytes(3) + b"\1\xa1\0\1" + len(parameters).to_bytes(2) + parameters
+    return box(b"hvcC", depths + (units if parameters else b""))
 
 
 def av1c(flags: int = 0) -> bytes:
