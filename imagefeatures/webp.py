@@ -46,7 +46,7 @@ def decoded(data: bytes, image: Image.Image) -> Image.Image | None:
 @lru_cache
 def _is_pillows() -> bool:
     """Whether libwebp can be called, gives Pillow's pixels, and none of a file that is cut."""
-    if _decode is None:
+    if _size is None or _decode is None:
         return False
     noise = np.random.default_rng(0).integers(0, 256, (37, 59, 3), np.uint8)
     for lossless in (False, True):
@@ -67,7 +67,7 @@ def _decoded(data: bytes, image: Image.Image) -> Image.Image | None:
     chunk = formats.picture(data)  # the decoder would read on behind a picture that is too short for its data
     found_width, found_height = ctypes.c_int(), ctypes.c_int()
     sizes = ctypes.byref(found_width), ctypes.byref(found_height)
-    if chunk is None or _size is None or _decode is None or not _size(chunk, len(chunk), *sizes):
+    if chunk is None or not _size(chunk, len(chunk), *sizes):
         return None
     if (found_width.value, found_height.value) != image.size:  # Pillow's is that of the canvas
         return None

@@ -13,7 +13,7 @@ import pytest
 from imagefeatures import decode_process, images, isolation
 from imagefeatures.batches import SharedBuffer
 from imagefeatures.decode_child import READY, UNCONFINED, Job
-from imagefeatures.decode_process import DecodeProcess
+from imagefeatures.decode_process import DecodeProcess, ProcessLost
 from imagefeatures.limits import Limits
 from imagefeatures.usage import processes
 from support.photos import jpeg
@@ -95,3 +95,33 @@ def test_memory_is_handed_over_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_that_ends_without_a_signal_has_crashed_too() -> None:
     assert decode_process.cause_of_death_by(0).detail == "the decoder crashed (exit status 0)"
+
+
+def test_one_that_is_dead_takes_no_batch() -> None:
+    process, buffer = DecodeProcess(images.inspect), SharedBuffer.make(1, 1)
+    try:
+        process.kill()
+        process._process.wait()
+        with pytest.raises(ProcessLost, match="killed by the system"):
+            process.begin(Job(Limits(), None, buffer.sizes, 1, (0,), "uint8", 0), buffer)
+    finally:
+        process.end()
+        buffer.close()
+
+
+def test_one_that_hangs_up_and_goes_on_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_process, "EXIT_SECONDS", 0.01)
+    process = DecodeProcess(images.inspect)
+    try:
+        os.kill(process.pid, signal.SIGSTOP)
+        assert process.cause_of_death() is decode_process.LIAR
+        assert process._process.wait(60) == -signal.SIGKILL
+    finally:
+        process.end()
+
+
+def test_where_nothing_confines_them_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    decode_process.warn_that_it_is_not_confined.cache_clear()
+    for _ in range(2):
+        decode_process.warn_that_it_is_not_confined()
+    assert caplog.text.count("decode processes are not confined here") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import runpy
 import sys
@@ -127,3 +128,24 @@ def test_with_a_pillow_that_was_built_without_webp_nothing_is_decoded_here(monke
     monkeypatch.delattr(PIL, "_webp")
     monkeypatch.setitem(sys.modules, "PIL._webp", None)
     assert runpy.run_path(webp.__file__)["decoded"](data, image) is None
+
+
+@pytest.mark.parametrize("lost", ["_size", "_decode"])
+def test_with_a_library_that_lacks_a_function_pillow_decodes(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webp, lost, None)
+    webp._is_pillows.cache_clear()
+    assert not webp._is_pillows()
+    data = encoded(picture(30, 20), "WEBP")
+    assert webp.decoded(data, Image.open(io.BytesIO(data))) is None
+    monkeypatch.undo()
+    webp._is_pillows.cache_clear()
+
+
+def test_a_function_that_is_not_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(path: str) -> None:
+        raise OSError(f"{path}: cannot be loaded")
+
+    assert webp._function("WebPGetInfo") is not None
+    assert webp._function("WebPGetNothing") is None
+    monkeypatch.setattr(ctypes, "CDLL", refuses)
+    assert webp._function("WebPGetInfo") is None
