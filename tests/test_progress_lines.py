@@ -85,7 +85,9 @@ def test_each_line_is_seen_at_once(tmp_path: Any) -> None:
 
 
 def test_lines_go_to_standard_output_by_default(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    Progress(f"file://{tmp_path}", "photos", ["d1"]).say("It begins.")
+    told = Progress(f"file://{tmp_path}", "photos", ["d1"])
+    told.say("It begins.")
+    told.tick()
     assert capsys.readouterr().out == "    0 s  It begins.\n"
 
 
