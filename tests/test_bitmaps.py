@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -103,6 +104,19 @@ def test_results_have_the_order_of_the_images_whatever_their_sizes_and_faults() 
     for at, seed in ((0, 0), (4, 2), (6, 4)):
         expected = np.asarray(Image.open(io.BytesIO(jpeg(seed))))[..., ::-1]
         np.testing.assert_array_equal(array(read(blobs)[at]), expected)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_what_only_the_decoder_refuses_has_a_reason_too(stored: bool) -> None:
+    whole = encoded(picture(30, 20), "PNG")
+    start = whole.index(b"IDAT")
+    content = b"IDAT" + bytes(int.from_bytes(whole[start - 4 : start]))
+    damaged = whole[:start] + content + zlib.crc32(content).to_bytes(4) + whole[start + len(content) + 4 :]
+    good, bad = read([whole, damaged], stored=stored)
+    assert isinstance(good, Bitmap)
+    assert isinstance(bad, Rejected)
+    assert bad.reason == "CORRUPT"
+    assert read([damaged], stored=stored, pixels=False) == [Bitmap(20, 30, 3)]
 
 
 def test_a_batch_has_no_more_pixels_than_its_bound_or_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
