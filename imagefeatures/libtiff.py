@@ -27,7 +27,7 @@ _FAX = (b"Fax3Decode", b"Fax4Decode")
 _FAX_3, _FAX_4 = 3, 4
 _NAMES = {_FAX_3: "CCITT fax 3", _FAX_4: "CCITT fax 4"}
 _OFFSETS, _ROWS, _LENGTHS = 273, 278, 279
-_STRIPS = 64  # that are decoded together: with the stripes before each they take twice their part of the picture
+_ROWS_TOGETHER = 2**12  # of strips that are decoded together: with what stands before each they take twice as many
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -55,14 +55,15 @@ def check_rows(data: bytes) -> None:
     layout = read_layout(data)
     if layout is None or layout.compression not in _NAMES:
         return
-    by_rows: dict[int, list[tuple[int, bytes]]] = {}
+    by_rows: dict[int, list[tuple[int, int, int]]] = {}
     places = zip(range(layout.parts), layout.offsets.tolist(), layout.lengths.tolist(), strict=False)
     for part, start, length in places:
-        by_rows.setdefault(layout.shown(part)[1], []).append((part, data[start : start + length]))
-    for rows, strips in by_rows.items():
-        for first in range(0, len(strips), _STRIPS):
-            group = strips[first : first + _STRIPS]
-            lost = _lost([strip for _, strip in group], layout, rows)
+        by_rows.setdefault(layout.shown(part)[1], []).append((part, start, start + length))
+    for rows, found in by_rows.items():
+        count = max(_ROWS_TOGETHER // rows, 1)
+        for first in range(0, len(found), count):
+            group = found[first : first + count]
+            lost = _lost([data[start:end] for _, start, end in group], layout, rows)
             if lost is not None:
                 what, name = "tile" if layout.tiled else "strip", _NAMES[layout.compression]
                 detail = f"TIFF whose {what} {group[lost][0]} of {name} ends before its last row"
@@ -71,16 +72,20 @@ def check_rows(data: bytes) -> None:
 
 def _lost(strips: list[bytes], layout: Layout, rows: int) -> int | None:
     """The first strip that does not have so many rows; None without one."""
-    if layout.compression == _FAX_3:
-        return next((index for index, strip in enumerate(strips) if rows_of_fax_3(strip, layout) < rows), None)
-    return _left(strips, layout, rows + 1)
+    if layout.compression == _FAX_4:
+        return _left(strips, layout, rows + 1)
+    for index, strip in enumerate(strips):
+        found = rows_of_fax_3(strip, layout)
+        if found is not None and found < rows:  # libtiff reads rows without marks too, and nobody counts them
+            return index
+    return None
 
 
 def _left(strips: list[bytes], layout: Layout, rows: int) -> int | None:
     """The first strip of fax 4 that leaves its last row as it was; None without one, or where codes cannot be read.
 
-    So each is decoded behind one of stripes: where its last row has become them, and behind others these, nothing was
-    decoded. rows: one more than it shows, since the first that is missing is painted white.
+    So each is decoded behind one that ends with stripes: where its last row has become them, and behind others these,
+    nothing was decoded. rows: one more than it shows, since the first that is missing is painted white.
     """
     left = np.ones(len(strips), bool)
     try:
@@ -88,8 +93,12 @@ def _left(strips: list[bytes], layout: Layout, rows: int) -> int | None:
             if left.any():
                 left &= _are_left(strips, layout, rows, inverted)
     except (Rejected, OSError, SyntaxError, ValueError, MemoryError):
-        alone = ((index, _left([strip], layout, rows)) for index, strip in enumerate(strips) if len(strips) > 1)
-        return next((index for index, found in alone if found is not None), None)
+        half = len(strips) // 2
+        if not half:
+            return None
+        found = _left(strips[:half], layout, rows)
+        later = _left(strips[half:], layout, rows) if found is None else None
+        return found if later is None else half + later
     return int(left.argmax()) if left.any() else None
 
 
@@ -100,8 +109,9 @@ def _are_left(strips: list[bytes], layout: Layout, rows: int, inverted: bool) ->
     """
     width = layout.part[0]
     stripes = (np.random.default_rng(0).integers(0, 2, width) == 1) ^ inverted
+    before = Image.new("1", (width, rows), 1)
+    before.paste(Image.fromarray(stripes[None]), (0, rows - 1))
     sink = io.BytesIO()
-    before = Image.fromarray(np.broadcast_to(stripes, (rows, width)))
     before.save(sink, "TIFF", compression="group4", tiffinfo={_ROWS: rows})
     with Image.open(io.BytesIO(sink.getvalue()), formats=("TIFF",)) as image:
         (start,), (length,) = image.tag_v2[_OFFSETS], image.tag_v2[_LENGTHS]  # type: ignore[attr-defined]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import io
+import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 
 from imagefeatures import images, isolation, libtiff
 from imagefeatures.errors import Rejected
+from imagefeatures.formats.tiff_codes import rows_of_fax_3
 from imagefeatures.formats.tiff_layout import read_layout
 from support.judging import LIMITS, decoded, rgb
 from support.photos import encoded, picture
@@ -255,3 +258,42 @@ def test_fax_4_without_a_mark_at_its_end_is_whole_and_hides_no_other_strip() -> 
     cut = whole[: start + length - 3] + b"\xff" * 3 + whole[start + length :]  # other codes than the mark
     with pytest.raises(Rejected, match="strip 3 of CCITT fax 4 ends before its last row"):
         libtiff.check_rows(cut)
+
+
+def fax_3(*strips: str, rows: int) -> bytes:
+    """A picture of all rows in strips of fax 3. strips: the bits of each."""
+    parts = iter(int(strip.ljust(-(-len(strip) // 8) * 8, "0"), 2).to_bytes(-(-len(strip) // 8)) for strip in strips)
+    samples = BITS[..., None].astype(np.int64)
+    return Tiff(samples, 1, BLACK_IS_ZERO, compression=3, encode=lambda _: next(parts), rows=rows).bytes()
+
+
+MARK = "0" * 11 + "1"
+
+
+@pytest.mark.parametrize("rows", [300, 50, 1])
+def test_fax_3_without_a_mark_before_any_row_is_whole_and_one_without_the_first_mark_is_not(rows: int) -> None:
+    marked = ["".join(f"{byte:08b}" for byte in strip_of(BITS[at : at + rows], "group3")) for at in range(0, 300, rows)]
+    plain = [re.sub(f"(0*){MARK}", r"\1", strip) for strip in marked]
+    for strips in (marked, plain, [strip + 6 * MARK for strip in marked]):
+        assert np.array_equal(decoded(fax_3(*strips, rows=rows))[..., 0], BITS * np.uint8(255))
+    if rows > 1:  # the decoder looks for the first mark, and loses the row before it
+        reason, _ = why(fax_3(*(strip.removeprefix(MARK) for strip in marked), rows=rows))
+        assert reason in ("TRUNCATED", "CORRUPT")
+
+
+def test_the_marks_of_fax_3_are_counted_in_no_time_whatever_fills_them() -> None:
+    row, layout = f"{MARK}00110101", read_layout(fax("group3"))
+    assert layout is not None
+    for strip, rows in (
+        (row * 200_000, 200_000),
+        (row + "0" * 9_000_000, 1),
+        (MARK + "0" * 9_000_000 + row, 1),
+        (row + 6 * MARK, 1),
+        (6 * MARK, 0),
+        ("00110101" * 9, None),
+        ("", None),
+    ):
+        codes = int("1" + strip, 2).to_bytes(len(strip) // 8 + 1) if strip else b""
+        start = time.process_time()
+        assert rows_of_fax_3(codes, layout) == rows
+        assert time.process_time() - start < 5

@@ -17,7 +17,7 @@ from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _LZW, _DEFLATE, _PACKBITS = 5, (8, 32946), 32773
-_JPEG, _FIRST_PRIVATE = 7, 32768
+_OLD_JPEG, _JPEG, _FIRST_PRIVATE = 6, 7, 32768
 _HEADER_BYTES = 8  # byte order, mark, offset of the first directory
 _ORIENTATION, _WMP = 274, 0xBC01  # the second marks a file of Windows Media Photo, which is another format
 _WORDS = {3: "H", 4: "I"}  # the types that the lengths of strips may have, as struct names them
@@ -192,10 +192,11 @@ def check_parts(layout: Layout) -> None:
 def _check_places(layout: Layout, wanted: int) -> None:
     """Check that no strip or tile begins in the header, whose bytes would be taken for pixels.
 
-    GDAL leaves one out, as SPARSE_OK asks for, by no offset and no length. Raises Rejected (UNSUPPORTED_MODE, CORRUPT).
+    GDAL leaves one out, as SPARSE_OK asks for, by no offset and no length. JPEG in the old manner has its pixels in the
+    stream that another tag names. Raises Rejected (UNSUPPORTED_MODE, CORRUPT).
     """
     early = np.flatnonzero(layout.offsets[:wanted] < _HEADER_BYTES)
-    if not len(early):
+    if not len(early) or layout.compression == _OLD_JPEG:
         return
     part, what = int(early[0]), "tile" if layout.tiled else "strip"
     start, length = layout.offsets[part], layout.lengths[part] if part < len(layout.lengths) else 0

@@ -5,7 +5,7 @@ Whether fax has all its rows is told once it is decoded: `imagefeatures.libtiff`
 
 from __future__ import annotations
 
-import re
+import numpy as np
 
 from imagefeatures.errors import Rejected
 from imagefeatures.formats.jpeg_frame import SCAN, check_scans, read_frame, segments
@@ -19,8 +19,8 @@ _END, _SCAN = b"\xff\xd9", b"\xff\xda"
 _HOLE = bytes(16)  # codes have no more than 11 zeros in a row, rows of RLE end with 7 more; strips are padded by a few
 _LONG_HOLE = bytes(256)  # more than a row is filled with
 _END_OF_LINE = 0b000000000001
-_ENDS_OF_LINE = re.compile("0{11,}1")
 _TWO_DIMENSIONS = 1
+_PIECE_BYTES = 2**14  # of fax that are searched at a time
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -40,18 +40,28 @@ def check_codes(data: bytes, layout: Layout) -> None:
             # Neither marker stands inside a scan. Bytes behind the end do not matter.
             if length and data.rfind(_END, start, end) <= data.find(_SCAN, start, end):
                 raise Rejected(Reason.TRUNCATED, f"TIFF whose {what} {part} of JPEG data has no end marker")
-            _check_jpeg(data[start:end], layout.shown(part), f"{what} {part}")
+            first_plane = part < layout.parts_of_plane  # of the others one pixel may stand for several
+            _check_jpeg(data[start:end], layout.shown(part) if first_plane else (0, 0), f"{what} {part}")
         elif _has_hole(data, start, end, layout):
             name = _FAX[layout.compression]
             raise Rejected(Reason.CORRUPT, f"TIFF whose {what} {part} has zeros in place of codes of {name}")
 
 
-def rows_of_fax_3(strip: bytes, layout: Layout) -> int:
-    """How many rows stand between the marks in a strip of fax 3, which has one before each row."""
+def rows_of_fax_3(strip: bytes, layout: Layout) -> int | None:
+    """How many rows stand behind the marks in a strip of fax 3, which has one before each row; None without a mark."""
     codes = strip.translate(_REVERSED) if layout.reversed_bits else strip
     marked = layout.one(FAX_OPTIONS, 0) & _TWO_DIMENSIONS  # behind each end of line one bit says how the row is coded
-    bits = f"{int.from_bytes(codes):0{8 * len(codes)}b}"
-    return sum("1" in row[marked:] for row in _ENDS_OF_LINE.split(bits))
+    padded = np.frombuffer(codes + bytes(3), np.uint8)
+    marks = rows = 0
+    for start in range(0, len(codes), _PIECE_BYTES):
+        piece = padded[start : start + _PIECE_BYTES + 3].astype(np.uint32)
+        words = piece[:-3] << 24 | piece[1:-2] << 16 | piece[2:-1] << 8 | piece[3:]
+        windows = words[:, None] << np.arange(8, dtype=np.uint32)  # of each bit that one and the 24 behind it
+        are_marks = windows >> 20 == _END_OF_LINE
+        are_codes = (windows << (12 + marked)) >> 21 != 0  # no row begins with 11 zeros
+        marks += int(are_marks.sum())
+        rows += int((are_marks & are_codes).sum())
+    return rows if marks else None
 
 
 def _check_jpeg(stream: bytes, shown: tuple[int, int], place: str) -> None:

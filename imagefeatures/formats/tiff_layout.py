@@ -95,13 +95,15 @@ class Layout:
         return self.width, min(self.one(ROWS, self.height), self.height)
 
     @property
+    def parts_of_plane(self) -> int:
+        """How many strips or tiles the picture takes, or one of its planes; 0 if they have no size."""
+        columns, rows = self.part
+        return -(-self.width // columns) * -(-self.height // rows) if columns and rows else 0
+
+    @property
     def parts(self) -> int:
         """How many strips or tiles the picture takes; 0 if they have no size."""
-        columns, rows = self.part
-        if not columns or not rows:
-            return 0
-        each = -(-self.width // columns) * -(-self.height // rows)
-        return each * self.samples if self.planes_apart else each
+        return self.parts_of_plane * (self.samples if self.planes_apart else 1)
 
     def shown(self, part: int) -> tuple[int, int]:
         """Columns and rows of the picture in a strip or tile, which may reach beyond it. Both sides must be known."""

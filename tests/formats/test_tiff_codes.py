@@ -14,7 +14,7 @@ from imagefeatures.formats import tiff
 from imagefeatures.formats.tiff_layout import read_layout
 from support.judging import LIMITS, decoded
 from support.photos import encoded, picture
-from support.tiff_files import BLACK_IS_ZERO, JPEG, LONG, YCBCR, Tiff
+from support.tiff_files import BLACK_IS_ZERO, JPEG, LONG, SHORT, YCBCR, Tiff
 
 PIXELS = picture(64, 48).astype(np.int64)
 GREY = Tiff(PIXELS[..., :1], 8, BLACK_IS_ZERO, compression=JPEG, encode=lambda part: stream(part))
@@ -106,6 +106,20 @@ def test_jpeg_data_have_all_rows_and_columns_that_are_shown(kind: str, lost: tup
 
     detail = f"TIFF whose {place} holds a JPEG of {columns} × {rows}, its pixels take {width} × {height}"
     assert why(replace(made, encode=encode).bytes()) == ("CORRUPT", detail)
+
+
+def test_jpeg_data_of_a_plane_of_colours_may_have_fewer_pixels() -> None:
+    """Of such a file it is told what is not read; it is not called corrupt."""
+    numbers = iter(range(99))
+
+    def encode(part: np.ndarray) -> bytes:
+        return stream(part[::2, ::2] if next(numbers) >= 4 else part)
+
+    made = Tiff(PIXELS, 8, YCBCR, compression=JPEG, planes=True, tile=32, encode=encode, tags={530: (SHORT, (2, 2))})
+    reason, detail = why(made.bytes())
+    assert reason == "UNSUPPORTED_MODE"
+    assert detail.endswith("planes apart, JPEG has colours for several pixels each")
+    assert why(replace(made, encode=lambda part: stream(part[::2, ::2])).bytes())[0] == "CORRUPT"
 
 
 def test_a_tile_of_jpeg_data_may_end_with_the_picture() -> None:

@@ -81,6 +81,18 @@ def test_a_strip_in_the_header_is_corrupt() -> None:
     assert why(without) == ("UNSUPPORTED_MODE", "a TIFF that leaves out 2 of 5 strips is not read")
 
 
+@pytest.mark.parametrize("lengths", [(0,), (900,)])
+def test_jpeg_in_the_old_manner_needs_no_strip_but_its_stream(lengths: tuple[int, ...]) -> None:
+    stream = encoded(picture(64, 48), quality=98)
+    tags = {513: (LONG, (0,)), 514: (LONG, (len(stream),)), 273: (LONG, (0,)), 279: (LONG, lengths)}
+    made = Tiff(PIXELS, 8, YCBCR, compression=6, encode=lambda _: stream, tags=tags)
+    start = made.bytes().index(stream)
+    found = decoded(replace(made, tags=tags | {513: (LONG, (start,))}).bytes())
+    in_a_strip = {513: (LONG, (start,)), 273: (LONG, (start,)), 279: (LONG, (len(stream),))}
+    assert np.array_equal(found, decoded(replace(made, tags=tags | in_a_strip).bytes()))
+    assert np.abs(found.astype(int) - PIXELS).mean() < 8
+
+
 @pytest.mark.parametrize("compression", [NONE, LZW, ADOBE_DEFLATE, DEFLATE, PACKBITS])
 def test_a_last_strip_that_claims_too_many_bytes_is_whole_and_a_cut_one_is_not(compression: int) -> None:
     whole = replace(PLAIN, compression=compression)
