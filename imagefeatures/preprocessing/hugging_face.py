@@ -1,7 +1,8 @@
 """A `preprocessor_config.json` of Hugging Face as a chain of transforms and a scale of values.
 
-What is mapped are the processors of CLIP, ViT, DeiT, ResNet, ConvNeXT, BiT and MobileNet. Their pixels are those of the
-processors that use Pillow. Whatever else a file says of the pixels is refused by its name.
+What is mapped are the processors of FAMILIES. Their pixels are those of the processors that use Pillow. Whatever else a
+file says of the pixels is refused by its name. So is another processor: LeViT's enlarges the size by 256 / 224, and
+Perceiver's cuts before it resizes, which no key of their files says.
 
 The shape of these files: https://huggingface.co/docs/transformers/main_classes/image_processor
 """
@@ -76,8 +77,16 @@ FAMILIES = {
     "Bit": Family(square=False, crops=True, filter=3),
     "MobileNetV1": Family(square=False, crops=True, filter=2),
     "MobileNetV2": Family(square=False, crops=True, filter=2),
+    "Siglip": Family(square=True, crops=False, filter=3),
+    "Blip": Family(square=True, crops=False, filter=3),
+    "Beit": Family(square=True, crops=True, filter=3),
+    "ChineseCLIP": Family(square=False, crops=True, filter=3),
+    "Pvt": Family(square=True, crops=False, filter=2),
 }
 """By the beginning of the processor's name. ResNet has ConvNeXT's."""
+
+MOST_NAME = 100
+"""So many characters of a name are shown."""
 
 ENDINGS = ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
 
@@ -174,9 +183,18 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
 
 
 def _family(config: Mapping[str, Any]) -> Family | None:
-    """The family by the processor's name; None where the file names none, or one that is not known here."""
-    name = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
-    return next((FAMILIES[name.removesuffix(end)] for end in ENDINGS if name.removesuffix(end) in FAMILIES), None)
+    """The family by the processor's name; None where the file names none. Raises ValueError for an unknown one."""
+    key = next((key for key in ("image_processor_type", "feature_extractor_type") if config.get(key)), None)
+    if key is None:
+        return None
+    name = str(config[key])
+    for end in ENDINGS:
+        if name.endswith(end) and name.removesuffix(end) in FAMILIES:
+            return FAMILIES[name.removesuffix(end)]
+    raise ValueError(
+        f"{key}: {printable(name)[:MOST_NAME]} may change pixels in ways that its file does not say; write the "
+        "transforms as a list"
+    )
 
 
 def _chain(config: Mapping[str, Any], family: Family | None) -> list[Resize | CenterCrop]:

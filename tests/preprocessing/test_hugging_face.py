@@ -158,6 +158,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"size": {"height": 224, "width": 224}, "resample": 2, **HALF},
         "do_center_crop: is missing, and the processor is not known",
     ),
+    "the edge of LeViT": (MOBILENET | {"image_processor_type": "LevitImageProcessor"}, "image_processor_type: LevitIm"),
+    "the crop of Perceiver": (
+        MOBILENET | {"image_processor_type": None, "feature_extractor_type": "PerceiverFeatureExtractor"},
+        "feature_extractor_type: PerceiverFeatureExtractor may change pixels in ways that its file does not say; write",
+    ),
+    "two edges of YOLOS": (VIT | {"image_processor_type": "YolosImageProcessor"}, "image_processor_type: Yolos"),
+    "PoolFormer": (RESNET | {"feature_extractor_type": "PoolFormerFeatureExtractor"}, "feature_extractor_type: PoolF"),
+    "a longer name": (VIT | {"image_processor_type": "ViTHybridImageProcessor"}, "image_processor_type: ViTHybridI"),
+    "a name that is no text": (VIT | {"image_processor_type": ["ViTImageProcessor"]}, "image_processor_type: ['ViT"),
+    "a family's bare name": (VIT | {"image_processor_type": "ViT"}, "image_processor_type: ViT may change"),
     "a number of no processor": ({"size": 224, "resample": 2, **HALF}, "size: is one number, of a processor that is"),
 }
 

@@ -23,6 +23,11 @@ FAMILIES: dict[str, tuple[bool, bool, str]] = {
     "Bit": (False, True, "bicubic"),
     "MobileNetV1": (False, True, "bilinear"),
     "MobileNetV2": (False, True, "bilinear"),
+    "Siglip": (True, False, "bicubic"),
+    "Blip": (True, False, "bicubic"),
+    "Beit": (True, True, "bicubic"),
+    "ChineseCLIP": (False, True, "bicubic"),
+    "Pvt": (True, False, "bilinear"),
 }
 """Whether a size of one number is a square, whether the middle is cut out, and the filter."""
 
