@@ -163,6 +163,29 @@ def turned_by_a_little(expected: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-20, 1e18, 1e30])
+def test_the_direction_counts_however_small_or_large_the_values_are(scale: float) -> None:
+    drawn = np.random.default_rng(5).random((4, 1280), np.float32) + np.float32(0.5)
+    expected = (drawn * scale).astype(np.float32)
+    turned = expected[:, ::-1].copy()
+    assert reference.check_parity("engine", expected, expected, by_size=True)["min_cosine"] == pytest.approx(1)
+    with pytest.raises(ModelMismatch, match=r"cosine 0\.9[0-9]+ \(at least"):
+        reference.check_parity("engine", turned, expected, by_size=True)
+
+
+def test_of_a_vector_of_zeros_the_difference_alone_counts() -> None:
+    expected = np.float32([[3, 4], [0, 0]])
+    near = expected + np.float32([[0, 0], [0.0009, 0]])
+    for found in (expected, near):
+        assert reference.check_parity("engine", found, expected)["min_cosine"] == 1
+    for found in (expected + np.float32([[0, 0], [0.0011, 0]]), np.zeros_like(expected)):
+        with pytest.raises(ModelMismatch):
+            reference.check_parity("engine", found, expected)
+    small = expected * np.float32(1e-5)
+    with pytest.raises(ModelMismatch, match=r"differs by 4e-05 \(at most 0\.001\), cosine 0\.0000000"):
+        reference.check_parity("engine", np.zeros_like(small), small)
+
+
 def with_a_hole(expected: np.ndarray) -> np.ndarray:
     found = expected.copy()
     found[3, 5] = np.nan

@@ -5,6 +5,7 @@ describe        what a file says of itself, and what follows from it and from th
 resolve         what the steps need to know of the model, found once and kept in the lake
 files           reads the file, or the files of a folder, and takes their digest
 checks          what is refused before any library parses the file
+onnx_nodes      what a node of an ONNX file asks for that OpenVINO passes over
 protobuf        the fields of a protobuf message, without the libraries that run models
 keras_config    the configuration inside a Keras file, and what it may be made of
 process         the process that parses a stranger's file: its start, its limits, and what its end means

@@ -16,6 +16,12 @@ from imagefeatures.wording import meant
 RGB = 3
 """The channels of a model's input, where the dataset declares none."""
 
+HOLD_PIXELS = {f"{kind}{bits}" for kind in ("u", "uint") for bits in (8, 16, 32, 64)} | {
+    f"{kind}{bits}" for kind in ("i", "int") for bits in (16, 32, 64)
+}
+"""Types of whole numbers that hold each value of 0 to 255, as OpenVINO and as Keras call them. int8, 4 bits and truth
+values do not."""
+
 
 class Input(BaseModel):
     """The model's input. shape: None for a side that the file leaves open, the first is the number of images."""
@@ -97,9 +103,10 @@ def check_scale(given: Input, scale: Scale, dtype: DType = "uint8") -> None:
             f"its input is of {given.type}, and the pictures are of {dtype} (channels); export it with an input of "
             "float32"
         )
-    if given.type in ("i8", "int8"):
+    if given.type not in HOLD_PIXELS:
+        named = {"i8": "int8"}.get(given.type, given.type)
         raise ModelMismatch(
-            "its input is of int8, which cannot hold pixel values of 0 to 255; export it with an input of float32"
+            f"its input is of {named}, which cannot hold pixel values of 0 to 255; export it with an input of float32"
         )
     numbers = scale if isinstance(scale, ValueScale) else VALUE_SCALES[scale]
     if set(numbers.mean) != {0} or set(numbers.std) != {1}:

@@ -26,8 +26,8 @@ from imagefeatures.models.serving.declared import ServedEngine, ServedModel
 from imagefeatures.models.spec import ModelSpec
 from imagefeatures.preprocessing.bands import Channels
 
-VERSION = 3
-"""Raise it when the same file and fields give another spec than before."""
+VERSION = 4
+"""Raise it when the same file and fields give another spec than before, or are refused that were not."""
 
 
 def resolve(

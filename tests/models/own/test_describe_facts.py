@@ -117,6 +117,8 @@ def test_an_input_of_whole_numbers_holds_pixels_of_eight_bits_as_they_are() -> N
         ("u8", "none", "uint8"),
         ("u8", whole, "uint8"),
         ("i32", "none", "uint8"),
+        ("uint16", "none", "uint8"),
+        ("int64", "none", "uint8"),
         ("f32", "tf", "uint16"),
         ("bf16", ValueScale(mean=(1.0,), std=(2.0,)), "float32"),
     ):
@@ -134,6 +136,9 @@ def test_an_input_of_whole_numbers_holds_pixels_of_eight_bits_as_they_are() -> N
         ),
         ("i8", "none", "uint8", "its input is of int8, which cannot hold pixel values of 0 to 255; export it with"),
         ("int8", "none", "uint8", "its input is of int8, which cannot hold pixel values of 0 to 255; export it with"),
+        ("boolean", "none", "uint8", "its input is of boolean, which cannot hold pixel values of 0 to 255; export it"),
+        ("bool", "none", "uint8", "its input is of bool, which cannot hold pixel values of 0 to 255; export it"),
+        ("u4", "none", "uint8", "its input is of u4, which cannot hold pixel values"),
         (
             "u8",
             "tf",
