@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pyiceberg.expressions import And, In, Not, NotIn
 
 from imagefeatures import read
 from imagefeatures.errors import InputError
 from imagefeatures.settings import Settings
+from support.exporting import publish, rows_of
 from support.training import LABELS, publish_files
 
 
@@ -43,6 +45,17 @@ def test_one_text_in_the_place_of_several_names_is_refused(settings: Settings) -
 
 
 @pytest.mark.parametrize(
+    ("copies", "rows"), [(None, 8), (True, 8), (1, 8), (np.True_, 8), (False, 4), (0, 4), (np.False_, 4)]
+)
+def test_copies_are_left_out_by_whatever_is_false(settings: Settings, tmp_path: Path, copies: Any, rows: int) -> None:
+    day = "2026-11-05"
+    publish(settings, tmp_path, [rows_of(range(4), day, copy=copy) for copy in (0, 1)], day)
+    where = {"partitions": (day,), "copies": copies}
+    assert read.table(settings, "photos", columns=("uri",), **where).num_rows == rows
+    assert len(read.open("photos", **where)) == rows
+
+
+@pytest.mark.parametrize(
     ("where", "expected"),
     [
         ("label not in ('apple')", {"pear", "plum"}),
@@ -72,6 +85,8 @@ def test_not_in_is_never_met_by_a_null(settings: Settings, where: Any, expected:
         ({"labels": ["\udcff", "b"]}, "a value of the condition is not UTF-8: "),
         ({"partitions": ["\udcff"]}, "a value of the condition is not UTF-8: "),
         ({"fingerprint": "\udcff"}, "a value of the condition is not UTF-8: "),
+        ({"copies": "no"}, "copies is 'no'; it may be True or False"),
+        ({"copies": 2}, "copies is 2; it may be True or False"),
         ({"split": "test", "test_share": "half"}, "test_share is 'half'; it must be between 0 and 1"),
     ],
 )

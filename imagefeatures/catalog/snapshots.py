@@ -132,7 +132,8 @@ def _plan(settings: Settings, name: str, selection: Selection, rows: BooleanExpr
             return _without_table(name, _datasets(catalog))
         guards.refuse_datasets(table)
         snapshot = _snapshot(table, name, selection)
-        if selection.get("copies") is False and "copy" in table.schema().column_names:
+        # Not `is False`: 0 and a truth value of NumPy's are False too.
+        if (copies := selection.get("copies")) is not None and not copies and "copy" in table.schema().column_names:
             rows = And(rows, of_copy(0))
         bound, condition = _bound(table, name, rows)
         schema = pixel_tables.schema(table)

@@ -168,6 +168,10 @@ class _Place:
         scheme, separator, rest = request.target.partition("://")
         if separator and scheme not in ("file", "s3"):
             raise ParamsError(f"--to: {request.target}: neither a path, file:// nor s3://")
+        if scheme == "file" and separator and not rest.startswith("/"):
+            raise ParamsError(
+                f"--to: {request.target}: the address of a file begins with file:///; name the whole path"
+            )
         local = scheme != "s3" or not separator
         if not local and "/" not in rest.rstrip("/"):
             raise ParamsError(f"--to: {request.target}: name a key in the bucket, such as s3://bucket/features.npy")

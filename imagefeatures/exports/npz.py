@@ -12,9 +12,12 @@ from typing import IO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from imagefeatures.errors import InputError
 from imagefeatures.exports import npy
 from imagefeatures.exports.content import Batches, Content, texts
+from imagefeatures.reasons import printable
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member, so that the same rows give the same bytes."""
@@ -26,8 +29,11 @@ COLUMN_NAMES = {"uri": "uris"}
 def write(content: Content, batches: Batches, path: Path) -> None:
     """Write float32 [rows, width], int64 [rows], and an array of texts or numbers [rows] for each other fact.
 
-    In place of vectors it may be pixels, [rows, height, width, channels].
+    In place of vectors it may be pixels, [rows, height, width, channels]. Raises InputError for a text that ends with
+    the character 0: NumPy fills its texts up with it, and takes it for no part of them.
     """
+    if lost := next((name for name in content.label_names if name.endswith("\0")), None):
+        raise _ends_with_0(f"label {printable(lost)}:")
     labels: list[np.ndarray] = []
     facts: list[pa.RecordBatch] = []
     with zipfile.ZipFile(path, "x") as archive:
@@ -35,6 +41,7 @@ def write(content: Content, batches: Batches, path: Path) -> None:
             np.lib.format.write_array_header_1_0(sink, npy.header(content, content.rows))
             for batch in batches:
                 sink.write(np.ascontiguousarray(batch.values, content.dtype).data)
+                _check_texts(batch.facts)
                 labels.append(batch.labels)
                 facts.append(batch.facts)
         _array(archive, "labels", np.concatenate([np.zeros(0, np.int64), *labels]))
@@ -44,6 +51,19 @@ def write(content: Content, batches: Batches, path: Path) -> None:
         for name in content.facts.names:
             if name != "label":
                 _column(archive, COLUMN_NAMES.get(name, name), rows[name])
+
+
+def _check_texts(facts: pa.RecordBatch) -> None:
+    for field in facts.schema:
+        if pa.types.is_string(field.type) and field.name != "label":
+            lost = pc.ends_with(facts.column(field.name), "\0")
+            if pc.any(lost).as_py():
+                uri = facts.column("uri")[pc.index(lost, True).as_py()].as_py()
+                raise _ends_with_0(f"{printable(uri)}: {field.name}")
+
+
+def _ends_with_0(what: str) -> InputError:
+    return InputError(f"{what} ends with the character 0, which NumPy's texts lose; choose another format")
 
 
 def _column(archive: zipfile.ZipFile, name: str, column: pa.ChunkedArray) -> None:

@@ -1,4 +1,4 @@
-"""exports.hdf5: what HDF5 cannot hold, and a disk that is full, are told in one line."""
+"""exports.hdf5: what HDF5 cannot hold, and a disk that is full, are told in one line; so is what NumPy cannot."""
 
 from __future__ import annotations
 
@@ -29,6 +29,27 @@ def test_a_text_with_the_character_0_is_refused_with_its_place(
         exported(settings, tmp_path / "out.h5", columns=("etag",))
     assert not list(tmp_path.glob("out*"))
     exported(settings, tmp_path / "out.npz", columns=("etag",))
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (
+            "etag",
+            r"^s3://photos/.* 0000000 100%\.jpg: etag ends with the character 0, which NumPy's texts lose; choose",
+        ),
+        ("uri", r"^a\\x00: uri ends with the character 0, which NumPy's texts lose; choose another format$"),
+        ("label", r"^label a\\x00: ends with the character 0, which NumPy's texts lose; choose another format$"),
+    ],
+)
+def test_a_text_that_ends_with_the_character_0_is_not_cut_by_numpy(
+    column: str, words: str, settings: Settings, tmp_path: Path
+) -> None:
+    publish(settings, tmp_path, [rows_of([0], **{column: "a\0"}), rows_of([1, 2], **{column: "a"})])
+    with pytest.raises(InputError, match=words):
+        exported(settings, tmp_path / "out.npz", columns=("etag",))
+    assert not list(tmp_path.glob("out*"))
+    exported(settings, tmp_path / "out.parquet", columns=("etag",))
 
 
 @pytest.mark.long

@@ -95,6 +95,23 @@ def test_a_link_that_leads_nowhere_is_not_replaced(settings: Settings, place: Pa
     assert sorted(path.name for path in place.iterdir()) == ["folder", "out.npy"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_link_in_the_place_of_a_folder_is_told_before_anything_is_read(
+    settings: Settings, place: Path, overwrite: bool, full: bool
+) -> None:
+    real = place / "real"
+    real.mkdir()
+    if full:
+        exported(settings, f"{real}/", format="npy")
+    before = sorted(real.rglob("*"))
+    (place / "link").symlink_to(real)
+    with pytest.raises(InputError, match=rf"^{place}/link: is a link, .* name {real}/ itself$"):
+        export.prepare(settings, export.Request("nothing", f"{place}/link/", format="npy", overwrite=overwrite))
+    assert sorted(real.rglob("*")) == before
+    exported(settings, f"{real}/", format="npy", overwrite=True)
+
+
 def test_an_export_whose_file_cannot_be_moved_leaves_none_beside_it(
     settings: Settings, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +155,9 @@ def test_only_a_regular_file_is_replaced(settings: Settings, place: Path) -> Non
         ("u\0.csv", {}, r"--to: u\\x00\.csv: no name holds the character 0"),
         ("s3:/b/x.csv", {}, r"an address begins with s3://; a file of this name is \./s3:/b/x\.csv"),
         ("file:x.csv", {}, "an address begins with file://"),
+        ("file://localhost/x.csv", {}, "the address of a file begins with file:///; name the whole path"),
+        ("file://x.csv", {}, "the address of a file begins with file:///"),
+        ("file://~/x/", {"format": "npy"}, "the address of a file begins with file:///"),
         ("-", {"format": "npy"}, "is not written to standard output; name a file"),
         (".lock", {"format": "csv"}, "an export needs this name itself"),
         (
