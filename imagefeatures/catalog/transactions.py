@@ -7,6 +7,8 @@ import time
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import (
+    AddSnapshotUpdate,
+    TableRequirement,
     TableUpdate,
     _apply_table_update,
     _TableMetadataUpdateContext,
@@ -34,11 +36,15 @@ class Changes(Transaction):
             self._known = (base, updates, with_updates(base, updates))
         return self._known[2]
 
+    def _stage(self, updates: tuple[TableUpdate, ...], requirements: tuple[TableRequirement, ...] = ()) -> Transaction:
+        since = self.table_metadata.last_updated_ms
+        return super()._stage(tuple(_not_before(since, update) for update in updates), requirements)
+
 
 def with_updates(base: TableMetadata, updates: tuple[TableUpdate, ...], location: str | None = None) -> TableMetadata:
     """What pyiceberg's update_table_metadata returns, which copies all of it in the end.
 
-    location: of the metadata file that has `base`; None where the updates are not committed.
+    location: of the metadata file that has `base`; None where the updates are not committed. Times never go back.
     """
     metadata, context = base, _TableMetadataUpdateContext()
     for update in updates:
@@ -46,7 +52,18 @@ def with_updates(base: TableMetadata, updates: tuple[TableUpdate, ...], location
     if context.has_changes() and location:
         metadata = _update_table_metadata_log(metadata, location, base.last_updated_ms)
     if context.has_changes() and metadata.last_updated_ms == base.last_updated_ms:
-        metadata = metadata.model_copy(update={"last_updated_ms": int(time.time() * 1000)})
+        metadata = metadata.model_copy(update={"last_updated_ms": max(base.last_updated_ms, int(time.time() * 1000))})
     metadata.spec().check_compatible(metadata.schema())
     metadata.sort_order().check_compatible(metadata.schema())
     return metadata
+
+
+def _not_before(moment: int, update: TableUpdate) -> TableUpdate:
+    """The update; a snapshot that it adds is of that moment at least, in milliseconds since 1970.
+
+    Clocks go back, and two machines' differ. Spark and others on Iceberg's Java refuse to read a table one of whose
+    snapshots is a minute older than the one before it.
+    """
+    if not isinstance(update, AddSnapshotUpdate) or update.snapshot.timestamp_ms >= moment:
+        return update
+    return AddSnapshotUpdate(snapshot=update.snapshot.model_copy(update={"timestamp_ms": moment}))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 from pyiceberg.exceptions import ValidationError
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.sorting import SortDirection, SortField, SortOrder
 from pyiceberg.table.update import AddSchemaUpdate, SetCurrentSchemaUpdate, SetPropertiesUpdate
 from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import StringType
 
 from imagefeatures.catalog import tables, transactions
 from imagefeatures.catalog.transactions import Changes, with_updates
@@ -75,3 +80,59 @@ def test_a_column_by_which_a_table_is_partitioned_or_sorted_must_stay(table: Tab
     assert with_updates(is_sorted, without(table, "height"))
     with pytest.raises(ValidationError):
         with_updates(is_sorted, without(table, "width"))
+
+
+def refused_by_java(metadata: TableMetadata) -> bool:
+    """Whether Iceberg's Java refuses to read it: it allows times to go back by a minute at most."""
+    logs = [entry.timestamp_ms for entry in metadata.snapshot_log], [one.timestamp_ms for one in metadata.metadata_log]
+    return any(
+        later < earlier - 60_000 for log in logs for earlier, later in pairwise([*log, metadata.last_updated_ms])
+    )
+
+
+def take_away(table: Table, settings: Settings) -> None:
+    tables.replace_files(table, DAY, [], "third")
+
+
+def add_a_property(table: Table, settings: Settings) -> None:
+    with Changes(table) as change:
+        change.set_properties({"a": "1"})
+
+
+def add_a_column(table: Table, settings: Settings) -> None:
+    with table.update_schema() as update:
+        update.add_column("more", StringType())
+
+
+def tag_it(table: Table, settings: Settings) -> None:
+    with table.manage_snapshots() as change:
+        change.create_tag(table.metadata.snapshots[-1].snapshot_id, "mine")
+
+
+def replace_it(table: Table, settings: Settings) -> None:
+    tables.replace_files(table, DAY, [run_file(settings, "third")], "third")
+
+
+@pytest.mark.parametrize("seconds", [61, 7_200, 86_400 * 365])
+@pytest.mark.parametrize("commit", [replace_it, take_away, add_a_property, add_a_column, tag_it])
+def test_a_clock_that_goes_back_takes_the_table_from_no_reader(
+    commit: Callable[[Table, Settings], None],
+    seconds: int,
+    table: Table,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time() + 10
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now + seconds)
+        tables.replace_files(table, "2026-11-03", [run_file(settings, "second", "2026-11-03")], "second")
+    latest = table.metadata.last_updated_ms
+    assert latest == int((now + seconds) * 1000)
+    commit(table, settings)
+    assert not refused_by_java(table.refresh().metadata)
+    assert table.metadata.last_updated_ms == latest, "time stands still until the clock has caught up"
+    with monkeypatch.context() as caught_up:
+        caught_up.setattr(time, "time", lambda: now + seconds + 1)
+        tables.replace_files(table, DAY, [run_file(settings, "fourth")], "fourth")
+    assert table.metadata.last_updated_ms == latest + 1000
+    assert not refused_by_java(table.metadata)

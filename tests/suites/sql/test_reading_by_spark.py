@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from imagefeatures.catalog import tables
 from imagefeatures.settings import REPOSITORY, Settings
+from support.growing import run_file
+from support.publishing import DAY
 from support.sql_shell import spark_sql
 
 
@@ -36,6 +41,18 @@ def test_spark_sql_reads_the_same_rows_and_the_same_past(published: Settings) ->
     assert {int(row[0]) for row in printed[13:-2]} == set(snapshots)
     assert printed[-2:] == [["odd"], ['"; echo $HOME `id` é %']]
     assert not Path(REPOSITORY, "metastore_db").exists()
+
+
+def test_spark_sql_reads_what_was_published_after_the_clock_went_back(
+    on_sqlite: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, now = tables.open_table(tables.open_catalog(on_sqlite), on_sqlite, "photos"), time.time()
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now + 7_200)
+        tables.replace_files(table, DAY, [run_file(on_sqlite, "first")], "first")
+    tables.replace_files(table, DAY, [run_file(on_sqlite, "second")], "second")
+    query = "SELECT DISTINCT run_id FROM features.photos; SELECT count(*) FROM features.photos.snapshots"
+    assert spark_sql(query) == [["run_id"], ["second"], ["count(1)"], ["3"]]
 
 
 def test_a_mistake_in_the_query_is_told_and_the_status_says_so(on_sqlite: Settings) -> None:
