@@ -132,7 +132,8 @@ def _is_left_of(stored: storage.StoredObject, partitions: Collection[Partition])
     if not any((row["dataset"], row["partition_key"]) in partitions for row in rows):
         return False
     newest = max(row["computed_at"] for row in rows)
-    time.sleep(max(0.0, COMMIT_SECONDS - (dt.datetime.now(dt.UTC) - newest).total_seconds()))
+    left = COMMIT_SECONDS - (dt.datetime.now(dt.UTC) - newest).total_seconds()
+    time.sleep(min(max(0.0, left), COMMIT_SECONDS))  # the clock may have gone back since
     return True
 
 

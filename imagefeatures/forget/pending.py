@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from imagefeatures import sealed, storage
+from imagefeatures.errors import AuditFailed
 from imagefeatures.forget import deny
 from imagefeatures.layout import forgotten_folder
 from imagefeatures.reasons import printable
@@ -50,10 +51,17 @@ def keep(lake: str, request: Pending) -> None:
 
 
 def all_of(lake: str) -> Iterator[Pending]:
-    """Every request that is not done, oldest first. Raises AuditFailed for a file that is damaged."""
+    """Every request that is not done, oldest first. Raises AuditFailed at the end where one is damaged."""
+    damaged = []
     for name in deny.documents(_folder(lake)):
         uri = f"{_folder(lake)}/{name}"
-        content = sealed.decode(uri, storage.read(uri))
+        try:
+            content = sealed.decode(uri, storage.read(uri))
+        except storage.ObjectMissing:  # another process has done it meanwhile
+            continue
+        except AuditFailed:
+            damaged.append(uri)
+            continue
         yield Pending(
             name.removesuffix(".json"),
             frozenset(content["image_ids"]),
@@ -63,6 +71,11 @@ def all_of(lake: str) -> Iterator[Pending]:
             printable(content["why"]),
             dt.datetime.fromisoformat(content["requested_at"]),
             frozenset((dataset, partition) for dataset, partition in content["partitions"]),
+        )
+    if damaged:
+        raise AuditFailed(
+            f"{', '.join(damaged)}: a request that was not done is damaged, and nothing says what it asked for; ask "
+            "for it again, and delete the file"
         )
 
 

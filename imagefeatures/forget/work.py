@@ -17,7 +17,7 @@ import pyarrow as pa
 from imagefeatures import layout, names, publications, read, schemas, storage
 from imagefeatures.audits import kept
 from imagefeatures.catalog import lost, purge, records, statistics, tables
-from imagefeatures.errors import InputError, ParamsError, StoreError
+from imagefeatures.errors import AuditFailed, CatalogRefused, ImageFeaturesError, InputError, ParamsError, StoreError
 from imagefeatures.forget import deny, pending, places
 from imagefeatures.forget.pending import Pending
 from imagefeatures.forget.report import Report
@@ -46,7 +46,7 @@ def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Repo
     With dry_run only what is asked for is searched, and nothing is changed. Raises ParamsError where no image is named;
     StoreError where runs publish one all the time, or a publication that holds one does not end: try again.
     CatalogRefused as `purge.purge`, and where the lake has tables of which the catalog has none; errors of the catalog
-    and of the store.
+    and of the store. What is in the way of one request, or of one table, stops no other: the error comes at the end.
     """
     if not params.image_ids and not params.uris:
         raise ParamsError("image_ids: name an image by its id or by its URI")
@@ -61,11 +61,35 @@ def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Repo
             work.search()
             return [work.report]
         publications.finish_interrupted(catalog, settings)
-        waiting = list(pending.all_of(settings.lake))
+        waiting, damaged = [], None
+        try:
+            for one in pending.all_of(settings.lake):
+                waiting.append(one)
+        except AuditFailed as error:
+            damaged = error
         if not any(image_ids <= one.image_ids and uris == one.uris for one in waiting):
             pending.keep(settings.lake, asked)
             waiting.append(asked)
-        return [_Work(request, catalog, settings, True).finished() for request in waiting]
+        reports = _each(waiting, catalog, settings)
+        if damaged:
+            raise damaged
+        return reports
+
+
+def _each(waiting: Collection[Pending], catalog: Catalog, settings: Settings) -> list[Report]:
+    reports, errors = [], {}
+    for request in waiting:
+        try:
+            reports.append(_Work(request, catalog, settings, True).finished())
+        except ImageFeaturesError as error:
+            errors[request.run_id] = error
+    if not errors:
+        return reports
+    (run_id, first), *_ = errors.items()
+    if len(waiting) == 1:
+        raise first
+    done = ", ".join(report.run_id for report in reports) or "none"
+    raise type(first)(f"request {run_id}: {first}; {len(errors)} requests wait for the next try, and done are: {done}")
 
 
 class _Work:
@@ -157,9 +181,7 @@ class _Work:
             self._remove([*others.holding, *rejects, *showing], runs)
             # Again: the search through the lake may have taken long.
             places.refuse_publications(self._lake, self._wanted, {uri for _, holding in found for uri in holding.files})
-            for table, holding in found:
-                if holding.files:
-                    self._purge(table, holding)
+            self._purge_each([(table, holding) for table, holding in found if holding.files])
         return bool(others.holding or runs or rejects or showing or any(holding.files for _, holding in found))
 
     def _learn(self, holding: purge.Found, table: Table | None = None) -> set[tuple[str, str]]:
@@ -189,6 +211,16 @@ class _Work:
         for folder in runs:
             storage.delete_folder(folder)
         self.report.runs_removed += len(runs)
+
+    def _purge_each(self, found: Collection[tuple[Table, purge.Found]]) -> None:
+        refused: list[CatalogRefused] = []
+        for table, holding in found:
+            try:
+                self._purge(table, holding)
+            except CatalogRefused as error:  # of this table alone
+                refused.append(error)
+        if refused:
+            raise refused[0]
 
     def _purge(self, table: Table, holding: purge.Found) -> None:
         purged = purge.purge(table, self._lake, self._wanted, holding)

@@ -208,3 +208,15 @@ def test_a_file_is_left_of_a_commit_of_one_of_the_partitions(
     (seconds,) = waited
     assert statistics.COMMIT_SECONDS == 30
     assert 10 < seconds <= 20, "until no commit can name it"
+
+
+def test_a_clock_that_went_back_makes_nobody_wait_for_a_file_of_the_future(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(statistics.time, "sleep", waited.append)
+    place = tmp_path / "a.parquet"
+    pq.write_table(rows("one", when=dt.datetime.now(dt.UTC) + dt.timedelta(days=365)), place)
+    stored = storage.StoredObject(f"file://{place}", place.stat().st_size, "")
+    assert statistics._is_left_of(stored, [("photos", FIRST)])
+    assert waited == [statistics.COMMIT_SECONDS]

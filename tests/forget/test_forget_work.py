@@ -17,7 +17,7 @@ import pytest
 
 from imagefeatures import names, read, schemas, sealed, storage
 from imagefeatures.catalog import tables
-from imagefeatures.errors import StoreError
+from imagefeatures.errors import AuditFailed, CatalogRefused, StoreError
 from imagefeatures.forget import deny, pending, places, work
 from imagefeatures.forget.pending import Pending
 from imagefeatures.settings import Settings
@@ -25,6 +25,7 @@ from imagefeatures.thumbnails.folder import ThumbnailFolder
 from support.forgetting import request
 from support.growing import rejected_row
 from support.measured import clouds, publish
+from support.publishing import delete_rows
 
 DAY = "2026-11-02"
 PERSON, OTHER = (hashlib.sha256(name).hexdigest() for name in (b"a person", b"another"))
@@ -140,6 +141,51 @@ def test_what_a_waiting_request_asks_for_is_not_asked_for_again(
     assert len(found) == reports
     assert found[0].run_id == "20200101T000000-0a1b2c3d"
     assert list(pending.all_of(settings.lake)) == []
+
+
+def delete_a_row(settings: Settings) -> None:
+    """By another program, of a picture of somebody else in features.photos."""
+    with tables.open_catalog(settings) as catalog:
+        table = catalog.load_table((names.NAMESPACE, "photos"))
+    (task,) = table.scan().plan_files()
+    delete_rows(table, task.file.file_path, [1])
+
+
+@pytest.mark.parametrize("asked", ["before", "at once"])
+def test_what_is_in_the_way_in_one_table_stops_no_other_table_and_no_other_request(asked: str, lake: Settings) -> None:
+    """The person is in features.photos too, where a row was deleted; the other one is not."""
+    another = "5" * 64
+    publish(lake, DAY, clouds(0, 3), "birds", ids=[PERSON, another, OTHER])
+    publish(lake, DAY, clouds(0, 1), "zoo", ids=[PERSON])
+    delete_a_row(lake)
+    of_person = "20200101T000000-0a1b2c3d" if asked == "before" else r"\S+"
+    if asked == "before":
+        waiting(lake.lake, {PERSON}, set())
+        said = rf"^request {of_person}: features\.photos: another .* 1 requests wait for the next try, and done are: 20"
+    else:
+        said = r"^features\.photos: another program has deleted single rows of it; .*, then try again$"
+    with pytest.raises(CatalogRefused, match=said):
+        work.forget(request([another if asked == "before" else PERSON]), "ada", lake)
+    left = [OTHER] if asked == "before" else [another, OTHER]
+    assert read.table(lake, "birds")["image_id"].to_pylist() == left
+    assert (
+        read.table(lake, "zoo")["image_id"].to_pylist() == read.table(lake, "quarantine")["image_id"].to_pylist() == []
+    )
+    assert deny.read(lake.lake).has_image(PERSON)
+    assert [one.image_ids for one in pending.all_of(lake.lake)] == [frozenset({PERSON})]
+
+
+def test_a_damaged_request_stops_no_other(lake: Settings) -> None:
+    waiting(lake.lake, {OTHER}, set())
+    (damaged,) = Path(lake.lake.removeprefix("file://")).glob("forgotten/pending/*.json")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(
+        AuditFailed, match=rf"/{damaged.name}: a request that was not done is damaged, and nothing says "
+    ):
+        work.forget(request([PERSON]), "ada", lake)
+    assert read.table(lake, "photos")["image_id"].to_pylist() == [OTHER]
+    assert read.table(lake, "forgotten").num_rows == 1
+    assert list(damaged.parent.glob("*.json")) == [damaged]
 
 
 def test_an_image_that_is_published_again_and_again_has_to_be_tried_again(

@@ -6,6 +6,9 @@ import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from imagefeatures.errors import AuditFailed
 from imagefeatures.forget import pending
 from imagefeatures.forget.pending import Pending
 
@@ -47,3 +50,21 @@ def test_what_no_table_can_hold_is_left_out_of_a_request_that_was_written_before
     pending.keep(lake, replace(one, uris=uris, asked_by="ad\udcffa", why="\ud800"))
     (found,) = pending.all_of(lake)
     assert found == replace(one, asked_by="ad\\udcffa", why="\\ud800")
+
+
+def test_one_that_is_done_by_another_process_meanwhile_is_none_and_one_that_is_damaged_comes_last(
+    tmp_path: Path,
+) -> None:
+    lake, (first, second, third) = f"file://{tmp_path}", (request(f"2026110{day}T083000-1") for day in (1, 2, 3))
+    for one in (first, second, third):
+        pending.keep(lake, one)
+    found = pending.all_of(lake)
+    assert next(found) == first
+    pending.done(lake, second)
+    assert list(found) == [third]
+    (file,) = tmp_path.rglob(f"{first.run_id}.json")
+    file.write_bytes(b"{}")
+    found = pending.all_of(lake)
+    assert next(found) == third
+    with pytest.raises(AuditFailed, match=f"/{first.run_id}.json: a request that was not done is damaged"):
+        next(found)
