@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imagefeatures import layout, names, precedence, schemas, sealed, storage
-from imagefeatures.catalog import pixel_tables, records, room, statistics, tables, undo
+from imagefeatures.catalog import guards, pixel_tables, records, room, statistics, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.forget import meanwhile
 from imagefeatures.layout import Layout
@@ -201,7 +201,11 @@ def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> d
     # A table that was dropped has no rows to take back, and is not made anew for that.
     features = [name for name in publication.files if not own or catalog.table_exists((names.NAMESPACE, name))]
     shown = (names.QUARANTINE, *features, *own, names.RUNS)
-    return {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
+    opened = {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
+    for name in features:
+        if publication.files[name]:
+            guards.refuse_finer_partitions(opened[name])
+    return opened
 
 
 def _swap(publication: Publication, opened: dict[str, Table], catalog: Catalog) -> None:

@@ -192,7 +192,7 @@ class _Part:
 
     def _copy(self, name: str, table: Table) -> list[str]:
         kind = pixel_tables.kind_of(table) if names.is_pixels_table(name) else None
-        rows = self._kept(table, pixel_tables.schema(table).names)
+        rows = self._kept(table, pixel_tables.whole_schema(table).names)
         return [file.uri for file in copies.write(self.layout, name, kind, rows)]
 
     def _kept(self, table: Table, columns: tuple[str, ...] | list[str]) -> Iterator[pa.RecordBatch]:
@@ -202,5 +202,9 @@ class _Part:
                 yield kept
 
     def _rows(self, table: Table, columns: tuple[str, ...] | list[str]) -> Iterator[pa.RecordBatch]:
-        for file in standing.files(table, self.layout.partition):
-            yield from published_rows(PublishedFile(*file), columns, pixel_tables.schema(table))
+        files, own = standing.files(table, self.layout.partition), pixel_tables.schema(table)
+        if not set(columns) <= set(own.names):  # somebody has added some, whose names in the files may be others
+            yield from standing.rows(table, self.layout.partition, pixel_tables.whole_schema(table))
+            return
+        for file in files:
+            yield from published_rows(PublishedFile(*file), columns, own)

@@ -11,6 +11,7 @@ import pytest
 
 from imagefeatures import layout, publications, storage
 from imagefeatures.catalog import tables
+from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import Run
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
@@ -52,6 +53,29 @@ def test_one_whose_table_is_damaged_is_named_and_stops_nobody(
         assert f"{run.layout.publication}: this publication cannot be finished: " in caplog.text
     assert register.register(other.layout.run_file, settings).state == register.REGISTERED
     assert notes(settings) == [run.layout.publication]  # for the next run, once the table is repaired
+
+
+@pytest.mark.parametrize("partitioned", ["photos", "runs"])
+def test_a_table_that_somebody_has_partitioned_by_more_is_refused_before_any_is_changed(
+    partitioned: str, finished: Callable[..., Run], settings: Settings
+) -> None:
+    """Of features.runs rows are appended, which may be partitioned in any way."""
+    register.register(finished().layout.run_file, settings)
+    table = tables.open_catalog(settings).load_table(f"features.{partitioned}")
+    column = "label" if partitioned == "photos" else "dataset"
+    with table.update_spec() as spec:
+        spec.add_identity(column)
+    before, run = runs_in(settings), finished()
+    if partitioned == "photos":
+        with pytest.raises(
+            CatalogRefused, match=r"by label too, .*: ALTER TABLE imagefeatures\.features\.photos DROP "
+        ):
+            register.register(run.layout.run_file, settings)
+        assert (runs_in(settings), notes(settings)) == (before, [])
+        with table.update_spec() as spec:
+            spec.remove_field(column)
+    assert register.register(run.layout.run_file, settings).state == register.REGISTERED
+    assert runs_in(settings) == [{run.run_id}] * 3
 
 
 def test_one_that_has_changed_by_a_bit_is_named_and_never_published(

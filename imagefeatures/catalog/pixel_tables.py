@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
 from imagefeatures import names, schemas
@@ -42,6 +43,13 @@ def schema(table: Table) -> pa.Schema:
     """The columns of a table, of whatever kind it is, as this version has them."""
     name = table.name()[-1]
     return schemas.of_table(name, kind_of(table) if names.is_pixels_table(name) else None)
+
+
+def whole_schema(table: Table) -> pa.Schema:
+    """The same, and after them the columns that somebody has added to the table."""
+    own = schema(table)
+    held = schema_to_pyarrow(table.schema(), include_field_ids=False)
+    return pa.schema([*own, *(field for field in held if field.name not in own.names)])
 
 
 def may_be_opened(catalog: Catalog, name: str) -> bool:

@@ -37,6 +37,9 @@ from imagefeatures.storage.objects import StoredObject
 
 UNREADABLE = (StoreRefused, pa.ArrowException, OSError)
 
+FIELD_ID = b"PARQUET:field_id"
+"""In the metadata of a column as pyarrow reads it: the number by which Iceberg knows it."""
+
 WITHOUT_IMAGES = {
     *((names.NAMESPACE, name) for name in names.SHARED if name != names.QUARANTINE),
     (names.LEARNING, names.EVALUATIONS),
@@ -120,7 +123,8 @@ def find(table: Table, lake: str, wanted: Wanted) -> Found:
 def purge(table: Table, lake: str, wanted: Wanted, found: Found) -> Purged:
     """Remove the wanted rows of these files, and the files themselves.
 
-    Raises CatalogRefused where another program has deleted single rows of the table, and has not rewritten its files.
+    Raises CatalogRefused where another program has deleted single rows of the table and not rewritten its files, or has
+    partitioned it by more.
     """
     written: dict[str, tuple[str | None, int]] = {}
 
@@ -192,6 +196,8 @@ def _swap(table: Table, holders: set[str], rewritten: Callable[[str], str | None
     current = table.current_snapshot()
     live = {uri: file for uri, file in _live(table, current).items() if uri in holders}
     expiring = {snapshot.snapshot_id for snapshot in tainted}
+    if live:
+        guards.refuse_finer_partitions(table)
     with Changes(table) as change:
         if live:
             with change.update_snapshot().overwrite() as overwrite:
@@ -243,19 +249,36 @@ def _without(table: Table, uri: str, size: int, wanted: Wanted) -> tuple[str | N
     source = pq.ParquetFile(ObjectReader(uri, size), pre_buffer=True, page_checksum_verification=True)
     sink = pa.BufferOutputStream()
     left = removed = 0
-    with pq.ParquetWriter(sink, source.schema_arrow, **options) as writer:
+    columns = _columns_now(table, source.schema_arrow)
+    schema = pa.schema(list(columns.values()), source.schema_arrow.metadata)
+    with pq.ParquetWriter(sink, schema, **options) as writer:
         for group in range(source.num_row_groups):
             rows = source.read_row_group(group, use_threads=False)
             kept = rows.filter(pc.invert(wanted.mask(rows)))
             removed += rows.num_rows - kept.num_rows
             left += kept.num_rows
             if kept.num_rows:
-                writer.write_table(kept, row_group_size=group_rows)
+                writer.write_table(pa.table(kept.select(list(columns)).columns, schema), row_group_size=group_rows)
     if not left:
         return None, removed
     new = re.sub(r"(-[0-9a-f]{8})?\.parquet$", f"-{secrets.token_hex(4)}.parquet", uri)
     storage.write(new, sink.getvalue())
     return new, removed
+
+
+def _columns_now(table: Table, schema: pa.Schema) -> dict[str, pa.Field]:
+    """The columns of a data file, by the names that they have in it, as the table has them now.
+
+    One that was dropped is left out, and one that was renamed has its new name: a file with another would be no file of
+    the table. A column is known by its number in the file, and in files without numbers by the names that it has had.
+    """
+    known, mapping = table.schema(), table.name_mapping() or table.schema().name_mapping
+    numbers = {field.name: int((field.metadata or {}).get(FIELD_ID, -1)) for field in schema}
+    if -1 in numbers.values():
+        by_name = {name: one.field_id or -1 for one in mapping for name in one.names}
+        numbers = {name: by_name.get(name, -1) for name in numbers}
+    now = {name: known.find_column_name(number) for name, number in numbers.items()}
+    return {name: schema.field(name).with_name(new) for name, new in now.items() if new}
 
 
 def _options(table: Table) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import FileScanTask, Table
 
-from imagefeatures import names, schemas
+from imagefeatures import names, read, schemas
+from imagefeatures.catalog import failures
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
@@ -64,6 +66,15 @@ def files(table: Table, partition: str) -> list[tuple[str, int]]:
             "partition"
         )
     return _named(tasks)
+
+
+def rows(table: Table, partition: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of a partition in these columns of the table: each by its number, whatever its name is in a file."""
+    there = tuple(name for name in schema.names if name in table.schema().column_names)
+    scan = table.scan(row_filter=equal("partition_key", partition), selected_fields=there)
+    place = ".".join(table.name()), str(table.catalog.properties.get("uri"))
+    for batch in failures.each(scan.to_arrow_batch_reader(), *place):
+        yield read.with_schema(batch, schema)
 
 
 def _planned(table: Table, partition: str) -> list[FileScanTask]:

@@ -229,7 +229,7 @@ def _up_to_date(table: Table, schema: pa.Schema, settings: Settings) -> Table:
         return (
             set(schema.names) - set(table.schema().column_names),
             retention.properties(settings.retention, table.properties),
-            table.name()[-1] == names.RUNS and bool(table.spec().fields),
+            table.name()[-1] == names.RUNS and any(one.name == "partition_key" for one in table.spec().fields),
         )
 
     def extend() -> Table:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagefeatures import copies, manifest, names, precedence, publications, schemas
-from imagefeatures.catalog import tables
+from imagefeatures.catalog import pixel_tables, standing, tables
 from imagefeatures.columns import rows_of_run
 from imagefeatures.errors import AuditFailed
 from imagefeatures.outputs import Output
@@ -24,6 +24,9 @@ from imagefeatures.publications import Publication
 from imagefeatures.redrive.selection import Selection, published_rows, selected
 from imagefeatures.settings import Settings
 from imagefeatures.staged import StagedFile
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
 
 
 def refuse_other(run: Run, replaces: str, settings: Settings) -> None:
@@ -39,8 +42,8 @@ def refuse_other(run: Run, replaces: str, settings: Settings) -> None:
         precedence.refuse_other(run.layout, replaces, standing)
 
 
-def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
-    """The publication of a re-drive. own: of its own rows. standing: the row of features.runs that it replaces.
+def merged(run: Run, own: Publication, replaced: dict[str, Any], catalog: Catalog) -> Publication:
+    """The publication of a re-drive. own: of its own rows. replaced: the row of features.runs that it replaces.
 
     Writes the copied features, file by file. Raises AuditFailed where the numbers do not add up, StoreRefused where the
     lake has no room.
@@ -54,15 +57,15 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
         ]
     )
     quarantined = selection.chosen.num_rows + selection.kept.num_rows
-    copied, registered = {}, standing["registered"]
+    copied, registered = {}, replaced["registered"]
     for output in run.outputs:
         if output.copy_number:  # its rows are in the table of the pictures as they are, and copied with them
             continue
-        files = _copied(run, output, selection, taken)
-        rows, expected = sum(file.rows for file in files), rows_of_run(standing)
-        if (rows, quarantined) != (expected, standing["quarantined"]):
+        files = _copied(run, output, selection, taken, catalog)
+        rows, expected = sum(file.rows for file in files), rows_of_run(replaced)
+        if (rows, quarantined) != (expected, replaced["quarantined"]):
             raise AuditFailed(
-                f"run {run.redrive} published {expected} and quarantined {standing['quarantined']}; of "
+                f"run {run.redrive} published {expected} and quarantined {replaced['quarantined']}; of "
                 f"them {rows} and {quarantined} are in {names.table_name(output.table)} and the quarantine: run "
                 "the whole partition again"
             )
@@ -78,9 +81,9 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
         "models_reused": [(model, registered + count) for model, count in row["models_reused"]],
         "quarantined": quarantine.num_rows,
         "reasons": sorted(Counter(quarantine["reason"].to_pylist()).items()),
-        "passed_over": standing["passed_over"],
+        "passed_over": replaced["passed_over"],
         "redriven": row["listed"],
-        "base_started_at": precedence.base_started_at(standing),
+        "base_started_at": precedence.base_started_at(replaced),
     }
     return replace(
         own,
@@ -91,27 +94,45 @@ def merged(run: Run, own: Publication, standing: dict[str, Any]) -> Publication:
     )
 
 
-def _copied(run: Run, output: Output, selection: Selection, taken: pa.Array) -> list[StagedFile]:
+def _copied(run: Run, output: Output, selection: Selection, taken: pa.Array, catalog: Catalog) -> list[StagedFile]:
     """Copy the partition's features in an output's table under this run.
 
     taken: the URIs that the run took again: none may be published.
     """
     # Their numbers come after those of the run's own shards: every name tells which run it is of, and is a new one.
     first = manifest.read_listing(run).shards
-    return copies.write(run.layout, output.table, output.kind, _checked(run, output, selection, taken), first)
+    rows = _checked(run, output, selection, taken, catalog)
+    return copies.write(run.layout, output.table, output.kind, rows, first)
 
 
-def _checked(run: Run, output: Output, selection: Selection, taken: pa.Array) -> Iterator[pa.RecordBatch]:
+def _checked(
+    run: Run, output: Output, selection: Selection, taken: pa.Array, catalog: Catalog
+) -> Iterator[pa.RecordBatch]:
     """The partition's features in an output's table. Raises AuditFailed for a row that is not of the published run."""
     constants = {"partition_key": run.partition, "fingerprint": output.fingerprint, "run_id": selection.replaces}
-    schema = schemas.of_table(output.table, output.kind)
+    for place, batch in _published(run, output, selection, catalog):
+        for column, value in constants.items():
+            if (values := batch[column].unique().to_pylist()) != [value]:
+                raise AuditFailed(f"{place}: {column} holds {values}, the published run's is {value}")
+        _refuse_taken(batch["uri"], taken, place)
+        yield batch
+
+
+def _published(
+    run: Run, output: Output, selection: Selection, catalog: Catalog
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The rows of the partition in an output's table with all its columns, and for errors where each batch is."""
+    identifier, own = (names.NAMESPACE, output.table), schemas.of_table(output.table, output.kind)
+    if catalog.table_exists(identifier):
+        table = catalog.load_table(identifier)
+        whole = pixel_tables.whole_schema(table)
+        if whole.names != own.names:  # somebody has added some, whose names in the files may be others
+            for batch in standing.rows(table, run.partition, whole):
+                yield names.table_name(output.table), batch
+            return
     for file in selection.files if output.table == run.tables[0] else selection.others.get(output.table, ()):
-        for batch in published_rows(file, schema.names, schema):
-            for column, value in constants.items():
-                if (values := batch[column].unique().to_pylist()) != [value]:
-                    raise AuditFailed(f"{file.uri}: {column} holds {values}, the published run's is {value}")
-            _refuse_taken(batch["uri"], taken, file.uri)
-            yield batch
+        for batch in published_rows(file, own.names, own):
+            yield file.uri, batch
 
 
 def _refuse_taken(uris: pa.Array, taken: pa.Array, place: str) -> None:

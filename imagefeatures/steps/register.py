@@ -165,7 +165,7 @@ def _register(
     pixels = run.kept.kind if run.kept else None
     publication = Publication(run.layout, audit.files, rejected, runs, run.replace_newer, pixels=pixels)
     if run.redrive and published:
-        publication = merge.merged(run, publication, published)
+        publication = merge.merged(run, publication, published, catalog)
         (row,) = publication.runs.to_pylist()
     warning = publications.also_published(run.dataset, run.partition, catalog)
     publications.publish(publication, catalog, settings, forgotten)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import tenacity
 from pyiceberg.table import Table
+from pyiceberg.types import StringType
 
 from imagefeatures import schemas, storage
 from imagefeatures.catalog import purge, tables
@@ -218,3 +220,66 @@ def test_the_wanted_rows_of_files_are_read_in_the_columns_that_are_asked_for(pho
     rows = pa.concat_tables(found.rows(WANTED, ("uri", "nothing")))
     assert rows.to_pydict() == {"uri": ["s3://b/1", "s3://b/2"], "image_id": [PERSON, PERSON]}
     assert list(found.rows(Wanted(frozenset({hashlib.sha256(b"x").hexdigest()})), ("uri",))) == []
+
+
+def further(table: Table) -> None:
+    """Somebody adds a column, and writes the rows anew with values of it: files with numbers of columns in them."""
+    with table.update_schema() as change:
+        change.add_column("fold", StringType())
+    rows = table.scan().to_arrow()
+    values = pa.array([f"fold {row}" for row in range(rows.num_rows)])
+    table.overwrite(rows.set_column(rows.schema.get_field_index("fold"), "fold", values))
+
+
+def rename(table: Table, old: str, new: str) -> None:
+    with table.update_schema() as change:
+        change.rename_column(old, new)
+
+
+def drop(table: Table, column: str) -> None:
+    with table.update_schema() as change:
+        change.delete_column(column)
+
+
+def swap_names(table: Table) -> None:
+    for old, new in (("etag", "other"), ("mode", "etag"), ("other", "mode")):
+        rename(table, old, new)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: rename(table, "etag", "tag"),
+        lambda table: drop(table, "etag"),
+        lambda table: (further(table), rename(table, "fold", "split")),
+        lambda table: (further(table), drop(table, "fold")),
+        lambda table: (further(table), swap_names(table)),
+        lambda table: (rename(table, "etag", "tag"), further(table), rename(table, "tag", "of_store")),
+        lambda table: (drop(table, "etag"), further(table)),
+    ],
+    ids=["renamed", "dropped", "added, renamed", "added, dropped", "names swapped", "renamed twice", "dropped, added"],
+)
+def test_columns_that_somebody_has_added_renamed_or_dropped_are_as_the_table_has_them(
+    change: Callable[[Table], object], photos: Table, settings: Settings
+) -> None:
+    publish(photos, "first", ["a", PERSON, "b"])
+    publish(photos, "kept", ["c"], OTHER_DAY)
+    change(photos)
+    before = photos.refresh().scan().to_arrow().sort_by("image_id")
+    assert purged(photos, settings).rows >= 1
+    after = photos.refresh().scan().to_arrow().sort_by("image_id")
+    assert after.equals(before.filter(pc.not_equal(before["image_id"], PERSON)))
+    assert purge.find(photos, settings.lake, WANTED) == Found()
+
+
+def test_a_table_that_is_partitioned_by_more_is_refused(photos: Table, settings: Settings) -> None:
+    uri = publish(photos, "first", [PERSON, "a"])
+    with photos.update_spec() as spec:
+        spec.add_identity("label")
+    said = r"features\.photos: another program has partitioned it by label too, .* DROP PARTITION FIELD label$"
+    with pytest.raises(CatalogRefused, match=said):
+        purged(photos, settings)
+    assert path_of(uri).exists()
+    with photos.update_spec() as spec:
+        spec.remove_field("label")
+    assert purged(photos, settings).rows == 1
