@@ -17,6 +17,9 @@ from imagefeatures.redrive.selection import PublishedFile, Selection
 from support.publishing import features_file
 
 RUN = cast("Any", SimpleNamespace(partition="2026-11-02", tables=("photos", "photos__resnet50")))
+DROPPED = cast("Any", SimpleNamespace(table_exists=lambda _: False))
+"""A catalog that has none of the tables: their files are as the selection has them."""
+
 NONE = schemas.QUARANTINE.empty_table()
 
 
@@ -26,7 +29,7 @@ def checked(
     output = cast("Any", SimpleNamespace(table=table, kind=None, fingerprint=fingerprint))
     others = {name: [file] for name, file in files.items() if name != "photos"}
     selection = Selection("published", [files["photos"]], NONE, NONE, others=others)
-    return merge._checked(RUN, output, selection, pa.array(taken, pa.string()))
+    return merge._checked(RUN, output, selection, pa.array(taken, pa.string()), DROPPED)
 
 
 def published(folder: Path, **given: Any) -> PublishedFile:
