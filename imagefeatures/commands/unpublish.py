@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
+from functools import partial
 
 from imagefeatures import names
 from imagefeatures.commands import asker, uri_lists
@@ -26,19 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Take back partition after partition. Returns 0 also when nothing matches."""
+    """Take back partition after partition: what is wrong with one stops no other. Returns 0 where nothing matches."""
     from imagefeatures import unpublish
+    from imagefeatures.redrive.left_out import LeftOut
 
     settings = Settings.from_env()
     if not re.fullmatch(names.DATASET_NAME, parsed.dataset):
         raise ParamsError(f"DATASET: {parsed.dataset!r} cannot be one")
     given = {name: getattr(parsed, name) for name in ("partition", "why", "dry_run")}
     params = UnpublishParams.parse(given | {"uris": uri_lists.lines(parsed.uris)})
-    done = 0
+    left_out, done = LeftOut(parsed.dataset, params.partition, partial(say, file=sys.stderr), "taken back"), 0
     for partition in unpublish.partitions(parsed.dataset, params, settings):
-        if withdrawal := unpublish.withdraw(parsed.dataset, partition, params, asker.name(parsed.by), settings):
-            say(str(withdrawal))
-            done += 1
+        with left_out.noticed(partition):
+            if withdrawal := unpublish.withdraw(parsed.dataset, partition, params, asker.name(parsed.by), settings):
+                say(str(withdrawal))
+                done += 1
+    left_out.refuse()
     if not done:
         say(f"nothing that {parsed.dataset} has published matches: no partition was changed")
     return 0

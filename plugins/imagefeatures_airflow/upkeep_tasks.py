@@ -22,15 +22,21 @@ IN_AIRFLOW = (
 
 
 def withdraw(dataset: str, params: dict[str, Any], run: DagRunProtocol | None = None) -> list[str]:
-    """Take back what the form asks for. Returns a line for each partition. params, run: as for `form.params_of`."""
+    """Take back what the form asks for. Returns a line for each partition. params, run: as for `form.params_of`.
+
+    What is wrong with one partition stops no other; the error comes at the end.
+    """
     from imagefeatures import unpublish
+    from imagefeatures.redrive.left_out import LeftOut
 
     settings, settled = Settings.from_env(), unpublish_params_of(params, run)
-    lines = []
+    left_out, lines = LeftOut(dataset, settled.partition, print, "taken back"), list[str]()
     for partition in unpublish.partitions(dataset, settled, settings):
-        if withdrawal := unpublish.withdraw(dataset, partition, settled, asked_by(run), settings):
-            lines.append(str(withdrawal))
-            print(lines[-1])
+        with left_out.noticed(partition):
+            if withdrawal := unpublish.withdraw(dataset, partition, settled, asked_by(run), settings):
+                lines.append(str(withdrawal))
+                print(lines[-1])
+    left_out.refuse()
     if not lines:
         print(f"nothing that {dataset} has published matches: no partition is changed")
     return lines

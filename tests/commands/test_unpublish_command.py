@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from imagefeatures import read
+from imagefeatures.catalog import tables
 from imagefeatures.cli import main
-from imagefeatures.errors import EXIT_INPUT_ERROR, ParamsError
+from imagefeatures.errors import EXIT_INPUT_ERROR, ImageFeaturesError, ParamsError
 from imagefeatures.settings import Settings
 from imagefeatures_airflow import upkeep_tasks
+from support.measured import clouds, publish
+from support.publishing import delete_rows
 from support.redriving import small_partition
 from support.shared import PARTITION
 
@@ -45,6 +48,35 @@ def test_the_command_and_the_task_take_back_what_they_are_asked_to_and_say_it(
         (getpass.getuser(), "wrong"),
         ("gra\\udcffce", "all of it"),
     ]
+
+
+@pytest.mark.parametrize("by", ["command", "task"])
+def test_what_is_wrong_with_one_partition_stops_no_other(
+    by: str, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the first day somebody has deleted a row, so it cannot be told what stays."""
+    days = [f"2026-11-0{day}" for day in (1, 2, 3)]
+    for day in days:
+        publish(settings, day, clouds(0, 3))
+    table = tables.open_catalog(settings).load_table("features.photos")
+    (file,) = [one.file.file_path for one in table.scan(row_filter=f"partition_key == '{days[0]}'").plan_files()]
+    delete_rows(table, file, [1], days[0])
+    uris = tmp_path / "wrong.txt"
+    uris.write_text("\n".join(f"s3://b/{day}/0.JPG" for day in days))
+    end = f"1 partition of photos was not taken back: {days[0]}; the lines above say why"
+    if by == "command":
+        assert main(["unpublish", "photos", "--uris", str(uris), "--why", "x"]) == 1
+        said = capsys.readouterr().err.splitlines()
+        assert said[-1] == f"imagefeatures: {end}"
+    else:
+        form = {"partition": None, "uris": uris.read_text().splitlines(), "why": "x", "dry_run": False}
+        with pytest.raises(ImageFeaturesError, match=f"^{end}$"):
+            upkeep_tasks.withdraw("photos", form, None)
+        said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{days[0]} is left out: features.photos {days[0]}: the tables do not hold what run ")
+    assert {row["partition_key"]: row["registered"] for row in read.runs(settings)} == dict(
+        zip(days, (3, 2, 2), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
