@@ -199,7 +199,7 @@ class ParquetBytes(Container):
         for group, of_group in groupby(sorted(places, key=lambda place: place.group), lambda place: place.group):
             wanted = {place.row: place for place in of_group}
             try:
-                for row, data in _images(table, group, leaf, max(wanted)):
+                for row, data in _images(table, group, (self.column, leaf), max(wanted)):
                     if row in wanted:
                         found[wanted[row]] = _judged(data, most_bytes)
             except (pa.ArrowException, OSError) as error:
@@ -263,13 +263,14 @@ def _file_of(item: Item) -> StoredObject:
     return storage.StoredObject(item.uri[: place.length], place.size, item.etag or "")
 
 
-def _images(table: Any, group: int, leaf: str, last: int) -> Iterator[tuple[int, bytes | None]]:
-    """(number in the row group, bytes) of its rows, up to the last one."""
+def _images(table: Any, group: int, names: tuple[str, str], last: int) -> Iterator[tuple[int, bytes | None]]:
+    """(number in the row group, bytes) of its rows, up to the last one. names: of the column, and of its leaf."""
+    name, leaf = names
     import pyarrow as pa
 
     first = 0
     for batch in table.iter_batches(READ_ROWS, [group], [leaf], use_threads=False):
-        column = batch.column(0)
+        column = batch[name]  # of a flat column "image.bytes" the leaf is that of a field of "image"
         yield from enumerate((column.field("bytes") if pa.types.is_struct(column.type) else column).to_pylist(), first)
         if (first := first + batch.num_rows) > last:
             return

@@ -36,6 +36,9 @@ CSV_BLOCK = 4 << 20
 
 CSV, JSON_LINES, PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
 
+LAST = "(the end of the table)"
+"""The value of each column in a row that is read behind the last one of CSV."""
+
 Rows = Iterator[tuple[Sequence[int], list[list[str | None]]]]
 """(the numbers of the rows in their file from 0 on, the values of the columns that were asked for in each)."""
 
@@ -157,7 +160,7 @@ def _parquet(file: StoredObject, columns: Columns, access: Access | None) -> Row
                 f"{printable(file.uri)}: it is no whole Parquet file (its footer claims {table.metadata.num_rows:,} "
                 f"rows, and {first:,} are there)"
             )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: a column's name
         raise _unreadable(file, "Parquet file", error) from None
 
 
@@ -174,21 +177,31 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
     )  # fmt: skip
     first = 0
 
-    def opened(options: csv.ConvertOptions | None = None) -> csv.CSVStreamingReader:
+    def opened(behind: bytes, options: csv.ConvertOptions | None = None) -> csv.CSVStreamingReader:
         return csv.open_csv(
-            pa.PythonFile(ObjectReader(file.uri, file.size, access), "r"),
+            pa.PythonFile(_Followed(ObjectReader(file.uri, file.size, access), behind if file.size else b""), "r"),
             csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK),
             csv.ParseOptions(newlines_in_values=True),
             options,
         )
 
     try:
-        require(file, columns, opened().schema.names)  # a name that is there twice would be one of the two
-        for batch in opened(options):
-            of_each = (batch[name].to_pylist() for name in columns)
-            yield range(first, first + batch.num_rows), [list(row) for row in zip(*of_each, strict=True)]
-            first += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+        there = opened(b"\n").schema.names
+        require(file, columns, there)  # a name that is there twice would be one of the two
+        # A quote that nobody closes takes all that follows into its value, and Arrow says nothing: this row too then.
+        held: list[list[str | None]] = []
+        for batch in opened(f"\n{','.join([LAST] * len(there))}\n".encode(), options):
+            found = held + [list(row) for row in zip(*(batch[name].to_pylist() for name in columns), strict=True)]
+            found, held = found[:-1], found[-1:]
+            if found:
+                yield range(first, first + len(found)), found
+                first += len(found)
+        if held != [[LAST] * len(columns)]:
+            raise InputError(
+                f"{printable(file.uri)}: it is no whole CSV file (a quote is opened in row {first + 1:,}, "
+                "and never closed)"
+            )
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: a column's name
         raise _unreadable(file, "CSV file with names in its first line", error) from None
 
 
@@ -200,11 +213,13 @@ def _json_lines(file: StoredObject, columns: Sequence[str], access: Access | Non
             continue
         try:
             row = values.json_of(line)
-            found = [row.get(name) for name in columns]
+            found = [None if value is None else values.as_text(value) for value in map(row.get, columns)]
         except (ValueError, AttributeError, RecursionError):
             raise InputError(f"{printable(file.uri)}: line {number + 1} is no JSON object") from None
         seen.update(name for name in columns if name in row)
-        batch.append([None if value is None else values.as_text(value) for value in found])
+        if isinstance(row, values.Repeating) and (twice := [name for name in columns if name in row.twice]):
+            raise InputError(f"{printable(file.uri)}: line {number + 1} has {twice[0]!r} more than once")
+        batch.append(found)
         if len(batch) == BATCH_ROWS:
             yield range(first, first + len(batch)), batch
             first, batch = first + len(batch), []
@@ -225,6 +240,23 @@ def _lines(file: StoredObject, access: Access | None) -> Iterator[bytes]:
             raise InputError(f"{printable(file.uri)}: a line has more than {LONGEST_LINE:,} bytes")
     if rest:
         yield rest
+
+
+class _Followed(io.RawIOBase):
+    """The bytes of a file, and others behind them, to be read once from the start."""
+
+    def __init__(self, file: io.RawIOBase, behind: bytes) -> None:
+        super().__init__()
+        self._file, self._behind = file, behind
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size) or b""
+        more = max(size - len(data), 0)
+        data, self._behind = data + self._behind[:more], self._behind[more:]
+        return data
 
 
 @contextlib.contextmanager

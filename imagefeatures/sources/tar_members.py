@@ -15,6 +15,9 @@ MOST_HEADER = 1 << 20
 MOST_ZEROS = 64 << 20
 """So many bytes after an end mark are searched for another archive that begins there."""
 
+_NOT_READ = (tarfile.TarError, ValueError, OverflowError, RecursionError, IndexError)
+"""What tarfile raises for a header. IndexError: where the archive ends in the map of a sparse member."""
+
 
 class TarDamaged(Exception):
     """The archive cannot be followed from here on. The text says where and why."""
@@ -72,7 +75,7 @@ def members(file: Window, size: int) -> Iterator[Member]:
                 return
             archive.pax_headers = {}  # those of the archive before are not of this one
             continue
-        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        except _NOT_READ as error:
             what = "its end is missing" if offset >= size else str(error) or type(error).__name__
             if end is not None:
                 what = f"{size - offset:,} bytes after the end mark (byte {end:,}) are no archive"
@@ -109,7 +112,7 @@ def _after_zeros(file: Window, offset: int, size: int) -> int:
 def _opened(file: Window) -> tarfile.TarFile:
     try:
         return tarfile.TarFile(fileobj=file, mode="r", encoding="utf-8", errors="surrogateescape")
-    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+    except _NOT_READ as error:
         raise TarDamaged(f"byte 0: it is no tar ({error})") from None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +75,48 @@ def as_text(value: Any, names: list[str] | None = None) -> str | None:
             return None
         return names[value] if 0 <= value < len(names) else str(value)
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=as_text)
+        return _as_json(value)
     if isinstance(value, Decimal):
         return f"{value:f}"  # without an exponent, as SQL writes it
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
+class Number(str):
+    """A number of JSON, as it is written there."""
+
+    __slots__ = ()
+
+
+class Repeating(dict[str, Any]):
+    """An object of JSON that has a name more than once, of which it holds the last value. twice: such names."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.twice = {name for name, count in Counter(name for name, _ in pairs).items() if count > 1}
+
+
 def json_of(text: str | bytes) -> Any:
-    """The value of a JSON text. Numbers become texts, as they are written. Raises ValueError or RecursionError."""
-    return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    """The value of a JSON text: its numbers as Number, an object with a name twice as Repeating.
+
+    Raises ValueError or RecursionError.
+    """
+    return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Repeating(pairs)
+
+
+def _as_json(value: Any) -> str:
+    """A mapping or a list as JSON, of which numbers that were JSON are written as they were."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_as_json(str(name))}: {_as_json(of)}" for name, of in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_as_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False, default=as_text)
 
 
 def _values(column: Any) -> list[Any]:

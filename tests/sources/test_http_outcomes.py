@@ -139,6 +139,16 @@ def test_rules_are_those_for_this_program() -> None:
     assert Robots(Response(b"\xff\nUser-agent: *\nDisallow: /", None), "h").refusal(URL) is not None
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/private/1", "/a/../private/1", "/./private/1", "/a/%2E%2e/private/1", "/a\\..\\private/1", "/%70rivate/1"],
+)
+def test_rules_are_asked_about_the_path_that_is_sent(path: str) -> None:
+    refused = robots("\ufeffUser-agent: *\nDisallow: /private/\n").refusal(urls.parse(f"https://example.org{path}"))
+    assert refused is not None
+    assert refused.reason == Reason.OPTED_OUT
+
+
 @pytest.mark.parametrize("reason", [Reason.HTTP_REFUSED, Reason.EMPTY_OBJECT, Reason.TOO_MANY_REDIRECTS])
 def test_a_host_without_rules_allows_everything(reason: Reason) -> None:
     found = Robots(Rejected(reason, "nothing"), "example.org")

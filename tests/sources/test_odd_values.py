@@ -78,6 +78,7 @@ def test_a_value_of_any_type_has_a_text(tmp_path: Path, column: pa.Array, texts:
 
 def test_values_of_json_are_as_they_are_written(tmp_path: Path) -> None:
     written = ["1", "1.10", "1e3", "-0", "1E400", "9" * 5000, "NaN", "true"]
+    written += ['[1, 2.50, {"a": [-0.0, "b", true, null]}]', '{"é": 1e3}']
     others = {'"a b"': "a b", "null": None, '"\\ud800"': "\ud800"}
     rows = "\n".join(f'{{"u": "file:///a", "k": {text}}}' for text in [*written, *others])
     assert keys(fill(tmp_path, {"t.jsonl": rows.encode()}) / "t.jsonl") == [*written, *others.values()]

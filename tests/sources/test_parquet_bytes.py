@@ -55,6 +55,25 @@ def test_every_form_of_bytes_is_read_in_any_order(tmp_path: Path, kind: pa.DataT
     assert fetched(source, [items[number] for number in some]) == [images[number] for number in some]
 
 
+@pytest.mark.parametrize(
+    ("column", "others"),
+    [
+        ("image", {"image.bytes": [b"not", b"these"]}),
+        ("image", {"image.caption": ["not", "these"]}),
+        ("image.bytes", {"image": [{"bytes": b"not"}, {"bytes": b"these"}]}),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_a_column_with_a_dot_in_its_name_is_no_field_of_another(
+    tmp_path: Path, column: str, others: dict[str, Any], before: bool
+) -> None:
+    images = blobs(2)
+    of_a_struct = [{"bytes": data, "path": "x"} for data in images]
+    wanted: dict[str, Any] = {column: of_a_struct if column == "image" else images}
+    source = source_of(written(tmp_path, others | wanted if before else wanted | others), column=column)
+    assert fetched(source, list(source.items())) == images
+
+
 def test_a_shard_reads_its_row_group_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, {"image": blobs(400), "other": blobs(400, 9000)}, row_group_size=50)
     source = source_of(path)

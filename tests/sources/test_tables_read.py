@@ -78,6 +78,28 @@ def test_rows_are_numbered_through_all_batches(suffix: str, stored: Stored, monk
     assert all(len(numbers) == len(rows) for numbers, rows in found)
 
 
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (b"uri,x", []),
+        (b"uri,x\n", []),
+        (b'\xef\xbb\xbf"uri",x\r\n1,"2\r\n"\r\n3,4', ["1", "3"]),
+        (b"uri,x\r1,2\r3,4\r", ["1", "3"]),
+        (b'uri,x\n1,5" nails\n3,"a" "b"\n', ["1", "3"]),
+        (b'uri\n1\n\n"3"', ["1", "3"]),
+        (b"uri,x\n1,2\n,\n", ["1", None]),
+    ],
+)
+def test_a_whole_csv_has_all_its_rows_however_it_ends(content: bytes, rows: list[str | None], stored: Stored) -> None:
+    found = read(stored("a.csv", content), Columns("uri"))
+    assert [row for _, batch in found for row in batch] == [[uri] for uri in rows]
+
+
+def test_what_stands_twice_in_an_object_of_json_and_is_not_asked_for_is_no_harm(stored: Stored) -> None:
+    row = b'{"uri": "1", "x": 1, "x": 2, "y": {"uri": 3, "uri": 4}}'
+    assert read(stored("a.jsonl", row), Columns("uri")) == [([0], [["1"]])]
+
+
 def test_a_file_of_json_lines_may_be_empty_and_a_last_batch_full(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +119,18 @@ def test_a_file_of_json_lines_may_be_empty_and_a_last_batch_full(
         ("a.csv", b"x,y\n1,2\n", Columns("uri"), "there is no column 'uri'; there are x, y"),
         ("a.csv", b"", Columns("uri"), "it is no whole CSV file with names in its first line (Empty CSV file)"),
         ("a.csv", b"uri,x\n1,2,3\n", Columns("uri"), "it is no whole CSV file with names in its first line (CSV parse"),
+        ("a.csv", b'uri,x\n1,2\n3,"4\n5,6\n7,8', Columns("uri"), "(a quote is opened in row 2, and never closed)"),
+        ("a.csv", b'uri,x\n1,2\n"3\n5,6\n', Columns("uri"), "it is no whole CSV file"),
+        ("a.csv", b'uri\n1\n"3\n5\n', Columns("uri"), "(a quote is opened in row 2, and never closed)"),
+        ("a.csv", b"uri,gr\xf6n\n1,2\n", Columns("uri"), "it is no whole CSV file with names in its first line ('utf"),
+        ("a.jsonl", b'{"uri": "1", "x": 1, "uri": "2"}', Columns("uri"), "line 1 has 'uri' more than once"),
+        ("a.jsonl", b'{"uri": "1"}\n{"id": 7, "\\u0069d": 8}', Columns("uri", "id"), "line 2 has 'id' more than once"),
+        (
+            "a.parquet",
+            parquet({"uri": ["1"], "zzzz": [1]}).replace(b"zzzz", b"z\xffzz"),
+            Columns("uri"),
+            "no whole Parq",
+        ),
         ("a.jsonl", b'{"uri": "1"}\n[7]\n', Columns("uri"), "line 2 is no JSON object"),
         ("a.jsonl", b'{"uri": "1"}\n\n{\n', Columns("uri"), "line 3 is no JSON object"),
         ("a.jsonl", b"[" * 100_000, Columns("uri"), "line 1 is no JSON object"),

@@ -148,6 +148,23 @@ def test_a_header_that_claims_any_length_ends_the_archive_at_once(tmp_path: Path
     assert reasons in ([["CORRUPT"]] if kind != tarfile.GNUTYPE_SPARSE else [["NOT_A_FILE"], ["NOT_A_FILE", "CORRUPT"]])
 
 
+@pytest.mark.parametrize("cut", [0, 100, 512, 512 + 505])
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_archive_that_ends_in_the_map_of_a_sparse_member_is_damaged(tmp_path: Path, before: int, cut: int) -> None:
+    header = bytearray(tarfile.TarInfo("x.jpg").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[482] = 1  # the map goes on in the next block
+    header[148:156] = b"        "
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    goes_on = bytes(504) + b"\1" + bytes(7)
+    data = tar([("a.jpg", b"first")])[: 1024 * before] + bytes(header) + (goes_on * 2)[:cut]
+    *others, damage = source_of(written(tmp_path, data)).items()
+    assert [item.uri.rpartition("#")[2] for item in others] == ["a.jpg"] * before
+    assert damage.rejected is not None
+    assert damage.rejected.reason == "CORRUPT"
+    assert f"byte {1024 * before:,}: " in damage.rejected.detail
+
+
 def test_a_chain_of_long_names_is_damage_and_no_crash(tmp_path: Path) -> None:
     link = tarfile.TarInfo("x")
     link.type = tarfile.GNUTYPE_LONGNAME

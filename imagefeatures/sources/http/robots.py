@@ -35,7 +35,7 @@ class Robots:
             if found.reason not in (Reason.HTTP_REFUSED, Reason.EMPTY_OBJECT, Reason.TOO_MANY_REDIRECTS):
                 self._refusal = Rejected(found.reason, f"its robots.txt cannot be read: {found.detail}")
             return
-        text = found.data.decode("utf-8", "replace")
+        text = found.data.decode("utf-8-sig", "replace")  # with a mark of UTF-8 no first group would be one
         lines = text.splitlines()  # as Protego has them: a carriage return alone ends one too
         agents = sum(1 for line in lines if _AGENT.match(line))
         if agents > 1 and agents * len(lines) > MOST_RULES:

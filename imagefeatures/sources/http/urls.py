@@ -49,7 +49,7 @@ def parse(text: str) -> Url:
         parts = urlsplit(text)
         port = parts.port
         host = _host(parts.hostname or "")
-        path = quote(parts.path.replace("\\", "/") or "/", _KEPT)
+        path = quote(_without_dots(parts.path.replace("\\", "/")), _KEPT)
         query = f"?{quote(parts.query, _KEPT)}" if parts.query else ""
     except ValueError:  # a port or an IPv6 address that is none, half of a surrogate pair, a name that is no host
         raise _unsupported("it is no URL: its host, its port or its text is malformed") from None
@@ -88,6 +88,25 @@ def host_of(text: str) -> str:
         return parse(text).host
     except Rejected:
         return ""
+
+
+def _without_dots(path: str) -> str:
+    """The path without `.` and `..`, as browsers resolve them: a robots.txt is asked about what is sent.
+
+    >>> _without_dots("/a/../b/./%2E%2e/c"), _without_dots("/a/.."), _without_dots("")
+    ('/c', '/', '/')
+    """
+    kept: list[str] = []
+    parts = path.split("/")[1:] or [""]
+    for part in parts:
+        dots = re.sub("%2e", ".", part, flags=re.IGNORECASE)
+        if dots == "..":
+            del kept[-1:]
+        elif dots != ".":
+            kept.append(part)
+    if dots in (".", ".."):  # the last part: a folder
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 def _host(host: str) -> str:
