@@ -149,6 +149,21 @@ def test_rules_are_asked_about_the_path_that_is_sent(path: str) -> None:
     assert refused.reason == Reason.OPTED_OUT
 
 
+@pytest.mark.parametrize(
+    ("agent", "refused"),
+    [
+        ("imagefeatures/0.1.0", True),
+        ("ImageFeatures/9 (+x)", True),
+        ("imagefeatures", True),
+        ("imagefeatures-x/1", False),
+        ("a/imagefeatures", False),
+    ],
+)
+def test_a_name_with_a_version_is_the_name(agent: str, refused: bool) -> None:
+    for line in (f"User-agent: {agent}", f"  USER AGENT {agent}"):
+        assert (robots(f"{line}\rDisallow: /\r").refusal(URL) is not None) is refused
+
+
 @pytest.mark.parametrize("reason", [Reason.HTTP_REFUSED, Reason.EMPTY_OBJECT, Reason.TOO_MANY_REDIRECTS])
 def test_a_host_without_rules_allows_everything(reason: Reason) -> None:
     found = Robots(Rejected(reason, "nothing"), "example.org")

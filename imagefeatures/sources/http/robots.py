@@ -20,6 +20,9 @@ MOST_RULES = 100_000
 _AGENT = re.compile(r"\s*user[\s-]*agent", re.IGNORECASE)
 """How a line of a user agent begins, in each way in which Protego takes it."""
 
+_VERSION = re.compile(r"(\s*user[\s-]*agent[\s:]*[\w-]+)/.*", re.IGNORECASE)
+"""A line that names a program with its version, as its requests do. Protego takes both for the name."""
+
 
 class Robots:
     """The rules of one origin. crawl_delay: seconds from one request to the next that it asks for; 0 for none."""
@@ -43,7 +46,8 @@ class Robots:
             return
         from protego import Protego
 
-        self._rules = Protego.parse(text)
+        named = (_VERSION.sub(r"\1", line, 1) if _AGENT.match(line) else line for line in lines)
+        self._rules = Protego.parse("\n".join(named))
         self.crawl_delay = self._rules.crawl_delay(BOT) or 0.0
 
     def refusal(self, url: Url) -> Rejected | None:
