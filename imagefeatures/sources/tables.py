@@ -73,7 +73,11 @@ def rows(file: StoredObject, columns: Columns, access: Access | None = None) -> 
         endings = ", ".join((*PARQUET, *CSV, *JSON_LINES))
         raise InputError(f"{printable(file.uri)}: a table's name ends in one of {endings}")
     with _there(file):
-        yield from found
+        try:
+            yield from found
+        except InputError:
+            check_same(file, access)
+            raise
     check_same(file, access)
 
 

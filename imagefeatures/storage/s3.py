@@ -33,6 +33,7 @@ from imagefeatures.storage.s3_responses import (
     error_text,
     parsed,
     read_body,
+    read_range,
     reason_of,
     status,
     translate_errors,
@@ -115,18 +116,8 @@ class S3Store:
         if length <= 0:
             return b""
         bucket, key = _bucket_and_key(path)
-
-        def get() -> bytes:
-            response = self._client.get_object(
-                Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}", **self._payer
-            )
-            check_is_s3(f"s3://{path}", "ETag" in response and "ContentLength" in response)
-            if "ContentRange" in response:
-                response.pop("ChecksumCRC32", None)  # it is the whole object's
-                return read_body(response)
-            return read_body(response)[start : start + length]  # the store ignores ranges
-
-        return _with_retries(f"s3://{path}", get)
+        get = partial(self._client.get_object, Bucket=bucket, Key=key, **self._payer)
+        return _with_retries(f"s3://{path}", partial(read_range, f"s3://{path}", get, start, length))
 
     read_into = copy_in
 

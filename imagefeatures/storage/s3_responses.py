@@ -42,6 +42,9 @@ PASSING = re.compile(
 )
 """In codes that come with status 400 or 403, and say nevertheless that another try may help."""
 
+BEHIND_THE_END = 416
+"""The status of a range that begins where the object has ended."""
+
 FULL = 507
 """The status of a store that has no room left."""
 
@@ -109,6 +112,26 @@ def read_body(response: Mapping[str, Any]) -> bytes:
     if response.get("ChecksumType") != "COMPOSITE" and response.get("ChecksumCRC32", crc) != crc:
         raise Transient(f"bytes with CRC32 {crc} instead of {response['ChecksumCRC32']}")
     return data
+
+
+def read_range(what: str, get: Callable[..., dict[str, Any]], start: int, length: int) -> bytes:
+    """`length` bytes of an object from `start` on; fewer at its end, and none behind it.
+
+    what: its URI. get: boto3's get_object for it, which takes a Range. Raises as `read_body`, and what `get` raises.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        response = get(Range=f"bytes={start}-{start + length - 1}")
+    except ClientError as error:
+        if status(error) == BEHIND_THE_END:  # it became shorter since it was listed: what is read of it tells
+            return b""
+        raise
+    check_is_s3(what, "ETag" in response and "ContentLength" in response)
+    if "ContentRange" in response:
+        response.pop("ChecksumCRC32", None)  # it is the whole object's
+        return read_body(response)
+    return read_body(response)[start : start + length]  # the store ignores ranges
 
 
 def check_is_s3(what: str, has_s3_fields: bool) -> None:

@@ -1,4 +1,4 @@
-"""A container among others that its store refuses is a row; the only one is told at once."""
+"""A container among others that its store refuses is a row; the only one is told at once. One may be replaced too."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from imagefeatures.errors import Rejected, StoreRefused
-from imagefeatures.sources import ParquetBytes, Tar
+from imagefeatures import storage
+from imagefeatures.errors import InputError, Rejected, StoreRefused
+from imagefeatures.sources import ParquetBytes, Tar, UriList, UrlTable
 from imagefeatures.storage.local import LocalStore
 from support.doors import parquet, tar
 from support.photos import fill, jpeg
+from support.shared import BUCKET
 
 KINDS: dict[str, tuple[Any, bytes]] = {
     "tar": (Tar, tar([("x.jpg", jpeg(1))])),
@@ -65,3 +67,56 @@ def test_all_of_them_or_the_only_one_end_the_run(tmp_path: Path, kind: str, monk
     (only,) = folder.glob("b.*")
     with pytest.raises(StoreRefused, match="AccessDenied"):
         list(KINDS[kind][0](kind=kind, uri=f"file://{only}").items())
+
+
+LARGE = [jpeg(1) + bytes(1 << 20)] * 3
+"""Images so large that a listing does not read all of their file, and the last lies behind a shorter file's end."""
+
+REPLACED: dict[str, tuple[bytes, bytes]] = {
+    "tar": (tar([(f"{at}.jpg", data) for at, data in enumerate(LARGE)]), KINDS["tar"][1]),
+    "parquet_bytes": (
+        parquet({"image": LARGE}, row_group_size=1, use_dictionary=False, compression="none"),
+        KINDS["parquet_bytes"][1],
+    ),
+}
+
+
+@pytest.fixture(params=["file", "s3"])
+def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URI of an empty folder of a disk, and of a bucket."""
+    if request.param == "file":
+        return f"file://{tmp_path}/in"
+    request.getfixturevalue("s3")
+    return f"s3://{BUCKET}/in"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_one_that_became_shorter_has_changed_wherever_it_lies(base: str, kind: str, alone: bool) -> None:
+    uri = f"{base}/a.{kind.partition('_')[0]}"
+    for other in (uri, uri.replace("/a.", "/b.")):
+        storage.write(other, REPLACED[kind][0])
+    source = KINDS[kind][0](kind=kind, uri=uri if alone else f"{base}/")
+    items = [item for item in source.items() if item.uri.startswith(uri)]
+    storage.write(uri, REPLACED[kind][1])
+    found = list(source.fetch(items[1:], 1 << 24))
+    assert [str(one.reason) for one in found if isinstance(one, Rejected)] == ["CHANGED_DURING_RUN"] * 2
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "txt", "parquet"])
+def test_a_list_that_became_shorter_is_said_to_be_replaced(base: str, ending: str) -> None:
+    uris = [f"s3://bucket/{at:090d}" for at in range(60_000)]
+    whole = {
+        "csv": "uri,id\n" + "".join(f"{uri},{at}\n" for at, uri in enumerate(uris)),
+        "jsonl": "".join(f'{{"uri": "{uri}", "id": {at}}}\n' for at, uri in enumerate(uris)),
+        "txt": "\n".join(uris),
+    }
+    columns = {"uri": uris, "id": list(range(len(uris)))}
+    data = parquet(columns, row_group_size=1000) if ending == "parquet" else whole[ending].encode()
+    uri = f"{base}/t.{ending}"
+    storage.write(uri, data)
+    table = UrlTable.model_validate({"kind": "url_table", "table": uri, "url": "uri", "key": "id"})
+    items = (UriList(kind="uri_list", uri=uri) if ending == "txt" else table).items()
+    next(items)
+    storage.write(uri, data[:1000])
+    with pytest.raises(InputError, match=r"it was replaced while it was read; start a new run$"):
+        list(items)

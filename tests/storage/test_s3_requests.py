@@ -101,6 +101,12 @@ def test_a_part_is_not_held_against_the_checksum_of_the_whole(scripted: Scripted
     assert scripted.headers[0]["Range"] == "bytes=3-6"
 
 
+def test_behind_the_end_of_an_object_there_is_nothing_and_a_retry_asks_in_vain(scripted: ScriptedStore) -> None:
+    scripted.script = [no(416, "InvalidRange")]
+    assert storage.read_part(URI, 100, 4) == b""
+    assert len(scripted.headers) == 1
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"ETag": '"v1"', "Content-Length": ""}, {"Content-Length": "3"}],
