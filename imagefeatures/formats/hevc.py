@@ -10,7 +10,6 @@ _PARAMETERS = 33  # kind of the unit that says how a sequence of pictures is cod
 _LONGEST = 4096  # bytes of it, with all scaling lists and sets of reference pictures
 _SAME_AS_LUMA_OR_NOT = 3  # chroma_format_idc of 4:4:4
 _SIZE_IN_FULL = 255  # the aspect ratio that is given by two numbers
-_MOST_SETS = 64
 
 
 def colour_matrices(configuration: bytes) -> Iterator[int]:
@@ -113,11 +112,8 @@ def _skip_scaling_lists(bits: Bits) -> None:
 
 def _skip_reference_sets(bits: Bits) -> None:
     """Which earlier and later pictures a picture may be made from. One set may be told by what it adds to another."""
-    sets = bits.golomb()
-    if sets > _MOST_SETS:
-        raise ValueError(f"{sets} sets of reference pictures")
     pictures = 0  # of the set before
-    for number in range(sets):
+    for number in range(bits.golomb()):  # of a number that is no number of sets the bits come to an end first
         if number and bits.take(1):
             bits.take(1)
             bits.golomb()

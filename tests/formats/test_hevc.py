@@ -66,8 +66,9 @@ ALL_LISTS = "11" + "".join(
     "".join("1" + ue(5) * ((size > 1) + min(64, 16 << 2 * size)) if of % 2 else "0" + ue(0) for of in range(count))
     for size, count in enumerate((6, 6, 6, 2))
 )
-# Two earlier pictures and a later one; a set made from them, which leaves one of four out; and one made from that.
-SETS = ue(3) + ue(2) + ue(1) + (ue(0) + "1") * 3 + "10" + ue(0) + "1" + "01" + "00" + "1" + "11" + ue(2) + "1" * 4
+# Two earlier pictures and a later one; a set from them, which leaves one of four out; one from that; one of its own.
+SETS = ue(4) + ue(2) + ue(1) + (ue(0) + "1") * 3 + "11" + ue(5) + "1" + "01" + "00" + "01" + "10" + ue(0) + "01" * 4
+SETS += "0" + ue(1) + ue(0) + ue(3) + "0"
 BEFORE = {
     "nothing": {},
     "two more layers": {
@@ -109,12 +110,20 @@ def test_what_is_said_for_displays_may_lack_it(displays: str, found: list[int]) 
     assert matrices(replace(PLAIN, displays=displays).unit()) == found
 
 
+def test_bytes_that_keep_marks_out_of_a_unit_are_none_of_its_bits() -> None:
+    square = "1" + f"{255:08b}" + "0" * 32  # an aspect ratio of 0 to 0
+    unit = replace(PLAIN, displays=square + "0" + "1" + "10111" + f"{1:08b}" * 2 + f"{10:08b}").unit()
+    assert b"\0\0\3" in unit
+    assert matrices(unit) == [10]
+
+
 def test_other_units_and_other_layers_say_nothing() -> None:
     of_first, of_second = PLAIN.unit(), replace(PLAIN, displays=PLAIN.displays[:-4] + "1001").unit()
     other = [PLAIN.unit(kind=32), PLAIN.unit(kind=34), PLAIN.unit(layer=1), PLAIN.unit(layer=32)]
     assert matrices(*other) == []
     assert matrices(*other, of_first, b"", b"B", b"B\1", of_second) == [14, 9]
     assert list(hevc.colour_matrices(configuration([other[0]], [of_first], [other[1]]))) == [14]
+    assert matrices(*[b""] * 256, of_first) == [14]
 
 
 def test_parameters_that_are_cut_or_have_no_end_say_nothing() -> None:
@@ -125,9 +134,8 @@ def test_parameters_that_are_cut_or_have_no_end_say_nothing() -> None:
     for cut in range(len(made) - 1):
         assert list(hevc.colour_matrices(made[:cut])) == []
     assert list(hevc.colour_matrices(bytes(22) + b"\xff" + b"\xa1\xff\xff" + bytes(40))) == []
-    for sets in (ue(65), ue(2) + ue(2**31) * 2, "0" * 33 + "1" + "0" * 33):
+    for sets in (ue(2) + ue(2**31) * 2, "0" * 33 + "1" + "0" * 33):
         assert matrices(replace(PLAIN, sets=sets).unit()) == []
-    assert matrices(replace(PLAIN, sets=ue(64) + ue(0) * 2 + ("0" + ue(0) * 2) * 63).unit()) == [14]
     long = replace(PLAIN, long_term="1" + ue(4000) + "10" * 18000)
     assert matrices(long.unit()) == []
 
