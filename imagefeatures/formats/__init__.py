@@ -11,6 +11,7 @@
     jpeg_frame, bmp_runs, tiff_directory, tiff_layout, tiff_modes
                 what such files declare of their pixels
     tiff_codes  whether JPEG and fax in a TIFF have lost codes
+    gif_codes   whether the codes of a GIF name colours that no palette has
     heif_items  what a HEIC or AVIF file is made of
     isobmff     the boxes of HEIC, AVIF and JPEG 2000
     npy, tiff_bands

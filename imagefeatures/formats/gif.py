@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
 from imagefeatures.errors import Rejected
+from imagefeatures.formats import gif_codes
 from imagefeatures.formats.limits import Metadata
 from imagefeatures.limits import Limits
 from imagefeatures.reasons import Reason
 
 _TRAILER, _IMAGE, _EXTENSION = 0x3B, 0x2C, 0x21
-_MOST_CODE_BITS = b"\x08"
+_COLOUR_BITS, _MOST_COLOUR_BITS = 8, 11  # as many as there should be, and as decoders take
 _GRAPHIC_CONTROL = b"\xf9"
 
 
@@ -31,7 +33,7 @@ def check_mode(data: bytes) -> None:
     """Check that the colours of the first image, and of the screen around it, are declared as the decoder paints them.
 
     The decoder paints the screen with the transparent colour, or the first of the image's palette. Raises Rejected
-    (UNSUPPORTED_MODE, and CORRUPT for codes of more bits than there may be).
+    (UNSUPPORTED_MODE, and CORRUPT for codes of more bits than decoders take, or of colours that no palette has).
     """
     transparent, first = None, None
     for kind, start in _parts(data):
@@ -56,9 +58,7 @@ def check_mode(data: bytes) -> None:
             f"a GIF is not read where its transparent colour, {transparent}, is none of the {len(colours) // 3} of its "
             "palette and shows around its first image",
         )
-    code_bits = data[first + 10 + _palette_bytes(data, first + 9) :][:1]
-    if code_bits > _MOST_CODE_BITS:
-        raise Rejected(Reason.CORRUPT, f"GIF with colours of {code_bits[0]} bits")
+    _check_codes(data, first + 10 + _palette_bytes(data, first + 9), math.prod(size_of_image), len(colours) // 3)
     if not covered and transparent is None and background != colours[:3]:
         shown, whole = (f"{width} × {height}" for width, height in (size_of_image, size_of_screen))
         raise Rejected(
@@ -66,6 +66,15 @@ def check_mode(data: bytes) -> None:
             f"a GIF whose first image, {shown}, leaves out parts of {whole} is only read where the colour around it is "
             "the first of its palette",
         )
+
+
+def _check_codes(data: bytes, start: int, pixels: int, colours: int) -> None:
+    """Check that an image's codes name no colour that decoders cut to 8 bits. start: of its data. Raises Rejected."""
+    colour_bits = int.from_bytes(data[start : start + 1])
+    if colour_bits > _MOST_COLOUR_BITS:
+        raise Rejected(Reason.CORRUPT, f"GIF with colours of {colour_bits} bits")
+    if colour_bits > _COLOUR_BITS and (beyond := next(gif_codes.colours_beyond(data, start, pixels), None)):
+        raise Rejected(Reason.CORRUPT, f"a pixel has colour {beyond} of a palette of {colours}")
 
 
 def palette_colours(data: bytes) -> int:

@@ -116,9 +116,9 @@ def test_a_transparent_colour_that_the_palette_has_not_is_not_shown_around_the_i
     decoded(replace(around, transparent=count - 1).bytes())
 
 
-@pytest.mark.parametrize("bits", [9, 12, 255])
+@pytest.mark.parametrize("bits", [12, 13, 255])
 @pytest.mark.parametrize("own", [False, True], ids=["screen's palette", "own palette"])
-def test_colours_of_more_than_8_bits_are_corrupt(bits: int, own: bool) -> None:
+def test_colours_of_more_than_11_bits_are_corrupt(bits: int, own: bool) -> None:
     data = Gif(INDICES, None if own else PALETTE, PALETTE if own else None).bytes()
     at = 13 + 768 + 10
     assert data[at] == 8
