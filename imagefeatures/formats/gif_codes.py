@@ -20,7 +20,6 @@ def colours_beyond(data: bytes, start: int, pixels: int) -> Iterator[int]:
         if code == clear:
             del lengths[clear + 2 :]
             length = 0
-            continue
         if code == clear + 1 or code > len(lengths) or pixels <= 0:
             return
         if length and len(lengths) < 1 << _LONGEST:

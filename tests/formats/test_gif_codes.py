@@ -118,12 +118,19 @@ def test_a_code_stands_for_as_many_pixels_as_it_was_made_of() -> None:
     [
         [(512, 10), (514, 10), (300, 10)],  # a code that nothing was made of
         [(512, 10), (1, 10), (515, 10), (300, 10)],
-        [(1, 10), (516, 10), (300, 10)],
+        [(512, 10), (1, 10), (600, 10), (300, 10)],
+        [(1, 10), (515, 10), (300, 10)],  # there is nothing to clear at the beginning
     ],
 )
 def test_a_code_that_there_is_not_is_left_to_the_decoder(codes: list[tuple[int, int]]) -> None:
     assert beyond(codes, 99) == []
     assert verdict(gif(NOISE[:9, :9], 9, codes)).startswith(("CORRUPT: ", "TRUNCATED: "))
+
+
+def test_the_data_end_with_an_empty_block() -> None:
+    data = bytes([9]) + packed([(512, 10), (1, 10), (2, 10), (3, 10)])  # whole bytes
+    assert list(colours_beyond(data + packed([(300, 10)] * 9), 0, 99)) == []
+    assert list(colours_beyond(data[:-1] + packed([(300, 10)] * 9), 0, 99))
 
 
 def test_data_that_are_cut_are_read_to_their_end() -> None:
