@@ -19,7 +19,8 @@ _DEPTHS = (8, 10, 12)
 _FIRST_BYTES = 4096  # of AV1 data, in which its header is
 _MOST_ITEMS = 1000  # libheif takes no more
 _MOST_SIDE, _MOST_PIXELS = 2**15, 2**28  # of libavif
-_MATRICES = {0, 1, 2, 4, 5, 6, 7, 9}  # ITU-T H.273: of these both decoders make RGB
+_MATRICES = {"HEIC": {0, 1, 2, 4, 5, 6, 7, 9}}  # ITU-T H.273: of these the decoder makes RGB
+_MATRICES["AVIF"] = {*_MATRICES["HEIC"], 8}
 _UNDERSTOOD = {b"ispe", b"pixi", b"colr", b"pasp", b"irot", b"imir", b"clap", b"hvcC", b"av1C", b"auxC"}
 _FILE_BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"wide", b"uuid", b"idat", b"mfra", b"moof"}
 
@@ -191,7 +192,7 @@ def _check_matrices(data: bytes, item: Item, kind: str) -> None:
     named = [start for start in colours if data[start : start + 4] == b"nclx"]  # a profile may stand before it
     matrices = [int.from_bytes(data[start + 8 : start + 10]) for start in named]
     for matrix in matrices or _coded_matrices(data, item):
-        if matrix not in _MATRICES:
+        if matrix not in _MATRICES[kind]:
             raise Rejected(Reason.UNSUPPORTED_MODE, f"{kind} with the colour matrix {matrix} of ITU-T H.273")
 
 

@@ -143,7 +143,7 @@ def test_where_the_file_names_no_matrix_that_of_the_data_counts(matrix: int) -> 
     sides, profile = (ispe(640, 480), False), (box(b"colr", b"prof" + bytes(20)), False)
     nclx = (box(b"colr", b"nclx\0\1\0\x0d\0\x06\x80"), False)
     shown = [sides, (av1c(), True)]
-    named = "" if matrix in (0, 1, 2, 4, 5, 6, 7, 9) else f"AVIF with the colour matrix {matrix} of ITU-T H.273"
+    named = "" if matrix in (0, 1, 2, 4, 5, 6, 7, 8, 9) else f"AVIF with the colour matrix {matrix} of ITU-T H.273"
     for properties, expected in ((shown, named), ([*shown, profile], named), ([*shown, profile, nclx], "")):
         verdict = ""
         try:

@@ -40,6 +40,17 @@ def test_a_turned_picture_is_set_upright_once(orientation: int, kind: str) -> No
     assert len({bool(close(data, np.ascontiguousarray(turn(smooth())))) for turn in UPRIGHT.values()}) == 2
 
 
+def test_an_avif_of_the_matrix_ycgco_is_read_by_its_definition() -> None:
+    written = encoded(Image.fromarray(smooth()), "AVIF", quality=100, subsampling="4:4:4", speed=10)
+    at = written.index(b"nclx") + 8
+    planes, found = (written[:at] + number.to_bytes(2) + written[at + 2 :] for number in (0, 8))
+    with Image.open(io.BytesIO(planes), formats=("AVIF",)) as image:  # the matrix of RGB itself shows the planes
+        co, y, cg = np.moveaxis(np.asarray(image).astype(int) - (128, 0, 128), -1, 0)
+    expected = np.stack([y - cg + co, y + cg, y - cg - co], axis=-1).clip(0, 255).astype(np.uint8)
+    assert close(found, expected, most=1.0)
+    assert not close(written, expected)
+
+
 EXIF = b"MM\0*\0\0\0\x08\0\1\x01\x13\0\3\0\0\0\1\0\6\0\0\0\0\0\0" + b"beyond the tags" * 3
 """An EXIF block whose only tag is one away from being an orientation of 6."""
 
