@@ -142,7 +142,6 @@ def _decoded(data: bytes, kind: str, limits: Limits, preprocessing: PixelRule) -
             picture = DIRECTLY[kind].decoded(data, image) if kind in DIRECTLY else None
             if picture is None:
                 _load(image, kind, data)
-                _check_palette(image, formats.palette_colours(kind, data))
             pixels = preprocessing(picture or image)
         width, height = image.size
         if _orientation(image) >= 5:

@@ -32,7 +32,7 @@ def check_codes(data: bytes, layout: Layout) -> None:
     if layout.compression not in (_JPEG, *_FAX):
         return
     what = "tile" if layout.tiled else "strip"
-    count = min(len(layout.offsets), len(layout.lengths), layout.parts)
+    count, in_a_plane = min(len(layout.offsets), len(layout.lengths), layout.parts), layout.parts_of_plane
     places = zip(layout.offsets[:count].tolist(), layout.lengths[:count].tolist(), strict=True)
     for part, (start, length) in enumerate(places):
         end = start + length
@@ -40,8 +40,8 @@ def check_codes(data: bytes, layout: Layout) -> None:
             # Neither marker stands inside a scan. Bytes behind the end do not matter.
             if length and data.rfind(_END, start, end) <= data.find(_SCAN, start, end):
                 raise Rejected(Reason.TRUNCATED, f"TIFF whose {what} {part} of JPEG data has no end marker")
-            first_plane = part < layout.parts_of_plane  # of the others one pixel may stand for several
-            _check_jpeg(data[start:end], layout.shown(part) if first_plane else (0, 0), f"{what} {part}")
+            shown = layout.shown(part) if part < in_a_plane else (0, 0)  # a pixel of other planes may stand for several
+            _check_jpeg(data[start:end], shown, f"{what} {part}")
         elif _has_hole(data, start, end, layout):
             name = _FAX[layout.compression]
             raise Rejected(Reason.CORRUPT, f"TIFF whose {what} {part} has zeros in place of codes of {name}")
