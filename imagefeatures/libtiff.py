@@ -84,14 +84,14 @@ def _lost(strips: list[bytes], layout: Layout, rows: int) -> int | None:
 def _left(strips: list[bytes], layout: Layout, rows: int) -> int | None:
     """The first strip of fax 4 that leaves its last row as it was; None without one, or where codes cannot be read.
 
-    So each is decoded behind one that ends with stripes: where its last row has become them, and behind others these,
-    nothing was decoded. rows: one more than it shows, since the first that is missing is painted white.
+    So each is decoded behind one that ends with a black row: where its last row has become black, and behind a white
+    one white, nothing was decoded. rows: one more than it shows, since the first that is missing is painted white.
     """
     left = np.ones(len(strips), bool)
     try:
-        for inverted in (False, True):
+        for white in (False, True):
             if left.any():
-                left &= _are_left(strips, layout, rows, inverted)
+                left &= _are_left(strips, layout, rows, white)
     except (Rejected, OSError, SyntaxError, ValueError, MemoryError):
         half = len(strips) // 2
         if not half:
@@ -102,15 +102,14 @@ def _left(strips: list[bytes], layout: Layout, rows: int) -> int | None:
     return int(left.argmax()) if left.any() else None
 
 
-def _are_left(strips: list[bytes], layout: Layout, rows: int, inverted: bool) -> np.ndarray:
-    """Of each strip, whether its last row is the one of stripes that stood there before: bool [strips].
+def _are_left(strips: list[bytes], layout: Layout, rows: int, white: bool) -> np.ndarray:
+    """Of each strip, whether its last row has the one colour of the row that stood there before: bool [strips].
 
-    inverted: other stripes. Raises what Pillow raises, and Rejected for codes that cannot be read.
+    white: that colour, else black. Raises what Pillow raises, and Rejected for codes that cannot be read.
     """
     width = layout.part[0]
-    stripes = (np.random.default_rng(0).integers(0, 2, width) == 1) ^ inverted
     before = Image.new("1", (width, rows), 1)
-    before.paste(Image.fromarray(stripes[None]), (0, rows - 1))
+    before.paste(int(white), (0, rows - 1, width, rows))
     sink = io.BytesIO()
     before.save(sink, "TIFF", compression="group4", tiffinfo={_ROWS: rows})
     with Image.open(io.BytesIO(sink.getvalue()), formats=("TIFF",)) as image:
@@ -121,9 +120,8 @@ def _are_left(strips: list[bytes], layout: Layout, rows: int, inverted: bool) ->
     file = _as_strips([part for strip in strips for part in (first, strip)], layout, rows)
     with Image.open(io.BytesIO(file), formats=("TIFF",)) as image:
         load(image)
-        found = np.asarray(image)[2 * rows - 1 :: 2 * rows]
-    same: np.ndarray = (found == stripes).all(1)
-    return same
+        last_rows = (image.crop((0, row, width, row + 1)) for row in range(2 * rows - 1, image.height, 2 * rows))
+        return np.array([row.getextrema() == (255 * white, 255 * white) for row in last_rows])
 
 
 def _as_strips(strips: list[bytes], layout: Layout, rows: int) -> bytes:

@@ -233,7 +233,7 @@ def test_a_fax_without_its_last_rows_is_truncated(
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 9, 31])
-def test_a_narrow_fax_that_has_the_very_stripes_is_whole(width: int) -> None:
+def test_a_narrow_fax_of_any_last_row_is_whole(width: int) -> None:
     for number in range(2 ** min(width, 5)):
         row = [bool(number >> place & 1) for place in range(width)]
         bits = np.broadcast_to(row, (5, width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -167,6 +168,13 @@ def pictures_of_bits() -> dict[str, np.ndarray]:
 def test_fax_of_any_picture_is_whole(compression: str) -> None:
     for name, bits in pictures_of_bits().items():
         assert np.array_equal(decoded(fax(compression, bits))[..., 0], bits * np.uint8(255)), name
+
+
+@pytest.mark.parametrize("compression", FAX)
+def test_a_wide_fax_is_decoded_in_no_time(compression: str) -> None:
+    data, start = fax(compression, np.ones((1, 3_000_000), bool)), time.process_time()
+    assert decoded(data).all()
+    assert time.process_time() - start < 5
 
 
 def codes(compression: str) -> bytes:
