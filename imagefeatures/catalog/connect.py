@@ -124,8 +124,10 @@ def describe(catalog: str) -> str:
     if is_rest(catalog):
         try:
             parts = urlsplit(catalog)
-        except ValueError as error:  # such as a [ without its ]
-            raise SettingsError(f"{VARIABLE}: not a URL of a REST catalog: {error}") from None
+        except ValueError as error:  # such as a [ without its ], or a letter that stands for an / in the host
+            quotes = "'" in str(error)  # a part of the URL, in which the password may be
+            why = "its host holds what no host has" if quotes else error
+            raise SettingsError(f"{VARIABLE}: not a URL of a REST catalog: {why}") from None
         return f"REST catalog {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     url = sql_url(catalog)
     host = f" on {url.host}{f':{url.port}' if url.port else ''}" if url.host else ""

@@ -123,6 +123,9 @@ def test_what_is_no_url_is_the_settings_fault(error: Exception) -> None:
 def test_what_is_no_address_of_a_rest_catalog_is_the_settings_fault_too() -> None:
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_CATALOG: not a URL of a REST catalog: Invalid IPv6 URL$"):
         connect.describe("http://user:secret@[::1/catalog")
+    for host in ("ex\u2100mple", "[secret]"):  # whose words quote the user and the password, or a part of them
+        with pytest.raises(SettingsError, match=r"a REST catalog: its host holds what no host has$"):
+            connect.describe(f"http://user:secret@{host}/catalog")
 
 
 def test_a_mistake_of_ours_beside_a_database_stays_what_it_is() -> None:
