@@ -108,6 +108,10 @@ def _of_file(scan: DataScan, task: FileScanTask, wanted: _Wanted) -> Batches:
             if wanted.condition is not None:
                 rows = rows.filter(wanted.condition)
             yield rows[NUMBER].to_pylist(), rows.select(wanted.columns)
+        if first != file.metadata.num_rows:  # Arrow takes a column that ends too soon for a shorter one
+            raise pa.ArrowInvalid(
+                f"{task.file.file_path}: its footer claims {file.metadata.num_rows:,} rows, and {first:,} are there"
+            )
 
 
 def _names(scan: DataScan, schema: pa.Schema) -> dict[int, str]:

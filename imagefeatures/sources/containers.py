@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -86,10 +87,17 @@ class Container(Located):
             return [self.lost(file, error)] * count
         except Rejected as why:
             return [why] * count
-        if now.etag == file.etag:
-            return found
-        detail = f"its file had ETag {file.etag}, and was read with {now.etag}"
-        return [Rejected(Reason.CHANGED_DURING_RUN, detail)] * count
+        return found if now.etag == file.etag else [_changed(file, now)] * count
+
+    def damage(self, file: StoredObject, detail: str) -> Rejected:
+        """That a file is damaged, and how; or that it is another version by now than the listed one."""
+        from imagefeatures import storage
+
+        with contextlib.suppress(storage.ObjectMissing, Rejected, StoreError, StoreRefused):
+            now = storage.stat(file.uri, self.access)
+            if now.etag != file.etag:
+                return _changed(file, now)
+        return Rejected(Reason.CORRUPT, detail)
 
     def lost(self, file: StoredObject, error: StoreError | StoreRefused) -> Rejected:
         """Why a file gives nothing, where the store gives others of the source. Raises the error where it does not.
@@ -120,6 +128,10 @@ def readable(files: Iterator[StoredObject]) -> Iterator[StoredObject]:
         if file.rejected:
             raise StoreRefused(f"{file.uri}: {file.rejected.detail}")
         yield file
+
+
+def _changed(file: StoredObject, now: StoredObject) -> Rejected:
+    return Rejected(Reason.CHANGED_DURING_RUN, f"its file had ETag {file.etag}, and was read with {now.etag}")
 
 
 def first_line(error: Exception) -> str:

@@ -119,7 +119,7 @@ class ParquetBytes(Container):
             table = tables.open_parquet(file, self.access, footer=footer)
             columns = table.schema_arrow.names
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise Rejected(Reason.CORRUPT, f"it is no whole Parquet file ({first_line(error)})") from None
+            raise self.damage(file, f"it is no whole Parquet file ({first_line(error)})") from None
         except storage.ObjectMissing:
             raise Rejected(Reason.NOT_FOUND, "it is gone") from None
         except (StoreError, StoreRefused) as error:
@@ -176,11 +176,13 @@ class ParquetBytes(Container):
                     yield key, label, None
                     done += 1
         except (pa.ArrowException, OSError) as error:
-            why = Rejected(Reason.CORRUPT, f"row group {group} cannot be read ({first_line(error)})")
+            why = self.damage(file, f"row group {group} cannot be read ({first_line(error)})")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "its file was listed, and gone when it was read")
         except (StoreError, StoreRefused) as error:
             why = self.lost(file, error)
+        if asked and done < count and not why:  # Arrow takes a column that ends too soon for a shorter one
+            why = self.damage(file, f"row group {group} has keys or labels of {done:,} of its {count:,} rows")
         for _ in range(done, count):
             yield None, None, why
 

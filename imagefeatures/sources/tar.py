@@ -130,7 +130,7 @@ class Tar(Container):
                     window.seek(member.start)
                     label = _label(window.read(member.size), self.label.field)
         except TarDamaged as damage:
-            why = Rejected(Reason.CORRUPT, f"the archive is damaged at {damage}; what lies before is read")
+            why = self.damage(file, f"the archive is damaged at {damage}; what lies before is read")
         except storage.ObjectMissing:
             why = Rejected(Reason.NOT_FOUND, "it was listed, and gone when it was read")
         except (StoreError, StoreRefused) as error:

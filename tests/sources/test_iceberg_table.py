@@ -216,3 +216,21 @@ def test_items_stream(settings: Settings, tmp_path: Path) -> None:
     items = table_of().items()
     assert isinstance(next(items), Item)
     assert sum(1 for _ in items) == 4999
+
+
+def test_a_column_that_ends_too_soon_is_refused_in_one_line(settings: Settings, tmp_path: Path) -> None:
+    table = shops.products(settings, tmp_path, rows(3))
+    (path,) = (Path(task.file.file_path.removeprefix("file://")) for task in table.scan().plan_files())
+    named = pq.ParquetFile(path).read()
+    pq.write_table(named, path, use_dictionary=False, compression="none", write_statistics=False)
+    data, refused = path.read_bytes(), 0
+    assert keys(table_of(key="photo")) == ["file:///0.jpg", "file:///1.jpg", "file:///2.jpg"]
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for at in (at for at, byte in enumerate(data[:footer]) if byte == 6):  # three rows, as Thrift writes the number
+        path.write_bytes(data[:at] + b"\4" + data[at + 1 :])
+        try:
+            assert len(keys(table_of(key="photo"))) == 3
+        except CatalogRefused as error:
+            assert "\n" not in str(error)
+            refused += "its footer claims 3 rows, and 2 are there" in str(error)
+    assert refused

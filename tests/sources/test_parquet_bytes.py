@@ -169,3 +169,27 @@ def test_a_column_that_is_not_there_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=refusal):
         list(source_of(written(tmp_path, columns), **fields).items())
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_page_that_claims_fewer_rows_leaves_no_key_out_in_silence(
+    tmp_path: Path, version: str, labelled: bool
+) -> None:
+    count = 20
+    rows = {"image": [b"x"] * count, "id": list(map(str, range(count))), "kind": ["fig"] * count}
+    plain: dict[str, Any] = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+    data = parquet(rows, data_page_version=version, **plain)
+    path = written(tmp_path, rows)
+    source = source_of(path, key="id", **({"label": {"column": "kind"}} if labelled else {}))
+    rejected = 0
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for at in (at for at, byte in enumerate(data[:footer]) if byte == 2 * count):  # as Thrift writes the number
+        for claimed in (0, 1, count - 1):
+            path.write_bytes(data[:at] + bytes([2 * claimed]) + data[at + 1 :])
+            items = list(source.items())
+            assert len(items) == count
+            rejected += sum(item.rejected is not None for item in items)
+            whole = [(str(at), "fig" if labelled else None) for at in range(count)]
+            assert all(item.rejected or (item.key, item.label) == whole[at] for at, item in enumerate(items))
+    assert rejected

@@ -102,6 +102,18 @@ def test_one_that_became_shorter_has_changed_wherever_it_lies(base: str, kind: s
     assert [str(one.reason) for one in found if isinstance(one, Rejected)] == ["CHANGED_DURING_RUN"] * 2
 
 
+def test_one_that_became_shorter_while_it_was_listed_has_changed_and_is_not_damaged(base: str, kind: str) -> None:
+    uri = f"{base}/a.{kind.partition('_')[0]}"
+    large = REPLACED[kind][0] if kind == "tar" else parquet({"image": LARGE, "id": ["a", "b", "c"]}, row_group_size=1)
+    storage.write(uri, large)
+    items = KINDS[kind][0](kind=kind, uri=uri, **({} if kind == "tar" else {"key": "id"})).items()
+    listed = [next(items)]
+    storage.write(uri, REPLACED[kind][1][:700])
+    listed += items
+    assert listed[0].rejected is None
+    assert {str(item.rejected.reason) for item in listed[1:] if item.rejected} == {"CHANGED_DURING_RUN"}
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "txt", "parquet"])
 def test_a_list_that_became_shorter_is_said_to_be_replaced(base: str, ending: str) -> None:
     uris = [f"s3://bucket/{at:090d}" for at in range(60_000)]
