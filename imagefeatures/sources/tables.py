@@ -37,7 +37,7 @@ CSV_BLOCK = 4 << 20
 CSV, JSON_LINES, PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
 
 LAST = "(the end of the table)"
-"""The value of each column in a row that is read behind the last one of CSV."""
+"""The value of each column that is asked for in a row that is read behind the last one of CSV."""
 
 Rows = Iterator[tuple[Sequence[int], list[list[str | None]]]]
 """(the numbers of the rows in their file from 0 on, the values of the columns that were asked for in each)."""
@@ -194,7 +194,8 @@ def _csv(file: StoredObject, columns: Sequence[str], access: Access | None) -> R
         require(file, columns, there)  # a name that is there twice would be one of the two
         # A quote that nobody closes takes all that follows into its value, and Arrow says nothing: this row too then.
         held: list[list[str | None]] = []
-        for batch in opened(f"\n{','.join([LAST] * len(there))}\n".encode(), options):
+        last = ",".join(LAST if name in wanted else "" for name in there)
+        for batch in opened(f"\n{last}\n".encode(), options):
             found = held + [list(row) for row in zip(*(batch[name].to_pylist() for name in columns), strict=True)]
             found, held = found[:-1], found[-1:]
             if found:

@@ -88,6 +88,7 @@ def test_rows_are_numbered_through_all_batches(suffix: str, stored: Stored, monk
         (b'uri,x\n1,5" nails\n3,"a" "b"\n', ["1", "3"]),
         (b'uri\n1\n\n"3"', ["1", "3"]),
         (b"uri,x\n1,2\n,\n", ["1", None]),
+        (b"uri" + b",x" * 180_000 + b"\n1" + b"," * 180_000, ["1"]),
     ],
 )
 def test_a_whole_csv_has_all_its_rows_however_it_ends(content: bytes, rows: list[str | None], stored: Stored) -> None:
