@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import subprocess
 import sys
@@ -97,6 +98,16 @@ def test_a_url_is_sent_as_a_browser_sends_it(host: Site, written: str, sent: str
     host.behaviours[sent] = response(body=b"x")
     assert fetch(f"http://127.0.0.1:{host.port}{written}") == [Response(b"x", None)]
     assert [request.target for request in host.requests] == [sent]
+
+
+@pytest.mark.parametrize("behind", [bytes(20), gzip.compress(b"more"), b"x"])
+def test_what_libcurl_cannot_inflate_to_its_end_is_taken_as_it_is_and_asked_for_once_more(
+    host: Site, behind: bytes
+) -> None:
+    sent = gzip.compress(b"a photo") + behind
+    host.behaviours["/"] = response(body=sent, headers={"Content-Encoding": "gzip"})
+    assert fetch(host.url("/")) == [Response(sent, None)]
+    assert len(host.requests) == 2
 
 
 def test_a_redirect_may_be_relative_and_is_encoded(host: Site) -> None:

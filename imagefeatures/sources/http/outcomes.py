@@ -58,7 +58,9 @@ def of_error(code: int, words: str, job: Job) -> Outcome:
     host = job.url.host
     if code == pycurl.E_URL_MALFORMAT:
         return Rejected(Reason.UNSUPPORTED_URL, "it is no URL: libcurl cannot read it")
-    if code == pycurl.E_BAD_CONTENT_ENCODING and job.decode:
+    # What this program did not want to have written was stopped: else it is libcurl's decoder that cannot go on, at
+    # what follows the end of a compressed body.
+    if code in (pycurl.E_BAD_CONTENT_ENCODING, pycurl.E_WRITE_ERROR) and job.decode:
         return Undecodable()
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return Again(Rejected(Reason.FETCH_TIMEOUT, f"{host}: no connection in time"))
