@@ -14,6 +14,7 @@ from imagefeatures.models.backbones import BACKBONES
 from imagefeatures.models.engines.openvino import BIN, XML, OpenVino
 from imagefeatures.models.own import child
 from imagefeatures.models.own.declared import OwnModel
+from imagefeatures.models.own.describe import Facts
 from imagefeatures.models.own.keras_graph import CUT_FILE, KerasGraph, _check_says_its_layers, load_cut
 from imagefeatures.models.own.resolve import spec_of
 
@@ -118,6 +119,35 @@ def test_both_engines_give_an_own_output_that_is_no_layer(tmp_path: Path) -> Non
     pixels = reference.golden_pixels(spec.input_shape)
     assert np.abs(load_cut(files[CUT_FILE])(pixels.astype(np.float32)).numpy() - golden).max() < 1e-5
     assert np.abs(OpenVino(files[XML], files[BIN]).features(pixels) - golden).max() < 1e-4
+
+
+@pytest.mark.parametrize("how", ["augmented", "trained"])
+def test_layers_that_do_something_else_in_training_compute_as_in_predict(tmp_path: Path, how: str) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((40, 32, 3))
+    found, training = image, None
+    if how == "augmented":  # these train where nobody says anything
+        for layer in (layers.RandomFlip(), layers.RandomRotation(0.2), layers.RandomContrast(0.3)):
+            found = layer(found)
+    else:
+        training = True  # as somebody built it; Keras' predict says otherwise
+    found = layers.BatchNormalization()(layers.Conv2D(8, 3, strides=2)(found), training=training)
+    found = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(found), training=training)
+    model = keras.Model(image, found)
+    model.save(tmp_path / "model.keras")
+    own = OwnModel.model_validate({"name": "small", "uri": "file:///models/model.keras", "normalize": "none"})
+    graph = KerasGraph(tmp_path / "model.keras", "keras", None)
+    cut = graph.describe().output
+    facts = Facts(cut=cut, pooling="none", layout="nhwc", input_shape=(40, 32, 3), width=8)
+    files, golden = graph.build(spec_of(own, "0" * 64, facts))
+    pixels = reference.golden_pixels((40, 32, 3))
+    expected = model.predict(pixels.astype(np.float32), verbose=0)
+    reference.check_parity("the reference", golden, expected, by_size=True)
+    reference.check_parity("openvino", OpenVino(files[XML], files[BIN]).features(pixels), expected, by_size=True)
+    reloaded = load_cut(files[CUT_FILE])(pixels.astype(np.float32), training=False).numpy()
+    reference.check_parity("tensorflow", reloaded, expected, by_size=True)
 
 
 @pytest.mark.parametrize(
