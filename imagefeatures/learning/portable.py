@@ -90,10 +90,10 @@ def load(uri: str, fingerprint: str | None = None) -> Classifier:
     folder = uri.rstrip("/")
     if folder.endswith(PROMOTED):
         # By its id, and not by a URI: a lake may be copied.
-        folder = f"{folder.removesuffix(PROMOTED)}/{json.loads(storage.read(folder))['model_id']}"
-    content = json.loads(storage.read(f"{folder}/portable.json"))
-    if content.get("format") != FORMAT:
-        raise ModelMismatch(f"{folder}: its format is {content.get('format')}; this version reads format {FORMAT}")
+        folder = f"{folder.removesuffix(PROMOTED)}/{_content(folder, 'model_id')['model_id']}"
+    content = _content(f"{folder}/portable.json", "format", "kind", "fingerprint", "width", "labels", "arrays")
+    if content["format"] != FORMAT:
+        raise ModelMismatch(f"{folder}: its format is {content['format']}; this version reads format {FORMAT}")
     if fingerprint not in (None, content["fingerprint"]):
         raise ModelMismatch(
             f"{folder}: this classifier was fitted to vectors with fingerprint {content['fingerprint']}, and these "
@@ -106,6 +106,17 @@ def load(uri: str, fingerprint: str | None = None) -> Classifier:
         return Classifier(
             content["kind"], content["fingerprint"], content["width"], tuple(content["labels"]), dict(arrays)
         )
+
+
+def _content(uri: str, *names: str) -> dict[str, Any]:
+    """The object in a JSON file, which has these names. Raises ModelMismatch where it is cut, or is another one."""
+    try:
+        content: dict[str, Any] = json.loads(storage.read(uri))
+        if all(content[name] is not None for name in names):
+            return content
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise ModelMismatch(f"{uri}: is damaged; fit a classifier again, by the DAG classify_<dataset>")
 
 
 def save(classifier: Classifier, folder: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from imagefeatures import storage
+from imagefeatures.errors import ModelMismatch
+from imagefeatures.learning import portable
 from imagefeatures.learning.job import Job
 from imagefeatures.learning.places import ClassifierLayout
 
@@ -61,21 +64,41 @@ class Decision(BaseModel):
 
 
 def current(layout: ClassifierLayout) -> Promoted | None:
-    """The dataset's classifier that predicts now; None before the first one. Raises StoreRefused or StoreError."""
+    """The dataset's classifier that predicts now; None before the first one.
+
+    Raises ModelMismatch where the file that says it is damaged; StoreRefused or StoreError.
+    """
     try:
         return Promoted.model_validate(json.loads(storage.read(layout.promoted)))
     except storage.ObjectMissing:
         return None
+    except ValueError:  # no JSON, or another one
+        raise ModelMismatch(f"{layout.promoted}: is damaged; delete it: the next classifier takes its place") from None
 
 
-def decide(job: Job, macro_accuracy: float, last: Promoted | None, on_same_rows: float | None) -> Decision:
+def readable(job: Job, last: Promoted) -> bool:
+    """Whether the files of the last classifier are there and whole. Somebody may have deleted its folder."""
+    layout = replace(job.layout, model_id=last.model_id)
+    try:
+        portable.load(layout.folder)
+    except (storage.ObjectMissing, ModelMismatch):
+        return False
+    return storage.exists(layout.job)
+
+
+def decide(
+    job: Job, macro_accuracy: float, last: Promoted | None, on_same_rows: float | None, gone: str | None = None
+) -> Decision:
     """Promote unless it is worse than the last one by more than the margin.
 
     macro_accuracy: of the job's classifier. on_same_rows: the last one's on the same rows; None where it cannot be
-    judged by them, and what it had on its own counts.
+    judged by them, and what it had on its own counts. gone: the id of a last one that is not there any more.
     """
     if last is None:
-        return Decision(promoted=True, why="the first classifier of the dataset", predicts=job.model_id)
+        why = (
+            f"the files of the last one, {gone}, are gone or damaged" if gone else "the first classifier of the dataset"
+        )
+        return Decision(promoted=True, why=why, predicts=job.model_id)
     before = last.macro_accuracy if on_same_rows is None else on_same_rows
     rows = "on other held-out rows" if on_same_rows is None else "on the same held-out rows"
     margin = job.classify.margin

@@ -146,6 +146,10 @@ def judge(context: SparkContext, job: Job, plan: Plan, classifier: Classifier) -
     last = promotion.current(job.layout)
     if last and last.model_id == job.model_id:
         last = None
+    gone = None
+    if last and not promotion.readable(job, last):  # else no later classifier could ever be judged
+        gone, last = last.model_id, None
+        print(f"{STEP}: warning: the files of {gone}, which predicts now, are gone or damaged", flush=True)
     judged_too = None
     if last and last.held_out_all_of(job):
         judged_too = portable.load(f"{job.lake}/learning/{job.dataset}/{last.model_id}")
@@ -159,7 +163,7 @@ def judge(context: SparkContext, job: Job, plan: Plan, classifier: Classifier) -
         scores += found
     macro_accuracy = metrics.metrics(scores.confusion).macro_accuracy
     before = scores.last_macro_accuracy if judged_too else None
-    return scores.confusion, promotion.settle(job, promotion.decide(job, macro_accuracy, last, before))
+    return scores.confusion, promotion.settle(job, promotion.decide(job, macro_accuracy, last, before, gone))
 
 
 def write_predictions(

@@ -151,6 +151,23 @@ def test_the_last_classifier_is_judged_by_the_same_rows_where_it_saw_none_of_the
     assert {row["model_id"] for file in files for row in file.to_pylist()} == {good.model_id}
 
 
+def test_where_the_last_classifier_is_gone_the_next_takes_its_place(
+    settings: Settings, rows: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = done(settings, monkeypatch)
+    publish(good.layout.job, settings)
+    storage.delete_folder(good.layout.folder)
+    bad = done(settings, monkeypatch, WRONG, components=7)
+    decision = promotion.Decision.model_validate_json(storage.read(bad.layout.decision))
+    assert (decision.promoted, decision.predicts) == (True, bad.model_id)
+    assert decision.why == f"the files of the last one, {good.model_id}, are gone or damaged"
+    assert f"classify: warning: the files of {good.model_id}, which predicts now, are gone" in capsys.readouterr().out
+    publish(bad.layout.job, settings)
+    found = promotion.current(bad.layout)
+    assert found
+    assert found.model_id == bad.model_id
+
+
 def test_a_classifier_is_not_compared_with_itself(
     settings: Settings, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,16 @@ def test_files_that_have_changed_are_refused(tmp_path: Path) -> None:
         portable.load(f"file://{tmp_path}")
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"x"', b"{}", b"\xff", b'{"format": 1}', b"null"])
+@pytest.mark.parametrize("name", ["portable.json", "promoted.json"])
+def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    portable.save(by_corners(), f"file://{tmp_path}")
+    (tmp_path / name).write_bytes(content)
+    uri = f"file://{tmp_path}/promoted.json" if name == "promoted.json" else f"file://{tmp_path}"
+    with pytest.raises(ModelMismatch, match=rf"{name}: is damaged; fit a classifier again, by the DAG classify_"):
+        portable.load(uri)
+
+
 def test_arrays_of_objects_are_never_loaded(tmp_path: Path) -> None:
     evil = dataclasses.replace(by_corners(), arrays={"mean": np.array([print], object)})
     portable.save(evil, f"file://{tmp_path}")

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from imagefeatures.errors import ModelMismatch
+from imagefeatures.learning import portable
 from imagefeatures.learning.declared import Classify
 from imagefeatures.learning.job import Job
-from imagefeatures.learning.promotion import Promoted, decide, settle
-from support.learning import FINGERPRINT
+from imagefeatures.learning.promotion import Promoted, current, decide, readable, settle
+from support.learning import FINGERPRINT, by_corners
 
 NOW = dt.datetime(2026, 11, 3, tzinfo=dt.UTC)
 
@@ -30,6 +32,33 @@ def last(fingerprint: str = FINGERPRINT, **fields: Any) -> Promoted:
 def test_the_first_is_promoted() -> None:
     decision = decide(job(), 0.1, None, None)
     assert (decision.promoted, decision.predicts, decision.compared_with) == (True, "1" * 16, None)
+
+
+def test_one_whose_files_are_gone_or_damaged_is_not_waited_for(tmp_path: Path) -> None:
+    new, old = job(f"file://{tmp_path}"), last()
+    folder = tmp_path / "learning/fruit" / old.model_id
+    assert not readable(new, old)
+    portable.save(by_corners(), f"file://{folder}")
+    assert not readable(new, old)  # its job.json says how its rows were held out
+    (folder / "job.json").write_text("{}")
+    assert readable(new, old)
+    (folder / "portable.json").write_bytes(b"")
+    assert not readable(new, old)
+    decision = decide(new, 0.1, None, None, gone=old.model_id)
+    assert (decision.promoted, decision.predicts) == (True, new.model_id)
+    assert decision.why == f"the files of the last one, {old.model_id}, are gone or damaged"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '"x"', "\xff"])
+def test_a_damaged_file_that_says_which_one_predicts_is_told_in_one_line(tmp_path: Path, content: str) -> None:
+    layout = job(f"file://{tmp_path}").layout
+    assert current(layout) is None
+    (tmp_path / "learning/fruit").mkdir(parents=True)
+    (tmp_path / "learning/fruit/promoted.json").write_text(content, encoding="latin-1")
+    with pytest.raises(
+        ModelMismatch, match=r"promoted\.json: is damaged; delete it: the next classifier takes its place$"
+    ):
+        current(layout)
 
 
 @pytest.mark.parametrize(
