@@ -197,6 +197,8 @@ def runs(
 
 def table_with(dataset: str, what: str) -> str:
     """The table that holds this of a dataset, without the namespace. Raises InputError for what there is not."""
+    if not isinstance(dataset, str):
+        raise InputError(f"the dataset is {printable(repr(dataset))}; it must be a name")
     if what not in WHAT:
         raise InputError(f"what is {what!r}; it may be {' or '.join(WHAT)}")
     if what == "features":

@@ -104,6 +104,18 @@ def several(table: str, argument: str, given: Iterable[T]) -> list[T]:
     return list(given)
 
 
+def texts(table: str, argument: str, given: Iterable[T]) -> list[T]:
+    """As `several`, of texts: what else pyiceberg and pyarrow take for a value, or refuse, is never a label or a key.
+
+    Raises InputError for another value: NaN, with which pandas stands for no label, a number, None.
+    """
+    values = several(table, argument, given)
+    for value in values:
+        if not isinstance(value, str):
+            raise InputError(f"{table}: {argument} has {printable(repr(value))}; each must be a text")
+    return values
+
+
 def _sentences(error: ValidationError, model: type[BaseModel] | None) -> Iterable[str]:
     for part in error.errors(include_url=False):
         *place, last = part["loc"] or ("",)

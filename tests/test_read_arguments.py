@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from imagefeatures import read
 from imagefeatures.errors import InputError
 from imagefeatures.settings import Settings
 from support.exporting import publish, rows_of
+from support.publishing import DAY
 from support.training import LABELS, publish_files
 
 
@@ -42,6 +44,49 @@ def test_one_text_in_the_place_of_several_names_is_refused(settings: Settings) -
         read.batches(settings, "photos", columns="uri")
     with pytest.raises(InputError, match=r"columns is 'uri'"):
         read.open("photos").batches("uri")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"labels": [float("nan"), "apple"]}, "labels has nan; each must be a text"),
+        ({"labels": [5]}, "labels has 5; each must be a text"),
+        ({"labels": [None, b"apple"]}, "labels has b'apple'; each must be a text"),
+        ({"partitions": [None]}, "partitions has None; each must be a text"),
+        ({"partitions": [dt.date(2026, 11, 2)]}, r"partitions has datetime\.date\(2026, 11, 2\); each must be a text"),
+    ],
+)
+def test_another_value_than_a_text_is_refused(settings: Settings, given: dict[str, Any], words: str) -> None:
+    for look in (read.open, lambda name, **rest: read.table(settings, name, **rest)):
+        with pytest.raises(InputError, match=rf"^features\.photos: {words}$"):
+            look("photos", **given)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([None, "apple"], "has None; each must be a text"),  # a row without a label has -1
+        (["apple", float("nan")], "has nan; each must be a text"),
+        ([1, 2], "has 1; each must be a text"),
+        (["apple", "\udcff"], "has a name that is not UTF-8: .*surrogates not allowed"),
+    ],
+)
+def test_names_of_labels_are_texts(names: Any, words: str) -> None:
+    with pytest.raises(InputError, match=rf"^features\.photos: label_names {words}$"):
+        read.open("photos", label_names=names)
+
+
+def test_texts_of_numpy_are_texts(settings: Settings) -> None:
+    names = np.array(["pear", "apple"])
+    assert read.open("photos", label_names=names, labels=names).to_numpy().labels.tolist() == [0, 1, 0, 1]
+    assert read.table(settings, "photos", partitions=np.array([DAY])).num_rows == 8
+
+
+@pytest.mark.parametrize("dataset", [None, 5, b"photos", Path("photos")])
+def test_a_dataset_that_is_no_text_is_not_told_as_a_damaged_table(settings: Settings, dataset: Any) -> None:
+    for look in (read.open, lambda name: read.batches(settings, name), lambda name: read.files(settings, name)):
+        with pytest.raises(InputError, match=r"^the dataset is .*; it must be a name$"):
+            look(dataset)
 
 
 @pytest.mark.parametrize(

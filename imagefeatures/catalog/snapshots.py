@@ -30,7 +30,7 @@ from imagefeatures.catalog.filters import as_in_sql, at_least, below, equal, is_
 from imagefeatures.errors import InputError
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
-from imagefeatures.wording import several
+from imagefeatures.wording import several, texts
 
 DEFAULT_TEST_SHARE = 0.2
 
@@ -189,10 +189,10 @@ def _row_filter(name: str, selection: Selection) -> BooleanExpression:
     rows: BooleanExpression = AlwaysTrue()
     table = names.table_name(name)
     if (partitions := selection.get("partitions")) is not None:
-        rows = one_of("partition_key", several(table, "partitions", partitions))
+        rows = one_of("partition_key", texts(table, "partitions", partitions))
     if (labels := selection.get("labels")) is not None:
         labels = several(table, "labels", labels)
-        labelled = one_of("label", [label for label in labels if label is not None])
+        labelled = one_of("label", texts(table, "labels", [label for label in labels if label is not None]))
         rows = And(rows, Or(labelled, is_null("label")) if None in labels else labelled)
     if (fingerprint := selection.get("fingerprint")) is not None:
         rows = And(rows, equal("fingerprint", fingerprint))

@@ -24,7 +24,7 @@ from imagefeatures.readers.stream import Stream, checked_batch, read_plan, settl
 from imagefeatures.readers.values import Values
 from imagefeatures.reasons import printable
 from imagefeatures.settings import Settings
-from imagefeatures.wording import several
+from imagefeatures.wording import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,9 +79,13 @@ def open_dataset(
     """See `imagefeatures.read.open`. table: without the namespace."""
     if table in schemas.TABLES:
         raise InputError(f"{names.table_name(table)}: no dataset, it has no vectors; use read.table")
-    own = None if label_names is None else tuple(several(names.table_name(table), "label_names", label_names))
+    own = None if label_names is None else tuple(texts(names.table_name(table), "label_names", label_names))
     if own is not None and len(set(own)) != len(own):
         raise InputError(f"{names.table_name(table)}: label_names has a name twice")
+    try:
+        "".join(own or ()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{names.table_name(table)}: label_names has a name that is not UTF-8: {error}") from None
     plan = snapshots.plan(settings, table, selection)
     whole = plan if plan.condition is None else snapshots.plan(settings, table, {"snapshot": plan.snapshot})
     plans = _Plans(plan, whole, selection.get("fingerprint"))
