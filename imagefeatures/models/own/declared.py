@@ -34,7 +34,10 @@ OF_KERAS: tuple[Format, ...] = ("weights.h5", "h5", "keras")
 
 PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".bin")
 
-SIDE = Annotated[int, Field(ge=16, le=4096)]
+MOST_SIDE = 4096
+"""The longest side of a model's input, in pixels: what a resize makes."""
+
+SIDE = Annotated[int, Field(ge=16, le=MOST_SIDE)]
 FROM_CONFIG = "preprocessor_config"
 """As `normalize`: what the file of `preprocess` says, which plan reads. The default where there is such a file."""
 

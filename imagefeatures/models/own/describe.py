@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pydantic import BaseModel
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models.own.declared import OF_KERAS, OwnModel
+from imagefeatures.models.own.declared import MOST_SIDE, OF_KERAS, OwnModel
 from imagefeatures.models.spec import VALUE_SCALES, Pooling, Scale, ValueScale
 from imagefeatures.preprocessing.bands import MOST_BANDS, DType
 from imagefeatures.reasons import printable
@@ -128,7 +128,10 @@ def check_normalize(scale: Scale, channels: int) -> None:
 
 
 def input_shape(model: OwnModel, given: Input, layout: str, channels: int = RGB) -> tuple[int, int, int]:
-    """Height, width and channels. Raises ModelMismatch when neither the file nor `size` says them, or both differ."""
+    """Height, width and channels.
+
+    Raises ModelMismatch when neither the file nor `size` says them, when both differ, or one is beyond MOST_SIDE.
+    """
     sides = given.shape[1:3] if layout == "nhwc" else given.shape[2:4]
     found = []
     for name, side, wanted in zip(("height", "width"), sides, model.size or (None, None), strict=True):
@@ -140,6 +143,8 @@ def input_shape(model: OwnModel, given: Input, layout: str, channels: int = RGB)
                 f"size: is required, as the file leaves it open (its input is {shown(given.shape)}); "
                 "such as size: [224, 224]"
             )
+        if not 1 <= settled <= MOST_SIDE:
+            raise ModelMismatch(f"its input has a {name} of {settled} pixels; 1 to {MOST_SIDE} are taken")
         found.append(settled)
     return (found[0], found[1], channels)
 

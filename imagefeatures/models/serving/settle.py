@@ -19,6 +19,7 @@ from imagefeatures.errors import ModelMismatch
 from imagefeatures.layout import served_golden
 from imagefeatures.models import reference
 from imagefeatures.models.engines.serving import Serving
+from imagefeatures.models.own.declared import MOST_SIDE
 from imagefeatures.models.serving.client import Client
 from imagefeatures.models.serving.connect import connect
 from imagefeatures.models.serving.declared import ServedEngine, ServedModel
@@ -167,6 +168,11 @@ def _input(engine: ServedEngine, model: ModelSpec | ServedModel, about: About) -
     if height is None or width is None:
         raise ModelMismatch(f"model.size: is required, as the model server at {engine} takes pictures of any size")
     found = (height, width, int(depth or 0))
+    if not all(1 <= side <= MOST_SIDE for side in found[:2]):  # before pictures of that size are drawn
+        raise ModelMismatch(
+            f"engine.input: the model server at {engine} takes pictures of {_shown(found)} (height, width, channels); "
+            f"a side of 1 to {MOST_SIDE} is taken"
+        )
     if size and found[:2] != tuple(size):
         raise ModelMismatch(
             f"MODEL_MISMATCH: the model server at {engine} takes pictures of {_shown(found)} (height, width, "

@@ -196,10 +196,13 @@ def test_the_sides_are_the_files_or_the_declared_ones(shape: Shape, layout: str,
     [
         ([None, 40, 32, 3], (41, 32), "size: says a height of 41, and the file takes 40; leave size out"),
         ([None, 40, 32, 3], (40, 33), "size: says a width of 33, and the file takes 32; leave size out"),
+        ([None, 4097, 32, 3], None, "its input has a height of 4097 pixels; 1 to 4096 are taken"),
+        ([None, 40, 100_000, 3], None, "its input has a width of 100000 pixels; 1 to 4096 are taken"),
+        ([None, 0, 32, 3], None, "its input has a height of 0 pixels; 1 to 4096 are taken"),
         ([None, None, 32, 3], None, "size: is required, as the file leaves it open (its input is [?, ?, 32, 3]); such"),
     ],
 )
-def test_sides_that_differ_or_are_open_are_refused(shape: Shape, size: Any, said: str) -> None:
+def test_sides_that_differ_are_open_or_too_long_are_refused(shape: Shape, size: Any, said: str) -> None:
     with pytest.raises(ModelMismatch) as raised:
         input_shape(model(size=size), given(shape), "nhwc")
     assert str(raised.value).startswith(said)

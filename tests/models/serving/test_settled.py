@@ -80,6 +80,8 @@ def test_the_local_default_keeps_its_fingerprint() -> None:
 @pytest.mark.parametrize(
     ("changes", "fields", "line"),
     [
+        ({"shape": (4097, 24, 3)}, {}, r"takes pictures of 4097 × 24 × 3 .*; a side of 1 to 4096 is taken$"),
+        ({"shape": (32, 200_000, 3)}, {}, r"takes pictures of 32 × 200000 × 3 .*; a side of 1 to 4096 is taken$"),
         ({"shape": (None, None, 3)}, {}, r"model\.size: is required, .* takes pictures of any size"),
         ({}, {"model": {"size": [48, 48]}}, r"takes pictures of 32 × 24 × 3 .*and birds_v1 has 48 × 48 × 3"),
         ({"shape": (7,)}, {}, r"model\.size: is required"),
