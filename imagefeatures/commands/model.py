@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,7 +109,7 @@ def _yaml(read: ModelFiles, described: Described, architecture: str | None) -> I
         yield f"  channels: {{count: {channels}, dtype: uint8}}  # or uint16 or float32: as the pictures are stored"
     yield "  model:"
     yield f"    name: {_name(read.uri)}  # as the tables show it"
-    yield f"    uri: {read.uri}"
+    yield f"    uri: {read.uri if _is_plain(read.uri) else _in_quotes(read.uri)}"
     yield f'    sha256: "{read.sha256}"'
     if architecture:
         yield f"    architecture: {architecture}"
@@ -154,4 +155,22 @@ def _name(uri: str) -> str:
 def _quoted(name: str) -> str:
     """A text of YAML that is this name, whatever signs are in it."""
     plain = name and all(letter.isalnum() or letter in "_/." for letter in name) and not name[0].isdigit()
-    return name if plain else "'" + name.replace("'", "''") + "'"
+    return name if plain and _is_plain(name) else _in_quotes(name)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether YAML reads the text as itself: null, on and 1.5 are no texts for it, and " #" begins a comment."""
+    import yaml
+
+    try:
+        return bool(yaml.safe_load(f"x: {text}") == {"x": text})
+    except yaml.YAMLError:
+        return False
+
+
+def _in_quotes(text: str) -> str:
+    import yaml
+
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return str(yaml.safe_dump(text, default_style='"', width=sys.maxsize)).strip()  # what `say` would escape once more

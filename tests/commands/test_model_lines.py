@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 
 import pytest
+import yaml
 
 from imagefeatures.commands.model import SHOWN, _channels, _layout, _lines, _name, _quoted, _uri, _yaml, suggested
+from imagefeatures.commands.printing import say
 from imagefeatures.models.own.describe import Candidate, Described, Input
 from imagefeatures.models.own.files import ModelFiles
 from imagefeatures.models.spec import Format
@@ -196,3 +198,30 @@ def test_a_path_becomes_a_uri_and_a_folder_ends_in_a_slash(tmp_path: Path, monke
     assert _uri("s3://b/a.onnx") == "s3://b/a.onnx"
     assert _uri("a.onnx") == f"file://{tmp_path}/a.onnx"
     assert _uri(".") == f"file://{tmp_path}/"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null", "~", "true", "on", "NO", "12", "1e5", "1_000", "0x1f", "2026-11-02", "12:30", "=", "<<", "",
+        " lead", "end ", "a: b", "a #1", "#a", "- a", "? a", "@a", "%a", "`a", "&a", "*a", "!a", "[a]", "{a}", "'a'",
+        '"a"', "a\\b", "a,b", "a\nb", "\x1b[31m", "\u2028", "\ufeff", "é 😀", "\U000f0000", "---", "...",
+        "file:///models/a #1.onnx", "file:///models/b: c.onnx", "s3://b/birds-v3.onnx",
+    ],
+)  # fmt: skip
+def test_whatever_is_shown_for_a_dataset_file_is_read_from_it_again(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(f"    cut: {_quoted(text)}")
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1
+    assert yaml.safe_load(shown) == {"cut": text}
+
+
+def test_the_address_of_a_file_is_quoted_where_it_must_be() -> None:
+    for uri, line in (
+        ("file:///m/a #1.onnx", "    uri: 'file:///m/a #1.onnx'"),
+        ("s3://b/birds-v3.onnx", "    uri: s3://b/birds-v3.onnx"),
+    ):
+        read = ModelFiles(uri, "onnx", {"model.onnx": b"x"})
+        assert line in list(_yaml(read, described(), None))
