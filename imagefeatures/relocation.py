@@ -3,7 +3,8 @@
     unfinished runs     run.json, known.json, redrive.json and the receipts of a run that is under way, or failed
     publications        the rows that a register was about to publish
 
-The models, the summaries of a run's files and the rows of all tables name no place in the lake.
+The models, the summaries of a run's files and the rows of tables name no place in the lake; but those of
+learning.evaluations do, and `learning.tables` reads them as the lake is.
 """
 
 from __future__ import annotations

@@ -16,16 +16,23 @@ import pyarrow as pa
 
 from imagefeatures import names
 from imagefeatures.learning.columns import EVALUATIONS, PREDICTIONS
+from imagefeatures.learning.places import ClassifierLayout
 from imagefeatures.settings import Settings
 
 
 def evaluations(settings: Settings, dataset: str | None = None) -> list[dict[str, Any]]:
-    """The rows of learning.evaluations, of all datasets or of one, newest first. Raises CatalogError or StoreError."""
+    """The rows of learning.evaluations, of all datasets or of one, newest first. Raises CatalogError or StoreError.
+
+    `folder` and `picture` are where they are in this lake: the table has where they were when the row was written.
+    """
     from imagefeatures.catalog import learning  # pyiceberg takes a second
 
     where = {} if dataset is None else {"dataset": dataset}
     rows = learning.read(settings, names.EVALUATIONS, EVALUATIONS, where)
     dicts: list[dict[str, Any]] = rows.sort_by([("planned_at", "descending")]).to_pylist(maps_as_pydicts="strict")
+    for row in dicts:
+        layout = ClassifierLayout(settings.lake, row["dataset"], row["model_id"])
+        row |= {"folder": layout.folder, "picture": layout.picture}
     return dicts
 
 

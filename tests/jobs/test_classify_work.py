@@ -17,12 +17,13 @@ from imagefeatures import storage
 from imagefeatures.catalog.tables import open_catalog, open_table
 from imagefeatures.cli import main
 from imagefeatures.errors import AuditFailed, CatalogRefused, InputError
+from imagefeatures.forget import work as forgetting
 from imagefeatures.learning import expiry, portable, promotion, split, tables
 from imagefeatures.learning.declared import Classify
 from imagefeatures.learning.job import Job, load_job, plan_job
 from imagefeatures.learning.portable import Classifier
 from imagefeatures.learning.publish import is_published, publish
-from imagefeatures.run_params import ClassifyParams
+from imagefeatures.run_params import ClassifyParams, ForgetParams
 from imagefeatures.settings import Settings
 from imagefeatures_spark import classify
 from support import growing, learning
@@ -191,7 +192,12 @@ def test_a_lake_that_was_moved_keeps_tables_classifiers_and_the_promotion(
         tables.predictions(moved, "fruit")
     assert main(["relocate-lake", "--apply"]) == 0
     assert tables.predictions(moved, "fruit").equals(before)
-    assert tables.evaluations(moved) == [row]
+    there = f"{moved.lake}/learning/fruit/{good.model_id}"
+    assert tables.evaluations(moved) == [row | {"folder": there, "picture": f"{there}/confusion.png"}]
+    assert any(storage.list_objects(there))
+    image_id = learning.rows()[0]["image_id"]
+    (report,) = forgetting.forget(ForgetParams(image_ids=(image_id,), why="x", dry_run=True), "ada", moved)
+    assert report.classifiers == {there}
     learning.publish(moved, learning.rows(30, partition="2026-11-03", first=900))
     uri = plan_job("fruit", Classify(), ClassifyParams(), moved)
     job = load_job(uri, moved.lake)
