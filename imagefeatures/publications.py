@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imagefeatures import layout, names, precedence, schemas, sealed, storage
-from imagefeatures.catalog import guards, pixel_tables, records, room, statistics, tables, undo
+from imagefeatures.catalog import pixel_tables, records, room, statistics, tables, undo
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.forget import meanwhile
 from imagefeatures.layout import Layout
@@ -202,9 +202,11 @@ def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> d
     features = [name for name in publication.files if not own or catalog.table_exists((names.NAMESPACE, name))]
     shown = (names.QUARANTINE, *features, *own, names.RUNS)
     opened = {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
-    for name in features:
-        if publication.files[name]:
-            guards.refuse_finer_partitions(opened[name])
+    for name, table in opened.items():
+        filled = bool(publication.files.get(name, name not in features))
+        tables.refuse_unfit(table, pixel_tables.schema(table) if filled else None, filled and name in features)
+    if own and (measured := statistics.existing(catalog)):
+        tables.refuse_unfit(measured)
     return opened
 
 

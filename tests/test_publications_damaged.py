@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
+from pyiceberg.table import Table
+from pyiceberg.types import LongType
 
-from imagefeatures import layout, publications, storage
+from imagefeatures import layout, publications, read, storage, unpublish
 from imagefeatures.catalog import tables
 from imagefeatures.errors import CatalogRefused
 from imagefeatures.plan import Run
+from imagefeatures.run_params import UnpublishParams
 from imagefeatures.settings import Settings
 from imagefeatures.steps import register
 from support.interrupted import finished_runs, notes, runs_in, stopped
+from support.measured import clouds, publish
 from support.shared import MakeRun
 from support.unprivileged import folder_of_nobody
 
@@ -55,27 +60,71 @@ def test_one_whose_table_is_damaged_is_named_and_stops_nobody(
     assert notes(settings) == [run.layout.publication]  # for the next run, once the table is repaired
 
 
-@pytest.mark.parametrize("partitioned", ["photos", "runs"])
-def test_a_table_that_somebody_has_partitioned_by_more_is_refused_before_any_is_changed(
-    partitioned: str, finished: Callable[..., Run], settings: Settings
-) -> None:
-    """Of features.runs rows are appended, which may be partitioned in any way."""
-    register.register(finished().layout.run_file, settings)
-    table = tables.open_catalog(settings).load_table(f"features.{partitioned}")
-    column = "label" if partitioned == "photos" else "dataset"
+def upgraded(table: Table) -> None:
+    """As Spark leaves a table whose property format-version somebody has set to 3: pyiceberg does not do it."""
+    file = Path(table.metadata_location.removeprefix("file://"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format-version": 3, "next-row-id": 0}))
+
+
+def finer(table: Table) -> None:
     with table.update_spec() as spec:
-        spec.add_identity(column)
+        spec.add_identity("label" if table.name()[-1] == "photos" else "dataset")
+
+
+def of_another_type(table: Table) -> None:
+    column = "etag" if table.name()[-1] == "photos" else "detail"
+    with table.update_schema(allow_incompatible_changes=True) as change:
+        change.delete_column(column)
+    with table.update_schema() as change:
+        change.add_column(column, LongType())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("photos", upgraded, "has upgraded it to version 3 of Iceberg's table format, which is only read here; let"),
+        (
+            "quarantine",
+            upgraded,
+            "has upgraded it to version 3 of Iceberg's table format, which is only read here; let",
+        ),
+        ("runs", upgraded, "has upgraded it to version 3 of Iceberg's table format, which is only read here; let"),
+        (
+            "photos",
+            finer,
+            "by label too, .* let that program drop this: ALTER TABLE imagefeatures.features.photos DROP",
+        ),
+        ("photos", of_another_type, "another program has changed the type of etag; let"),
+        ("quarantine", of_another_type, "another program has changed the type of detail; let"),
+    ],
+)
+def test_a_table_that_somebody_has_changed_so_that_it_takes_no_rows_is_refused_before_any_is_changed(
+    name: str, change: Callable[[Table], None], why: str, finished: Callable[..., Run], settings: Settings
+) -> None:
+    register.register(finished().layout.run_file, settings)
+    change(tables.open_catalog(settings).load_table(f"features.{name}"))
     before, run = runs_in(settings), finished()
-    if partitioned == "photos":
-        with pytest.raises(
-            CatalogRefused, match=r"by label too, .*: ALTER TABLE imagefeatures\.features\.photos DROP "
-        ):
-            register.register(run.layout.run_file, settings)
-        assert (runs_in(settings), notes(settings)) == (before, [])
-        with table.update_spec() as spec:
-            spec.remove_field(column)
+    with pytest.raises(CatalogRefused, match=rf"^features\.{name}: .*{why}"):
+        register.register(run.layout.run_file, settings)
+    assert (runs_in(settings), notes(settings)) == (before, [])
+    assert storage.exists(run.layout.run_file)
+
+
+def test_features_runs_may_be_partitioned_in_any_way(finished: Callable[..., Run], settings: Settings) -> None:
+    register.register(finished().layout.run_file, settings)
+    finer(tables.open_catalog(settings).load_table("features.runs"))
+    run = finished()
     assert register.register(run.layout.run_file, settings).state == register.REGISTERED
     assert runs_in(settings) == [{run.run_id}] * 3
+
+
+@pytest.mark.parametrize("name", ["withdrawals", "statistics"])
+def test_a_withdrawal_is_refused_where_its_own_tables_take_no_rows(name: str, settings: Settings) -> None:
+    publish(settings, "2026-11-01", clouds(0, 3))
+    upgraded(tables.open_table(tables.open_catalog(settings), settings, name))
+    with pytest.raises(CatalogRefused, match=rf"^features\.{name}: another program has upgraded it to version 3 "):
+        unpublish.withdraw("photos", "2026-11-01", UnpublishParams(why="x", dry_run=False), "ada", settings)
+    assert (read.table(settings, "photos").num_rows, notes(settings)) == (3, [])
 
 
 def test_one_that_has_changed_by_a_bit_is_named_and_never_published(

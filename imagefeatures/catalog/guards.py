@@ -29,6 +29,9 @@ VERSION = "imagefeatures.schema-version"
 NEWEST_FORMAT = 3
 """The newest version of Iceberg's table format that pyiceberg reads."""
 
+NEWEST_WRITTEN = 2
+"""The newest one that it writes."""
+
 REPAIR = f"`{program()} repair` shows what is left of it"
 RELOCATE = f"`{program()} relocate-lake` makes its tables its own"
 
@@ -88,6 +91,17 @@ def refuse_datasets(table: Table) -> None:
         raise CatalogRefused(
             f"{name}: is of a dataset that an earlier version allowed to be called so; run that dataset under another "
             "name, and then drop this table from the catalog and delete its folder in the lake"
+        )
+
+
+def refuse_unwritable(table: Table) -> None:
+    """Raise CatalogRefused where another program has upgraded the table to a format that can only be read here."""
+    if table.format_version > NEWEST_WRITTEN:
+        name = ".".join(table.name())
+        raise CatalogRefused(
+            f"{name}: another program has upgraded it to version {table.format_version} of Iceberg's table format, "
+            f"which is only read here; let the catalog name its metadata of version {NEWEST_WRITTEN} from before that "
+            "again, or restore a backup"
         )
 
 

@@ -196,6 +196,7 @@ def _swap(table: Table, holders: set[str], rewritten: Callable[[str], str | None
     current = table.current_snapshot()
     live = {uri: file for uri, file in _live(table, current).items() if uri in holders}
     expiring = {snapshot.snapshot_id for snapshot in tainted}
+    guards.refuse_unwritable(table)
     if live:
         guards.refuse_finer_partitions(table)
     with Changes(table) as change:

@@ -36,7 +36,7 @@ def rows_of(
     catalog: Catalog, dataset: str, partitions: Collection[str], columns: Sequence[str] = ("*",)
 ) -> list[dict[str, Any]]:
     """The rows of these partitions of a dataset. Makes no table, and reads the files of these partitions alone."""
-    if not partitions or not (table := _existing(catalog)):
+    if not partitions or not (table := existing(catalog)):
         return []
     where = And(equal("dataset", dataset), one_of("partition_key", partitions))
     found: list[dict[str, Any]] = table.scan(row_filter=where, selected_fields=tuple(columns)).to_arrow().to_pylist()
@@ -47,7 +47,7 @@ def rows_of(
 def runs_of(catalog: Catalog) -> dict[Partition, set[str]]:
     """The runs whose statistics each partition has, of all datasets. Makes no table."""
     found: dict[Partition, set[str]] = {}
-    if table := _existing(catalog):
+    if table := existing(catalog):
         for row in table.scan(selected_fields=("dataset", "partition_key", "run_id")).to_arrow().to_pylist():
             found.setdefault((row["dataset"], row["partition_key"]), set()).add(row["run_id"])
     return found
@@ -78,7 +78,7 @@ def replace(table: Table, rows: pa.Table, check: Callable[[], object]) -> None:
 @in_one_line
 def remove(catalog: Catalog, dataset: str, partition: str, run_id: str) -> bool:
     """Take the rows of a partition out, for a withdrawal. Returns whether there were any."""
-    if not (table := _existing(catalog)):
+    if not (table := existing(catalog)):
         return False
     return tables.replace_rows(table, partition, dataset, schemas.STATISTICS.empty_table(), run_id)
 
@@ -91,7 +91,7 @@ def forget_past(catalog: Catalog, lake: str, partitions: Collection[Partition]) 
     partitions: of which files go that no snapshot names, too: of commits that failed. Waits for those that are younger
     than COMMIT_SECONDS.
     """
-    if not (table := _existing(catalog)):
+    if not (table := existing(catalog)):
         return
     current = {plain_uri(task.file.file_path) for task in table.scan().plan_files()}
     past = _named(table)
@@ -102,7 +102,8 @@ def forget_past(catalog: Catalog, lake: str, partitions: Collection[Partition]) 
     purge.purge(table, lake, Wanted(frozenset()), found)
 
 
-def _existing(catalog: Catalog) -> Table | None:
+def existing(catalog: Catalog) -> Table | None:
+    """The table; None where it is not there, or is a dataset's own."""
     try:
         table = catalog.load_table((names.NAMESPACE, names.STATISTICS))
     except NoSuchTableError:

@@ -10,7 +10,6 @@ from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from imagefeatures.catalog import tags
 from imagefeatures.catalog.attempts import until_committed
 from imagefeatures.catalog.failures import in_one_line
-from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.tables import rows_of
 from imagefeatures.catalog.tags import SIGNATURE, signed
@@ -49,8 +48,11 @@ def take_back(
             if past and dataset:
                 if (rows := past.to_arrow()).num_rows:
                     change.append(rows, snapshot_properties=signed(run_id))
-            elif past and (files := [plain_uri(task.file.file_path) for task in past.plan_files()]):
-                change.add_files(files, snapshot_properties=signed(run_id))
+            elif past and (files := [task.file for task in past.plan_files()]):
+                # As the table knows them: they are not read again, and may have columns that it has no more.
+                with change.update_snapshot(snapshot_properties=signed(run_id)).fast_append() as append:
+                    for file in files:
+                        append.append_data_file(file)
             tags.drop(change, run_id)
         return True
 

@@ -72,7 +72,10 @@ def refuse_publications(lake: str, wanted: Wanted, holders: Container[str]) -> N
         except (storage.ObjectMissing, AuditFailed, KeyError, TypeError, AttributeError, ValueError, pa.ArrowException):
             continue  # it has ended; or it is none, and no run can end it
         if wanted.hold(rows.to_batches()) or any(uri in holders for uri in files):
-            raise StoreError(f"{stored.uri}: this run is being published; try again once it is")
+            raise StoreError(
+                f"{stored.uri}: this run is being published; try again once it is. If it does not end, run its "
+                "partition anew"
+            )
 
 
 def kept_rejects(lake: str, wanted: Wanted) -> list[str]:

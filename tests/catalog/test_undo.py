@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import RemoveSnapshotsUpdate
+from pyiceberg.types import StringType
 
 from imagefeatures import schemas
 from imagefeatures.catalog import tables, undo
@@ -135,3 +136,19 @@ def test_a_run_whose_own_commit_has_expired_is_left_as_it_is(photos: tables.Tabl
 def test_a_snapshot_without_a_summary_is_no_runs() -> None:
     """As format 1 allows it, and another writer may leave one."""
     assert not undo._is_signed(Snapshot(snapshot_id=1, timestamp_ms=0, manifest_list="list.avro"), "one")
+
+
+def test_files_with_a_column_that_the_table_has_no_more_come_back(photos: tables.Table, tmp_path: Path) -> None:
+    publish(photos, tmp_path, "one", rows=2)
+    with photos.update_schema() as change:
+        change.add_column("fold", StringType())
+    rows = photos.scan().to_arrow()
+    at = rows.schema.get_field_index("fold")
+    photos.overwrite(rows.set_column(at, "fold", pa.array(["a", "b"])))
+    with photos.update_schema() as change:
+        change.delete_column("fold")
+    before = photos.refresh().scan().to_arrow()
+    publish(photos, tmp_path, "two")
+    assert held(photos) == {(DAY, "two"): 1}
+    assert undo.take_back(photos, DAY, "two")
+    assert photos.refresh().scan().to_arrow().equals(before)
