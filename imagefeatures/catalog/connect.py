@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from imagefeatures.errors import CatalogError, CatalogRefused, SettingsError
+from imagefeatures.reasons import printable
 
 CONNECT_SECONDS = 10
 """The longest that a server may take to accept a connection."""
@@ -82,20 +84,22 @@ def sql_url(catalog: str) -> URL:
         ) from None
     if "@" in (url.host or ""):
         raise SettingsError(f"{VARIABLE}: the password holds an @; write it as %40")
-    _check_parameters(url)
     if url.get_backend_name() == "sqlite":
         _check_file(url)
+    _check_parameters(url)
     return url
 
 
 def _check_parameters(url: URL) -> None:
     """Raise SettingsError where SQLAlchemy cannot hand a part of the URL to the driver."""
     try:
-        url.get_dialect()().create_connect_args(url)
-    except (ArgumentError, ValueError) as error:
-        raise SettingsError(
-            f"{VARIABLE}: a parameter of the URL ({', '.join(url.query)}) is not right: {error}"
-        ) from None
+        with warnings.catch_warnings(action="ignore"):  # of a parameter that is passed over: said when it connects
+            url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError, TypeError):  # whose words quote values, and one may be the password
+        why = f"a parameter of the URL is not right, or is there twice: {', '.join(map(printable, url.query))}"
+        if url.get_backend_name() == "sqlite" and (url.username or url.host):
+            why = "a SQLite database has no user and no host; write sqlite:////path"
+        raise SettingsError(f"{VARIABLE}: {why}") from None
 
 
 def _check_file(url: URL) -> None:
@@ -124,9 +128,12 @@ def describe(catalog: str) -> str:
     if is_rest(catalog):
         try:
             parts = urlsplit(catalog)
+            _ = (
+                parts.port
+            )  # is no number where a password holds a / or a ?, and the password would be taken for the host
         except ValueError as error:  # such as a [ without its ], or a letter that stands for an / in the host
             quotes = "'" in str(error)  # a part of the URL, in which the password may be
-            why = "its host holds what no host has" if quotes else error
+            why = "its host or port holds what none has (in a password write / as %2F, ? as %3F)" if quotes else error
             raise SettingsError(f"{VARIABLE}: not a URL of a REST catalog: {why}") from None
         return f"REST catalog {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     url = sql_url(catalog)

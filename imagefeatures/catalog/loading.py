@@ -46,7 +46,8 @@ def _configured() -> dict[str, Any]:
         configured: dict[str, Any] = dict(config.get_catalog_config(names.CATALOG) or {})
         config.get_int("max-workers")  # read with a table's first file, and told as a fault of that file
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{OF_PYICEBERG}: {error}") from None
+        why = str(error).partition(", value: ")[0]  # behind it stands what the variable holds, and it may be a token
+        raise SettingsError(f"{OF_PYICEBERG}: {why}") from None
     except Exception as error:  # of the parser of the file, whose words quote it, and a token may stand there
         raise SettingsError(f"{OF_PYICEBERG}: not YAML as pyiceberg reads it ({type(error).__name__})") from None
     auth = configured.get("auth")

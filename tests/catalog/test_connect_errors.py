@@ -124,8 +124,12 @@ def test_what_is_no_address_of_a_rest_catalog_is_the_settings_fault_too() -> Non
     with pytest.raises(SettingsError, match=r"^IMAGEFEATURES_CATALOG: not a URL of a REST catalog: Invalid IPv6 URL$"):
         connect.describe("http://user:secret@[::1/catalog")
     for host in ("ex\u2100mple", "[secret]"):  # whose words quote the user and the password, or a part of them
-        with pytest.raises(SettingsError, match=r"a REST catalog: its host holds what no host has$"):
+        with pytest.raises(SettingsError, match=r"a REST catalog: its host or port holds what none has "):
             connect.describe(f"http://user:secret@{host}/catalog")
+    for word in ("secret/x", "secret?x"):  # so that the password would pass for the host
+        with pytest.raises(SettingsError, match=r"none has \(in a password write / as %2F, "):
+            connect.describe(f"http://user:{word}@host/catalog")
+    assert connect.describe("http://user:secret@[::1]:/catalog") == "REST catalog http://[::1]:/catalog"
 
 
 def test_a_mistake_of_ours_beside_a_database_stays_what_it_is() -> None:
@@ -195,11 +199,11 @@ def test_only_a_sqlite_file_may_not_exist_yet(tmp_path: Path) -> None:
         ("postgresql+psycopg://user:p@secret@h/d", "the password holds an @; write it as %40$"),
         ("postgresql+psycopg://user:secret\udcff@h/d", "it is not UTF-8$"),
         ("sqlite:////lake/\udcff.db", "it is not UTF-8$"),
-        ("sqlite:////c.db?timeout=abc", "a parameter of the URL \\(timeout\\) is not right: could not convert string "),
-        (
-            "sqlite:////c.db?uri=true&check_same_thread=x",
-            "a parameter of the URL \\(uri, check_same_thread\\) is not r",
-        ),
+        ("sqlite:////c.db?timeout=secret", "a parameter of the URL is not right, or is there twice: timeout$"),
+        ("sqlite:////c.db?timeout=1&timeout=2", "a parameter of the URL is not right, or is there twice: timeout$"),
+        ("sqlite:////c.db?uri=true&check_same_thread=x", "a parameter of the URL is .*: uri, check_same_thread$"),
+        ("postgresql+psycopg://user@h/d?port=secret", "a parameter of the URL is not right, or is there twice: port$"),
+        ("sqlite://user:secret@h//c.db", "a SQLite database has no user and no host; write sqlite:////path$"),
     ],
 )
 def test_what_is_no_database_is_refused_without_its_password(catalog: str, said: str) -> None:

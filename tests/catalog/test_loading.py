@@ -81,6 +81,15 @@ def test_a_setting_of_pyicebergs_own_that_is_not_right_is_told_as_one(
     assert str(refused.value) == f"{loading.OF_PYICEBERG}: {says}"
 
 
+def test_a_setting_of_pyicebergs_own_is_told_without_a_token(
+    settings: Settings, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".pyiceberg.yaml").write_text("catalog:\n  imagefeatures: x\n")
+    monkeypatch.setenv("PYICEBERG_CATALOG__IMAGEFEATURES__TOKEN", "secret")
+    with pytest.raises(SettingsError, match=r": Incompatible configurations, merging dict with a value: [a-z]*$"):
+        loading.load_catalog(settings)
+
+
 def test_a_file_of_pyicebergs_own_that_is_no_yaml_is_told_without_what_stands_in_it(
     settings: Settings, home: Path
 ) -> None:
