@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,9 @@ class StrictModel(FrozenModel):
         return value
 
 
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
+
+
 def unusable_texts(content: object, path: str = "") -> Iterator[str]:
     """The places of texts that cannot be stored: with a NUL, or with half of a surrogate pair.
 
@@ -40,7 +44,7 @@ def unusable_texts(content: object, path: str = "") -> Iterator[str]:
     ['source.uri']
     """
     if isinstance(content, str):
-        if "\0" in content or any("\ud800" <= character <= "\udfff" for character in content):
+        if _UNUSABLE.search(content):
             yield path
     elif isinstance(content, dict | list | tuple):
         pairs = content.items() if isinstance(content, dict) else enumerate(content)

@@ -66,9 +66,9 @@ def all_of(lake: str) -> Iterator[Pending]:
             name.removesuffix(".json"),
             frozenset(content["image_ids"]),
             # What an earlier version took although no table can hold it would stop this request, and all after it.
-            frozenset(uri for uri in content["uris"] if not list(unusable_texts(uri))),
-            printable(content["asked_by"]),
-            printable(content["why"]),
+            frozenset(uri for uri in content["uris"] if _storable(uri) == uri),
+            _storable(content["asked_by"]),
+            _storable(content["why"]),
             dt.datetime.fromisoformat(content["requested_at"]),
             frozenset((dataset, partition) for dataset, partition in content["partitions"]),
         )
@@ -77,6 +77,11 @@ def all_of(lake: str) -> Iterator[Pending]:
             f"{', '.join(damaged)}: a request that was not done is damaged, and nothing says what it asked for; ask "
             "for it again, and delete the file"
         )
+
+
+def _storable(text: str) -> str:
+    """The text as it was given, whatever its lines; with codes only where no table can hold it."""
+    return printable(text) if list(unusable_texts(text)) else text
 
 
 def done(lake: str, request: Pending) -> None:

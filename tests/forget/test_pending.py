@@ -52,6 +52,12 @@ def test_what_no_table_can_hold_is_left_out_of_a_request_that_was_written_before
     assert found == replace(one, asked_by="ad\\udcffa", why="\\ud800")
 
 
+def test_a_request_that_waited_has_its_reason_as_it_was_given(tmp_path: Path) -> None:
+    lake, one = f"file://{tmp_path}", replace(request("r"), asked_by="Ada\tL.", why=f"First line\n{'long ' * 97}")
+    pending.keep(lake, one)
+    assert list(pending.all_of(lake)) == [one]
+
+
 def test_one_that_is_done_by_another_process_meanwhile_is_none_and_one_that_is_damaged_comes_last(
     tmp_path: Path,
 ) -> None:
