@@ -92,8 +92,6 @@ def load(uri: str, fingerprint: str | None = None) -> Classifier:
         # By its id, and not by a URI: a lake may be copied.
         folder = f"{folder.removesuffix(PROMOTED)}/{_content(folder, 'model_id')['model_id']}"
     content = _content(f"{folder}/portable.json", "format", "kind", "fingerprint", "width", "labels", "arrays")
-    if content["format"] != FORMAT:
-        raise ModelMismatch(f"{folder}: its format is {content['format']}; this version reads format {FORMAT}")
     if fingerprint not in (None, content["fingerprint"]):
         raise ModelMismatch(
             f"{folder}: this classifier was fitted to vectors with fingerprint {content['fingerprint']}, and these "
@@ -112,6 +110,8 @@ def _content(uri: str, *names: str) -> dict[str, Any]:
     """The object in a JSON file, which has these names. Raises ModelMismatch where it is cut, or is another one."""
     try:
         content: dict[str, Any] = json.loads(storage.read(uri))
+        if "format" in content and content["format"] != FORMAT:  # which may have other names
+            raise ModelMismatch(f"{uri}: its format is {content['format']}; this version reads format {FORMAT}")
         if all(content[name] is not None for name in names):
             return content
     except (ValueError, TypeError, KeyError):
