@@ -82,6 +82,9 @@ FAMILIES = {
     "Beit": Family(square=True, crops=True, filter=3),
     "ChineseCLIP": Family(square=False, crops=True, filter=3),
     "Pvt": Family(square=True, crops=False, filter=2),
+    "ViTHybrid": Family(square=False, crops=True, filter=3),
+    "EfficientFormer": Family(square=True, crops=True, filter=3),
+    "OwlViT": Family(square=True, crops=False, filter=3),
 }
 """By the beginning of the processor's name. ResNet has ConvNeXT's."""
 

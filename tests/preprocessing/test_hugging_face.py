@@ -165,7 +165,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two edges of YOLOS": (VIT | {"image_processor_type": "YolosImageProcessor"}, "image_processor_type: Yolos"),
     "PoolFormer": (RESNET | {"feature_extractor_type": "PoolFormerFeatureExtractor"}, "feature_extractor_type: PoolF"),
-    "a longer name": (VIT | {"image_processor_type": "ViTHybridImageProcessor"}, "image_processor_type: ViTHybridI"),
+    "a longer name": (VIT | {"image_processor_type": "ViTMAEImageProcessor"}, "image_processor_type: ViTMAEImageP"),
     "a name that is no text": (VIT | {"image_processor_type": ["ViTImageProcessor"]}, "image_processor_type: ['ViT"),
     "a family's bare name": (VIT | {"image_processor_type": "ViT"}, "image_processor_type: ViT may change"),
     "a number of no processor": ({"size": 224, "resample": 2, **HALF}, "size: is one number, of a processor that is"),

@@ -28,6 +28,9 @@ FAMILIES: dict[str, tuple[bool, bool, str]] = {
     "Beit": (True, True, "bicubic"),
     "ChineseCLIP": (False, True, "bicubic"),
     "Pvt": (True, False, "bilinear"),
+    "ViTHybrid": (False, True, "bicubic"),
+    "EfficientFormer": (True, True, "bicubic"),
+    "OwlViT": (True, False, "bicubic"),
 }
 """Whether a size of one number is a square, whether the middle is cut out, and the filter."""
 
