@@ -1,6 +1,5 @@
 """What is refused before any library parses a model's file: what could run code, read or write other files, or claim
-more memory than the file has bytes for; and what the library would pass over, and give other numbers. Each refusal is
-one line that begins with what is wrong."""
+more memory than the file has bytes for. Each refusal is one line that begins with what is wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from imagefeatures.errors import ModelMismatch
-from imagefeatures.models.own import keras_config, onnx_nodes, protobuf
+from imagefeatures.models.own import keras_config, protobuf
 from imagefeatures.models.own.files import MOST_BYTES, ModelFiles
 from imagefeatures.models.own.protobuf import Malformed, fields, messages, text
 
@@ -48,20 +47,6 @@ def _onnx(files: ModelFiles) -> None:
     for function in functions:
         for tensor in _of_attributes([*messages(function, 7, 5), *messages(function, 11)], MOST_NESTED):
             _check_tensor(files, tensor)
-    for node in [*_nodes(graphs, 1, MOST_NESTED), *_nodes(functions, 7, MOST_NESTED)]:
-        if unheard := onnx_nodes.unheard(node):
-            raise _refused(files, unheard)
-
-
-def _nodes(parts: Iterable[memoryview], number: int, deeper: int) -> Iterator[memoryview]:
-    """The nodes of graphs or functions, and of the graphs inside these. number: of the field that has the nodes."""
-    if not deeper:
-        raise Malformed(f"more than {MOST_NESTED} graphs inside each other")
-    for part in parts:
-        for node in messages(part, number):
-            yield node
-            for attribute in messages(node, 5):
-                yield from _nodes([*messages(attribute, 6), *messages(attribute, 11)], 1, deeper - 1)
 
 
 def _tensors(graph: memoryview, deeper: int) -> Iterator[memoryview]:

@@ -17,7 +17,7 @@ import numpy as np
 from imagefeatures.errors import ModelMismatch
 from imagefeatures.models import reference
 from imagefeatures.models.engines import openvino as engine
-from imagefeatures.models.own import protobuf
+from imagefeatures.models.own import onnx_nodes, protobuf
 from imagefeatures.models.own.describe import Candidate, Described, Input, check_cut, check_one_image
 from imagefeatures.models.spec import ModelSpec
 
@@ -35,7 +35,7 @@ class Graph:
     """A model as OpenVINO reads it. path: of the file, or of the SavedModel's folder."""
 
     def __init__(self, path: Path, format: str) -> None:
-        self.format = format
+        self.format, self._path = format, path
         self.model, self.outputs, self._output = _tflite(path) if format == "tflite" else _read(path, format)
         if len(self.model.inputs) != 1:
             raise ModelMismatch(f"it has {len(self.model.inputs)} inputs, and an image is one")
@@ -67,6 +67,8 @@ class Graph:
         height, width, channels = input_shape
         model.reshape([1, height, width, channels] if layout == "nhwc" else [1, channels, height, width])
         _check_finite(model)
+        if self.format == "onnx":
+            onnx_nodes.check(memoryview(self._path.read_bytes()), found.get_names(), _enlarged(model))
         return model
 
     def shape_of(self, cut: str, input_shape: Sequence[int], layout: str) -> tuple[list[int], tuple[int, ...]]:
@@ -203,6 +205,17 @@ def _reference_vectors(model: Any, spec: ModelSpec, pixels: np.ndarray) -> np.nd
             output = output.mean(axes) if spec.pooling == "avg" else output.max(axes)
         vectors.append(output.reshape(-1))
     return np.stack(vectors)
+
+
+def _enlarged(model: Any) -> set[str]:
+    """The names of outputs whose sides are all at least as long as those of what was resized."""
+    names: set[str] = set()
+    for op in model.get_ordered_ops():
+        if op.get_type_name() == "Interpolate":
+            before, after = _shape(op.input_value(0)), _shape(op.output(0))
+            if before and all(one and other and one <= other for one, other in zip(before, after, strict=True)):
+                names |= op.output(0).get_names()
+    return names
 
 
 def _check_finite(model: Any) -> None:

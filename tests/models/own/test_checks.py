@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -49,57 +48,6 @@ def test_onnx_weights_in_another_file_are_refused_wherever_they_stand() -> None:
         refused("onnx", field(7, graph), r"its weights lie in another file \(external data\)")
     function = field(25, field(7, field(4, "Constant") + field(5, field(10, outside))))
     refused("onnx", field(7, field(2, "g")) + function, r"its weights lie in another file")
-
-
-def resize(mode: str, inputs: str, **attributes: int | str) -> bytes:
-    """An ONNX node of this mode. inputs: a letter for each, a space for one that is left out."""
-    said: dict[str, int | str] = {"mode": mode, **attributes}
-    numbered = {name: (3, 2) if isinstance(value, int) else (4, 3) for name, value in said.items()}
-    return (
-        b"".join(field(1, one.strip()) for one in inputs)
-        + field(2, "y")
-        + field(3, "/up")
-        + field(4, "Resize")
-        + b"".join(
-            field(5, field(1, name) + field(at, said[name]) + field(20, type)) for name, (at, type) in numbered.items()
-        )
-    )
-
-
-@pytest.mark.parametrize(
-    ("mode", "inputs", "attributes", "why"),
-    [
-        ("linear", "x s", {}, ""),
-        ("linear", "x s", {"antialias": 0}, ""),
-        ("linear", "x s", {"antialias": 1}, "its Resize '/up' has antialias 1, which OpenVINO passes over; export the"),
-        ("cubic", "x  z", {"antialias": 1}, "its Resize '/up' has antialias 1"),
-        ("nearest", "x s", {"antialias": 1}, ""),
-        ("cubic", "x s", {"exclude_outside": 1}, "its Resize '/up' has exclude_outside 1"),
-        ("cubic", "x s", {"exclude_outside": 0, "cubic_coeff_a": 0}, ""),
-        ("linear", "x s", {"exclude_outside": 1}, ""),
-        (
-            "nearest",
-            "x  z",
-            {"keep_aspect_ratio_policy": "not_larger"},
-            "its Resize '/up' has keep_aspect_ratio_policy",
-        ),
-        ("nearest", "x  z", {"keep_aspect_ratio_policy": "stretch"}, ""),
-        ("nearest", "x s", {"keep_aspect_ratio_policy": "not_larger"}, ""),
-        ("nearest", "x s ", {"keep_aspect_ratio_policy": "not_larger"}, ""),
-    ],
-)
-def test_what_openvino_passes_over_is_refused_wherever_it_stands(
-    mode: str, inputs: str, attributes: dict[str, int | str], why: str
-) -> None:
-    node = resize(mode, inputs, **attributes)
-    branch = field(4, "If") + field(5, field(1, "then_branch") + field(6, field(1, node)))
-    whole = field(7, field(1, node)), field(7, field(1, branch)), field(7, field(2, "g")) + field(25, field(7, node))
-    for data in whole:
-        if why:
-            refused("onnx", data, re.escape(why))
-        else:
-            check("onnx", data)
-    check("onnx", field(7, field(1, node + field(7, "com.example"))))
 
 
 def test_onnx_functions_pass_and_their_tensors_are_looked_at() -> None:
