@@ -10,9 +10,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from imagefeatures import storage
-from imagefeatures.errors import ModelMismatch
+from imagefeatures.errors import ModelMismatch, ParamsError
 from imagefeatures.learning import portable
-from imagefeatures.learning.job import Job
+from imagefeatures.learning.job import Job, load_job
 from imagefeatures.learning.places import ClassifierLayout
 
 
@@ -81,9 +81,10 @@ def readable(job: Job, last: Promoted) -> bool:
     layout = replace(job.layout, model_id=last.model_id)
     try:
         portable.load(layout.folder)
-    except (storage.ObjectMissing, ModelMismatch):
+        load_job(layout.job, job.lake, job.dataset)  # says how its rows were held out
+    except (storage.ObjectMissing, ModelMismatch, ParamsError):
         return False
-    return storage.exists(layout.job)
+    return True
 
 
 def decide(

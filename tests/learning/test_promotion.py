@@ -40,7 +40,10 @@ def test_one_whose_files_are_gone_or_damaged_is_not_waited_for(tmp_path: Path) -
     assert not readable(new, old)
     portable.save(by_corners(), f"file://{folder}")
     assert not readable(new, old)  # its job.json says how its rows were held out
-    (folder / "job.json").write_text("{}")
+    for cut in ("", "{}"):
+        (folder / "job.json").write_text(cut)
+        assert not readable(new, old)
+    (folder / "job.json").write_text(new.model_copy(update={"model_id": old.model_id}).model_dump_json())
     assert readable(new, old)
     (folder / "portable.json").write_bytes(b"")
     assert not readable(new, old)
