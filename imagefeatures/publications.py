@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imagefeatures import layout, names, precedence, schemas, sealed, storage
-from imagefeatures.catalog import pixel_tables, records, room, statistics, tables, undo
+from imagefeatures.catalog import pixel_tables, records, room, statistics, tables, undo, unfit
 from imagefeatures.errors import AuditFailed, OlderRun, StoreError, StoreRefused
 from imagefeatures.forget import meanwhile
 from imagefeatures.layout import Layout
@@ -204,9 +204,11 @@ def _opened(publication: Publication, catalog: Catalog, settings: Settings) -> d
     opened = {table: tables.open_table(catalog, settings, table, publication.pixels) for table in shown}
     for name, table in opened.items():
         filled = bool(publication.files.get(name, name not in features))
-        tables.refuse_unfit(table, pixel_tables.schema(table) if filled else None, filled and name in features)
+        unfit.refuse(
+            table, pixel_tables.schema(table) if filled else None, publication.files[name] if name in features else ()
+        )
     if own and (measured := statistics.existing(catalog)):
-        tables.refuse_unfit(measured)
+        unfit.refuse(measured)
     return opened
 
 

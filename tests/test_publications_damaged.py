@@ -7,9 +7,11 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from pyiceberg.table import Table
+from pyiceberg.transforms import BucketTransform, IdentityTransform, Transform, TruncateTransform, VoidTransform
 from pyiceberg.types import LongType
 
 from imagefeatures import layout, publications, read, storage, unpublish
@@ -66,11 +68,6 @@ def upgraded(table: Table) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format-version": 3, "next-row-id": 0}))
 
 
-def finer(table: Table) -> None:
-    with table.update_spec() as spec:
-        spec.add_identity("label" if table.name()[-1] == "photos" else "dataset")
-
-
 def of_another_type(table: Table) -> None:
     column = "etag" if table.name()[-1] == "photos" else "detail"
     with table.update_schema(allow_incompatible_changes=True) as change:
@@ -89,11 +86,6 @@ def of_another_type(table: Table) -> None:
             "has upgraded it to version 3 of Iceberg's table format, which is only read here; let",
         ),
         ("runs", upgraded, "has upgraded it to version 3 of Iceberg's table format, which is only read here; let"),
-        (
-            "photos",
-            finer,
-            "by label too, .* let that program drop this: ALTER TABLE imagefeatures.features.photos DROP",
-        ),
         ("photos", of_another_type, "another program has changed the type of etag; let"),
         ("quarantine", of_another_type, "another program has changed the type of detail; let"),
     ],
@@ -110,10 +102,39 @@ def test_a_table_that_somebody_has_changed_so_that_it_takes_no_rows_is_refused_b
     assert storage.exists(run.layout.run_file)
 
 
-def test_features_runs_may_be_partitioned_in_any_way(finished: Callable[..., Run], settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("partitioned", "column", "transform", "fits"),
+    [
+        ("photos", "uri", IdentityTransform(), False),
+        ("photos", "uri", BucketTransform(1), False),
+        ("photos", "uri", VoidTransform(), False),
+        ("photos", "uri", TruncateTransform(4), True),
+        ("photos", "run_id", IdentityTransform(), True),
+        ("runs", "dataset", IdentityTransform(), True),
+    ],
+)
+def test_a_table_that_somebody_has_partitioned_by_more_than_files_are_is_refused_before_any_is_changed(
+    partitioned: str,
+    column: str,
+    transform: Transform[Any, Any],
+    fits: bool,
+    finished: Callable[..., Run],
+    settings: Settings,
+) -> None:
+    """Of features.runs rows are appended, which may be partitioned in any way."""
     register.register(finished().layout.run_file, settings)
-    finer(tables.open_catalog(settings).load_table("features.runs"))
-    run = finished()
+    table = tables.open_catalog(settings).load_table(f"features.{partitioned}")
+    with table.update_spec() as spec:
+        spec.add_field(column, transform, "more")
+    before, run = runs_in(settings), finished()
+    if not fits:
+        with pytest.raises(
+            CatalogRefused, match=r"by more too, [^:]*: ALTER TABLE imagefeatures\.features\.photos DROP "
+        ):
+            register.register(run.layout.run_file, settings)
+        assert (runs_in(settings), notes(settings)) == (before, [])
+        with table.update_spec() as spec:
+            spec.remove_field("more")
     assert register.register(run.layout.run_file, settings).state == register.REGISTERED
     assert runs_in(settings) == [{run.run_id}] * 3
 

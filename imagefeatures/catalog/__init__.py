@@ -15,6 +15,7 @@ learning      the tables of the namespace learning, opened, replaced and read
 standing      what a partition holds, for a re-drive or a withdrawal
 records       tables that keep what was done, a row for each time
 statistics    the table of what partitions are like: replaced, read, taken out, forgotten
+unfit         whether a table still takes the rows and files of runs
 purge         takes the rows of single images out of a table, its snapshots and its folder
 retention     bounds a table's past, and deletes what is beyond it
 expired_files

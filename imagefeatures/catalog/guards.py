@@ -13,7 +13,6 @@ from pyiceberg.exceptions import ValidationError
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.transforms import VoidTransform
 
 from imagefeatures import layout, names, schemas
 from imagefeatures.catalog.file_io import plain_uri
@@ -102,24 +101,6 @@ def refuse_unwritable(table: Table) -> None:
             f"{name}: another program has upgraded it to version {table.format_version} of Iceberg's table format, "
             f"which is only read here; let the catalog name its metadata of version {NEWEST_WRITTEN} from before that "
             "again, or restore a backup"
-        )
-
-
-def refuse_finer_partitions(table: Table) -> None:
-    """Raise CatalogRefused where another program has partitioned the table by more than its partition key.
-
-    Iceberg takes no file then that has rows of two of the finer partitions, and the files of runs do.
-    """
-    finer = [
-        field
-        for field in table.spec().fields
-        if field.name != "partition_key" and not isinstance(field.transform, VoidTransform)
-    ]
-    if finer:
-        name, fields = ".".join(table.name()), ", ".join(field.name for field in finer)
-        raise CatalogRefused(
-            f"{name}: another program has partitioned it by {fields} too, which the files of runs are not; let that "
-            f"program drop this: ALTER TABLE {names.CATALOG}.{name} DROP PARTITION FIELD {finer[0].name}"
         )
 
 

@@ -24,7 +24,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from imagefeatures import layout, names, read, schemas, storage
-from imagefeatures.catalog import attempts, guards, owners, pixel_tables, retention, tables, tags
+from imagefeatures.catalog import attempts, guards, owners, pixel_tables, retention, tables, tags, unfit
 from imagefeatures.catalog.failures import in_one_line
 from imagefeatures.catalog.file_io import checksums_of, is_checksums, plain_uri
 from imagefeatures.catalog.filters import equal
@@ -124,7 +124,7 @@ def purge(table: Table, lake: str, wanted: Wanted, found: Found) -> Purged:
     """Remove the wanted rows of these files, and the files themselves.
 
     Raises CatalogRefused where another program has deleted single rows of the table and not rewritten its files, or has
-    partitioned it by more.
+    partitioned it by more than the files of runs are.
     """
     written: dict[str, tuple[str | None, int]] = {}
 
@@ -197,8 +197,13 @@ def _swap(table: Table, holders: set[str], rewritten: Callable[[str], str | None
     live = {uri: file for uri, file in _live(table, current).items() if uri in holders}
     expiring = {snapshot.snapshot_id for snapshot in tainted}
     guards.refuse_unwritable(table)
-    if live:
-        guards.refuse_finer_partitions(table)
+    written = [new for uri in live if (new := rewritten(uri))]
+    try:
+        unfit.refuse_finer_partitions(table, written)
+    except CatalogRefused:
+        for new in written:  # each try would leave further ones
+            storage.delete(new)
+        raise
     with Changes(table) as change:
         if live:
             with change.update_snapshot().overwrite() as overwrite:

@@ -6,7 +6,6 @@ The commit that replaces rows also expires old snapshots: see `imagefeatures.cat
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -22,7 +21,6 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.expressions import And, BooleanExpression, Not
-from pyiceberg.io.pyarrow import _check_pyarrow_schema_compatible
 from pyiceberg.table import Table
 
 from imagefeatures import layout, names, schemas
@@ -33,7 +31,6 @@ from imagefeatures.catalog.file_io import plain_uri
 from imagefeatures.catalog.filters import equal
 from imagefeatures.catalog.transactions import Changes
 from imagefeatures.columns import rows_of_run
-from imagefeatures.errors import CatalogRefused
 from imagefeatures.pixels import PixelFormat
 from imagefeatures.settings import Settings
 
@@ -95,33 +92,6 @@ def open_table(catalog: Catalog, settings: Settings, name: str, kind: PixelForma
     except (TableAlreadyExistsError, CommitFailedException):
         pass  # another run was first
     return catalog.load_table(identifier)
-
-
-@in_one_line
-def refuse_unfit(table: Table, rows: pa.Schema | None = None, whole_files: bool = False) -> None:
-    """Raise CatalogRefused where a commit of such rows would fail, since another program has changed the table.
-
-    To be asked of all tables of a publication before the first one is changed. rows: None for any. whole_files: whether
-    they come as files.
-    """
-    guards.refuse_unwritable(table)
-    if whole_files:
-        guards.refuse_finer_partitions(table)
-    with contextlib.redirect_stdout(io.StringIO()):  # where pyiceberg prints all columns that differ, and all others
-        unlike = [field.name for field in rows or () if not _takes(table, field)]
-    if unlike:
-        raise CatalogRefused(
-            f"{'.'.join(table.name())}: another program has changed the type of {', '.join(unlike)}; let that program "
-            "rename such a column, and it is made anew"
-        )
-
-
-def _takes(table: Table, field: pa.Field) -> bool:
-    try:
-        _check_pyarrow_schema_compatible(table.schema().select(field.name), pa.schema([field]))
-    except ValueError:
-        return False
-    return True
 
 
 @in_one_line

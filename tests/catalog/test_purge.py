@@ -272,14 +272,19 @@ def test_columns_that_somebody_has_added_renamed_or_dropped_are_as_the_table_has
     assert purge.find(photos, settings.lake, WANTED) == Found()
 
 
-def test_a_table_that_is_partitioned_by_more_is_refused(photos: Table, settings: Settings) -> None:
-    uri = publish(photos, "first", [PERSON, "a"])
+def test_a_table_that_is_partitioned_by_more_is_refused_where_files_do_not_fit_into_that(
+    photos: Table, settings: Settings
+) -> None:
+    path = path_of(publish(photos, "first", [PERSON, "a", "b"]))
     with photos.update_spec() as spec:
-        spec.add_identity("label")
-    said = r"features\.photos: another program has partitioned it by label too, .* DROP PARTITION FIELD label$"
+        spec.add_identity("run_id").add_identity("image_id")
+    said = (
+        r"features\.photos: another program has partitioned it by run_id, image_id too, .* DROP PARTITION FIELD run_id$"
+    )
     with pytest.raises(CatalogRefused, match=said):
         purged(photos, settings)
-    assert path_of(uri).exists()
+    assert list(path.parent.glob("*.parquet")) == [path], "each try would leave one more"
     with photos.update_spec() as spec:
-        spec.remove_field("label")
+        spec.remove_field("image_id")
     assert purged(photos, settings).rows == 1
+    assert images(photos) == ["a", "b"]
