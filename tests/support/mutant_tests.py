@@ -97,6 +97,7 @@ ALSO = {
         "tests/sources/test_http_hostile.py",
         "tests/sources/test_http_hosts.py",
         "tests/sources/test_http_outcomes.py",
+        "tests/sources/test_http_robots.py",
         "tests/sources/test_http_versions.py",
     ],
     "imagefeatures/sources/http/libcurl.py": ["tests/sources/test_libcurl_loaded.py"],

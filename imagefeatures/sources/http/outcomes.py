@@ -24,6 +24,7 @@ _WORDS = {
     pycurl.E_RECV_ERROR: "the connection broke",
     pycurl.E_SEND_ERROR: "the connection broke",
     pycurl.E_BAD_CONTENT_ENCODING: "its compression cannot be undone",
+    pycurl.E_WRITE_ERROR: "its compression cannot be undone",
     pycurl.E_UNSUPPORTED_PROTOCOL: "its response is not HTTP/1 or HTTP/2",
     pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not trusted, or not for this name",
     pycurl.E_SSL_CONNECT_ERROR: "no TLS connection came about",
@@ -59,8 +60,9 @@ def of_error(code: int, words: str, job: Job) -> Outcome:
     if code == pycurl.E_URL_MALFORMAT:
         return Rejected(Reason.UNSUPPORTED_URL, "it is no URL: libcurl cannot read it")
     # What this program did not want to have written was stopped: else it is libcurl's decoder that cannot go on, at
-    # what follows the end of a compressed body.
-    if code in (pycurl.E_BAD_CONTENT_ENCODING, pycurl.E_WRITE_ERROR) and job.decode:
+    # what follows the end of a compressed body. Rules that stay compressed would allow everything.
+    at_its_end = code == pycurl.E_WRITE_ERROR and not job.robots_of
+    if job.decode and (code == pycurl.E_BAD_CONTENT_ENCODING or at_its_end):
         return Undecodable()
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return Again(Rejected(Reason.FETCH_TIMEOUT, f"{host}: no connection in time"))

@@ -20,8 +20,8 @@ MOST_RULES = 100_000
 _AGENT = re.compile(r"\s*user[\s-]*agent", re.IGNORECASE)
 """How a line of a user agent begins, in each way in which Protego takes it."""
 
-_VERSION = re.compile(r"(\s*user[\s-]*agent[\s:]*[\w-]+)/.*", re.IGNORECASE)
-"""A line that names a program with its version, as its requests do. Protego takes both for the name."""
+_VERSION = re.compile(rf"(\s*user[\s-]*agent[\s:]*{BOT})/.*", re.IGNORECASE)
+"""A line that names this program with a version, as its requests do. Protego takes both for the name."""
 
 
 class Robots:
@@ -46,7 +46,8 @@ class Robots:
             return
         from protego import Protego
 
-        named = (_VERSION.sub(r"\1", line, 1) if _AGENT.match(line) else line for line in lines)
+        # Only from a line's beginning: a search would look at each place of it, and a line can have 500 kB.
+        named = (versioned[1] if (versioned := _VERSION.match(line)) else line for line in lines)
         self._rules = Protego.parse("\n".join(named))
         self.crawl_delay = self._rules.crawl_delay(BOT) or 0.0
 
