@@ -116,7 +116,10 @@ def _as_json(value: Any) -> str:
         return "{" + ", ".join(f"{_as_json(str(name))}: {_as_json(of)}" for name, of in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_as_json, value)) + "]"
-    return json.dumps(value, ensure_ascii=False, default=as_text)
+    return _encoded(value)
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False, default=as_text).encode  # json.dumps would make one for each value
 
 
 def _values(column: Any) -> list[Any]:
