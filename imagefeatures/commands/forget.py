@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from imagefeatures.commands import asker
 from imagefeatures.commands.printing import say
 from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
+
+if TYPE_CHECKING:
+    from imagefeatures.forget.report import Report
 
 HELP = "remove images from all tables, files and snapshots for good, and reject them in all runs to come"
 
@@ -26,7 +30,10 @@ def run(parsed: argparse.Namespace) -> int:
     from imagefeatures.forget import work
 
     given = {"image_ids": parsed.image_id, "uris": parsed.uri, "why": parsed.why, "dry_run": parsed.dry_run}
-    for report in work.forget(ForgetParams.parse(given), asker.name(parsed.by), Settings.from_env()):
+
+    def tell(report: Report) -> None:
         for line in report.lines():
             say(line)
+
+    work.forget(ForgetParams.parse(given), asker.name(parsed.by), Settings.from_env(), tell)
     return 0

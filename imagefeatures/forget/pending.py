@@ -9,13 +9,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from imagefeatures import sealed, storage
+from imagefeatures import names, sealed, storage
 from imagefeatures.errors import AuditFailed
 from imagefeatures.forget import deny
 from imagefeatures.layout import forgotten_folder
 from imagefeatures.reasons import printable
 from imagefeatures.strict import unusable_texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,17 @@ def _storable(text: str) -> str:
 
 def done(lake: str, request: Pending) -> None:
     storage.delete(_file(lake, request.run_id))
+
+
+def partitions_of(table: Table, rows: pa.Table) -> set[tuple[str, str]]:
+    """(dataset, partition key) of rows of a table; of that of a further model of each dataset that it may be of."""
+    namespace, name = table.name()
+    keys = rows["partition_key"].to_pylist()
+    if namespace == names.LEARNING:
+        return {(name.removesuffix(names.predictions("")), key) for key in keys}
+    if name == names.QUARANTINE:
+        return set(zip(rows["dataset"].to_pylist(), keys, strict=True))
+    return {(dataset, key) for dataset in names.datasets_of(name) for key in keys}
 
 
 def _folder(lake: str) -> str:

@@ -9,7 +9,7 @@ with it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -40,13 +40,15 @@ SEARCHES = 5
 """So often is the lake searched: a run that had been audited before may still have been published meanwhile."""
 
 
-def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Report]:
+def forget(
+    params: ForgetParams, asked_by: str, settings: Settings, tell: Callable[[Report], object] = lambda report: None
+) -> list[Report]:
     """Forget what is asked for, and before that what an interrupted request has left. Returns a report of each.
 
-    With dry_run only what is asked for is searched, and nothing is changed. Raises ParamsError where no image is named;
-    StoreError where runs publish one all the time, or a publication that holds one does not end: try again.
-    CatalogRefused as `purge.purge`, and where the lake has tables of which the catalog has none; errors of the catalog
-    and of the store. What is in the way of one request, or of one table, stops no other: the error comes at the end.
+    tell: gets each report at once, as an error may follow. With dry_run only what is asked for is searched. Raises
+    ParamsError where no image is named; StoreError where runs publish one all the time, or a publication that holds one
+    does not end: try again. CatalogRefused as `purge.purge`, and where the lake has tables of which the catalog has
+    none; errors of the catalog and of the store. What is in the way of one request, or table, stops no other.
     """
     if not params.image_ids and not params.uris:
         raise ParamsError("image_ids: name an image by its id or by its URI")
@@ -59,6 +61,7 @@ def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Repo
             work = _Work(asked, catalog, settings, False)
             work.resolve()
             work.search()
+            tell(work.report)
             return [work.report]
         publications.finish_interrupted(catalog, settings)
         waiting, damaged = [], None
@@ -70,26 +73,31 @@ def forget(params: ForgetParams, asked_by: str, settings: Settings) -> list[Repo
         if not any(image_ids <= one.image_ids and uris == one.uris for one in waiting):
             pending.keep(settings.lake, asked)
             waiting.append(asked)
-        reports = _each(waiting, catalog, settings)
+        reports = _each(waiting, catalog, settings, tell)
         if damaged:
             raise damaged
         return reports
 
 
-def _each(waiting: Collection[Pending], catalog: Catalog, settings: Settings) -> list[Report]:
+def _each(
+    waiting: Collection[Pending], catalog: Catalog, settings: Settings, tell: Callable[[Report], object]
+) -> list[Report]:
     reports, errors = [], {}
     for request in waiting:
         try:
-            reports.append(_Work(request, catalog, settings, True).finished())
+            report = _Work(request, catalog, settings, True).finished()
         except ImageFeaturesError as error:
             errors[request.run_id] = error
+        else:
+            reports.append(report)
+            tell(report)
     if not errors:
         return reports
-    (run_id, first), *_ = errors.items()
+    run_id, why = min(errors.items(), key=lambda item: isinstance(item[1], InputError))  # a retry helps the others
     if len(waiting) == 1:
-        raise first
+        raise why
     done = ", ".join(report.run_id for report in reports) or "none"
-    raise type(first)(f"request {run_id}: {first}; {len(errors)} requests wait for the next try, and done are: {done}")
+    raise type(why)(f"request {run_id}: {why}; {len(errors)} requests wait for the next try, and done are: {done}")
 
 
 class _Work:
@@ -190,7 +198,7 @@ class _Work:
         for rows in holding.rows(self._wanted, ("uri", "features", "pixels", "dataset", "partition_key")):
             self._needles.add(rows)
             self.report.sources.update(rows["uri"].to_pylist())
-            partitions |= _partitions(table, rows) if table else set()
+            partitions |= pending.partitions_of(table, rows) if table else set()
         return partitions
 
     def _other_tables(self, there: Collection[Table]) -> purge.Found:
@@ -286,14 +294,3 @@ class _Work:
         table = tables.open_table(self._catalog, self._settings, names.FORGOTTEN)
         records.keep(table, pa.Table.from_pylist([row], schema=schemas.FORGOTTEN))
         tables.remove_expired(self._catalog, self._settings, (names.FORGOTTEN,))
-
-
-def _partitions(table: Table, rows: pa.Table) -> set[tuple[str, str]]:
-    """(dataset, partition key) of rows of a table; of that of a further model of each dataset that it may be of."""
-    namespace, name = table.name()
-    keys = rows["partition_key"].to_pylist()
-    if namespace == names.LEARNING:
-        return {(name.removesuffix(names.predictions("")), key) for key in keys}
-    if name == names.QUARANTINE:
-        return set(zip(rows["dataset"].to_pylist(), keys, strict=True))
-    return {(dataset, key) for dataset in names.datasets_of(name) for key in keys}

@@ -49,9 +49,9 @@ def forget(params: dict[str, Any], run: DagRunProtocol | None = None) -> None:
     """
     from imagefeatures.forget import work
 
-    for report in work.forget(ForgetParams.parse(params), asked_by(run), Settings.from_env()):
-        for line in report.lines():
-            print(line)
+    work.forget(
+        ForgetParams.parse(params), asked_by(run), Settings.from_env(), lambda report: print(*report.lines(), sep="\n")
+    )
     print(IN_AIRFLOW.format(run_id=getattr(run, "run_id", UNKNOWN)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 
 from imagefeatures import read
 from imagefeatures.cli import main
-from imagefeatures.errors import EXIT_INPUT_ERROR, ParamsError
+from imagefeatures.errors import EXIT_INPUT_ERROR, CatalogRefused, ParamsError
+from imagefeatures.forget import pending, work
+from imagefeatures.forget.pending import Pending
+from imagefeatures.forget.report import Report
 from imagefeatures.run_params import ForgetParams
 from imagefeatures.settings import Settings
 from imagefeatures_airflow import upkeep_tasks
@@ -42,6 +46,30 @@ def test_the_command_and_the_task_forget_and_print_a_report(
     assert "Airflow keeps the ids and URIs of the form: delete the DAG run manual__7 when" in said.splitlines()[-1]
     assert partition.features == {}
     assert sorted(read.table(settings, "forgotten")["asked_by"].to_pylist()) == ["ada", "gra\\udcffce"]
+
+
+@pytest.mark.parametrize("by", ["command", "task"])
+def test_what_is_done_is_told_before_the_error_of_another_request(
+    by: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits = Pending("20200101T000000-0a1b2c3d", frozenset({"0" * 64}), frozenset(), "ada", "x", dt.datetime.now(dt.UTC))
+    pending.keep(settings.lake, waits)
+    finished = work._Work.finished
+
+    def fails_of_the_first(self: work._Work) -> Report:
+        if self.report.run_id == waits.run_id:
+            raise CatalogRefused("no")
+        return finished(self)
+
+    monkeypatch.setattr(work._Work, "finished", fails_of_the_first)
+    if by == "command":
+        assert main(["forget", "--image-id", "ab" * 32, "--why", "x"]) == EXIT_INPUT_ERROR
+    else:
+        with pytest.raises(CatalogRefused, match=f"^request {waits.run_id}: no; 1 requests wait"):
+            upkeep_tasks.forget({"image_ids": ["ab" * 32], "uris": None, "why": "x", "dry_run": False})
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("forgotten, request ")
+    assert second.startswith("  0 rows removed, ")
 
 
 @pytest.mark.parametrize(

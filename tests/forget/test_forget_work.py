@@ -20,6 +20,7 @@ from imagefeatures.catalog import tables
 from imagefeatures.errors import AuditFailed, CatalogRefused, StoreError
 from imagefeatures.forget import deny, pending, places, work
 from imagefeatures.forget.pending import Pending
+from imagefeatures.forget.report import Report
 from imagefeatures.settings import Settings
 from imagefeatures.thumbnails.folder import ThumbnailFolder
 from support.forgetting import request
@@ -164,8 +165,10 @@ def test_what_is_in_the_way_in_one_table_stops_no_other_table_and_no_other_reque
         said = rf"^request {of_person}: features\.photos: another .* 1 requests wait for the next try, and done are: 20"
     else:
         said = r"^features\.photos: another program has deleted single rows of it; .*, then try again$"
+    told: list[Report] = []
     with pytest.raises(CatalogRefused, match=said):
-        work.forget(request([another if asked == "before" else PERSON]), "ada", lake)
+        work.forget(request([another if asked == "before" else PERSON]), "ada", lake, told.append)
+    assert [report.tables for report in told] == ([{"features.birds"}] if asked == "before" else []), "and is not lost"
     left = [OTHER] if asked == "before" else [another, OTHER]
     assert read.table(lake, "birds")["image_id"].to_pylist() == left
     assert (
@@ -173,6 +176,18 @@ def test_what_is_in_the_way_in_one_table_stops_no_other_table_and_no_other_reque
     )
     assert deny.read(lake.lake).has_image(PERSON)
     assert [one.image_ids for one in pending.all_of(lake.lake)] == [frozenset({PERSON})]
+
+
+def test_of_several_errors_one_that_a_retry_may_mend_is_told(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting(lake.lake, {OTHER}, set())
+    errors = iter((CatalogRefused("no"), StoreError("late")))
+
+    def fails(self: object) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(work._Work, "finished", fails)
+    with pytest.raises(StoreError, match=r"^request \S+: late; 2 requests wait for the next try, and done are: none$"):
+        work.forget(request([PERSON]), "ada", lake)
 
 
 def test_a_damaged_request_stops_no_other(lake: Settings) -> None:
@@ -248,5 +263,5 @@ def test_the_bucket_of_a_lake_is_named_for_what_its_store_may_keep(settings: Set
 )
 def test_rows_of_each_kind_of_table_have_their_partitions(name: tuple[str, str], expected: set[Any]) -> None:
     rows = pa.table({"partition_key": ["a", "b", "b"], "dataset": ["birds", "fruit", "fruit"]})
-    found = work._partitions(cast("Any", SimpleNamespace(name=lambda: name)), rows)
+    found = pending.partitions_of(cast("Any", SimpleNamespace(name=lambda: name)), rows)
     assert {one for one in found if one[0] in ("birds", "fruit")} == expected
