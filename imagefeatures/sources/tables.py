@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagefeatures.errors import InputError, Rejected
+from imagefeatures.errors import InputError, Rejected, StoreRefused
 from imagefeatures.reasons import printable
 from imagefeatures.sources import values
 from imagefeatures.sources.containers import first_line
@@ -75,7 +75,9 @@ def rows(file: StoredObject, columns: Columns, access: Access | None = None) -> 
     with _there(file):
         try:
             yield from found
-        except InputError:
+        except StoreRefused:
+            raise
+        except InputError:  # what is no table may be half of one
             check_same(file, access)
             raise
     check_same(file, access)
@@ -258,6 +260,7 @@ class _Followed(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
+        # In one block with what is before it: Arrow refuses rows that a short block divides.
         data = self._file.read(size) or b""
         more = max(size - len(data), 0)
         data, self._behind = data + self._behind[:more], self._behind[more:]

@@ -9,7 +9,9 @@ import pytest
 
 from imagefeatures import storage
 from imagefeatures.errors import InputError, Rejected, StoreRefused
-from imagefeatures.sources import ParquetBytes, Tar, UriList, UrlTable
+from imagefeatures.reasons import Reason
+from imagefeatures.sources import ParquetBytes, Tar, UriList, UrlTable, tables
+from imagefeatures.storage import StoredObject
 from imagefeatures.storage.local import LocalStore
 from support.doors import parquet, tar
 from support.photos import fill, jpeg
@@ -132,3 +134,22 @@ def test_a_list_that_became_shorter_is_said_to_be_replaced(base: str, ending: st
     storage.write(uri, data[:1000])
     with pytest.raises(InputError, match=r"it was replaced while it was read; start a new run$"):
         list(items)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_list_that_the_store_refuses_is_not_said_to_be_replaced(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise StoreRefused("AccessDenied")
+
+    def deny(*_: object) -> StoredObject:
+        raise Rejected(Reason.NOT_READABLE, "permission denied")
+
+    path = tmp_path / f"t.{ending}"
+    path.write_bytes(parquet({"uri": ["1"]}) if ending == "parquet" else b'{"uri": "1"}')
+    table = storage.stat(f"file://{path}")
+    monkeypatch.setattr(storage, "read_part", refuse)
+    monkeypatch.setattr(storage, "stat", deny)
+    with pytest.raises(StoreRefused, match=r"^AccessDenied$"):
+        list(tables.rows(table, tables.Columns("uri")))
