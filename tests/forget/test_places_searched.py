@@ -104,7 +104,8 @@ def test_a_publication_that_quarantines_an_image_or_names_a_file_of_it_is_waited
     publication(lake, quarantine=other, files={"photos": [file]})
     places.refuse_publications(lake, WANTED, set())
     uri = publication(lake, quarantine=other, files={"photos_pixels": [], "photos": [f"{lake}/2.parquet", file]})
-    with pytest.raises(StoreError, match=rf"^{uri}: this run is being published; try again once it is$"):
+    said = "this run is being published; try again once it is. If it does not end, run its partition anew"
+    with pytest.raises(StoreError, match=rf"^{uri}: {said}$"):
         places.refuse_publications(lake, WANTED, {file})
     publication(lake, quarantine=with_image, files={"photos": [file]})
     with pytest.raises(StoreError):
