@@ -73,7 +73,6 @@ def translate_errors(what: str, request: Callable[[], T]) -> T:
         NoCredentialsError,
         ParamValidationError,
         PartialCredentialsError,
-        SSLError,
     )
     from urllib3.exceptions import HTTPError
 
@@ -91,15 +90,7 @@ def translate_errors(what: str, request: Callable[[], T]) -> T:
             raise StoreRefused(
                 f"{what}: AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN holds a line end or a sign that no header has"
             ) from None
-        if isinstance(error, SSLError) and any(sign in str(error) for sign in _UNTRUSTED):
-            raise StoreRefused(
-                f"{what}: {' '.join(str(error).split())}; AWS_CA_BUNDLE names a file of the certificates to trust"
-            ) from None
         raise Transient(f"{type(error).__name__}: {error}") from error
-
-
-_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "No such file", "X509:")
-"""What OpenSSL says of a certificate that no try makes a trusted one, and of a file of certificates that is none."""
 
 
 def read_body(response: Mapping[str, Any]) -> bytes:

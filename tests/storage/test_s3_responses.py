@@ -64,12 +64,6 @@ FINAL = [
         f"{URI}: Custom endpoint `http://h:x` was not a valid URI",
     ),
     (
-        exceptions.SSLError(endpoint_url="https://h", error="[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"),
-        StoreRefused,
-        f"{URI}: SSL validation failed for https://h [SSL: CERTIFICATE_VERIFY_FAILED] self-signed; AWS_CA_BUNDLE "
-        "names a file of the certificates to trust",
-    ),
-    (
         exceptions.HTTPClientError(error=ValueError("Invalid header value b'Credential=a\\n/2026'")),
         StoreRefused,
         f"{URI}: AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN holds a line end or a sign that no header has",
@@ -79,7 +73,6 @@ PASSING = [
     *(response(status, "X", "m") for status in (300, 399, 408, 409, 429, 500, 502, 503, 504, 0)),
     exceptions.EndpointConnectionError(endpoint_url="http://x"),
     exceptions.HTTPClientError(error=ValueError("something else")),
-    exceptions.SSLError(endpoint_url="https://h", error="EOF occurred in violation of protocol"),
     ProtocolError("reset"),
     OSError("reset"),
 ]
