@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,9 +40,10 @@ def test_forget_asks_for_what_was_given_in_somebodys_name(
 ) -> None:
     asked: list[Any] = []
 
-    def forget(*given: Any) -> Iterator[Any]:
-        asked.append(given)
-        yield SimpleNamespace(lines=lambda: ["first", "second"])
+    def forget(*given: Any) -> None:
+        *rest, tell = given
+        asked.append(rest)
+        tell(SimpleNamespace(lines=lambda: ["first", "second"]))
 
     monkeypatch.setattr(work, "forget", forget)
     given = ["--image-id", ID, "--image-id", ID[::-1], "--uri", "s3://b/1", "--why", "asked to", "--dry-run"]
