@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, _imaging
 
 from imagefeatures.errors import Rejected
-from imagefeatures.formats.tiff_codes import rows_of_fax_3
+from imagefeatures.formats.tiff_codes import FAX, REVERSED, rows_of_fax_3
 from imagefeatures.formats.tiff_layout import Layout, read_layout
 from imagefeatures.reasons import Reason
 
@@ -25,10 +25,8 @@ _FAX = (b"Fax3Decode", b"Fax4Decode")
 """How the names of the functions begin whose reports are faults of the pixels. Others report tags, or stop Pillow."""
 
 _FAX_3, _FAX_4 = 3, 4
-_NAMES = {_FAX_3: "CCITT fax 3", _FAX_4: "CCITT fax 4"}
 _OFFSETS, _ROWS, _LENGTHS = 273, 278, 279
 _ROWS_TOGETHER = 2**12  # of strips that are decoded together: with what stands before each they take twice as many
-_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def load(image: Image.Image) -> None:
@@ -53,7 +51,7 @@ def check_rows(data: bytes) -> None:
     Nothing of other TIFFs: of CCITT RLE Pillow hears that a row is missing.
     """
     layout = read_layout(data)
-    if layout is None or layout.compression not in _NAMES:
+    if layout is None or layout.compression not in (_FAX_3, _FAX_4):
         return
     by_rows: dict[int, list[tuple[int, int, int]]] = {}
     places = zip(range(layout.parts), layout.offsets.tolist(), layout.lengths.tolist(), strict=False)
@@ -65,7 +63,7 @@ def check_rows(data: bytes) -> None:
             group = found[first : first + count]
             lost = _lost([data[start:end] for _, start, end in group], layout, rows)
             if lost is not None:
-                what, name = "tile" if layout.tiled else "strip", _NAMES[layout.compression]
+                what, name = "tile" if layout.tiled else "strip", FAX[layout.compression]
                 detail = f"TIFF whose {what} {group[lost][0]} of {name} ends before its last row"
                 raise Rejected(Reason.TRUNCATED, detail)
 
@@ -116,7 +114,7 @@ def _are_left(strips: list[bytes], layout: Layout, rows: int, white: bool) -> np
         (start,), (length,) = image.tag_v2[_OFFSETS], image.tag_v2[_LENGTHS]  # type: ignore[attr-defined]
     first = sink.getvalue()[start : start + length]
     if layout.reversed_bits:
-        first = first.translate(_REVERSED)
+        first = first.translate(REVERSED)
     file = _as_strips([part for strip in strips for part in (first, strip)], layout, rows)
     with Image.open(io.BytesIO(file), formats=("TIFF",)) as image:
         load(image)

@@ -128,9 +128,8 @@ def describe(catalog: str) -> str:
     if is_rest(catalog):
         try:
             parts = urlsplit(catalog)
-            _ = (
-                parts.port
-            )  # is no number where a password holds a / or a ?, and the password would be taken for the host
+            # Raises where it is no number: a password with a / or a ? would be taken for the host.
+            _ = parts.port
         except ValueError as error:  # such as a [ without its ], or a letter that stands for an / in the host
             quotes = "'" in str(error)  # a part of the URL, in which the password may be
             why = "its host or port holds what none has (in a password write / as %2F, ? as %3F)" if quotes else error

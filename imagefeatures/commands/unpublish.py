@@ -38,9 +38,10 @@ def run(parsed: argparse.Namespace) -> int:
     given = {name: getattr(parsed, name) for name in ("partition", "why", "dry_run")}
     params = UnpublishParams.parse(given | {"uris": uri_lists.lines(parsed.uris)})
     left_out, done = LeftOut(parsed.dataset, params.partition, partial(say, file=sys.stderr), "taken back"), 0
+    asked_by = asker.name(parsed.by)
     for partition in unpublish.partitions(parsed.dataset, params, settings):
         with left_out.noticed(partition):
-            if withdrawal := unpublish.withdraw(parsed.dataset, partition, params, asker.name(parsed.by), settings):
+            if withdrawal := unpublish.withdraw(parsed.dataset, partition, params, asked_by, settings):
                 say(str(withdrawal))
                 done += 1
     left_out.refuse()

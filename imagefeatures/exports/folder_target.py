@@ -25,9 +25,8 @@ class LocalFolder:
         self._path, self._about, self._overwrite = path, about, overwrite
 
     def check(self) -> None:
-        if (
-            self._path.is_symlink() and self._path.is_dir()
-        ):  # a rename fails there, or leaves an old export behind the link
+        if self._path.is_symlink() and self._path.is_dir():
+            # A rename fails there, or leaves an old export behind the link.
             there = self._path.resolve()
             raise InputError(f"{self._path}: is a link, and a folder is moved to its place; name {there}/ itself")
         if not os.path.lexists(self._path) or (self._path.is_dir() and not any(self._path.iterdir())):

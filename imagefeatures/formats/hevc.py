@@ -8,7 +8,7 @@ from imagefeatures.formats.bits import Bits
 
 _PARAMETERS = 33  # kind of the unit that says how a sequence of pictures is coded
 _LONGEST = 4096  # bytes of it, with all scaling lists and sets of reference pictures
-_SAME_AS_LUMA_OR_NOT = 3  # chroma_format_idc of 4:4:4
+_FULL_CHROMA = 3  # chroma_format_idc of 4:4:4
 _SIZE_IN_FULL = 255  # the aspect ratio that is given by two numbers
 
 
@@ -48,7 +48,7 @@ def _matrix(bits: Bits) -> int | None:
     bits.take(1)
     _skip_profiles(bits, layers)
     bits.golomb()
-    if bits.golomb() == _SAME_AS_LUMA_OR_NOT:
+    if bits.golomb() == _FULL_CHROMA:
         bits.take(1)
     _skip_numbers(bits, 2)  # the size
     if bits.take(1):

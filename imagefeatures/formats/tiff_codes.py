@@ -12,7 +12,7 @@ from imagefeatures.formats.jpeg_frame import SCAN, check_scans, read_frame, segm
 from imagefeatures.formats.tiff_layout import FAX_OPTIONS, Layout
 from imagefeatures.reasons import Reason
 
-_FAX = {2: "CCITT RLE", 3: "CCITT fax 3", 4: "CCITT fax 4"}
+FAX = {2: "CCITT RLE", 3: "CCITT fax 3", 4: "CCITT fax 4"}
 _FILLED = 3  # the one whose rows may be filled with zeros up to the next, as slow machines wanted it
 _JPEG = 7
 _END, _SCAN = b"\xff\xd9", b"\xff\xda"
@@ -21,7 +21,7 @@ _LONG_HOLE = bytes(256)  # more than a row is filled with
 _END_OF_LINE = 0b000000000001
 _TWO_DIMENSIONS = 1
 _PIECE_BYTES = 2**14  # of fax that are searched at a time
-_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def check_codes(data: bytes, layout: Layout) -> None:
@@ -29,7 +29,7 @@ def check_codes(data: bytes, layout: Layout) -> None:
 
     data: with all strips and tiles. Raises Rejected (TRUNCATED, CORRUPT).
     """
-    if layout.compression not in (_JPEG, *_FAX):
+    if layout.compression not in (_JPEG, *FAX):
         return
     what = "tile" if layout.tiled else "strip"
     count, in_a_plane = min(len(layout.offsets), len(layout.lengths), layout.parts), layout.parts_of_plane
@@ -43,13 +43,13 @@ def check_codes(data: bytes, layout: Layout) -> None:
             shown = layout.shown(part) if part < in_a_plane else (0, 0)  # a pixel of other planes may stand for several
             _check_jpeg(data[start:end], shown, f"{what} {part}")
         elif _has_hole(data, start, end, layout):
-            name = _FAX[layout.compression]
+            name = FAX[layout.compression]
             raise Rejected(Reason.CORRUPT, f"TIFF whose {what} {part} has zeros in place of codes of {name}")
 
 
 def rows_of_fax_3(strip: bytes, layout: Layout) -> int | None:
     """How many rows stand behind the marks in a strip of fax 3, which has one before each row; None without a mark."""
-    codes = strip.translate(_REVERSED) if layout.reversed_bits else strip
+    codes = strip.translate(REVERSED) if layout.reversed_bits else strip
     marked = layout.one(FAX_OPTIONS, 0) & _TWO_DIMENSIONS  # behind each end of line one bit says how the row is coded
     padded = np.frombuffer(codes + bytes(3), np.uint8)
     marks = rows = 0
@@ -89,7 +89,7 @@ def _has_hole(data: bytes, start: int, end: int, layout: Layout) -> bool:
         return False
     before = data[max(start, at - 3) : at]
     if layout.reversed_bits:
-        before = before.translate(_REVERSED)
+        before = before.translate(REVERSED)
     bits = int.from_bytes(before)
     bits >>= (bits & -bits).bit_length() - 1 if bits else 0  # the last one is the last bit now
     marked = layout.compression == _FILLED and bits & 0b11 == 0b11  # an end of line with the mark of its next row
